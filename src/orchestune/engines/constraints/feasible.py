@@ -46,16 +46,16 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
 
 def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
     """Return the end of a random walk among feasible configurations from `start`, which must be feasible."""
-    here, refused = dict(start), 0
+    current, refused = dict(start), 0
     for _ in range(steps):
-        there = _moved(space, here, random)
-        if not space.allows(there):
+        candidate = _moved(space, current, random)
+        if not space.allows(candidate):
             refused += 1
             if refused % _REFUSED:
                 continue
-            there = _followed(space, there, random)
-        here = there if space.allows(there) else here
-    return here
+            candidate = _followed(space, candidate, random)
+        current = candidate if space.allows(candidate) else current
+    return current
 
 
 def climbed(space: Space, random: Random) -> dict[str, Value]:
@@ -67,12 +67,12 @@ def climbed(space: Space, random: Random) -> dict[str, Value]:
 
 def mended(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
     """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible."""
-    here = dict(configuration)
+    current = dict(configuration)
     for _ in range(_MENDS):
-        if space.allows(here):
+        if space.allows(current):
             break
-        here = _followed(space, here, random)
-    return here
+        current = _followed(space, current, random)
+    return current
 
 
 def _followed(space: Space, configuration: Configuration, random: Random) -> dict[str, Value]:
@@ -88,8 +88,8 @@ def _followed(space: Space, configuration: Configuration, random: Random) -> dic
 
     low, high = 0.0, 1.0
     for _ in range(_HALVES):
-        left, right = low + 0.49 * (high - low), low + 0.51 * (high - low)
-        low, high = (low, right) if distance(left) <= distance(right) else (left, high)
+        lower_probe, upper_probe = low + 0.49 * (high - low), low + 0.51 * (high - low)
+        low, high = (low, upper_probe) if distance(lower_probe) <= distance(upper_probe) else (lower_probe, high)
     return draw(space, random, {**configuration, parameter.name: parameter.from_unit((low + high) / 2)})
 
 
@@ -125,20 +125,20 @@ def example(space: Space) -> dict[str, Value]:
     if space.size() < math.inf:
         for configuration in space.walk():
             return configuration
-        raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
+        raise BadInput([Problem(f"no configuration satisfies {_list(space)}", "constraints", hint=_why(space, drawn))])
     climbers = drawn
     for count, steps in ((_CLIMBS, _CLIMB), (_FURTHER, _LONGER * len(space.parameters))):
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
             climbers[place] = _climbed(space, start, random, steps)
-            found = mended(space, climbers[place], Random(place))
-            if space.allows(found) and not _alone(space, found):
-                return found
+            repaired = mended(space, climbers[place], Random(place))
+            if space.allows(repaired) and not _alone(space, repaired):
+                return repaired
     if not any(map(continuous, space.parameters)):
         for step in islice(space.steps(), min(_STEPS, _STEPS_OPERATIONS // space.operations)):
             if step is not None:
                 return step
-    message = f"no configuration was found that fulfils {_list(space)}"
+    message = f"no configuration found that satisfies {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 
 
@@ -162,15 +162,15 @@ def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -
 
 
 def _climbed(space: Space, start: Configuration, random: Random, steps: int) -> dict[str, Value]:
-    here, height = dict(start), _distance(space, start)
+    current, violation = dict(start), _distance(space, start)
     for _ in range(steps):
-        there = _moved(space, here, random)
-        distance = _distance(space, there)
-        if distance <= height:
-            here, height = there, distance
-        if height == 0:
+        candidate = _moved(space, current, random)
+        distance = _distance(space, candidate)
+        if distance <= violation:
+            current, violation = candidate, distance
+        if violation == 0:
             break
-    return here
+    return current
 
 
 def _distance(space: Space, configuration: Configuration) -> float:
@@ -212,7 +212,7 @@ def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
     """Return a hint: which constraints never held, or that each held, but never all at once."""
     never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
     if not never:
-        return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
+        return f"each of them is satisfiable, but none of {len(drawn)} configurations satisfies all"
     equation = any(each.equations for each in never)
     advice = "; two decimals are never exactly equal, compute one from the others in your program" if equation else ""
-    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{each.text}`' for each in never)}{advice}"
+    return f"none of {len(drawn)} configurations satisfies {' or '.join(f'`{each.text}`' for each in never)}{advice}"
