@@ -1,4 +1,4 @@
-"""A search for scikit-learn whose trials run through Orchestune."""
+"""A hyperparameter search for scikit-learn that runs its trials with Orchestune."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ from orchestune.sdk.reporting import report
 from orchestune.sdk.tuning import started
 
 _WORK = "work.pkl"
-_EVEN = {"uniform": "float", "loguniform": "float", "reciprocal": "float", "randint": "int"}
-_RESULTS = ("first_trials_failed", "identical_metrics")
-_PLAIN = (str, bool, int, float, np.generic)
+_UNIFORM_DISTRIBUTIONS = {"uniform": "float", "loguniform": "float", "reciprocal": "float", "randint": "int"}
+_VALID_RESULTS = ("first_trials_failed", "identical_metrics")
+_PLAIN_TYPES = (str, bool, int, float, np.generic)
 
 
 class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
-    """Search parameters of an estimator by cross-validation; each trial is a process, its folds run in it one by one.
+    """Search parameters of an estimator by cross-validation; each trial is a process that runs its folds in sequence.
 
     `parameters` are those of an experiment file, by the estimator's names: `{"C": "1e-3..100 log", "kernel": ["rbf",
     "linear"]}`; a list may hold any objects, and `uniform`, `loguniform` and `randint` of `scipy.stats` are ranges.
-    `n_iter` configurations are tried, `n_jobs` at the same time (None: one, -1: as many as there are cores); the
-    engine suggests each from the results before it. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and
-    what is found after `fit` (`best_params_`, `best_estimator_`, `cv_results_`, …) are as in `RandomizedSearchCV`;
-    `experiment_` is the handle of the experiment.
+    `n_iter` configurations run, `n_jobs` at the same time (None: one, -1: one per core); the engine suggests each from
+    earlier results. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and the attributes after `fit`
+    (`best_params_`, `best_estimator_`, `cv_results_`, …) are those of `RandomizedSearchCV`; `experiment_` is the handle
+    of the experiment.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
@@ -104,10 +104,10 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]  # the estimator checks itself
     def fit(self, X: Any, y: Any = None, **params: Any) -> SearchCV:  # noqa: N803
-        """Search, then fit the best configuration on all data where `refit` says so.
+        """Run the search, then fit the best configuration on all data if `refit` is set.
 
-        Raises what the estimator raises where every fit failed or `error_score="raise"`; NothingCompleted where not
-        one trial came as far as its first fit; KeyboardInterrupt stops the experiment.
+        Raises the estimator's error if every fit failed or `error_score="raise"`, and NothingCompleted if no trial
+        reached its first fit. KeyboardInterrupt stops the experiment.
 
         >>> search = SearchCV(SVC(), {"C": [0.1, 10.0]}, n_iter=2).fit(*load_iris(return_X_y=True))
         >>> search.predict([[5.1, 3.5, 1.4, 0.2]])
@@ -121,7 +121,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         splits = list(splitter.split(X, y, **routed.splitter.split))
         self.n_splits_ = len(splits)
         estimator = clone(self.estimator)
-        asked, objects = _described(self.parameters)
+        spaces, objects = _experiment_parameters(self.parameters)
         arguments = {
             "scorer": scorers,
             "fit_params": routed.estimator.fit,
@@ -132,22 +132,24 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             "verbose": 0,
             "error_score": self.error_score,
         }
-        main = refit_metric if isinstance(refit_metric, str) and isinstance(scorers, _MultimetricScorer) else None
-        work = _Work(estimator, X, y, splits, arguments, objects, main)
-        candidates, out = self._searched(work, asked)
+        main_score = refit_metric if isinstance(refit_metric, str) and isinstance(scorers, _MultimetricScorer) else None
+        work = _SharedWork(estimator, X, y, splits, arguments, objects, main_score)
+        candidates, out = self._run_search(work, spaces)
         self._conclude(candidates, out, refit_metric)
         if self.refit:
             self._refit(estimator, X, y, routed.estimator.fit)
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         return self
 
-    def _searched(self, work: _Work, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Run the experiment: the configurations, and the outcomes of their folds one after the other."""
+    def _run_search(
+        self, work: _SharedWork, spaces: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Run the experiment. Returns the configurations, and the outcomes of their folds in order."""
         with tempfile.TemporaryDirectory(prefix="orchestune-search-") as folder:
             Path(folder, _WORK).write_bytes(cloudpickle.dumps(work))
             with started(
-                _Trial(folder),
-                asked,
+                _TrialFunction(folder),
+                spaces,
                 {"score": "maximize"},
                 int(self.n_iter),
                 effective_n_jobs(self.n_jobs),
@@ -159,24 +161,26 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             ) as experiment:
                 self.experiment_ = experiment.handle
                 try:
-                    while _waved_through(experiment.wait(), folder, work.arguments["error_score"]):
+                    while _resume_if_valid(experiment.wait(), folder, work.arguments["error_score"]):
                         pass
                 finally:
-                    _end(experiment)
+                    _stop_if_open(experiment)
             paths = sorted(Path(folder).glob("*.outcome"))
-            found = [pickle.loads(path.read_bytes()) for path in paths]
-        broken = next((outcome for outcome in found if isinstance(outcome, Exception)), None)
+            outcomes = [pickle.loads(path.read_bytes()) for path in paths]
+        broken = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
         if broken is not None:
             raise broken
-        if not found:
+        if not outcomes:
             failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
-            why = experiment.trial(failed.number).error if failed else experiment.state
-            raise NothingCompleted(f"no trial of {experiment.handle} got to a result: {why}")
-        if len(found) < self.n_iter:
-            words = f"{len(found)} of {self.n_iter} configurations have results"
-            warnings.warn(f"{words}: {_less(experiment, {int(path.stem) for path in paths})}", stacklevel=4)
-        candidates = [work.configuration(given) for given, _ in found]  # of the caller's own objects, not of copies
-        return candidates, [fold for _, folds in found for fold in folds]
+            reason = experiment.trial(failed.number).error if failed else experiment.state
+            raise NothingCompleted(f"no trial of {experiment.handle} has a result: {reason}")
+        if len(outcomes) < self.n_iter:
+            message = f"{len(outcomes)} of {self.n_iter} configurations have results"
+            warnings.warn(f"{message}: {_why_incomplete(experiment, {int(path.stem) for path in paths})}", stacklevel=4)
+        candidates = [
+            work.configuration(parameters) for parameters, _ in outcomes
+        ]  # the caller's own objects, not copies
+        return candidates, [fold for _, folds in outcomes for fold in folds]
 
     def _conclude(self, candidates: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any) -> None:
         _warn_or_raise_about_fit_failures(out, self.error_score)
@@ -205,8 +209,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What all trials of a search share."""
+class _SharedWork:
+    """The data that all trials of a search share."""
 
     estimator: Any
     X: Any
@@ -214,15 +218,17 @@ class _Work:
     splits: Sequence[tuple[Any, Any]]
     arguments: Mapping[str, Any]
     objects: Mapping[str, Mapping[str, Any]]
-    """by parameter: what a text stands for that is no text"""
+    """by parameter: the object of each choice that is written as text"""
     main: str | None
-    """which of several scores is the one to maximize; None: the first"""
+    """the score to maximize; None: the first"""
     settings: Mapping[str, Any] = field(default_factory=get_config)
-    """those of scikit-learn in the process that searches, such as `transform_output`"""
+    """scikit-learn's settings in the searching process, such as `transform_output`"""
 
-    def configuration(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as the estimator knows them."""
-        return {name: self.objects[name][value] if name in self.objects else value for name, value in given.items()}
+    def configuration(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with the estimator's own objects."""
+        return {
+            name: self.objects[name][value] if name in self.objects else value for name, value in parameters.items()
+        }
 
     def folds(self, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Fit and score each split."""
@@ -242,7 +248,7 @@ class _Work:
             ]
 
     def score(self, folds: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-        """Mean and standard deviation over the splits; NaN where one failed."""
+        """Return mean and standard deviation over the splits; NaN if one failed."""
         scores = [fold["test_scores"] for fold in folds]
         if any(isinstance(score, dict) for score in scores):
             names = next(list(score) for score in scores if isinstance(score, dict))
@@ -252,20 +258,20 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """The function of a trial. The data lies in a folder of this machine and is not copied for each experiment."""
+class _TrialFunction:
+    """The function of a trial. The data is in a folder of this machine and not copied for each experiment."""
 
     folder: str
 
-    def __call__(self, given: Params, /) -> None:
+    def __call__(self, parameters: Params, /) -> None:
         with open(Path(self.folder, _WORK), "rb") as file:
-            work: _Work = pickle.load(file)
+            work: _SharedWork = pickle.load(file)
         try:
-            folds = work.folds(work.configuration(given))
+            folds = work.folds(work.configuration(parameters))
         except Exception as exc:
             self._write(exc)
             raise
-        self._write((dict(given), folds))
+        self._write((dict(parameters), folds))
         mean, spread = work.score(folds)
         report(score=mean, stddev=spread)
 
@@ -276,61 +282,65 @@ class _Trial:
         os.replace(part, path)
 
 
-def _described(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The parameters for an experiment, and by parameter what its texts stand for where a list holds other objects."""
-    asked, objects = dict(parameters), dict[str, dict[str, Any]]()
+def _experiment_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the parameters of an experiment, and for lists of other objects, the object of each text by parameter."""
+    spaces, objects = dict(parameters), dict[str, dict[str, Any]]()
     for name, values in parameters.items():
         if isinstance(values, (list, tuple, np.ndarray)) and not all(map(_is_plain, values)):
             objects[name] = {f"{index}: {value!r}"[:80]: value for index, value in enumerate(values)}
-            asked[name] = list(objects[name])
+            spaces[name] = list(objects[name])
         elif isinstance(values, (tuple, np.ndarray)):
-            asked[name] = list(values)
+            spaces[name] = list(values)
         elif isinstance(values, rv_frozen):
-            asked[name] = _range(name, values)
-    return asked, objects
+            spaces[name] = _range(name, values)
+    return spaces, objects
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a file could have it as a choice."""
-    return isinstance(value, _PLAIN) and not (isinstance(value, (float, np.floating)) and not np.isfinite(value))
+    """Return True if an experiment file can have the value as a choice."""
+    return isinstance(value, _PLAIN_TYPES) and not (isinstance(value, (float, np.floating)) and not np.isfinite(value))
 
 
-def _range(name: str, drawn: Any) -> dict[str, Any] | list[int]:
-    """A distribution of SciPy as a range. BadInput for one whose values are not even."""
-    kind = _EVEN.get(drawn.dist.name)
+def _range(name: str, distribution: Any) -> dict[str, Any] | list[int]:
+    """Convert a SciPy distribution to a range. Raises BadInput unless it is uniform or log-uniform."""
+    kind = _UNIFORM_DISTRIBUTIONS.get(distribution.dist.name)
     if kind is None:
-        hint = "write a range such as '0.1..10 log', or take uniform, loguniform or randint"
-        raise BadInput.one(f"{drawn.dist.name} of scipy.stats is no range", f"parameters.{name}", hint)
-    low, high = drawn.support()
+        hint = "write a range such as '0.1..10 log', or use uniform, loguniform or randint"
+        raise BadInput.one(
+            f"{distribution.dist.name} of scipy.stats is not supported as a range", f"parameters.{name}", hint
+        )
+    low, high = distribution.support()
     if low == high:
         return [int(low)]
     bounds = {"min": int(low), "max": int(high)} if kind == "int" else {"min": float(low), "max": float(high)}
-    return {"type": kind, **bounds, "log": drawn.dist.name in ("loguniform", "reciprocal")}
+    return {"type": kind, **bounds, "log": distribution.dist.name in ("loguniform", "reciprocal")}
 
 
-def _waved_through(experiment: Experiment, folder: str, error_score: Any) -> bool:
-    """Whether a guard had paused it for failed fits or equal scores, which are results here; then it goes on."""
+def _resume_if_valid(experiment: Experiment, folder: str, error_score: Any) -> bool:
+    """Resume an experiment that a guard paused for failed fits or equal scores, which are valid results here. Returns
+    True if it was resumed.
+    """
     status = experiment.status()
     reason, fits = status["reason"], any(Path(folder).glob("*.outcome"))
-    if not (guarded(status) and reason and reason["code"] in _RESULTS and fits) or error_score == "raise":
+    if not (guarded(status) and reason and reason["code"] in _VALID_RESULTS and fits) or error_score == "raise":
         return False
     experiment.resume()
     return True
 
 
-def _less(experiment: Experiment, done: Collection[int]) -> str:
-    """Why there are fewer results than were asked for."""
+def _why_incomplete(experiment: Experiment, done: Collection[int]) -> str:
+    """Return why there are fewer results than requested."""
     failed = next(
         (trial for trial in experiment.results() if trial.state == "failed" and trial.number not in done), None
     )
     if failed is not None:
-        return f"trial {failed.number} ended without one, {experiment.trial(failed.number).error}"
+        return f"trial {failed.number} ended without a result, {experiment.trial(failed.number).error}"
     reason = experiment.status()["reason"]
     return reason["message"] if reason else experiment.state
 
 
-def _end(experiment: Experiment) -> None:
-    """An experiment that a guard paused, or that nobody waits for any more, is not left behind."""
+def _stop_if_open(experiment: Experiment) -> None:
+    """Stop an experiment that is paused by a guard, or no longer waited for."""
     status = experiment.status()
     if guarded(status) or status["state"] in ("pending", "running", "paused"):
         experiment.stop().wait()

@@ -271,12 +271,12 @@ class EngineContract:
 
     def test_a_space_in_which_nothing_is_allowed_is_refused_with_the_reason(self) -> None:
         with pytest.raises(
-            BadInput, match=r"constraints: no configuration fulfils .*layers > 9.*none fulfils `layers > 9`"
+            BadInput, match=r"constraints: no configuration satisfies .*layers > 9.*satisfies `layers > 9`"
         ):
             self.make(Space.of(FINITE.parameters, ["layers > 9", "layers > 1"]))
         if not self.walks_only:
             with pytest.raises(
-                BadInput, match=r"each of them holds somewhere, but of 3000 configurations none fulfils"
+                BadInput, match=r"each of them is satisfiable, but none of 3000 configurations satisfies"
             ):
                 self.make(Space.of(wide(2).parameters, ["x0 + x1 < 0.5", "x0 > 0.3", "x1 > 0.3"]))
 

@@ -41,8 +41,8 @@ class PruningContract(WorldContract):
         ("first", "seconds", "why"),
         [
             (10, 0.5, ""),
-            (50, 0.5, "it looks from step 50 on (`min_steps`), and the trials end at step 20"),
-            (10, 0.2, "they are over within 0.2 s, before they can be told to end"),
+            (50, 0.5, "it compares from step 50 on (`min_steps`), and the trials end at step 20"),
+            (10, 0.2, "they end within 0.2 s, before a stop order reaches them"),
         ],
     )
     def test_a_rule_that_can_end_no_trial_says_so(self, world: CoreWorld, first: int, seconds: float, why: str) -> None:
@@ -52,7 +52,7 @@ class PruningContract(WorldContract):
             [(worker, lease)] = world.lease()
             points = [[place, "loss", GOOD - number / 100, place + 1, None] for place in range(20)]
             worker.call(finished=[worker.finish(lease, points=points, wall=seconds)])
-        notes = [f"early stopping (asha) has ended no trial: {why}"] if why else []
+        notes = [f"early stopping (asha) has pruned no trial: {why}"] if why else []
         assert world.status(experiment)["notes"] == notes
 
     # the decision
@@ -121,10 +121,16 @@ class PruningContract(WorldContract):
     @pytest.mark.parametrize(
         ("rule", "message"),
         [
-            ({"type": "ash"}, r"early_stopping\.type: 'ash' is no rule \(did you mean asha\?\)"),
-            ({"type": "median", "reduction": 3}, r"early_stopping\.reduction: is no number of the rule median"),
+            ({"type": "ash"}, r"early_stopping\.type: unknown rule 'ash' \(did you mean asha\?\)"),
+            ({"type": "median", "reduction": 3}, r"early_stopping\.reduction: does not apply to the rule 'median'"),
             ({"type": "asha", "reduction": 1}, r"early_stopping\.reduction: must be more than 1, found 1"),
-            ({"type": "asha", "metric": "los"}, r"early_stopping\.metric: 'los' is no metric \(declared are loss\)"),
+            (
+                {"type": "asha", "metric": "los"},
+                (
+                    r"early_stopping\.metric: unknown metric 'los' \(declared"
+                    r" metrics: loss\)"
+                ),
+            ),
         ],
     )
     def test_a_rule_that_cannot_be_is_refused_before_anything_is_there(

@@ -104,7 +104,7 @@ def test_a_misspelt_name_is_refused_before_anything_runs(shared_home: Home, tmp_
     program(tmp_path, "return config.x")
     before = len(shared_home.json("status"))
     assert "opt.nmae" in sweep(shared_home, tmp_path, "opt.nmae=a,b", expect=1)
-    assert "begins at 1.0, which is more than 0.0" in sweep(shared_home, tmp_path, "x=interval(1,0)", expect=1)
+    assert "the start 1.0 is more than the end 0.0" in sweep(shared_home, tmp_path, "x=interval(1,0)", expect=1)
     assert len(shared_home.json("status")) == before
 
 

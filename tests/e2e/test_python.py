@@ -120,8 +120,8 @@ def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(sha
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("train", "'train' is no function"),
-        (lambda: 1, r"the function takes \(\), and is to be called with the parameters x"),
+        ("train", "'train' is not a function"),
+        (lambda: 1, r"the function takes \(\), but the parameters are x"),
         (lambda a, b: 1, r"the function takes \(a, b\)"),
         (asyncio.sleep, "the function is asynchronous"),
     ],
@@ -144,7 +144,7 @@ def test_a_wrong_key_is_named_as_in_a_file() -> None:
 
 @pytest.mark.parametrize("handle", ["", "sgd-7f3a/3", None])
 def test_what_is_no_handle_is_told(handle: Any) -> None:
-    with pytest.raises(UsageError, match="is no handle of an experiment"):
+    with pytest.raises(UsageError, match="is not the handle of an experiment"):
         orchestune.Experiment.load(handle)
 
 
@@ -323,7 +323,7 @@ def test_a_loop_that_a_guard_ends_says_why() -> None:
             with trial:
                 trial.report(los=1)
 
-    with pytest.warns(UserWarning, match=r"is paused, and offers no more trials: .*saw los=1"):
+    with pytest.warns(UserWarning, match=r"is paused and offers no more trials: .*saw los=1"):
         work()
     assert experiment.state == "paused"
     with pytest.warns(UserWarning, match="is paused"):
@@ -335,7 +335,7 @@ def test_a_trial_without_its_metric_or_told_so_has_failed_and_has_one_outcome() 
     first = experiment.ask()
     assert first is not None
     first.tell({"loss": 3})
-    with pytest.raises(Conflict, match="trial 1 has its outcome already"):
+    with pytest.raises(Conflict, match="trial 1 already has its outcome"):
         first.tell({"loss": 1})
     second = experiment.ask()
     assert second is not None
@@ -359,14 +359,14 @@ def test_who_runs_a_trial_is_told_that_the_experiment_was_stopped() -> None:
 
 def test_the_trials_of_a_command_are_not_run_here() -> None:
     experiment = orchestune.Experiment.create(run="echo loss=1", **BOWL, budget=1)
-    with pytest.raises(UsageError, match="are run by its command"):
+    with pytest.raises(UsageError, match="run a command"):
         experiment.ask()
     with pytest.raises(UsageError, match="are not run in docker"):
         orchestune.Experiment.create(**BOWL, budget=1, cluster="docker")
 
 
 def test_keys_that_only_a_command_knows_are_refused_where_this_process_runs_the_trials() -> None:
-    with pytest.raises(UsageError, match=r"^checkpoint, keep: of no effect on trials that this process runs"):
+    with pytest.raises(UsageError, match=r"^checkpoint, keep: no effect on trials that this process runs"):
         orchestune.Experiment.create(**BOWL, budget=1, keep=["best.pt"], checkpoint={"every": "5m"})
 
 

@@ -157,7 +157,7 @@ def test_equal_scores_and_failed_fits_at_first_are_results_and_end_no_search() -
 
 
 def test_what_has_no_result_is_told() -> None:
-    with pytest.warns(UserWarning, match="2 of 3 configurations have results: trial 2 ended without one, exited with"):
+    with pytest.warns(UserWarning, match="trial 2 ended without a result, exited with"):
         SearchCV(Fixed(), {"k": [8, 9, 10]}, n_iter=3, engine="grid", cv=2).fit(*load_iris(return_X_y=True))
     with pytest.warns(UserWarning, match="2 of 5 configurations have results: every configuration of the space"):
         SearchCV(Fixed(), {"k": [8, 10]}, n_iter=5, cv=2).fit(*load_iris(return_X_y=True))

@@ -14,7 +14,7 @@ from orchestune.cli.experiments.prepare import listed
 from orchestune.client.address import place
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
-from orchestune.sdk.project_files import note_of_secrets, taken
+from orchestune.sdk.project_files import list_project, note_of_secrets
 from tests.security.target import SPECIFICATION
 
 LIMIT = 1 << 24
@@ -74,13 +74,13 @@ def test_what_is_left_out_is_named_with_the_way_to_take_it_along(
     folders = {".ssh", ".aws", ".kube", "deep/.ssh", ".env", ".env.production", ".netrc"}
     assert set(plan(project, (), LIMIT).secrets) == folders | KEYS.keys()
     specification = Specification.from_json(SPECIFICATION)
-    assert set(taken(specification, project, CodeSettings()).secrets) == folders | KEYS.keys()
+    assert set(list_project(specification, project, CodeSettings()).secrets) == folders | KEYS.keys()
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
     notes = destination.notes(place(), listed(specification, project, CodeSettings()))
     (note,) = [note for note in notes if "secrets" in note]
-    assert note.startswith("not packed, as it holds secrets: .aws, .env") and "`!.aws` to `ignore`" in note
-    assert note_of_secrets(["id"]).endswith("add `!id` to `ignore` under `code:` to pack it all the same")
+    assert note.startswith("not packed because of secrets: .aws, .env") and "`!.aws` to `ignore`" in note
+    assert note_of_secrets(["id"]).endswith("add `!id` to `ignore` under `code:` to pack it anyway")
 
 
 def test_a_key_is_taken_along_where_the_user_says_so(project: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From values that are right each by itself to an experiment that is right as a whole."""
+"""Builds an experiment from parsed sections and checks them against each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.document.kinds import MOST_TRIALS
+from orchestune.config.document.kinds import MAX_TRIALS
 from orchestune.config.document.report import Field
 from orchestune.config.keys import CONFIGURATION
 from orchestune.config.sections.engine import EngineSettings
@@ -33,18 +33,18 @@ from orchestune.errors import BadInput
 from orchestune.worker.command import KNOWN, placeholders
 
 _Values = Mapping[str, Any]
-_AS_THEY_ARE = (
+_UNCHANGED_SECTIONS = (
     "folds", "resources", "preload", "env", "secrets", "timeout", "grace", "stop", "early_stopping", "keep", "seed",
     "priority", "labels", "notify", "mlflow", "collect",
 )  # fmt: skip
-"""sections that become what a specification calls by the same name, which has a default for those that are left out"""
+"""sections that are passed unchanged to the field of the same name, which has a default"""
 
 
 def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification, CodeSettings, Build, WarmStarts]:
-    """The specification, the code's section, how the image is made, and what the search begins with.
+    """Build the specification, the code settings, the image build and the warm start.
 
-    BadInput with everything wrong, what was reported before included. `folder` is that of the file; it names the
-    experiment where the file does not, and a configuration file of it and its files of results are read.
+    Raises BadInput with all problems, including those reported before. `folder` is the folder of the file: it gives the
+    experiment its default name, and its configuration file and result files are read.
     """
     report = root.report
     space = _space(root, values)
@@ -57,16 +57,16 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     image = build(root, values)
     config = _config(root, values, folder)
     sources, metrics = values.get("warm_start") or (), values.get("metrics") or ()
-    warm = warm_starts(root.find("warm_start"), sources, folder, space, metrics, engine.name in LEARNERS)
+    warm_start = warm_starts(root.find("warm_start"), sources, folder, space, metrics, engine.name in LEARNERS)
     report.raise_if_bad()
     assert space is not None and budget is not None
     if len(try_first) > budget:
-        more = f"try_first: {len(try_first)} configurations are more than the budget of {budget}"
-        report.notes.append(f"{more}; the others are tried when it is extended")
+        excess = f"try_first: {len(try_first)} configurations are more than the budget of {budget}"
+        report.notes.append(f"{excess}; the others run if the budget is raised")
     checkpoint: CheckpointSettings = values.get("checkpoint") or CheckpointSettings(None)
     retry: Retry = values.get("retry") or Retry()
     specification = Specification(
-        name=values.get("name") or _called(folder),
+        name=values.get("name") or _folder_name(folder),
         run=values["run"],
         space=space,
         metrics=values["metrics"],
@@ -82,13 +82,13 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         placement=placement(values),
         config=config,
         stdin="json" if values.get("stdin") == "json" else "",
-        **{name: values[name] for name in _AS_THEY_ARE if values.get(name)},
+        **{name: values[name] for name in _UNCHANGED_SECTIONS if values.get(name)},
     )
-    return specification, values.get("code") or CodeSettings(), image, warm
+    return specification, values.get("code") or CodeSettings(), image, warm_start
 
 
-def _called(folder: Path) -> str:
-    """The folder's own name, also where it was named by `..`."""
+def _folder_name(folder: Path) -> str:
+    """Return the folder's name, also if its path ends with `..`."""
     name = os.path.basename(os.path.abspath(folder))
     return os.fsencode(name).decode("utf-8", "backslashreplace") or "experiment"
 
@@ -100,101 +100,109 @@ def _config(root: Field, values: _Values, folder: Path) -> ConfigTemplate | None
     names = [parameter.name for parameter in values.get("parameters") or ()]
     used = placeholders(values.get("run") or "")
     if "config" in names:
-        root.find("parameters", "config").wrong("{config} in `run` stands for the file", "call the parameter otherwise")
+        root.find("parameters", "config").reject(
+            "{config} in `run` is reserved for the configuration file", "rename the parameter"
+        )
         return None
     if "config" not in used:
-        root.report.notes.append("config: the command has no {config}; the copy's path is $ORCHESTUNE_CONFIG alone")
+        root.report.notes.append(
+            "config: the command has no {config}; the path of the copy is only in $ORCHESTUNE_CONFIG"
+        )
     return config_file(root.find("config"), path, folder, names, names if set(used) & set(KNOWN) else used)
 
 
 def _space(root: Field, values: _Values) -> Space | None:
-    """The space of the parameters that could be read; None where one of them is wrong."""
-    report, before = root.report, len(root.report.found)
+    """Build the search space. Returns None if any parameter is invalid."""
+    report, before = root.report, len(root.report.problems)
     parameters: tuple[Parameter, ...] = values.get("parameters") or ()
-    named = root.find("parameters").entries()
-    read = {parameter.name for parameter in parameters}
-    known: list[Parameter] = []
+    declared = root.find("parameters").entries()
+    parsed = {parameter.name for parameter in parameters}
+    parsed_parameters: list[Parameter] = []
     for parameter in parameters:
         for parent, _ in parameter.when:
-            if parent not in named:
-                place = root.find("parameters", parameter.name, "when").entries()[parent][0]
-                report.add(place.place, f"parameters.{parameter.name}.when", f"'{parent}' is no parameter",
-                           did_you_mean(parent, set(named) - {parameter.name}))  # fmt: skip
-        known.append(replace(parameter, when=tuple(item for item in parameter.when if item[0] in read)))
-    for problem in Space(tuple(known)).problems():
-        root.find("parameters", problem.key).wrong(problem.message, problem.hint)
-    if len(report.found) == before:
+            if parent not in declared:
+                parent_key = root.find("parameters", parameter.name, "when").entries()[parent][0]
+                report.add(parent_key.position, f"parameters.{parameter.name}.when", f"unknown parameter '{parent}'",
+                           did_you_mean(parent, set(declared) - {parameter.name}))  # fmt: skip
+        parsed_parameters.append(replace(parameter, when=tuple(item for item in parameter.when if item[0] in parsed)))
+    for problem in Space(tuple(parsed_parameters)).problems():
+        root.find("parameters", problem.key).reject(problem.message, problem.hint)
+    if len(report.problems) == before:
         _check_conditions(root, parameters)
-    complete = len(read) == len(named) and len(report.found) == before and bool(read)
+    complete = len(parsed) == len(declared) and len(report.problems) == before and bool(parsed)
     if not complete:
         return None
     space = Space.of(parameters)
     for problem in space.never_active():
-        root.find("parameters", problem.key, "when").wrong(problem.message, problem.hint)
+        root.find("parameters", problem.key, "when").reject(problem.message, problem.hint)
     return _constrained(root, space, values.get("constraints") or ())
 
 
 def _check_conditions(root: Field, parameters: Sequence[Parameter]) -> None:
-    """A number is drawn between bounds, and may stop at one, but is no other number that somebody could name."""
-    endless = {parameter.name: parameter for parameter in parameters if math.isinf(parameter.count())}
+    """Check the values of conditions on continuous parameters: only their bounds are ever drawn exactly."""
+    continuous = {parameter.name: parameter for parameter in parameters if math.isinf(parameter.count())}
     for parameter in parameters:
         for name, values in parameter.when:
-            found = root.find("parameters", parameter.name, "when", name)
-            if (parent := endless.get(name)) is None:
+            field = root.find("parameters", parameter.name, "when", name)
+            if (parent := continuous.get(name)) is None:
                 continue
-            for at, value in zip(found.items() or [found], values, strict=False):
+            for value_field, value in zip(field.items() or [field], values, strict=False):
                 if value not in (parent.low, parent.high):
-                    message = f"{name} is any number of {parent.low:g}..{parent.high:g}, hence never exactly {value!r}"
-                    at.wrong(message, f"give {name} a step, list its values, or name one of its bounds")
+                    message = f"{name} is continuous on {parent.low:g}..{parent.high:g}, so it never equals {value!r}"
+                    value_field.reject(message, f"give {name} a step, list its values, or use one of its bounds")
 
 
 def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | None:
-    found = root.find("constraints")
-    places = found.items() or [found]
+    field = root.find("constraints")
+    fields = field.items() or [field]
     try:
         constrained = space.constrained(texts)
     except BadInput as exc:
-        keys = {f"constraints[{index}]": place for index, place in enumerate(places)}
+        keys = {f"constraints[{index}]": constraint_field for index, constraint_field in enumerate(fields)}
         for problem in exc.problems:
-            keys.get(problem.key, found).wrong(problem.message, problem.hint)
+            keys.get(problem.key, field).reject(problem.message, problem.hint)
         return None
-    for place, constraint in zip(places, constrained.constraints, strict=False):
+    for constraint_field, constraint in zip(fields, constrained.constraints, strict=False):
         for name, text in sorted(constraint.compared):
             choices = [choice for choice in space.by_name[name].choices if isinstance(choice, str)]
             if text not in choices:
-                hint = did_you_mean(text, choices) or (f"its values are {some(choices)}" if choices else "")
-                place.wrong(f"`{constraint.text[:80]}`: {name} is never '{text}'", hint)
+                hint = did_you_mean(text, choices) or (f"values: {some(choices)}" if choices else "")
+                constraint_field.reject(f"`{constraint.text[:80]}`: {name} is never '{text}'", hint)
     return constrained
 
 
 def _check_names(root: Field, values: _Values) -> None:
-    """Names of one section that another one refers to, or must not repeat."""
+    """Check names that one section takes from another, or must not repeat."""
     parameters = root.find("parameters").entries()
     if values.get("run") is not None and parameters:
         check_placeholders(root.find("run"), parameters, bool(values.get("config")))
     variables = values.get("env") or {}
     for secret in values.get("secrets") or ():
         if secret.name in variables:
-            root.find("secrets").wrong(f"{secret.name} stands under `env` too", "keep one of the two")
+            root.find("secrets").reject(f"{secret.name} is also set under `env`", "remove one of the two")
 
 
 def _check_metrics(root: Field, values: _Values) -> None:
-    """What other sections say of the metrics."""
+    """Check the sections that refer to metrics."""
     metrics: tuple[Metric, ...] = values.get("metrics") or ()
-    stop, early = values.get("stop") or StopRules(), values.get("early_stopping")
+    stop, early_stopping = values.get("stop") or StopRules(), values.get("early_stopping")
     if metrics and stop.futile is not None:
         side = "below" if metrics[0].goal == "maximize" else "above"
         if stop.futile.side != side:
-            message = f"{metrics[0].name} is to be {metrics[0].goal}d, so a search is futile while it is {side} a limit"
-            root.find("stop", "futile").wrong(message, f"write `{side}`")
-    if metrics and early is not None and early.metric not in (None, *(metric.name for metric in metrics)):
+            message = f"{metrics[0].name} is {metrics[0].goal}d, so the limit must be `{side}`"
+            root.find("stop", "futile").reject(message, f"write `{side}`")
+    if (
+        metrics
+        and early_stopping is not None
+        and early_stopping.metric not in (None, *(metric.name for metric in metrics))
+    ):
         names = [metric.name for metric in metrics]
-        hint = did_you_mean(early.metric, names) or f"declared are {', '.join(names)}"
-        root.find("early_stopping", "metric").wrong(f"'{early.metric}' is no metric", hint)
+        hint = did_you_mean(early_stopping.metric, names) or f"declared metrics: {', '.join(names)}"
+        root.find("early_stopping", "metric").reject(f"unknown metric '{early_stopping.metric}'", hint)
 
 
 def _budget(root: Field, values: _Values, space: Space | None, engine: EngineSettings, repeats: int) -> int | None:
-    """`repeats`: how often `try_first` has what it has already, which a grid is run beside."""
+    """Return the budget. `repeats` is the number of duplicates in `try_first`, which a grid runs in addition."""
     budget: int | None = values.get("budget")
     if "budget" not in values:
         default = _default_budget(root, space, engine)
@@ -202,76 +210,78 @@ def _budget(root: Field, values: _Values, space: Space | None, engine: EngineSet
     if budget is None or space is None:
         return budget
     size = _grid_size(root, space) if engine.name == "grid" else _quick_size(space)
-    most = size + repeats if engine.name == "grid" else size
-    if budget <= most:
+    limit = size + repeats if engine.name == "grid" else size
+    if budget <= limit:
         return budget
-    more = f"budget: {budget} is more than the {f'{size:g} configurations' if size > 1 else 'one configuration'} of the"
+    note = f"budget: {budget} is more than the {f'{size:g} configurations' if size > 1 else 'one configuration'} of the"
     if engine.name == "grid":
-        beside = f" and what try_first repeats ({repeats})" if repeats else ""
-        root.report.notes.append(f"{more} grid{beside}; {most:g} is used")
-        return int(most)
-    root.report.notes.append(f"{more} space; the experiment ends when all were tried")
+        duplicates = f" and the duplicates in try_first ({repeats})" if repeats else ""
+        root.report.notes.append(f"{note} grid{duplicates}; {limit:g} is used")
+        return int(limit)
+    root.report.notes.append(f"{note} space; the experiment finishes when all have run")
     return budget
 
 
 def _default_budget(root: Field, space: Space | None, engine: EngineSettings) -> int | None:
-    if "budget" in root.report.meant:
+    if "budget" in root.report.misspelled:
         return None
     if engine.name != "grid":
-        hint = "say how many trials to run, for example budget: 40"
-        root.report.add(root.node.place, "budget", "is missing", hint)
-    elif space is not None and not _endless(space) and space.size() > MOST_TRIALS:
-        message = "is missing, and the grid is too large for its size to be the default"
-        root.report.add(root.node.place, "budget", message)
+        hint = "set the number of trials, for example budget: 40"
+        root.report.add(root.node.position, "budget", "is missing", hint)
+    elif space is not None and not _continuous(space) and space.size() > MAX_TRIALS:
+        message = f"is missing, and the grid is too large to be the default (more than {MAX_TRIALS:,} configurations)"
+        root.report.add(root.node.position, "budget", message)
     elif space is not None:
         size = _grid_size(root, space)
         return None if math.isinf(size) else int(size)
     return None
 
 
-def _endless(space: Space) -> list[Parameter]:
+def _continuous(space: Space) -> list[Parameter]:
     return [parameter for parameter in space.parameters if math.isinf(parameter.count())]
 
 
 def _grid_size(root: Field, space: Space) -> float:
-    for parameter in _endless(space):
-        root.find("parameters", parameter.name).wrong(
-            "the grid engine needs finitely many values", "give it a step, or list the values"
+    for parameter in _continuous(space):
+        root.find("parameters", parameter.name).reject(
+            "the grid engine needs a finite number of values", "give it a step, or list the values"
         )
     return space.size()
 
 
 def _quick_size(space: Space) -> float:
-    """The size where it takes no time to count."""
+    """Return the size of the space if it is quick to count, otherwise infinity."""
     return space.size() if math.prod(parameter.count() for parameter in space.parameters) <= 1000 else math.inf
 
 
 def _parallelism(root: Field, values: _Values, budget: int) -> int:
     parallelism: int = values.get("parallelism") or 1
     folds: Folds = values.get("folds") or Folds()
-    most = budget * folds.count
-    if parallelism > most:
+    limit = budget * folds.count
+    if parallelism > limit:
         all_folds = " in folds" if folds.count > 1 else ""
-        root.report.notes.append(f"parallelism: {parallelism} is more than the budget{all_folds}; {most} is used")
-    return min(parallelism, most)
+        root.report.notes.append(f"parallelism: {parallelism} is more than the budget{all_folds}; {limit} is used")
+    return min(parallelism, limit)
 
 
 def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mapping[str, Value], ...]:
     if space is None:
         return ()
-    before = len(root.report.found)
+    before = len(root.report.problems)
     configurations: tuple[Mapping[str, Value], ...] = values.get("try_first") or ()
-    for found in root.find("try_first").items():
-        configuration = CONFIGURATION.read(found)  # once more: of a list with a mistake there are no values
+    for field in root.find("try_first").items():
+        configuration = CONFIGURATION.read(field)  # read again: a list with any invalid entry has no values
         if configuration is None:
             continue
-        wrong = found.entries().keys() - configuration.keys()  # told already
+        invalid_names = field.entries().keys() - configuration.keys()  # already reported
         for problem in space.configuration_problems(configuration):
-            if problem.key in wrong:
+            if problem.key in invalid_names:
                 continue
             hint = "" if problem.key in space.by_name else did_you_mean(problem.key, space.by_name)
-            at = found.find(problem.key)
-            at.wrong(problem.message if at is not found else f"{problem.key} {problem.message}", hint)
-    if len(root.report.found) > before:
+            value_field = field.find(problem.key)
+            value_field.reject(
+                problem.message if value_field is not field else f"{problem.key} {problem.message}", hint
+            )
+    if len(root.report.problems) > before:
         return ()
     return tuple(map(space.exact, configurations))

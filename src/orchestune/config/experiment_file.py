@@ -1,4 +1,4 @@
-"""Reading an experiment file: `load` from disk, `parse` from text."""
+"""Loads an experiment file: `load` from disk, `parse` from text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from orchestune.config.assemble import assemble
 from orchestune.config.document.compose import compose
-from orchestune.config.document.nodes import Entries, Node, ScalarNode, built, shown
+from orchestune.config.document.nodes import Entries, Node, ScalarNode, node_of, summary
 from orchestune.config.document.report import Field, ProblemReport
 from orchestune.config.document.text_file import read_text
 from orchestune.config.keys import EXPERIMENT, KEYS
 from orchestune.config.sections.placement import Build
 from orchestune.config.sources import sigopt_modules
-from orchestune.config.sources.command_line import COMMAND_LINE, complain, describe
+from orchestune.config.sources.command_line import COMMAND_LINE, describe, report_missing
 from orchestune.config.sources.description import Description
 from orchestune.config.sources.draft import Draft
 from orchestune.config.sources.orchestrate import RUN_FILE, converted, is_older, with_run_file
@@ -29,18 +29,18 @@ from orchestune.errors import BadInput, Problem
 
 @dataclass(frozen=True)
 class Loaded:
-    """An experiment as its file describes it."""
+    """An experiment as described by its file."""
 
     specification: Specification
     code: CodeSettings
     build: Build
     notes: tuple[str, ...]
-    """what a reader of the plan should know, though nothing is wrong"""
+    """remarks for the reader of the plan; none of them is a problem"""
     path: Path
     folder: Path
-    """in which the file lies: that of the code"""
+    """folder of the file, which is uploaded as the code"""
     document: Entries
-    """everything that was read, what a command line set included"""
+    """the complete document, with the values set on the command line"""
     warm_start: WarmStarts = WarmStarts()
 
 
@@ -50,10 +50,10 @@ def load(
     environ: Mapping[str, str] | None = None,
     described: Description | None = None,
 ) -> Loaded:
-    """The experiment in the file at `path`, with what `described` says and each `KEY=VALUE` of `overrides` set.
+    """Load the experiment file at `path`, with the options `described` and each `KEY=VALUE` of `overrides` applied.
 
-    BadInput tells everything that is wrong. With `environ`, the shell's environment, a note tells which secrets are
-    not set in it. Reads that file and those that its keys `config` and `warm_start` name; writes nothing.
+    Raises BadInput with all problems. With `environ`, the shell's environment, a note lists the secrets that it lacks.
+    Reads the file and those named by its keys `config` and `warm_start`; writes nothing.
     """
     return parse(_read(path), str(path), overrides, environ, path, described)
 
@@ -66,7 +66,7 @@ def parse(
     path: Path | None = None,
     described: Description | None = None,
 ) -> Loaded:
-    """The same for a text; `name` is what messages call the file, `path` where it lies."""
+    """Parse the text of an experiment file. `name` is the file's name in messages, `path` its path on disk."""
     report = ProblemReport()
     root = compose(text, name, report)
     if not isinstance(root, Entries):
@@ -75,86 +75,96 @@ def parse(
     older, root = is_older(root), converted(root, report)
     modules: tuple[str, ...] = ()
     if path is not None and not (described and described.command):
-        root = with_command_beside(root, path, report)
-        modules = sigopt_modules.wanted(root, path.parent) if older else ()
+        root = with_sibling_command(root, path, report)
+        modules = sigopt_modules.missing_modules(root, path.parent) if older else ()
     if modules:
-        report.notes.append(f"its scripts ask a service that is gone; {modules[0]} of ours goes with them in its place")
+        report.notes.append(f"its scripts use the discontinued SigOpt service; {modules[0]} replaces its module")
     root = describe(described or Description(), root, report)
     loaded = _experiment(apply(root, overrides, report), report, environ, path or Path(name))
     return replace(loaded, code=replace(loaded.code, modules=modules))
 
 
-def with_command_beside(root: Entries, path: Path, report: ProblemReport) -> Entries:
-    """Where no command stands: that of the file beside it, as the later client of SigOpt Orchestrate has it."""
-    beside = path.parent / RUN_FILE
-    if root.get("run") is not None or not beside.is_file():
+def with_sibling_command(root: Entries, path: Path, report: ProblemReport) -> Entries:
+    """Add the command from the run file beside it if the experiment has none, as in files of later SigOpt Orchestrate
+    clients.
+    """
+    run_file = path.parent / RUN_FILE
+    if root.get("run") is not None or not run_file.is_file():
         return root
-    run = compose(_read(beside), str(beside), report)
-    if not isinstance(run, Entries) or run.get("run") is None:
+    run_document = compose(_read(run_file), str(run_file), report)
+    if not isinstance(run_document, Entries) or run_document.get("run") is None:
         return root
-    return with_run_file(root, run, (path.parent / "Dockerfile").is_file(), report)
+    return with_run_file(root, run_document, (path.parent / "Dockerfile").is_file(), report)
 
 
 def without_file(described: Description, folder: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """The same for an experiment that words of the command line describe, of the code in `folder`."""
+    """Build an experiment that is described only on the command line, for the code in `folder`."""
     report = ProblemReport()
     root = apply(describe(described, Entries(COMMAND_LINE, ()), report), overrides, report)
     if described.once and root.get("budget") is None:
         root = put(root, "budget", ScalarNode(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
-    complain(root, report)
+    report_missing(root, report)
     return _experiment(root, report, None, folder / "experiment.yml")
 
 
 def drafted(draft: Draft, described: Description, path: Path) -> Loaded:
-    """The same for a draft, which a file at `path` is to hold, with what the words of the command line say over it.
+    """Build the experiment of a draft that is to be saved at `path`, with the command-line options applied to it.
 
-    Where the defaults are a configuration of the space, it is the first one.
+    If the defaults are a valid configuration, it becomes the first trial.
     """
     report = ProblemReport()
     root = describe(described, draft.document, report)
-    complain(root, report)
+    report_missing(root, report)
     loaded = _experiment(_ordered(root), report, None, path)
     space = loaded.specification.space
     first = {name: draft.defaults[name] for name in space.by_name if name in draft.defaults}
     if not first or loaded.specification.try_first or space.configuration_problems(first):
         return loaded
-    key = ScalarNode(draft.document.place, "try_first", "try_first")
-    return _experiment(_ordered(root.with_entry(key, built([first], key.place))), report, None, path)
+    key = ScalarNode(draft.document.position, "try_first", "try_first")
+    return _experiment(_ordered(root.with_entry(key, node_of([first], key.position))), report, None, path)
 
 
 def _ordered(root: Entries) -> Entries:
-    """The keys in the order in which the reference has them."""
+    """Sort the keys in the order of the reference."""
     order = {key.name: index for index, key in enumerate(KEYS)}
     entries = sorted(root.entries, key=lambda entry: order.get(entry[0].text, len(order)))
-    return Entries(root.place, tuple(entries), root.size)
+    return Entries(root.position, tuple(entries), root.size)
 
 
 def _experiment(root: Entries, report: ProblemReport, environ: Mapping[str, str] | None, path: Path) -> Loaded:
     top = Field(root, "", report)
     values = EXPERIMENT.read(top) or {}
-    folder = Path(os.path.realpath(path.absolute().parent))  # a link lies where it is, not where it leads
+    folder = Path(os.path.realpath(path.absolute().parent))  # a symlinked file belongs to the folder of the link
     specification, code, build, warm = assemble(top, values, folder)
     for secret in specification.secrets:
-        kind, _, place = secret.source.partition(":")
-        if kind == "env" and environ is not None and place not in environ:
-            report.notes.append(f"secrets.{secret.name}: the variable {place} is not set in this shell")
+        kind, _, name = secret.source.partition(":")
+        if kind == "env" and environ is not None and name not in environ:
+            report.notes.append(f"secrets.{secret.name}: the variable {name} is not set in this shell")
     return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, folder, root, warm)
 
 
 def _read(path: Path) -> str:
     if str(path) == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)):
-        hint = "save it in the folder of the code, and name that file"
+        hint = "save it in the folder of the code and pass that path"
         raise BadInput(
-            [Problem("is no file: the folder of an experiment's file is its code", file=str(path), hint=hint)]
+            [
+                Problem(
+                    "not a regular file (the folder of the experiment file is uploaded as its code)",
+                    file=str(path),
+                    hint=hint,
+                )
+            ]
         )
-    return read_text(path, "an experiment file", "`orchestune init SCRIPT` writes one; -f FILE names another")
+    return read_text(
+        path, "an experiment file", "create one with `orchestune init SCRIPT`, or name another file with -f FILE"
+    )
 
 
 def _no_mapping(root: Node) -> Problem:
-    needed = ", ".join(key.name for key in KEYS if key.required)
+    required = ", ".join(key.name for key in KEYS if key.required)
     if isinstance(root, ScalarNode) and root.value is None:
         message = "the file is empty"
     else:
-        message = f"found {shown(root)}, expected a mapping of keys to values"
-    hint = f"an experiment has at least {needed} and budget"
-    return Problem(message, "", root.place.file, root.place.line, root.place.column, hint)
+        message = f"found {summary(root)}, expected a mapping from keys to values"
+    hint = f"an experiment needs at least {required} and budget"
+    return Problem(message, "", root.position.file, root.position.line, root.position.column, hint)

@@ -1,12 +1,12 @@
-"""The table of everything that an experiment file may say: parser, JSON Schema and reference all follow from it."""
+"""The table of all keys of an experiment file. Parser, JSON Schema and reference are derived from it."""
 
 from __future__ import annotations
 
 from orchestune.config.document.kinds import (
     GRACE,
-    MOST_AT_ONCE,
-    MOST_TRIALS,
-    MOST_TRY_FIRST,
+    MAX_AT_ONCE,
+    MAX_TRIALS,
+    MAX_TRY_FIRST,
     PRIORITIES,
     TIME,
     Key,
@@ -37,39 +37,39 @@ from orchestune.domain.search.constraints import LONGEST
 from orchestune.domain.search.space import MOST_CONSTRAINTS
 
 CONFIGURATION = mapping_of(
-    NamedEntry("a parameter", r"[^\0]+", "it must be the name of a parameter"),
+    NamedEntry("a parameter", r"[^\0]+", "expected the name of a parameter"),
     VALUE,
     "a mapping from parameters to values",
 )
 
 
-_SECRET = "looks like a token or password, which all who see the experiment could read"
-_INSTEAD = "leave it out; what a trial needs of that kind stands under `secrets`"
+_SECRET = "looks like a token or password, which everyone who can view the experiment could read"
+_SECRET_HINT = "remove it; pass tokens and passwords to trials with `secrets`"
 
 
-def _read_label(found: Field) -> str | None:
-    if not isinstance(found.node, ScalarNode) or len(found.node.text) > 1000:
-        found.expected("text of at most 1000 characters")
+def _read_label(field: Field) -> str | None:
+    if not isinstance(field.node, ScalarNode) or len(field.node.text) > 1000:
+        field.expected("text of at most 1000 characters")
         return None
-    if looks_like_a_secret(found.key.rpartition(".")[2], found.node.text):
-        found.wrong(_SECRET, _INSTEAD)
+    if looks_like_a_secret(field.key.rpartition(".")[2], field.node.text):
+        field.reject(_SECRET, _SECRET_HINT)
         return None
-    return found.node.text
+    return field.node.text
 
 
-def _read_name(found: Field) -> str | None:
-    name = _ANY_NAME.read(found)
+def _read_name(field: Field) -> str | None:
+    name = _ANY_NAME.read(field)
     if name is not None and looks_like_a_secret("", name):
-        found.wrong(_SECRET, _INSTEAD)
+        field.reject(_SECRET, _SECRET_HINT)
         return None
     return name
 
 
-LABELS = mapping_of(  # those of orchestune.dev/ mean something to the server: one makes it remove the experiment
+LABELS = mapping_of(  # labels under orchestune.dev/ control the server: one makes it remove the experiment
     NamedEntry(
         "a label",
         r"(?!orchestune\.dev/)[A-Za-z0-9_./\-]+",
-        "letters, digits and _ . / - are allowed, and nothing of orchestune.dev/",
+        "use letters, digits and _ . / -, and no prefix orchestune.dev/",
     ),
     ValueKind[str]("text", {"type": ["string", "number", "boolean"], "maxLength": 1000}, _read_label),
     "a mapping from names to texts",
@@ -88,53 +88,55 @@ _NAME = _ANY_NAME.read_by(_read_name)
 
 KEYS = (
     Key("name", _NAME,
-        "What the experiment is called; its handle begins with it.", "the folder's name"),
-    Key("run", RUN, "The command of one trial. Text with shell syntax goes to `sh -c`; a list is executed as it stands."
+        "The name of the experiment; its handle starts with it.", "the folder's name"),
+    Key("run", RUN, "The command of one trial. Text with shell syntax goes to `sh -c`; a list is executed as it is."
         " `{args}`, `{hydra}` and `{NAME}` are replaced.", required=True),
-    Key("parameters", PARAMETERS, "What is varied, and within which bounds.", required=True),
-    Key("constraints", CONSTRAINTS, "What every configuration fulfils, such as `lr * 2 + momentum <= 1`. One that is"
-        " about a parameter that does not apply holds.", "none"),
-    Key("metrics", METRICS, "What is measured; the first one decides what is best, all together the Pareto front.",
+    Key("parameters", PARAMETERS, "The search space: each parameter with its range or values.", required=True),
+    Key("constraints", CONSTRAINTS, "Conditions that every configuration satisfies, such as `lr * 2 + momentum <= 1`. A"
+        " condition on an inactive parameter counts as satisfied.", "none"),
+    Key("metrics", METRICS, "The metrics; the first one decides which trial is best, all together the Pareto front.",
         required=True),
-    Key("budget", whole(1, MOST_TRIALS), "How many trials finish.", "with `engine: grid` the number of configurations"),
-    Key("parallelism", whole(1, MOST_AT_ONCE),
-        "How many trials run at the same time at most; with `folds`, how many folds.",
+    Key("budget", whole(1, MAX_TRIALS), "The number of finished trials.", "with `engine: grid`, the number of"
+        " configurations"),
+    Key("parallelism", whole(1, MAX_AT_ONCE),
+        "The maximum number of trials that run at the same time; with `folds`, of folds.",
         "1"),
-    Key("folds", FOLDS, "In how many parts each trial is measured, for example the folds of a cross-validation. They"
-        " run in parallel, each with its `$ORCHESTUNE_FOLD` (from 0) of `$ORCHESTUNE_FOLDS`; what counts is the mean of"
-        " their values.", "1"),
-    Key("resources", RESOURCES, "What each trial needs; more than that is not started side by side."),
+    Key("folds", FOLDS, "The number of parts in which each trial is measured, for example the folds of a"
+        " cross-validation. They run in parallel, each with its `$ORCHESTUNE_FOLD` (from 0) of `$ORCHESTUNE_FOLDS`; the"
+        " trial's value is the mean of their values.", "1"),
+    Key("resources", RESOURCES, "Resources requested by each trial; trials run side by side only as far as they fit."),
     Key("env", ENV, "Environment variables of the command. Never a token or password."),
     Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
-        " experiment is created, and stand in no record."),
-    Key("config", CONFIG, "A configuration file of the folder. Each trial gets a copy with the values of the parameters"
-        " at their paths; `{config}` in `run` is the copy."),
-    Key("collect", COLLECT, "Where metrics are read that the command does not print in a usual spelling."),
-    Key("stdin", one_of(("json", "none")), "What the command reads on its standard input: its parameters as JSON, or"
+        " experiment is created, and are never stored in records."),
+    Key("config", CONFIG, "A configuration file in the folder. Each trial gets a copy with its parameter values"
+        " at their paths; `{config}` in `run` is the path of the copy."),
+    Key("collect", COLLECT, "Sources of metrics that the command does not print in a common format."),
+    Key("stdin", one_of(("json", "none")), "Standard input of the command: its parameters as JSON, or"
         " nothing.", "none"),
-    Key("preload", PRELOAD, "Installed Python modules, such as `sklearn.svm`, that are imported once for each worker;"
-        " each trial is a copy of the process that has imported them. For commands that are Python with a script.",
-        "each trial imports for itself"),
-    Key("timeout", TIME, "How long one attempt may take; then it is ended and the trial has failed.", "no limit"),
-    Key("grace", GRACE, "From SIGTERM to SIGKILL.", "10s"),
-    Key("retry", RETRY, "How often a failed trial is tried again before it counts as failed.", "0"),
-    Key("stop", STOP, "When the experiment ends before its budget."),
-    Key("early_stopping", EARLY_STOPPING, "Which trials are ended before they are through, by the values that they"
-        " report on the way.", "all run to their end"),
-    Key("try_first", list_of(CONFIGURATION, "a list of configurations", least=0, most=MOST_TRY_FIRST),
-        "Configurations that are tried before the engine is asked."),
-    Key("warm_start", WARM_START, "Results from elsewhere that the engine learns from before the first trial: of other"
-        " experiments, of files (relative to this one), or listed here. They count for nothing else."),
-    Key("keep", KEEP, "Files of each trial that are kept."),
-    Key("checkpoint", CHECKPOINT, "Publishes `$ORCHESTUNE_CHECKPOINT_DIR`, so that a trial that was interrupted goes on"
+    Key("preload", PRELOAD, "Installed Python modules, such as `sklearn.svm`, that are imported once per worker;"
+        " each trial is a fork of the process that imported them. Only for commands that run a Python script.",
+        "each trial imports its own"),
+    Key("timeout", TIME, "Maximum duration of one attempt; it is then terminated and the trial has failed.",
+        "no limit"),
+    Key("grace", GRACE, "Time from SIGTERM to SIGKILL.", "10s"),
+    Key("retry", RETRY, "How many times a failed trial is retried before it counts as failed.", "0"),
+    Key("stop", STOP, "Rules that finish the experiment before its budget is used."),
+    Key("early_stopping", EARLY_STOPPING, "Prunes trials early, by the values that they report while running.",
+        "no trial is pruned"),
+    Key("try_first", list_of(CONFIGURATION, "a list of configurations", least=0, most=MAX_TRY_FIRST),
+        "Configurations to run before those that the engine suggests."),
+    Key("warm_start", WARM_START, "Earlier results that the engine learns from before the first trial: other"
+        " experiments, files (relative to this one), or results listed here. They are used for nothing else."),
+    Key("keep", KEEP, "Files to keep from each trial."),
+    Key("checkpoint", CHECKPOINT, "Publishes `$ORCHESTUNE_CHECKPOINT_DIR`, so that an interrupted trial resumes"
         " from there. `true` means every 5 minutes.", "no checkpoints"),
     Key("seed", whole(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
-    Key("engine", ENGINE, "What suggests configurations; `auto` chooses.", "auto"),
-    Key("priority", whole(*PRIORITIES), "Experiments with a higher one get free places first.", "0"),
-    Key("notify", NOTIFY, "Who is told when the experiment ends, fails, pauses, finds a value, or stands still."),
-    Key("mlflow", MLFLOW, "A tracking server of MLflow that records the experiment while it runs, trial by trial."),
-    Key("labels", LABELS, "Your own notes, shown and exported with the experiment."),
-    Key("code", CODE, "What of the folder travels with the experiment."),
+    Key("engine", ENGINE, "The algorithm that suggests configurations; `auto` selects one.", "auto"),
+    Key("priority", whole(*PRIORITIES), "Experiments with a higher priority get free slots first.", "0"),
+    Key("notify", NOTIFY, "Webhooks to call when the experiment finishes, fails, pauses, improves, or gets stuck."),
+    Key("mlflow", MLFLOW, "An MLflow tracking server to which each trial is logged while the experiment runs."),
+    Key("labels", LABELS, "Labels of your own, shown and exported with the experiment."),
+    Key("code", CODE, "Which files of the folder are uploaded with the experiment."),
     *PLACING,
 )  # fmt: skip
 
@@ -177,4 +179,4 @@ _ALSO = {
 
 EXPERIMENT = section(KEYS, later=LATER, also=_ALSO)
 USER_NAMED = frozenset({"parameters", "metrics", "env", "secrets", "labels"})
-"""The sections whose keys are the user's names, dots included."""
+"""Sections whose keys are names chosen by the user, which may contain dots."""

@@ -46,22 +46,25 @@ def doing(
     if name in ("evolution", "swarm"):
         return f"{_WORDS[name]} on {plural(results, 'result')}"
     startup = int(options.get("startup", STARTUP))
-    wanted = startup if name == "cma" else needed(startup, running)
-    known = plural(results, "result")
-    both = f"{known} and {plural(pruned, 'pruned trial')}" if pruned else known
-    learns = bool(results) and results + pruned >= wanted
+    required = startup if name == "cma" else needed(startup, running)
+    results_text = plural(results, "result")
+    data_text = f"{results_text} and {plural(pruned, 'pruned trial')}" if pruned else results_text
+    learns = bool(results) and results + pruned >= required
     if name == "tpe":
-        now = results + pruned
-        return f"TPE on {both}" if learns else f"random draws, until {wanted} results are known (now {now})"
-    if results < wanted and (name == "cma" or not begins(results, failed, startup, running)):
-        start = f"TPE on {both} and a Sobol sequence in turns" if name == "auto" and learns else "a Sobol sequence"
-        return f"{start}, until {wanted} results are known (now {results})"
+        observed = results + pruned
+        return f"TPE on {data_text}" if learns else f"random draws, until {required} results are known (now {observed})"
+    if results < required and (name == "cma" or not begins(results, failed, startup, running)):
+        start = f"TPE on {data_text} and a Sobol sequence in turns" if name == "auto" and learns else "a Sobol sequence"
+        return f"{start}, until {required} results are known (now {results})"
     if name == "auto" and not learns:
-        return f"a Gaussian process on {known} and {plural(failed, 'failed trial')}, until TPE has {wanted} results"
+        return (
+            f"a Gaussian process on {results_text} and {plural(failed, 'failed trial')}, until TPE has"
+            f" {required} results"
+        )
     if ELSEWHERE in sources:
-        known += ", every fourth time elsewhere, since nothing better was found for a quarter of them"
+        results_text += ", every fourth time elsewhere, since nothing better was found for a quarter of them"
     if name in _WORDS:
-        return f"{_WORDS[name]} on {known}"
+        return f"{_WORDS[name]} on {results_text}"
     several = len(objectives(metrics)) > 1
     aim = ", towards one part of the front after the other" if several else ""
-    return f"a Gaussian process and TPE in turns on {known}{aim}"
+    return f"a Gaussian process and TPE in turns on {results_text}{aim}"

@@ -79,7 +79,7 @@ def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence
     or several objectives for an engine that supports one. Fast; creates no engine.
     """
     if name not in NAMES:
-        raise BadInput([Problem(f"'{name}' is no engine", key="engine", hint=_advice(name, NAMES))])
+        raise BadInput([Problem(f"unknown engine '{name}'", key="engine", hint=_advice(name, NAMES))])
     problems = [*_option_problems(name, options), *_objective_problems(name, metrics)]
     if problems:
         raise BadInput(problems)
@@ -87,27 +87,27 @@ def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence
 
 
 def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    least = OPTIONS.get(name, {})
+    minimums = OPTIONS.get(name, {})
     for option, value in options.items():
         key = f"engine.{option}"
-        if option not in least:
-            allowed = _advice(option, least) if least else f"'{name}' has no options"
-            yield Problem(f"is no option of the engine '{name}'", key=key, hint=allowed)
-        elif type(value) is not int or value < least[option]:
-            yield Problem(f"{value!r} is no whole number of at least {least[option]}", key=key)
+        if option not in minimums:
+            allowed = _advice(option, minimums) if minimums else f"'{name}' has no options"
+            yield Problem(f"unknown option of the engine '{name}'", key=key, hint=allowed)
+        elif type(value) is not int or value < minimums[option]:
+            yield Problem(f"{value!r} is not an integer of at least {minimums[option]}", key=key)
         elif value > MOST[option]:
-            yield Problem(f"must be at most {MOST[option]:,}, found {value:,}", key=key)
+            yield Problem(f"must be at most {MOST[option]:,} (found {value:,})", key=key)
 
 
 def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Problem]:
-    wanted = [metric.name for metric in objectives(metrics)]
-    if name in _SINGLE and len(wanted) > 1:
+    names = [metric.name for metric in objectives(metrics)]
+    if name in _SINGLE and len(names) > 1:
         yield Problem(
-            f"'{name}' optimizes one metric, and {len(wanted)} have a goal: {', '.join(wanted)}",
+            f"'{name}' optimizes one metric, but {len(names)} have a goal: {', '.join(names)}",
             key="engine",
-            hint="auto, gp, tpe and evolution optimize several; or give all but one a constraint and no goal",
+            hint="use auto, gp, tpe or evolution, or give all but one metric a constraint instead of a goal",
         )
 
 
 def _advice(word: str, allowed: Iterable[str]) -> str:
-    return did_you_mean(word, allowed) or f"allowed are {', '.join(allowed)}"
+    return did_you_mean(word, allowed) or f"allowed: {', '.join(allowed)}"

@@ -11,22 +11,22 @@ from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback:
-    """Reports each evaluation after each iteration, and ends the boosting when the trial is to end.
+    """Reports the evaluations of each iteration, and stops boosting when the trial should end.
 
-    `valid_0-l2` is the metric `l2` of the data `valid_0`. The step counts finished iterations. `metrics` chooses some
-    and names them: `{"loss": "valid_0-l2"}`.
+    `valid_0-l2` is the metric `l2` of the data `valid_0`. The step is the number of finished iterations. `metrics`
+    selects and renames metrics: `{"loss": "valid_0-l2"}`.
     """
 
     order = 40
-    """after all of LightGBM's own callbacks (the last has 30), so that nothing of this iteration is lost"""
+    """after LightGBM's own callbacks (the last has 30), so that nothing of this iteration is lost"""
 
     def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
         self._metrics = metrics
 
     def __call__(self, env: CallbackEnv) -> None:
         results = env.evaluation_result_list or []
-        measured = {f"{data}-{metric}": value for data, metric, value, *_ in results}
-        spread = {f"{data}-{metric}": rest[0] for data, metric, _, _, *rest in results if rest}  # lightgbm.cv
-        report_chosen(measured, self._metrics, step=env.iteration + 1, stddev=spread)
+        values = {f"{data}-{metric}": value for data, metric, value, *_ in results}
+        deviations = {f"{data}-{metric}": rest[0] for data, metric, _, _, *rest in results if rest}  # lightgbm.cv
+        report_chosen(values, self._metrics, step=env.iteration + 1, stddev=deviations)
         if should_stop():
             raise EarlyStopException(env.iteration, results)

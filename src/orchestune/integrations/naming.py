@@ -1,4 +1,4 @@
-"""Which of the values that a library measures are reported, and as what."""
+"""Selection and names of the metrics that callbacks report."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ def report_chosen(
     step: float | None = None,
     stddev: Mapping[str, float] | None = None,
 ) -> None:
-    """Report what was measured; with `metrics`, only those, as the names that it gives: `{"loss": "val_loss"}`.
+    """Report the measured values; with `metrics`, only those, under their new names: `{"loss": "val_loss"}`.
 
-    A library may measure some things at some steps only, so what is not there now is left out.
+    Metrics that the library does not measure at this step are left out.
     """
-    spread = stddev or {}
+    deviations = stddev or {}
     if metrics is not None:
-        present = {name: theirs for name, theirs in metrics.items() if theirs in measured}
-        measured = {name: measured[theirs] for name, theirs in present.items()}
-        spread = {name: spread[theirs] for name, theirs in present.items() if theirs in spread}
-    report(measured, step=step, stddev=spread)
+        present = {name: library_name for name, library_name in metrics.items() if library_name in measured}
+        measured = {name: measured[library_name] for name, library_name in present.items()}
+        deviations = {
+            name: deviations[library_name] for name, library_name in present.items() if library_name in deviations
+        }
+    report(measured, step=step, stddev=deviations)

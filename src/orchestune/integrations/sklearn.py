@@ -1,6 +1,6 @@
-"""scikit-learn, inside a trial: report a cross-validation, or a training in steps.
+"""scikit-learn inside a trial: report a cross-validation, or training in steps.
 
-To drive a search from scikit-learn instead, there is `orchestune.sklearn.SearchCV`.
+To run a search from scikit-learn, use `orchestune.sklearn.SearchCV`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from orchestune.integrations.naming import report_chosen
 from orchestune.sdk.trial_end import should_stop
 
 _NO_SCORES = ("estimator", "indices")
-"""what `cross_validate` may give beside numbers: an array of ensembles would be one of their members"""
+"""entries of `cross_validate` that are not scores: an array of ensembles would be read as numbers"""
 
 
 def report_cross_validation(scores: Any, name: str = "score") -> None:
     """Report means and standard deviations of `cross_val_score` or `cross_validate`.
 
-    The array of the former is the metric `name`. Of the dictionary of the latter everything is reported under its own
-    name (`test_accuracy`, `fit_time`, …), and `test_score` also as `name`.
+    An array is reported as the metric `name`. Of a dictionary, each entry is reported under its own name
+    (`test_accuracy`, `fit_time`, …), and `test_score` also as `name`.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.dummy import DummyClassifier
@@ -31,12 +31,14 @@ def report_cross_validation(scores: Any, name: str = "score") -> None:
     >>> report_cross_validation(cross_val_score(DummyClassifier(), *load_iris(return_X_y=True), cv=2), "accuracy")
     accuracy=0.3333333333333333
     """
-    every = {name: scores}
+    scores_by_name = {name: scores}
     if isinstance(scores, Mapping):
-        every = {key: values for key, values in scores.items() if key not in _NO_SCORES}
-    if "test_score" in every:
-        every[name] = every["test_score"]
-    folds = {key: np.asarray(values) for key, values in every.items() if np.asarray(values).dtype.kind in "fiu"}
+        scores_by_name = {key: values for key, values in scores.items() if key not in _NO_SCORES}
+    if "test_score" in scores_by_name:
+        scores_by_name[name] = scores_by_name["test_score"]
+    folds = {
+        key: np.asarray(values) for key, values in scores_by_name.items() if np.asarray(values).dtype.kind in "fiu"
+    }
     means = {key: float(np.mean(values)) for key, values in folds.items()}
     report_chosen(means, None, stddev={key: float(np.std(values)) for key, values in folds.items()})
 
@@ -52,10 +54,10 @@ def partial_fit(
     name: str = "score",
     **fit_params: Any,
 ) -> Any:
-    """Fit an estimator that has `partial_fit` on the data, `steps` times, and report its score after each.
+    """Call `partial_fit` of an estimator `steps` times on the data, and report its score after each.
 
-    The score is that of the `validation` data by `scoring`, or the estimator's own; it is the metric `name`. Ends early
-    when the trial is to end. `classes` of a classifier are those of `y` unless they are given. Returns the estimator.
+    The score on the `validation` data, by `scoring` or the estimator's own, is the metric `name`. Stops early when the
+    trial should end. `classes` of a classifier default to those of `y`. Returns the estimator.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.naive_bayes import GaussianNB

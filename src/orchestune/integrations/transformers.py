@@ -13,11 +13,11 @@ from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback(TrainerCallback):
-    """Reports what the trainer evaluates (`eval_loss`, …) and logs, and ends the training when the trial is to end.
+    """Reports the metrics that the trainer evaluates (`eval_loss`, …) and logs, and stops training when the trial
+    should end.
 
-    The step counts epochs, as the trainer prints them: 1.5 in the middle of the second. In training over several
-    processes the first one reports, and all end together. `metrics` chooses some and names them:
-    `{"loss": "eval_loss"}`.
+    The step counts epochs as the trainer prints them: 1.5 in the middle of the second. In distributed training, rank 0
+    reports and all processes stop together. `metrics` selects and renames metrics: `{"loss": "eval_loss"}`.
     """
 
     def __init__(self, metrics: Mapping[str, str] | None = None) -> None:
@@ -29,19 +29,19 @@ class OrchestuneCallback(TrainerCallback):
             report_chosen(numbers, self._metrics, step=state.epoch)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        return self._ending(args, control)
+        return self._stop_if_due(args, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        return self._ending(args, control)
+        return self._stop_if_due(args, control)
 
-    def _ending(self, args: Any, control: Any) -> Any:
-        if _anywhere(should_stop(), args.device):
+    def _stop_if_due(self, args: Any, control: Any) -> Any:
+        if _any_process(should_stop(), args.device):
             control.should_training_stop = True
         return control
 
 
-def _anywhere(stop: bool, device: Any) -> bool:
-    """Whether any of the processes that train together is to stop; they ask at the same point."""
+def _any_process(stop: bool, device: Any) -> bool:
+    """Return True if any process of a distributed training should stop; all of them call this at the same point."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return stop
     votes = torch.tensor(int(stop), device=device)

@@ -12,10 +12,10 @@ from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback(TrainingCallback):
-    """Reports each evaluation after each round, and ends the boosting when the trial is to end.
+    """Reports the evaluations of each round, and stops boosting when the trial should end.
 
-    Names are as XGBoost prints them: `valid-rmse` is the metric `rmse` of the data `valid`. The step counts finished
-    rounds, with those of a model that the training goes on from. `metrics` chooses some and names them:
+    Names are those that XGBoost prints: `valid-rmse` is the metric `rmse` of the data `valid`. The step is the number
+    of finished rounds, including those of the model that training continues. `metrics` selects and renames metrics:
     `{"loss": "valid-rmse"}`.
     """
 
@@ -23,24 +23,24 @@ class OrchestuneCallback(TrainingCallback):
         super().__init__()
         self._metrics = metrics
         self._before = 0
-        """rounds of the model that the training goes on from"""
+        """rounds of the model that training continues"""
 
     def before_training(self, model: Any) -> Any:
         self._before = model.num_boosted_rounds()
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
-        last_round, measured, spread = self._before + epoch, {}, {}
+        last_round, values_by_name, deviations = self._before + epoch, {}, {}
         for data, values in evals_log.items():
             for metric, history in values.items():
-                last = history[-1]
+                latest = history[-1]
                 name = f"{data}-{metric}"
-                if isinstance(last, tuple):  # xgboost.cv: mean and standard deviation over the folds
-                    measured[name], spread[name] = last
+                if isinstance(latest, tuple):  # xgboost.cv: mean and standard deviation over the folds
+                    values_by_name[name], deviations[name] = latest
                 else:
-                    measured[name] = last
-        report_chosen(measured, self._metrics, step=last_round + 1, stddev=spread)
+                    values_by_name[name] = latest
+        report_chosen(values_by_name, self._metrics, step=last_round + 1, stddev=deviations)
         stop = should_stop()
         if stop and model.attr("best_iteration") is None:
-            model.set_attr(best_iteration=str(last_round))  # xgboost.cv takes who ends it for its own early stopping
+            model.set_attr(best_iteration=str(last_round))  # xgboost.cv reads it as its own early stopping
         return stop

@@ -46,20 +46,21 @@ class QuantilePruner:
         marks = self._open.pop(trial, {})
         if state is TrialState.COMPLETED:
             for step, mark in marks.items():
-                known = self._completed.setdefault(step, array("d"))
-                insort(known, mark.mean if self._reduction is None else mark.best)
+                completed = self._completed.setdefault(step, array("d"))
+                insort(completed, mark.mean if self._reduction is None else mark.best)
 
     def judge(self, mark: Mark) -> str | None:
-        known = self._completed.get(mark.step, ())
-        if len(known) < COMPLETED:
+        completed = self._completed.get(mark.step, ())
+        if len(completed) < COMPLETED:
             return None
-        limit = quantile(known, 1 / (self._reduction or 2))
+        limit = quantile(completed, 1 / (self._reduction or 2))
         if mark.best <= limit:
             return None
-        what = "median of the averages" if self._reduction is None else f"best 1/{self._reduction:g}"
+        limit_name = "median of the averages" if self._reduction is None else f"best 1/{self._reduction:g}"
         return (
-            f"the best {self._metric.name} up to step {mark.step:g} is {shown(self._metric, mark.best)}; the {what} of"
-            f" {len(known)} completed trials is {shown(self._metric, limit)} there"
+            f"the best {self._metric.name} up to step {mark.step:g} is {shown(self._metric, mark.best)}; the"
+            f" {limit_name} of"
+            f" {len(completed)} completed trials is {shown(self._metric, limit)} there"
         )
 
 

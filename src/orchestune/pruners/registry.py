@@ -16,22 +16,22 @@ from orchestune.pruners.wilcoxon import WilcoxonPruner
 REDUCTION = 2.0
 """the papers use 3 or 4; on real learning curves 2 loses less and saves nearly as much (docs/early-stopping.md)"""
 
-_SHORTEST = 1e-100
+_MIN_STEP = 1e-100
 """lower bound, so that a step divided by it stays finite"""
 
 
 def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
     """Return a new pruner without history. Raises BadInput, see `check`."""
     metric = check(rule, metrics)
-    first, interval = (max(number or 1.0, _SHORTEST) for number in (rule.min_steps, rule.interval))
+    first, interval = (max(number or 1.0, _MIN_STEP) for number in (rule.min_steps, rule.interval))
     reduction = rule.reduction or REDUCTION
     if rule.type in ("asha", "hyperband"):
         brackets = BRACKETS if rule.type == "hyperband" else 1
         return RungPruner(rule.type, metric, min_steps=first, reduction=reduction, brackets=brackets)
     if rule.type == "wilcoxon":
         return WilcoxonPruner(metric, min_steps=first, interval=interval)
-    best = reduction if rule.type == "percentile" else None
-    return QuantilePruner(rule.type, metric, min_steps=first, interval=interval, reduction=best)
+    reduction_of_percentile = reduction if rule.type == "percentile" else None
+    return QuantilePruner(rule.type, metric, min_steps=first, interval=interval, reduction=reduction_of_percentile)
 
 
 def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
@@ -39,21 +39,24 @@ def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
     option out of range.
     """
     if rule.type not in TYPES:
-        hint = did_you_mean(rule.type, TYPES) or f"there are {', '.join(TYPES)}"
-        raise BadInput([Problem(f"'{rule.type}' is no rule", key="early_stopping.type", hint=hint)])
+        hint = did_you_mean(rule.type, TYPES) or f"rules: {', '.join(TYPES)}"
+        raise BadInput([Problem(f"unknown rule '{rule.type}'", key="early_stopping.type", hint=hint)])
     problems = []
     for name, value in rule.numbers().items():
-        least = 1 if name == "reduction" else 0
+        minimum = 1 if name == "reduction" else 0
         if name not in OPTIONS[rule.type]:
-            text, hint = f"is no number of the rule {rule.type}", f"it has {', '.join(sorted(OPTIONS[rule.type]))}"
+            text, hint = (
+                f"does not apply to the rule '{rule.type}'",
+                (f"options: {', '.join(sorted(OPTIONS[rule.type]))}"),
+            )
             problems.append(Problem(text, key=f"early_stopping.{name}", hint=hint))
-        elif value <= least:
-            problems.append(Problem(f"must be more than {least}, found {value:g}", key=f"early_stopping.{name}"))
+        elif value <= minimum:
+            problems.append(Problem(f"must be more than {minimum} (found {value:g})", key=f"early_stopping.{name}"))
     declared = {metric.name: metric for metric in metrics}
     name = rule.metric or next(iter(declared))
     if name not in declared:
-        hint = f"declared are {', '.join(declared)}"
-        problems.append(Problem(f"'{name}' is no metric", key="early_stopping.metric", hint=hint))
+        hint = f"declared metrics: {', '.join(declared)}"
+        problems.append(Problem(f"unknown metric '{name}'", key="early_stopping.metric", hint=hint))
     if problems:
         raise BadInput(problems)
     return declared[name]

@@ -59,10 +59,10 @@ class RungPruner:
         worst = losses[max(int(len(losses) / self._reduction), 1) - 1]
         if self._standing(mark) <= worst:
             return None
-        found, needed = shown(self._metric, self._standing(mark)), shown(self._metric, worst)
+        own_value, limit = shown(self._metric, self._standing(mark)), shown(self._metric, worst)
         return (
-            f"{self._metric.name} {found} at step {mark.step:g} is not among the best 1/{self._reduction:g} of"
-            f" {len(losses)} trials there, which have {needed} or better"
+            f"{self._metric.name} {own_value} at step {mark.step:g} is not among the best 1/{self._reduction:g} of"
+            f" {len(losses)} trials there, which have {limit} or better"
         )
 
     def _standing(self, mark: Mark) -> float:

@@ -73,15 +73,15 @@ def by_chance(differences: Sequence[float]) -> float:
     """
     import numpy as np  # imported here: takes a tenth of a second, which only this rule needs
 
-    found = np.array(differences)
-    _, places, counts = np.unique(np.abs(found), return_inverse=True, return_counts=True)
-    doubled = (2 * np.cumsum(counts) - counts + 1)[places]  # twice the ranks: integers
-    reached, doubled = int(doubled[found > 0].sum()), doubled[found != 0]
-    if len(found) > _EXACT:
+    values = np.array(differences)
+    _, places, tie_counts = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    doubled = (2 * np.cumsum(tie_counts) - tie_counts + 1)[places]  # twice the ranks: integers
+    rank_sum, doubled = int(doubled[values > 0].sum()), doubled[values != 0]
+    if len(values) > _EXACT:
         deviation = math.sqrt(float((doubled.astype(float) ** 2).sum())) / 2
-        return math.erfc((reached - float(doubled.sum()) / 2) / deviation / math.sqrt(2)) / 2
-    ways = np.zeros(int(doubled.sum()) + 1)
-    ways[0] = 1
+        return math.erfc((rank_sum - float(doubled.sum()) / 2) / deviation / math.sqrt(2)) / 2
+    counts_by_sum = np.zeros(int(doubled.sum()) + 1)
+    counts_by_sum[0] = 1
     for rank in doubled.tolist():
-        ways[rank:] += ways[:-rank].copy()
-    return float(ways[reached:].sum() / 2.0 ** len(doubled))
+        counts_by_sum[rank:] += counts_by_sum[:-rank].copy()
+    return float(counts_by_sum[rank_sum:].sum() / 2.0 ** len(doubled))

@@ -1,1 +1,1 @@
-"""What `import orchestune` offers. What trials use of it is the standard library alone, and quick to import."""
+"""The Python API of `import orchestune`. The part for trials only needs the standard library and imports quickly."""

@@ -1,4 +1,4 @@
-"""Trials that this process runs itself: taken from the offers of `orchestune.sdk.bridge`."""
+"""Trials that this process runs itself, claimed from the offers of `orchestune.sdk.bridge`."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from orchestune.system import local_socket
 if TYPE_CHECKING:
     from orchestune import documents
 
-_ANSWERS = 10.0
-"""seconds in which the process behind an offer says which trial it is"""
+_ANSWER_TIMEOUT_SECONDS = 10.0
+"""seconds for the process behind an offer to describe its trial"""
 
 
 class OpenTrial:
-    """A trial that this process runs: report what is measured, or tell the outcome, from any of its threads.
+    """A trial that this process runs. Report its metrics and its outcome from any thread.
 
-    As a context it tells the outcome itself: an exception of the block makes the trial fail, with its traceback in the
-    trial's log, and goes no further; one that comes after the outcome is printed. A process that ends without an
-    outcome gives the trial back to whoever asks next. It has a `number`, a `seed` and its `parameters`, as
-    `orchestune.params()` gives them. With `folds` each fold of a trial comes by itself: `fold` says which one, from 0.
+    As a context manager it sets the outcome itself: an exception in the block fails the trial, with the traceback in
+    the trial's log, and is not propagated; an exception after the outcome is printed. If the process exits without an
+    outcome, the trial is offered to the next caller of `ask`. It has a `number`, a `seed` and its `parameters`, as
+    returned by `orchestune.params()`. With `folds`, each fold is a trial of its own: `fold` is its index, from 0.
 
     >>> import orchestune
     >>> experiment = orchestune.Experiment.create(parameters={"x": "1..9"}, metrics={"y": "maximize"}, budget=9)
@@ -54,7 +54,7 @@ class OpenTrial:
 
     def __init__(self, line: Connection[Any, Any], about: Mapping[str, Any]) -> None:
         self._line, self._process = line, os.getpid()
-        self._speaking = threading.RLock()  # a signal's handler may speak within a sentence of its own thread
+        self._send_lock = threading.RLock()  # a signal handler may send while its own thread is sending
         self.number = int(about["number"])
         self.seed = int(about["seed"])
         self.fold = int(about["fold"])
@@ -63,10 +63,10 @@ class OpenTrial:
         self._over = False
         self._reported = False
         self.looped = False
-        """whether a loop offered it, which ends it after its turn and gives it back when it is left"""
-        self.asked_in = _statement()
+        """True if a loop yielded it; the loop finishes it after its iteration, or releases it when the loop is left"""
+        self.asked_in = _current_statement()
         self.asked_by: weakref.ref[asyncio.Task[Any]] | None = None
-        """the task of this thread that asked, if it was one"""
+        """the task that asked for it, if it was one"""
 
     def report(
         self,
@@ -77,7 +77,7 @@ class OpenTrial:
         stddev: float | Mapping[str, float] | None = None,
         **values: Any,
     ) -> None:
-        """As `orchestune.report` inside a trial. Conflict where the trial has its outcome.
+        """Report metrics, like `orchestune.report` inside a trial. Raises Conflict if the trial has its outcome.
 
         >>> trial = experiment.ask()
         >>> for step in range(3):
@@ -85,11 +85,11 @@ class OpenTrial:
         >>> trial.finish()
         """
         lines = records(by_name(metrics, values), step, stddev)
-        self._say("report", "".join(json.dumps(line) + "\n" for line in lines))
+        self._send("report", "".join(json.dumps(line) + "\n" for line in lines))
         self._reported = self._reported or bool(lines)
 
     def should_stop(self) -> bool:
-        """Whether this trial is to end now: it is not worth finishing, or was stopped.
+        """Return True if this trial should end now, because it was pruned or stopped.
 
         >>> with experiment.ask() as trial:
         ...     trial.report(y=0.5, step=1)
@@ -97,29 +97,29 @@ class OpenTrial:
         False
         """
         if not self._over:
-            self._say("report", "")
+            self._send("report", "")
         return self._stop
 
     def tell(self, metrics: Mapping[str, Any] | None) -> None:
-        """Its outcome: metrics, or None where it failed. Conflict where it has one.
+        """Set the outcome: metrics, or None if the trial failed. Raises Conflict if it has an outcome.
 
         >>> experiment.ask().tell({"y": 0.9})
         """
         if metrics is None:
-            self.fail("told that it failed")
+            self.fail("reported as failed")
         else:
             self.report(metrics)
             self.finish()
 
     def fail(self, reason: str) -> None:
-        """Its outcome is a failure, for this reason.
+        """Fail the trial for this reason.
 
         >>> experiment.ask().fail("there is no such x")
         """
         self._end("failed", reason)
 
     def finish(self) -> None:
-        """Its outcome is what was reported. Without the declared metrics it counts as failed.
+        """Finish the trial with the reported metrics. If declared metrics are missing, it has failed.
 
         >>> trial = experiment.ask()
         >>> trial.report(y=0.7)
@@ -129,7 +129,7 @@ class OpenTrial:
 
     @property
     def over(self) -> bool:
-        """Whether it has its outcome.
+        """True if the trial has its outcome.
 
         >>> trial = experiment.ask()
         >>> trial.tell({"y": 0.3})
@@ -139,7 +139,7 @@ class OpenTrial:
         return self._over
 
     def give_back(self) -> None:
-        """Run it no more; whoever asks next gets it.
+        """Release the trial without an outcome; the next caller of `ask` gets it.
 
         >>> trial = experiment.ask()
         >>> trial.give_back()
@@ -149,7 +149,7 @@ class OpenTrial:
         self._over = True
         if not self._line.closed and os.getpid() == self._process:
             with suppress(OSError), socket.socket(fileno=os.dup(self._line.fileno())) as end:
-                end.shutdown(socket.SHUT_RDWR)  # processes that were forked from this one hold the line too
+                end.shutdown(socket.SHUT_RDWR)  # forked processes hold the connection too
         self._line.close()
 
     def __enter__(self) -> OpenTrial:
@@ -164,64 +164,66 @@ class OpenTrial:
         if not self._over:
             if exc is not None:
                 self.fail("".join(traceback.format_exception(exc)))
-            elif self._reported or not self.looped:  # else the loop may be left here, which only the loop knows
+            elif self._reported or not self.looped:  # otherwise only the loop knows the end
                 self.finish()
         elif exc is not None:
-            traceback.print_exception(exc)  # the log of a trial that has its outcome is closed
+            traceback.print_exception(exc)  # the log of a trial with an outcome is closed
         return exc is not None
 
     def __del__(self) -> None:
         self._line.close()
 
-    def _end(self, word: str, said: str) -> None:
-        self._say(word, said)
+    def _end(self, kind: str, text: str) -> None:
+        self._send(kind, text)
         self.give_back()
 
-    def _say(self, word: str, said: str) -> None:
-        with self._speaking:
+    def _send(self, kind: str, text: str) -> None:
+        with self._send_lock:
             if self._over:
-                raise Conflict(f"trial {self.number} has its outcome already", "ask for another one")
+                raise Conflict(f"trial {self.number} already has its outcome", "get another trial with ask()")
             try:
-                self._line.send_bytes(json.dumps([word, said]).encode())
+                self._line.send_bytes(json.dumps([kind, text]).encode())
                 self._stop = bool(json.loads(self._line.recv_bytes()))
-            except (EOFError, OSError):  # it was stopped, and the grace is over: nobody wants the outcome
+            except (EOFError, OSError):  # it was stopped and its grace period is over: the outcome is discarded
                 self.give_back()
                 self._stop = True
 
 
-def _statement() -> tuple[int, int]:
-    """The thread, and the last error with which a typed statement ended, such as a cell of a notebook."""
+def _current_statement() -> tuple[int, int]:
+    """Return the thread, and the last error of a statement in a notebook cell or prompt."""
     return threading.get_ident(), id(getattr(sys, "last_value", None))
 
 
-def offer_again(trials: Iterable[OpenTrial]) -> None:
-    """Give back those of them that nobody works at any more, for which who asks would wait for ever."""
-    for trial in filter(_left, trials):
-        words = f"trial {trial.number} was left open where a statement failed, and is offered again"
-        warnings.warn(f"{words}; `with trial:` around its work tells that by itself", stacklevel=3)
+def release_abandoned(trials: Iterable[OpenTrial]) -> None:
+    """Release abandoned trials, which would make `ask` wait forever, with a warning."""
+    for trial in filter(_is_abandoned, trials):
+        message = f"trial {trial.number} was left open by a failed statement and is offered again"
+        warnings.warn(f"{message}; run it in `with trial:` to fail it instead", stacklevel=3)
         trial.give_back()
 
 
-def _left(trial: OpenTrial) -> bool:
-    """Whether this thread asked for it, and a typed statement has failed or was interrupted since: as a rule that was a
-    loop around it, which only a `with` block sees the end of. A task that asked may go on behind later statements.
+def _is_abandoned(trial: OpenTrial) -> bool:
+    """Return True if this thread asked for the trial, and a statement has failed or was interrupted since. Usually that
+    was a loop around it, whose end only a `with` block sees. A task that asked may still be running in the background.
     """
-    thread, failed = _statement()
+    thread, last_error = _current_statement()
     task = trial.asked_by() if trial.asked_by else None
-    here = trial.asked_in[0] == thread and trial.asked_in[1] != failed
-    return here and not trial.over and (task is None or task.done())
+    failed_since = trial.asked_in[0] == thread and trial.asked_in[1] != last_error
+    return failed_since and not trial.over and (task is None or task.done())
 
 
-def asked_by_task(trial: OpenTrial) -> OpenTrial:
-    """The trial as one of the task that runs, whatever thread it was taken in."""
+def assign_to_task(trial: OpenTrial) -> OpenTrial:
+    """Assign the trial to the current task, whatever thread claimed it."""
     task = asyncio.current_task()
-    trial.asked_in, trial.asked_by = _statement(), weakref.ref(task) if task else None
+    trial.asked_in, trial.asked_by = _current_statement(), weakref.ref(task) if task else None
     return trial
 
 
 @contextmanager
-def turn(trial: OpenTrial) -> Iterator[None]:
-    """A trial's turn in a loop; it is finished by what it reported, or given back where the loop was left."""
+def iteration(trial: OpenTrial) -> Iterator[None]:
+    """Run one iteration of a loop: afterwards the trial is finished with its reported metrics, or released if the loop
+    was left.
+    """
     trial.looped = True
     try:
         yield
@@ -232,46 +234,48 @@ def turn(trial: OpenTrial) -> Iterator[None]:
             trial.give_back()
 
 
-class PruningLooks:
-    """When to ask the server whether there will be another trial: offers are files and cost nothing, this does."""
+class PollSchedule:
+    """Schedule of requests whether there will be another trial: looking for offers is cheap, requests to the server are
+    not.
+    """
 
-    def __init__(self, first: float, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`first`: seconds from the first look to the second; each rest is twice the one before, up to `longest`."""
-        self._rest, self._longest, self._clock = first, longest, clock
+    def __init__(self, first_interval: float, max_interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with `first` seconds between requests; each interval is twice the last, up to `longest`."""
+        self._interval, self._max_interval, self._clock = first_interval, max_interval, clock
         self._next = clock()
 
     def due(self) -> bool:
-        """Whether to look now."""
+        """Return True if the next request is due."""
         now = self._clock()
         if now < self._next:
             return False
-        self._next, self._rest = now + self._rest, min(2 * self._rest, self._longest)
+        self._next, self._interval = now + self._interval, min(2 * self._interval, self._max_interval)
         return True
 
 
-def nothing_more(status: documents.Status, stacklevel: int = 3) -> None:
-    """There will be no further trial; where that is because a guard paused the experiment, a warning says why."""
+def warn_if_paused(status: documents.Status, stacklevel: int = 3) -> None:
+    """Handle the end of trials: warn with the reason if a guard has paused the experiment."""
     reason = status["reason"]
     if guarded(status) and reason is not None:
-        words = f"{status['handle']} is paused, and offers no more trials: {reason['message']}; resume() lets it go on"
-        warnings.warn(words, stacklevel=stacklevel)
+        message = f"{status['handle']} is paused and offers no more trials: {reason['message']}; continue with resume()"
+        warnings.warn(message, stacklevel=stacklevel)
 
 
-def take(folder: Path) -> OpenTrial | None:
-    """One of the trials on offer in the folder, None where there is none now."""
+def claim(folder: Path) -> OpenTrial | None:
+    """Claim one of the trials on offer in the folder; None if there is none now."""
     for offer in sorted(folder.glob(f"*{OFFER}")):
-        mine = offer.with_suffix(".taken")
+        claimed = offer.with_suffix(".taken")
         try:
-            offer.rename(mine)
-            path = json.loads(mine.read_text())["socket"]
-            mine.unlink()
-            connected = local_socket.connect(path, _ANSWERS)
+            offer.rename(claimed)
+            path = json.loads(claimed.read_text())["socket"]
+            claimed.unlink()
+            connection_socket = local_socket.connect(path, _ANSWER_TIMEOUT_SECONDS)
         except OSError:
-            continue  # another process was quicker, or the one behind the offer is gone
-        connected.settimeout(None)
-        line: Connection[Any, Any] = Connection(connected.detach())
+            continue  # another process claimed it first, or its process has exited
+        connection_socket.settimeout(None)
+        line: Connection[Any, Any] = Connection(connection_socket.detach())
         try:
-            if line.poll(_ANSWERS):
+            if line.poll(_ANSWER_TIMEOUT_SECONDS):
                 return OpenTrial(line, json.loads(line.recv_bytes()))
         except (OSError, EOFError):
             pass

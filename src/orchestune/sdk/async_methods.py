@@ -1,4 +1,4 @@
-"""Async variants of methods that are one short request."""
+"""Async variants of methods with one short request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 
 def in_thread(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """The method for an event loop, which it does not block: it runs in a thread."""
+    """Return an async variant of the method that runs it in a thread."""
 
     async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(method, self, *args, **kwargs)
@@ -27,8 +27,8 @@ def in_thread(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S,
 
 
 def _example(method: Callable[..., Any]) -> str:
-    """That of the method, with its call in an event loop."""
+    """Return the example of the method with its call in an event loop."""
     _, begins, example = cleandoc(method.__doc__ or "").partition("\n\n>>> ")
     call = rf"((?:\w+\.)+{method.__name__})(\([^()]*\))"
-    own = re.sub(call, r"asyncio.run(\1_async\2)", example)
-    return f"\n\n>>> import asyncio\n>>> {own}\n" if begins else ""
+    async_example = re.sub(call, r"asyncio.run(\1_async\2)", example)
+    return f"\n\n>>> import asyncio\n>>> {async_example}\n" if begins else ""

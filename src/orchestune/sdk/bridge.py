@@ -1,8 +1,9 @@
-"""The program of a trial that somebody else's process runs: it offers the trial, and passes on what that one says.
+"""The program of a trial that another process runs: it offers the trial and relays the other process's reports.
 
-Under the ordinary worker, so leases, beats, orders and the budget are those of any trial. An offer is a file in the
-folder that the experiment names; who renames it has it. A process that goes away without an outcome makes it offer the
-trial again. The processes talk by a Unix socket beside the offer, in a folder that only their user can enter.
+It runs under the ordinary worker, so that leases, heartbeats, orders and the budget are those of any trial. An offer is
+a file in a folder that the experiment names; the process that renames it claims it. If a process exits without an
+outcome, the trial is offered again. The processes communicate by a Unix socket beside the offer, in a folder that only
+their user can enter.
 """
 
 from __future__ import annotations
@@ -24,31 +25,31 @@ from orchestune.system import local_socket
 from orchestune.system.local_socket import LocalListener, SharedFolder
 
 OFFER = ".offer"
-_ABOUT = {"number": "ORCHESTUNE_TRIAL", "seed": "ORCHESTUNE_SEED", "fold": "ORCHESTUNE_FOLD"}
-_LOOK = 0.5
-"""seconds between two looks whether the trial is to end"""
-_CLAIMED = 10.0
-"""seconds after which an offer that was taken by nobody who came is made again"""
+_VARIABLES = {"number": "ORCHESTUNE_TRIAL", "seed": "ORCHESTUNE_SEED", "fold": "ORCHESTUNE_FOLD"}
+_POLL_SECONDS = 0.5
+"""seconds between two checks whether the trial should end"""
+_CONNECT_SECONDS = 10.0
+"""seconds after which a claimed offer without a connection is renewed"""
 
 
-def main(folder: str, longest: float | None = None) -> int:
-    """Until there is an outcome: 0, or 1 where it is a failure.
+def main(folder: str, timeout: float | None = None) -> int:
+    """Serve the trial until it has an outcome; returns 0, or 1 if it failed.
 
-    `longest`: seconds that a process may take. While the trial is on offer none of them pass, which may be for hours.
+    `timeout`: seconds that a process may take. Time on offer, which may be hours, does not count.
     """
     offer = Path(folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}-{os.getpid()}{OFFER}")
     while True:
-        code = _serve(_taken(offer), longest)
+        code = _serve(_wait_for_process(offer), timeout)
         if code is not None:
             return code
 
 
-def _taken(offer: Path) -> Connection[Any, Any]:
-    """Offer the trial until a process of this user has connected. SystemExit if the trial is to end."""
+def _wait_for_process(offer: Path) -> Connection[Any, Any]:
+    """Offer the trial until a process of this user has connected. Raises SystemExit if the trial should end."""
     while True:
         offer.parent.mkdir(
             parents=True, exist_ok=True, mode=0o700
-        )  # removed with an experiment that was extended since
+        )  # removed if the experiment was finished before it was extended
         with ExitStack() as stack:
             listener = _listen(offer.with_suffix(".sock"), stack)
             part = offer.with_suffix(".part")
@@ -57,10 +58,10 @@ def _taken(offer: Path) -> Connection[Any, Any]:
             part.replace(offer)
             stack.callback(offer.unlink, missing_ok=True)
             claimed: float | None = None
-            while claimed is None or time.monotonic() < claimed + _CLAIMED:
+            while claimed is None or time.monotonic() < claimed + _CONNECT_SECONDS:
                 if should_stop():
                     raise SystemExit(0)
-                if select.select([listener.socket], [], [], _LOOK)[0]:
+                if select.select([listener.socket], [], [], _POLL_SECONDS)[0]:
                     return Connection(listener.socket.accept()[0].detach())
                 if claimed is None and not offer.exists():
                     claimed = time.monotonic()
@@ -78,25 +79,27 @@ def _listen(path: Path, stack: ExitStack) -> LocalListener:
     return listener
 
 
-def _serve(connection: Connection[Any, Any], longest: float | None) -> int | None:
-    """What the process says, until there is an outcome: the exit code, or None where it went away without one."""
-    about = {name: int(os.environ[variable]) for name, variable in _ABOUT.items()}
+def _serve(connection: Connection[Any, Any], timeout: float | None) -> int | None:
+    """Relay the process's messages until there is an outcome; returns the exit code, or None if it disconnected without
+    one.
+    """
+    about = {name: int(os.environ[variable]) for name, variable in _VARIABLES.items()}
     began = time.monotonic()
     with connection:
         try:
             connection.send_bytes(json.dumps({**about, "parameters": params()}).encode())
             while True:
-                if not connection.poll(None if longest is None else max(began + longest - time.monotonic(), 0.0)):
-                    print(f"ran longer than {longest:g}s", file=sys.stderr, flush=True)  # noqa: T201
+                if not connection.poll(None if timeout is None else max(began + timeout - time.monotonic(), 0.0)):
+                    print(f"ran longer than {timeout:g}s", file=sys.stderr, flush=True)  # noqa: T201
                     return 1
-                word, said = json.loads(connection.recv_bytes())
-                if word == "report":
-                    append(os.environ["ORCHESTUNE_METRICS"], said)
-                elif word == "failed":
-                    print(said, file=sys.stderr, flush=True)  # noqa: T201  it belongs into the trial's log
+                kind, text = json.loads(connection.recv_bytes())
+                if kind == "report":
+                    append(os.environ["ORCHESTUNE_METRICS"], text)
+                elif kind == "failed":
+                    print(text, file=sys.stderr, flush=True)  # noqa: T201  # for the trial's log
                 connection.send_bytes(json.dumps(should_stop()).encode())
-                if word in ("failed", "done"):
-                    return int(word == "failed")
+                if kind in ("failed", "done"):
+                    return int(kind == "failed")
         except (EOFError, OSError):
             return None
 

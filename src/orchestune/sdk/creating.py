@@ -1,4 +1,4 @@
-"""How an experiment gets from Python to its server."""
+"""Creates experiments from Python on their server."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.plain_values import read_keys
-from orchestune.sdk.project_files import note_of_secrets, taken
-from orchestune.sdk.warm_start import gathered
+from orchestune.sdk.project_files import list_project, note_of_secrets
+from orchestune.sdk.warm_start import gather
 from orchestune.system.private import access_of_others
 
 if TYPE_CHECKING:
     from orchestune import documents
 
 BRIDGE = "orchestune.sdk.bridge"
-"""the module that stands for the command of trials which a process takes by itself"""
-_OF_A_COMMAND = ("checkpoint", "code", "collect", "config", "env", "keep", "preload", "secrets", "stdin")
-"""keys that say what a command gets and leaves, of which a process that takes trials by itself sees nothing"""
+"""module that is the command of trials which processes claim by themselves"""
+_COMMAND_KEYS = ("checkpoint", "code", "collect", "config", "env", "keep", "preload", "secrets", "stdin")
+"""keys that only apply to a command, not to a process that claims trials"""
 
 
 def create(
@@ -44,37 +44,37 @@ def create(
     variables: Mapping[str, str] | None = None,
     change: Callable[[Specification], Specification] = lambda specification: specification,
 ) -> tuple[Client, documents.Status]:
-    """Start an experiment of the code in `folder`, which is known by `started_in` where that is another one.
+    """Start an experiment with the code in `folder`; `started_in` is its folder for the user, if that is another one.
 
-    `variables` go to trials of this machine beside those of this process; `change` makes of what the keys say what is
-    sent. Returns the client of its server, and the status there. Raises what `Experiment.create` does.
+    `variables` are added to the environment of trials on this machine; `change` modifies the specification before it is
+    sent. Returns the client of its server and its status. Raises the errors of `Experiment.create`.
     """
-    chosen = place(os.environ, cluster)
+    server = place(os.environ, cluster)
     loaded = read_keys(keys, "experiment", "the keys of the experiment", folder / "experiment.yml")
     specification = change(loaded.specification)
-    if not submitting.shares_files(chosen) and (loaded.build.install or loaded.build.dockerfile):
-        raise UsageError("images are not built from Python", "name an image, or start it with `orchestune run`")
+    if not submitting.shares_files(server) and (loaded.build.install or loaded.build.dockerfile):
+        raise UsageError("images cannot be built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
-    found = taken(specification, folder, loaded.code)
-    if found.secrets:
-        warnings.warn(note_of_secrets(found.secrets), stacklevel=3)
+    project = list_project(specification, folder, loaded.code)
+    if project.secrets:
+        warnings.warn(note_of_secrets(project.secrets), stacklevel=3)
     home = started_in or folder
-    launched = submitting.launch(chosen, home, found.links, loaded.code)
+    launched = submitting.launch(server, home, project.links, loaded.code)
     if variables and "env" in launched:
         launched["env"] = {**launched["env"], **variables}
-    with connected(chosen) as client:
-        warm = gathered(lambda: client, loaded.warm_start, specification)
-        digest = submitting.upload(client, folder, found.ignore, loaded.code)
-        request = submitting.request(chosen, specification, digest, home, launched, secrets, warm=warm)
+    with connected(server) as client:
+        warm_start = gather(lambda: client, loaded.warm_start, specification)
+        digest = submitting.upload(client, folder, project.ignore, loaded.code)
+        request = submitting.request(server, specification, digest, home, launched, secrets, warm=warm_start)
         status = client.create_experiment(request)
-        _remember(chosen, status, home)
+        _remember(server, status, home)
         return client, status
 
 
 @contextmanager
-def connected(chosen: ServerPlace) -> Iterator[Client]:
-    """A client of the server there, closed where the block fails."""
-    client = Client.connect(chosen.resolve)
+def connected(server: ServerPlace) -> Iterator[Client]:
+    """Yield a client of the server, which is closed if the block fails."""
+    client = Client.connect(server.resolve)
     try:
         yield client
     except BaseException:
@@ -83,13 +83,15 @@ def connected(chosen: ServerPlace) -> Iterator[Client]:
 
 
 def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, documents.Status]:
-    """Start an experiment whose trials are on offer to processes of this machine. Raises what `create` does."""
+    """Start an experiment whose trials are offered to processes of this machine. Raises the errors of `create`."""
     if cluster not in (None, "local"):
-        raise UsageError(f"trials that this process runs are not run in {cluster}", "say with `run` what runs there")
-    if idle := [key for key in _OF_A_COMMAND if key in keys]:
-        text = f"{', '.join(idle)}: of no effect on trials that this process runs"
-        raise UsageError(text, "leave it out and do that in the loop, or say with `run` what runs the trials")
-    offers = state_folder() / "offers" / uuid.uuid4().hex  # made by the first trial, whose umask is the user's
+        raise UsageError(
+            f"trials that this process runs cannot run in {cluster}", "set `run` to the command to run there"
+        )
+    if unused := [key for key in _COMMAND_KEYS if key in keys]:
+        text = f"{', '.join(unused)}: no effect on trials that this process runs"
+        raise UsageError(text, "remove it and do that in the loop, or set `run` to the command of the trials")
+    offers = state_folder() / "offers" / uuid.uuid4().hex  # created by the first trial, with the user's umask
     offers.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
         document = {
@@ -98,29 +100,31 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
             "run": [sys.executable, "-m", BRIDGE, str(offers)],
         }
         variables = {"PYTHONPATH": importable(sys.path)}
-        return create(document, Path(folder), "local", started_in=Path.cwd(), variables=variables, change=_timed)
+        return create(
+            document, Path(folder), "local", started_in=Path.cwd(), variables=variables, change=_with_bridge_timeout
+        )
 
 
-def _timed(specification: Specification) -> Specification:
-    """With the timeout in the hands of the bridge, which knows since when a process has the trial."""
-    run, longest = specification.run, specification.timeout
+def _with_bridge_timeout(specification: Specification) -> Specification:
+    """Move the timeout to the bridge, which knows since when a process has the trial."""
+    run, timeout = specification.run, specification.timeout
     assert not isinstance(run, str)
-    return specification if longest is None else replace(specification, run=(*run, str(longest)), timeout=None)
+    return specification if timeout is None else replace(specification, run=(*run, str(timeout)), timeout=None)
 
 
-def _remember(chosen: ServerPlace, status: documents.Status, folder: Path) -> None:
-    if chosen.cluster is not None:
-        started = StartedExperiment(status["handle"], status["id"], chosen.cluster.name, folder_key(folder))
+def _remember(server: ServerPlace, status: documents.Status, folder: Path) -> None:
+    if server.cluster is not None:
+        started = StartedExperiment(status["handle"], status["id"], server.cluster.name, folder_key(folder))
         ExperimentIndex(state_folder()).add(started)
 
 
 def module_path(path: Sequence[str]) -> list[str]:
-    """This process's module path for another one: absolute, without what does not exist."""
+    """Return the module path for another process: absolute, existing folders only."""
     return list(dict.fromkeys(os.path.abspath(entry or ".") for entry in path if os.path.exists(entry or ".")))
 
 
 def importable(path: Sequence[str]) -> str:
-    """The value of PYTHONPATH for a process with this module path, without folders that other users can write to:
-    Python imports `sitecustomize` at its start from the first folder with one, also from such as /tmp.
+    """Return the PYTHONPATH of a process with this module path, without folders that other users can write to: Python
+    imports `sitecustomize` from the first folder that has one, even from /tmp.
     """
     return os.pathsep.join(entry for entry in module_path(path) if not access_of_others(Path(entry)))

@@ -1,4 +1,4 @@
-"""An experiment driven from Python."""
+"""Experiments controlled from Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from orchestune.client.local.experiment_index import ExperimentIndex
 from orchestune.client.local.home import state_folder
 from orchestune.client.states import over
 from orchestune.errors import UsageError
-from orchestune.sdk.asked_trials import OpenTrial, PruningLooks, asked_by_task, nothing_more, offer_again, take, turn
+from orchestune.sdk.asked_trials import (
+    OpenTrial,
+    PollSchedule,
+    assign_to_task,
+    claim,
+    iteration,
+    release_abandoned,
+    warn_if_paused,
+)
 from orchestune.sdk.async_methods import in_thread
 from orchestune.sdk.creating import BRIDGE, connected, create, create_open
 from orchestune.sdk.display import LiveDisplay, as_html, live_display
@@ -27,23 +35,23 @@ from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame, trial_of
 
 if TYPE_CHECKING:
-    import pandas as pd  # for the annotation alone
+    import pandas as pd  # only for annotations
 
     from orchestune import documents
 
-_LOOK = 0.25
-"""seconds between two looks at an experiment that somebody waits for"""
-_OFFERED = 0.05
-"""seconds between two looks for a trial"""
-_COMES = 2.0
-"""seconds within which a trial that runs is on offer"""
+_POLL_SECONDS = 0.25
+"""seconds between two requests while waiting for an experiment"""
+_OFFER_POLL_SECONDS = 0.05
+"""seconds between two checks for an offered trial"""
+_OFFER_DELAY_SECONDS = 2.0
+"""seconds within which a running trial is offered"""
 
 
 class Experiment:
-    """An experiment on its server. Safe to use from several threads.
+    """An experiment on a server. Thread-safe.
 
-    It belongs to the server, not to this process: it goes on when this process ends, and `load` finds it again by its
-    `handle` or its `id`; `name` is what people call it.
+    It is owned by the server, not by this process: it keeps running when this process exits, and `load` returns it by
+    its `handle` or `id`; `name` is for display.
 
     >>> import orchestune
     >>> from pathlib import Path
@@ -59,18 +67,18 @@ class Experiment:
     def __init__(self, client: Client, status: documents.Status) -> None:
         self._client, self._lock = client, threading.Lock()
         self.id, self.handle, self.name = status["id"], status["handle"], status["name"]
-        self._offered: Path | None = None
-        self._taken = weakref.WeakSet[OpenTrial]()
+        self._offer_folder: Path | None = None
+        self._claimed = weakref.WeakSet[OpenTrial]()
         weakref.finalize(self, client.close)
 
     @classmethod
     def create(cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any) -> Experiment:
-        """Start an experiment of the code in `folder`; the keys are those of an experiment file, with Python values.
+        """Start an experiment with the code in `folder`; the keys are those of an experiment file, with Python values.
 
-        Without `run` this process, and any other one of this machine that loads it, runs the trials: `loop` and `ask`.
-        Keys of what a command gets and leaves (`env`, `keep`, `checkpoint` and the like) are refused then.
-        `cluster` is where it runs: `local`, `docker` or a connected one; None is the default one. Returns once the
-        server has it. BadInput tells every mistake by its key; what it raises else is what `orchestune run` says.
+        Without `run`, this process and others on this machine that load it run the trials, with `loop` and `ask`. Keys
+        for commands (`env`, `keep`, `checkpoint` and others) are rejected then. `cluster` is `local`, `docker` or a
+        connected cluster; None is the default cluster. Returns once the server has created it. Raises BadInput with
+        all problems by key, and the errors of `orchestune run`.
 
         >>> other = orchestune.Experiment.create(
         ...     run="sh train.sh", parameters={"x": [1, 2]}, metrics={"loss": "maximize"}, budget=2)
@@ -85,7 +93,7 @@ class Experiment:
     async def create_async(
         cls, *, folder: str | os.PathLike[str] = ".", cluster: str | None = None, **keys: Any
     ) -> Experiment:
-        """The same without blocking the event loop, which listing and sending the code may take seconds for.
+        """`create` without blocking the event loop: listing and uploading the code may take seconds.
 
         >>> import asyncio
         >>> other = asyncio.run(orchestune.Experiment.create_async(
@@ -97,14 +105,14 @@ class Experiment:
 
     @classmethod
     def load(cls, handle: str, *, cluster: str | None = None) -> Experiment:
-        """The experiment with this handle, id or prefix of either. NotFound, Ambiguous, Unreachable.
+        """Load an experiment by handle, id, or a prefix. Raises NotFound, Ambiguous or Unreachable.
 
         >>> orchestune.Experiment.load(experiment.handle).best() == experiment.best()
         True
         """
         if not isinstance(handle, str) or not handle or "/" in handle:  # type: ignore[redundant-expr]  # of notebooks
-            hint = "a handle is such as sgd-7f3a; one trial of it is Experiment.load('sgd-7f3a').trial(3)"
-            raise UsageError(f"{handle!r} is no handle of an experiment", hint)
+            hint = "use a handle such as sgd-7f3a; a trial is Experiment.load('sgd-7f3a').trial(3)"
+            raise UsageError(f"{handle!r} is not the handle of an experiment", hint)
         if cluster is None and not named_server(os.environ):
             cluster = ExperimentIndex(state_folder()).cluster_of(handle)
         with connected(place(os.environ, cluster)) as client:
@@ -112,7 +120,7 @@ class Experiment:
 
     @classmethod
     async def load_async(cls, handle: str, *, cluster: str | None = None) -> Experiment:
-        """The same without blocking the event loop.
+        """`load` without blocking the event loop.
 
         >>> import asyncio
         >>> same = asyncio.run(orchestune.Experiment.load_async(experiment.handle))
@@ -122,7 +130,7 @@ class Experiment:
         return await asyncio.to_thread(lambda: cls.load(handle, cluster=cluster))
 
     def status(self) -> documents.Status:
-        """Everything that the server says of it now, as in `orchestune status --json`.
+        """Return the server's current document of the experiment, as in `orchestune status --json`.
 
         >>> experiment.status()["counts"]["completed"]
         4
@@ -132,7 +140,7 @@ class Experiment:
 
     @property
     def state(self) -> str:
-        """`pending`, `running`, `paused`, `stopping`, `completed`, `failed` or `stopped`; asked each time.
+        """`pending`, `running`, `paused`, `stopping`, `completed`, `failed` or `stopped`; fetched on each access.
 
         >>> experiment.state
         'completed'
@@ -140,9 +148,9 @@ class Experiment:
         return self.status()["state"]
 
     def wait(self, timeout: float | None = None) -> Experiment:
-        """Until it is over, or paused by a guard; itself. In a notebook the cell shows its progress meanwhile.
+        """Wait until the experiment is over or paused by a guard; returns itself. A notebook cell shows its progress.
 
-        TimeoutError after `timeout` seconds; the experiment goes on.
+        Raises TimeoutError after `timeout` seconds; the experiment keeps running.
 
         >>> experiment.wait(timeout=60).state
         'completed'
@@ -153,30 +161,30 @@ class Experiment:
         while not over(status):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{self.handle} is {status['state']} after {timeout:g} s")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
             status = self.status()
             update(LiveDisplay(status))
         return self
 
     async def wait_async(self, timeout: float | None = None) -> Experiment:
-        """The same without blocking the event loop.
+        """`wait` without blocking the event loop.
 
         >>> import asyncio
         >>> asyncio.run(experiment.wait_async(timeout=60)).state
         'completed'
         """
         status = await self.status_async()
-        with _told(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
+        with _timeout_message(lambda: f"{self.handle} is {status['state']} after {timeout:g} s"):
             async with asyncio.timeout(timeout):
                 update = live_display(LiveDisplay(status))
                 while not over(status):
-                    await asyncio.sleep(_LOOK)
+                    await asyncio.sleep(_POLL_SECONDS)
                     status = await self.status_async()
                     update(LiveDisplay(status))
         return self
 
     def results(self) -> list[Trial]:
-        """Every trial so far, by number; `error` of a failed one ends with the last lines of its output.
+        """Return every trial so far, by number; `error` of a failed trial ends with its log tail.
 
         >>> [trial.number for trial in experiment.results()]
         [1, 2, 3, 4]
@@ -185,7 +193,7 @@ class Experiment:
             return [trial_of(document) for document in self._client.trials(self.id, tails=True)]
 
     def trial(self, number: int) -> Trial:
-        """One trial; `error` of a failed one ends with the last lines of its output. NotFound.
+        """Return one trial; `error` of a failed trial ends with its log tail. Raises NotFound.
 
         >>> list(experiment.trial(2).parameters)
         ['x']
@@ -195,7 +203,7 @@ class Experiment:
 
     @property
     def plot(self) -> Plots:
-        """Figures of Plotly, such as `experiment.plot.history()`; they are those of the pages.
+        """Plotly figures, such as `experiment.plot.history()`: those of the web pages.
 
         >>> experiment = orchestune.tune(lambda x: x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
         >>> experiment.plot.history().layout.yaxis.title.text
@@ -204,10 +212,10 @@ class Experiment:
         return Plots(self._client, self._lock, self.id)
 
     def trials(self) -> pd.DataFrame:
-        """Every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`.
+        """Return every trial so far as a pandas DataFrame: `state`, `params.NAME`, `metrics.NAME`, `seconds`, `error`.
 
-        Where it was told how noisy a metric is, `metrics.NAME.stddev` is beside it: with folds how far apart these lie,
-        as many as `folds` says.
+        A metric with a reported standard deviation also has `metrics.NAME.stddev`; with folds, it is that of their
+        values, and the column `folds` is their number.
 
         >>> list(experiment.trials().columns)
         ['state', 'source', 'params.x', 'metrics.loss', 'seconds', 'error']
@@ -215,7 +223,7 @@ class Experiment:
         return frame(self.results(), self.status()["folds"])
 
     def best(self) -> Trial | None:
-        """The best completed trial, None before there is one; with several metrics the first of `front`.
+        """Return the best completed trial, or None; with several metrics, it is the first of `front`.
 
         >>> experiment.best().metrics["loss"] < 1
         True
@@ -223,7 +231,7 @@ class Experiment:
         return next(iter(self._front(1)), None)
 
     def front(self) -> list[Trial]:
-        """The trials that no other one dominates, of equal ones the first; with one metric at most one.
+        """Return the trials that no other trial dominates, of equal ones the first; with one metric, at most one.
 
         >>> experiment.front() == [experiment.best()]
         True
@@ -231,18 +239,18 @@ class Experiment:
         return self._front(None)
 
     def _front(self, most: int | None) -> list[Trial]:
-        """The first of them: a front may be long."""
+        """Return the first `most` trials of the front, which may be long."""
         with self._lock:
             numbers = [item["trial"] for item in self._client.best(self.id)][:most]
             return [trial_of(document) for document in self._client.trials_of(self.id, numbers)]
 
     def ask(self, timeout: float | None = None) -> OpenTrial | None:
-        """The next trial for this process to run, where the experiment was created without `run`; None once it is over.
+        """Return the next trial to run in this process, or None once the experiment is over.
 
-        None with a warning where a guard paused it. Waits while as many trials are open as `parallelism` says; one that
-        a cell of a notebook left open, since it failed or was interrupted, is given back, with a warning. Tell its
-        outcome with `trial.tell({"loss": 0.1})`, or run it `with trial:`. TimeoutError; UsageError where a command runs
-        the trials.
+        For experiments created without `run`. Returns None with a warning if a guard has paused it. Waits while
+        `parallelism` trials are open; a trial left open by a failed or interrupted notebook cell is released with a
+        warning. Report the outcome with `trial.tell({"loss": 0.1})`, or run the trial in `with trial:`. Raises
+        TimeoutError, and UsageError if the trials run a command.
 
         >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
         >>> while trial := experiment.ask():
@@ -250,25 +258,25 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 20.0}
         """
-        folder, looks, began = self._offers(), PruningLooks(_OFFERED, _LOOK), time.monotonic()
+        folder, schedule, began = self._offers(), PollSchedule(_OFFER_POLL_SECONDS, _POLL_SECONDS), time.monotonic()
         while True:
-            found = self._take(folder)
-            if found is not None:
-                return found
-            if looks.due():
+            trial = self._claim(folder)
+            if trial is not None:
+                return trial
+            if schedule.due():
                 status = self.status()
                 if over(status):
                     shutil.rmtree(folder, ignore_errors=True)
-                    nothing_more(status)
+                    warn_if_paused(status)
                     return None
-                if _kept_waiting(status, began):
-                    offer_again(self._held())
+                if _is_blocked(status, began):
+                    release_abandoned(self._open_trials())
             if timeout is not None and time.monotonic() > began + timeout:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
-            time.sleep(_OFFERED)
+            time.sleep(_OFFER_POLL_SECONDS)
 
     async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
-        """The same without blocking the event loop. A task that is cancelled meanwhile keeps no trial from others.
+        """`ask` without blocking the event loop. A cancelled task does not hold a trial.
 
         >>> import asyncio
         >>> experiment = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
@@ -279,26 +287,30 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 2.0}
         """
-        folder, looks, began = await asyncio.to_thread(self._offers), PruningLooks(_OFFERED, _LOOK), time.monotonic()
-        with _told(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
+        folder, schedule, began = (
+            await asyncio.to_thread(self._offers),
+            PollSchedule(_OFFER_POLL_SECONDS, _POLL_SECONDS),
+            time.monotonic(),
+        )
+        with _timeout_message(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
             async with asyncio.timeout(timeout):
-                while (found := await asyncio.to_thread(self._take, folder)) is None:
-                    if looks.due():
+                while (trial := await asyncio.to_thread(self._claim, folder)) is None:
+                    if schedule.due():
                         status = await self.status_async()
                         if over(status):
                             shutil.rmtree(folder, ignore_errors=True)
-                            nothing_more(status)
+                            warn_if_paused(status)
                             return None
-                        if _kept_waiting(status, began):
-                            offer_again(await asyncio.to_thread(self._held))
-                    await asyncio.sleep(_OFFERED)
-        return asked_by_task(found)
+                        if _is_blocked(status, began):
+                            release_abandoned(await asyncio.to_thread(self._open_trials))
+                    await asyncio.sleep(_OFFER_POLL_SECONDS)
+        return assign_to_task(trial)
 
     def loop(self) -> Iterator[OpenTrial]:
-        """Trials for this process to run, one after the other, until the experiment is over.
+        """Yield trials to run in this process, one after another, until the experiment is over.
 
-        A trial without an outcome at the end of its turn counts by what it reported. Run it `with trial:` so that an
-        exception is a failed trial, and the loop goes on. Who leaves the loop, or ends, gives its trial back.
+        A trial without an outcome at the end of its iteration is finished with its reported metrics. Use `with trial:`
+        so that an exception fails the trial and the loop continues. Leaving the loop releases its trial.
 
         >>> experiment = orchestune.Experiment.create(parameters={"x": "0.0..1.0"}, metrics={"y": "maximize"}, budget=3)
         >>> for trial in experiment.loop():
@@ -308,11 +320,11 @@ class Experiment:
         3
         """
         while (trial := self.ask()) is not None:
-            with turn(trial):
+            with iteration(trial):
                 yield trial
 
     async def loop_async(self) -> AsyncIterator[OpenTrial]:
-        """The same without blocking the event loop: several tasks that loop run as many trials at a time.
+        """`loop` without blocking the event loop: several looping tasks run that many trials at a time.
 
         >>> import asyncio
         >>> experiment = orchestune.Experiment.create(
@@ -329,34 +341,34 @@ class Experiment:
         4
         """
         while (trial := await self.ask_async()) is not None:
-            with turn(trial):
+            with iteration(trial):
                 yield trial
 
     def _offers(self) -> Path:
-        """Where the trials of this experiment are on offer."""
-        if self._offered is None:
+        """Return the folder with the offers of this experiment's trials."""
+        if self._offer_folder is None:
             with self._lock:
                 run = self._client.specification(self.id)["specification"]["run"]
             if not isinstance(run, list) or run[1:3] != ["-m", BRIDGE]:
                 hint = "create it without `run` to run its trials in this process"
-                raise UsageError(f"the trials of {self.handle} are run by its command", hint)
-            self._offered = Path(run[3])
-        return self._offered
+                raise UsageError(f"the trials of {self.handle} run a command", hint)
+            self._offer_folder = Path(run[3])
+        return self._offer_folder
 
-    def _take(self, folder: Path) -> OpenTrial | None:
-        found = take(folder)
-        if found is not None:
+    def _claim(self, folder: Path) -> OpenTrial | None:
+        trial = claim(folder)
+        if trial is not None:
             with self._lock:
-                self._taken.add(found)
-        return found
+                self._claimed.add(trial)
+        return trial
 
-    def _held(self) -> list[OpenTrial]:
-        """Those that were taken and that somebody still holds."""
+    def _open_trials(self) -> list[OpenTrial]:
+        """Return the claimed trials that are still referenced."""
         with self._lock:
-            return list(self._taken)
+            return list(self._claimed)
 
     def stop(self) -> Experiment:
-        """End it; what is finished stays.
+        """Stop the experiment; finished trials are kept.
 
         >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
         >>> other.stop().wait().state
@@ -367,7 +379,7 @@ class Experiment:
         return self
 
     def pause(self) -> Experiment:
-        """Start no more trials; those that run go on to their end.
+        """Start no more trials; running trials continue.
 
         >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2)
         >>> other.pause().status()["desired"]
@@ -378,7 +390,7 @@ class Experiment:
         return self
 
     def resume(self) -> Experiment:
-        """Go on.
+        """Resume the experiment.
 
         >>> other = orchestune.Experiment.create(parameters={"x": [1, 2]}, metrics={"y": "maximize"}, budget=2).pause()
         >>> other.resume().status()["desired"]
@@ -391,9 +403,9 @@ class Experiment:
         return self
 
     def extend(self, *, budget: int | None = None, parallelism: int | None = None) -> Experiment:
-        """Another budget or parallelism, also for one that is over, which then goes on with all that it learned.
+        """Change the budget or parallelism, also of a finished experiment, which then continues with all its results.
 
-        Conflict where the budget is below what has begun.
+        Raises Conflict if the budget is below the number of started trials.
 
         >>> other = orchestune.tune(lambda x: x, {"x": "0.0..1.0"}, {"y": "maximize"}, budget=1)
         >>> len(other.extend(budget=3, parallelism=2).wait().results())
@@ -402,7 +414,9 @@ class Experiment:
         changes = {"budget": budget, "parallelism": parallelism}
         changes = {name: value for name, value in changes.items() if value is not None}
         if not changes:
-            raise UsageError("extend needs budget, parallelism or both", "experiment.extend(budget=80)")
+            raise UsageError(
+                "extend() needs budget, parallelism or both", "call for example experiment.extend(budget=80)"
+            )
         with self._lock:
             self._client.change(self.id, **changes)
         return self
@@ -425,14 +439,16 @@ class Experiment:
         return as_html(self.status())
 
 
-def _kept_waiting(status: documents.Status, began: float) -> bool:
-    """Whether who began to ask then waits for trials that are open, and not for one that is about to be on offer."""
-    return status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _COMES
+def _is_blocked(status: documents.Status, began: float) -> bool:
+    """Return True if a caller waiting since `began` is blocked by open trials rather than by a trial about to be
+    offered.
+    """
+    return status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _OFFER_DELAY_SECONDS
 
 
 @contextmanager
-def _told(message: Callable[[], str]) -> Iterator[None]:
-    """What a timeout of the block says: that of asyncio says nothing."""
+def _timeout_message(message: Callable[[], str]) -> Iterator[None]:
+    """Set the message of a TimeoutError in the block: asyncio's has none."""
     try:
         yield
     except TimeoutError as exc:

@@ -1,4 +1,4 @@
-"""What of a folder goes along with an experiment: what is packed, what is linked, what each trial has of its own."""
+"""The files of a folder that go with an experiment: packed, linked, or separate for each trial."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ from orchestune.sdk.submitting import escaped, files_of_secrets, ours
 
 @dataclass(frozen=True)
 class ProjectFiles:
-    """A folder's code, listed for an experiment."""
+    """The listing of a folder's code for an experiment."""
 
     ignore: tuple[str, ...]
-    """patterns of what is not packed: the file's, of what nobody else may see, and of what is a trial's own"""
+    """patterns of files that are not packed: those of the experiment file, private files, and files that each trial has
+    of its own"""
     files: int
     size: int
-    """bytes of the code, not packed"""
+    """size of the code in bytes, before packing"""
     links: tuple[str, ...]
-    """what is not packed but linked on this machine"""
+    """paths that are not packed but linked on this machine"""
     own: tuple[str, ...]
-    """what would be linked, did `keep` not name it"""
+    """paths that would be linked if `keep` did not name them"""
     secrets: tuple[str, ...] = ()
-    """what is not packed since it holds secrets"""
+    """files that are not packed because they contain secrets"""
 
 
-def taken(specification: Specification, folder: Path, code: CodeSettings) -> ProjectFiles:
-    """List the code. Raises what `bundles.listing.plan` does."""
+def list_project(specification: Specification, folder: Path, code: CodeSettings) -> ProjectFiles:
+    """List the code of a folder. Raises the errors of `bundles.listing.plan`."""
     from orchestune.bundles.listing import plan  # pathspec is slow to import, and only needed here
     from orchestune.bundles.unlinked import divide
 
-    read = [source.private for source in specification.collect if source.private]
-    ignore = [*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in read)]
+    private_sources = [source.private for source in specification.collect if source.private]
+    ignore = [*code.ignore, *files_of_secrets(specification, folder), *(f"/{path}" for path in private_sources)]
     listing = plan(folder, ignore, code.limit, ours(code))
-    found = [path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in read)]
-    divided = divide(folder, found, specification.keep.patterns)
-    for path in map(escaped, divided.folders):  # packed without what is in them, so that trials have them to write into
+    unpacked = [
+        path for path in listing.left_out if not any(f"{one}/".startswith(f"{path}/") for one in private_sources)
+    ]
+    divided = divide(folder, unpacked, specification.keep.patterns)
+    for path in map(escaped, divided.folders):  # packed as empty folders, so that trials can write into them
         ignore += [f"!/{path}/", f"/{path}/*"]
     return ProjectFiles(tuple(ignore), listing.files, listing.size, divided.linked, divided.own, listing.secrets)
 
 
 def note_of_secrets(secrets: Sequence[str]) -> str:
-    """Say what is not packed since it holds secrets, and how trials get what they need of it."""
+    """Build the warning about files that are not packed because they contain secrets."""
     return (
-        f"not packed, as it holds secrets: {some(secrets, 3)}; give trials their values by `secrets:`, or add"
-        f" `!{secrets[0]}` to `ignore` under `code:` to pack it all the same"
+        f"not packed because of secrets: {some(secrets, 3)}; pass their values to trials with `secrets:`, or add"
+        f" `!{secrets[0]}` to `ignore` under `code:` to pack it anyway"
     )

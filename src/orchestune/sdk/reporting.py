@@ -1,4 +1,4 @@
-"""Report what was measured, from inside a trial."""
+"""Reporting of metrics from inside a trial."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def report(
 ) -> None:
     """Report metrics of this trial: `report(accuracy=0.92, step=3)`, or `report({"val/loss": 0.31}, step=3)`.
 
-    Whatever `float()` takes is a value: numbers, NumPy and PyTorch scalars. `stddev` is the standard deviation of the
-    value, or one per name. May be called often and from any process of the trial; a report is never torn apart.
-    Outside of a trial the metrics are printed, so that a script runs the same by hand.
+    Values are anything that `float()` accepts: numbers, NumPy and PyTorch scalars. `stddev` is the standard deviation
+    of the value, or a mapping by name. Can be called often, from any process of the trial; a report is written
+    atomically. Outside a trial, metrics are printed, so that the script also runs by hand.
 
     >>> import orchestune
     >>> orchestune.report(step=3, accuracy=0.9)
     accuracy=0.9
 
-    TypeError for a value that is no number; ValueError where one `stddev` is given for several metrics.
+    Raises TypeError for a value that is not a number, and ValueError for a single `stddev` with several metrics.
     """
     lines = records(by_name(metrics, values), step, stddev)
     path = os.environ.get("ORCHESTUNE_METRICS")
@@ -42,26 +42,26 @@ def report(
 
 
 def by_name(metrics: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All metrics. TypeError where the first argument is none of them."""
+    """Merge all metrics by name. Raises TypeError if the first argument is not a mapping."""
     if not isinstance(metrics, Mapping) and metrics is not None:
-        raise TypeError(f"metrics are reported by name, such as report(loss=…), got {metrics!r}")
+        raise TypeError(f"expected metrics by name, such as report(loss=…), got {metrics!r}")
     return {**(metrics or {}), **values}
 
 
 def records(
-    every: Mapping[str, Any], step: float | None, stddev: float | Mapping[str, float] | None
+    metrics: Mapping[str, Any], step: float | None, stddev: float | Mapping[str, float] | None
 ) -> list[dict[str, Any]]:
-    """A line per metric, as `$ORCHESTUNE_METRICS` takes them. Raises what `report` does."""
-    if stddev is not None and not isinstance(stddev, Mapping) and len(every) != 1:
-        raise ValueError("one stddev belongs to one metric; for several give a mapping: stddev={'accuracy': 0.01}")
+    """Return a record per metric, in the format of `$ORCHESTUNE_METRICS`. Raises the errors of `report`."""
+    if stddev is not None and not isinstance(stddev, Mapping) and len(metrics) != 1:
+        raise ValueError("a single stddev needs a single metric; use a mapping for several: stddev={'accuracy': 0.01}")
     lines = []
-    for name, value in every.items():
-        spread = stddev.get(name) if isinstance(stddev, Mapping) else stddev
+    for name, value in metrics.items():
+        deviation = stddev.get(name) if isinstance(stddev, Mapping) else stddev
         record: dict[str, Any] = {"name": str(name), "value": _number(name, value)}
         if step is not None:
             record["step"] = _number("step", step)
-        if spread is not None:
-            record["stddev"] = _number(f"stddev of {name}", spread)
+        if deviation is not None:
+            record["stddev"] = _number(f"stddev of {name}", deviation)
         lines.append(record)
     return lines
 
@@ -74,7 +74,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def append(path: str, text: str) -> None:
-    """One write at the end of the file, so that lines of several processes never mix."""
+    """Append text in one write, so that lines of several processes never mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, text.encode())

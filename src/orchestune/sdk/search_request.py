@@ -1,4 +1,4 @@
-"""What is searched for, read from Python values by the reader of experiment files."""
+"""The search space, metrics and engine of an `Optimizer`, parsed like an experiment file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
 from orchestune.sdk.plain_values import plain_value, read_keys
 
-_ANYTHING = {"name": "search", "run": "true", "budget": 1}
-"""what an experiment file must have beside these keys"""
+_PLACEHOLDERS = {"name": "search", "run": "true", "budget": 1}
+"""placeholders for the other required keys of an experiment file"""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """A space, metrics and an engine, all of them checked."""
+    """A validated space, metrics and engine."""
 
     space: Space
     metrics: tuple[Metric, ...]
@@ -30,7 +30,7 @@ class SearchRequest:
     options: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON document."""
+        """Convert the request to a JSON document."""
         return {
             "parameters": self.space.to_json(),
             "constraints": self.space.texts(),
@@ -41,7 +41,7 @@ class SearchRequest:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchRequest:
-        """The inverse of `to_json`."""
+        """Restore a request from `to_json`."""
         metrics = tuple(Metric.from_json(metric) for metric in document["metrics"])
         space = Space.from_json(document["parameters"], document.get("constraints", ()))
         return cls(space, metrics, document["engine"], document["options"])
@@ -53,40 +53,42 @@ def read_request(
     engine: str | Mapping[str, Any],
     constraints: str | Sequence[str] | None = None,
 ) -> SearchRequest:
-    """The request; BadInput with every mistake, by the key it is at."""
+    """Parse the request. Raises BadInput with all problems by key."""
     document: dict[str, Any] = {"parameters": parameters, "metrics": metrics, "engine": engine}
     document |= {"constraints": constraints} if constraints else {}
-    found = read_keys({**_ANYTHING, **document}, "search", "parameters, metrics or engine").specification
-    return SearchRequest(found.space, found.metrics, found.engine, found.engine_options)
+    specification = read_keys({**_PLACEHOLDERS, **document}, "search", "parameters, metrics or engine").specification
+    return SearchRequest(specification.space, specification.metrics, specification.engine, specification.engine_options)
 
 
-def read_warm_start(found: Any, space: Space, metrics: Sequence[Metric]) -> WarmStart:
-    """What a file, a DataFrame or a list of dictionaries holds. BadInput where that is nothing."""
-    name, documents = _documents(found)
-    made = mapped(name, documents, space, metrics)
-    if not made.observations:
-        raise BadInput.one(unusable(made), "warm_start", MAPPED)
-    return made
+def read_warm_start(source: Any, space: Space, metrics: Sequence[Metric]) -> WarmStart:
+    """Read results from a file, a DataFrame or a list of dictionaries. Raises BadInput if none are usable."""
+    name, documents = _documents(source)
+    start = mapped(name, documents, space, metrics)
+    if not start.observations:
+        raise BadInput.one(unusable(start), "warm_start", MAPPED)
+    return start
 
 
-def _documents(found: Any) -> tuple[str, Sequence[Mapping[str, Any]]]:
-    if isinstance(found, (str, os.PathLike)):
+def _documents(source: Any) -> tuple[str, Sequence[Mapping[str, Any]]]:
+    if isinstance(source, (str, os.PathLike)):
         try:
-            return os.fspath(found), read(Path(found))
+            return os.fspath(source), read(Path(source))
         except UnreadableResults as exc:
-            hint = "an experiment's results are given as `Experiment.load(HANDLE).trials()`"
+            hint = "pass results of an experiment as `Experiment.load(HANDLE).trials()`"
             raise BadInput.one(str(exc), "warm_start", hint) from exc
-    if hasattr(found, "to_dict") and hasattr(found, "columns"):
-        found = found.to_dict("records")
-    if isinstance(found, Sequence) and all(isinstance(item, Mapping) for item in found):
-        named = [{str(name): value for name, value in item.items()} for item in found]  # columns may have several each
-        plain = json.loads(json.dumps(named, default=_written))
+    if hasattr(source, "to_dict") and hasattr(source, "columns"):
+        source = source.to_dict("records")
+    if isinstance(source, Sequence) and all(isinstance(item, Mapping) for item in source):
+        rows = [
+            {str(name): value for name, value in item.items()} for item in source
+        ]  # DataFrame columns may have any labels
+        plain = json.loads(json.dumps(rows, default=_plain_or_text))
         return "the list", plain
-    raise BadInput.one("is no path, no DataFrame and no list of dictionaries", "warm_start")
+    raise BadInput.one("expected a path, a DataFrame or a list of dictionaries", "warm_start")
 
 
-def _written(value: Any) -> Any:
-    """As `plain_value`, and as a text what has no other spelling: tables have times and durations beside results."""
+def _plain_or_text(value: Any) -> Any:
+    """Convert a value with `plain_value`, or to text: tables may have times and durations beside results."""
     try:
         return plain_value(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Packing code and starting an experiment: what the command line and Python do alike."""
+"""Packing of code and requests that start an experiment, for the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from orchestune.sdk import warm_start
 
 
 def at_hand(place: ServerPlace) -> bool:
-    """Whether trials are processes of this machine, or of one about which this client knows no better."""
+    """Return True if trials are processes on this machine, or the place has no known cluster."""
     return place.cluster is None or place.cluster.provider == "local"
 
 
 def shares_files(place: ServerPlace) -> bool:
-    """Whether trials see the files of this machine where they are here, and run what is installed here."""
+    """Return True if trials see the files of this machine under the same paths and run its installed programs."""
     return at_hand(place) or (place.cluster is not None and place.cluster.provider == "slurm")
 
 
 def named(place: ServerPlace) -> dict[str, str]:
-    """The part of a request that names the cluster: a server elsewhere has one of its own."""
+    """Return the part of a request that names the cluster; empty for a remote server, which has its own."""
     return {"cluster": place.name} if place.embedded else {}
 
 
@@ -42,17 +42,19 @@ def launch(
     code: CodeSettings,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """What trials get of this shell and folder: nothing, where they cannot see them; and how the code is packed."""
+    """Return the environment and folder that trials get, empty if they cannot see them, and the rules for packing the
+    code.
+    """
     rules: dict[str, Any] = {"ignore": list(code.ignore), "limit": code.limit}
     packed = {"code": {**rules, "modules": list(code.modules)} if code.modules else rules}
-    found: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
+    folder_context: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
     if shares_files(place):
-        return {"env": environment(environ), "python": python(environ), **found}
-    return found if place.embedded else packed
+        return {"env": environment(environ), "python": python(environ), **folder_context}
+    return folder_context if place.embedded else packed
 
 
 def how_packed(launched: Mapping[str, Any]) -> CodeSettings:
-    """The rules for the code that a launch took along."""
+    """Return the packing rules of a launch."""
     code = launched.get("code") or {}
     limit = int(code.get("limit") or DEFAULT_LIMIT)
     return CodeSettings(tuple(code.get("ignore") or ()), limit, tuple(code.get("modules") or ()))
@@ -68,35 +70,37 @@ def request(
     environ: Mapping[str, str] = os.environ,
     warm: WarmStart | None = None,
 ) -> dict[str, Any]:
-    """The request that starts an experiment of `folder`; `digest` is that of its code, `warm` what it begins with."""
-    passing = TEST_LABEL in specification.labels  # and never the newest experiment of its folder
-    if passing:
+    """Build the request that starts an experiment of `folder`; `digest` is that of its code, `warm` its warm start."""
+    is_test = TEST_LABEL in specification.labels  # an ephemeral test is never the newest experiment of its folder
+    if is_test:
         specification = replace(specification, notify=(), mlflow=None)
-    sent = outgoing(specification, folder, environ)
+    destinations = outgoing(specification, folder, environ)
     return {
         "specification": specification.to_json(),
         "bundle": digest,
         **named(place),
-        "folder": "" if passing else folder_key(folder),
+        "folder": "" if is_test else folder_key(folder),
         **({} if place.told_who else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
-        **({"outgoing": sent} if sent else {}),
+        **({"outgoing": destinations} if destinations else {}),
         **warm_start.request(warm),
     }
 
 
 def outgoing(specification: Specification, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Addresses and secrets of `notify` and `mlflow` by name: they go beside the specification. BadInput."""
-    named = dict(_outgoing(specification))
-    sources = [(name, text) for name, text in named.items() if not is_address(text)]
-    found = named | secret_values(sources, environ, folder, section="")
-    for name, value in found.items():
+    """Return URLs and secrets of `notify` and `mlflow` by name, which are sent beside the specification. Raises
+    BadInput.
+    """
+    texts = dict(_outgoing(specification))
+    sources = [(name, text) for name, text in texts.items() if not is_address(text)]
+    resolved = texts | secret_values(sources, environ, folder, section="")
+    for name, value in resolved.items():
         if name.endswith((".url", ".uri")):
             from orchestune.outgoing.destinations import parse  # here: seldom needed
 
             parse(value, name)
-    return found
+    return resolved
 
 
 def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
@@ -111,7 +115,7 @@ def _outgoing(specification: Specification) -> Iterator[tuple[str, str]]:
 
 
 def ours(code: CodeSettings) -> dict[str, Path]:
-    """The files of ours that go with the code, by their path there."""
+    """Return Orchestune's own files that are packed with the code, by their path there."""
     if not code.modules:
         return {}
     from orchestune.config.sources import sigopt_modules  # here: seldom needed
@@ -120,7 +124,9 @@ def ours(code: CodeSettings) -> dict[str, Path]:
 
 
 def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettings) -> str:
-    """Pack the code in `folder` and send it, unless the server has it; its digest. Raises what `pack` raises."""
+    """Pack the code in `folder` and upload it unless the server has it. Returns its digest. Raises the errors of
+    `pack`.
+    """
     from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
 
     with tempfile.TemporaryDirectory(prefix="orchestune-") as scratch:
@@ -130,19 +136,19 @@ def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettin
 
 
 def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
-    """Patterns of the files in the folder that hold the values of secrets: they must not travel with the code."""
-    found = []
+    """Return ignore patterns of the files in the folder that hold secrets: they must not be packed."""
+    patterns = []
     sources = [secret.source for secret in specification.secrets]
     for source in [*sources, *(text for _, text in _outgoing(specification))]:
-        kind, _, place = source.partition(":")
-        path = os.path.abspath(folder / os.path.expanduser(place))
-        for named in {path, os.path.realpath(path)} if kind == "file" else ():
-            inside = os.path.relpath(named, folder)
-            if not inside.startswith(os.pardir + os.sep):
-                found.append(f"/{escaped(inside)}")
-    return sorted(found)
+        kind, _, location = source.partition(":")
+        path = os.path.abspath(folder / os.path.expanduser(location))
+        for secret_path in {path, os.path.realpath(path)} if kind == "file" else ():
+            relative = os.path.relpath(secret_path, folder)
+            if not relative.startswith(os.pardir + os.sep):
+                patterns.append(f"/{escaped(relative)}")
+    return sorted(patterns)
 
 
 def escaped(path: str) -> str:
-    """The path as a pattern of an ignore file that matches it alone."""
+    """Return an ignore pattern that matches only this path."""
     return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)

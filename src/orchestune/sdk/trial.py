@@ -1,4 +1,4 @@
-"""A trial as Python sees it: what was tried and what came of it."""
+"""Trials with their parameters and results, for Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestune.errors import UsageError
 from orchestune.sdk.parameters import Params
 
 if TYPE_CHECKING:
-    import pandas as pd  # for the annotation alone: most users of this have no use for it
+    import pandas as pd  # only for annotations: most users do not need pandas
 
     from orchestune import documents
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Trial:
     """One configuration and its outcome.
 
-    `state` is `queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`; `source` is what suggested it, such
-    as `gp`, `tpe` or `user`; `error` is why it failed, with the last lines of its output: a traceback stands there.
-    `seconds` is for how long its attempts ran, all tries together, those side by side (folds) counted once.
+    `state` is `queued`, `running`, `completed`, `failed`, `pruned` or `cancelled`; `source` is the sampler that
+    suggested it, such as `gp` or `tpe`, or `user`; `error` is the reason of a failure with the
+    log tail, including a traceback. `seconds` is the total run time of its attempts; parallel attempts (folds) are
+    counted once.
 
     >>> import orchestune
     >>> experiment = orchestune.tune(lambda x: -x, {"x": [1, 2]}, {"y": "maximize"}, budget=2)
@@ -46,14 +47,14 @@ class Trial:
 
 
 def trial_of(document: documents.Trial) -> Trial:
-    """From the server's document."""
-    measured = document["metrics"]
+    """Convert the server's document of a trial."""
+    metrics = document["metrics"]
     return Trial(
         document["number"],
         document["state"],
         Params(document["parameters"]),
-        {name: value["value"] for name, value in measured.items()},
-        {name: value["stddev"] for name, value in measured.items() if value["stddev"] is not None},
+        {name: value["value"] for name, value in metrics.items()},
+        {name: value["stddev"] for name, value in metrics.items() if value["stddev"] is not None},
         document["source"],
         _error(document),
         seconds(document),
@@ -61,25 +62,26 @@ def trial_of(document: documents.Trial) -> Trial:
 
 
 def frame(trials: Iterable[Trial], folds: int = 1) -> pd.DataFrame:
-    """A row per trial; columns `state`, `source`, `params.NAME`, `metrics.NAME`, `seconds`, `error`, by number.
+    """Return a DataFrame with a row per trial, by number; columns `state`, `source`, `params.NAME`, `metrics.NAME`,
+    `seconds`, `error`.
 
-    Beside them, as an export has them: `metrics.NAME.stddev` where one was told, and `folds` where there are several. A
-    warm start takes values without these for exact ones.
+    As in an export, also `metrics.NAME.stddev` if it was reported, and `folds` if there are several. Without these
+    columns, a warm start treats values as exact.
 
-    UsageError where pandas is not installed.
+    Raises UsageError if pandas is not installed.
     """
     try:
-        import pandas as pd  # heavy, and only wanted here
+        import pandas as pd  # slow to import, and only needed here
     except ImportError as exc:
-        raise UsageError("trials() makes a pandas DataFrame, and pandas is not installed",
-                         "pip install pandas; results() is a list and needs nothing") from exc  # fmt: skip
+        raise UsageError("trials() returns a pandas DataFrame, and pandas is not installed",
+                         "install it with `pip install pandas`, or use the list of results()") from exc  # fmt: skip
     rows = [
         {
             "number": trial.number,
             "state": trial.state,
             "source": trial.source,
             **{f"params.{name}": value for name, value in trial.parameters.items()},
-            **_measured(trial),
+            **_metric_columns(trial),
             "seconds": trial.seconds,
             "error": trial.error,
             **({"folds": folds} if folds > 1 else {}),
@@ -89,14 +91,14 @@ def frame(trials: Iterable[Trial], folds: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["number"]).set_index("number")
 
 
-def _measured(trial: Trial) -> dict[str, float]:
-    """Columns of its metrics, each with what was told of its noise."""
-    found: dict[str, float] = {}
+def _metric_columns(trial: Trial) -> dict[str, float]:
+    """Return the columns of a trial's metrics and their standard deviations."""
+    columns: dict[str, float] = {}
     for name, value in trial.metrics.items():
-        found[f"metrics.{name}"] = value
+        columns[f"metrics.{name}"] = value
         if name in trial.stddev:
-            found[f"metrics.{name}.stddev"] = trial.stddev[name]
-    return found
+            columns[f"metrics.{name}.stddev"] = trial.stddev[name]
+    return columns
 
 
 def _error(document: documents.Trial) -> str | None:

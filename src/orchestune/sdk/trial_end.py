@@ -1,4 +1,4 @@
-"""Ending early, and in order, from inside a trial."""
+"""Graceful early stopping from inside a trial."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import os
 import signal
 import threading
 
-_told: list[bool] = []  # no Event: a second signal may come while the handler of the first one holds its lock
-_listening: list[bool] = []
+_signals: list[bool] = []  # not an Event: a second signal may arrive while the handler of the first holds its lock
+_installed: list[bool] = []
 
 
 def should_stop() -> bool:
-    """Whether this trial is to end now: it is not worth finishing, or was stopped. Always False by hand.
+    """Return True if this trial should end now, because it was pruned or stopped. Always False outside a trial.
 
-    Ask after each step; a question costs microseconds and never waits for the network. Who asks says that the script
-    ends by itself: from the first question on, SIGTERM only makes the answer True (where no handler of the script's own
-    takes it), and the script has the `grace` of its experiment to write what it wants to keep. It then should return or
-    exit with 0.
+    Call it after each step; a call takes microseconds and never waits for the network. After the first call, SIGTERM no
+    longer terminates the script but makes the result True (unless the script has its own handler), and the script has
+    the `grace` of its experiment to save its files. It should then return or exit with 0.
 
     >>> import orchestune
     >>> for epoch in range(3):
@@ -30,14 +29,14 @@ def should_stop() -> bool:
     path = os.environ.get("ORCHESTUNE_STOP")
     if not path:
         return False
-    _listen()
-    return bool(_told) or os.path.exists(path)
+    _install_handler()
+    return bool(_signals) or os.path.exists(path)
 
 
-def _listen() -> None:
-    """Take SIGTERM, once, where the script leaves it to the system. Other threads than the main one may not."""
-    if _listening or threading.current_thread() is not threading.main_thread():
+def _install_handler() -> None:
+    """Install a SIGTERM handler, once, unless the script has its own. Only possible in the main thread."""
+    if _installed or threading.current_thread() is not threading.main_thread():
         return
-    _listening.append(True)
+    _installed.append(True)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda number, frame: _told.append(True))
+        signal.signal(signal.SIGTERM, lambda number, frame: _signals.append(True))

@@ -1,4 +1,4 @@
-"""What a trial leaves behind, or finds of an attempt before it."""
+"""Files that a trial keeps, and checkpoints of its earlier attempts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BY_HAND = "checkpoint"
 
 
 def checkpoint_dir() -> Path:
-    """The folder that survives an interrupted attempt of this trial; the next attempt finds it as it was.
+    """Return the checkpoint folder of this trial: the next attempt after an interruption gets it unchanged.
 
-    That takes `checkpoint:` in the experiment; without it, and by hand, it is the folder `checkpoint` where the script
-    runs. It exists. Write to another name and rename, so that what is there is always whole.
+    Requires `checkpoint:` in the experiment; without it, or outside a trial, it is the folder `checkpoint` in the
+    working directory. The folder exists. Write to a temporary name and rename, so that files are always complete.
 
     >>> import orchestune
     >>> saved = orchestune.checkpoint_dir() / "epoch.txt"
@@ -27,27 +27,27 @@ def checkpoint_dir() -> Path:
 
 
 def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
-    """Keep a file, or all files of a folder, with this trial once it has succeeded; `orchestune get` fetches them.
+    """Keep a file, or all files of a folder, with this trial if it succeeds; `orchestune get` downloads them.
 
-    `name` is what it is called there: the path, relative to where the script runs, or the last part of a path that
-    leads elsewhere. The file is taken when the trial has ended, so it may still change. By hand it stays where it is.
+    `name` is its name there; by default the path relative to the working directory, or the last part of a path outside
+    it. The file is read when the trial has ended, so it may still change. Outside a trial, nothing happens.
 
     >>> import orchestune
     >>> from pathlib import Path
     >>> size = Path("model.json").write_text("{}")
     >>> orchestune.log_artifact("model.json")
 
-    FileNotFoundError where there is none; ValueError for a name that is absolute or leads upwards.
+    Raises FileNotFoundError if it does not exist, and ValueError for a name that is absolute or contains `..`.
     """
-    place = Path(path).absolute()
-    if not place.exists():
-        raise FileNotFoundError(f"log_artifact: there is no {os.fspath(path)}")
+    source = Path(path).absolute()
+    if not source.exists():
+        raise FileNotFoundError(f"log_artifact: no such file: {os.fspath(path)}")
     if name is None:
-        relative = os.path.relpath(str(place), os.getcwd())
-        name = place.name if relative.startswith(os.pardir) or relative == os.curdir else relative
+        relative = os.path.relpath(str(source), os.getcwd())
+        name = source.name if relative.startswith(os.pardir) or relative == os.curdir else relative
     parts = name.split("/")
     if name.startswith("/") or not name or ".." in parts:
-        raise ValueError(f"log_artifact: {name!r} is no name of an artifact; write one like models/best.bin")
-    listing = os.environ.get("ORCHESTUNE_ARTIFACTS")
-    if listing:
-        append(listing, json.dumps({"path": str(place), "name": name}) + "\n")
+        raise ValueError(f"log_artifact: invalid name {name!r} (expected a relative path such as models/best.bin)")
+    artifact_list = os.environ.get("ORCHESTUNE_ARTIFACTS")
+    if artifact_list:
+        append(artifact_list, json.dumps({"path": str(source), "name": name}) + "\n")

@@ -1,4 +1,4 @@
-"""Tune a function: each trial is a call of it in a process of its own."""
+"""Tuning of Python functions: each trial is a call in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from typing import Any
 from orchestune.client.states import over
 from orchestune.domain.specification.experiment import ProgramKind, Specification
 from orchestune.errors import BadInput, NothingCompleted, TooLarge, UsageError
-from orchestune.sdk.asked_trials import nothing_more
+from orchestune.sdk.asked_trials import warn_if_paused
 from orchestune.sdk.call import FunctionCall, takes_names
 from orchestune.sdk.creating import create, importable, module_path
 from orchestune.sdk.experiments import Experiment
@@ -30,9 +30,9 @@ from orchestune.sdk.experiments import Experiment
 _FILE = "function.pkl"
 _PROGRAM = "orchestune.sdk.calling"
 _REGISTERING = threading.Lock()
-_OTHERWISE = {"run", "folder", "cluster"}
-"""keys of an experiment file that a function decides"""
-_SUCH_AS = {"parameters": "{'lr': '1e-5..0.1 log'}", "metrics": "{'loss': 'minimize'}"}
+_RESERVED_KEYS = {"run", "folder", "cluster"}
+"""keys of an experiment file that `tune` sets itself"""
+_EXAMPLES = {"parameters": "{'lr': '1e-5..0.1 log'}", "metrics": "{'loss': 'minimize'}"}
 
 
 def tune(
@@ -43,15 +43,15 @@ def tune(
     parallelism: int = 1,
     **keys: Any,
 ) -> Experiment:
-    """Search the parameters for which the function gives the best metrics; the experiment, once it is over.
+    """Search for the parameters with the best metrics of a function; returns the experiment once it is over.
 
-    The function, of a script, a module or a notebook, is called with the parameters by name, or with one argument that
-    holds them all where its own arguments are others. It returns its metric, a dictionary of several, or None where it
-    reports them itself (`orchestune.report`). Each call is a process of its own on this machine, with the modules and
-    the current folder of this one; an exception is a failed trial, and its traceback stands in the trial's `error`.
-    `parameters`, `metrics` and further `keys` (`engine`, `early_stopping`, `seed`, `resources`, …) are those of an
-    experiment file. Ctrl-C stops the experiment. Where a guard pauses it, such as for equal metrics of different
-    configurations, that is the end here, and a warning says why.
+    The function, of a script, a module or a notebook, is called with the parameters by name, or with all of them as one
+    argument if its own arguments have other names. It returns its metric, a dictionary of several, or None if it
+    reports them itself (`orchestune.report`). Each call is a process on this machine, with the modules and the current
+    folder of this one; an exception fails the trial, with its traceback in the trial's `error`. `parameters`, `metrics`
+    and further `keys` (`engine`, `early_stopping`, `seed`, `resources`, …) are those of an experiment file. Ctrl-C
+    stops the experiment. If a guard pauses it, for example because different configurations have equal metrics, it
+    returns with a warning.
 
     >>> import orchestune
     >>> def train(lr, layers):
@@ -61,13 +61,13 @@ def tune(
     >>> sorted(experiment.best().parameters)
     ['layers', 'lr']
 
-    A parameter with `when` is left out where it does not apply, so its argument needs a default. UsageError where that
-    has none, or the function cannot be sent to another process, BadInput where a key is wrong, NothingCompleted,
-    with a traceback, where no trial completed.
+    An inactive parameter with `when` is not passed, so its argument needs a default. Raises UsageError if it has none,
+    or the function cannot be pickled; BadInput if a key is invalid; and NothingCompleted, with a traceback, if no trial
+    completed.
     """
     with started(function, parameters, metrics, budget, parallelism, **keys) as experiment:
         experiment.wait()
-    return _checked(experiment)
+    return _require_completed(experiment)
 
 
 async def tune_async(
@@ -78,7 +78,7 @@ async def tune_async(
     parallelism: int = 1,
     **keys: Any,
 ) -> Experiment:
-    """`tune` without blocking the event loop; a task that is cancelled stops the experiment.
+    """`tune` without blocking the event loop; cancelling the task stops the experiment.
 
     >>> import asyncio, orchestune
     >>> experiment = asyncio.run(orchestune.tune_async(lambda x: x, {"x": [1, 2]}, {"y": "maximize"}, budget=2))
@@ -90,21 +90,21 @@ async def tune_async(
         experiment = await asyncio.shield(starting)
         await experiment.wait_async()
     except asyncio.CancelledError:
-        experiment = await starting  # as in `tune`
+        experiment = await starting  # stopped as in `tune`
         await experiment.stop_async()
         raise
-    return await asyncio.to_thread(_checked, experiment)
+    return await asyncio.to_thread(_require_completed, experiment)
 
 
 @contextmanager
 def started(function: Callable[..., Any], *arguments: Any, **keys: Any) -> Iterator[Experiment]:
-    """What `start` gives, for the block that waits for it; Ctrl-C in either stops the experiment."""
+    """Yield the experiment of `start`; Ctrl-C while it starts or in the block stops it."""
     with ThreadPoolExecutor(1) as thread:
         starting = thread.submit(start, function, *arguments, **keys)
         try:
             yield starting.result()
         except KeyboardInterrupt:
-            starting.result().stop()  # no thread is interrupted: what it makes all the same is stopped
+            starting.result().stop()  # the thread is not interrupted: it may have started the experiment
             raise
 
 
@@ -116,20 +116,20 @@ def start(
     parallelism: int = 1,
     **keys: Any,
 ) -> Experiment:
-    """`tune` without waiting: the experiment, as soon as the server has it."""
-    wrong = _OTHERWISE & keys.keys()
-    if wrong:
+    """Start the experiment of `tune` without waiting for it."""
+    reserved = _RESERVED_KEYS & keys.keys()
+    if reserved:
         raise UsageError(
-            f"tune() decides {', '.join(sorted(wrong))} itself", "Experiment.create runs commands anywhere"
+            f"tune() sets {', '.join(sorted(reserved))} itself", "use Experiment.create to run commands anywhere"
         )
     if "keep" in keys:
-        text = "keep: of no effect, since the function runs in the current folder"
-        raise UsageError(text, "keep a file by orchestune.log_artifact(PATH) in the function")
-    for key, given in (("parameters", parameters), ("metrics", metrics)):
-        if not isinstance(given, Mapping):
-            raise BadInput.one(f"must be a mapping by name, such as {_SUCH_AS[key]}, got {given!r}", key)
-    seldom = [str(name) for name, asked in parameters.items() if isinstance(asked, Mapping) and "when" in asked]
-    call = FunctionCall(function, tuple(metrics), takes_names(function, tuple(map(str, parameters)), seldom))
+        text = "keep: no effect, because the function runs in the current folder"
+        raise UsageError(text, "keep a file with orchestune.log_artifact(PATH) in the function")
+    for key, argument in (("parameters", parameters), ("metrics", metrics)):
+        if not isinstance(argument, Mapping):
+            raise BadInput.one(f"expected a mapping by name, such as {_EXAMPLES[key]}, got {argument!r}", key)
+    conditional = [str(name) for name, space in parameters.items() if isinstance(space, Mapping) and "when" in space]
+    call = FunctionCall(function, tuple(metrics), takes_names(function, tuple(map(str, parameters)), conditional))
     keys.setdefault("name", getattr(function, "__name__", "tune").strip("<>"))
     with tempfile.TemporaryDirectory(prefix="orchestune-tune-") as folder:
         Path(folder, _FILE).write_bytes(pickled(call))
@@ -162,31 +162,33 @@ def _of_function(specification: Specification) -> Specification:
     return replace(specification, program=ProgramKind.FUNCTION)
 
 
-_NOT_SENDABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError)
+_PICKLE_ERRORS = (pickle.PicklingError, TypeError, AttributeError, ValueError)
 
 
 def pickled(call: FunctionCall) -> bytes:
-    """This process's module path and the call, for another process; a function whose module nobody can import there
-    takes its code along.
+    """Pickle this process's module path and the call for another process. A function in a module that cannot be
+    imported there is pickled with its code.
     """
     module = sys.modules.get(getattr(call.function, "__module__", None) or "")
     if module is None or module.__name__ == "__main__" or _importable(module):
         module = None
     try:
         with _by_value(module) if module is not None else nullcontext():
-            return pickle.dumps(module_path(sys.path)) + _dumped(call)
-    except _NOT_SENDABLE as exc:
-        held = _unsendable(call.function) or "what it holds"
+            return pickle.dumps(module_path(sys.path)) + _dump(call)
+    except _PICKLE_ERRORS as exc:
+        culprits = _unpicklable(call.function) or "its values"
         raise UsageError(
             f"the function cannot be sent to another process: {exc}",
-            f"make {held} inside the function: connections, locks and open files stay in their process",
+            f"create {culprits} inside the function: connections, locks and open files cannot be pickled",
         ) from exc
 
 
 @contextmanager
 def _by_value(module: ModuleType) -> Iterator[None]:
-    """With the code of the module, which cloudpickle keeps in one set for all threads; what is in there stays."""
-    import cloudpickle  # functions of notebooks and lambdas; only who tunes functions needs it
+    """Pickle functions of a module with their code in this block. cloudpickle has one registry for all threads; modules
+    registered by others stay registered.
+    """
+    import cloudpickle  # for functions of notebooks and lambdas; only needed to tune functions
 
     with _REGISTERING:
         if module.__name__ in cloudpickle.list_registry_pickle_by_value():
@@ -199,45 +201,45 @@ def _by_value(module: ModuleType) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _held(function: Callable[..., Any]) -> dict[str, Any]:
-    """What the function refers to by a name, as far as it tells."""
+def _referenced_values(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the global and nonlocal values of the function, as far as they are known."""
     try:
-        found = inspect.getclosurevars(function)
+        variables = inspect.getclosurevars(function)
     except (TypeError, ValueError):
         return {}
-    return {**found.globals, **found.nonlocals}
+    return {**variables.globals, **variables.nonlocals}
 
 
-def _unsendable(function: Callable[..., Any]) -> str:
-    """The names of what keeps it from being sent."""
+def _unpicklable(function: Callable[..., Any]) -> str:
+    """Return the names of values that cannot be pickled."""
     import cloudpickle
 
     names = []
-    for name, value in _held(function).items():
+    for name, value in _referenced_values(function).items():
         try:
             cloudpickle.dumps(value)
-        except _NOT_SENDABLE:
+        except _PICKLE_ERRORS:
             names.append(name)
     return ", ".join(names)
 
 
 def _too_large(function: Callable[..., Any], size: int) -> TooLarge:
-    """Names the largest of what the function refers to, as far as it tells."""
+    """Build the error of a function that is too large, with the largest value that it refers to."""
     import cloudpickle
 
     from orchestune.bundles.listing import in_units  # pathspec is slow to import, and only needed here
 
-    sizes = {name: len(cloudpickle.dumps(value)) for name, value in _held(function).items()}
+    sizes = {name: len(cloudpickle.dumps(value)) for name, value in _referenced_values(function).items()}
     largest = max(sizes, key=sizes.__getitem__, default="")
-    held = f", of which {largest} is {in_units(sizes[largest])}" if largest else ""
+    largest_part = f", of which {largest} is {in_units(sizes[largest])}" if largest else ""
     return TooLarge(
-        f"the function takes {in_units(size)} along to the process of each trial{held}",
-        "read large data inside the function; or allow more by code={'limit': '1Gi'}",
+        f"the pickled function has {in_units(size)}, sent to the process of each trial{largest_part}",
+        "read large data inside the function, or raise the limit with code={'limit': '1Gi'}",
     )
 
 
-def _dumped(call: FunctionCall) -> bytes:
-    """Pickled with the files in which code stands, for tracebacks to name them: cloudpickle leaves these out."""
+def _dump(call: FunctionCall) -> bytes:
+    """Pickle a call with the file names of its code for tracebacks; cloudpickle drops them."""
     import cloudpickle
 
     shorten = cloudpickle.Pickler.dispatch_table.get(CodeType)
@@ -253,32 +255,37 @@ def _dumped(call: FunctionCall) -> bytes:
 
 
 def _importable(module: ModuleType) -> bool:
-    """Whether another process of the same module path finds it."""
+    """Return True if another process with the same module path can import the module."""
     try:
-        found = importlib.util.find_spec(module.__name__.partition(".")[0])
+        spec = importlib.util.find_spec(module.__name__.partition(".")[0])
     except (ValueError, ImportError):
         return False
     path = getattr(module, "__file__", None)
-    return found is not None and (path is None or _same(module.__name__, path))
+    return spec is not None and (path is None or _resolves_to(module.__name__, path))
 
 
-def _same(name: str, path: str) -> bool:
-    """Whether the name leads to the file by way of the module path, not by a loader of somebody's own."""
-    place = Path(*name.split("."))
+def _resolves_to(name: str, path: str) -> bool:
+    """Return True if the name resolves to the file on the module path rather than by a custom loader."""
+    relative_path = Path(*name.split("."))
     for entry in sys.path:
-        for candidate in (Path(entry or ".", place).with_suffix(".py"), Path(entry or ".", place, "__init__.py")):
+        for candidate in (
+            Path(entry or ".", relative_path).with_suffix(".py"),
+            Path(entry or ".", relative_path, "__init__.py"),
+        ):
             if candidate.exists():
                 return candidate.samefile(path)
     return not path.endswith(".py") or os.sep + "site-packages" + os.sep in path
 
 
-def _checked(experiment: Experiment) -> Experiment:
-    """The experiment, unless nothing in it completed; where a guard ended it early a warning says why."""
+def _require_completed(experiment: Experiment) -> Experiment:
+    """Return the experiment; raise NothingCompleted if no trial completed. Warn if a guard has paused it."""
     status = experiment.status()
     if status["counts"]["completed"] or status["counts"]["pruned"] or not over(status):
-        nothing_more(status, stacklevel=4)
+        warn_if_paused(status, stacklevel=4)
         return experiment
-    failed = next((trial for trial in experiment.results() if trial.state == "failed"), None)
+    failed_trial = next((trial for trial in experiment.results() if trial.state == "failed"), None)
     reason = status["reason"]["message"] if status["reason"] else status["state"]
-    why = experiment.trial(failed.number).error if failed else reason
-    raise NothingCompleted(f"no trial of {experiment.handle} completed: {why}", f"orchestune logs {experiment.handle}")
+    cause = experiment.trial(failed_trial.number).error if failed_trial else reason
+    raise NothingCompleted(
+        f"no trial of {experiment.handle} completed: {cause}", f"see `orchestune logs {experiment.handle}`"
+    )

@@ -1,4 +1,4 @@
-"""The results that a search begins with: those that stand at hand, and those that a server has."""
+"""Collects the results of a warm start: from files, and from experiments on a server."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 
 
-def gathered(client: Callable[[], Client], wanted: WarmStarts, specification: Specification) -> WarmStart | None:
-    """Everything that the search begins with, and notes about what came from a server. None where that is nothing.
+def gather(client: Callable[[], Client], sources: WarmStarts, specification: Specification) -> WarmStart | None:
+    """Return all results of the warm start, with notes on those from a server; None if there are none.
 
-    `client` is called where an experiment is named. BadInput where one gives nothing, NotFound where there is none.
+    `client` is called if the warm start names an experiment. Raises BadInput if an experiment has no usable results,
+    and NotFound if it does not exist.
     """
-    fetched = [_of_experiment(client(), ref, specification) for ref in wanted.experiments]
-    if not fetched and not wanted.known:
+    fetched = [_of_experiment(client(), ref, specification) for ref in sources.experiments]
+    if not fetched and not sources.known:
         return None
-    both = together([*fetched, *wanted.known], specification.space, specification.metrics)
-    notes = tuple(f"warm_start: {note}" for made in fetched for note in made.notes)
+    both = together([*fetched, *sources.known], specification.space, specification.metrics)
+    notes = tuple(f"warm_start: {note}" for start in fetched for note in start.notes)
     return WarmStart(both.source, both.observations, notes)
 
 
-def request(found: WarmStart | None) -> dict[str, Any]:
-    """The part of the request that starts an experiment."""
-    if found is None:
+def request(start: WarmStart | None) -> dict[str, Any]:
+    """Build the part of a create request with the warm start."""
+    if start is None:
         return {}
-    return {"warm_start": {"source": found.source, "results": [to_json(seen) for seen in found.observations]}}
+    return {
+        "warm_start": {"source": start.source, "results": [to_json(observation) for observation in start.observations]}
+    }
 
 
 def _of_experiment(client: Client, ref: str, specification: Specification) -> WarmStart:
     status = client.experiment(ref)
     trials: list[Mapping[str, Any]] = [{**trial, "folds": status["folds"]} for trial in client.trials(ref)]
-    made = mapped(status["handle"], trials, specification.space, specification.metrics)
-    if not made.observations:
-        raise BadInput.one(unusable(made), "warm_start", MAPPED)
-    return made
+    start = mapped(status["handle"], trials, specification.space, specification.metrics)
+    if not start.observations:
+        raise BadInput.one(unusable(start), "warm_start", MAPPED)
+    return start

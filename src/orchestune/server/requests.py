@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestune.config.document.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
+from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
 from orchestune.domain.search.space import MOST_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
@@ -136,8 +136,8 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]+$", max_length=200)]
 class ChangeExperiment(_Request):
     """What is left out stays as it is."""
 
-    budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
-    parallelism: int | None = Field(default=None, ge=1, le=MOST_AT_ONCE)
+    budget: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
+    parallelism: int | None = Field(default=None, ge=1, le=MAX_AT_ONCE)
     priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])
     labels: Annotated[dict[Label, Annotated[str, Field(max_length=1000)]], _at_most(1000)] | None = None
 

@@ -78,7 +78,7 @@ class BudgetsContract(WorldContract):
         assert world.trial(experiment, 2)["reason"]["message"] == "exited with code 3"
 
     def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: CoreWorld) -> None:
-        with pytest.raises(BadInput, match=r"engine\.startups: is no option of the engine 'auto'"):
+        with pytest.raises(BadInput, match=r"engine\.startups: unknown option of the engine 'auto'"):
             world.create(engine="auto", engine_options={"startups": 3})
         assert read_experiments.statuses(world.core)["items"] == []
 

@@ -52,25 +52,25 @@ FILE = """\
 # The command of one trial
 run: python train.py {args}
 
-# What is varied, and within which bounds
+# The search space: each parameter with its range or values
 parameters:
   lr: 0.0001..1.0 log  # default 0.01: how fast
   layers: 1..6  # default 3
   #
-  # left as they are; without the # they are varied too:
+  # not varied; remove the # to vary them too:
   # seed: 0..10  # default 0
 
-# What is measured; the first one decides what is best, all together the Pareto front
+# The metrics; the first one decides which trial is best, all together the Pareto front
 metrics:
   val/loss: minimize  # reported 3 times; the last value counts, with {goal: minimize, take: best} the best one
 
-# How many trials finish
+# The number of finished trials
 budget: 40
 
-# How many trials run at the same time at most; with folds, how many folds
+# The maximum number of trials that run at the same time; with folds, of folds
 parallelism: 1
 
-# Configurations that are tried before the engine is asked
+# Configurations to run before those that the engine suggests
 try_first: [{lr: 0.01, layers: 3}]
 """
 
@@ -224,9 +224,9 @@ def test_a_command_that_is_to_be_typed_takes_a_name_with_spaces(cli: Cli, projec
         cli("init", "--from", "my train.py").err + cli("run", "-f", "my sweep.yml").err + cli("run", "my train.py").err
     )
     assert "whole command: orchestune init 'my train.py' … --" in said
-    assert "orchestune init 'my train.py', without --from" in said
+    assert "orchestune init 'my train.py'`, without --from" in said
     assert "orchestune init --from 'my sweep.yml'" in said
-    assert "`orchestune init 'my train.py'` writes the file" in said
+    assert "create the file of a script with `orchestune init 'my train.py'`" in said
 
 
 CONFIGURED = """\
@@ -273,7 +273,7 @@ def test_a_script_that_needs_a_configuration_says_how_it_is_named(cli: Cli, conf
 
 def test_without_a_script_the_use_is_told(cli: Cli, project: Path) -> None:
     assert "which script?" in cli("init").err
-    assert "cannot be read" in cli("init", "nothing.py").err
+    assert "cannot read" in cli("init", "nothing.py").err
 
 
 SWEEP = (
@@ -285,7 +285,7 @@ def test_a_sweep_becomes_a_file_that_runs(cli: Cli, project: Path) -> None:
     (project / "sweep.yaml").write_text(SWEEP + "early_terminate: {type: envelope}\n")
     done = cli("init", "--from", "sweep.yaml")
     assert done.code == 0, done.err
-    assert "note  early_terminate.type: the type envelope has no counterpart here" in done.err
+    assert "note  early_terminate.type: the type envelope has no counterpart" in done.err
     assert cli("test").code == 0
     refused = cli("run", "-f", "sweep.yaml")
     assert refused.code == 2
@@ -314,7 +314,7 @@ def test_an_older_file_is_written_as_todays(cli: Cli, project: Path) -> None:
     (project / "orchestrate.yml").write_text(ORCHESTRATE)
     done = cli("init", "--from", "orchestrate.yml")
     assert done.code == 0, done.err
-    assert "has no effect here: framework" in done.err
+    assert "no effect: framework" in done.err
     assert "  lr: 0.0..1.0\n" in written(project)
     assert "  accuracy: maximize\n" in written(project)
     assert load(project / "experiment.yml").notes == ()
@@ -401,7 +401,7 @@ def test_results_are_not_left_where_the_file_is_refused(cli: Cli, project: Path)
     storage.engine.dispose()
     done = cli("init", "--from", "study.db", "not a name=0..1")
     assert done.code == 2
-    assert "'not a name' is no name for a parameter" in done.err
+    assert "'not a name' is not a valid name for a parameter" in done.err
     assert sorted(os.listdir(project)) == ["study.db", "train.py"]
 
 
@@ -473,7 +473,10 @@ def test_what_no_metric_can_be_called_is_asked_for_again(terminal: Callable[...,
     screen = terminal("init", "train.py")
     screen.wait_for("run it once")
     screen.press("n\n")
-    for name, why in (("los s", "'los s' is no name for a metric"), ("step", "it means something else in a report")):
+    for name, why in (
+        ("los s", "'los s' is not a valid name for a metric"),
+        ("step", "reports use this name for something else"),
+    ):
         screen.wait_for(r"which metric will it report\? $")
         screen.press(f"{name}\n")
         screen.wait_for(why)
@@ -535,4 +538,4 @@ def test_a_link_to_itself_is_an_error_in_one_sentence(project: Path, cli: Cli, w
     (project / "loop.py").symlink_to("loop.py")
     done = cli("init", *words, "--minimize", "loss")
     assert done.code == 2
-    assert re.match("error: (loop.py cannot be read: Too many levels|train.py is not within )", done.err)
+    assert re.match("error: (cannot read loop.py: Too many levels|train.py is outside )", done.err)

@@ -257,7 +257,10 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
             "resources.gpu=1",
             "this can never run: a trial needs 1 gpu, this machine has 0 (CUDA_VISIBLE_DEVICES='' may hide others)",
         ),
-        ("engine={name: tpe, startups: 3}", "engine.startups: is no option of the engine tpe (did you mean startup?)"),
+        (
+            "engine={name: tpe, startups: 3}",
+            "engine.startups: unknown option of the engine 'tpe' (did you mean startup?)",
+        ),
     ],
 )
 def test_a_dry_run_refuses_what_the_server_of_this_machine_would(
@@ -286,7 +289,7 @@ def test_what_a_server_refuses_of_the_file_is_told_with_its_place(
     server: FakeServer, cli: Cli, project: Path, options: list[str]
 ) -> None:
     (project / "experiment.yml").write_text(EXPERIMENT + "constraints:\n  - alpha > 1\n")
-    said = "no configuration was found that fulfils `alpha > 1`"
+    said = "no configuration found that satisfies `alpha > 1`"
     server.world.refused = BadInput.one(said, key="constraints")
     result = cli("run", *options, "--json")
     (problem,) = json.loads(result.err)["error"]["problems"]

@@ -26,11 +26,14 @@ def test_what_is_collected(lines: str, expected: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("collect: {regex: '('}", "collect.regex: is no regular expression: "),
-        ("collect: {regex: '(?P<a>x{99999999999})'}", "collect.regex: is no regular expression: the repetition number"),
-        ("collect: {regex: 'loss (.)'}", "collect.regex: has no group with the name of a metric"),
-        ("collect: {csv: /tmp/x.csv}", "collect.csv: must lie within the trial's folder"),
-        ("collect: {csv: '*.csv'}", "collect.csv: begins with a pattern"),
+        ("collect: {regex: '('}", "collect.regex: not a valid regular expression: "),
+        (
+            "collect: {regex: '(?P<a>x{99999999999})'}",
+            "collect.regex: not a valid regular expression: the repetition number",
+        ),
+        ("collect: {regex: 'loss (.)'}", "collect.regex: has no group named after a metric"),
+        ("collect: {csv: /tmp/x.csv}", "collect.csv: must be inside the trial's folder"),
+        ("collect: {csv: '*.csv'}", "collect.csv: starts with a wildcard"),
         ("collect: {tensorbord: runs}", "(did you mean tensorboard?)"),
     ],
 )

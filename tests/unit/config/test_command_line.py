@@ -123,8 +123,11 @@ def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
     assert problems(goals=(), command=(), settings=()) == [
         "command line: run: is missing (end with the command, for example -- python train.py {args})",
         "command line: parameters: is missing (for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd)",
-        "command line: metrics: is missing (say what your program prints: --minimize loss, or --maximize accuracy)",
-        "command line: budget: is missing (say how many trials to run, for example --budget 40)",
+        (
+            "command line: metrics: is missing (name a metric that your program prints: --minimize loss, or"
+            " --maximize accuracy)"
+        ),
+        "command line: budget: is missing (set the number of trials, for example --budget 40)",
     ]
 
 
@@ -136,16 +139,16 @@ def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
         (["lr=2:8"], "(did you mean 2..8?)"),
         (["lr=1e-5-1e-1:log"], "(did you mean 1e-5..1e-1:log?)"),
         (["lr=8..2"], "argument lr=8..2: parameters.lr: "),
-        (["lr"], "argument lr: is not of the form NAME=RANGE"),
+        (["lr"], "argument lr: not of the form NAME=RANGE"),
         (["minimize"], "(did you mean --minimize?)"),
-        (["search.yml"], "(a file is named with -f: -f search.yml)"),
-        (["lr=1..2", "lr=2..3"], "argument lr=2..3: sets 'lr' a second time"),
-        (["a=b,,c"], "argument a=b,,c: has a comma too many"),
-        (["lr=0,001..0,1"], "argument lr=0,001..0,1: has a range among its values (a range stands alone"),
-        (["lr=loguniform(1e-5,1e-1)"], "a comma within the parentheses at 'loguniform(1e-5' (a range is 0.1..1.0, "),
-        (["a=[1, 2"], "argument a=[1, 2: is not valid YAML"),
+        (["search.yml"], "(name a file with -f: -f search.yml)"),
+        (["lr=1..2", "lr=2..3"], "argument lr=2..3: sets 'lr' again"),
+        (["a=b,,c"], "argument a=b,,c: has an extra comma"),
+        (["lr=0,001..0,1"], "argument lr=0,001..0,1: mixes a range with values (write a range alone"),
+        (["lr=loguniform(1e-5,1e-1)"], "a comma within parentheses at 'loguniform(1e-5' (write a range as 0.1..1.0 "),
+        (["a=[1, 2"], "argument a=[1, 2: not valid YAML"),
         (["1a=1..2"], "argument 1a=1..2: parameters.1a: "),
-        (["a=1..2", "b={min: 1, max: 2, when: {c: 1}}"], "'c' is no parameter"),
+        (["a=1..2", "b={min: 1, max: 2, when: {c: 1}}"], "'c'"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
@@ -157,16 +160,16 @@ def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("search.yml", "(a file is named with -f: -f search.yml)"),
+        ("search.yml", "(name a file with -f: -f search.yml)"),
         (
             "train.py",
-            "(`orchestune init train.py` writes the file for a script; a command comes last, after --)",
+            "(create the file of a script with `orchestune init train.py`; put a command last, after --)",
         ),
     ],
 )
 def test_a_file_or_a_script_without_its_place_is_all_that_is_wrong(word: str, hint: str) -> None:
     [found] = problems(word, goals=(), command=(), settings=())
-    assert found == f"argument {word}: is not of the form NAME=RANGE {hint}"
+    assert found == f"argument {word}: not of the form NAME=RANGE {hint}"
 
 
 def test_a_mistake_names_the_option() -> None:
@@ -177,7 +180,7 @@ def test_a_mistake_names_the_option() -> None:
 
 def test_an_unknown_placeholder_is_a_mistake_in_the_command() -> None:
     [found] = problems("rate=1..2", command=("python", "train.py", "{rat}"))
-    assert found == "the command: run: the placeholder '{rat}' names no parameter (did you mean rate?)"
+    assert found == "the command: run: unknown placeholder '{rat}' (did you mean rate?)"
 
 
 def test_words_go_over_a_file() -> None:

@@ -52,7 +52,7 @@ def test_a_text_that_a_parameter_never_is_is_a_mistake() -> None:
     assert caught.value.message.splitlines() == [
         "experiment.yml:5:29: constraints[1]: `opt != 'SGD'`: opt is never 'SGD' (did you mean sgd?)",
         "experiment.yml:5:43: constraints[2]: `width < 3 or 'adma' == opt`: opt is never 'adma' (did you mean adam?)",
-        "experiment.yml:5:71: constraints[3]: `opt in ['sgd', 'lion']`: opt is never 'lion' (its values are sgd, adam)",
+        "experiment.yml:5:71: constraints[3]: `opt in ['sgd', 'lion']`: opt is never 'lion' (values: sgd, adam)",
         "experiment.yml:5:97: constraints[4]: `width in ['x']`: width is never 'x'",
     ]
 
@@ -76,7 +76,7 @@ metrics: {loss: minimize}
 engine: grid
 constraints: a + b == c
 """
-    with pytest.raises(BadInput, match="budget: is missing, and the grid is too large for its size to be the default"):
+    with pytest.raises(BadInput, match="budget: is missing, and the grid is too large to be the default"):
         parse(grid, "experiment.yml")
     assert parse(f"{grid}budget: 10", "experiment.yml").specification.budget == 10
     small = parse(grid.replace("100", "9"), "experiment.yml").specification

@@ -214,15 +214,15 @@ def test_a_grid_without_a_budget_takes_its_size() -> None:
         ),
         (
             changed(ALPHA, "[a, b]"),
-            "budget: 40 is more than the 2 configurations of the space; the experiment ends when all were tried",
+            "budget: 40 is more than the 2 configurations of the space; the experiment finishes when all have run",
         ),
         (
             changed(ALPHA, "[a]"),
-            "budget: 40 is more than the one configuration of the space; the experiment ends when all were tried",
+            "budget: 40 is more than the one configuration of the space; the experiment finishes when all have run",
         ),
         (
             changed("budget: 40", "budget: 1") + "try_first: [{alpha: 0.01}, {alpha: 0.02}]\n",
-            "try_first: 2 configurations are more than the budget of 1; the others are tried when it is extended",
+            "try_first: 2 configurations are more than the budget of 1; the others run if the budget is raised",
         ),
         (with_lines("parallelism: 41"), "parallelism: 41 is more than the budget; 40 is used"),
         (
@@ -243,7 +243,7 @@ def test_what_is_to_be_tried_twice_leaves_nothing_of_a_grid_out(tmp_path: Path) 
     loaded = load(path)
     assert loaded.specification.budget == 4
     assert loaded.notes == (
-        "budget: 40 is more than the 3 configurations of the grid and what try_first repeats (1); 4 is used",
+        "budget: 40 is more than the 3 configurations of the grid and the duplicates in try_first (1); 4 is used",
     )
 
 
@@ -278,16 +278,13 @@ def test_every_example_is_right_and_needs_no_note(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name: caf\xe9\n", "{path}:1: is not UTF-8 text: byte 0xe9 (save it as UTF-8)"),
-        (b"\xff\xfen\x00a\x00", "{path}:1: is not UTF-8 text: byte 0xff (save it as UTF-8)"),
+        (b"name: caf\xe9\n", "{path}:1: not UTF-8 text: byte 0xe9 (save it as UTF-8)"),
+        (b"\xff\xfen\x00a\x00", "{path}:1: not UTF-8 text: byte 0xff (save it as UTF-8)"),
         (
             b"#" * (2**20 + 5),
-            (
-                "{path}: is larger than an experiment file can be (1,048,581 bytes; 1,048,576 are allowed)"
-                " (is this the right file?)"
-            ),
+            ("{path}: too large for an experiment file: 1,048,581 bytes (maximum 1,048,576) (is this the right file?)"),
         ),
-        (b"a: \x01", "{path}:1:4: a control character stands here; a file holds printable text alone"),
+        (b"a: \x01", "{path}:1:4: invalid control character (expected printable text)"),
     ],
 )
 def test_a_file_that_is_no_text_or_too_large_gets_one_error(tmp_path: Path, content: bytes, message: str) -> None:
@@ -302,7 +299,7 @@ def test_a_file_of_100_megabytes_is_refused_without_being_read(tmp_path: Path) -
     path = tmp_path / "experiment.yml"
     with path.open("wb") as file:
         file.truncate(100 * 10**6)
-    with pytest.raises(BadInput, match=r"\(100,000,000 bytes; 1,048,576 are allowed\)"):
+    with pytest.raises(BadInput, match=r": 100,000,000 bytes \(maximum 1,048,576\)"):
         load(path)
 
 
@@ -310,9 +307,9 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as missing:
         load(tmp_path / "experiment.yml")
     assert str(missing.value).endswith(
-        "there is no such file (`orchestune init SCRIPT` writes one; -f FILE names another)"
+        "no such file (create one with `orchestune init SCRIPT`, or name another file with -f FILE)"
     )
-    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+    with pytest.raises(BadInput, match="cannot read the file: Is a directory"):
         load(tmp_path)
 
 
@@ -320,7 +317,7 @@ def test_what_is_no_file_has_no_folder_of_code(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (Path("-"), Path(os.devnull), pipe):
-        with pytest.raises(BadInput, match="is no file: the folder of an experiment's file is its code"):
+        with pytest.raises(BadInput, match="not a regular file"):
             load(path)
 
 
@@ -333,12 +330,12 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("listed", "noted"),
     [
-        ("[3.10, 3.11]", ["3.10 is the number 3.1; a text stands in quotes, '3.10'"]),
-        ("{values: [007, 8]}", ["007 is the number 7; a text stands in quotes, '007'"]),
-        ("[1..2, a..b, 3]", ["1..2 is a text among others here; a range stands alone"]),
+        ("[3.10, 3.11]", ["3.10 is read as the number 3.1; quote it to keep the text, '3.10'"]),
+        ("{values: [007, 8]}", ["007 is read as the number 7; quote it to keep the text, '007'"]),
+        ("[1..2, a..b, 3]", ["1..2 is read as text inside a list; write a range without a list"]),
         ("['3.10', '007', 0.10, 1.0, 10, 0, 1e-3, 2.5]", []),
     ],
 )
 def test_a_listed_number_that_looks_like_a_name_is_noted_and_so_is_a_range(listed: str, noted: list[str]) -> None:
     notes = read(changed(ALPHA, listed)).notes
-    assert [note.partition(": ")[2] for note in notes if re.search(" is (the number|a text) ", note)] == noted
+    assert [note.partition(": ")[2] for note in notes if re.search(" is read as (the number|text) ", note)] == noted

@@ -35,9 +35,18 @@ def test_a_metric_with_a_constraint_alone_is_not_optimized_and_stands_last() -> 
         ("{a: {take: best}}", "experiment.yml:4:14: metrics.a.goal: is missing (expected maximize or minimize)"),
         ("{a: {constraint: 20}}", "metrics.a.constraint: found 20, expected <= or >= and a number, such as '<= 20'"),
         ("{a: {constraint: '< x'}}", "metrics.a.constraint: found '< x', expected <= or >= and a number"),
-        ("{a: {constraint: '<= 1e400'}}", "metrics.a.constraint: is no finite number (such as <= 20)"),
-        ("{a: {constraint: '<= 3'}}", "metrics: none of them has a goal (say of at least one"),
-        ("{a: maximize, b: maximize, c: minimize, d: minimize, e: minimize}", "5 metrics have a goal, 4 can be"),
+        (
+            "{a: {constraint: '<= 1e400'}}",
+            "metrics.a.constraint: not a finite number (write a condition such as <= 20)",
+        ),
+        (
+            "{a: {constraint: '<= 3'}}",
+            "metrics: no metric has a goal (set `maximize` or `minimize` for at least one of them",
+        ),
+        (
+            "{a: maximize, b: maximize, c: minimize, d: minimize, e: minimize}",
+            "5 metrics have a goal (maximum 4)",
+        ),
     ],
 )
 def test_mistakes_are_told(metrics: str, message: str) -> None:

@@ -40,14 +40,15 @@ def test_what_is_told_to_whom(text: str, hooks: tuple[Hook, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("example.org", "experiment.yml:6:9: notify: expected an address that begins with https"),
-        ("ftp://example.org/", "expected an address that begins with"),
-        ("https://ada:hidden@example.org/", "has a password in it, which must not stand in a file (write env:NAME or"),
+        ("example.org", "experiment.yml:6:9: notify: expected a URL that starts with https"),
+        ("ftp://example.org/", "expected a URL that starts with"),
+        ("https://ada:hidden@example.org/", ("contains a password, which must not be written to a file (write"
+                                            " env:NAME or")),
         ("{url: env:HOOK, secret: hidden}", "notify.secret: expected env:NAME or file:PATH"),
         ("{on: failed}", "notify.url: is missing"),
         ("{url: env:HOOK, on: [done]}", "found 'done', expected finished, failed or paused (did you mean finished?)"),
-        ("{url: env:HOOK, when: failed}", "notify.when: is no known key (did you mean on?)"),
-        ("{url: env:HOOK, stuck: soon}", "notify.stuck: found 'soon', expected a length of time"),
+        ("{url: env:HOOK, when: failed}", "notify.when: unknown key (did you mean on?)"),
+        ("{url: env:HOOK, stuck: soon}", "notify.stuck: found 'soon', expected a duration"),
     ],
 )  # fmt: skip
 def test_a_mistake_says_where_it_is_and_shows_no_secret(text: str, said: str) -> None:
@@ -59,6 +60,6 @@ def test_a_mistake_says_where_it_is_and_shows_no_secret(text: str, said: str) ->
 
 def test_an_address_that_may_be_a_key_is_pointed_out_and_records_have_its_host_alone() -> None:
     loaded = read("https://hooks.slack.com/services/T0/B0/hidden")
-    assert "notify: the address travels with the code" in loaded.notes[0]
+    assert "notify: the URL is uploaded with the code" in loaded.notes[0]
     (record,) = loaded.specification.to_json()["notify"]
     assert record["url"] == "https://hooks.slack.com/…"

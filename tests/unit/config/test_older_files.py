@@ -61,9 +61,9 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
     assert found.resources == Resources(0.5, 512 * 2**20, 1)
     assert loaded.build.install == ("pip install -r requirements.txt",)
     assert loaded.notes == (
-        "this is the older spelling of SigOpt Orchestrate; it is read as the present one",
-        "has no effect here: framework, sigopt",
-        "metrics.runtime: need not be declared; whatever is reported is kept",
+        "file in the format of SigOpt Orchestrate; converted to the current format",
+        "no effect: framework, sigopt",
+        "metrics.runtime: need not be declared; all reported values are recorded",
     )
 
 
@@ -126,9 +126,9 @@ def test_the_command_of_the_later_client_stands_in_a_file_of_its_own(tmp_path: P
     assert loaded.specification.resources == Resources(2.0, None, 1)
     assert loaded.build == Build()
     assert loaded.notes[1:] == (
-        "has no effect here: project",
+        "no effect: project",
         "the command comes from run.yml",
-        "has no effect here: name, image of run.yml",
+        "no effect: name, image of run.yml",
     )
 
 
@@ -144,7 +144,7 @@ def test_mistakes_in_the_file_of_the_command_name_that_file(tmp_path: Path) -> N
     (tmp_path / "run.yml").write_text("run: python x.py {b}\n")
     with pytest.raises(BadInput) as error:
         load(tmp_path / "experiment.yml")
-    assert f"{tmp_path}/run.yml:1:6: run: the placeholder '{{b}}' names no parameter" in str(error.value)
+    assert f"{tmp_path}/run.yml:1:6: run: unknown placeholder '{{b}}'" in str(error.value)
 
 
 def test_a_file_with_a_command_looks_at_no_other(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_mistakes_in_an_older_file_keep_their_lines() -> None:
         "observation_budget: 60", "num_solutions: 1"
     )
     assert problems(text) == [
-        "experiment.yml:1:1: budget: is missing (say how many trials to run, for example budget: 40)",
+        "experiment.yml:1:1: budget: is missing (set the number of trials, for example budget: 40)",
         "experiment.yml:14:7: parameters.epochs: the minimum 9 must be less than the maximum 1",
     ]
 

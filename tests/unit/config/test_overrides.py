@@ -50,7 +50,7 @@ def test_a_value_without_quotes_is_all_that_stands_there(value: str, text: str) 
 @pytest.mark.parametrize("value", ["[0.1, 0.2] # two", '"a" # b', "{a: 1, # b\n}"])
 def test_a_comment_behind_a_value_is_refused(value: str) -> None:
     assert problems(GOOD, [f"labels.x={value}"]) == [
-        "--set labels.x: has a # in it, behind which YAML reads nothing (put quotes around texts that have one)"
+        "--set labels.x: contains a '#', which starts a comment in YAML (quote text that contains '#')"
     ]
 
 
@@ -78,7 +78,7 @@ def test_a_parameter_or_a_metric_that_the_file_does_not_have_is_noted() -> None:
 def test_a_parameter_in_short_and_a_list_are_set_as_a_whole_whatever_dots_are_in_their_names() -> None:
     for override in ("parameters.optim.lr.max=2", "parameters.optim.0=rmsprop"):
         (problem,) = problems(DOTS, [override])
-        assert "is written in short (set it as a whole)" in problem
+        assert "has the short form in the file (set it as a whole)" in problem
 
 
 def test_a_metric_that_the_file_says_in_a_word_gets_other_keys_beside_its_goal() -> None:
@@ -109,29 +109,29 @@ def test_an_entry_of_a_list_is_named_by_its_number() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("budget=0", "--set budget: budget: found 0, expected a whole number of at least 1"),
-        ("budget", "--set budget: is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
-        ("=4", "--set : is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
-        ("a..b=4", "--set a..b: is not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
-        ("budget=", "--set budget: budget: has no value, expected a whole number of at least 1"),
-        ("budget=[1", "--set budget: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
-        ("buget=1", "--set buget: buget: is no known key (did you mean budget?)"),
-        ("buget=null", "--set buget: buget: is no known key (did you mean budget?)"),
-        ("buget.x=null", "--set buget.x: buget: is no known key (did you mean budget?)"),
-        ("budget.x=1", "--set budget.x: budget: is no mapping in the file (set it as a whole)"),
+        ("budget=0", "--set budget: budget: found 0, expected an integer of at least 1"),
+        ("budget", "--set budget: not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("=4", "--set : not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("a..b=4", "--set a..b: not of the form KEY=VALUE (for example --set budget=10 or --set stop.time=1h)"),
+        ("budget=", "--set budget: budget: has no value, expected an integer of at least 1"),
+        ("budget=[1", "--set budget: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("buget=1", "--set buget: buget: unknown key (did you mean budget?)"),
+        ("buget=null", "--set buget: buget: unknown key (did you mean budget?)"),
+        ("buget.x=null", "--set buget.x: buget: unknown key (did you mean budget?)"),
+        ("budget.x=1", "--set budget.x: budget: not a mapping in the file (set it as a whole)"),
         (
             "parameters.alpha.values=[1, 2]",
-            "--set parameters.alpha.values: parameters.alpha: is written in short (set it as a whole)",
+            "--set parameters.alpha.values: parameters.alpha: has the short form in the file (set it as a whole)",
         ),
         (
             "parameters.alpha.log=null",
-            "--set parameters.alpha.log: parameters.alpha: is written in short (set it as a whole)",
+            "--set parameters.alpha.log: parameters.alpha: has the short form in the file (set it as a whole)",
         ),
         (
             "try_first.3.x=1",
-            ("--set try_first.3.x: try_first: is a list of 1 in the file (name an entry by its number, from 0)"),
+            ("--set try_first.3.x: try_first: is a list of 1 in the file (use the index of an entry, from 0)"),
         ),
-        ("budget=null", "experiment.yml:1:1: budget: is missing (say how many trials to run, for example budget: 40)"),
+        ("budget=null", "experiment.yml:1:1: budget: is missing (set the number of trials, for example budget: 40)"),
         (
             "parameters.alpha=5..2",
             ("--set parameters.alpha: parameters.alpha: the minimum 5 must be less than the maximum 2"),

@@ -245,8 +245,13 @@ def test_a_key_without_a_value_gets_one_behind_it(tmp_path: Path) -> None:
             "x {config}",
             "has several values at layers (name one of them: layers.0, layers.1)",
         ),
-        ("base.ini", "{a: 1..2}", "x {config}", "is of no known kind (known endings: .yml, .yaml, .json, .toml)"),
-        ("base.toml", "{a: 1..2}", "x {config}", "base.toml cannot be read: "),
+        (
+            "base.ini",
+            "{a: 1..2}",
+            "x {config}",
+            "unsupported file type: base.ini (supported extensions: .yml, .yaml, .json, .toml)",
+        ),
+        ("base.toml", "{a: 1..2}", "x {config}", "cannot parse base.toml: "),
     ],
 )
 def test_mistakes_name_the_file_and_what_was_meant(

@@ -51,7 +51,7 @@ def test_install_is_one_command_or_several(written: str) -> None:
 
 def test_a_dockerfile_takes_the_place_of_the_image() -> None:
     assert read("dockerfile: docker/Dockerfile\n").build.dockerfile == "docker/Dockerfile"
-    with pytest.raises(BadInput, match=r"5:13: dockerfile: makes the image"):
+    with pytest.raises(BadInput, match=r"5:13: dockerfile: builds the image"):
         read("dockerfile: Dockerfile\nimage: python\n")
 
 
@@ -72,7 +72,7 @@ def test_what_is_no_name_of_an_image(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("volumes: [{mount: /data}]", "5:11: volumes[0]: needs either claim or path"),
+        ("volumes: [{mount: /data}]", "5:11: volumes[0]: needs exactly one of `claim` and `path`"),
         ("volumes: [{mount: data, claim: x}]", "volumes[0].mount: found 'data', expected an absolute path"),
         ("pod: [1]", "5:6: pod: found a list, expected a mapping"),
         ("pod: {a: .nan}", "pod.a"),

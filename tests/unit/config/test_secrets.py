@@ -96,10 +96,7 @@ def test_a_value_from_the_command_line_is_not_shown_either() -> None:
     [
         (
             "secrets: {A: value}",
-            (
-                "8:14: secrets.A: expected env:NAME or file:PATH, which say where the value is"
-                " (never write the value itself)"
-            ),
+            ("8:14: secrets.A: expected env:NAME or file:PATH, the source of the value (never write the value itself)"),
         ),
         (
             "secrets: ['not a name']",
@@ -109,16 +106,16 @@ def test_a_value_from_the_command_line_is_not_shown_either() -> None:
             "secrets: [{name: A, file: a.txt}]",
             (
                 "8:11: secrets[0]: expected the name of a variable of your environment"
-                " (a mapping from names goes without a list: `secrets: {NAME: file:PATH}`)"
+                " (write the mapping without a list: `secrets: {NAME: file:PATH}`)"
             ),
         ),
-        ("secrets: [A, A]", "8:14: secrets[1]: names A twice"),
-        ("env: {A: x}\nsecrets: [A]", "9:10: secrets: A stands under `env` too (keep one of the two)"),
+        ("secrets: [A, A]", "8:14: secrets[1]: lists A twice"),
+        ("env: {A: x}\nsecrets: [A]", "9:10: secrets: A is also set under `env` (remove one of the two)"),
         (
             "env: {ORCHESTUNE_TRIAL: 5}",
             (
-                "8:7: env.ORCHESTUNE_TRIAL: 'ORCHESTUNE_TRIAL' is no name for a variable; letters, digits and _ are"
-                " allowed, no digit first, and none that begins with ORCHESTUNE_"
+                "8:7: env.ORCHESTUNE_TRIAL: 'ORCHESTUNE_TRIAL' is not a valid name for a variable; use letters, digits"
+                " and _, not starting with a digit or ORCHESTUNE_"
             ),
         ),
         ("env: {A: }", '8:7: env.A: has no value, expected text or a number ("" for an empty text)'),

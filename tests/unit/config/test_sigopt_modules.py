@@ -28,7 +28,7 @@ def run(folder: Path, script: str, **parameters: Any) -> tuple[subprocess.Comple
     """Run a script as a trial with those parameters; what it reported."""
     (folder / "params.json").write_text(json.dumps(parameters))
     (folder / "model.py").write_text(script)
-    wanted = sigopt_modules.wanted(mapping({"run": "python3 model.py"}, SourcePosition("x")), folder)
+    wanted = sigopt_modules.missing_modules(mapping({"run": "python3 model.py"}, SourcePosition("x")), folder)
     for file in wanted:
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(sigopt_modules.text(file))
@@ -103,10 +103,10 @@ def test_the_modules_lie_beside_the_script_that_imports_them(tmp_path: Path) -> 
     (tmp_path / "orchestrate.yml").write_text(FILE)
     draft = reading.read(str(tmp_path / "orchestrate.yml"))
     assert set(draft.files) == {"src/sigopt.py", "src/orchestrate/__init__.py", "src/orchestrate/io.py"}
-    assert [note for note in draft.notes if "a service that is gone" in note]
+    assert [note for note in draft.notes if "the discontinued SigOpt service" in note]
     loaded = load(tmp_path / "orchestrate.yml")
     assert set(loaded.code.modules) == set(draft.files)
-    assert [note for note in loaded.notes if "src/sigopt.py of ours goes with them" in note]
+    assert [note for note in loaded.notes if "src/sigopt.py replaces its module" in note]
 
 
 @pytest.mark.parametrize("script", ["import os\n", "# import sigopt\n"])

@@ -74,20 +74,21 @@ def test_an_engine_that_learns_nothing_is_a_note(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("warm", "content", "message"),
     [
-        ("gone.csv", None, "experiment.yml:5:13: warm_start: {}/gone.csv cannot be read: No such file or directory"),
-        ("[a-1234, gone.csv]", None, "experiment.yml:5:22: warm_start[1]: {}/gone.csv cannot be read: No such file"),
-        ("~nobody-at-all/a.csv", None, "warm_start: {}/~nobody-at-all/a.csv cannot be read: No such file or directory"),
-        ("old.xlsx/", None, "experiment.yml:5:13: warm_start: {}/old.xlsx is of no known kind; known endings: .csv"),
-        ("bad.json", "[1]", "warm_start: {}/bad.json: entry 0 is no mapping from names to values"),
-        ("bad.json", "{", "warm_start: {}/bad.json:1: is no JSON"),
-        ("bad.json", "[" * 100_000, "warm_start: {}/bad.json: is no JSON"),
-        ("bad.jsonl", "[" * 100_000, "warm_start: {}/bad.jsonl:1: is no JSON"),
-        ("bad.json", "3", "warm_start: {}/bad.json: holds no list of results"),
-        ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: is no JSON"),
-        ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is no mapping"),
-        ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no usable result: 1 of 1 results skipped"),
-        ("twice.csv", "lr,opt, lr,loss\n0.01,adam,0.1,1\n", "{}/twice.csv:1: the column lr is there twice"),
-        ("none.csv", "", "warm_start: none.csv has no usable result (results are mapped by the names"),
+        ("gone.csv", None, "experiment.yml:5:13: warm_start: cannot read {}/gone.csv: No such file or directory"),
+        ("[a-1234, gone.csv]", None, "experiment.yml:5:22: warm_start[1]: cannot read {}/gone.csv: No such file"),
+        ("~nobody-at-all/a.csv", None, "warm_start: cannot read {}/~nobody-at-all/a.csv: No such file or directory"),
+        ("old.xlsx/", None, ("experiment.yml:5:13: warm_start: unsupported file type: {}/old.xlsx; supported"
+                            " extensions: .csv")),
+        ("bad.json", "[1]", "warm_start: {}/bad.json: entry 0 is not a mapping from names to values"),
+        ("bad.json", "{", "warm_start: {}/bad.json:1: not valid JSON"),
+        ("bad.json", "[" * 100_000, "warm_start: {}/bad.json: not valid JSON"),
+        ("bad.jsonl", "[" * 100_000, "warm_start: {}/bad.jsonl:1: not valid JSON"),
+        ("bad.json", "3", "warm_start: {}/bad.json: no list of results"),
+        ("bad.jsonl", "{}\n{", "warm_start: {}/bad.jsonl:2: not valid JSON"),
+        ("bad.jsonl", "{}\n3", "warm_start: {}/bad.jsonl:2: is not a mapping"),
+        ("none.csv", "lr,opt,loss\n7,adam,1\n", "none.csv has no result that can be used: 1 of 1 results left out"),
+        ("twice.csv", "lr,opt, lr,loss\n0.01,adam,0.1,1\n", "{}/twice.csv:1: duplicate column 'lr'"),
+        ("none.csv", "", "warm_start: none.csv has no result that can be used (results are mapped by the names"),
         ("[]", None, "warm_start: found an empty list, expected an experiment, a file of results"),
         ("[[1]]", None, "warm_start[0]: found a list, expected an experiment, a file of results"),
         ("{}", None, "warm_start: found an empty mapping, expected a mapping from the names"),
@@ -117,5 +118,5 @@ def test_a_file_that_is_missing_is_told_together_with_every_other_mistake(tmp_pa
         parse(text, "experiment.yml", path=tmp_path / "experiment.yml")
     told = caught.value.message.splitlines()
     assert len(told) == 3
-    assert f"warm_start: {tmp_path}/gone.csv cannot be read: No such file or directory" in caught.value.message
-    assert f"config: {tmp_path}/gone.yaml cannot be read: No such file or directory" in caught.value.message
+    assert f"warm_start: cannot read {tmp_path}/gone.csv: No such file or directory" in caught.value.message
+    assert f"config: cannot read {tmp_path}/gone.yaml: No such file or directory" in caught.value.message

@@ -67,88 +67,85 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1:1: the file is empty (an experiment has at least run, parameters, metrics and budget)"),
-        ("# nothing\n", "2:1: the file is empty (an experiment has at least run, parameters, metrics and budget)"),
+        ("", "1:1: the file is empty (an experiment needs at least run, parameters, metrics and budget)"),
+        ("# nothing\n", "2:1: the file is empty (an experiment needs at least run, parameters, metrics and budget)"),
         (
             "- a\n",
             (
-                "1:1: found a list, expected a mapping of keys to values"
-                " (an experiment has at least run, parameters, metrics and budget)"
+                "1:1: found a list, expected a mapping from keys to values"
+                " (an experiment needs at least run, parameters, metrics and budget)"
             ),
         ),
         (
             changed("budget: 40", "\tbudget: 40"),
-            "7:1: a tab stands here; YAML is indented with spaces alone (replace each tab by two spaces)",
+            "7:1: tab used for indentation (YAML allows only spaces) (replace each tab with two spaces)",
         ),
         (
             changed("  accuracy", "\taccuracy"),
-            "6:1: a tab stands here; YAML is indented with spaces alone (replace each tab by two spaces)",
+            "6:1: tab used for indentation (YAML allows only spaces) (replace each tab with two spaces)",
         ),
         (
             changed("budget: 40", "budget: 40: 3"),
             (
-                "7:11: is not valid YAML: mapping values are not allowed here"
-                " (put quotes around a value that holds ': ', and check the indentation)"
+                "7:11: not valid YAML: mapping values are not allowed here"
+                " (quote values that contain ': ', and check the indentation)"
             ),
         ),
-        (changed("name: SGD", "name: [SGD"), "2:4: is not valid YAML: expected ',' or ']', but got ':'"),
-        (changed("name: SGD", "name: 'SGD"), "8:1: is not valid YAML: found unexpected end of stream"),
+        (changed("name: SGD", "name: [SGD"), "2:4: not valid YAML: expected ',' or ']', but got ':'"),
+        (changed("name: SGD", "name: 'SGD"), "8:1: not valid YAML: found unexpected end of stream"),
         (
             changed("name: SGD", "name: @SGD"),
-            "1:7: is not valid YAML: found character '@' that cannot start any token (put the value into quotes)",
+            "1:7: not valid YAML: found character '@' that cannot start any token (quote the value)",
         ),
         (
             changed("name: SGD", 'name: "\\d"'),
             (
-                "1:9: is not valid YAML: found unknown escape character 'd'"
-                " (in double quotes a backslash begins an escape; use single quotes, such as '\\d+')"
+                "1:9: not valid YAML: found unknown escape character 'd'"
+                " (a backslash starts an escape sequence in double quotes; use single quotes, such as '\\d+')"
             ),
         ),
-        (GOOD + "---\nmore: 1\n", "8:1: a second YAML document starts here; a file holds one"),
+        (GOOD + "---\nmore: 1\n", "8:1: a second YAML document starts here (expected one document)"),
         (
             changed("name: SGD", "name: SGD\nkeep: [*.ckpt]"),
-            "2:8: no anchor named '.ckpt' stands before this (put quotes around a text that begins with *)",
+            "2:8: undefined alias '.ckpt' (no such anchor before this line) (quote text that starts with *)",
         ),
         (
             changed("name: SGD", "name: SGD\ncode: {ignore: [*]}"),
             (
-                "2:18: is not valid YAML: expected alphabetic or numeric character, but found ']'"
-                " (put quotes around a text that begins with * or &)"
+                "2:18: not valid YAML: expected alphabetic or numeric character, but found ']'"
+                " (quote text that starts with * or &)"
             ),
         ),
         (
             changed("name: SGD", "name: SGD\ncode: {ignore: !data }"),
-            (
-                "2:16: the tag '!data' is not allowed; those of single values are, such as !!str for text"
-                " (put quotes around a text that begins with !)"
-            ),
+            ("2:16: tag '!data' is not allowed (expected a scalar tag such as !!str) (quote text that starts with !)"),
         ),
         (
             changed("name: SGD", "name: *x"),
-            "1:7: no anchor named 'x' stands before this (put quotes around a text that begins with *)",
+            "1:7: undefined alias 'x' (no such anchor before this line) (quote text that starts with *)",
         ),
-        (changed("name: SGD", "name: &x [*x]"), "1:11: the alias 'x' stands within itself"),
-        (changed("name: SGD", "? [a]\n: b"), "1:3: a key of a mapping must be a word, not a list or a mapping"),
+        (changed("name: SGD", "name: &x [*x]"), "1:11: the alias 'x' refers to a value that contains it"),
+        (changed("name: SGD", "? [a]\n: b"), "1:3: a mapping key must be a single value, not a list or a mapping"),
         (
             changed("name: SGD", "name: !!python/name:os.system x"),
             (
-                "1:7: the tag 'tag:yaml.org,2002:python/name:os.system' is not allowed;"
-                " those of single values are, such as !!str for text (put quotes around a text that begins with !)"
+                "1:7: tag 'tag:yaml.org,2002:python/name:os.system' is not allowed"
+                " (expected a scalar tag such as !!str) (quote text that starts with !)"
             ),
         ),
         (
             changed("name: SGD", r'name: "a\0b"'),
-            "1:7: the text holds a character that no program could be given (U+0000 or half a pair)",
+            "1:7: invalid character in text (U+0000 or a lone surrogate)",
         ),
         (
             changed("name: SGD", r'name: "\ud800"'),
-            "1:7: the text holds a character that no program could be given (U+0000 or half a pair)",
+            "1:7: invalid character in text (U+0000 or a lone surrogate)",
         ),
-        (changed("name: SGD", r'name: "\UFFFFFFFF"'), "1:1: what follows is not valid YAML"),
-        (BOMB, "5:28: holds more than 50000 values (aliases count as often as they are used)"),
-        ("[" * 10_000, "1:34: is nested too deeply; 32 levels are allowed"),
-        ("a: {" * 10_000, "1:129: is nested too deeply; 32 levels are allowed"),
-        ("x: 1\n" * 60_000, "25000:4: holds more than 50000 values (aliases count as often as they are used)"),
+        (changed("name: SGD", r'name: "\UFFFFFFFF"'), "1:1: not valid YAML from here"),
+        (BOMB, "5:28: more than 50000 values (each use of an alias counts)"),
+        ("[" * 10_000, "1:34: nested too deeply (maximum 32 levels)"),
+        ("a: {" * 10_000, "1:129: nested too deeply (maximum 32 levels)"),
+        ("x: 1\n" * 60_000, "25000:4: more than 50000 values (each use of an alias counts)"),
     ],
 )
 def test_what_is_no_yaml_of_an_experiment_gets_an_error_with_its_place(text: str, message: str) -> None:
@@ -159,5 +156,5 @@ def test_what_is_no_yaml_of_an_experiment_gets_an_error_with_its_place(text: str
 def test_a_key_that_stands_twice_is_told_with_its_path() -> None:
     text = changed("  accuracy: maximize", "  accuracy: maximize\n  accuracy: minimize")
     assert problems(text) == [
-        "experiment.yml:7:3: metrics.accuracy: stands here twice (first in line 6) (remove one of them)"
+        "experiment.yml:7:3: metrics.accuracy: duplicate key (first on line 6) (remove one of them)"
     ]

@@ -39,13 +39,13 @@ def test_an_engine_has_the_same_version_in_its_process_and_beside_it(name: str) 
 
 
 def test_a_typo_in_the_name_is_answered_with_the_name_meant() -> None:
-    with pytest.raises(BadInput, match=r"engine: 'sobel' is no engine \(did you mean sobol\?\)"):
+    with pytest.raises(BadInput, match=r"engine: unknown engine 'sobel' \(did you mean sobol\?\)"):
         create("sobel", SPACE, [LOSS], seed=1)
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
     with pytest.raises(
-        BadInput, match="allowed are auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin, grid"
+        BadInput, match="allowed: auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin, grid"
     ):
         create("xyzzy", SPACE, [LOSS], seed=1)
 
@@ -53,11 +53,11 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("tpe", {"startups": 3}, r"engine\.startups: is no option of the engine 'tpe' \(did you mean startup\?\)"),
-        ("tpe", {"startup": 0}, r"engine\.startup: 0 is no whole number of at least 1"),
-        ("auto", {"history": True}, r"engine\.history: True is no whole number of at least 50"),
-        ("tpe", {"candidates": 2.5}, r"engine\.candidates: 2\.5 is no whole number"),
-        ("random", {"startup": 3}, r"is no option of the engine 'random' \('random' has no options\)"),
+        ("tpe", {"startups": 3}, r"engine\.startups: unknown option of the engine 'tpe' \(did you mean startup\?\)"),
+        ("tpe", {"startup": 0}, r"engine\.startup: 0 is not an integer of at least 1"),
+        ("auto", {"history": True}, r"engine\.history: True is not an integer of at least 50"),
+        ("tpe", {"candidates": 2.5}, r"engine\.candidates: 2\.5 is not an integer"),
+        ("random", {"startup": 3}, r"unknown option of the engine 'random' \('random' has no options\)"),
     ],
 )
 def test_a_wrong_option_is_refused_where_the_engine_is_made(name: str, options: dict[str, Any], message: str) -> None:
@@ -74,7 +74,7 @@ def test_all_wrong_options_are_reported_together() -> None:
 @pytest.mark.parametrize("name", ["cma", "swarm"])
 def test_an_engine_of_one_objective_refuses_several_and_takes_limits(name: str) -> None:
     size = Metric("size", "minimize")
-    with pytest.raises(BadInput, match=f"'{name}' optimizes one metric, and 2 have a goal: loss, size") as caught:
+    with pytest.raises(BadInput, match=f"'{name}' optimizes one metric, but 2 have a goal: loss, size") as caught:
         create(name, SPACE, [LOSS, size], seed=1)
     assert caught.value.problems[0].key == "engine" and "evolution" in caught.value.problems[0].hint
     limited = Metric("size", "minimize", limit=Limit(3.0, False), optimized=False)

@@ -37,7 +37,7 @@ class _Experiment:
 def test_trials_are_fetched_when_one_has_finished_and_each_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sweep, "_LOOK", 0.0)
+    monkeypatch.setattr(sweep, "_POLL_SECONDS", 0.0)
     experiment: Any = _Experiment()
     nothing: Any = None
     with caplog.at_level(logging.INFO, "orchestune"):

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from orchestune.sklearn import _described, _Work
+from orchestune.sklearn import _experiment_parameters, _SharedWork
 
 X = pd.DataFrame({"a": np.arange(8.0), "b": np.ones(8)})
 Y = 2 * X["a"]
@@ -29,15 +29,15 @@ ARGUMENTS: dict[str, Any] = {
 def test_a_trial_has_the_settings_of_scikit_learn_under_which_the_search_was_begun() -> None:
     by_name = ColumnTransformer([("a", "passthrough", ["a"])])
     with config_context(transform_output="pandas"):  # else the scaler gives an array, whose columns have no names
-        work = _Work(make_pipeline(StandardScaler(), by_name, Ridge()), X, Y, SPLITS, ARGUMENTS, {}, None)
+        work = _SharedWork(make_pipeline(StandardScaler(), by_name, Ridge()), X, Y, SPLITS, ARGUMENTS, {}, None)
     [fold] = work.folds({"ridge__alpha": 0.1})
     assert fold["test_scores"] > 0.9
 
 
 def test_values_that_no_file_could_have_travel_as_texts_that_stand_for_them() -> None:
     given = {"C": [1.0, np.inf], "missing": [np.nan, 0.0], "tol": [1e-3, np.float64(0.1)], "f": [None, len]}
-    asked, objects = _described(given)
+    asked, objects = _experiment_parameters(given)
     assert asked == {"C": ["0: 1.0", "1: inf"], "missing": ["0: nan", "1: 0.0"], "tol": [1e-3, 0.1], "f": asked["f"]}
-    work = _Work(Ridge(), X, Y, SPLITS, ARGUMENTS, objects, None)
+    work = _SharedWork(Ridge(), X, Y, SPLITS, ARGUMENTS, objects, None)
     found = work.configuration({"C": "1: inf", "missing": "0: nan", "tol": 0.1, "f": asked["f"][1]})
     assert found["C"] == np.inf and np.isnan(found["missing"]) and found["f"] is len

@@ -23,15 +23,15 @@ from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
 from orchestune.sdk import asked_trials, experiments
-from orchestune.sdk.asked_trials import OpenTrial, PruningLooks, take
-from orchestune.sdk.creating import BRIDGE, _timed
+from orchestune.sdk.asked_trials import OpenTrial, PollSchedule, claim
+from orchestune.sdk.creating import BRIDGE, _with_bridge_timeout
 from orchestune.sdk.experiments import Experiment
 from orchestune.system import local_socket
 
 
 def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
     now = 100.0
-    looks, asked = PruningLooks(1.0, 4.0, clock=lambda: now), list[float]()
+    looks, asked = PollSchedule(1.0, 4.0, clock=lambda: now), list[float]()
     for step in range(160):
         now = 100.0 + step / 10
         if looks.due():
@@ -47,7 +47,7 @@ def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestune.sdk.bridge", str(tmp_path / "offers")]
     with subprocess.Popen(command, env=environ) as bridge:
         try:
-            while (trial := take(tmp_path / "offers")) is None:
+            while (trial := claim(tmp_path / "offers")) is None:
                 assert bridge.poll() is None
                 time.sleep(0.02)
             assert (trial.number, trial.seed, trial.fold, trial.parameters) == (3, 7, 1, {"x": 2})
@@ -68,15 +68,15 @@ def test_an_offer_of_a_process_that_is_gone_is_passed_over(tmp_path: Path) -> No
         pass
     for path in (tmp_path / "1.sock", tmp_path / "2.sock"):
         offered(tmp_path, path)
-        assert take(tmp_path) is None
+        assert claim(tmp_path) is None
         assert not list(tmp_path.glob("*.offer"))
 
 
 def test_an_offer_behind_which_nothing_answers_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked_trials, "_ANSWERS", 0.1)
+    monkeypatch.setattr(asked_trials, "_ANSWER_TIMEOUT_SECONDS", 0.1)
     with local_socket.listen(tmp_path / "1.sock", 1):
         offered(tmp_path, tmp_path / "1.sock")
-        assert take(tmp_path) is None
+        assert claim(tmp_path) is None
 
 
 def test_another_user_reaches_no_trial_on_offer(one_at_a_time: Experiment, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     (tmp_path / "params.json").write_text("{}")
     told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
-    monkeypatch.setattr(experiments, "_COMES", 0.2)
+    monkeypatch.setattr(experiments, "_OFFER_DELAY_SECONDS", 0.2)
     command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers")]
     server: Any = _Server(tmp_path / "offers")
     with subprocess.Popen(command, env={**os.environ, **told, **files}) as bridge:
@@ -140,7 +140,7 @@ def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
         one_at_a_time.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
     assert not first.over
     _a_statement_fails(monkeypatch)
-    with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
+    with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
         again = one_at_a_time.ask(timeout=60)
     assert again is not None
     assert (again.number, first.over) == (3, True)
@@ -168,7 +168,7 @@ def test_a_trial_that_a_failed_cell_awaited_is_offered_again_but_none_of_a_task_
             await one_at_a_time.ask_async(timeout=0.6)
         goes_on.set()
         left = await first
-        with pytest.warns(UserWarning, match="trial 3 was left open where a statement failed"):
+        with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
             again = await one_at_a_time.ask_async(timeout=60)
         assert left is not None and again is not None
         assert (again.number, left.over) == (3, True)
@@ -246,7 +246,7 @@ def test_the_time_of_a_trial_begins_when_it_is_taken(tmp_path: Path) -> None:
         try:
             with pytest.raises(subprocess.TimeoutExpired):
                 bridge.wait(timeout=1.5)  # on offer
-            while (trial := take(tmp_path / "offers")) is None:
+            while (trial := claim(tmp_path / "offers")) is None:
                 time.sleep(0.02)
             assert bridge.wait(timeout=20) == 1
             assert bridge.stderr is not None and bridge.stderr.read() == "ran longer than 0.5s\n"
@@ -258,6 +258,6 @@ def test_the_time_of_a_trial_begins_when_it_is_taken(tmp_path: Path) -> None:
 def test_the_timeout_of_trials_that_a_process_takes_is_in_the_hands_of_who_knows_when_it_has_one() -> None:
     space = Space.of((Parameter("x", "float", 0.0, 1.0),))
     made = Specification("f", ("python", "-m", BRIDGE, "/offers"), space, (Metric("y", "minimize"),), 3, timeout=60.0)
-    timed = _timed(made)
+    timed = _with_bridge_timeout(made)
     assert (timed.run, timed.timeout) == (("python", "-m", BRIDGE, "/offers", "60.0"), None)
-    assert _timed(timed) is timed
+    assert _with_bridge_timeout(timed) is timed

@@ -31,6 +31,6 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
     experiment = Experiment(cast(Client, server), status)
     assert experiment.extend(budget=80) is experiment
     assert asyncio.run(experiment.extend_async(parallelism=4)) is experiment
-    with pytest.raises(UsageError, match="extend needs budget, parallelism or both"):
+    with pytest.raises(UsageError, match=r"extend\(\) needs budget, parallelism or both"):
         experiment.extend()
     assert server.changes == [("i", {"budget": 80}), ("i", {"parallelism": 4})]

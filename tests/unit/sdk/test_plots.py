@@ -82,7 +82,7 @@ def test_importance_has_every_parameter_the_most_important_on_top(world: CoreWor
 
 def test_a_figure_without_weights_says_that_none_can_be_told(world: CoreWorld, client: Client) -> None:
     figure = plots(client, run(world, trials=14)).importance()
-    assert figure.layout.title.text == "What matters for loss cannot be told from 13 completed trials"
+    assert figure.layout.title.text == "Importance for loss is unknown from 13 completed trials"
 
 
 def test_points_tell_by_their_sign_how_a_trial_ended_as_on_the_pages(world: CoreWorld, client: Client) -> None:
@@ -188,7 +188,7 @@ def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(wor
 def test_where_not_all_trials_are_drawn_the_title_says_so(
     world: CoreWorld, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestune.sdk.plots._MOST", 10)
+    monkeypatch.setattr("orchestune.sdk.plots._MAX_POINTS", 10)
     made = plots(client, run(world, trials=14, metrics=METRICS[:1]))
     assert made.history().layout.title.text == "History: 10 of 14 trials"
 
@@ -196,11 +196,11 @@ def test_where_not_all_trials_are_drawn_the_title_says_so(
 def test_a_name_that_is_not_there_is_told_with_those_that_are(world: CoreWorld, client: Client) -> None:
     made = plots(client, run(world, trials=2, metrics=METRICS[:1], parameters=SPACE[:1]))
     calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: made.history("acuracy"), "'acuracy' is no metric of the experiment"),
-        (lambda: made.slice(["l"]), "'l' is no parameter of the experiment"),
-        (made.pareto, "a front takes two metrics"),
-        (made.hypervolume, "optimizes only loss"),
-        (made.contour, "a contour takes two parameters"),
+        (lambda: made.history("acuracy"), "'acuracy'"),
+        (lambda: made.slice(["l"]), "'l'"),
+        (made.pareto, "a Pareto plot needs two metrics"),
+        (made.hypervolume, "optimizes loss alone"),
+        (made.contour, "a contour plot needs two parameters"),
     ]
     for call, said in calls:
         with pytest.raises(UsageError, match=said):

@@ -13,7 +13,7 @@ from orchestune.config.experiment_file import load
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.errors import BadInput
 from orchestune.sdk.experiments import Experiment
-from orchestune.sdk.project_files import ProjectFiles, taken
+from orchestune.sdk.project_files import ProjectFiles, list_project
 
 FILES = ("best.pt", "outputs/model.pt", "outputs/old/log", "outputs/log.txt", "my plots/a.png", "tracked/a.png")
 
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 def take(folder: Path, **keys: object) -> ProjectFiles:
     file = {"run": "true", "parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}, "budget": 1}
     (folder / "experiment.yml").write_text(json.dumps(file | keys))
-    return taken(load(folder / "experiment.yml").specification, folder, CodeSettings())
+    return list_project(load(folder / "experiment.yml").specification, folder, CodeSettings())
 
 
 def packed(folder: Path, found: ProjectFiles) -> list[str]:

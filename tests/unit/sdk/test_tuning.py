@@ -21,7 +21,7 @@ import orchestune
 from orchestune.errors import BadInput, TooLarge, UsageError
 from orchestune.sdk import tuning
 from orchestune.sdk.call import FunctionCall, takes_names
-from orchestune.sdk.tuning import _checked, pickled, start
+from orchestune.sdk.tuning import _require_completed, pickled, start
 from orchestune.sklearn import SearchCV
 
 
@@ -39,32 +39,32 @@ class _Experiment:
 
 def test_an_end_by_a_guard_is_told_in_a_warning() -> None:
     experiment: Any = _Experiment("paused", "identical_metrics")
-    with pytest.warns(UserWarning, match=r"f-7f3a is paused, .*: all gave the same; resume\(\) lets it go on"):
-        assert _checked(experiment) is experiment
+    with pytest.warns(UserWarning, match=r"f-7f3a is paused and .*: all gave the same; continue with resume\(\)"):
+        assert _require_completed(experiment) is experiment
 
 
 @pytest.mark.parametrize(("state", "code"), [("completed", "budget"), ("paused", "paused_by_user")])
 def test_another_end_is_no_reason_for_a_warning(state: str, code: str) -> None:
     experiment: Any = _Experiment(state, code)
-    assert _checked(experiment) is experiment
+    assert _require_completed(experiment) is experiment
 
 
 def test_what_keeps_files_of_a_folder_in_which_no_function_runs_is_refused() -> None:
-    with pytest.raises(UsageError, match="keep: of no effect, since the function runs in the current folder"):
+    with pytest.raises(UsageError, match="keep: no effect, because the function runs in the current folder"):
         start(lambda x: x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, keep=["*.pt"])
 
 
 @pytest.mark.parametrize("wrong", [["x"], "x", 5, None])
 def test_parameters_and_metrics_that_are_none_by_name_are_refused(wrong: Any) -> None:
-    with pytest.raises(BadInput, match=r"^parameters: must be a mapping by name, such as \{'lr': .* got "):
+    with pytest.raises(BadInput, match=r"^parameters: expected a mapping by name, such as \{'lr': .* got "):
         start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
-    with pytest.raises(BadInput, match=r"^metrics: must be a mapping by name, such as \{'loss': .* got "):
+    with pytest.raises(BadInput, match=r"^metrics: expected a mapping by name, such as \{'loss': .* got "):
         start(lambda x: x, {"x": [1, 2]}, wrong, budget=2)
 
 
 def test_a_name_that_is_no_text_is_refused_whatever_the_function_takes() -> None:
     wrong: Any = {1: [1, 2]}
-    with pytest.raises(BadInput, match=r"^parameters.1: '1' is no name for a parameter"):
+    with pytest.raises(BadInput, match=r"^parameters.1: '1' is not a valid name for a parameter"):
         start(lambda x: x, wrong, {"y": "minimize"}, budget=2)
 
 
@@ -83,7 +83,7 @@ def test_a_function_that_takes_too_much_along_is_refused_with_what_that_is() -> 
     small, data = "abc", bytes(3 << 20)
     with pytest.raises(TooLarge) as caught:
         start(lambda x: len(data) + len(small) + x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, code={"limit": "1Mi"})
-    said = "the function takes 3.0 MiB along to the process of each trial, of which data is 3.0 MiB"
+    said = "the pickled function has 3.0 MiB, sent to the process of each trial, of which data is 3.0 MiB"
     assert caught.value.message == said
     assert caught.value.hint.startswith("read large data inside the function")
 
@@ -171,4 +171,4 @@ def test_what_keeps_a_function_from_being_sent_is_told_by_its_name() -> None:
 
     with pytest.raises(UsageError, match="cannot be sent to another process") as caught:
         pickled(FunctionCall(train, ("loss",), True))
-    assert caught.value.hint.startswith("make lock inside the function: ")
+    assert caught.value.hint.startswith("create lock inside the function: ")

@@ -10,7 +10,7 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.warm_start import WarmStarts
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
-from orchestune.sdk.warm_start import gathered
+from orchestune.sdk.warm_start import gather
 from tests.unit.client.fake_server import FakeServer, status, trial
 
 SPACE = Space.of((Parameter("alpha", "float", 0.0, 1.0),))
@@ -23,7 +23,7 @@ def test_a_mean_of_folds_is_as_sure_as_it_was_to_its_own_search(folds: int, spre
         server.put(status(folds=folds))
         server.world.trials["sgd-7f3a"] = [trial(1, metrics={"accuracy": {"value": 0.9, "stddev": 0.3}})]
         client = Client.connect(server.resolve)
-        found = gathered(lambda: client, WarmStarts(experiments=("sgd-7f3a",)), SPECIFICATION)
+        found = gather(lambda: client, WarmStarts(experiments=("sgd-7f3a",)), SPECIFICATION)
         client.close()
     assert found is not None
     assert found.observations[0].stddev == {"accuracy": pytest.approx(spread)}

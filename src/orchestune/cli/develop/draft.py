@@ -123,7 +123,7 @@ def _what(found: ScriptInvocation) -> str:
     if script is None:
         return "nothing is known of its options"
     count = len(script.options)
-    there = f" of {found.where}" if found.where else ""
+    there = f" of {found.module}" if found.module else ""
     return f"{plural(count, 'option')}{there}, by {script.reader}"
 
 

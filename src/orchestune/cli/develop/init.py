@@ -145,7 +145,7 @@ class _Init:
         key = ScalarNode(SourcePosition("command line"), "metrics", "metrics")
 
         def optimizing(name: str, goal: str) -> Draft:
-            return replace(draft, document=draft.document.with_entry(key, mapping({name: goal}, key.place)))
+            return replace(draft, document=draft.document.with_entry(key, mapping({name: goal}, key.position)))
 
         seen = discover_metrics.ReportedMetrics()
         if runs:
@@ -157,8 +157,8 @@ class _Init:
         document = optimizing(name, goal).document
         source = seen.sources.get(name)
         if source is not None:
-            collect = ScalarNode(key.place, "collect", "collect")
-            document = document.with_entry(collect, mapping({source.kind: source.where}, key.place))
+            collect = ScalarNode(key.position, "collect", "collect")
+            document = document.with_entry(collect, mapping({source.kind: source.where}, key.position))
         return replace(draft, document=document, remarks=remarks)
 
     def _run(self, draft: Draft) -> ReportedMetrics:

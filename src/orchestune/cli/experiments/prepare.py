@@ -21,7 +21,7 @@ from orchestune.domain.search.warm_start import WarmStart, WarmStarts
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
-from orchestune.sdk.project_files import taken
+from orchestune.sdk.project_files import list_project
 
 if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
     from orchestune.config.document.nodes import Entries
@@ -129,7 +129,7 @@ def located(prepared: PreparedExperiment) -> Iterator[None]:
 
 def listed(specification: Specification, folder: Path, code: CodeSettings) -> PreparedExperiment:
     """The folder's code, listed for this experiment. Raises what `prepare` does."""
-    found = taken(specification, folder, code)
+    found = list_project(specification, folder, code)
     return PreparedExperiment(
         specification,
         (),
@@ -147,13 +147,13 @@ def listed(specification: Specification, folder: Path, code: CodeSettings) -> Pr
 def warmed(console: Console, prepared: PreparedExperiment, start: bool = True) -> PreparedExperiment:
     """The same with the results that a server has; that of this machine is only asked where it runs or may `start`.
 
-    Raises what `gathered` does.
+    Raises what `gather` does.
     """
-    from orchestune.sdk.warm_start import gathered  # here: ruamel.yaml, as above
+    from orchestune.sdk.warm_start import gather  # here: ruamel.yaml, as above
 
     wanted, unknown = prepared.warm_starts, tuple[str, ...]()
     if wanted.experiments and not start and console.place.embedded and not runs(state_path(console.environ)):
         unknown = (f"warm_start: no server runs that knows of {', '.join(wanted.experiments)}, and none was started",)
         wanted = replace(wanted, experiments=())
-    found = gathered(lambda: console.client, wanted, prepared.specification)
+    found = gather(lambda: console.client, wanted, prepared.specification)
     return replace(prepared, warm_start=found, notes=(*prepared.notes, *(found.notes if found else ()), *unknown))

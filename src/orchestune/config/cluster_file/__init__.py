@@ -1,1 +1,3 @@
-"""cluster.yml: a cluster at a cloud provider, in the spelling of the paper, of SigOpt Orchestrate 0.7, and in ours."""
+"""cluster.yml: a cluster at a cloud provider, in the format of SigOpt Orchestrate 0.7 (as in the paper) or the current
+one.
+"""

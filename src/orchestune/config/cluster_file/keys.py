@@ -1,4 +1,4 @@
-"""The table of everything that a cluster file may say: parser, JSON Schema and reference all follow from it."""
+"""The table of all keys of a cluster file. Parser, JSON Schema and reference are derived from it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ LATER_PROVIDERS = ("gcp", "azure")
 _CIDR = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}/[0-9]{1,2}"
 
 NETWORK_KEYS = (
-    Key("vpc", text("the id of a VPC such as vpc-0a1b2c3d", r"vpc-[0-9a-f]{8,17}"), "A network that is there. Nothing"
-        " of it is changed or removed.", "one is made"),
+    Key("vpc", text("the id of a VPC such as vpc-0a1b2c3d", r"vpc-[0-9a-f]{8,17}"), "An existing network. It is"
+        " never changed or removed.", "a new one"),
     Key("subnets", list_of(text("the id of a subnet such as subnet-0a1b2c3d", r"subnet-[0-9a-f]{8,17}"),
                            "a list of ids of subnets", most=16),
-        "Subnets of `vpc`, in two zones at least, from which machines reach the internet or the provider's services."),
-    Key("cidr", text("a network such as 10.42.0.0/16", _CIDR), "The addresses of the network that is made: /16 to"
+        "Subnets of `vpc`, in at least two zones, with access to the internet or the provider's services."),
+    Key("cidr", text("a network such as 10.42.0.0/16", _CIDR), "The address range of a new network: /16 to"
         " /20.", "10.42.0.0/16"),
-    Key("endpoint", one_of(("public", "private")), "From where the cluster's API server answers: from everywhere, to"
-        " who has credentials; or from the network alone, which then needs a VPN.", "public"),
+    Key("endpoint", one_of(("public", "private")), "Access to the cluster's API server: from everywhere, with"
+        " credentials; or only from the network, which then needs a VPN.", "public"),
     Key("allow", list_of(text("a network such as 203.0.113.0/24", _CIDR), "a list of networks", most=40),
-        "Networks from which a public endpoint answers.", "everywhere"),
+        "Networks that may reach a public endpoint.", "everywhere"),
 )  # fmt: skip
 
 _ACCESS_KEYS = (
     Key("who", text("the ARN of an IAM role or user", r"arn:aws[a-z\-]*:iam::[0-9]{12}:(?:role|user)/[\w+=,.@/\-]+",
-                    most=2048), "Who: the ARN of a role or a user.", required=True),
-    Key("role", one_of(ROLES), "What they may: `viewer`, `editor` and `owner` are those of the server, `admin` may"
+                    most=2048), "The ARN of a role or a user.", required=True),
+    Key("role", one_of(ROLES), "Their role: `viewer`, `editor` and `owner` are roles of the server, `admin` may"
         " do everything in the cluster.", "editor"),
 )  # fmt: skip
 ACCESS = list_of(
@@ -39,51 +39,51 @@ ACCESS = list_of(
 )  # fmt: skip
 
 IDLE_KEYS = (
-    Key("scale_down", TIME, "How long a machine is without work before it goes, down to `min_nodes`.", "10m"),
-    Key("destroy", TIME, "How long nothing is unfinished and no worker is there before the cluster copies its records"
-        " and files to `archive` and destroys itself; at least 10m.", "it stays until somebody destroys it"),
-    Key("archive", text("a place such as s3://BUCKET/PREFIX", r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](?:/[\w.\-]+)+/?"),
-        "Where they go: a folder of a bucket that is there and is not the cluster's own. `destroy` needs it."),
+    Key("scale_down", TIME, "Idle time after which a machine is removed, down to `min_nodes`.", "10m"),
+    Key("destroy", TIME, "Time without unfinished experiments and workers after which the cluster copies its records"
+        " and files to `archive` and destroys itself; at least 10m.", "it stays until a user destroys it"),
+    Key("archive", text("an S3 URL such as s3://BUCKET/PREFIX", r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](?:/[\w.\-]+)+/?"),
+        "Their destination: a folder of an existing bucket other than the cluster's own. Required by `destroy`."),
 )  # fmt: skip
 IMAGES_KEYS = (
     Key("autoscaler", IMAGE, "The cluster autoscaler.", "the newest release for the version of Kubernetes"),
-    Key("device_plugin", IMAGE, "NVIDIA's device plugin.", "its newest release"),
+    Key("device_plugin", IMAGE, "NVIDIA's device plugin.", "the newest release"),
 )
 TAGS = mapping_of(
     NamedEntry("a tag", r"(?!aws:|orchestune\.dev/|kubernetes\.io/|k8s\.io/|Name$)[\w .:/=+@\-]{1,128}",
-          "letters, digits, spaces and _ . : / = + - @ are allowed, but `Name`, and `aws:`, `orchestune.dev/`,"
-          " `kubernetes.io/` or `k8s.io/` in front"),
+          "use letters, digits, spaces and _ . : / = + - @, but not `Name` or the prefixes `aws:`, `orchestune.dev/`,"
+          " `kubernetes.io/` and `k8s.io/`"),
     text("text of at most 256 letters, digits, spaces and _ . : / = + - @", r"[\w .:/=+@\-]*", most=256, loose=True),
     "a mapping from tags to values", most=40,
 )  # fmt: skip
 
 KEYS = (
-    Key("cloud_provider", one_of((*PROVIDERS, *LATER_PROVIDERS, "custom")), "Whose machines. Clusters are made at `aws`"
-        " alone so far; `orchestune cluster connect` takes those that are there, wherever they are.", required=True),
+    Key("cloud_provider", one_of((*PROVIDERS, *LATER_PROVIDERS, "custom")), "The cloud provider. New clusters can be"
+        " created at `aws` only; `orchestune cluster connect` uses an existing cluster anywhere.", required=True),
     Key("cluster_name", text("a name of letters, digits and -, a letter first", r"[A-Za-z][A-Za-z0-9\-]*", most=100),
-        "What the cluster is called, here and at the provider: at most 40 characters.", required=True),
+        "The name of the cluster, also at the provider: at most 40 characters.", required=True),
     Key("cpu", POOL, "A pool of machines without GPUs."),
     Key("gpu", POOL, "A pool of machines with GPUs."),
-    Key("system", POOL, "A pool for the server and what the cluster needs itself.",
-        "a machine of 2 cores, where no pool without GPUs and taints keeps one"),
-    Key("pools", POOLS, "More pools, by names of your own: what `pool` of an experiment names."),
-    Key("region", text("a region such as eu-central-1", r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]"), "Where.",
-        "what AWS_REGION or the profile says"),
+    Key("system", POOL, "A pool for the server and system services.",
+        "a machine with 2 cores, if no pool without GPUs and taints always has one"),
+    Key("pools", POOLS, "More pools by name, for the key `pool` of experiments."),
+    Key("region", text("a region such as eu-central-1", r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]"), "The region.",
+        "that of AWS_REGION or the profile"),
     Key("zones", list_of(text("a zone such as eu-central-1a", r"[a-z0-9\-]+[a-z]"), "a list of two to six zones",
                          least=2, most=6),
-        "In which zones of the region; two at least.", "up to three that offer the pools' machines"),
+        "Zones of the region; at least two.", "up to three that offer the pools' machines"),
     Key("kubernetes_version", text("a version such as 1.33", r"1\.[0-9]{2}", loose=True), "The version of Kubernetes.",
         "the provider's default"),
-    Key("network", section(NETWORK_KEYS, also={"vpc_id": "vpc", "subnet_ids": "subnets"}), "In which network.",
-        "one is made"),
-    Key("access", ACCESS, "Who else may use the cluster.", "who made it"),
-    Key("idle", section(IDLE_KEYS), "What happens without work."),
-    Key("bucket", TRUTH, "Files lie in a bucket of the cluster's own, and not on the server's disk.", "false"),
+    Key("network", section(NETWORK_KEYS, also={"vpc_id": "vpc", "subnet_ids": "subnets"}), "The network.",
+        "a new one"),
+    Key("access", ACCESS, "Further users of the cluster.", "only its creator"),
+    Key("idle", section(IDLE_KEYS), "Scale-down and teardown of an idle cluster."),
+    Key("bucket", TRUTH, "Store files in a bucket of the cluster instead of the server's disk.", "false"),
     Key("policies", list_of(text("the ARN of a policy", r"arn:aws[a-z\-]*:iam::(?:[0-9]{12}|aws):policy/[\w+=,.@/\-]+"),
                             "a list of ARNs of policies", least=0, most=8),
-        "More rights of the machines, such as reading a bucket with data.", "none"),
-    Key("images", section(IMAGES_KEYS), "What runs beside the server, from a registry of your own."),
-    Key("tags", TAGS, "Tags of everything that is made, for the bill for instance."),
+        "Further permissions of the machines, such as reading a bucket with data.", "none"),
+    Key("images", section(IMAGES_KEYS), "Images of system services, for a registry of your own."),
+    Key("tags", TAGS, "Tags of all created resources, for example for billing."),
 )  # fmt: skip
 ALSO = {
     "provider": "cloud_provider", "cloud": "cloud_provider", "name": "cluster_name", "cluster": "cluster_name",

@@ -1,4 +1,4 @@
-"""The spelling of SigOpt Orchestrate 0.7, turned into the present one before anything is read."""
+"""Converts the format of SigOpt Orchestrate 0.7 to the current one before parsing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RENAMED = {"provider": "cloud_provider", "name": "cluster_name"}
 
 
 def converted(root: Entries, report: ProblemReport) -> Entries:
-    """`provider`, `name`, `node_volume_size` and `aws` in the present spelling; nodes keep their places."""
+    """Convert `provider`, `name`, `node_volume_size` and `aws` to the current format; nodes keep their positions."""
     for old, new in _RENAMED.items():
         if root.get(new) is None:
             root = _renamed(root, old, new)
@@ -22,26 +22,28 @@ def converted(root: Entries, report: ProblemReport) -> Entries:
             entries.append((key, _renamed(node, "node_volume_size", "disk")))
         else:
             entries.append((key, node))
-    return Entries(root.place, tuple(entries), root.size)
+    return Entries(root.position, tuple(entries), root.size)
 
 
 def _renamed(entries: Entries, old: str, new: str) -> Entries:
     if entries.get(new) is not None:
         return entries
-    pairs = tuple((ScalarNode(key.place, new, new) if key.text == old else key, node) for key, node in entries.entries)
-    return Entries(entries.place, pairs, entries.size)
+    pairs = tuple(
+        (ScalarNode(key.position, new, new) if key.text == old else key, node) for key, node in entries.entries
+    )
+    return Entries(entries.position, pairs, entries.size)
 
 
-def _aws(found: Entries, report: ProblemReport) -> list[tuple[ScalarNode, Node]]:
-    kept: list[tuple[ScalarNode, Node]] = []
-    for key, node in found.entries:
+def _aws(section: Entries, report: ProblemReport) -> list[tuple[ScalarNode, Node]]:
+    entries: list[tuple[ScalarNode, Node]] = []
+    for key, node in section.entries:
         if key.text == "additional_policies":
-            kept.append((ScalarNode(key.place, "policies", "policies"), node))
+            entries.append((ScalarNode(key.position, "policies", "policies"), node))
         elif key.text in ("keys", "aws_access_key_id", "aws_secret_access_key"):
             report.notes.append(
-                f"aws.{key.text} has no effect here: credentials come from AWS_PROFILE, the environment or the"
-                " machine, and never stand in a file"
+                f"aws.{key.text} has no effect: credentials come from AWS_PROFILE, the environment or the"
+                " machine, never from a file"
             )
         else:
-            report.add(key.place, f"aws.{key.text}", "is no known key", "allowed: additional_policies, keys")
-    return kept
+            report.add(key.position, f"aws.{key.text}", "unknown key", "allowed keys: additional_policies, keys")
+    return entries

@@ -1,4 +1,4 @@
-"""From text to a tree of nodes, with every guard against files that are no experiment."""
+"""Parse YAML text into a tree of nodes with positions; reject everything that an experiment file cannot be."""
 
 from __future__ import annotations
 
@@ -26,65 +26,64 @@ from orchestune.config.document.report import ProblemReport
 from orchestune.config.document.scalars import resolve
 from orchestune.errors import BadInput
 
-MOST_NODES = 50_000
-DEEPEST = 32
+MAX_NODES = 50_000
+MAX_DEPTH = 32
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
 _PLAIN_TAGS = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
-"""say what a plain word means anyway: files for older parsers have `!!float 1e-5`"""
+"""tags that state the type a plain scalar has anyway: files for older parsers have `!!float 1e-5`"""
 _HINTS = {
-    "mapping values are not allowed here": "put quotes around a value that holds ': ', and check the indentation",
+    "mapping values are not allowed here": "quote values that contain ': ', and check the indentation",
     "could not find expected ':'": "each line of a mapping is `key: value`",
-    "found character '@' that cannot start any token": "put the value into quotes",
-    "found character '`' that cannot start any token": "put the value into quotes",
-    "found character '%' that cannot start any token": "put the value into quotes",
+    "found character '@' that cannot start any token": "quote the value",
+    "found character '`' that cannot start any token": "quote the value",
+    "found character '%' that cannot start any token": "quote the value",
 }
 
-_MARKED = ("'", '"', "|", ">", "!", "&")
-"""how a value begins that is not written as it is"""
-_TEXT = "put quotes around a text that begins with {}"
+_NOT_PLAIN = ("'", '"', "|", ">", "!", "&")
+"""first characters of values that are not plain scalars"""
+_QUOTE_HINT = "quote text that starts with {}"
 
 
 def compose(text: str, file: str, report: ProblemReport, *, lines: bool = True) -> Node:
-    """The tree of the one document in `text`. BadInput where it is no YAML; duplicate keys go into the report.
+    """Parse the single document in `text`. Raises BadInput if it is not YAML; duplicate keys are added to the report.
 
-    Without `lines` the places name the file alone (for a value from the command line).
+    Without `lines`, positions name only the file (for a value from the command line).
     """
     return _Composer(text, file, report, lines).document()
 
 
 def compose_value(text: str, file: str, report: ProblemReport) -> Node | None:
-    """The tree of a value from the command line. What stands there without quotes is all of it: nobody means a comment,
-    or folded lines. None where it is no YAML, which goes into the report.
+    """Parse a value from the command line. An unquoted value is taken whole: it has no comments and no folded lines.
+
+    Returns None if it is not YAML; the problem is in the report.
     """
     try:
         node = compose(text, file, report, lines=False)
-    except BadInput:  # which the report knows already
+    except BadInput:  # already in the report
         return None
-    whole = text.strip()
-    if isinstance(node, ScalarNode) and node.text != whole and not whole.startswith(_MARKED):
-        return ScalarNode(node.place, whole, whole)
-    if _signs(node) >= text.count("#"):
+    source = text.strip()
+    if isinstance(node, ScalarNode) and node.text != source and not source.startswith(_NOT_PLAIN):
+        return ScalarNode(node.position, source, source)
+    if _count_hashes(node) >= text.count("#"):
         return node
-    report.add(
-        node.place, "", "has a # in it, behind which YAML reads nothing", "put quotes around texts that have one"
-    )
+    report.add(node.position, "", "contains a '#', which starts a comment in YAML", "quote text that contains '#'")
     return None
 
 
-def _signs(node: Node) -> int:
-    """How many signs of a comment are part of its values."""
+def _count_hashes(node: Node) -> int:
+    """Return the number of `#` characters within the values of a tree."""
     if isinstance(node, ScalarNode):
         return node.text.count("#")
     if isinstance(node, Items):
-        return sum(map(_signs, node.items))
-    return sum(key.text.count("#") + _signs(value) for key, value in node.entries)
+        return sum(map(_count_hashes, node.items))
+    return sum(key.text.count("#") + _count_hashes(value) for key, value in node.entries)
 
 
 class _Composer:
     def __init__(self, text: str, file: str, report: ProblemReport, lines: bool) -> None:
         self.text, self.file, self.report, self.lines = text, file, report, lines
-        self.last = self._place(0, 0)
-        self.anchors: dict[str, Node | None] = {}  # None: the node of that name is not complete yet
+        self.last = self._position(0, 0)
+        self.anchors: dict[str, Node | None] = {}  # None while the anchored node is incomplete
         self.size = 0
         self.events = self._parse()
 
@@ -97,7 +96,7 @@ class _Composer:
         self._next()  # the end of the document
         event = self._next()
         if isinstance(event, DocumentStartEvent):
-            self._fail("a second YAML document starts here; a file holds one")
+            self._fail("a second YAML document starts here (expected one document)")
         return root
 
     def _parse(self) -> Iterator[Event]:
@@ -106,37 +105,37 @@ class _Composer:
         except MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             if mark is not None:
-                self.last = self._place(mark.line, mark.column)
-            self._fail_syntax(exc.problem or "it cannot be read")
+                self.last = self._position(mark.line, mark.column)
+            self._fail_syntax(exc.problem or "syntax error")
         except ReaderError as exc:
             before = self.text[: exc.position]
-            self.last = self._place(before.count("\n"), len(before) - before.rfind("\n") - 1)
-            self._fail("a control character stands here; a file holds printable text alone")
+            self.last = self._position(before.count("\n"), len(before) - before.rfind("\n") - 1)
+            self._fail("invalid control character (expected printable text)")
         except (YAMLError, ValueError, OverflowError, IndexError, AttributeError, AssertionError):
-            self._fail("what follows is not valid YAML")  # escapes such as "\UFFFFFFFF" overflow within the parser
+            self._fail("not valid YAML from here")  # escapes such as "\UFFFFFFFF" overflow within the parser
 
     def _fail_syntax(self, problem: str) -> Never:
         if "'\\t'" in problem:
-            self._fail("a tab stands here; YAML is indented with spaces alone", "replace each tab by two spaces")
+            self._fail("tab used for indentation (YAML allows only spaces)", "replace each tab with two spaces")
         hint = _HINTS.get(problem, "")
         if problem.startswith("expected alphabetic or numeric character"):
-            hint = _TEXT.format("* or &")
+            hint = _QUOTE_HINT.format("* or &")
         if problem.startswith("found unknown escape character"):
-            hint = "in double quotes a backslash begins an escape; use single quotes, such as '\\d+'"
-        self._fail(f"is not valid YAML: {problem}", hint)
+            hint = "a backslash starts an escape sequence in double quotes; use single quotes, such as '\\d+'"
+        self._fail(f"not valid YAML: {problem}", hint)
 
     def _next(self) -> Event:
         event = next(self.events)
         if event.start_mark is not None:
-            self.last = self._place(event.start_mark.line, event.start_mark.column)
+            self.last = self._position(event.start_mark.line, event.start_mark.column)
         return event
 
-    def _place(self, line: int, column: int) -> SourcePosition:
+    def _position(self, line: int, column: int) -> SourcePosition:
         return SourcePosition(self.file, line + 1, column + 1) if self.lines else SourcePosition(self.file)
 
     def _node(self, event: Event, path: tuple[str, ...]) -> Node:
-        if len(path) > DEEPEST:
-            self._fail(f"is nested too deeply; {DEEPEST} levels are allowed")
+        if len(path) > MAX_DEPTH:
+            self._fail(f"nested too deeply (maximum {MAX_DEPTH} levels)")
         if isinstance(event, AliasEvent):
             return self._alias(event)
         self._count(1)
@@ -156,62 +155,65 @@ class _Composer:
 
     def _alias(self, event: AliasEvent) -> Node:
         if event.anchor not in self.anchors:
-            self._fail(f"no anchor named {quoted(str(event.anchor))} stands before this", _TEXT.format("*"))
+            self._fail(
+                f"undefined alias {quoted(str(event.anchor))} (no such anchor before this line)",
+                _QUOTE_HINT.format("*"),
+            )
         node = self.anchors[event.anchor]
         if node is None:
-            self._fail(f"the alias {quoted(str(event.anchor))} stands within itself")
+            self._fail(f"the alias {quoted(str(event.anchor))} refers to a value that contains it")
         self._count(node.size)
         return node
 
     def _scalar(self, event: ScalarEvent) -> ScalarNode:
-        text, place = str(event.value), self.last
+        text, position = str(event.value), self.last
         self._check_tag(event)
         if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-            self._fail("the text holds a character that no program could be given (U+0000 or half a pair)")
+            self._fail("invalid character in text (U+0000 or a lone surrogate)")
         as_written = event.style is None and event.tag not in _STRING_TAGS
-        return ScalarNode(place, text, resolve(text) if as_written else text)
+        return ScalarNode(position, text, resolve(text) if as_written else text)
 
     def _sequence(self, event: SequenceStartEvent, path: tuple[str, ...]) -> Items:
-        place = self.last
+        position = self.last
         self._check_tag(event)
         items: list[Node] = []
         while not isinstance(item := self._next(), SequenceEndEvent):
             items.append(self._node(item, (*path, str(len(items)))))
-        return Items(place, tuple(items), 1 + sum(node.size for node in items))
+        return Items(position, tuple(items), 1 + sum(node.size for node in items))
 
     def _mapping(self, event: MappingStartEvent, path: tuple[str, ...]) -> Entries:
-        place, size = self.last, 1
+        position, size = self.last, 1
         self._check_tag(event)
-        found: dict[str, tuple[ScalarNode, Node]] = {}
+        entries: dict[str, tuple[ScalarNode, Node]] = {}
         while not isinstance(item := self._next(), MappingEndEvent):
             key = self._node(item, (*path, ""))
             if not isinstance(key, ScalarNode):
-                self.last = key.place
-                self._fail("a key of a mapping must be a word, not a list or a mapping")
-            here = (*path, key.text)
-            value = self._node(self._next(), here)
+                self.last = key.position
+                self._fail("a mapping key must be a single value, not a list or a mapping")
+            key_path = (*path, key.text)
+            value = self._node(self._next(), key_path)
             if isinstance(value, ScalarNode) and value.value is None and not value.text:
-                value = ScalarNode(key.place, "", None)  # nothing stands there: the key does
+                value = ScalarNode(key.position, "", None)  # an empty value has no position of its own: use the key's
             size += 1 + value.size
-            first = found.setdefault(key.text, (key, value))[0]
+            first = entries.setdefault(key.text, (key, value))[0]
             if first is not key:
-                there = f" (first in line {first.place.line})" if first.place.line else ""
-                self.report.add(key.place, ".".join(here), f"stands here twice{there}", "remove one of them")
-        return Entries(place, tuple(found.values()), size)
+                first_line = f" (first on line {first.position.line})" if first.position.line else ""
+                self.report.add(key.position, ".".join(key_path), f"duplicate key{first_line}", "remove one of them")
+        return Entries(position, tuple(entries.values()), size)
 
     def _check_tag(self, event: ScalarEvent | SequenceStartEvent | MappingStartEvent) -> None:
         tag = event.tag
         if tag is not None and not (tag in (*_STRING_TAGS, *_PLAIN_TAGS) and isinstance(event, ScalarEvent)):
-            message = f"the tag {quoted(str(tag))} is not allowed; those of single values are, such as !!str for text"
-            self._fail(message, _TEXT.format("!"))
+            message = f"tag {quoted(str(tag))} is not allowed (expected a scalar tag such as !!str)"
+            self._fail(message, _QUOTE_HINT.format("!"))
 
     def _count(self, nodes: int) -> None:
         self.size += nodes
-        if self.size > MOST_NODES:
-            self._fail(f"holds more than {MOST_NODES} values (aliases count as often as they are used)")
+        if self.size > MAX_NODES:
+            self._fail(f"more than {MAX_NODES} values (each use of an alias counts)")
 
     def _fail(self, message: str, hint: str = "") -> Never:
         if self.report.crowded:
-            self.report.found.clear()
+            self.report.clear()
         self.report.add(self.last, "", message, hint)
         raise self.report.error()

@@ -1,4 +1,4 @@
-"""Kinds of single values: how each is read, what a JSON Schema says of it, what messages and docs call it."""
+"""Kinds of single values: how each is parsed, its JSON Schema, and its name in messages and docs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestune.domain.resources.resources import parse_bytes, parse_seconds
 from orchestune.domain.specification.experiment import MOST_GRACE
 from orchestune.domain.words import did_you_mean
 
-MOST_TRIALS = 10**9
-MOST_AT_ONCE = 100_000  # trials
-MOST_FOLDS = 1000  # of a trial: all of them are queued in one transaction
-MOST_TRY_FIRST = 10_000  # configurations
-MOST_ENTRIES = 1000  # of another mapping or list in an experiment file
+MAX_TRIALS = 10**9
+MAX_AT_ONCE = 100_000  # trials
+MAX_FOLDS = 1000  # per trial: all of them are queued in one transaction
+MAX_TRY_FIRST = 10_000  # configurations
+MAX_ENTRIES = 1000  # of any other mapping or list in an experiment file
 PRIORITIES = (-1000, 1000)
-LARGEST_WHOLE = 2**53  # beyond it a float cannot hold every whole number
-LARGEST = 1e100  # so that no difference or ratio of two numbers overflows
+LARGEST_INTEGER = 2**53  # larger integers are not exact as floats
+LARGEST = 1e100  # differences and ratios of two such numbers never overflow
 
 
 T = TypeVar("T")
@@ -30,24 +30,24 @@ R = TypeVar("R", covariant=True)
 
 @dataclass(frozen=True)
 class ValueKind(Generic[R]):
-    """A kind of value. `read` notes what is wrong in the field's report and then returns None."""
+    """A kind of value. `read` adds problems to the field's report and then returns None."""
 
     words: str
-    """what is allowed, to follow `expected`"""
+    """the allowed values, as a noun phrase that follows `expected`"""
     schema: Mapping[str, Any]
     reader: Callable[[Field], R | None]
     keys: tuple[Key, ...] = ()
-    """of a mapping: what it may hold"""
+    """allowed keys of a mapping"""
 
-    def read(self, found: Field) -> R | None:
-        """The value; None where it is missing or wrong, which the report then says."""
-        if found.empty:
-            found.expected(self.words)
+    def read(self, field: Field) -> R | None:
+        """Parse the value. Returns None if it is missing or invalid; the problem is in the field's report."""
+        if field.empty:
+            field.expected(self.words)
             return None
-        return self.reader(found)
+        return self.reader(field)
 
     def read_by(self, reader: Callable[[Field], T | None]) -> ValueKind[T]:
-        """The same spelling, of which something else is made or more is required."""
+        """Return a kind with the same schema and another reader, for a conversion or stricter checks."""
         return ValueKind(self.words, self.schema, reader, self.keys)
 
 
@@ -62,29 +62,27 @@ class Key:
     required: bool = False
 
 
-def whole(least: int, most: int = LARGEST_WHOLE) -> ValueKind[int]:
-    """A whole number in a range; `1e3` is one."""
-    words = (
-        f"a whole number of at least {least}" if most >= MOST_TRIALS else f"a whole number from {least:,} to {most:,}"
-    )
+def whole(least: int, most: int = LARGEST_INTEGER) -> ValueKind[int]:
+    """Build the kind of integers in a range. `1e3` is an integer."""
+    words = f"an integer of at least {least}" if most >= MAX_TRIALS else f"an integer from {least:,} to {most:,}"
 
-    def read(found: Field) -> int | None:
-        value = found.node.value if isinstance(found.node, ScalarNode) else None
+    def read(field: Field) -> int | None:
+        value = field.node.value if isinstance(field.node, ScalarNode) else None
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
         if least <= number <= most and number == int(number):
             return int(number)
-        found.expected(f"a whole number from {least:,} to {most:,}" if number > most else words)
+        field.expected(f"an integer from {least:,} to {most:,}" if number > most else words)
         return None
 
     return ValueKind(words, {"type": "integer", "minimum": least, "maximum": most}, read)
 
 
-def _read_number(found: Field) -> float | None:
-    value = found.node.value if isinstance(found.node, ScalarNode) else None
+def _read_number(field: Field) -> float | None:
+    value = field.node.value if isinstance(field.node, ScalarNode) else None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
     huge = isinstance(value, (int, float)) and LARGEST < abs(value) < math.inf
-    found.expected(f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else "a finite number")
+    field.expected(f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else "a finite number")
     return None
 
 
@@ -95,10 +93,10 @@ NUMBER = ValueKind[float](
 )
 
 
-def _read_truth(found: Field) -> bool | None:
-    if isinstance(found.node, ScalarNode) and isinstance(found.node.value, bool):
-        return found.node.value
-    found.expected("true or false")
+def _read_truth(field: Field) -> bool | None:
+    if isinstance(field.node, ScalarNode) and isinstance(field.node.value, bool):
+        return field.node.value
+    field.expected("true or false")
     return None
 
 
@@ -106,20 +104,22 @@ TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
 
 
 def text(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
-    """Text that matches all of `pattern`, not empty; if `loose` also numbers and truth values, as they were written."""
+    """Build the kind of non-empty text that matches all of `pattern`. `loose` also accepts numbers and booleans, as
+    they were written.
+    """
     types = ["string", "number", "boolean"] if loose else ["string"]
     schema: dict[str, Any] = {"type": types, "pattern": f"^(?:{pattern})$" if pattern else r"\S", "maxLength": most}
 
-    def read(found: Field) -> str | None:
-        node = found.node
+    def read(field: Field) -> str | None:
+        node = field.node
         if not isinstance(node, ScalarNode) or not (loose or isinstance(node.value, str)) or not node.text.strip():
-            found.expected(words)
+            field.expected(words)
             return None
         if len(node.text) > most:
-            found.wrong(f"is longer than {most} characters")
+            field.reject(f"is too long: {len(node.text)} characters (maximum {most})")
             return None
         if pattern and not re.fullmatch(pattern, node.text):
-            found.expected(words)
+            field.expected(words)
             return None
         return node.text
 
@@ -127,14 +127,14 @@ def text(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = Fal
 
 
 def one_of(options: Sequence[str], also: Mapping[str, str] | None = None) -> ValueKind[str]:
-    """One of a few words; `also` maps what people write instead to what they mean."""
+    """Build the kind of an enumeration. `also` maps common misspellings to the option they mean."""
     words = f"{', '.join(options[:-1])} or {options[-1]}"
 
-    def read(found: Field) -> str | None:
-        if isinstance(found.node, ScalarNode) and found.node.text in options:
-            return found.node.text
-        hint = did_you_mean(found.node.text, options, also) if isinstance(found.node, ScalarNode) else ""
-        found.expected(words, hint)
+    def read(field: Field) -> str | None:
+        if isinstance(field.node, ScalarNode) and field.node.text in options:
+            return field.node.text
+        hint = did_you_mean(field.node.text, options, also) if isinstance(field.node, ScalarNode) else ""
+        field.expected(words, hint)
         return None
 
     return ValueKind(words, {"enum": list(options)}, read)
@@ -143,21 +143,23 @@ def one_of(options: Sequence[str], also: Mapping[str, str] | None = None) -> Val
 def amount(
     words: str, pattern: str, parse: Callable[[str | int | float], T], check: Callable[[T], str] | None = None
 ) -> ValueKind[T]:
-    """A number with a unit, which `parse` reads (ValueError where it cannot); `check` may still object."""
+    """Build the kind of a number with a unit. `parse` raises ValueError if it cannot read it; `check` returns an
+    objection or "".
+    """
 
-    def read(found: Field) -> T | None:
-        node = found.node
+    def read(field: Field) -> T | None:
+        node = field.node
         if not isinstance(node, ScalarNode) or isinstance(node.value, bool) or len(node.text) > 40:
-            found.expected(words)
+            field.expected(words)
             return None
         try:
             value = parse(node.text if node.value is None else node.value)
         except (ValueError, OverflowError):
-            found.expected(words)
+            field.expected(words)
             return None
         objection = check(value) if check else ""
         if objection:
-            found.wrong(objection)
+            field.reject(objection)
             return None
         return value
 
@@ -165,28 +167,28 @@ def amount(
     return ValueKind(words, schema, read)
 
 
-def _seconds(found: str | int | float) -> float:
-    seconds = parse_seconds(found)
+def _seconds(duration: str | int | float) -> float:
+    seconds = parse_seconds(duration)
     if seconds > 10 * 366 * 86400:
-        raise ValueError("longer than anybody waits")
+        raise ValueError("longer than 10 years")
     return seconds
 
 
 TIME = amount(
-    "a length of time such as 30s, 5m, 1h30m or 2d",
+    "a duration such as 30s, 5m, 1h30m or 2d",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
 )
 GRACE = amount(
-    "a length of time of at most an hour, such as 30s or 5m",
+    "a duration of at most 1h, such as 30s or 5m",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
-    lambda seconds: "" if seconds <= MOST_GRACE else f"must be at most {MOST_GRACE:g} seconds, found {seconds:g}",
+    lambda seconds: "" if seconds <= MOST_GRACE else f"must be at most {MOST_GRACE:g} seconds (found {seconds:g})",
 )
 SIZE_PATTERN = r"[0-9]+(?:\.[0-9]+)?\s*(?:[kKMGTP]i?)?[bB]?"
 SIZE = amount(
     "a size such as 500k, 200Mi or 1G",
     SIZE_PATTERN,
     parse_bytes,
-    lambda size: "" if 0 < size < 2**63 else "the size must be more than nothing, and less than any disk holds",
+    lambda size: "" if 0 < size < 2**63 else "size out of range (expected more than 0 bytes and less than 8 EiB)",
 )

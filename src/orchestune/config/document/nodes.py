@@ -1,4 +1,4 @@
-"""The tree of a YAML document: values that know where they stand."""
+"""The tree of a YAML document: values with their positions in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Atom = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class SourcePosition:
-    """Where something stands; lines and columns count from 1, and are None for what stands in no file."""
+    """A position in a file. Lines and columns count from 1 and are None for values that come from no file."""
 
     file: str
     line: int | None = None
@@ -20,15 +20,15 @@ class SourcePosition:
 
 @dataclass(frozen=True)
 class ScalarNode:
-    """One value: as it was written (`text`) and as the core schema of YAML 1.2 reads it (`value`)."""
+    """A single value: its source text (`text`) and its value by the core schema of YAML 1.2 (`value`)."""
 
-    place: SourcePosition
+    position: SourcePosition
     text: str
     value: Atom
 
     @property
     def size(self) -> int:
-        """Nodes in this tree, aliases counted as often as they are used."""
+        """The number of nodes in this tree; each use of an alias counts."""
         return 1
 
 
@@ -36,7 +36,7 @@ class ScalarNode:
 class Items:
     """A list."""
 
-    place: SourcePosition
+    position: SourcePosition
     items: tuple[Node, ...]
     size: int = 1
 
@@ -45,32 +45,34 @@ class Items:
 class Entries:
     """A mapping; no two keys have the same text."""
 
-    place: SourcePosition
+    position: SourcePosition
     entries: tuple[tuple[ScalarNode, Node], ...]
     size: int = 1
 
     def get(self, name: str) -> Node | None:
-        """What stands under `name`."""
+        """Return the value of the key `name`, or None if absent."""
         return next((node for key, node in self.entries if key.text == name), None)
 
     def with_entry(self, key: ScalarNode, node: Node) -> Entries:
-        """The same mapping with `node` under that key: in the old one's place, or at the end."""
+        """Return a copy with `node` as the value of `key`: in place if the key exists, otherwise at the end."""
         if self.get(key.text) is None:
-            return Entries(self.place, (*self.entries, (key, node)), self.size)
+            return Entries(self.position, (*self.entries, (key, node)), self.size)
         return Entries(
-            self.place, tuple((old, node if old.text == key.text else value) for old, value in self.entries), self.size
+            self.position,
+            tuple((old, node if old.text == key.text else value) for old, value in self.entries),
+            self.size,
         )
 
     def without(self, *names: str) -> Entries:
-        """The same mapping less those keys."""
-        return Entries(self.place, tuple(item for item in self.entries if item[0].text not in names), self.size)
+        """Return a copy without those keys."""
+        return Entries(self.position, tuple(item for item in self.entries if item[0].text not in names), self.size)
 
 
 Node = ScalarNode | Items | Entries
 
 
 def plain(node: Node) -> Any:
-    """The tree as ordinary lists, dictionaries and values."""
+    """Convert a tree to plain lists, dictionaries and values."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, Items):
@@ -78,26 +80,26 @@ def plain(node: Node) -> Any:
     return {key.text: plain(value) for key, value in node.entries}
 
 
-def mapping(values: Mapping[str, Any], place: SourcePosition) -> Entries:
-    """A mapping of ordinary values, all of it at one place; values may be nodes already."""
-    pairs = tuple((ScalarNode(place, key, key), built(value, place)) for key, value in values.items())
-    return Entries(place, pairs, 1 + len(pairs))
+def mapping(values: Mapping[str, Any], position: SourcePosition) -> Entries:
+    """Build a mapping node from plain values, all at one position. Values that are nodes already are kept."""
+    pairs = tuple((ScalarNode(position, key, key), node_of(value, position)) for key, value in values.items())
+    return Entries(position, pairs, 1 + len(pairs))
 
 
-def built(value: Any, place: SourcePosition) -> Node:
-    """The tree of ordinary lists, dictionaries and values: the inverse of `plain`. Nodes stay what they are."""
+def node_of(value: Any, position: SourcePosition) -> Node:
+    """Build the node of plain lists, dictionaries and values: the inverse of `plain`. Nodes are returned unchanged."""
     if isinstance(value, (ScalarNode, Items, Entries)):
         return value
     if isinstance(value, dict):
-        return mapping({str(key): item for key, item in value.items()}, place)
+        return mapping({str(key): item for key, item in value.items()}, position)
     if isinstance(value, (list, tuple)):
-        items = tuple(built(item, place) for item in value)
-        return Items(place, items, 1 + len(items))
-    return ScalarNode(place, written(value), value)
+        items = tuple(node_of(item, position) for item in value)
+        return Items(position, items, 1 + len(items))
+    return ScalarNode(position, yaml_text(value), value)
 
 
-def written(value: Atom) -> str:
-    """One value as it stands in a file."""
+def yaml_text(value: Atom) -> str:
+    """Format a scalar as YAML text."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -108,8 +110,8 @@ def written(value: Atom) -> str:
     return str(value)
 
 
-def shown(node: Node) -> str:
-    """What was found, for an error message."""
+def summary(node: Node) -> str:
+    """Describe a node for an error message."""
     if isinstance(node, Items):
         return "a list" if node.items else "an empty list"
     if isinstance(node, Entries):
@@ -121,11 +123,11 @@ def shown(node: Node) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` in quotes, on one line and not longer than a message bears."""
+    """Quote `text` on one line, shortened to the length that fits a message."""
     short = text if len(text) <= 60 else f"{text[:57]}..."
     return f"'{printable(short)}'"
 
 
 def printable(text: str) -> str:
-    """`text` with everything escaped that would spoil a line of a terminal."""
+    """Escape every character that would break a line of a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

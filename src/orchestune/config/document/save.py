@@ -1,4 +1,4 @@
-"""A document as the text of an experiment file: with the keys' meanings as comments, and a line that editors heed."""
+"""Write a document as the text of an experiment file, with a comment above each key and a schema line for editors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def text(
     remarks: Mapping[str, str] | None = None,
     asides: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The file. `remarks` stand behind the entries that they name by their path, such as `parameters.lr`.
+    """Format the file. `remarks` are comments at the end of entries, by dotted key, such as `parameters.lr`.
 
-    `asides` are further lines of `parameters`, each with its remark, which only a reader may take in.
+    `asides` are commented-out lines of `parameters`, each with its remark, for the user to enable by hand.
     """
-    lines = [f"# yaml-language-server: $schema={_SCHEMA.as_uri()}"]  # the installed one: it fits and needs no network
+    lines = [f"# yaml-language-server: $schema={_SCHEMA.as_uri()}"]
     lines += [f"# {words}" for words in heading.splitlines()]
     for key, node in document.entries:
         lines.append("")
@@ -39,7 +39,7 @@ def text(
             lines.append(f"{name}:")
             lines += [f"  {entry}" for entry in _block(key.text, node, remarks or {})]
             if key.text == "parameters" and asides:
-                lines += ["  #", "  # left as they are; without the # they are varied too:"]
+                lines += ["  #", "  # not varied; remove the # to vary them too:"]
                 lines += [f"  # {_with_remark(printable(aside), remark)}" for aside, remark in asides]
         else:
             lines.append(_with_remark(f"{name}: {_flow(node, inside=False)}", (remarks or {}).get(key.text)))
@@ -60,12 +60,12 @@ def _with_remark(line: str, remark: str | None) -> str:
 
 
 def line(node: Node) -> str:
-    """A value as it stands behind its key."""
+    """Format a value as it is written after its key."""
     return _flow(node, inside=False)
 
 
 def _flow(node: Node, inside: bool) -> str:
-    """On one line; `inside` of brackets more has to be quoted."""
+    """Format a node on one line; `inside` brackets more has to be quoted."""
     if isinstance(node, Items):
         return f"[{', '.join(_flow(item, inside=True) for item in node.items)}]"
     if isinstance(node, Entries):

@@ -1,4 +1,4 @@
-"""What an unquoted word means: the core schema of YAML 1.2.2, section 10.3.2 (`1e-6` is a number, `no` a word)."""
+"""The meaning of plain scalars: the core schema of YAML 1.2.2, section 10.3.2 (`1e-6` is a number, `no` a string)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAN = {".nan", ".NaN", ".NAN"}
 
 
 def resolve(text: str) -> Atom:
-    """The value of a plain scalar. A whole number beyond every use comes back as a float."""
+    """Parse a plain scalar. Integers of more than 40 digits become floats."""
     if text in _NULL:
         return None
     if text in _BOOL:

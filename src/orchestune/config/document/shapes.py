@@ -1,4 +1,4 @@
-"""Kinds of lists and mappings, made of other kinds."""
+"""Kinds of lists and mappings, composed of other kinds."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ U = TypeVar("U")
 
 def section(keys: Sequence[Key], *, later: Sequence[str] = (), also: Mapping[str, str] | None = None,
             open_to: str = "") -> ValueKind[dict[str, Any]]:  # fmt: skip
-    """A mapping with known keys.
+    """Build the kind of a mapping with fixed keys.
 
-    `later` are the keys of a later version, `also` what people write instead of a key; `open_to` says what other keys
-    mean where they are allowed (the caller reads them).
+    `later` are keys of a later version, `also` maps common misspellings to keys. `open_to` describes the other keys
+    that are allowed; the caller reads them.
     """
     words = f"a mapping with {', '.join(key.name for key in keys)}{f' and {open_to}' if open_to else ''}"
-    known = {key.name: key for key in keys}
+    by_name = {key.name: key for key in keys}
 
-    def read(found: Field) -> dict[str, Any] | None:
-        if not isinstance(found.node, Entries):
-            found.expected(words)
+    def read(field: Field) -> dict[str, Any] | None:
+        if not isinstance(field.node, Entries):
+            field.expected(words)
             return None
         values: dict[str, Any] = {}
-        for name, (place, value) in found.entries().items():
-            if name in known:
-                values[name] = known[name].kind.read(value)
+        for name, (key_node, value) in field.entries().items():
+            if name in by_name:
+                values[name] = by_name[name].kind.read(value)
             elif not open_to:
-                meant = "" if found.report.crowded else closest(name, known, also)
-                _unknown(found, Field(place, value.key, found.report), name, later, meant, keys)
+                suggestion = "" if field.report.crowded else closest(name, by_name, also)
+                _unknown(field, Field(key_node, value.key, field.report), name, later, suggestion, keys)
         for key in keys:
-            path = found.below(key.name)
-            if key.required and key.name not in values and path not in found.report.meant:
-                found.report.add(found.node.place, path, "is missing", f"expected {key.kind.words}")
+            path = field.below(key.name)
+            if key.required and key.name not in values and path not in field.report.misspelled:
+                field.report.add(field.node.position, path, "is missing", f"expected {key.kind.words}")
         return values
 
     schema: dict[str, Any] = {
@@ -55,71 +55,73 @@ def section(keys: Sequence[Key], *, later: Sequence[str] = (), also: Mapping[str
 
 
 def described(key: Key) -> dict[str, Any]:
-    """A key's schema with its description, as editors show it."""
+    """Return a key's schema with its description, for editors."""
     about = f"{key.about} Default: {key.default}." if key.default else key.about
     return {"description": about.replace("`", ""), **key.kind.schema}
 
 
-def _unknown(found: Field, place: Field, name: str, later: Sequence[str], meant: str, keys: Sequence[Key]) -> None:
+def _unknown(field: Field, entry: Field, name: str, later: Sequence[str], suggestion: str, keys: Sequence[Key]) -> None:
     if name == _MERGE:
-        _refuse_merge(place)
+        _refuse_merge(entry)
         return
     if name in later:
-        place.wrong("comes in a later version", "leave it out")
+        entry.reject("not supported in this version", "remove it")
         return
-    if meant:
-        found.report.meant.add(found.below(meant))
+    if suggestion:
+        field.report.misspelled.add(field.below(suggestion))
     allowed = ", ".join(key.name for key in keys)
-    place.wrong("is no known key", f"did you mean {meant}?" if meant else f"allowed: {allowed}")
+    entry.reject("unknown key", f"did you mean {suggestion}?" if suggestion else f"allowed keys: {allowed}")
 
 
 _MERGE = "<<"
 
 
-def _refuse_merge(place: Field) -> None:
-    place.wrong("YAML 1.2 has no merge keys", "write its keys here, or name a whole value by an alias: `key: *name`")
+def _refuse_merge(entry: Field) -> None:
+    entry.reject(
+        "merge keys are not supported (YAML 1.2 has none)", "copy the keys here, or alias a whole value: `key: *name`"
+    )
 
 
 def either(words: str, *, scalar: ValueKind[T] | None = None, listing: ValueKind[T] | None = None,
               mapping: ValueKind[T] | None = None) -> ValueKind[T]:  # fmt: skip
-    """Short and long spelling: what stands there decides by its shape which kind reads it."""
+    """Build the kind of a value with a short and a long form: the shape of the node selects the kind."""
     kinds = [kind for kind in (scalar, listing, mapping) if kind]
 
-    def read(found: Field) -> T | None:
-        kind = {ScalarNode: scalar, Items: listing, Entries: mapping}[type(found.node)]
+    def read(field: Field) -> T | None:
+        kind = {ScalarNode: scalar, Items: listing, Entries: mapping}[type(field.node)]
         if kind is None:
-            found.expected(words)
+            field.expected(words)
             return None
-        return kind.read(found)
+        return kind.read(field)
 
     keys = mapping.keys if mapping else ()
     return ValueKind(words, {"anyOf": [kind.schema for kind in kinds]}, read, keys)
 
 
 def changed(kind: ValueKind[T], change: Callable[[T], U], words: str = "") -> ValueKind[U]:
-    """The same spelling with another result."""
+    """Build a kind that converts the values of another kind."""
 
-    def read(found: Field) -> U | None:
-        value = kind.read(found)
+    def read(field: Field) -> U | None:
+        value = kind.read(field)
         return None if value is None else change(value)
 
     return ValueKind(words or kind.words, kind.schema, read, kind.keys)
 
 
 def list_of(kind: ValueKind[T], words: str, *, least: int = 1, most: int = 10_000) -> ValueKind[tuple[T, ...]]:
-    """A list of values of one kind."""
+    """Build the kind of a list of values of one kind."""
 
-    def read(found: Field) -> tuple[T, ...] | None:
-        if not isinstance(found.node, Items) or (not found.node.items and least):
-            found.expected(words)
+    def read(field: Field) -> tuple[T, ...] | None:
+        if not isinstance(field.node, Items) or (not field.node.items and least):
+            field.expected(words)
             return None
-        if len(found.node.items) < least:
-            found.wrong(f"has {len(found.node.items)} of them, expected {words}")
+        if len(field.node.items) < least:
+            field.reject(f"too few entries: {len(field.node.items)} (expected {words})")
             return None
-        if len(found.node.items) > most:
-            found.wrong(f"has {len(found.node.items)} entries, {most} are allowed")
+        if len(field.node.items) > most:
+            field.reject(f"too many entries: {len(field.node.items)} (maximum {most})")
             return None
-        read_all = [kind.read(item) for item in found.items()]
+        read_all = [kind.read(item) for item in field.items()]
         values = tuple(value for value in read_all if value is not None)
         return values if len(values) == len(read_all) else None
 
@@ -130,19 +132,19 @@ def list_of(kind: ValueKind[T], words: str, *, least: int = 1, most: int = 10_00
 
 @dataclass(frozen=True)
 class NamedEntry:
-    """What names the keys of a mapping may have."""
+    """The names allowed as keys of a mapping."""
 
     noun: str
     pattern: str
     words: str
     reserved: Mapping[str, str] = field(default_factory=dict)
-    """name → why it is not allowed"""
+    """name → reason why it is not allowed"""
 
 
 def misnamed(name: str, names: NamedEntry) -> str:
-    """Why this is none of those names; empty where it is one."""
+    """Return why this name is not allowed; empty if it is."""
     if len(name) > 200 or not re.fullmatch(names.pattern, name):
-        return f"{quoted(name)} is no name for {names.noun}; {names.words}"
+        return f"{quoted(name)} is not a valid name for {names.noun}; {names.words}"
     if name.casefold() in names.reserved:
         return f"{quoted(name)} cannot be the name of {names.noun}: {names.reserved[name.casefold()]}"
     return ""
@@ -151,28 +153,28 @@ def misnamed(name: str, names: NamedEntry) -> str:
 def mapping_of(
     names: NamedEntry, kind: ValueKind[T], words: str, *, least: int = 0, most: int = 1000
 ) -> ValueKind[dict[str, T]]:
-    """A mapping whose keys are the user's names, with values of one kind."""
+    """Build the kind of a mapping whose keys are chosen by the user, with values of one kind."""
 
-    def read(found: Field) -> dict[str, T] | None:
-        if not isinstance(found.node, Entries) or len(found.node.entries) < least:
-            found.expected(words)
+    def read(field: Field) -> dict[str, T] | None:
+        if not isinstance(field.node, Entries) or len(field.node.entries) < least:
+            field.expected(words)
             return None
-        if len(found.node.entries) > most:
-            found.wrong(f"has {len(found.node.entries)} entries, {most} are allowed")
+        if len(field.node.entries) > most:
+            field.reject(f"too many entries: {len(field.node.entries)} (maximum {most})")
             return None
         values: dict[str, T] = {}
-        for name, (place, value) in found.entries().items():
-            here = Field(place, value.key, found.report)
+        for name, (key_node, value) in field.entries().items():
+            entry = Field(key_node, value.key, field.report)
             if name == _MERGE:
-                _refuse_merge(here)
+                _refuse_merge(entry)
                 continue
             wrong = misnamed(name, names)
             if wrong:
-                here.wrong(wrong)
+                entry.reject(wrong)
             read_value = kind.read(value)
             if read_value is not None:
                 values[name] = read_value
-        return None if _MERGE in found.entries() else values
+        return None if _MERGE in field.entries() else values
 
     schema: dict[str, Any] = {
         "type": "object",

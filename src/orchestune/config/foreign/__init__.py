@@ -1,1 +1,1 @@
-"""Files and storages of other tools, as an experiment file in the making."""
+"""Import of files and storages of other tools as drafts of experiment files."""

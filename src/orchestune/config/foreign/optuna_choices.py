@@ -1,4 +1,4 @@
-"""How choices of Optuna's categorical parameters are written here."""
+"""Values for choices of Optuna's categorical parameters."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 
-def in_words(found: Iterable[BaseDistribution]) -> bool:
-    """Whether true and false stand beside None, which is a word: the option then has a value in each case."""
-    choices = [choice for one in found if isinstance(one, CategoricalDistribution) for choice in one.choices]
+def in_words(distributions: Iterable[BaseDistribution]) -> bool:
+    """Return True if the choices mix booleans with None, which is written as a word: all are written as words then."""
+    choices = [
+        choice
+        for distribution in distributions
+        if isinstance(distribution, CategoricalDistribution)
+        for choice in distribution.choices
+    ]
     return None in choices and any(isinstance(choice, bool) for choice in choices)
 
 
 def single(choice: Any, words: bool = False) -> Any:
-    """The choice as a value that a parameter can have; with `words` true and false as such."""
+    """Convert a choice to a value of a parameter; with `words`, booleans become text."""
     if choice is None or (words and isinstance(choice, bool)):
         return str(choice)
     return choice if isinstance(choice, (str, int, float)) else json.dumps(choice)

@@ -1,4 +1,4 @@
-"""Studies of Optuna, read from their storage: the space that was searched, and what came of it."""
+"""Import of Optuna studies from their storage: the search space and the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from orchestune.config.document.nodes import SourcePosition, mapping
-from orchestune.config.foreign.notes import called
+from orchestune.config.foreign.notes import valid_names
 from orchestune.config.foreign.optuna_choices import in_words, single
 from orchestune.config.foreign.optuna_conditions import with_conditions
 from orchestune.config.sections.short_spelling import spelled
@@ -32,34 +32,34 @@ from orchestune.errors import NotFound, UsageError
 _SQLITE = b"SQLite format 3\0"
 _STATES = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _PACKAGES = {"MySQLdb": "mysqlclient", "psycopg": "psycopg[binary]"}
-"""what to install for a module that is called otherwise"""
+"""package to install for a module, if the names differ"""
 COMMAND = "python train.py {args}"
 BUDGET = 40
 
 
 def draft(source: str, name: str | None, metrics: Sequence[str] = ()) -> Draft:
-    """The study as an experiment, whose search begins with what the study found. Its storage is only read.
+    """Convert a study to an experiment that is warm-started with its results. The storage is only read.
 
-    `metrics` are the names of its objectives, where the caller knows better than the study.
+    `metrics` are the names of the objectives, if the caller has better ones than the study.
     """
-    storage = _opened(source)
+    storage = _open(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what is experimental in Optuna
+            warnings.simplefilter("ignore")  # about experimental features of Optuna
             return _of_study(storage, _name(storage, source, name), source, metrics)
     except (SQLAlchemyError, StorageInternalError) as exc:
-        raise UsageError(f"{_shown(source)} cannot be read: {_first_line(exc)}") from exc
+        raise UsageError(f"cannot read {_without_password(source)}: {_first_line(exc)}") from exc
     finally:
         storage.remove_session()
         if isinstance(storage, RDBStorage):
             storage.engine.dispose()
 
 
-def _opened(source: str) -> BaseStorage:
+def _open(source: str) -> BaseStorage:
     path = re.sub(r"^sqlite(?:\+\w+)?:///", "", source)
     if path != source or "://" not in source:
         if not Path(path).is_file():
-            raise NotFound(f"there is no file {path}", "--from sqlite:///study.db, or the path of the storage's file")
+            raise NotFound(f"no such file: {path}", "use --from sqlite:///study.db, or the path of the storage file")
         with open(path, "rb") as file:
             journal = not file.read(16).startswith(_SQLITE)
         source = f"sqlite:///file:{quote(str(Path(path).absolute()))}?mode=ro&uri=true"
@@ -72,29 +72,29 @@ def _opened(source: str) -> BaseStorage:
                 return JournalStorage(JournalFileBackend(path))
             return RDBStorage(source, skip_table_creation=True)
     except ImportError as exc:
-        raise _lacking(source, exc) from exc
+        raise _missing_driver(source, exc) from exc
     except NoSuchModuleError as exc:
         raise UsageError(
-            f"{_shown(source)} is no address of a storage of Optuna",
-            "--from takes sqlite:///study.db, mysql://…, postgresql://…, or the path of the storage's file",
+            f"not a URL of an Optuna storage: {_without_password(source)}",
+            "use --from with sqlite:///study.db, mysql://…, postgresql://…, or the path of the storage file",
         ) from exc
     except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, KeyError, OSError) as exc:
-        raise UsageError(f"{_shown(path)} cannot be read as a storage of Optuna: {_first_line(exc)}") from exc
+        raise UsageError(f"cannot open {_without_password(path)} as an Optuna storage: {_first_line(exc)}") from exc
 
 
-def _lacking(source: str, exc: ImportError) -> UsageError:
-    """The driver of the database is not installed; Optuna, which says so, does not say which one that is."""
+def _missing_driver(source: str, exc: ImportError) -> UsageError:
+    """Build the error of a missing database driver, with the package that Optuna's own message lacks."""
     cause = exc.__cause__ or exc.__context__ or exc
     module = getattr(cause, "name", None) or ""
     package = _PACKAGES.get(module, module)
     return UsageError(
-        f"{_shown(source)} cannot be read: {_first_line(cause)}",
-        f"install the driver beside orchestune: pip install '{package}'" if package else "",
+        f"cannot read {_without_password(source)}: {_first_line(cause)}",
+        f"install the driver: pip install '{package}'" if package else "",
     )
 
 
-def _shown(source: str) -> str:
-    """The address without a password."""
+def _without_password(source: str) -> str:
+    """Return the storage URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", source)
 
 
@@ -109,14 +109,16 @@ def _name(storage: BaseStorage, source: str, name: str | None) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if not names:
-        raise NotFound(f"{_shown(source)} holds no study")
+        raise NotFound(f"no study in {_without_password(source)}")
     if name is None:
         raise UsageError(
-            f"{_shown(source)} holds {len(names)} studies: {', '.join(names[:10])}", f"choose one: --study {names[0]}"
+            f"{_without_password(source)} has {len(names)} studies: {', '.join(names[:10])}",
+            f"choose one: --study {names[0]}",
         )
     if name not in names:
         raise NotFound(
-            f"{_shown(source)} holds no study {name}", did_you_mean(name, names) or f"it holds {', '.join(names[:10])}"
+            f"no study '{name}' in {_without_password(source)}",
+            did_you_mean(name, names) or f"studies: {', '.join(names[:10])}",
         )
     return name
 
@@ -124,31 +126,31 @@ def _name(storage: BaseStorage, source: str, name: str | None) -> str:
 def _of_study(storage: BaseStorage, name: str, source: str, metrics: Sequence[str]) -> Draft:
     study = optuna.load_study(study_name=name, storage=storage)
     trials = study.get_trials(deepcopy=False)
-    notes = ["the study does not say how its sampler and its pruner were set; the engine here is auto"]
+    notes = ["the study does not store its sampler and pruner; the engine is auto"]
     spaces = _spaces(trials)
     if not spaces:
-        raise UsageError(f"no trial of the study {name} has parameters, so nothing is known of its space")
+        raise UsageError(f"no trial of the study {name} has parameters, so its search space is unknown")
     names = _names(study, metrics, notes)
     goals = ["maximize" if int(direction) == 2 else "minimize" for direction in study.directions]
-    ranges = {parameter: _space(parameter, found, notes) for parameter, found in spaces.items()}
-    here = called("parameters", spaces, notes)
+    ranges = {parameter: _space(parameter, distributions, notes) for parameter, distributions in spaces.items()}
+    new_names = valid_names("parameters", spaces, notes)
     conditioned = with_conditions(ranges, spaces, trials, notes)
     document: dict[str, Any] = {
         "name": name,
         "run": COMMAND,
-        "parameters": {here[parameter]: _renamed(space, here) for parameter, space in conditioned.items()},
+        "parameters": {new_names[parameter]: _renamed(space, new_names) for parameter, space in conditioned.items()},
         "metrics": dict(zip(names, goals, strict=True)),
         "budget": BUDGET,
     }
-    words = {parameter for parameter, found in spaces.items() if in_words(found)}
-    results = [result for trial in trials if (result := _result(trial, here, names, words)) is not None]
+    words = {parameter for parameter, distributions in spaces.items() if in_words(distributions)}
+    results = [result for trial in trials if (result := _result(trial, new_names, names, words)) is not None]
     files = {}
     if results:
         path = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}-results.jsonl"
         document["warm_start"] = path
         files[path] = "".join(f"{json.dumps(result)}\n" for result in results)
-    remarks = {"run": "the study does not say: write the command of your program here"}
-    return Draft(mapping(document, SourcePosition(_shown(source))), tuple(notes), remarks, files=files)
+    remarks = {"run": "not in the study: write the command of your program here"}
+    return Draft(mapping(document, SourcePosition(_without_password(source))), tuple(notes), remarks, files=files)
 
 
 def _option(study: optuna.Study, index: int) -> str:
@@ -160,70 +162,78 @@ def _names(study: optuna.Study, metrics: Sequence[str], notes: list[str]) -> lis
     if len(metrics) == count:
         return list(metrics)
     if metrics:
-        hint = "name each once, in its order: " + " ".join(_option(study, index) for index in range(count))
-        optimized = f"the study {study.study_name} optimized {plural(count, 'value')}"
-        raise UsageError(f"{optimized}, and {len(metrics)} are named", hint)
-    known = study.metric_names
-    if known is not None:
-        here = called("metrics", known, notes)
-        return [here[name] for name in known]
+        hint = "name each objective once, in order: " + " ".join(_option(study, index) for index in range(count))
+        summary = f"the study {study.study_name} optimized {plural(count, 'value')}"
+        raise UsageError(f"{summary}, but {len(metrics)} are named", hint)
+    metric_names = study.metric_names
+    if metric_names is not None:
+        new_names = valid_names("metrics", metric_names, notes)
+        return [new_names[name] for name in metric_names]
     names = ["objective"] if count == 1 else [f"objective_{index}" for index in range(count)]
-    shown = " and ".join(names)
-    notes.append(f"the study does not name what it optimized: let your program print {shown}, or say --minimize METRIC")
+    names_text = " and ".join(names)
+    notes.append(
+        f"the study does not name its objectives: print {names_text} in your program, or use --minimize METRIC"
+    )
     return names
 
 
 def _spaces(trials: Iterable[FrozenTrial]) -> dict[str, list[BaseDistribution]]:
-    """Every distribution that each parameter had, the first one first."""
-    found: dict[str, list[BaseDistribution]] = {}
+    """Return every distribution of each parameter, in order of appearance."""
+    spaces: dict[str, list[BaseDistribution]] = {}
     for trial in trials:
         for name, distribution in trial.distributions.items():
-            known = found.setdefault(name, [])
-            if distribution not in known:
-                known.append(distribution)
-    return found
+            distributions = spaces.setdefault(name, [])
+            if distribution not in distributions:
+                distributions.append(distribution)
+    return spaces
 
 
-def _space(name: str, found: Sequence[BaseDistribution], notes: list[str]) -> Any:
-    """A range that holds all of them, or the values of all of them."""
-    if len(found) > 1:
-        notes.append(f"parameters.{name}: its range changed in the course of the study; this one holds all of them")
-    listed = [one for one in found if isinstance(one, CategoricalDistribution)]
-    if listed:
-        words = in_words(listed)
-        choices = dict.fromkeys(token(single(choice, words)) for one in listed for choice in one.choices)
+def _space(name: str, distributions: Sequence[BaseDistribution], notes: list[str]) -> Any:
+    """Return a range or list of values that contains all distributions."""
+    if len(distributions) > 1:
+        notes.append(f"parameters.{name}: its range changed during the study; this one contains all of them")
+    categorical = [distribution for distribution in distributions if isinstance(distribution, CategoricalDistribution)]
+    if categorical:
+        words = in_words(categorical)
+        choices = dict.fromkeys(
+            token(single(choice, words)) for distribution in categorical for choice in distribution.choices
+        )
         if words:
-            notes.append(f"parameters.{name}: None, True and False are given to the program as these words")
-        elif any(choice is None for one in listed for choice in one.choices):
-            notes.append(f"parameters.{name}: None is given to the program as the word None")
+            notes.append(f"parameters.{name}: None, True and False are passed to the program as these words")
+        elif any(choice is None for distribution in categorical for choice in distribution.choices):
+            notes.append(f"parameters.{name}: None is passed to the program as the word None")
         return [choice for _, choice in choices]
-    ranges = [one for one in found if isinstance(one, (FloatDistribution, IntDistribution))]
-    whole = all(isinstance(one, IntDistribution) for one in ranges)
-    steps = {one.step for one in ranges}
-    low, high = min(one.low for one in ranges), max(one.high for one in ranges)
+    ranges = [
+        distribution for distribution in distributions if isinstance(distribution, (FloatDistribution, IntDistribution))
+    ]
+    is_integer = all(isinstance(distribution, IntDistribution) for distribution in ranges)
+    steps = {distribution.step for distribution in ranges}
+    low, high = min(distribution.low for distribution in ranges), max(distribution.high for distribution in ranges)
     if low == high:
         return [low]
     step = steps.pop() if len(steps) == 1 else None
-    return spelled(low, high, log=all(one.log for one in ranges), step=step, whole=whole)
+    return spelled(low, high, log=all(distribution.log for distribution in ranges), step=step, whole=is_integer)
 
 
-def _renamed(space: Any, here: Mapping[str, str]) -> Any:
-    """The space with the names in its condition as they are here."""
+def _renamed(space: Any, new_names: Mapping[str, str]) -> Any:
+    """Return the space with renamed parameters in its condition."""
     if not isinstance(space, dict) or "when" not in space:
         return space
-    return {**space, "when": {here[parent]: values for parent, values in space["when"].items()}}
+    return {**space, "when": {new_names[parent]: values for parent, values in space["when"].items()}}
 
 
 def _result(
-    trial: FrozenTrial, here: Mapping[str, str], names: Sequence[str], words: Container[str]
+    trial: FrozenTrial, new_names: Mapping[str, str], names: Sequence[str], words: Container[str]
 ) -> dict[str, Any] | None:
-    """A trial that ended, as results of trials are written down. Truth values of the parameters `words` are words."""
+    """Convert a finished trial to a result for a warm start; None for any other trial. Booleans of the parameters
+    `words` become text.
+    """
     state = _STATES.get(trial.state)
     values = trial.values or []
     if state is None or not all(map(math.isfinite, values)):
         return None
     return {
-        "parameters": {here[name]: single(value, name in words) for name, value in trial.params.items()},
+        "parameters": {new_names[name]: single(value, name in words) for name, value in trial.params.items()},
         "metrics": dict(zip(names, values, strict=True)) if state == "completed" else {},
         "state": state,
     }

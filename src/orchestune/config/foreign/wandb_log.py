@@ -1,4 +1,4 @@
-"""What a script logs with wandb, where there is no service to log to: its summary, which it prints at its end."""
+"""Metrics that a script logs with wandb: parsed from the summary that it prints at its end when offline."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ _READS_CONFIG = re.compile(r"\bwandb\.config\b")
 NUMBER = r"[-+]?(?:[0-9.]+(?:e[-+]?[0-9]+)?|[nN]a[nN]|[iI]nf(?:inity)?)"
 
 
-def collected(program: Path, metric: str, called: str) -> tuple[dict[str, Any], list[str]]:
-    """Keys of the experiment file that let such a script run untouched, and notes; none without wandb.
+def wandb_collect(program: Path, metric: str, new_name: str) -> tuple[dict[str, Any], list[str]]:
+    """Return keys of the experiment file with which a script that uses wandb runs unchanged, and notes; empty without
+    wandb.
 
-    `called`: what its `metric` is called here.
+    `new_name`: the new name of its `metric`.
     """
     try:
         text = program.read_text(encoding="utf-8", errors="replace")
@@ -22,11 +23,11 @@ def collected(program: Path, metric: str, called: str) -> tuple[dict[str, Any], 
         return {}, []
     if not _USES.search(text):
         return {}, []
-    group = re.sub(r"\W", "_", called)
+    group = re.sub(r"\W", "_", new_name)
     name = program.name
-    notes = [f"{name} uses wandb: it stays offline here, and {metric} is read from the summary that finish() prints"]
+    notes = [f"{name} uses wandb: it runs offline, and {metric} is parsed from the summary that finish() prints"]
     if _READS_CONFIG.search(text):
-        fill = "fill it by wandb.init(config=dict(orchestune.params())), or from options of the script"
-        notes.append(f"{name} reads wandb.config, which no agent fills here: {fill}")
+        hint = "fill it with wandb.init(config=dict(orchestune.params())), or from options of the script"
+        notes.append(f"{name} reads wandb.config, which no agent fills: {hint}")
     expression = rf"^wandb:\s+{re.escape(metric)}\s+(?P<{group}>{NUMBER})\s*$"
     return {"env": {"WANDB_MODE": "offline"}, "collect": {"regex": expression}}, notes

@@ -1,1 +1,1 @@
-"""What a script says of itself: its options, found in its text. Nothing of it is run."""
+"""Extraction of a script's options from its source text. Nothing is executed."""

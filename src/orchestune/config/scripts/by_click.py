@@ -16,10 +16,14 @@ _KINDS: dict[str, Kind] = {
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """None where nothing is decorated with its options."""
+    """Return the options, or None if nothing is decorated with click options."""
     commands: dict[str, tuple[Option, ...]] = {}
     for function in scope.functions.values():
-        options = tuple(found for call, place in _made(function, scope) if (found := _option(call, place)) is not None)
+        options = tuple(
+            option
+            for call, option_scope in _decorator_calls(function, scope)
+            if (option := _option(call, option_scope)) is not None
+        )
         name = _command(function, scope)
         if name is not None and options:
             commands[name] = options
@@ -31,30 +35,30 @@ def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     return Script("click", (), commands=commands)
 
 
-def _made(function: Function, scope: ModuleScope) -> Iterator[tuple[ast.Call, ModuleScope]]:
-    """The calls that decorate it, each with the scope that it stands in: those within a decorator of the user's own
-    too, in a list that one is given, and what a name stands for: `rate = click.option("--rate")`.
+def _decorator_calls(function: Function, scope: ModuleScope) -> Iterator[tuple[ast.Call, ModuleScope]]:
+    """Yield the decorator calls of a function with their scope, including those inside the user's own decorators, in
+    lists passed to these, and behind names: `rate = click.option("--rate")`.
     """
     for item in function.decorator_list:
-        called = item.func if isinstance(item, ast.Call) else item
-        own, place = _own(called, scope)
+        callee = item.func if isinstance(item, ast.Call) else item
+        own, decorator_scope = _own_function(callee, scope)
         if own is not None and own is not function:
-            yield from ((call, place) for call in calls(own))
-            for given in item.args if isinstance(item, ast.Call) else ():
-                yield from ((call, scope) for call in calls(scope.held(given)))
+            yield from ((call, decorator_scope) for call in calls(own))
+            for argument in item.args if isinstance(item, ast.Call) else ():
+                yield from ((call, scope) for call in calls(scope.resolve(argument)))
         elif isinstance(item, ast.Call):
             yield item, scope
-        elif isinstance(named := scope.held(item), ast.Call):
-            yield named, scope
+        elif isinstance(decorator := scope.resolve(item), ast.Call):
+            yield decorator, scope
 
 
-def _own(called: ast.expr, scope: ModuleScope) -> tuple[Function | None, ModuleScope]:
-    """The user's function of that name, in this module or in one that it imports from, with its scope."""
-    if (own := scope.function_of(called)) is not None:
+def _own_function(callee: ast.expr, scope: ModuleScope) -> tuple[Function | None, ModuleScope]:
+    """Return the user's function of that name, from this module or one that it imports from, with its scope."""
+    if (own := scope.function_of(callee)) is not None:
         return own, scope
-    name = scope.named(called).rpartition(".")[2]
-    place = scope.elsewhere.get(name) if not scope.named(called).startswith("click.") else None
-    return (None, scope) if place is None else (place.functions[name], place)
+    name = scope.named(callee).rpartition(".")[2]
+    module_scope = scope.imported_functions.get(name) if not scope.named(callee).startswith("click.") else None
+    return (None, scope) if module_scope is None else (module_scope.functions[name], module_scope)
 
 
 def _decorators(function: Function) -> list[ast.expr]:
@@ -66,37 +70,39 @@ def _is_group(function: Function, scope: ModuleScope) -> bool:
 
 
 def _command(function: Function, scope: ModuleScope) -> str | None:
-    """What the command is called, behind the groups in which it stands; None where the function is none."""
-    return _called(function, scope, "command")
+    """Return the command's name, prefixed with those of its groups; None if the function is not a command."""
+    return _qualified_name(function, scope, "command")
 
 
-def _called(function: Function, scope: ModuleScope, kind: str) -> str | None:
+def _qualified_name(function: Function, scope: ModuleScope, kind: str) -> str | None:
     for item in function.decorator_list:
-        called = item.func if isinstance(item, ast.Call) else item
-        below = isinstance(called, ast.Attribute) and called.attr == kind and scope.named(called) != f"click.{kind}"
-        if scope.named(called) != f"click.{kind}" and not below:
+        callee = item.func if isinstance(item, ast.Call) else item
+        is_subcommand = (
+            isinstance(callee, ast.Attribute) and callee.attr == kind and scope.named(callee) != f"click.{kind}"
+        )
+        if scope.named(callee) != f"click.{kind}" and not is_subcommand:
             continue
-        given = item.args[:1] if isinstance(item, ast.Call) else []
-        name = scope.or_none(given[0]) if given else None
+        name_args = item.args[:1] if isinstance(item, ast.Call) else []
+        name = scope.or_none(name_args[0]) if name_args else None
         name = name if isinstance(name, str) else function.name.replace("_", "-")
-        group = called.value if isinstance(called, ast.Attribute) and below else None
-        above = scope.function_of(group)
-        if above is None or above is function:
+        group = callee.value if isinstance(callee, ast.Attribute) and is_subcommand else None
+        group_function = scope.function_of(group)
+        if group_function is None or group_function is function:
             return name
-        outer = _called(above, scope, "group") if not _is_group(above, scope) else ""
+        outer = _qualified_name(group_function, scope, "group") if not _is_group(group_function, scope) else ""
         return f"{outer} {name}".strip()
     return None
 
 
 def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
-    called = scope.named(call.func)
+    callee = scope.named(call.func)
     names = [text for text in map(scope.or_none, call.args) if isinstance(text, str)]
-    said = keywords(call)
-    if called not in ("click.option", "click.argument") or not names:
+    keyword_args = keywords(call)
+    if callee not in ("click.option", "click.argument") or not names:
         return None
-    default = scope.or_none(said.get("default"))
-    about = scope.or_none(said.get("help")) or ""
-    if called == "click.argument":
+    default = scope.or_none(keyword_args.get("default"))
+    about = scope.or_none(keyword_args.get("help")) or ""
+    if callee == "click.argument":
         return Option(names[0], "other", required=default is None, word=f"{{{names[0]}}}")
     flags = [name for name in names if name.startswith("-")]
     on, _, off = next(
@@ -105,31 +111,35 @@ def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
     on, off = on.strip(), off.strip()
     name = on.lstrip("-")
     word = "" if on.startswith("--") else f"{on} {{{name}}}"
-    if off or scope.or_none(said.get("is_flag")) is True:
-        switched = off.lstrip("-") if default is True and off else name
-        return Option(switched, "bool", False, about=about)
-    several = scope.or_none(said.get("multiple")) is True or "nargs" in said or scope.or_none(said.get("count")) is True
-    kind, choices, least, most = _type(said.get("type"), default, scope)
+    if off or scope.or_none(keyword_args.get("is_flag")) is True:
+        negatable_name = off.lstrip("-") if default is True and off else name
+        return Option(negatable_name, "bool", False, about=about)
+    is_multiple = (
+        scope.or_none(keyword_args.get("multiple")) is True
+        or "nargs" in keyword_args
+        or scope.or_none(keyword_args.get("count")) is True
+    )
+    kind, choices, least, most = _type(keyword_args.get("type"), default, scope)
     default = plain(default)
     return Option(
-        name, "other" if several else kind, default, choices, least, most, about,
-        required=scope.or_none(said.get("required")) is True and default is None, word=word,
+        name, "other" if is_multiple else kind, default, choices, least, most, about,
+        required=scope.or_none(keyword_args.get("required")) is True and default is None, word=word,
     )  # fmt: skip
 
 
 def _type(node: ast.expr | None, default: Any, scope: ModuleScope) -> tuple[Kind, tuple[Any, ...], Any, Any]:
     if node is None:
-        found: Kind = {bool: "other", float: "float", int: "int"}.get(type(default), "text")  # type: ignore[assignment]
-        return found, (), None, None
+        kind: Kind = {bool: "other", float: "float", int: "int"}.get(type(default), "text")  # type: ignore[assignment]
+        return kind, (), None, None
     if not isinstance(node, ast.Call):
         return _KINDS.get(scope.named(node).rpartition(".")[2], "other"), (), None, None
-    name, said = scope.named(node.func).rpartition(".")[2], keywords(node)
+    name, keyword_args = scope.named(node.func).rpartition(".")[2], keywords(node)
     if name == "Choice":
         choices = scope.or_none(node.args[0]) if node.args else None
         return "text", tuple(choices) if isinstance(choices, list) else (), None, None
     if name in ("FloatRange", "IntRange"):
         bounds = [scope.or_none(item) for item in node.args[:2]] + [None, None]
-        least = scope.or_none(said["min"]) if "min" in said else bounds[0]
-        most = scope.or_none(said["max"]) if "max" in said else bounds[1]
+        least = scope.or_none(keyword_args["min"]) if "min" in keyword_args else bounds[0]
+        most = scope.or_none(keyword_args["max"]) if "max" in keyword_args else bounds[1]
         return "float" if name == "FloatRange" else "int", (), least, most
     return _KINDS.get(name, "other"), (), None, None

@@ -1,4 +1,4 @@
-"""Options that stand in a configuration: Hydra's, OmegaConf's, and any file that a script is given by its path."""
+"""Options from configurations: Hydra's, OmegaConf's, and any file whose path is passed to a script."""
 
 from __future__ import annotations
 
@@ -21,74 +21,78 @@ _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", 
 
 
 def hydra(scope: ModuleScope, folder: Path) -> Script | None:
-    """The configuration that `@hydra.main` names, with those that its defaults choose. None without it."""
+    """Return the values of the configuration of `@hydra.main` and of its defaults list, or None without it."""
     for function in scope.functions.values():
         for item in function.decorator_list:
             if isinstance(item, ast.Call) and scope.named(item.func) == "hydra.main":
-                given = dict(zip(("config_path", "config_name", "version_base"), item.args, strict=False))
-                return _of_main(given | keywords(item), scope, folder)
+                args = dict(zip(("config_path", "config_name", "version_base"), item.args, strict=False))
+                return _of_main(args | keywords(item), scope, folder)
     return None
 
 
 def omegaconf(tree: ast.Module, scope: ModuleScope, folder: Path) -> Script | None:
-    """What `OmegaConf.load` reads, where `OmegaConf.from_cli` puts words of the command over it."""
-    named = [(scope.named(call.func), call) for call in calls(tree)]
-    if not any(name.endswith("OmegaConf.from_cli") for name, _ in named):
+    """Return the values that `OmegaConf.load` reads, if `OmegaConf.from_cli` overrides them."""
+    named_calls = [(scope.named(call.func), call) for call in calls(tree)]
+    if not any(name.endswith("OmegaConf.from_cli") for name, _ in named_calls):
         return None
-    found: list[Option] = []
-    for name, call in named:
+    options: list[Option] = []
+    for name, call in named_calls:
         path = scope.or_none(call.args[0]) if call.args else None
         if name.endswith("OmegaConf.load") and isinstance(path, str) and (folder / path).is_file():
-            found += values.options(values.read(folder / path))
+            options += values.options(values.read(folder / path))
         elif name.endswith("OmegaConf.structured") and call.args:
             fields = scope.class_of(call.args[0])
-            found += of_fields(fields, scope, by_name=True) if fields is not None else []
-    return Script("OmegaConf", tuple(found), way="{hydra}") if found else None
+            options += of_fields(fields, scope, by_name=True) if fields is not None else []
+    return Script("OmegaConf", tuple(options), way="{hydra}") if options else None
 
 
 def by_path(script: Script | None, path: str, folder: Path) -> Script:
-    """The values of the file at `path`, and how the script is given its copy: by the option that is called so."""
+    """Return the values of the file at `path`, and the option by which the script gets its copy."""
     options = script.options if script else ()
-    taker = next((option for option in options if option.name in _NAMES), None)
+    path_option = next((option for option in options if option.name in _NAMES), None)
     notes: tuple[str, ...] = ()
-    if taker is None:
-        notes = ("how the script takes its configuration is not known: its path stands last",)
+    if path_option is None:
+        notes = ("no option for a configuration file found: its path is the last argument",)
         word = "{config}"
     else:
-        word = taker.word.replace(f"{{{taker.name}}}", "{config}") if taker.word else f"--{taker.name}={{config}}"
-    read = values.read(folder / path)
-    known = _places(folder / path)
-    found = [option for option in values.options(read) if option.name in known and not option.required]
-    needed = [option for option in options if option.required and option is not taker]
-    return Script("configuration", (*found, *needed), script.words if script else (), word, path, notes)
+        word = (
+            path_option.word.replace(f"{{{path_option.name}}}", "{config}")
+            if path_option.word
+            else f"--{path_option.name}={{config}}"
+        )
+    document = values.read(folder / path)
+    spans = _places(folder / path)
+    varied = [option for option in values.options(document) if option.name in spans and not option.required]
+    required = [option for option in options if option.required and option is not path_option]
+    return Script("configuration", (*varied, *required), script.words if script else (), word, path, notes)
 
 
 def _places(path: Path) -> Spans:
-    """Where its values stand. BadInput where that cannot be told of a file that can be read."""
+    """Return the spans of the values of a file. Raises BadInput if it cannot be parsed."""
     try:
         return READERS[path.suffix.lower()](path.read_text(encoding="utf-8"))
     except Unreadable as exc:
-        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
+        raise BadInput.one(f"cannot parse {path}: {exc}") from exc
 
 
-def chosen_path(options: Sequence[Option], folder: Path, given: Mapping[str, str]) -> str | None:
-    """The configuration file that the script is given, or reads by default, where there is one."""
+def chosen_path(options: Sequence[Option], folder: Path, values: Mapping[str, str]) -> str | None:
+    """Return the existing configuration file that the script gets or reads by default, or None."""
     for option in options:
-        path = given.get(option.name, option.default)
+        path = values.get(option.name, option.default)
         if option.name in _NAMES and isinstance(path, str) and _is_file(path, folder):
             return path
     return None
 
 
 def takes_file(name: str) -> bool:
-    """Whether an option that is called so takes a configuration file."""
+    """Return True if an option of this name takes a configuration file."""
     return name in _NAMES
 
 
 def in_command(words: Sequence[str], folder: Path) -> tuple[str, list[str]] | None:
-    """The configuration file that a command without placeholders names by a flag, and the words with `{config}`.
+    """Return the configuration file that a flag of the command names, and the words with `{config}` instead of it.
 
-    None where it names none.
+    Returns None if there is none, or if the command already has placeholders.
     """
     if any("{" in word for word in words):
         return None
@@ -107,73 +111,78 @@ def _is_file(path: str, folder: Path) -> bool:
     return Path(path).suffix.lower() in READERS and (folder / path).is_file()
 
 
-def _of_main(said: dict[str, ast.expr], scope: ModuleScope, folder: Path) -> Script:
-    where, name = scope.or_none(said.get("config_path")), scope.or_none(said.get("config_name"))
-    root = folder / where if isinstance(where, str) else folder
+def _of_main(args: dict[str, ast.expr], scope: ModuleScope, folder: Path) -> Script:
+    config_path, name = scope.or_none(args.get("config_path")), scope.or_none(args.get("config_name"))
+    root = folder / config_path if isinstance(config_path, str) else folder
     if not isinstance(name, str):
         return Script("Hydra", (), way="{hydra}", notes=("hydra.main names no configuration",))
     path = next((root / file for file in (name, f"{name}.yaml", f"{name}.yml") if (root / file).is_file()), None)
     if path is None:
         return Script("Hydra", tuple(_stored(scope, name)), way="{hydra}", notes=(
             () if any(_stored(scope, name)) else (f"the configuration {name} is not in {root}",)))  # fmt: skip
-    found = values.read(path)
-    options = {option.name: option for group in _groups(found.pop("defaults", None), root) for option in group}
-    own = values.options({key: value for key, value in found.items() if key != "hydra"})
+    document = values.read(path)
+    options = {option.name: option for group in _groups(document.pop("defaults", None), root) for option in group}
+    own = values.options({key: value for key, value in document.items() if key != "hydra"})
     options |= {option.name: option for option in own}
     return Script("Hydra", tuple(options.values()), way="{hydra}")
 
 
 def _stored(scope: ModuleScope, name: str) -> list[Option]:
-    """The fields of the data class that the store of configurations holds under that name."""
+    """Return the fields of the data class that is in the ConfigStore under that name."""
     for call in calls(scope.tree):
-        said = dict(zip(("name", "node", "group"), call.args, strict=False)) | keywords(call)
+        args = dict(zip(("name", "node", "group"), call.args, strict=False)) | keywords(call)
         if (
             isinstance(call.func, ast.Attribute)
             and call.func.attr == "store"
-            and scope.or_none(said.get("name")) == name
+            and scope.or_none(args.get("name")) == name
         ):
-            node = scope.class_of(said.get("node"))
+            node = scope.class_of(args.get("node"))
             if node is not None:
                 return of_fields(node, scope, by_name=True)
     return []
 
 
 def _groups(defaults: Any, root: Path) -> list[list[Option]]:
-    """For each group that the defaults choose from: the choice itself, and the values of what is chosen."""
-    found = []
+    """Return, for each group of the defaults list, the choice itself and the values of the chosen file."""
+    groups = []
     for item in defaults if isinstance(defaults, list) else []:
         pairs = item.items() if isinstance(item, dict) else [("", item)] if isinstance(item, str) else []
-        for group, chosen in pairs:
+        for group, choice in pairs:
             group, _, package = str(group).removeprefix("optional ").removeprefix("override ").partition("@")
             group = group.removeprefix("/")
-            if isinstance(chosen, str) and chosen != "_self_" and not group.startswith("hydra/"):
-                found.append(_group(root, group, chosen, package))
-    return found
+            if isinstance(choice, str) and choice != "_self_" and not group.startswith("hydra/"):
+                groups.append(_group(root, group, choice, package))
+    return groups
 
 
-def _group(root: Path, group: str, chosen: str, package: str) -> list[Option]:
-    """`package`: where the defaults put its values, in the place of what its file says."""
+def _group(root: Path, group: str, selected: str, package: str) -> list[Option]:
+    """Return the options of a group. `package` is the package that the defaults list assigns, which overrides that of
+    the file.
+    """
     folder = root / group
     files = {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])}
-    path = files.get(chosen.removesuffix(".yaml"))
+    path = files.get(selected.removesuffix(".yaml"))
     if path is None:
         return []
-    before = _before(path, group, package)
-    own = [one for one in values.options(values.read(path), before) if not one.name.startswith(f"{before}defaults")]
-    if not group or package or len(files) < 2:  # what is put elsewhere is chosen by a name that no parameter has
+    prefix = _before(path, group, package)
+    own = [one for one in values.options(values.read(path), prefix) if not one.name.startswith(f"{prefix}defaults")]
+    # with another package, the override key of the group is not a valid parameter name
+    if not group or package or len(files) < 2:
         return own
-    same = all({one.name for one in values.options(values.read(other), _before(other, group, ""))}
+    same_keys = all({one.name for one in values.options(values.read(other), _before(other, group, ""))}
                == {one.name for one in own} for other in files.values())  # fmt: skip
-    about = "" if same else "its files hold different values, so those below it are not in every one"
-    if same and own and all(propose(one).vary for one in own):
-        same, about = False, "decides nothing while all that its files hold is varied"
-    choice = Option(group, "text" if same else "other", chosen, tuple(files), about=about)
+    about = "" if same_keys else "its files have different keys, so not every file has those below it"
+    if same_keys and own and all(propose(one).vary for one in own):
+        same_keys, about = False, "no effect while all values of its files are varied"
+    choice = Option(group, "text" if same_keys else "other", selected, tuple(files), about=about)
     return [choice, *own]
 
 
 def _before(path: Path, group: str, package: str) -> str:
-    """What stands before the names of its values: the package that the defaults or its first line say, or its group."""
-    said = _PACKAGE.search(path.read_text(encoding="utf-8"))
-    package = package or (said[1] if said else "_group_")
+    """Return the prefix of the value names: the package in the defaults list or in the file's first line, otherwise its
+    group.
+    """
+    declaration = _PACKAGE.search(path.read_text(encoding="utf-8"))
+    package = package or (declaration[1] if declaration else "_group_")
     package = {"_global_": "", "_here_": "", "_group_": group.replace("/", ".")}.get(package, package)
     return f"{package.replace('_name_', path.stem)}." if package else ""

@@ -1,4 +1,4 @@
-"""Variables of the environment that a script of Python reads: `float(os.environ.get("LR", "0.01"))`."""
+"""Environment variables that a Python script reads: `float(os.environ.get("LR", "0.01"))`."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ OF_THE_MACHINE = re.compile(
     r"\w+_(?:ADDR|HOST|PORT|DIR|FOLDER|PATH|FILE|URL|URI|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT)|"
     r"(?:ORCHESTUNE|WANDB|MLFLOW|SLURM|KUBERNETES|AWS|HF|NCCL|CUDA|TF|XLA|JAX|PYTHON|PYTORCH|TORCH|OMPI|PMI|PBS|SGE)_\w+"
 )
-"""variables that say where a script runs, and not how it trains"""
+"""variables that describe the environment of a script, not its training"""
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """None where none of them is a number."""
+    """Return the variables, or None if none of them is a number."""
     kinds = {id(call.args[0]): kind for call in calls(tree) if (kind := _converts(call, scope)) is not None}
-    reading = [node for node in ast.walk(tree) if isinstance(node, (ast.Call, ast.Subscript))]
-    found: dict[str, Option] = {}
-    for node in sorted(reading, key=lambda node: (node.lineno, node.col_offset)):
+    candidates = [node for node in ast.walk(tree) if isinstance(node, (ast.Call, ast.Subscript))]
+    variables: dict[str, Option] = {}
+    for node in sorted(candidates, key=lambda node: (node.lineno, node.col_offset)):
         name, default = _read(node, scope)
         if not isinstance(name, str) or OF_THE_MACHINE.fullmatch(name):
             continue
         value = plain(resolve(default) if isinstance(default, str) else default)
         kind = kinds.get(id(node), _kind(value))
         if value is not None or kind != "other":
-            found.setdefault(name, Option(name, kind, value))
-    numbers = any(option.kind in ("int", "float") for option in found.values())
-    return Script("the environment", tuple(found.values()), way="") if numbers else None
+            variables.setdefault(name, Option(name, kind, value))
+    numbers = any(option.kind in ("int", "float") for option in variables.values())
+    return Script("the environment", tuple(variables.values()), way="") if numbers else None
 
 
 def _converts(call: ast.Call, scope: ModuleScope) -> Kind | None:
-    """What it makes of the one thing that it is given; None where that is no number."""
+    """Return the kind to which a call converts its only argument; None if that is not a number."""
     return _CONVERTED.get(scope.named(call.func)) if len(call.args) == 1 else None
 
 
 def _read(node: ast.Call | ast.Subscript, scope: ModuleScope) -> tuple[object, object]:
-    """The name of the variable that is read, and its default."""
+    """Return the name of the variable that a node reads, and its default."""
     if isinstance(node, ast.Call):
-        given = dict(zip(("key", "default"), node.args, strict=False)) | keywords(node)
-        named = given.get("key") if scope.named(node.func) in _GET else None
-        return scope.or_none(named), scope.or_none(given.get("default"))
-    loads = isinstance(node.ctx, ast.Load) and scope.named(node.value) == "os.environ"
-    return scope.or_none(node.slice) if loads else None, None
+        args = dict(zip(("key", "default"), node.args, strict=False)) | keywords(node)
+        name_node = args.get("key") if scope.named(node.func) in _GET else None
+        return scope.or_none(name_node), scope.or_none(args.get("default"))
+    is_read = isinstance(node.ctx, ast.Load) and scope.named(node.value) == "os.environ"
+    return scope.or_none(node.slice) if is_read else None, None
 
 
 def _kind(value: object) -> Kind:

@@ -1,4 +1,4 @@
-"""Options of python-fire, from the signatures of what it is given."""
+"""Options of python-fire, from signatures."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from orchestune.config.scripts.signature import annotated, arguments, functions,
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """What `fire.Fire` is given: a function, a class, a dictionary of them, or the whole module. None without it."""
+    """Return the options of the component passed to `fire.Fire`: a function, a class, a dictionary of them, or the
+    module. None without it.
+    """
     for call in calls(tree):
         if scope.named(call.func) != "fire.Fire":
             continue
         if not call.args:
             return Script("fire", (), commands=_commands(tree, scope))
-        given = call.args[0]
-        if isinstance(given, ast.Dict):
-            pairs = zip(given.keys, given.values, strict=True)
-            named = {scope.or_none(key): scope.function_of(value) for key, value in pairs if key is not None}
-            return Script("fire", (), commands={str(name): _options(f, scope) for name, f in named.items() if f})
-        function, node = scope.function_of(given), scope.class_of(given)
+        component = call.args[0]
+        if isinstance(component, ast.Dict):
+            pairs = zip(component.keys, component.values, strict=True)
+            functions_by_name = {
+                scope.or_none(key): scope.function_of(value) for key, value in pairs if key is not None
+            }
+            return Script(
+                "fire", (), commands={str(name): _options(f, scope) for name, f in functions_by_name.items() if f}
+            )
+        function, node = scope.function_of(component), scope.class_of(component)
         if function is not None:
             return Script("fire", _options(function, scope))
         if node is not None:
-            made = functions(node).get("__init__")
-            return Script("fire", () if made is None else _options(made, scope), commands=_commands(node, scope))
+            constructor = functions(node).get("__init__")
+            return Script(
+                "fire", () if constructor is None else _options(constructor, scope), commands=_commands(node, scope)
+            )
     return None
 
 
@@ -35,14 +43,14 @@ def _commands(node: ast.ClassDef | ast.Module, scope: ModuleScope) -> dict[str, 
 
 
 def _options(function: Function, scope: ModuleScope) -> tuple[Option, ...]:
-    """Fire reads values as Python does, whatever the annotation says."""
-    found = []
+    """Return the options of a function. Fire parses values as Python literals, whatever the annotation."""
+    options = []
     for argument, default in arguments(function):
         value = scope.or_none(default)
         name = argument.arg
         if isinstance(value, bool):
-            found.append(Option(f"no{name}" if value else name, "bool", False))
+            options.append(Option(f"no{name}" if value else name, "bool", False))
             continue
         kind, choices = annotated(argument.annotation, value, scope)
-        found.append(Option(name, kind, plain(value), choices, required=default is None))
-    return tuple(found)
+        options.append(Option(name, kind, plain(value), choices, required=default is None))
+    return tuple(options)

@@ -1,4 +1,4 @@
-"""Options of programs in JavaScript, Perl and Go, by the calls of the libraries that read them."""
+"""Options of programs in JavaScript, Perl and Go, from calls of their option parsers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _LITERAL = rf"{_TEXT}|[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][-+]?\d+)?|true|fal
 
 
 def read(text: str, suffix: str) -> Script | None:
-    """None where no such library is used, or of no option it is known how it is called."""
-    found: dict[str, Option] = {}
+    """Return the options, or None if no known library is used or none of its calls is recognized."""
+    by_name: dict[str, Option] = {}
     for library, options in _LIBRARIES.get(suffix, ()):
         if re.search(library, text):
             for option in options(text):
-                found.setdefault(option.name, option)
-    return Script("its text", tuple(found.values())) if found else None
+                by_name.setdefault(option.name, option)
+    return Script("its text", tuple(by_name.values())) if by_name else None
 
 
 def _value(literal: str) -> Any:
-    """What a literal is; a number may stand in quotes, as all that comes from a command line does."""
+    """Parse a literal. A number may be quoted, as all command-line values are."""
     return resolve(literal[1:-1] if literal[0] in "\"'`" else literal.replace("_", ""))
 
 
@@ -41,17 +41,17 @@ _CHOICES = re.compile(r"\bchoices\s*:\s*\[([^\]]*)\]")
 
 
 def _in_objects(text: str) -> Iterator[Option]:
-    """Of `parseArgs` and yargs: each an object with its type, its default, its choices."""
-    denied = re.search(r"\byargs\b|\ballowNegative\s*:\s*true", text)
-    for word, quoted, about in _DECLARED.findall(text):
-        kind, default, choices = _TYPE.search(about), _DEFAULT.search(about), _CHOICES.search(about)
+    """Yield the options of `parseArgs` and yargs, each an object with its type, default and choices."""
+    has_negation = re.search(r"\byargs\b|\ballowNegative\s*:\s*true", text)
+    for word, quoted, body in _DECLARED.findall(text):
+        kind, default, choices = _TYPE.search(body), _DEFAULT.search(body), _CHOICES.search(body)
         name, value = word or quoted[1:-1], _value(default[1]) if default else None
         if kind and kind[1] == "boolean":
-            if value is not True or denied:
+            if value is not True or has_negation:
                 yield Option(f"no-{name}" if value is True else name, "bool", False)
         elif choices:
-            listed = tuple(_value(one) for one in re.findall(_LITERAL, choices[1]))
-            yield Option(name, "text", value, listed)
+            values = tuple(_value(one) for one in re.findall(_LITERAL, choices[1]))
+            yield Option(name, "text", value, values)
         elif kind or default:
             yield _of_value(name, value, _OF_JAVASCRIPT.get(kind[1]) if kind and value is None else None)
 
@@ -63,12 +63,14 @@ _ARGUMENT = re.compile(rf"\s*,\s*({_TEXT}|[^\s,()\"'`]+(?:\([^()]*\))?)")
 
 
 def _of_commander(text: str) -> Iterator[Option]:
-    """`.option('-l, --lr <n>', 'how fast', parseFloat, 0.1)`: the last one is the default, the first one is none."""
+    """Yield the options of commander: `.option('-l, --lr <n>', 'how fast', parseFloat, 0.1)`, where the last argument
+    is the default.
+    """
     for flag in _FLAG.finditer(text):
         arguments, at = list[str](), flag.end()
-        while found := _ARGUMENT.match(text, at):
-            arguments.append(found[1])
-            at = found.end()
+        while argument := _ARGUMENT.match(text, at):
+            arguments.append(argument[1])
+            at = argument.end()
         if not flag[2]:
             yield Option(flag[1], "bool", False)
         elif len(arguments) > 1 and re.fullmatch(_LITERAL, arguments[-1]):
@@ -86,22 +88,22 @@ _OF_PERL: dict[str, Kind] = {"f": "float", "i": "int", "s": "text"}
 
 def _of_perl(text: str) -> Iterator[Option]:
     """`GetOptions("lr=f" => \\$lr)`, where `$lr` was given its default, or a hash has it."""
-    known = dict(re.findall(rf"\$(\w+)\s*=\s*({_LITERAL})", text)[::-1])  # the first one counts
+    assigned = dict(re.findall(rf"\$(\w+)\s*=\s*({_LITERAL})", text)[::-1])  # the first assignment counts
     hashed = dict(re.findall(rf"""\b(\w+)["']?\s*=>\s*({_LITERAL})""", text)[::-1])
     for names, values in _LISTED.findall(text):
         literals = [value.strip() for value in values.split(",")]
         pairs = zip(re.findall(r"\$(\w+)", names), literals, strict=False)
-        known |= {name: value for name, value in pairs if re.fullmatch(_LITERAL, value)}
+        assigned |= {name: value for name, value in pairs if re.fullmatch(_LITERAL, value)}
     for call in _CALL.findall(text):
         for name, letter, sign, variable, key in _SPECIFIED.findall(call):
-            literal = hashed.get(key or name) if key or not variable else known.get(variable)
+            literal = hashed.get(key or name) if key or not variable else assigned.get(variable)
             if letter:
                 value = _value(literal) if literal else None
                 fits = letter == "s" or isinstance(value, (int, float))
                 yield _of_value(name, value if fits else None, _OF_PERL[letter])
             elif sign != "+":
-                on = sign == "!" and literal is not None and _value(literal) not in (0, "", False)
-                yield Option(f"no-{name}" if on else name, "bool", False)
+                is_on = sign == "!" and literal is not None and _value(literal) not in (0, "", False)
+                yield Option(f"no-{name}" if is_on else name, "bool", False)
 
 
 _DEFINED = re.compile(
@@ -111,7 +113,7 @@ _OF_GO: dict[str, Kind] = {"Float64": "float", "String": "text", "Bool": "bool"}
 
 
 def _of_go(text: str) -> Iterator[Option]:
-    """`flag.Float64("lr", 0.1, "how fast")`; truth values are words to it."""
+    """Yield the options of Go: `flag.Float64("lr", 0.1, "how fast")`. Booleans are passed as words."""
     for kind, name, literal in _DEFINED.findall(text):
         if kind == "Bool":
             yield Option(name, "text", literal, ("true", "false"))
@@ -125,4 +127,4 @@ _LIBRARIES: dict[str, tuple[tuple[str, Callable[[str], Iterator[Option]]], ...]]
     **dict.fromkeys((".pl", ".pm"), ((r"\bGetopt::Long\b", _of_perl),)),
     ".go": ((r"\bflag\.Parse\(", _of_go),),
 }
-"""by the ending of a program's name: what shows that a library is used, and what reads the calls of it"""
+"""by file extension: the pattern that shows the use of a library, and its parser"""

@@ -1,4 +1,4 @@
-"""What is known of a script's options."""
+"""A script's options."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from orchestune.domain.search.parameters import Value
 
 Kind = Literal["float", "int", "text", "bool", "other"]
 KINDS: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
-"""by what a value is in Python"""
+"""by Python type"""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that can be set."""
+    """One option of a script."""
 
     name: str
-    """what stands between `--` and `=`, or the path in a configuration"""
+    """the name between `--` and `=`, or the path in a configuration"""
     kind: Kind | None = None
-    """None: nothing tells"""
+    """None if unknown"""
     default: Value | None = None
     choices: tuple[Value, ...] = ()
     least: float | None = None
@@ -28,31 +28,31 @@ class Option:
     about: str = ""
     required: bool = False
     word: str = ""
-    """how it stands in the command where that is not `--name=value`: `{name}` for an argument without a flag"""
+    """its form in the command if that is not `--name=value`: `{name}` for a positional argument"""
     early: bool = False
-    """whether it stands before the name of the script's command: `train.py --seed=1 fit`"""
+    """True if it comes before the name of the script's command: `train.py --seed=1 fit`"""
     rivals: str = ""
-    """the group of options of which the script takes one at most; exactly one where it begins with `!`"""
+    """id of its mutually exclusive group; starts with `!` if one option of the group is required"""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script's options and how they are set."""
+    """A script's options and the way in which they are set."""
 
     reader: str
-    """what reads them in the script, such as argparse"""
+    """the library that parses them, such as argparse"""
     options: tuple[Option, ...]
     words: tuple[str, ...] = ()
-    """of the command, after the script and before the options: the name of a command of it"""
+    """words after the script and before the options: the name of one of its commands"""
     way: str = "{args}"
-    """the placeholder for all of them"""
+    """the placeholder for all options"""
     config: str | None = None
-    """the configuration file whose values they are"""
+    """the configuration file that has these values"""
     notes: tuple[str, ...] = ()
     commands: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
-    """where it has commands of its own: the options of each; `options` are of all of them"""
+    """options by command, if the script has commands; `options` apply to all of them"""
 
 
 def plain(value: Any) -> Any:
-    """The value where a command line can hold it: None and lists it cannot."""
+    """Return the value if a command line can represent it, otherwise None."""
     return value if type(value) in KINDS else None

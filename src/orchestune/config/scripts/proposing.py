@@ -1,4 +1,4 @@
-"""What is worth varying, and within which range around the default."""
+"""Proposals of options to vary, with ranges around their defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Spelling = str | list[Any]
 
 @dataclass(frozen=True)
 class Proposal:
-    """A range, or none where only the user knows one; `vary`: whether it is worth a search."""
+    """A proposed range, or None if only the user knows one; `vary` is True if the option is worth a search."""
 
     spelling: Spelling | None
     vary: bool
@@ -35,11 +35,11 @@ _FRACTIONS = {
     r".*(?:discount|gamma|gae lambda|ema\w*)": (0.9, 0.9999),
 }
 _SIZES = r".*(?:batch ?size|batch|bs|hidden\w*|n ?hid\w*|units|dims?|width|channels|filters|emb\w*|.* size)|features"
-_KNOWN: dict[str, Spelling] = {  # where the script has no default
+_DEFAULT_RANGES: dict[str, Spelling] = {  # for options without default
     _RATES: "1e-5..0.1 log", r"wd|.*weight decay": "1e-6..0.01 log", r".*dropout": "0.0..0.5",
     r".*momentum": "0.5..0.99", r".*(?:batch ?size|bs)": [16, 32, 64, 128, 256],
 }  # fmt: skip
-_LEFT_WORDS = r"""
+_EXCLUDED_WORDS = r"""
 seed n?epochs? niter\w* num_iter\w* ngpus? num_gpus? pretrained dummy iter iters iterations? steps? max_steps
 num_steps total_steps workers? num_workers n_jobs jobs threads? gpus? device devices cuda cpu port host rank
 local_rank world_size verbose verbosity debug quiet silent version logs? log_\w+ \w+_log logging interval freq
@@ -52,17 +52,17 @@ cache force overwrite yes context run_id id mode split backend compile pin_memor
 seq_len\w* max_seq_\w+ vocab_size image_size img_size input_size input_dim output_dim in_channels out_channels
 resolution (?:dont|do_not|skip)_\w+ noamp nocompile
 """
-"""names of what is no question of search: where things are, how long they take, what is printed"""
-_LEFT = re.compile(rf"(?:.* )?(?:{'|'.join(_LEFT_WORDS.split()).replace('_', ' ')})")
+"""names of options that are not hyperparameters: paths, durations, output"""
+_EXCLUDED = re.compile(rf"(?:.* )?(?:{'|'.join(_EXCLUDED_WORDS.split()).replace('_', ' ')})")
 
 
 _GUESSES = {"float": "0.0..1.0", "int": "1..10"}
 
 
 def propose(option: Option) -> Proposal:
-    """By the option's kind, its name and its default."""
+    """Propose a range for an option, by its kind, name and default."""
     name = _words(option.name)
-    vary = _searched(name)
+    vary = _is_hyperparameter(name)
     if option.choices:
         vary = vary and len(option.choices) > 1 and not option.required and option.kind != "other"
         return Proposal(_choices(option.choices), vary)
@@ -75,19 +75,19 @@ def propose(option: Option) -> Proposal:
 
 
 def guess(option: Option) -> Proposal | None:
-    """A range for a number of which the script tells its kind alone; None for anything else."""
-    known = option.default is not None or option.choices or option.required or option.word
-    spelling = None if known else _GUESSES.get(option.kind or "")
-    return Proposal(spelling, True) if spelling and _searched(_words(option.name)) else None
+    """Guess a range for a numeric option without default; None for any other option."""
+    has_range = option.default is not None or option.choices or option.required or option.word
+    spelling = None if has_range else _GUESSES.get(option.kind or "")
+    return Proposal(spelling, True) if spelling and _is_hyperparameter(_words(option.name)) else None
 
 
-def _searched(name: str) -> bool:
-    share = any(re.fullmatch(pattern, name) for pattern in _FRACTIONS)  # `drop_out` is no place for outputs
-    return share or not _LEFT.fullmatch(name.removeprefix("no "))
+def _is_hyperparameter(name: str) -> bool:
+    is_fraction = any(re.fullmatch(pattern, name) for pattern in _FRACTIONS)  # `drop_out` is not an output path
+    return is_fraction or not _EXCLUDED.fullmatch(name.removeprefix("no "))
 
 
 def _words(name: str) -> str:
-    """`optim.learning_rate` as `learning rate`, `batchSize` as `batch size`."""
+    """Split an option name into words: `optim.learning_rate` to `learning rate`, `batchSize` to `batch size`."""
     last = name.rpartition(".")[2]
     return re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-/\s]+", " ", last).strip().lower()
 
@@ -102,10 +102,10 @@ def _choices(choices: tuple[Any, ...]) -> Spelling:
 def _number(option: Option, name: str) -> Spelling | None:
     default = option.default if isinstance(option.default, (int, float)) else None
     if default is None or isinstance(default, bool) or not math.isfinite(default) or abs(default) > 1e12:
-        known = [spelling for pattern, spelling in _KNOWN.items() if re.fullmatch(pattern, name)]
+        spellings = [spelling for pattern, spelling in _DEFAULT_RANGES.items() if re.fullmatch(pattern, name)]
         if option.least is not None and option.most is not None:
             return _bounded(option.least, option.most, option)
-        return next(iter(known), None) if option.default is None else None
+        return next(iter(spellings), None) if option.default is None else None
     if option.kind == "int":
         return _whole(int(default), name, option)
     return _decimal(float(default), name, option)
@@ -118,8 +118,8 @@ def _decimal(default: float, name: str, option: Option) -> Spelling | None:
             return _bounded(*fraction, option)
         if default <= 0:
             return _bounded(1e-6, 0.01, option, log=True) if default == 0 else None
-        most = min(default * 100, max(1.0, default * 10)) if re.fullmatch(_RATES, name) else default * 100
-        return _bounded(_round(default / 100), _round(most), option, log=True)
+        upper = min(default * 100, max(1.0, default * 10)) if re.fullmatch(_RATES, name) else default * 100
+        return _bounded(_round(default / 100), _round(upper), option, log=True)
     fraction = _fraction(default, name)
     if fraction is not None:
         return _bounded(*fraction, option)
@@ -135,7 +135,7 @@ def _decimal(default: float, name: str, option: Option) -> Spelling | None:
 
 
 def _fraction(default: float, name: str) -> tuple[float, float] | None:
-    """The range of what is a share, widened to the default."""
+    """Return the range of a fraction, widened to the default."""
     for pattern, (low, high) in _FRACTIONS.items():
         if re.fullmatch(pattern, name) and 0 <= default <= 1:
             return min(low, default), max(high, default)
@@ -162,7 +162,7 @@ def _within(value: float, option: Option) -> bool:
 
 
 def _bounded(low: float, high: float, option: Option, *, log: bool = False) -> Spelling | None:
-    """The range within what the script allows."""
+    """Restrict a range to the bounds of the option."""
     low = low if option.least is None else max(low, option.least)
     high = high if option.most is None else min(high, option.most)
     if option.kind == "int":
@@ -173,5 +173,5 @@ def _bounded(low: float, high: float, option: Option, *, log: bool = False) -> S
 
 
 def _round(value: float) -> float:
-    """To one figure behind the first: 0.0003 stays 0.0003."""
+    """Round to two significant digits: 0.0003 stays 0.0003."""
     return float(f"{value:.2g}")

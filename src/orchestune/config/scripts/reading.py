@@ -1,4 +1,4 @@
-"""From a script's file to its options, by whatever reads them in it."""
+"""Reads the options of a script file, whatever library parses them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from orchestune.config.scripts.option import Script
 from orchestune.config.scripts.scope import ModuleScope, calls
 from orchestune.errors import BadInput, Problem, UsageError
 
-LARGEST = 4 * 2**20
-LARGEST_PYTHON = 2**20
-"""characters; a tree of more takes too long to read"""
-MOST_MODULES = 50
+MAX_BYTES = 4 * 2**20
+MAX_PYTHON_CHARACTERS = 2**20
+"""characters; parsing more takes too long"""
+MAX_MODULES = 50
 _READERS = (
     by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
     by_docopt.read, by_argparse.read, by_pydantic.read,
@@ -43,145 +43,151 @@ _INTERPRETERS = {
     ".m": ("octave",), ".jar": ("java", "-jar"), ".go": ("go", "run"), ".java": ("java",),
 }  # fmt: skip
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
-"""which `make` finds by itself"""
+"""file names that `make` finds by itself"""
 
 
 @dataclass(frozen=True)
 class ScriptInvocation:
-    """A script and how it is started; `script` is None where nothing is known of its options."""
+    """A script and the command that starts it; `script` is None if its options are unknown."""
 
     command: tuple[str, ...]
     script: Script | None
-    where: str = ""
-    """the module in which the options stand, where that is another one"""
+    module: str = ""
+    """the module that declares the options, if it is not the script"""
 
 
 def read(path: Path, folder: Path, python: str, config: str | None = None) -> ScriptInvocation:
-    """The script at `path` within `folder`, and the configuration at `config`. BadInput where it cannot be read."""
-    root = os.path.realpath(folder)  # which follows also a link to itself
+    """Read the script at `path` within `folder`, and the configuration at `config`. Raises UsageError or BadInput if
+    they cannot be read.
+    """
+    root = os.path.realpath(folder)  # also resolves a link to itself
     try:
-        inside = Path(os.path.realpath(path)).relative_to(root)
+        relative = Path(os.path.realpath(path)).relative_to(root)
     except ValueError:
-        hint = "a file runs the code of the folder in which it lies: go there, or say -o FOLDER/experiment.yml"
-        raise UsageError(f"{path} is not within {root}", hint) from None
+        hint = (
+            "an experiment file runs the code of its own folder: change to that folder, or use -o FOLDER/experiment.yml"
+        )
+        raise UsageError(f"{path} is outside {root}", hint) from None
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror}", "name the script that trains your model") from exc
-    first = data[:200].partition(b"\n")[0]
-    if path.suffix.lower() == ".py" or (first.startswith(b"#!") and b"python" in first):
-        return _of_python(path, inside, folder, python, config)
+        raise UsageError(f"cannot read {path}: {exc.strerror}", "name the script that trains your model") from exc
+    first_line = content[:200].partition(b"\n")[0]
+    if path.suffix.lower() == ".py" or (first_line.startswith(b"#!") and b"python" in first_line):
+        return _of_python(path, relative, folder, python, config)
     command = _INTERPRETERS.get(path.suffix.lower())
-    shell = next((name for name in ("bash", "zsh", "ksh") if first.startswith(b"#!") and name.encode() in first), None)
-    if command == ("sh",) and shell:  # which understands more
+    shell = next(
+        (name for name in ("bash", "zsh", "ksh") if first_line.startswith(b"#!") and name.encode() in first_line), None
+    )
+    if command == ("sh",) and shell:  # a superset of sh
         command = (shell,)
-    own = str(inside) if command or len(inside.parts) > 1 else f"./{inside}"
-    text = data.decode("utf-8", "replace") if b"\0" not in data[:8192] and len(data) <= LARGEST else ""
-    words, suffix = (*(command or ()), own), path.suffix.lower()
+    program = str(relative) if command or len(relative.parts) > 1 else f"./{relative}"
+    text = content.decode("utf-8", "replace") if b"\0" not in content[:8192] and len(content) <= MAX_BYTES else ""
+    words, suffix = (*(command or ()), program), path.suffix.lower()
     if path.name in _MAKEFILES or suffix == ".mk":
-        words = ("make", *(() if str(inside) in _MAKEFILES else ("-f", str(inside))))
+        words = ("make", *(() if str(relative) in _MAKEFILES else ("-f", str(relative))))
         script: Script | None = by_text.makefile(text)
     else:
         script = by_library.read(text, suffix) or by_text.read(text, suffix)
     return ScriptInvocation(words, by_config.by_path(script, config, folder) if config else script)
 
 
-def _of_python(path: Path, inside: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
-    script, where = None, ""
-    modules, known = _modules(path), dict[Path, ModuleScope]()
+def _of_python(path: Path, relative: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
+    script, module_name = None, ""
+    modules, scopes = _modules(path), dict[Path, ModuleScope]()
     for module in modules:
-        tree = _parsed(module)
+        tree = _parse(module)
         scope = ModuleScope(tree)
-        for beside in _imported(scope, module, path.parent):
-            if beside not in known:
-                known[beside] = _scope(beside)
-            scope.adopt(known[beside])
+        for imported_file in _imported(scope, module, path.parent):
+            if imported_file not in scopes:
+                scopes[imported_file] = _scope(imported_file)
+            scope.adopt(scopes[imported_file])
         script = by_config.hydra(scope, module.parent) or by_config.omegaconf(tree, scope, folder)
-        script = script or next((found for reader in _READERS if (found := reader(tree, scope)) is not None), None)
+        script = script or next((options for reader in _READERS if (options := reader(tree, scope)) is not None), None)
         if script is not None:
-            where = "" if module == path else str(module.relative_to(path.parent))
+            module_name = "" if module == path else str(module.relative_to(path.parent))
             if script.reader == "argparse":
                 script = _with_added(script, tree, scope, modules)
             break
     if script is None:
-        own = _parsed(path)
-        script = by_environment.read(own, ModuleScope(own))
+        script_tree = _parse(path)
+        script = by_environment.read(script_tree, ModuleScope(script_tree))
     if config is not None:
         script = by_config.by_path(script, config, folder)
-    return ScriptInvocation((python, *_started(path, inside)), script, where)
+    return ScriptInvocation((python, *_python_arguments(path, relative)), script, module_name)
 
 
-def _started(path: Path, inside: Path) -> tuple[str, ...]:
-    """What follows `python`. What imports from beside itself by dots runs as a part of its package alone."""
-    dotted = any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(_parsed(path)))
-    parts = inside.with_suffix("").parts
-    if not dotted or len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        return (str(inside),)
+def _python_arguments(path: Path, relative: Path) -> tuple[str, ...]:
+    """Return the arguments of `python`. A script with relative imports only runs as a module of its package."""
+    is_relative = any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(_parse(path)))
+    parts = relative.with_suffix("").parts
+    if not is_relative or len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        return (str(relative),)
     return "-m", ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
 
 
 def _scope(path: Path) -> ModuleScope:
-    """What a module names; nothing where it cannot be read."""
+    """Return the scope of a module, empty if it cannot be parsed."""
     try:
-        return ModuleScope(_parsed(path))
+        return ModuleScope(_parse(path))
     except BadInput:
         return ModuleScope(ast.Module([], []))
 
 
 def _with_added(script: Script, tree: ast.Module, scope: ModuleScope, modules: Iterator[Path]) -> Script:
-    """The script with the options that functions of other modules add where it calls them."""
-    called = {scope.named(call.func).rpartition(".")[2] for call in calls(tree)}
+    """Add the options that functions of other modules add when the script calls them."""
+    called_functions = {scope.named(call.func).rpartition(".")[2] for call in calls(tree)}
     options = list(script.options)
     for module in modules:
         try:
-            other = _parsed(module)
+            other = _parse(module)
         except BadInput:
             continue
-        adding = [item for item in other.body if isinstance(item, ast.FunctionDef) and item.name in called]
-        found = by_argparse.read(ast.Module(list(adding), []), ModuleScope(other))
-        known = {option.name for option in options}
-        options += [option for option in (found.options if found else ()) if option.name not in known]
+        functions = [item for item in other.body if isinstance(item, ast.FunctionDef) and item.name in called_functions]
+        added = by_argparse.read(ast.Module(list(functions), []), ModuleScope(other))
+        names = {option.name for option in options}
+        options += [option for option in (added.options if added else ()) if option.name not in names]
     return replace(script, options=tuple(options))
 
 
-def _parsed(path: Path) -> ast.Module:
+def _parse(path: Path) -> ast.Module:
     try:
-        with tokenize.open(path) as file:  # as the coding line says
-            text = file.read(LARGEST_PYTHON + 1)
-        if len(text) > LARGEST_PYTHON:
-            raise BadInput.one(f"{path} is longer than {LARGEST_PYTHON:,} characters: that is data, not a script")
+        with tokenize.open(path) as file:  # in the declared encoding
+            text = file.read(MAX_PYTHON_CHARACTERS + 1)
+        if len(text) > MAX_PYTHON_CHARACTERS:
+            raise BadInput.one(f"{path} is too long for a script (maximum {MAX_PYTHON_CHARACTERS:,} characters)")
         return ast.parse(text, str(path))
     except SyntaxError as exc:
-        raise BadInput([Problem(f"is no Python: {exc.msg}", "", str(path), exc.lineno, exc.offset)]) from exc
+        raise BadInput([Problem(f"not valid Python: {exc.msg}", "", str(path), exc.lineno, exc.offset)]) from exc
     except (OSError, ValueError, RecursionError, MemoryError) as exc:
-        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
+        raise BadInput.one(f"cannot read {path}: {exc}") from exc
 
 
 def _modules(path: Path) -> Iterator[Path]:
-    """The script, then the modules beside it that it imports, nearest first."""
-    waiting, seen = [path], {path}
-    while waiting and len(seen) <= MOST_MODULES:
-        module = waiting.pop(0)
+    """Yield the script, then the modules beside it that it imports, nearest first."""
+    queue, queued = [path], {path}
+    while queue and len(queued) <= MAX_MODULES:
+        module = queue.pop(0)
         yield module
         try:
-            tree = _parsed(module)
+            tree = _parse(module)
         except BadInput:
             continue
-        for found in _imported(ModuleScope(tree), module, path.parent):
-            if found not in seen:
-                seen.add(found)
-                waiting.append(found)
+        for imported_file in _imported(ModuleScope(tree), module, path.parent):
+            if imported_file not in queued:
+                queued.add(imported_file)
+                queue.append(imported_file)
 
 
 def _imported(scope: ModuleScope, module: Path, root: Path) -> list[Path]:
-    """The files within the script's folder from which the module imports, each once."""
-    found = [_beside(name, module, root) for name in scope.imports.values()]
-    return [path for path in dict.fromkeys(found) if path is not None and path != module]
+    """Return the files in the script's folder from which the module imports, each once."""
+    paths = [_module_file(name, module, root) for name in scope.imports.values()]
+    return [path for path in dict.fromkeys(paths) if path is not None and path != module]
 
 
-def _beside(name: str, module: Path, root: Path) -> Path | None:
-    """The file of an imported module within the script's folder."""
+def _module_file(name: str, module: Path, root: Path) -> Path | None:
+    """Return the file of an imported module in the script's folder, or None."""
     dots = len(name) - len(name.lstrip("."))
     start = module.parents[dots - 1] if dots and dots <= len(module.parents) else root
     parts = [part for part in name.lstrip(".").split(".") if part]

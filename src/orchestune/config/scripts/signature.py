@@ -1,4 +1,4 @@
-"""What signatures of functions and fields of data classes say."""
+"""Options from signatures of functions and fields of data classes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestune.config.scripts.option import KINDS, Kind, Option, plain
-from orchestune.config.scripts.scope import Function, ModuleScope, UnknownValue, keywords, members, told
+from orchestune.config.scripts.scope import Function, ModuleScope, UnknownValue, all_known, keywords, members
 
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
 
 
 def functions(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
-    """Those of a class, or of a module."""
+    """Return the functions of a class or module by name."""
     return {item.name: item for item in node.body if isinstance(item, Function)}
 
 
 def public(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
-    """The same without those whose names begin with an underscore."""
+    """Return the functions whose names do not start with an underscore."""
     return {name: function for name, function in functions(node).items() if not name.startswith("_")}
 
 
 def is_data_class(node: ast.ClassDef) -> bool:
-    """Whether it is declared as one."""
+    """Return True if a class has the `dataclass` decorator."""
     return any("dataclass" in ast.dump(one) for one in node.decorator_list)
 
 
 def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
-    """Each argument with its default, `self` left out."""
+    """Yield each argument with its default, except `self` and `cls`."""
     listed = [*function.args.posonlyargs, *function.args.args]
     defaults = [None] * (len(listed) - len(function.args.defaults)) + list(function.args.defaults)
     named = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
@@ -38,66 +38,72 @@ def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
 
 
 def of_function(function: Function, scope: ModuleScope) -> list[Option]:
-    """Its arguments; of one that is a data class, the fields: `config.lr`."""
-    found: list[Option] = []
+    """Return the arguments of a function; a data class argument gives its fields: `config.lr`."""
+    options: list[Option] = []
     for argument, default in arguments(function):
-        held = _data_class(argument.annotation, scope)
-        if held is not None:
-            found += of_fields(held, scope, f"{argument.arg}.", by_name=True)
+        data_class = _data_class(argument.annotation, scope)
+        if data_class is not None:
+            options += of_fields(data_class, scope, f"{argument.arg}.", by_name=True)
         else:
-            found.append(field(argument.arg, argument.annotation, default, scope, by_name=True))
-    return found
+            options.append(field(argument.arg, argument.annotation, default, scope, by_name=True))
+    return options
 
 
 def _data_class(annotation: ast.expr | None, scope: ModuleScope) -> ast.ClassDef | None:
-    found = scope.class_of(annotation)
-    return found if found is not None and is_data_class(found) else None
+    node = scope.class_of(annotation)
+    return node if node is not None and is_data_class(node) else None
 
 
-def of_fields(node: ast.ClassDef, scope: ModuleScope, before: str = "", *, by_name: bool = False) -> list[Option]:
-    """The fields of a data class, those that it inherits first, and of those that it holds: `optim.lr`. `by_name`:
-    members of enumerations are.
+def of_fields(node: ast.ClassDef, scope: ModuleScope, prefix: str = "", *, by_name: bool = False) -> list[Option]:
+    """Return the fields of a data class, inherited ones first, with those of nested data classes: `optim.lr`.
+    `by_name`: enumeration members are written by name, not by value.
     """
-    found: list[Option] = []
+    options: list[Option] = []
     for base in node.bases:
-        above = _data_class(base, scope)
-        found += of_fields(above, scope, before, by_name=by_name) if above is not None and above is not node else []
+        base_class = _data_class(base, scope)
+        options += (
+            of_fields(base_class, scope, prefix, by_name=by_name)
+            if base_class is not None and base_class is not node
+            else []
+        )
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
-        inner, name = _data_class(item.annotation, scope), f"{before}{item.target.id}"
+        inner, name = _data_class(item.annotation, scope), f"{prefix}{item.target.id}"
         if inner is not None and inner is not node:
-            made = of_fields(inner, scope, f"{name}.", by_name=by_name)
+            new_options = of_fields(inner, scope, f"{name}.", by_name=by_name)
         else:
-            made = [field(name, item.annotation, item.value, scope, by_name=by_name)]
-        found += made
-    return list({option.name: option for option in found}.values())  # what is said again goes over what is inherited
+            new_options = [field(name, item.annotation, item.value, scope, by_name=by_name)]
+        options += new_options
+    return list({option.name: option for option in options}.values())  # redeclared fields override inherited ones
 
 
 def field(
     name: str, annotation: ast.expr | None, default: ast.expr | None, scope: ModuleScope, *, by_name: bool = False
 ) -> Option:
-    """One of them. `field(default=…)` has a default; what `field(default_factory=…)` makes is not known."""
+    """Return the option of an argument or field. `field(default=…)` has a default; the one of
+    `field(default_factory=…)` is unknown.
+    """
     about: Any = ""
-    offered: Any = None
+    metadata_choices: Any = None
     required = default is None
     if isinstance(default, ast.Call) and scope.named(default.func).rpartition(".")[2] == "field":
-        said = keywords(default)
-        required = not {"default", "default_factory"} & set(said)
-        metadata = said.get("metadata")
-        about, offered = _told_of(metadata, "help", scope), _told_of(metadata, "choices", scope)
-        default = said.get("default")
+        field_args = keywords(default)
+        required = not {"default", "default_factory"} & set(field_args)
+        metadata = field_args.get("metadata")
+        about, metadata_choices = _metadata_entry(metadata, "help", scope), _metadata_entry(metadata, "choices", scope)
+        default = field_args.get("default")
     value = scope.or_none(default)
     kind, choices = annotated(annotation, value, scope, by_name=by_name)
-    choices = tuple(offered) if isinstance(offered, list) and not choices else choices
+    choices = tuple(metadata_choices) if isinstance(metadata_choices, list) and not choices else choices
     if by_name and choices and isinstance(default, ast.Attribute) and default.attr in choices:
         value = default.attr
     about = about if isinstance(about, str) else ""
     return Option(name, kind, plain(value), choices, about=about, required=required)
 
 
-def _told_of(metadata: ast.expr | None, name: str, scope: ModuleScope) -> Any:
-    """What the metadata of a field, which goes to argparse, hold under a name."""
+def _metadata_entry(metadata: ast.expr | None, name: str, scope: ModuleScope) -> Any:
+    """Return an entry of a field's metadata, which is passed to argparse."""
     if isinstance(metadata, ast.Dict):
         for key, value in zip(metadata.keys, metadata.values, strict=True):
             if scope.or_none(key) == name:
@@ -108,7 +114,7 @@ def _told_of(metadata: ast.expr | None, name: str, scope: ModuleScope) -> Any:
 def annotated(
     annotation: ast.expr | None, default: Any, scope: ModuleScope, *, by_name: bool = False
 ) -> tuple[Kind, tuple[Any, ...]]:
-    """The kind of the values and which they are, where an annotation or the default tells."""
+    """Return the kind of an option and its choices, from its annotation or default."""
     if isinstance(annotation, ast.Subscript):
         outer = scope.named(annotation.value).rpartition(".")[2]
         if outer == "Annotated" and isinstance(annotation.slice, ast.Tuple):
@@ -117,16 +123,16 @@ def annotated(
             return annotated(annotation.slice, default, scope, by_name=by_name)
         if outer == "Literal":
             choices = scope.or_none(annotation.slice)
-            listed = choices if isinstance(choices, list) else [choices]
-            return "text", tuple(item for item in listed if type(item) in KINDS)
+            choice_list = choices if isinstance(choices, list) else [choices]
+            return "text", tuple(item for item in choice_list if type(item) in KINDS)
         return "other", ()
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         kind = annotation.left if _is_none(annotation.right) else annotation.right
         return annotated(kind, default, scope, by_name=by_name)
     if (enumeration := scope.class_of(annotation)) is not None:
         try:
-            found = members(scope, enumeration)
-            return "text", tuple(told([member.name if by_name else member.value for member in found]))
+            enum_members = members(scope, enumeration)
+            return "text", tuple(all_known([member.name if by_name else member.value for member in enum_members]))
         except UnknownValue:
             return "other", ()
     if annotation is None:

@@ -1,4 +1,4 @@
-"""The values of a configuration file as options: each single one, by its path with dots."""
+"""The values of a configuration file as options: each single value by its dotted path."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from orchestune.errors import BadInput
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file as a dictionary. BadInput where it is none, with line and column where that is known."""
+    """Read a configuration file as a dictionary. Raises BadInput, with line and column if known, if it is not one."""
     if path.suffix.lower() not in READERS:
-        raise BadInput.one(f"{path} is of no known kind", hint=f"known endings: {', '.join(READERS)}")
+        raise BadInput.one(f"unsupported file type: {path}", hint=f"supported extensions: {', '.join(READERS)}")
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".json":
-            found = json.loads(text)
+            document = json.loads(text)
         elif path.suffix.lower() == ".toml":
-            found = tomllib.loads(text)
+            document = tomllib.loads(text)
         else:
             report = ProblemReport()
-            found = plain(compose(text, str(path), report))
+            document = plain(compose(text, str(path), report))
             report.raise_if_bad()
     except OSError as exc:
-        raise BadInput.one(f"{path} cannot be read: {exc.strerror}") from exc
+        raise BadInput.one(f"cannot read {path}: {exc.strerror}") from exc
     except ValueError as exc:
-        raise BadInput.one(f"{path} cannot be read: {exc}") from exc
-    if found is None:
+        raise BadInput.one(f"cannot parse {path}: {exc}") from exc
+    if document is None:
         return {}
-    if not isinstance(found, dict):
-        raise BadInput.one(f"{path} holds no mapping")
-    return found
+    if not isinstance(document, dict):
+        raise BadInput.one(f"{path} is not a mapping")
+    return document
 
 
-def options(values: Mapping[str, Any], before: str = "") -> Iterator[Option]:
-    """Every single value; what refers to another one (`${…}`) is left out, and lists are. `???` has to be said."""
+def options(values: Mapping[str, Any], prefix: str = "") -> Iterator[Option]:
+    """Yield every single value; lists and references (`${…}`) are left out, and `???` is required."""
     for key, value in values.items():
-        name = f"{before}{key}"
+        name = f"{prefix}{key}"
         if isinstance(value, dict):
             yield from options(value, f"{name}.")
-        elif value == "???":  # of OmegaConf: has to be said
+        elif value == "???":  # a mandatory value of OmegaConf
             yield Option(name, "other", required=True, word=f"{name}={{{name}}}")
         elif type(value) in KINDS and not (isinstance(value, str) and "${" in value):
             yield Option(name, KINDS[type(value)], value)

@@ -1,4 +1,4 @@
-"""The section `collect`: where metrics are read that the command does not print in a usual spelling."""
+"""The section `collect`: sources of metrics that the command does not print in a common format."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _PATTERN = text("a regular expression with named groups", most=1000, loose=True)
 _PATH = text("a path in the trial's folder, such as logs/metrics.csv or runs", most=1000)
 
 
-def _read_expression(found: Field) -> str | None:
-    expression = _PATTERN.read(found)
+def _read_expression(field: Field) -> str | None:
+    expression = _PATTERN.read(field)
     if expression is None:
         return None
     try:
         groups = compiled(expression.encode()).groupindex
     except ValueError as exc:
-        found.wrong(f"is no regular expression: {exc}")
+        field.reject(f"not a valid regular expression: {exc}")
         return None
     if not set(groups) - {"step"}:
-        found.wrong("has no group with the name of a metric", r"for example 'accuracy is (?P<accuracy>[\d.]+)'")
+        field.reject("has no group named after a metric", r"for example 'accuracy is (?P<accuracy>[\d.]+)'")
         return None
     return expression
 
 
-def _read_path(found: Field) -> str | None:
-    path = _PATH.read(found)
+def _read_path(field: Field) -> str | None:
+    path = _PATH.read(field)
     if path is None:
         return None
     parts = PurePosixPath(path).parts
     if path.startswith(("/", "~")) or ".." in parts:
-        found.wrong("must lie within the trial's folder", "write a relative path without ..")
+        field.reject("must be inside the trial's folder", "write a relative path without ..")
         return None
     if not parts or set("*?[") & set(parts[0]):
-        found.wrong("begins with a pattern", "a folder stands first, such as logs/*.csv")
+        field.reject("starts with a wildcard", "start with a folder, such as logs/*.csv")
         return None
     return "/".join(parts)
 
@@ -46,18 +46,18 @@ def _read_path(found: Field) -> str | None:
 _EXPRESSION = _PATTERN.read_by(_read_expression)
 _INSIDE = _PATH.read_by(_read_path)
 KEYS = (
-    Key("regex", _EXPRESSION, "For each line of the output: the groups are metrics, `step` is the step; in a group's"
-        " name `_` stands for any character of a metric's that no group can have."),
-    Key("csv", _INSIDE, "A file with a heading; also with tabs or semicolons."),
-    Key("jsonl", _INSIDE, "A file of JSON lines, as for `$ORCHESTUNE_METRICS`."),
-    Key("json", _INSIDE, "A file with one JSON object, read when the command has ended."),
-    Key("tensorboard", _INSIDE, "A folder of TensorBoard's event files."),
-    Key("mlflow", _INSIDE, "MLflow's folder, as a rule `mlruns`."),
+    Key("regex", _EXPRESSION, "Applied to each line of the output: the groups are metrics, `step` is the step; `_` in a"
+        " group's name matches any character of the metric's name that group names cannot have."),
+    Key("csv", _INSIDE, "A file with a header line, separated by commas, tabs or semicolons."),
+    Key("jsonl", _INSIDE, "A file of JSON lines, in the format of `$ORCHESTUNE_METRICS`."),
+    Key("json", _INSIDE, "A file with one JSON object, read after the command has exited."),
+    Key("tensorboard", _INSIDE, "A folder of TensorBoard event files."),
+    Key("mlflow", _INSIDE, "The MLflow folder, usually `mlruns`."),
 )  # fmt: skip
 
 
-def _sources(read: dict[str, str]) -> tuple[MetricSource, ...]:
-    return tuple(MetricSource(kind, where) for kind, where in read.items())
+def _sources(section: dict[str, str]) -> tuple[MetricSource, ...]:
+    return tuple(MetricSource(kind, location) for kind, location in section.items())
 
 
 _ONE = changed(section(KEYS, also={"pattern": "regex", "re": "regex", "tb": "tensorboard"}), _sources)

@@ -1,4 +1,4 @@
-"""The section `early_stopping`: which trials are ended before they are through."""
+"""The section `early_stopping`: the rule by which trials are pruned."""
 
 from __future__ import annotations
 
@@ -14,43 +14,45 @@ _TYPE = one_of(TYPES, {"successive_halving": "asha", "sha": "asha", "medianstop"
 def _more_than(least: int) -> ValueKind[float]:
     words = f"a number above {least}"
 
-    def read(found: Field) -> float | None:
-        value = found.node.value if isinstance(found.node, ScalarNode) else None
+    def read(field: Field) -> float | None:
+        value = field.node.value if isinstance(field.node, ScalarNode) else None
         if isinstance(value, (int, float)) and not isinstance(value, bool) and least < value <= LARGEST:
             return value
-        found.expected(words)
+        field.expected(words)
         return None
 
     return ValueKind(words, {**NUMBER.schema, "exclusiveMinimum": least}, read)
 
 
 _KEYS = (
-    Key("type", _TYPE, "The rule. What each does: see [early stopping](../early-stopping.md).", required=True),
-    Key("metric", text("the name of a metric"), "Which metric is compared; it has to be reported while the trial runs.",
+    Key("type", _TYPE, "The rule; see [early stopping](../early-stopping.md).", required=True),
+    Key("metric", text("the name of a metric"), "The metric to compare; it must be reported while the trial runs.",
         "the first one"),
-    Key("min_steps", _more_than(0), "No trial is looked at before this step (the `step` or `epoch` that it reports, or"
-        " how many values it has reported).", "1"),
-    Key("interval", _more_than(0), "Steps from one look to the next: median, percentile, wilcoxon.", "1"),
-    Key("reduction", _more_than(1), "The best 1/reduction of the trials go on from each look: asha, hyperband,"
-        " percentile. For the first two, the next look is at `reduction` times the steps.",
+    Key("min_steps", _more_than(0), "No trial is compared before this step (the `step` or `epoch` that it reports, or"
+        " the number of values reported).", "1"),
+    Key("interval", _more_than(0), "Steps between comparisons: median, percentile, wilcoxon.", "1"),
+    Key("reduction", _more_than(1), "The best 1/reduction of the trials continue after each comparison: asha,"
+        " hyperband, percentile. For the first two, the next comparison is at `reduction` times the steps.",
         "2"),
-    Key("grace", GRACE, "From SIGTERM to SIGKILL.", "the experiment's"),
+    Key("grace", GRACE, "Time from SIGTERM to SIGKILL.", "the experiment's"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"min_epochs": "min_steps", "grace_period": "min_steps", "warmup_steps": "min_steps",
                                 "reduction_factor": "reduction", "eta": "reduction", "name": "type", "rule": "type",
                                 "every": "interval"})  # fmt: skip
 
 
-def _read(found: Field) -> EarlyStopping | None:
-    read = _SECTION.read(found) or {}
-    rule = read.get("type")
+def _read(field: Field) -> EarlyStopping | None:
+    settings = _SECTION.read(field) or {}
+    rule = settings.get("type")
     if rule is None:
         return None
     for name in {"min_steps", "interval", "reduction"} - OPTIONS[rule]:
-        if name in read:
-            found.find(name).wrong(f"is no number of the rule {rule}", f"it has {', '.join(sorted(OPTIONS[rule]))}")
-    numbers = (read.get(name) for name in ("min_steps", "interval", "reduction", "grace"))
-    return EarlyStopping(rule, read.get("metric"), *numbers)
+        if name in settings:
+            field.find(name).reject(
+                f"does not apply to the rule '{rule}'", f"options of {rule}: {', '.join(sorted(OPTIONS[rule]))}"
+            )
+    numbers = (settings.get(name) for name in ("min_steps", "interval", "reduction", "grace"))
+    return EarlyStopping(rule, settings.get("metric"), *numbers)
 
 
 EARLY_STOPPING = either(

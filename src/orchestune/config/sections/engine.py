@@ -15,7 +15,7 @@ from orchestune.domain.words import did_you_mean
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What suggests configurations, and its options."""
+    """The engine that suggests configurations, and its options."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -28,23 +28,23 @@ _ALSO = {
     "randomsearch": "random",
 }  # fmt: skip
 _ENGINE_NAME = one_of(NAMES, _ALSO)
-_ENGINE_KEYS = (Key("name", _ENGINE_NAME, "What suggests configurations.", required=True),)
+_ENGINE_KEYS = (Key("name", _ENGINE_NAME, "The algorithm that suggests configurations.", required=True),)
 _ENGINE = section(_ENGINE_KEYS, open_to="the engine's own options")
 
 
-def _read_engine(found: Field) -> EngineSettings | None:
-    read = _ENGINE.read(found)
-    if read is None or read.get("name") is None:
+def _read_engine(field: Field) -> EngineSettings | None:
+    section = _ENGINE.read(field)
+    if section is None or section.get("name") is None:
         return None
-    name, options = read["name"], {}
-    known = OPTIONS.get(name, {})
-    for option, (key, value) in found.entries().items():
-        if option in known:
-            options[option] = whole(known[option], MOST[option]).read(value)
+    name, options = section["name"], {}
+    minimums = OPTIONS.get(name, {})
+    for option, (key, value) in field.entries().items():
+        if option in minimums:
+            options[option] = whole(minimums[option], MOST[option]).read(value)
         elif option != "name":
-            allowed = f"it has {', '.join(known)}" if known else "it has none"
-            hint = did_you_mean(option, known) or allowed
-            found.report.add(key.place, value.key, f"is no option of the engine {name}", hint)
+            allowed = f"options of {name}: {', '.join(minimums)}" if minimums else f"{name} has no options"
+            hint = did_you_mean(option, minimums) or allowed
+            field.report.add(key.position, value.key, f"unknown option of the engine '{name}'", hint)
     return None if None in options.values() else EngineSettings(name, options)
 
 

@@ -1,4 +1,4 @@
-"""The sections `env` and `secrets`: variables whose values may be written down, and names of those that may not."""
+"""The sections `env` and `secrets`: environment variables, and those whose values must not be stored."""
 
 from __future__ import annotations
 
@@ -13,52 +13,54 @@ from orchestune.domain.specification.experiment import Secret
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAMES = NamedEntry("a variable", rf"(?!ORCHESTUNE_){_NAME}",
-               "letters, digits and _ are allowed, no digit first, and none that begins with ORCHESTUNE_")  # fmt: skip
-_INSTEAD = "name it under `secrets`; its value is then taken from your environment or a file"
+               "use letters, digits and _, not starting with a digit or ORCHESTUNE_")  # fmt: skip
+_SECRET_HINT = "list it under `secrets`; its value is then read from your environment or a file"
 SOURCE = "env:NAME or file:PATH"
 
 
-def _read_value(found: Field) -> str | None:
-    if not isinstance(found.node, ScalarNode):
-        found.expected("text or a number")
+def _read_value(field: Field) -> str | None:
+    if not isinstance(field.node, ScalarNode):
+        field.expected("text or a number")
         return None
-    if len(found.node.text) > 100_000:
-        found.wrong("is longer than 100000 characters", "put it into a file of the project")
+    if len(field.node.text) > 100_000:
+        field.reject("longer than 100000 characters", "write it to a file of the project")
         return None
-    if looks_like_a_secret(found.key.rpartition(".")[2], found.node.text):
-        found.wrong("looks like a token or password, which must not stand in a file", _INSTEAD)
+    if looks_like_a_secret(field.key.rpartition(".")[2], field.node.text):
+        field.reject("looks like a token or password, which must not be written to a file", _SECRET_HINT)
         return None
-    return found.node.text
+    return field.node.text
 
 
 ENV = mapping_of(
     _NAMES,
     ValueKind[str]('text or a number ("" for an empty text)',
               {"type": ["string", "number", "boolean"], "maxLength": 100_000}, _read_value),
-    "a mapping from names of variables to values",
+    "a mapping from variable names to values",
 )  # fmt: skip
 
 KEYS = (
-    Key("env", text("the name of a variable", _NAME, most=200), "A variable of the shell that says `orchestune run`."),
-    Key("file", text("the path of a file", most=1000), "A file of that machine; relative to the experiment file."),
+    Key("env", text("the name of a variable", _NAME, most=200), "A variable of the shell that runs `orchestune run`."),
+    Key("file", text("the path of a file", most=1000), "A file on that machine, relative to the experiment file."),
 )
-_LONG = section(KEYS)
+_SOURCE_SECTION = section(KEYS)
 
 
-def read_source(found: Field) -> str | None:
-    """`env:NAME`, `file:PATH`, or a mapping with one of them. What stands there is never shown: it may be the value."""
+def read_source(field: Field) -> str | None:
+    """Parse `env:NAME`, `file:PATH`, or a mapping with one of them. Messages never show the text, which may be the
+    secret.
+    """
     pairs: list[tuple[str, str]] = []
-    if isinstance(found.node, ScalarNode):
-        kind, colon, place = found.node.text.partition(":")
-        pairs = [(kind, place)] if colon else []
-    elif isinstance(found.node, Entries):
-        pairs = [(key.text, node.text) for key, node in found.node.entries if isinstance(node, ScalarNode)]
+    if isinstance(field.node, ScalarNode):
+        kind, colon, location = field.node.text.partition(":")
+        pairs = [(kind, location)] if colon else []
+    elif isinstance(field.node, Entries):
+        pairs = [(key.text, node.text) for key, node in field.node.entries if isinstance(node, ScalarNode)]
     if len(pairs) == 1 and not looks_like_a_secret("", pairs[0][1]):
-        kind, place = pairs[0]
-        fits = re.fullmatch(_NAME, place) if kind == "env" else len(place) <= 1000 and place.strip()
+        kind, location = pairs[0]
+        fits = re.fullmatch(_NAME, location) if kind == "env" else len(location) <= 1000 and location.strip()
         if kind in ("env", "file") and fits:
-            return f"{kind}:{place}"
-    found.wrong(f"expected {SOURCE}, which say where the value is", "never write the value itself")
+            return f"{kind}:{location}"
+    field.reject(f"expected {SOURCE}, the source of the value", "never write the value itself")
     return None
 
 
@@ -66,34 +68,36 @@ SOURCE_PATTERN = {"type": "string", "pattern": rf"^(?:env:{_NAME}|file:.*\S.*)$"
 _MAPPING = mapping_of(
     _NAMES,
     ValueKind[str](
-        SOURCE, {"anyOf": [SOURCE_PATTERN, {**_LONG.schema, "minProperties": 1, "maxProperties": 1}]}, read_source
+        SOURCE,
+        {"anyOf": [SOURCE_PATTERN, {**_SOURCE_SECTION.schema, "minProperties": 1, "maxProperties": 1}]},
+        read_source,
     ),
     f"a mapping from names to {SOURCE}",
 )
 
 
-def _read_secrets(found: Field) -> tuple[Secret, ...] | None:
-    if isinstance(found.node, Entries):
-        return tuple(Secret(name, source) for name, source in (_MAPPING.read(found) or {}).items())
-    if not isinstance(found.node, Items):
-        found.wrong("expected a list of names of variables, or a mapping from names to env:NAME or file:PATH")
+def _read_secrets(field: Field) -> tuple[Secret, ...] | None:
+    if isinstance(field.node, Entries):
+        return tuple(Secret(name, source) for name, source in (_MAPPING.read(field) or {}).items())
+    if not isinstance(field.node, Items):
+        field.reject("expected a list of variable names, or a mapping from names to env:NAME or file:PATH")
         return None
     names: list[str] = []
-    for item in found.items():
+    for item in field.items():
         name = item.node.text if isinstance(item.node, ScalarNode) else ""
         if not re.fullmatch(_NAMES.pattern, name) or len(name) > 200 or looks_like_a_secret("", name):
-            mapped = "a mapping from names goes without a list: `secrets: {NAME: file:PATH}`"
+            mapped = "write the mapping without a list: `secrets: {NAME: file:PATH}`"
             hint = mapped if isinstance(item.node, Entries) else "never write the value itself"
-            item.wrong("expected the name of a variable of your environment", hint)
+            item.reject("expected the name of a variable of your environment", hint)
         elif name in names:
-            item.wrong(f"names {name} twice")
+            item.reject(f"lists {name} twice")
         else:
             names.append(name)
     return tuple(Secret(name, f"env:{name}") for name in names)
 
 
 SECRETS = ValueKind[tuple[Secret, ...]](
-    f"a list of names of variables, or a mapping from names to {SOURCE}",
+    f"a list of variable names, or a mapping from names to {SOURCE}",
     {
         "anyOf": [
             {"type": "array", "maxItems": 1000, "uniqueItems": True,

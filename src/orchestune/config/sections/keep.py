@@ -1,4 +1,4 @@
-"""The sections `keep` and `checkpoint`: what a trial leaves behind, at its end and before."""
+"""The sections `keep` and `checkpoint`: files that outlive a trial, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import MOST_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, text, whole
+from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, text, whole
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, list_of, section
 from orchestune.domain.specification.experiment import Keep
 
 
-def _read_pattern(found: Field) -> str | None:
-    pattern = _ANY.read(found)
+def _read_pattern(field: Field) -> str | None:
+    pattern = _ANY.read(field)
     if pattern is None:
         return None
     if pattern.startswith(("/", "~")) or ".." in PurePosixPath(pattern.replace("\\", "/")).parts:
-        found.wrong("must lie within the trial's folder", "write a relative path without ..")
+        field.reject("must be inside the trial's folder", "write a relative path without ..")
         return None
     parts = pattern.split("/")
     if any("**" in part and part != "**" for part in parts):
-        found.wrong("`**` stands for folders, and alone between slashes", f"write `{_spelled_out(parts)}`")
+        field.reject("`**` must be a path component of its own", f"write `{_with_separate_stars(parts)}`")
         return None
     return pattern
 
 
-def _spelled_out(parts: list[str]) -> str:
-    """What was meant: `**/*.pt` for `**.pt`, and `out*/**/x` for `out**/x`."""
-    found = []
+def _with_separate_stars(parts: list[str]) -> str:
+    """Return the pattern with `**` as separate components: `**/*.pt` for `**.pt`, and `out*/**/x` for `out**/x`."""
+    components = []
     for number, part in enumerate(parts):
         single = re.sub(r"\*{2,}", "*", part)
         if single == part or part == "**":
-            found += [part]
+            components += [part]
         else:
-            found += ["**", single] if number == len(parts) - 1 else [single, "**"]
-    return "/".join(found)
+            components += ["**", single] if number == len(parts) - 1 else [single, "**"]
+    return "/".join(components)
 
 
 _ANY = text("a path or a pattern such as best.pt or plots/*.png", most=1000)
@@ -49,27 +49,27 @@ _PATTERNS = either("a pattern or a list of patterns", scalar=changed(_PATTERN, l
                    listing=list_of(_PATTERN, "a list with at least one pattern", most=1000))  # fmt: skip
 
 
-def _read_keep(found: Field) -> Keep | None:
-    read = _KEEP.read(found) or {}
-    if "keep_best" in read and "best" in read:
-        found.wrong("has both `keep_best` and `best`", "they mean the same; keep one")
+def _read_keep(field: Field) -> Keep | None:
+    section = _KEEP.read(field) or {}
+    if "keep_best" in section and "best" in section:
+        field.reject("has both `keep_best` and `best`", "remove one: they mean the same")
         return None
-    best = read.get("keep_best", read.get("best"))
-    return Keep(read.get("patterns") or (), best, read.get("limit") or Keep().limit)
+    best = section.get("keep_best", section.get("best"))
+    return Keep(section.get("patterns") or (), best, section.get("limit") or Keep().limit)
 
 
 _KEEP = section(
     (
-        Key("patterns", _PATTERNS, "Files of a trial's folder that are kept after it ended.", required=True),
+        Key("patterns", _PATTERNS, "Files of a trial's folder to keep after it has ended.", required=True),
         Key(
             "keep_best",
-            whole(1, MOST_TRIALS),
-            "Only those of so many best trials are retained: trials that keep every"
-            " limit come first, and those that `best` shows stay in any case.",
+            whole(1, MAX_TRIALS),
+            "Number of best trials whose files are kept: trials within every limit come"
+            " first, and those shown by `best` are kept in any case.",
             "all",
         ),
-        Key("best", whole(1, MOST_TRIALS), "Another name of `keep_best`."),
-        Key("limit", SIZE, "How much one trial may leave.", "1Gi"),
+        Key("best", whole(1, MAX_TRIALS), "Alias of `keep_best`."),
+        Key("limit", SIZE, "Maximum size of the files of one trial.", "1Gi"),
     ),
     also={"files": "patterns", "paths": "patterns", "pattern": "patterns"},
 )
@@ -82,29 +82,29 @@ KEEP = either(
 
 
 CHECKPOINT_EVERY = 300.0
-_WORDS = "true, or a length of time such as 5m"
+_WORDS = "true, or a duration such as 5m"
 
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """Whether there are checkpoints, and how many seconds apart."""
+    """Seconds between checkpoints; None if there are none."""
 
     every: float | None
 
 
-def _read_checkpoint(found: Field) -> CheckpointSettings | None:
-    if isinstance(found.node, ScalarNode) and isinstance(found.node.value, bool):
-        return CheckpointSettings(CHECKPOINT_EVERY if found.node.value else None)
-    if isinstance(found.node, ScalarNode) and found.node.text.isalpha():  # a word, as `yes` is one in YAML 1.2
-        found.expected(_WORDS)
+def _read_checkpoint(field: Field) -> CheckpointSettings | None:
+    if isinstance(field.node, ScalarNode) and isinstance(field.node.value, bool):
+        return CheckpointSettings(CHECKPOINT_EVERY if field.node.value else None)
+    if isinstance(field.node, ScalarNode) and field.node.text.isalpha():  # `yes` is a string in YAML 1.2
+        field.expected(_WORDS)
         return None
-    every = TIME.read(found)
+    every = TIME.read(field)
     return None if every is None else CheckpointSettings(every)
 
 
-_EVERY = (Key("every", TIME, "How often the folder is published while the trial runs.", "5m"),)
+_EVERY = (Key("every", TIME, "Time between uploads of the folder while the trial runs.", "5m"),)
 CHECKPOINT = either(
-    "true, a length of time such as 5m, or a mapping with every",
+    "true, a duration such as 5m, or a mapping with every",
     scalar=ValueKind[CheckpointSettings](_WORDS, {"anyOf": [TRUTH.schema, TIME.schema]},
                             _read_checkpoint),
     mapping=changed(section(_EVERY, also={"interval": "every"}),

@@ -1,4 +1,4 @@
-"""The section `metrics`: what is measured, and which way is better."""
+"""The section `metrics`: names, goals and limits of metrics."""
 
 from __future__ import annotations
 
@@ -16,78 +16,86 @@ _LIMIT = r"\s*[<>]=\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*"
 LIMIT = text("<= or >= and a number, such as '<= 20'", _LIMIT, most=100)
 TAKE = text("last, best or mean:K (the mean of the last K values)", "last|best|mean:[1-9][0-9]{0,5}")
 KEYS = (
-    Key("goal", GOAL, "Which way is better; needed unless there is a `constraint`."),
-    Key("constraint", LIMIT, "What a trial has to keep to become the best, such as `<= 20`. Without a goal the metric"
-        " is not optimized besides.", "none"),
-    Key("take", TAKE, "Which of several reported values counts: the last one, the best one, or the mean of the last K.",
+    Key("goal", GOAL, "The direction of better values; required unless there is a `constraint`."),
+    Key("constraint", LIMIT, "Condition that a trial must meet to become the best, such as `<= 20`. Without a goal,"
+        " the metric is only constrained, not optimized.", "none"),
+    Key("take", TAKE, "Which of several reported values counts: the last, the best, or the mean of the last K.",
         "last"),
-    Key("threshold", NUMBER, "From which value on a trial is good enough. Of several metrics with a goal, the part of"
-        " the front is searched where each has reached its threshold; of one it is shown by `run`.", "none"),
+    Key("threshold", NUMBER, "The value from which a trial is good enough. With several goals, the search focuses on"
+        " the part of the front where every threshold is met; with one, `run` shows it.", "none"),
 )  # fmt: skip
 
 
-def _limit(found: Field, text: str) -> Limit | None:
+def _limit(field: Field, text: str) -> Limit | None:
     try:
         return Limit.parse(text)
     except ValueError:
-        found.report.add(found.node.place, f"{found.key}.constraint", "is no finite number", "such as <= 20")
+        field.report.add(
+            field.node.position, f"{field.key}.constraint", "not a finite number", "write a condition such as <= 20"
+        )
         return None
 
 
-def _read_metric(found: Field) -> Metric | None:
-    read = _LONG.read(found)
-    if read is None:
+def _read_metric(field: Field) -> Metric | None:
+    section = _METRIC_SECTION.read(field)
+    if section is None:
         return None
-    limit = _limit(found, read["constraint"]) if read.get("constraint") else None
-    if "goal" not in read and "constraint" not in read and found.below("goal") not in found.report.meant:
-        found.report.add(found.node.place, found.below("goal"), "is missing", f"expected {GOAL.words}")
-    goal: Goal = read.get("goal") or ("maximize" if limit is not None and limit.least else "minimize")
-    return Metric("", goal, read.get("take") or "last", read.get("threshold"), limit, limit is None or "goal" in read)
+    limit = _limit(field, section["constraint"]) if section.get("constraint") else None
+    if "goal" not in section and "constraint" not in section and field.below("goal") not in field.report.misspelled:
+        field.report.add(field.node.position, field.below("goal"), "is missing", f"expected {GOAL.words}")
+    goal: Goal = section.get("goal") or ("maximize" if limit is not None and limit.least else "minimize")
+    return Metric(
+        "", goal, section.get("take") or "last", section.get("threshold"), limit, limit is None or "goal" in section
+    )
 
 
-_LONG = section(KEYS, also={"direction": "goal", "objective": "goal", "target": "threshold", "limit": "constraint"})
+_METRIC_SECTION = section(
+    KEYS, also={"direction": "goal", "objective": "goal", "target": "threshold", "limit": "constraint"}
+)
 _ONE_OF_BOTH = [{"required": ["goal"]}, {"required": ["constraint"]}]
 METRIC = either(
     "maximize, minimize, or a mapping with goal, constraint, take, threshold",
     scalar=changed(GOAL, lambda goal: Metric("", "maximize" if goal == "maximize" else "minimize")),
-    mapping=ValueKind[Metric](_LONG.words, {**_LONG.schema, "anyOf": _ONE_OF_BOTH}, _read_metric, KEYS),
+    mapping=ValueKind[Metric](
+        _METRIC_SECTION.words, {**_METRIC_SECTION.schema, "anyOf": _ONE_OF_BOTH}, _read_metric, KEYS
+    ),
 )
-MOST_OBJECTIVES = 4
+MAX_OBJECTIVES = 4
 _TAKEN = ("name", "value", "stddev", "step", "global_step", "iteration", "iter", "epoch")
 _NAMES = NamedEntry(
     "a metric",
     r"[A-Za-z_][A-Za-z0-9_.\-/@%]*",
-    "ASCII letters, digits and _ . - / @ % are allowed, a letter or _ first; val_loss also stands for `Val Loss: 0.3`",
-    dict.fromkeys(_TAKEN, "it means something else in a report"),
+    "use ASCII letters, digits and _ . - / @ %, a letter or _ first; val_loss also matches `Val Loss: 0.3`",
+    dict.fromkeys(_TAKEN, "reports use this name for something else"),
 )
 _MAPPING = mapping_of(_NAMES, METRIC, "a mapping from names to maximize or minimize", least=1, most=20)
 
 
 def unfit(name: str) -> str:
-    """Why this cannot be the name of a metric; empty where it can."""
+    """Return why this is not a valid name of a metric; empty if it is."""
     return misnamed(name, _NAMES)
 
 
-def _read_metrics(found: Field) -> tuple[Metric, ...] | None:
-    read = _MAPPING.read(found)
-    if read is None:
+def _read_metrics(field: Field) -> tuple[Metric, ...] | None:
+    by_name = _MAPPING.read(field)
+    if by_name is None:
         return None
-    folded: dict[str, str] = {}
-    for name, (place, value) in found.entries().items():
-        other = folded.setdefault(name.casefold(), name)
-        if other != name:
-            Field(place, value.key, found.report).wrong(
-                f"differs from {other} in upper and lower case alone", "names of metrics match regardless of case"
+    names_by_case: dict[str, str] = {}
+    for name, (key_node, value) in field.entries().items():
+        first_name = names_by_case.setdefault(name.casefold(), name)
+        if first_name != name:
+            Field(key_node, value.key, field.report).reject(
+                f"differs from {first_name} only in case", "metric names are case-insensitive"
             )
-    metrics = [replace(metric, name=name) for name, metric in read.items()]
-    if len(metrics) == len(found.entries()) and not any(metric.optimized for metric in metrics):
-        found.wrong("none of them has a goal", "say of at least one whether to maximize or minimize it")
+    metrics = [replace(metric, name=name) for name, metric in by_name.items()]
+    if len(metrics) == len(field.entries()) and not any(metric.optimized for metric in metrics):
+        field.reject("no metric has a goal", "set `maximize` or `minimize` for at least one of them")
         return None
     optimized = sum(metric.optimized for metric in metrics)
-    if optimized > MOST_OBJECTIVES:
-        found.wrong(
-            f"{optimized} metrics have a goal, {MOST_OBJECTIVES} can be optimized together",
-            "give the others a constraint, or leave them out: what is reported is kept",
+    if optimized > MAX_OBJECTIVES:
+        field.reject(
+            f"{optimized} metrics have a goal (maximum {MAX_OBJECTIVES})",
+            "give the others a constraint, or remove them: reported values are recorded either way",
         )
         return None
     return tuple(sorted(metrics, key=lambda metric: not metric.optimized))

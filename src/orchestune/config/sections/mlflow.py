@@ -10,20 +10,21 @@ from orchestune.config.sections.notify import ADDRESS_WORDS, URL
 from orchestune.domain.specification.tracker import Tracker
 
 _KEYS = (
-    Key("uri", URL, "The address of the tracking server. Records show its host alone.", required=True),
-    Key("token", ValueKind[str](SOURCE, SOURCE_PATTERN, read_source), "What is shown there: a token, or USER:PASSWORD.",
-        "nothing"),
-    Key("experiment", text("the name of an experiment there", most=500), "The experiment of MLflow that takes the runs;"
-        " it is made where there is none.", "the experiment's name"),
+    Key("uri", URL, "The address of the tracking server. Records show only its host.", required=True),
+    Key("token", ValueKind[str](SOURCE, SOURCE_PATTERN, read_source), "Credentials for the server: a token, or"
+        " USER:PASSWORD.",
+        "none"),
+    Key("experiment", text("the name of an MLflow experiment", most=500), "The MLflow experiment for the runs;"
+        " created if it does not exist.", "the experiment's name"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"url": "uri", "tracking_uri": "uri", "address": "uri", "name": "experiment",
                                 "experiment_name": "experiment", "key": "token"})  # fmt: skip
 
 
-def _read(found: Field) -> Tracker | None:
-    read = _SECTION.read(found) or {}
-    uri = read.get("uri")
-    return None if uri is None else Tracker(uri, read.get("token") or "", read.get("experiment") or "")
+def _read(field: Field) -> Tracker | None:
+    section = _SECTION.read(field) or {}
+    uri = section.get("uri")
+    return None if uri is None else Tracker(uri, section.get("token") or "", section.get("experiment") or "")
 
 
 MLFLOW = either(

@@ -1,4 +1,4 @@
-"""Where and in what a trial runs: images, what is installed into them, pools, queues, volumes, pods."""
+"""The keys that place trials: images and their build, pools, queues, volumes, pods."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestune.domain.resources.placement import Placement, Volume
 
 @dataclass(frozen=True)
 class Build:
-    """How the image is made, where the file says more than its name. None of it is there once it is built."""
+    """Instructions to build the image, beyond its name. They have no effect once it is built."""
 
     install: tuple[str, ...] = ()
-    """commands that are run in the image, in this order"""
+    """commands to run in the image, in order"""
     dockerfile: str | None = None
-    """path, relative to the experiment file"""
+    """path relative to the experiment file"""
 
     def __bool__(self) -> bool:
         return bool(self.install or self.dockerfile)
@@ -49,66 +49,66 @@ DOCKERFILE = text("the path of a Dockerfile", most=1000)
 NAME = text("a name of lower-case letters, digits, - and .", _DNS_NAME)
 
 _VOLUME_KEYS = (
-    Key("mount", text("an absolute path", _ABSOLUTE, most=1000), "Where it appears in the trial.", required=True),
+    Key("mount", text("an absolute path", _ABSOLUTE, most=1000), "Mount path in the trial.", required=True),
     Key("claim", NAME, "A PersistentVolumeClaim of the namespace."),
-    Key("path", text("an absolute path", _ABSOLUTE, most=1000), "A folder of the machine."),
-    Key("read_only", TRUTH, "Whether trials may only read it.", "false"),
+    Key("path", text("an absolute path", _ABSOLUTE, most=1000), "A folder of the host."),
+    Key("read_only", TRUTH, "Mount it read-only.", "false"),
 )
 _VOLUME = section(_VOLUME_KEYS)
 
 
-def _read_volume(found: Field) -> Volume | None:
-    read = _VOLUME.read(found)
-    if read is None or read.get("mount") is None:
+def _read_volume(field: Field) -> Volume | None:
+    section = _VOLUME.read(field)
+    if section is None or section.get("mount") is None:
         return None
-    if (read.get("claim") is None) == (read.get("path") is None):
-        found.wrong("needs either claim or path, and not both")
+    if (section.get("claim") is None) == (section.get("path") is None):
+        field.reject("needs exactly one of `claim` and `path`")
         return None
-    return Volume(read["mount"], read.get("claim"), read.get("path"), bool(read.get("read_only")))
+    return Volume(section["mount"], section.get("claim"), section.get("path"), bool(section.get("read_only")))
 
 
 VOLUMES = list_of(_VOLUME.read_by(_read_volume), "a list of volumes", least=0, most=100)
 
 
-def _read_pod(found: Field) -> dict[str, Any] | None:
-    if not isinstance(found.node, Entries):
-        found.expected("a mapping, merged into the pod template")
+def _read_pod(field: Field) -> dict[str, Any] | None:
+    if not isinstance(field.node, Entries):
+        field.expected("a mapping, merged into the pod template")
         return None
-    for _, below in found.entries().values():
-        _check_finite(below)
-    patch: dict[str, Any] = plain(found.node)
+    for _, entry in field.entries().values():
+        _check_finite(entry)
+    patch: dict[str, Any] = plain(field.node)
     return patch
 
 
-def _check_finite(found: Field) -> None:
-    value = found.node.value if isinstance(found.node, ScalarNode) else None
+def _check_finite(field: Field) -> None:
+    value = field.node.value if isinstance(field.node, ScalarNode) else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        NUMBER.read(found)
-    for below in [*found.items(), *(entry for _, entry in found.entries().values())]:
-        _check_finite(below)
+        NUMBER.read(field)
+    for child in [*field.items(), *(entry for _, entry in field.entries().values())]:
+        _check_finite(child)
 
 
 POD = ValueKind[dict[str, Any]]("a mapping, merged into the pod template", {"type": "object"}, _read_pod)
 
 KEYS = (
-    Key("image", IMAGE, "The image whose programs the trials use, for containers and clusters. Pinned by its digest"
-        " when the experiment starts.", "the cluster's default image"),
-    Key("install", INSTALL, "Commands that make the image: run in `image` once, and again only when they, the image or"
-        " the files that they name have changed."),
-    Key("dockerfile", DOCKERFILE, "A Dockerfile that makes the image, in the place of `image`."),
-    Key("pool", NAME, "The node pool; `gpu` or `cpu` where nodes are not labelled.", "chosen by `resources.gpu`"),
+    Key("image", IMAGE, "The container image of the trials, for containers and clusters. Pinned by its digest when the"
+        " experiment starts.", "the cluster's default image"),
+    Key("install", INSTALL, "Commands that build the image: run once in `image`, and again only if they, the"
+        " image or the files that they name have changed."),
+    Key("dockerfile", DOCKERFILE, "A Dockerfile that builds the image, instead of `image`."),
+    Key("pool", NAME, "The node pool; `gpu` or `cpu` if nodes have no labels.", "chosen by `resources.gpu`"),
     Key("queue", NAME, "The LocalQueue of Kueue that admits the workers."),
-    Key("service_account", NAME, "The ServiceAccount of the pods.", "one without rights"),
+    Key("service_account", NAME, "The ServiceAccount of the pods.", "one without permissions"),
     Key("priority_class", NAME, "The PriorityClass of the pods."),
-    Key("shm", SIZE, "The size of /dev/shm.", "what the place gives"),
-    Key("volumes", VOLUMES, "Storage that is mounted into each trial: `{claim: data, mount: /data}`."),
-    Key("pod", POD, "Whatever else the pods need: merged into the pod template of Kubernetes."),
-    Key("slurm", SLURM, "What else jobs of Slurm need, as long options of sbatch: `{account: lab, time: 4:00:00}`."),
+    Key("shm", SIZE, "The size of /dev/shm.", "the default of the container runtime"),
+    Key("volumes", VOLUMES, "Volumes to mount into each trial: `{claim: data, mount: /data}`."),
+    Key("pod", POD, "Further fields of the pods, merged into their Kubernetes pod template."),
+    Key("slurm", SLURM, "Further options of Slurm jobs, as long options of sbatch: `{account: lab, time: 4:00:00}`."),
 )  # fmt: skip
 
 
 def placement(values: Mapping[str, Any]) -> Placement:
-    """What the keys say together."""
+    """Combine the keys into a placement."""
     return Placement(
         image=values.get("image"),
         pool=values.get("pool"),
@@ -123,7 +123,7 @@ def placement(values: Mapping[str, Any]) -> Placement:
 
 
 def build(root: Field, values: Mapping[str, Any]) -> Build:
-    """How the image is made; reports what contradicts itself."""
+    """Build the image settings; conflicts are reported."""
     if values.get("dockerfile") and values.get("image"):
-        root.find("dockerfile").wrong("makes the image, so `image` has no place beside it", "leave out one of them")
+        root.find("dockerfile").reject("builds the image, so `image` cannot be set too", "remove one of them")
     return Build(values.get("install") or (), values.get("dockerfile"))

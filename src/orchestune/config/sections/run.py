@@ -15,32 +15,32 @@ from orchestune.worker.command import KNOWN, misplaced, placeholders
 _WORDS = "a command, as text or as a list of words"
 
 
-_SECRET = "holds what looks like a token or password, which all who see the experiment could read"
-_INSTEAD = "name it under `secrets`; the command then finds it in its environment, as $NAME"
+_SECRET = "contains what looks like a token or password, which everyone who can view the experiment could read"
+_SECRET_HINT = "list it under `secrets`; the command then reads it from its environment, as $NAME"
 _WORD = "a word of the command"
-_MOST = 100_000
-_TEXT = text(_WORDS, most=_MOST)
-_LOOSE = text(_WORD, most=_MOST, loose=True)
-_ANY = {"type": _LOOSE.schema["type"], "maxLength": _MOST}
+_MAX_LENGTH = 100_000
+_TEXT = text(_WORDS, most=_MAX_LENGTH)
+_SCALAR_WORD = text(_WORD, most=_MAX_LENGTH, loose=True)
+_WORD_SCHEMA = {"type": _SCALAR_WORD.schema["type"], "maxLength": _MAX_LENGTH}
 
 
-def _read_word(found: Field) -> str | None:
-    node = found.node
+def _read_word(field: Field) -> str | None:
+    node = field.node
     if isinstance(node, Entries) and len(node.entries) == 1 and plain(node.entries[0][1]) is None:
-        found.expected(_WORD, f"put quotes around it: '{{{printable(node.entries[0][0].text[:60])}}}'")
+        field.expected(_WORD, f"put quotes around it: '{{{printable(node.entries[0][0].text[:60])}}}'")
         return None
     if isinstance(node, ScalarNode) and isinstance(node.value, str) and not node.text.strip():
         return node.text
-    return _LOOSE.read(found)
+    return _SCALAR_WORD.read(field)
 
 
-_LISTED = list_of(ValueKind[str](_WORD, _ANY, _read_word), _WORDS)
+_WORD_LIST = list_of(ValueKind[str](_WORD, _WORD_SCHEMA, _read_word), _WORDS)
 
 
-def _read_list(found: Field) -> tuple[str, ...] | None:
-    words = _LISTED.read(found)
+def _read_list(field: Field) -> tuple[str, ...] | None:
+    words = _WORD_LIST.read(field)
     if words and not words[0].strip():
-        found.items()[0].expected("a program")
+        field.items()[0].expected("a program")
         return None
     return words
 
@@ -48,15 +48,15 @@ def _read_list(found: Field) -> tuple[str, ...] | None:
 _COMMAND: ValueKind[str | tuple[str, ...]] = either(
     _WORDS,
     scalar=_TEXT,
-    listing=ValueKind[tuple[str, ...]](_WORDS, {**_LISTED.schema, "prefixItems": [_LOOSE.schema]}, _read_list),
+    listing=ValueKind[tuple[str, ...]](_WORDS, {**_WORD_LIST.schema, "prefixItems": [_SCALAR_WORD.schema]}, _read_list),
     mapping=ValueKind[str](_WORDS, _TEXT.schema, _read_word),
 )
 
 
-def _read_command(found: Field) -> str | tuple[str, ...] | None:
-    command = _COMMAND.read(found)
+def _read_command(field: Field) -> str | tuple[str, ...] | None:
+    command = _COMMAND.read(field)
     if command is not None and command_has_a_secret(command):
-        found.wrong(_SECRET, _INSTEAD)
+        field.reject(_SECRET, _SECRET_HINT)
         return None
     return command
 
@@ -65,38 +65,39 @@ RUN: ValueKind[str | tuple[str, ...]] = _COMMAND.read_by(_read_command)
 
 
 def check_placeholders(run: Field, names: Collection[str], with_config: bool) -> None:
-    """Note every placeholder of the command that names no parameter, or stands where the shell takes no value.
+    """Report each placeholder of the command that is not a parameter, or is at a place where the shell does not
+    substitute.
 
-    `{config}` may be there `with_config`.
+    `with_config` allows `{config}`.
     """
     if isinstance(run.node, Items):
         for word in run.items():
             _check_word(word, names, with_config)
         return
     _check_word(run, names, with_config)
-    for name, where in misplaced(run.node.text if isinstance(run.node, ScalarNode) else "").items():
+    for name, misplacement in misplaced(run.node.text if isinstance(run.node, ScalarNode) else "").items():
         if name in names or name in KNOWN or name == "config":
-            run.wrong(f"the placeholder {quoted('{' + name + '}')} stands {where}")
+            run.reject(f"the placeholder {quoted('{' + name + '}')} is {misplacement}")
 
 
 def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:
     try:
-        found = placeholders(word.node.text if isinstance(word.node, ScalarNode) else "")
+        names_used = placeholders(word.node.text if isinstance(word.node, ScalarNode) else "")
     except ValueError as exc:
-        word.wrong(str(exc), "for braces that are meant as such write {{ and }}")
+        word.reject(str(exc), "for literal braces write {{ and }}")
         return
-    for name in dict.fromkeys(found):
+    for name in dict.fromkeys(names_used):
         if name in names or name in KNOWN:
             continue
         if name == "config":
             if not with_config:
-                word.wrong(
+                word.reject(
                     "the placeholder '{config}' needs the key `config`",
-                    "for example config: conf/base.yml; without a file --config conf/base.yml",
+                    "for example config: conf/base.yml, or --config conf/base.yml without an experiment file",
                 )
             continue
         hint = did_you_mean(name, [*names, *KNOWN])
-        word.wrong(
-            f"the placeholder {quoted('{' + name + '}')} names no parameter",
-            hint or f"for braces that are meant as such write {{{{{name}}}}}",
+        word.reject(
+            f"unknown placeholder {quoted('{' + name + '}')}",
+            hint or f"for literal braces write {{{{{name}}}}}",
         )

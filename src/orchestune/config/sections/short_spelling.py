@@ -1,28 +1,28 @@
-"""The short spelling of ranges, from numbers: the inverse of what the section `parameters` reads."""
+"""The short form of ranges, written from numbers: the inverse of the parser of the section `parameters`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from orchestune.config.document.nodes import written
+from orchestune.config.document.nodes import yaml_text
 
 Number = int | float
 
 
 def spelled(low: Number, high: Number, *, log: bool = False, step: Number | None = None, whole: bool = False) -> str:
-    """A range: `2..8`, `1e-5..0.1 log`, `0.0..1.0 step 0.25`. Bounds of a range that is not `whole` are decimals."""
+    """Format a range: `2..8`, `1e-5..0.1 log`, `0.0..1.0 step 0.25`. Bounds are decimals unless `whole` is set."""
     kind = int if whole else float
-    words = [f"{written(kind(low))}..{written(kind(high))}"]
+    words = [f"{yaml_text(kind(low))}..{yaml_text(kind(high))}"]
     if log:
         words.append("log")
     if step is not None and not (whole and step == 1):
-        words.append(f"step {written(kind(step))}")
+        words.append(f"step {yaml_text(kind(step))}")
     return " ".join(words)
 
 
 def extended(spelling: str | list[Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """The same in the long spelling, which alone has `when` and `prior`."""
+    """Convert the short form to the long one, the only one with `when` and `prior`, and add the keys `more`."""
     if isinstance(spelling, list):
         return {"values": spelling, **more}
     bounds, *words = spelling.split()

@@ -1,4 +1,4 @@
-"""What an experiment file asks of Slurm."""
+"""The section `slurm`: options of sbatch for the jobs of an experiment."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from orchestune.config.document.report import Field
 
 _WORDS = "a mapping from long options of sbatch to their values"
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
-_OURS = frozenset({
+_RESERVED = frozenset({
     "array", "batch", "chdir", "error", "export", "export-file", "get-user-env", "help", "hold", "input", "job-name",
     "no-kill", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "quiet",
     "requeue", "signal", "test-only", "usage", "verbose", "version", "wait", "wrap",
 })  # fmt: skip
-"""options by which workers are started, found and ended"""
+"""options that Orchestune sets to start, find and cancel workers"""
 
 
-def _read(found: Field) -> dict[str, Any] | None:
-    if not isinstance(found.node, Entries):
-        found.expected(_WORDS)
+def _read(field: Field) -> dict[str, Any] | None:
+    if not isinstance(field.node, Entries):
+        field.expected(_WORDS)
         return None
     options: dict[str, Any] = {}
-    for name, (_, value) in found.entries().items():
+    for name, (_, value) in field.entries().items():
         if not _OPTION.fullmatch(name):
-            value.wrong("is no long option of sbatch", "such as account, qos, time or constraint")
-        elif name in _OURS:
-            value.wrong("is an option by which workers are started and ended, and cannot be set", "leave it out")
+            value.reject("not a long option of sbatch", "write an option such as account, qos, time or constraint")
+        elif name in _RESERVED:
+            value.reject("cannot be set: Orchestune uses this option to start and cancel workers", "remove it")
         elif not isinstance(value.node, ScalarNode) or value.empty:
-            value.expected("a text, a number, or true for an option that takes none")
+            value.expected("text, a number, or true for an option without a value")
         else:
             options[name] = value.node.value if isinstance(value.node.value, bool) else value.node.text
     return options

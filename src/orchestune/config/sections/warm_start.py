@@ -1,4 +1,4 @@
-"""The key `warm_start`: results from elsewhere that the search begins with."""
+"""The key `warm_start`: earlier results that the engine learns from."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from orchestune.domain.specification.metrics import Metric
 
 _WORDS = "an experiment, a file of results (.csv, .json, .jsonl), a result, or a list of these"
 LISTED = "the file's list"
-"""what messages call results that stand in the experiment file itself"""
+"""name in messages of results listed in the experiment file itself"""
 
 
 Source = str | Mapping[str, Any]
 """an experiment, a path, or one result"""
 
 
-def _read_result(found: Field) -> Source | None:
-    if isinstance(found.node, Entries) and found.node.entries:
-        document: dict[str, Any] = plain(found.node)
+def _read_result(field: Field) -> Source | None:
+    if isinstance(field.node, Entries) and field.node.entries:
+        document: dict[str, Any] = plain(field.node)
         return document
-    found.expected("a mapping from the names of parameters and metrics to values")
+    field.expected("a mapping from the names of parameters and metrics to values")
     return None
 
 
@@ -47,45 +47,45 @@ WARM_START: ValueKind[tuple[Source, ...]] = either(
 
 
 def is_file(name: str) -> bool:
-    """Whether it is the path of a file, and not an experiment."""
+    """Return True if a source is the path of a file, not an experiment."""
     return Path(name).suffix.lower() in READERS or "/" in name
 
 
-def warm_starts(found: Field, sources: Sequence[Source], folder: Path, space: Space | None,
+def warm_starts(field: Field, sources: Sequence[Source], folder: Path, space: Space | None,
                 metrics: Sequence[Metric], engine_learns: bool) -> WarmStarts:  # fmt: skip
-    """What the sources give; files are relative to `folder`. What is wrong is reported, the rest noted.
+    """Resolve the sources. Files are relative to `folder`. Problems are reported; what is unusable is noted.
 
-    Without a space or metrics, where these are wrong themselves, files are read all the same: they may be wrong too.
+    `space` is None and `metrics` empty if they are invalid: files are read even then, to report their problems too.
     """
-    fields = found.items() or [found]
-    known: list[WarmStart] = []
+    entries = field.items() or [field]
+    starts: list[WarmStart] = []
     listed = [source for source in sources if not isinstance(source, str)]
     if listed and space is not None and metrics:
-        known.append(_mapped(found, LISTED, listed, space, metrics))
+        starts.append(_mapped(field, LISTED, listed, space, metrics))
     experiments: list[str] = []
-    for field, source in zip(fields, sources, strict=False):
+    for entry, source in zip(entries, sources, strict=False):
         if not isinstance(source, str):
             continue
         if not is_file(source):
             experiments.append(source)
             continue
         try:
-            documents = read(folder / os.path.expanduser(source))  # leaves a user that there is none of as it stands
+            documents = read(folder / os.path.expanduser(source))  # leaves `~user` unchanged if there is no such user
         except UnreadableResults as exc:
-            field.wrong(str(exc))
+            entry.reject(str(exc))
             continue
         if space is not None and metrics:
-            known.append(_mapped(field, source, documents, space, metrics))
+            starts.append(_mapped(entry, source, documents, space, metrics))
     if sources and not engine_learns:
-        found.note(IDLE)
-    return WarmStarts(tuple(known), tuple(dict.fromkeys(experiments)))
+        field.note(IDLE)
+    return WarmStarts(tuple(starts), tuple(dict.fromkeys(experiments)))
 
 
 def _mapped(field: Field, name: str, documents: Sequence[Mapping[str, Any]], space: Space,
             metrics: Sequence[Metric]) -> WarmStart:  # fmt: skip
-    made = mapped(name, documents, space, metrics)
-    if not made.observations:
-        field.wrong(unusable(made), MAPPED)
-    for note in made.notes if made.observations else ():
+    start = mapped(name, documents, space, metrics)
+    if not start.observations:
+        field.reject(unusable(start), MAPPED)
+    for note in start.notes if start.observations else ():
         field.report.notes.append(f"warm_start: {note}")
-    return made
+    return start

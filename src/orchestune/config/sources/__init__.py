@@ -1,1 +1,1 @@
-"""Experiments that are not described by a file of ours: command lines, overrides, files of other tools."""
+"""Experiments from other sources than an experiment file: command lines, overrides, files of other tools."""

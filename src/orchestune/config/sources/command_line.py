@@ -1,4 +1,4 @@
-"""An experiment that is described by words of a command line: turned into the document that a file would hold."""
+"""Converts an experiment described on the command line to the document of an experiment file."""
 
 from __future__ import annotations
 
@@ -18,138 +18,144 @@ from orchestune.worker.command import placeholders, split
 
 COMMAND_LINE = SourcePosition("command line")
 MISSING = "is missing"
-NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters reach it in its environment alone"
+NO_PLACEHOLDER = "the command has no {args} or other placeholder: parameters are only passed as environment variables"
 _VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*?))\s*,""")
 _FILE = re.compile(r"\.ya?ml$")
 _SCRIPT = re.compile(r"\.(?:py|sh|js|pl|R|jl)$")
 _EXAMPLE = "for example lr=1e-5..1e-1:log, layers=2..8 or opt=adam,sgd"
-_CALL = "a range is 0.1..1.0, or 1e-5..1e-1:log; a text with a comma stands in quotes within its commas"
-_NEEDED = {
+_COMMA_HINT = "write a range as 0.1..1.0 or 1e-5..1e-1:log; quote text that contains a comma"
+_REQUIRED = {
     "run": "end with the command, for example -- python train.py {args}",
     "parameters": _EXAMPLE,
-    "metrics": "say what your program prints: --minimize loss, or --maximize accuracy",
-    "budget": "say how many trials to run, for example --budget 40",
+    "metrics": "name a metric that your program prints: --minimize loss, or --maximize accuracy",
+    "budget": "set the number of trials, for example --budget 40",
 }
 
 
 def describe(described: Description, root: Entries, report: ProblemReport) -> Entries:
-    """`root`, an empty document or that of a file, with what the words say put over it."""
+    """Apply the command-line description to `root`, an empty document or that of a file."""
     if described.command:
         root = root.with_entry(_word("run", SourcePosition("the command")), _run(described.command))
     root = _spaces(described.spaces, root, report)
     if described.goals:
-        found: dict[str, tuple[ScalarNode, Node]] = {}
+        metrics: dict[str, tuple[ScalarNode, Node]] = {}
         for goal in described.goals:
-            place = SourcePosition(f"{goal.option} {printable(goal.name[:120])}")
-            if goal.name in found:
-                report.add(place, "", "stands here twice", "remove one of them")
-            found[goal.name] = (_word(goal.name, place), _word(goal.goal, place))
-        root = root.with_entry(_word("metrics", COMMAND_LINE), Entries(COMMAND_LINE, tuple(found.values())))
+            position = SourcePosition(f"{goal.option} {printable(goal.name[:120])}")
+            if goal.name in metrics:
+                report.add(position, "", "is repeated", "remove one of them")
+            metrics[goal.name] = (_word(goal.name, position), _word(goal.goal, position))
+        root = root.with_entry(_word("metrics", COMMAND_LINE), Entries(COMMAND_LINE, tuple(metrics.values())))
     for setting in described.settings:
         root = _set(setting, root, report)
     return root
 
 
-def complain(root: Entries, report: ProblemReport) -> None:
-    """Report what an experiment without a file lacks, in the words of the command line."""
-    needed = dict(_NEEDED)
+def report_missing(root: Entries, report: ProblemReport) -> None:
+    """Report the required keys that an experiment without a file lacks, in terms of the command line."""
+    hints = dict(_REQUIRED)
     engine = root.get("engine")
     if isinstance(engine, Entries):
         engine = engine.get("name")
     if isinstance(engine, ScalarNode) and engine.text == "grid":
-        del needed["budget"]  # the size of the grid
-    for key, hint in needed.items():
-        if root.get(key) is None and key not in report.meant:
-            report.meant.add(key)
+        del hints["budget"]  # defaults to the size of the grid
+    for key, hint in hints.items():
+        if root.get(key) is None and key not in report.misspelled:
+            report.misspelled.add(key)
             report.add(COMMAND_LINE, key, MISSING, hint)
     run = root.get("run")
     words = [word.text for word in (run.items if isinstance(run, Items) else (run,)) if isinstance(word, ScalarNode)]
-    arrive = placeholders(words) or root.get("stdin") is not None or any("ORCHESTUNE_PARAM" in word for word in words)
-    if run is not None and not arrive:
+    uses_parameters = (
+        placeholders(words) or root.get("stdin") is not None or any("ORCHESTUNE_PARAM" in word for word in words)
+    )
+    if run is not None and not uses_parameters:
         report.notes.append(NO_PLACEHOLDER)
 
 
 def _spaces(words: Sequence[str], root: Entries, report: ProblemReport) -> Entries:
     if not words:
         return root
-    known = root.get("parameters")
-    before: Entries = known if isinstance(known, Entries) else Entries(COMMAND_LINE, ())
-    seen: set[str] = set()
+    parameters = root.get("parameters")
+    updated: Entries = parameters if isinstance(parameters, Entries) else Entries(COMMAND_LINE, ())
+    names_set: set[str] = set()
     for word in words:
         name, equals, text = word.partition("=")
-        place = SourcePosition(f"argument {printable(word[:120])}")
+        position = SourcePosition(f"argument {printable(word[:120])}")
         if not equals or not name:
-            report.add(place, "", "is not of the form NAME=RANGE", _no_space(word))
-            whole = _FILE.search(word) or _SCRIPT.search(word)  # in the file that is meant, or that `init` writes
-            report.meant |= _NEEDED.keys() if whole else {"parameters"}
+            report.add(position, "", "not of the form NAME=RANGE", _no_space(word))
+            names_file = _FILE.search(word) or _SCRIPT.search(word)  # that file sets all keys
+            report.misspelled |= _REQUIRED.keys() if names_file else {"parameters"}
             continue
-        if name in seen:
-            report.add(place, "", f"sets {quoted(name)} a second time", "remove one of them")
-        seen.add(name)
-        node = _space(text, place, report)
+        if name in names_set:
+            report.add(position, "", f"sets {quoted(name)} again", "remove one of them")
+        names_set.add(name)
+        node = _space(text, position, report)
         if node is not None:
-            before = before.with_entry(_word(name, place), node)
-    if not before.entries:
-        report.meant.add("parameters")
+            updated = updated.with_entry(_word(name, position), node)
+    if not updated.entries:
+        report.misspelled.add("parameters")
         return root
-    return root.with_entry(_word("parameters", COMMAND_LINE), before)
+    return root.with_entry(_word("parameters", COMMAND_LINE), updated)
 
 
 def _no_space(word: str) -> str:
     if _FILE.search(word):
-        return f"a file is named with -f: -f {shlex.quote(word)}"
+        return f"name a file with -f: -f {shlex.quote(word)}"
     if _SCRIPT.search(word):
-        return f"`orchestune init {shlex.quote(word)}` writes the file for a script; a command comes last, after --"
+        return f"create the file of a script with `orchestune init {shlex.quote(word)}`; put a command last, after --"
     kinds = did_you_mean(word, ["--minimize", "--maximize", "--budget", "--parallel"])
-    return kinds or f"{_EXAMPLE}; the command comes last, after --"
+    return kinds or f"{_EXAMPLE}; put the command last, after --"
 
 
-def _space(text: str, place: SourcePosition, report: ProblemReport) -> Node | None:
-    """A range as a word, values with commas as a list; what stands in the brackets or braces of YAML as that."""
+def _space(text: str, position: SourcePosition, report: ProblemReport) -> Node | None:
+    """Parse a range as a scalar, comma-separated values as a list, and text in brackets or braces as YAML."""
     if text.startswith(("[", "{")):
-        return compose_value(text, place.file, report)
+        return compose_value(text, position.file, report)
     if "," not in text:
-        return ScalarNode(place, text, resolve(text))
+        return ScalarNode(position, text, resolve(text))
     items: list[Node] = []
     for match in _VALUE.finditer(text + ","):
         plain = match[3]
         if plain is None:
-            items.append(_word(match[1] if match[2] is None else match[2], place))
+            items.append(_word(match[1] if match[2] is None else match[2], position))
         elif is_range(plain):
-            report.add(place, "", "has a range among its values", "a range stands alone, and has points in its numbers")
+            report.add(
+                position, "", "mixes a range with values", "write a range alone, with decimal points in its numbers"
+            )
             return None
         elif plain.count("(") != plain.count(")"):
-            report.add(place, "", f"has a comma within the parentheses at {quoted(plain)}", _CALL)
+            report.add(position, "", f"has a comma within parentheses at {quoted(plain)}", _COMMA_HINT)
             return None
         elif plain:
-            items.append(ScalarNode(place, plain, resolve(plain)))
+            items.append(ScalarNode(position, plain, resolve(plain)))
         else:
-            report.add(place, "", "has a comma too many", "an empty text is written '' within its commas")
+            report.add(position, "", "has an extra comma", "write an empty text as ''")
             return None
-    return Items(place, tuple(items), 1 + len(items))
+    return Items(position, tuple(items), 1 + len(items))
 
 
 def _set(setting: DescribedOption, root: Entries, report: ProblemReport) -> Entries:
-    place = SourcePosition(setting.option)
+    position = SourcePosition(setting.option)
     if setting.text:
-        return put(root, setting.key, ScalarNode(place, setting.value, setting.value), place, report)
-    node = compose_value(setting.value, place.file, report)
-    return root if node is None else put(root, setting.key, node, place, report)
+        return put(root, setting.key, ScalarNode(position, setting.value, setting.value), position, report)
+    node = compose_value(setting.value, position.file, report)
+    return root if node is None else put(root, setting.key, node, position, report)
 
 
 def command(words: Sequence[str]) -> str | tuple[str, ...]:
-    """One word with spaces is a text, as for `sh -c`; several are text where that reads the same, else a list."""
+    """Return the command as text or as a list. A single word with spaces is text for `sh -c`; several words are text if
+    it splits into the same words, otherwise a list.
+    """
     text = " ".join(words)
     spaced = len(words) == 1 and re.search(r"\s", text)
     return text if spaced or (resolve(text) == text and split(text) == tuple(words)) else tuple(words)
 
 
 def _run(words: Sequence[str]) -> Node:
-    place, run = SourcePosition("the command"), command(words)
+    position, run = SourcePosition("the command"), command(words)
     if isinstance(run, str):
-        return _word(run, place)
-    return Items(place, tuple(_word(word, place) for word in run), 1 + len(run))
+        return _word(run, position)
+    return Items(position, tuple(_word(word, position) for word in run), 1 + len(run))
 
 
-def _word(text: str, place: SourcePosition) -> ScalarNode:
-    return ScalarNode(place, text, text)
+def _word(text: str, position: SourcePosition) -> ScalarNode:
+    return ScalarNode(position, text, text)

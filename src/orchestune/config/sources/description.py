@@ -1,4 +1,4 @@
-"""What words of a command line say of an experiment, before anything is read from them."""
+"""The unparsed description of an experiment on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """A metric and which way it is to go; `option` is how that was said."""
+    """A metric and its goal; `option` is the option that set it."""
 
     option: str
     name: str
@@ -16,7 +16,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class DescribedOption:
-    """One option that stands for a key of the file; a text is taken as it is, anything else as YAML."""
+    """An option that sets a key of the file, as plain text if `text`, otherwise as YAML."""
 
     option: str
     key: str
@@ -26,7 +26,7 @@ class DescribedOption:
 
 @dataclass(frozen=True)
 class Description:
-    """What the words say."""
+    """The options and arguments of the command line that describe an experiment."""
 
     spaces: tuple[str, ...] = ()
     """`NAME=RANGE` or `NAME=VALUE,VALUE`"""
@@ -34,9 +34,9 @@ class Description:
     command: tuple[str, ...] = ()
     settings: tuple[DescribedOption, ...] = ()
     once: bool = False
-    """a single trial is meant, so that no budget has to be named"""
+    """a single trial is run, so no budget is required"""
 
     @property
     def whole(self) -> bool:
-        """Whether they describe an experiment, and do not only change one."""
+        """True if they describe a complete experiment rather than changes to one."""
         return bool(self.spaces or self.goals)

@@ -1,4 +1,4 @@
-"""An experiment file in the making: what a script or the file of another tool says, not yet checked."""
+"""A draft of an experiment file, from a script or a file of another tool, not yet validated."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchestune.domain.search.parameters import Value
 
 @dataclass(frozen=True)
 class Draft:
-    """A document that may lack required keys, and what is to be said of it."""
+    """A document that may lack required keys, with notes and remarks."""
 
     document: Entries
     notes: tuple[str, ...] = ()
-    """what has no counterpart or no effect here, and what was assumed"""
+    """notes about keys without counterpart or effect, and about assumptions"""
     remarks: Mapping[str, str] = field(default_factory=dict)
     """comments behind entries, by path: `parameters.lr`"""
     defaults: Mapping[str, Value] = field(default_factory=dict)
-    """what parameters are where nobody sets them, as far as that is known"""
+    """default values of parameters, as far as they are known"""
     asides: tuple[tuple[str, str], ...] = ()
-    """parameters that are left as they are: each as a line of the file, to be taken in by hand, and a comment"""
+    """parameters that are not varied: each as a line of the file to be enabled by hand, and a comment"""
     files: Mapping[str, str] = field(default_factory=dict)
-    """further files beside it, by their relative paths"""
+    """further files to create, by relative path"""

@@ -1,7 +1,7 @@
-"""The older spelling: files of SigOpt Orchestrate, turned into the present spelling before anything is read.
+"""The older format: converts files of SigOpt Orchestrate to the current format before they are parsed.
 
-What they hold for a service or a cluster has no effect here and is named in a note. Nodes keep their places, so that
-messages still show the line in the old file.
+Keys for services or clusters that have no effect are listed in a note. Nodes keep their positions, so that messages
+show lines of the old file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _WITHOUT_EFFECT = (
     "image", "framework", "language", "pythonpath", "build_image", "job_spec_patch", "aws", "sigopt", "project",
     "tasks", "provider", "cloud_provider", "cluster_name", "kubernetes_version", "num_solutions",
 )  # fmt: skip
-"""`image` named what was built; what it was built from is `install` or a Dockerfile"""
+"""`image` named the image that was built; its build steps are now `install` or a Dockerfile"""
 RUN_FILE = "run.yml"
-"""holds the command of an experiment that lies beside it, in files of the later client"""
+"""file with the command of the experiment beside it, in the format of the later client"""
 
 
 def converted(root: Entries, report: ProblemReport) -> Entries:
-    """The present spelling of an older file; any other file as it is."""
+    """Convert an older file to the current format; other files are returned unchanged."""
     if not is_older(root):
         return root
     top = {key.text: (key, node) for key, node in root.entries if key.text != "optimization"}
@@ -35,24 +35,24 @@ def converted(root: Entries, report: ProblemReport) -> Entries:
     if isinstance(inner, Entries):
         top = {key.text: (key, node) for key, node in inner.entries} | top
     unused = [name for name in _WITHOUT_EFFECT if top.pop(name, None)]
-    report.notes.append("this is the older spelling of SigOpt Orchestrate; it is read as the present one")
+    report.notes.append("file in the format of SigOpt Orchestrate; converted to the current format")
     if unused:
-        report.notes.append(f"has no effect here: {', '.join(unused)}")
+        report.notes.append(f"no effect: {', '.join(unused)}")
     for old, new in _RENAMED.items():
         if old in top:
             key, node = top.pop(old)
-            top.setdefault(new, (_word(new, key.place), node))
-    return Entries(root.place, tuple(_sections(top, report).values()), root.size)
+            top.setdefault(new, (_word(new, key.position), node))
+    return Entries(root.position, tuple(_sections(top, report).values()), root.size)
 
 
 def with_run_file(root: Entries, run: Entries, dockerfile: bool, report: ProblemReport) -> Entries:
-    """An experiment without a command, with what the file beside it says of that.
+    """Add the command and resources of the run file to an experiment without a command.
 
-    `dockerfile` tells whether one lies there, from which that client built the image.
+    `dockerfile` is True if the folder has a Dockerfile, from which that client built the image.
     """
     unused = []
     if dockerfile and root.get("dockerfile") is None:
-        root = root.with_entry(_word("dockerfile", run.place), _word("Dockerfile", run.place))
+        root = root.with_entry(_word("dockerfile", run.position), _word("Dockerfile", run.position))
     for key, node in run.entries:
         if key.text == "resources":
             root = root.with_entry(key, _resources(node)) if root.get(key.text) is None else root
@@ -62,12 +62,12 @@ def with_run_file(root: Entries, run: Entries, dockerfile: bool, report: Problem
             unused.append(key.text)
     report.notes.append(f"the command comes from {RUN_FILE}")
     if unused:
-        report.notes.append(f"has no effect here: {', '.join(unused)} of {RUN_FILE}")
+        report.notes.append(f"no effect: {', '.join(unused)} of {RUN_FILE}")
     return root
 
 
 def is_older(root: Entries) -> bool:
-    """Whether this is the older spelling."""
+    """Return True if the file has the older format."""
     metrics = root.get("metrics")
     listed = isinstance(metrics, Items) and any(isinstance(item, Entries) for item in metrics.items)
     return listed or isinstance(root.get("parameters"), Items) or any(root.get(mark) is not None for mark in _MARKS)
@@ -77,7 +77,7 @@ def _sections(top: dict[str, tuple[ScalarNode, Node]], report: ProblemReport) ->
     if "type" in top:
         key, node = top.pop("type")
         if isinstance(node, ScalarNode) and node.text in ("random", "grid"):
-            top.setdefault("engine", (_word("engine", key.place), node))
+            top.setdefault("engine", (_word("engine", key.position), node))
     conditionals = top.pop("conditionals", None)
     if "parameters" in top:
         key, node = top["parameters"]
@@ -85,7 +85,7 @@ def _sections(top: dict[str, tuple[ScalarNode, Node]], report: ProblemReport) ->
         if conditionals and isinstance(conditionals[1], Items):
             listed += conditionals[1].items
         if listed:
-            top["parameters"] = (key, _named(Items(node.place, tuple(listed)), "parameters", report, _parameter))
+            top["parameters"] = (key, _named(Items(node.position, tuple(listed)), "parameters", report, _parameter))
     if "metrics" in top:
         key, node = top["metrics"]
         if isinstance(node, Items):
@@ -93,7 +93,7 @@ def _sections(top: dict[str, tuple[ScalarNode, Node]], report: ProblemReport) ->
     if "constraints" in top:
         key, node = top["constraints"]
         if isinstance(node, Items):
-            top["constraints"] = (key, Items(node.place, tuple(_constraint(item) for item in node.items), node.size))
+            top["constraints"] = (key, Items(node.position, tuple(_constraint(item) for item in node.items), node.size))
     if "resources" in top:
         key, node = top["resources"]
         top["resources"] = (key, _resources(node))
@@ -101,35 +101,37 @@ def _sections(top: dict[str, tuple[ScalarNode, Node]], report: ProblemReport) ->
 
 
 def _constraint(node: Node) -> Node:
-    """`{type: less_than, threshold: 1, terms: [{name: a, weight: 2}]}` as `2 * {a} <= 1`; anything else as it is."""
+    """Convert `{type: less_than, threshold: 1, terms: [{name: a, weight: 2}]}` to `2 * {a} <= 1`; other nodes are
+    returned unchanged.
+    """
     if not isinstance(node, Entries):
         return node
-    found: Any = plain(node)
-    sign = {"less_than": "<=", "greater_than": ">="}.get(str(found.get("type")))
-    terms = found.get("terms")
+    constraint: Any = plain(node)
+    sign = {"less_than": "<=", "greater_than": ">="}.get(str(constraint.get("type")))
+    terms = constraint.get("terms")
     if sign is None or not isinstance(terms, list) or not all(isinstance(term, dict) for term in terms):
         return node
     total = " + ".join(f"{term.get('weight', 1)} * {{{term.get('name')}}}" for term in terms)
-    return _word(f"{total} {sign} {found.get('threshold', 0)}", node.place)
+    return _word(f"{total} {sign} {constraint.get('threshold', 0)}", node.position)
 
 
 _Convert = Callable[[str, Entries, ProblemReport], Node | None]
 
 
 def _named(listed: Items, section: str, report: ProblemReport, convert: _Convert) -> Node:
-    """A list of mappings with a name as a mapping by name."""
-    found: dict[str, tuple[ScalarNode, Node]] = {}
+    """Convert a list of mappings with a name to a mapping by name."""
+    entries: dict[str, tuple[ScalarNode, Node]] = {}
     for item in listed.items:
         name = item.get("name") if isinstance(item, Entries) else None
         if not isinstance(item, Entries) or not isinstance(name, ScalarNode) or not name.text:
-            report.add(item.place, section, "expected a mapping with a name")
-        elif name.text in found:
-            report.add(name.place, f"{section}.{name.text}", "stands here twice", "remove one of them")
+            report.add(item.position, section, "expected a mapping with a name")
+        elif name.text in entries:
+            report.add(name.position, f"{section}.{name.text}", "is repeated", "remove one of them")
         else:
             node = convert(name.text, item.without("name"), report)
             if node is not None:
-                found[name.text] = (_word(name.text, name.place), node)
-    return Entries(listed.place, tuple(found.values()), listed.size)
+                entries[name.text] = (_word(name.text, name.position), node)
+    return Entries(listed.position, tuple(entries.values()), listed.size)
 
 
 def _parameter(name: str, item: Entries, report: ProblemReport) -> Node:
@@ -145,10 +147,10 @@ def _parameter(name: str, item: Entries, report: ProblemReport) -> Node:
     if "transformation" in entries:
         key, node = entries.pop("transformation")
         log = isinstance(node, ScalarNode) and node.text == "log"
-        entries["log"] = (_word("log", key.place), ScalarNode(node.place, "true", True) if log else node)
+        entries["log"] = (_word("log", key.position), ScalarNode(node.position, "true", True) if log else node)
     kind = entries.get("type")
     if kind and isinstance(kind[1], ScalarNode) and kind[1].text == "double":
-        entries["type"] = (kind[0], _word("float", kind[1].place))
+        entries["type"] = (kind[0], _word("float", kind[1].position))
     if "values" in entries:
         key, node = entries["values"]
         entries["values"] = (key, _values(node))
@@ -156,27 +158,27 @@ def _parameter(name: str, item: Entries, report: ProblemReport) -> Node:
             if "prior" in entries:
                 report.notes.append(f"parameters.{name}: a prior has no effect on a grid")
             entries = {key: entries[key] for key in ("values", "when") if key in entries}
-    return Entries(item.place, tuple(entries.values()), item.size)
+    return Entries(item.position, tuple(entries.values()), item.size)
 
 
 _PRIORS = {"normal": {"mean": "mean", "scale": "std"}, "beta": {"shape_a": "a", "shape_b": "b"}}
 
 
 def _prior(node: Node) -> Node:
-    """`{name: normal, mean: 3, scale: 1}` as `{mean: 3, std: 1}`; anything else as it is."""
+    """Convert `{name: normal, mean: 3, scale: 1}` to `{mean: 3, std: 1}`; other nodes are returned unchanged."""
     name = node.get("name") if isinstance(node, Entries) else None
     if not isinstance(node, Entries) or not isinstance(name, ScalarNode) or name.text not in _PRIORS:
         return node
     entries = {key.text: (key, value) for key, value in node.without("name").entries}
     _rename(entries, _PRIORS[name.text])
-    return Entries(node.place, tuple(entries.values()), node.size)
+    return Entries(node.position, tuple(entries.values()), node.size)
 
 
 def _values(node: Node) -> Node:
-    """`[{name: a}, {name: b}]` as `[a, b]`."""
+    """Convert `[{name: a}, {name: b}]` to `[a, b]`."""
     if not isinstance(node, Items):
         return node
-    return Items(node.place, tuple(_value(item) for item in node.items), node.size)
+    return Items(node.position, tuple(_value(item) for item in node.items), node.size)
 
 
 def _value(item: Node) -> Node:
@@ -192,26 +194,28 @@ def _metric(name: str, item: Entries, report: ProblemReport) -> Node | None:
         goal = entries.pop("objective", entries.pop("goal", None))
         sign = "<=" if goal and isinstance(goal[1], ScalarNode) and goal[1].text == "minimize" else ">="
         entries["constraint"] = (
-            _word("constraint", key.place),
-            _word(f"{sign} {node.text if isinstance(node, ScalarNode) else ''}", node.place),
+            _word("constraint", key.position),
+            _word(f"{sign} {node.text if isinstance(node, ScalarNode) else ''}", node.position),
         )  # fmt: skip
-        return Entries(item.place, tuple(entries.values()), item.size)
+        return Entries(item.position, tuple(entries.values()), item.size)
     if strategy and isinstance(strategy[1], ScalarNode) and strategy[1].text != "optimize":
         if strategy[1].text == "store":
-            report.notes.append(f"metrics.{name}: need not be declared; whatever is reported is kept")
+            report.notes.append(f"metrics.{name}: need not be declared; all reported values are recorded")
             return None
         if strategy[1].text == "constraint":
-            report.add(strategy[1].place, f"metrics.{name}.strategy", "a constraint needs a threshold")
+            report.add(strategy[1].position, f"metrics.{name}.strategy", "a constraint needs a threshold")
             return None
-        what = f"the strategy {quoted(strategy[1].text)} comes in a later version"
-        report.add(strategy[1].place, f"metrics.{name}.strategy", what, "optimize, store and constraint are known")
+        message = f"the strategy {quoted(strategy[1].text)} is not supported in this version"
+        report.add(strategy[1].position, f"metrics.{name}.strategy", message, "use optimize, store or constraint")
     _rename(entries, {"objective": "goal"})
-    entries.setdefault("goal", (_word("goal", item.place), _word("maximize", item.place)))
-    return Entries(item.place, tuple(entries.values()), item.size)
+    entries.setdefault("goal", (_word("goal", item.position), _word("maximize", item.position)))
+    return Entries(item.position, tuple(entries.values()), item.size)
 
 
 def _resources(node: Node) -> Node:
-    """`{gpus, requests: {cpu, memory}, limits: {cpu, memory}}` as `{gpu, cpu, memory}`: what is requested counts."""
+    """Convert `{gpus, requests: {cpu, memory}, limits: {cpu, memory}}` to `{gpu, cpu, memory}`; requests take
+    precedence.
+    """
     if not isinstance(node, Entries):
         return node
     entries = {key.text: (key, value) for key, value in node.entries}
@@ -222,15 +226,15 @@ def _resources(node: Node) -> Node:
             for key, value in inner[1].entries:
                 entries.setdefault(key.text, (key, value))
     _rename(entries, {"gpus": "gpu"})
-    return Entries(node.place, tuple(entries.values()), node.size)
+    return Entries(node.position, tuple(entries.values()), node.size)
 
 
 def _rename(entries: dict[str, tuple[ScalarNode, Node]], names: Mapping[str, str]) -> None:
     for old, new in names.items():
         if old in entries:
             key, node = entries.pop(old)
-            entries.setdefault(new, (_word(new, key.place), node))
+            entries.setdefault(new, (_word(new, key.position), node))
 
 
-def _word(text: str, place: SourcePosition) -> ScalarNode:
-    return ScalarNode(place, text, text)
+def _word(text: str, position: SourcePosition) -> ScalarNode:
+    return ScalarNode(position, text, text)

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: values from the command line in the place of those of the file."""
+"""`--set KEY=VALUE`: values from the command line that override those of the file."""
 
 from __future__ import annotations
 
@@ -12,119 +12,135 @@ from orchestune.config.keys import USER_NAMED
 from orchestune.config.sections.metrics import KEYS as METRIC_KEYS
 from orchestune.config.sections.parameters import KEYS as PARAMETER_KEYS
 
-_KNOWN = frozenset(key.name for key in EXPERIMENT_KEYS)
-_OF_METRIC = frozenset(key.name for key in METRIC_KEYS)
-_OF_PARAMETER = frozenset(key.name for key in PARAMETER_KEYS)
+_KEY_NAMES = frozenset(key.name for key in EXPERIMENT_KEYS)
+_METRIC_KEY_NAMES = frozenset(key.name for key in METRIC_KEYS)
+_PARAMETER_KEY_NAMES = frozenset(key.name for key in PARAMETER_KEYS)
 
 
 def apply(root: Entries, overrides: Sequence[str], report: ProblemReport) -> Entries:
-    """The tree with each `KEY=VALUE` set in turn; what cannot be set is reported.
+    """Apply each `KEY=VALUE` in order; problems are reported.
 
-    KEY is a path with dots; where names have dots themselves, the longest one that exists wins. VALUE is YAML; `null`
-    takes the key away, and changes nothing where there is none.
+    KEY is a dotted path; if names contain dots themselves, the longest existing one wins. VALUE is YAML; `null` removes
+    the key if it exists.
     """
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
-        place = SourcePosition(f"--set {printable(key[:120])}")
+        position = SourcePosition(f"--set {printable(key[:120])}")
         if not equals or not key or not all(key.split(".")):
-            report.add(place, "", "is not of the form KEY=VALUE", "for example --set budget=10 or --set stop.time=1h")
+            report.add(position, "", "not of the form KEY=VALUE", "for example --set budget=10 or --set stop.time=1h")
             continue
-        value = compose_value(text, place.file, report)
+        value = compose_value(text, position.file, report)
         if value is None:
             continue
-        changed = put(root, key, value, place, report)
-        report.notes += _added(root, changed, place)
+        changed = put(root, key, value, position, report)
+        report.notes += _added(root, changed, position)
         root = changed
     return root
 
 
-def _added(before: Entries, after: Entries, place: SourcePosition) -> list[str]:
-    """What is to be said of a parameter or a metric that is set in a file without it: it may be a slip."""
+def _added(old_root: Entries, new_root: Entries, position: SourcePosition) -> list[str]:
+    """Return notes about parameters or metrics that the file does not have: they may be typos."""
     notes = []
     for section in ("parameters", "metrics"):
-        known, now = before.get(section), after.get(section)
-        if isinstance(known, Entries) and isinstance(now, Entries) and place.file.startswith(f"--set {section}."):
-            names = [key.text for key, _ in known.entries]
-            new = [key.text for key, _ in now.entries if key.text not in names]
-            notes += [f"{place.file}: {name} is added; the file has {', '.join(names)}" for name in new]
+        old_section, new_section = old_root.get(section), new_root.get(section)
+        if (
+            isinstance(old_section, Entries)
+            and isinstance(new_section, Entries)
+            and position.file.startswith(f"--set {section}.")
+        ):
+            names = [key.text for key, _ in old_section.entries]
+            new = [key.text for key, _ in new_section.entries if key.text not in names]
+            notes += [f"{position.file}: {name} is added; the file has {', '.join(names)}" for name in new]
     return notes
 
 
-def put(root: Entries, key: str, value: Node, place: SourcePosition, report: ProblemReport) -> Entries:
-    """The tree with `value` at one path with dots; `place` is what messages call it."""
-    changed = _set(root, key.split("."), value, place, [], report)
+def put(root: Entries, key: str, value: Node, position: SourcePosition, report: ProblemReport) -> Entries:
+    """Return the tree with `value` at a dotted path; `position` names it in messages."""
+    changed = _set(root, key.split("."), value, position, [], report)
     return changed if isinstance(changed, Entries) else root
 
 
 def _set(
-    node: Node, path: list[str], value: Node, place: SourcePosition, above: list[str], report: ProblemReport
+    node: Node, path: list[str], value: Node, position: SourcePosition, parents: list[str], report: ProblemReport
 ) -> Node:
     if not path:
         return value
     if isinstance(node, Items):
-        return _set_item(node, path, value, place, above, report)
+        return _set_item(node, path, value, position, parents, report)
     if not isinstance(node, Entries):
-        report.add(place, ".".join(above), "is no mapping in the file", "set it as a whole")
+        report.add(position, ".".join(parents), "not a mapping in the file", "set it as a whole")
         return node
-    short = _in_short(node, path) if above == ["parameters"] else ""
+    short = _short_parameter(node, path) if parents == ["parameters"] else ""
     if short:
-        report.add(place, f"parameters.{short}", "is written in short", "set it as a whole")
+        report.add(position, f"parameters.{short}", "has the short form in the file", "set it as a whole")
         return node
-    taken, name = _name(node, path, above)
-    rest, child = path[taken:], node.get(name)
+    count, name = _name(node, path, parents)
+    rest, child = path[count:], node.get(name)
     if isinstance(value, ScalarNode) and value.value is None and value.text:
-        if child is None:  # which is no mistake of a key that there could be
-            return node if above or name in _KNOWN else node.with_entry(ScalarNode(place, name, name), value)
+        if child is None:  # removing a known key that is absent is no problem
+            return node if parents or name in _KEY_NAMES else node.with_entry(ScalarNode(position, name, name), value)
         if not rest:
             return node.without(name)
         if isinstance(child, ScalarNode) and child.value is None:
             return node
     if child is None or (isinstance(child, ScalarNode) and child.value is None):
-        child = Entries(place, ())
-    elif _is_goal(child, rest, above):
-        child = mapping({"goal": child}, child.place)
-    below = _set(child, rest, value, place, [*above, name], report)
-    return node.with_entry(ScalarNode(place, name, name), below)
+        child = Entries(position, ())
+    elif _is_short_metric(child, rest, parents):
+        child = mapping({"goal": child}, child.position)
+    new_child = _set(child, rest, value, position, [*parents, name], report)
+    return node.with_entry(ScalarNode(position, name, name), new_child)
 
 
 def _set_item(
-    node: Items, path: list[str], value: Node, place: SourcePosition, above: list[str], report: ProblemReport
+    node: Items, path: list[str], value: Node, position: SourcePosition, parents: list[str], report: ProblemReport
 ) -> Node:
     if not path[0].isdecimal() or len(path[0]) > 6 or int(path[0]) >= len(node.items):
         report.add(
-            place, ".".join(above), f"is a list of {len(node.items)} in the file", "name an entry by its number, from 0"
+            position,
+            ".".join(parents),
+            f"is a list of {len(node.items)} in the file",
+            "use the index of an entry, from 0",
         )
         return node
     index = int(path[0])
-    below = _set(node.items[index], path[1:], value, place, [*above, path[0]], report)
-    return Items(node.place, (*node.items[:index], below, *node.items[index + 1 :]), node.size)
+    new_child = _set(node.items[index], path[1:], value, position, [*parents, path[0]], report)
+    return Items(node.position, (*node.items[:index], new_child, *node.items[index + 1 :]), node.size)
 
 
-def _name(node: Entries, path: list[str], above: list[str]) -> tuple[int, str]:
-    """How many parts of the path make the next name, and that name."""
-    named = len(above) == 1 and above[0] in USER_NAMED
-    for taken in range(len(path), 0, -1):
-        name = ".".join(path[:taken])
+def _name(node: Entries, path: list[str], parents: list[str]) -> tuple[int, str]:
+    """Return the number of path parts that form the next name, and that name."""
+    user_named = len(parents) == 1 and parents[0] in USER_NAMED
+    for count in range(len(path), 0, -1):
+        name = ".".join(path[:count])
         child = node.get(name)
         if child is None:
             continue
-        if taken == len(path) or not named or isinstance(child, Entries) or _is_goal(child, path[taken:], above):
-            return taken, name
-    return (len(path), ".".join(path)) if named else (1, path[0])
+        if (
+            count == len(path)
+            or not user_named
+            or isinstance(child, Entries)
+            or _is_short_metric(child, path[count:], parents)
+        ):
+            return count, name
+    return (len(path), ".".join(path)) if user_named else (1, path[0])
 
 
-def _in_short(node: Entries, path: list[str]) -> str:
-    """The parameter, a range or a list, of which the path would name a key; empty where it names none."""
-    for taken in range(len(path), 0, -1):
-        child = node.get(".".join(path[:taken]))
+def _short_parameter(node: Entries, path: list[str]) -> str:
+    """Return the parameter in short form of which the path names a key; empty if there is none."""
+    for count in range(len(path), 0, -1):
+        child = node.get(".".join(path[:count]))
         if child is not None:
-            below = path[taken : taken + 1]
-            named = not isinstance(child, Entries) and below and (below[0] in _OF_PARAMETER or below[0].isdecimal())
-            return ".".join(path[:taken]) if named else ""
+            next_part = path[count : count + 1]
+            names_key = (
+                not isinstance(child, Entries)
+                and next_part
+                and (next_part[0] in _PARAMETER_KEY_NAMES or next_part[0].isdecimal())
+            )
+            return ".".join(path[:count]) if names_key else ""
     return ""
 
 
-def _is_goal(child: Node, rest: list[str], above: list[str]) -> bool:
-    """Whether it is the word of a metric, short for `{goal: …}`, of which `rest` names another key."""
-    return above == ["metrics"] and isinstance(child, ScalarNode) and len(rest) == 1 and rest[0] in _OF_METRIC
+def _is_short_metric(child: Node, rest: list[str], parents: list[str]) -> bool:
+    """Return True if `child` is a metric in short form and `rest` names another key of it."""
+    return parents == ["metrics"] and isinstance(child, ScalarNode) and len(rest) == 1 and rest[0] in _METRIC_KEY_NAMES

@@ -1,4 +1,4 @@
-"""Whose file it is, by its keys."""
+"""Detection of experiment files of other tools by their keys."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from orchestune.errors import BadInput, Problem
 SWEEP, KATIB = "a sweep of W&B", "an Experiment of Katib"
 
 
-class _Unread(NamedTuple):
-    """A kind of file that is not taken over."""
+class _UnsupportedFormat(NamedTuple):
+    """A file format of another tool that cannot be imported."""
 
-    what: str
+    description: str
     marks: tuple[frozenset[str], ...]
-    """keys that together show it"""
-    here: str
-    """what becomes of its keys"""
+    """sets of keys that identify it"""
+    counterparts: str
+    """the counterparts of its keys"""
 
 
-_UNREAD = (
-    _Unread(
+_UNSUPPORTED = (
+    _UnsupportedFormat(
         "an experiment of NNI",
         tuple(map(frozenset, [{"trialCommand"}, {"searchSpace"}, {"searchSpaceFile"}, {"trialConcurrency", "tuner"}])),
-        "searchSpace is `parameters` here, trialCommand `run`, maxTrialNumber `budget`, trialConcurrency `parallelism`,"
+        "searchSpace becomes `parameters`, trialCommand `run`, maxTrialNumber `budget`, trialConcurrency `parallelism`,"
         " optimize_mode the goal in `metrics`",
     ),
-    _Unread(
+    _UnsupportedFormat(
         "an experiment of Determined",
         tuple(map(frozenset, [{"searcher", "hyperparameters"}, {"searcher", "entrypoint"}])),
-        "hyperparameters are `parameters` here, entrypoint is `run`, metric and smaller_is_better are `metrics`,"
-        " max_trials is `budget`, max_concurrent_trials `parallelism`",
+        "hyperparameters become `parameters`, entrypoint `run`, metric and smaller_is_better `metrics`,"
+        " max_trials `budget`, max_concurrent_trials `parallelism`",
     ),
-    _Unread(
+    _UnsupportedFormat(
         "a tuning job of SageMaker",
         tuple(map(frozenset, [{"HyperParameterTuningJobConfig"}, {"ParameterRanges"}])),
-        "ParameterRanges are `parameters` here, the objective is `metrics`, MaxNumberOfTrainingJobs `budget`,"
+        "ParameterRanges become `parameters`, the objective `metrics`, MaxNumberOfTrainingJobs `budget`,"
         " MaxParallelTrainingJobs `parallelism`",
     ),
 )
 
 
 def kind(root: Entries) -> str | None:
-    """SWEEP, KATIB, or None for what is neither."""
+    """Return SWEEP, KATIB, or None for any other file."""
     version, what = root.get("apiVersion"), root.get("kind")
     if isinstance(version, ScalarNode) and isinstance(what, ScalarNode) and version.text.startswith("kubeflow.org/"):
         return KATIB if what.text == "Experiment" else None
@@ -57,19 +57,21 @@ def kind(root: Entries) -> str | None:
     return None
 
 
-def unread(root: Entries) -> tuple[str, str] | None:
-    """Which other tool's it is that is not taken over, and what to do about that; None for any other file."""
+def unsupported(root: Entries) -> tuple[str, str] | None:
+    """Return the name of an unsupported tool's file and a hint, or None for any other file."""
     names = {key.text for key, _ in root.entries}
-    for tool in () if "run" in names else _UNREAD:
-        if any(mark <= names for mark in tool.marks):
-            return f"{tool.what}, which is not read", f"it is short enough to be written anew: {tool.here}"
+    for format in () if "run" in names else _UNSUPPORTED:
+        if any(mark <= names for mark in format.marks):
+            return f"{format.description}, which cannot be imported", f"rewrite it: {format.counterparts}"
     return None
 
 
 def refuse(root: Entries) -> None:
-    """BadInput for the file of another tool, with how it becomes one of ours."""
-    file, found, told = root.place.file, kind(root), unread(root)
-    if found is not None:
-        told = found, f"orchestune init --from {shlex.quote(file)} writes an experiment file that says the same"
-    if told is not None:
-        raise BadInput([Problem(f"this is {told[0]}", "", file, root.place.line, root.place.column, told[1])])
+    """Raise BadInput if this is a file of another tool, with the way to convert it."""
+    file, importable, refusal = root.position.file, kind(root), unsupported(root)
+    if importable is not None:
+        refusal = importable, f"convert it with `orchestune init --from {shlex.quote(file)}`"
+    if refusal is not None:
+        raise BadInput(
+            [Problem(f"this is {refusal[0]}", "", file, root.position.line, root.position.column, refusal[1])]
+        )

@@ -1,4 +1,4 @@
-"""Scripts that ask the module of SigOpt's service, which is gone: one in its place, to lie beside them."""
+"""Replacement modules for scripts that import the client of the discontinued SigOpt service."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ _IMPORTS = re.compile(r"^\s*(?:import|from)\s+(sigopt|orchestrate)\b", re.MULTIL
 _SCRIPT = re.compile(r"[\w./\-]+\.py\b")
 _MODULES = Path(__file__).parents[1] / "modules"
 _FILES = {"sigopt": ("sigopt.py",), "orchestrate": ("sigopt.py", "orchestrate/__init__.py", "orchestrate/io.py")}
-MOST_FILES = 200
+MAX_FILES = 200
 
 
-def wanted(root: Entries, folder: Path) -> tuple[str, ...]:
-    """The files that scripts of the command lack, relative to `folder`; none where none of them asks the service."""
-    place = _place(root.get("run"))
-    modules = sorted({name for path in sorted((folder / place).glob("*.py"))[:MOST_FILES] for name in _imported(path)})
+def missing_modules(root: Entries, folder: Path) -> tuple[str, ...]:
+    """Return the module files that the command's scripts import and lack, relative to `folder`; empty if they import
+    none.
+    """
+    script_folder = _script_folder(root.get("run"))
+    modules = sorted(
+        {name for path in sorted((folder / script_folder).glob("*.py"))[:MAX_FILES] for name in _imported(path)}
+    )
     files = dict.fromkeys(file for name in modules for file in _FILES[name])
-    return tuple(str(place / file) for file in files if not (folder / place / file).exists())
+    return tuple(str(script_folder / file) for file in files if not (folder / script_folder / file).exists())
 
 
 def source(file: str) -> Path:
-    """Where one of them lies in this installation."""
+    """Return the path of a module file in this installation."""
     parts = Path(file).parts
     return _MODULES / (Path(*parts[-2:]) if parts[-2:-1] == ("orchestrate",) else Path(parts[-1]))
 
 
 def text(file: str) -> str:
-    """What one of them holds."""
+    """Return the text of a module file."""
     return source(file).read_text(encoding="utf-8")
 
 
-def _place(run: Node | None) -> Path:
-    """Where the script lies, which is where Python looks first for what it imports."""
+def _script_folder(run: Node | None) -> Path:
+    """Return the folder of the script, the first on Python's import path."""
     command = plain(run) if run is not None else ""
     words = command if isinstance(command, list) else str(command).split()
     script = next((str(word) for word in words if _SCRIPT.fullmatch(str(word))), "")
-    inside = not script.startswith("/") and ".." not in Path(script).parts
-    return Path(script).parent if inside else Path()
+    is_inside = not script.startswith("/") and ".." not in Path(script).parts
+    return Path(script).parent if is_inside else Path()
 
 
 def _imported(path: Path) -> set[str]:

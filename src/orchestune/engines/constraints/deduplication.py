@@ -88,8 +88,8 @@ class DistinctEngine:
                 self.source = self._proposer.source
                 return configuration
         self.source = "random"
-        found = self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
-        return self._next(pending, number, seed) if found is None else found
+        fallback = self._elsewhere(pending, Random(ask_seed(seed, self._proposer.tries)))
+        return self._next(pending, number, seed) if fallback is None else fallback
 
     def close(self) -> None:
         self._left = None
@@ -138,24 +138,24 @@ class DistinctEngine:
 
     def _next(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         """Return the first remaining configuration in order."""
-        self._looking, none = None, "no configuration was found that has not been suggested before"
+        self._looking, message = None, "no new configuration found"
         if not self._finite:
-            raise Exhausted(none)
+            raise Exhausted(message)
         try:
-            found = self._in_order.next(self._told, self._identity.set_of(pending))
+            configuration = self._in_order.next(self._told, self._identity.set_of(pending))
         except StillLooking:
             if self._in_order.barren > MOST:
-                raise Exhausted(none) from None
+                raise Exhausted(message) from None
             self._looking = (number, seed)
             raise
-        if found is None:
-            which = " that the constraints allow" if self._space.constraints else ""
-            raise Exhausted(f"each configuration{which} has been suggested once")
-        return found
+        if configuration is None:
+            restriction = " that the constraints allow" if self._space.constraints else ""
+            raise Exhausted(f"each configuration{restriction} has been suggested once")
+        return configuration
 
     def _walk(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
-        known = self._left if self._left is not None else self._all()
-        self._left = [entry for entry in known if entry[0] not in self._told]
+        candidates = self._left if self._left is not None else self._all()
+        self._left = [entry for entry in candidates if entry[0] not in self._told]
         busy = self._identity.set_of(pending)
         free = [configuration for name, configuration in self._left if name not in busy]
         if not free:
@@ -193,8 +193,8 @@ def _ways_to_many(space: Space) -> list[Mapping[str, Sequence[Value]]]:
             parent, values = waiting.pop()
             target = space.by_name[parent]
             allowed = [target.snap(float(value)) if target.numeric else value for value in values]
-            known = way.get(parent, allowed)
-            way[parent] = [value for value in known if any(same(value, each) for each in allowed)]
+            options = way.get(parent, allowed)
+            way[parent] = [value for value in options if any(same(value, each) for each in allowed)]
             waiting += target.when
         if all(way.values()):
             ways.append(way)

@@ -50,16 +50,16 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
 
 def wander(space: Space, start: Configuration, random: Random, steps: int = _WALK) -> dict[str, Value]:
     """Return the end of a random walk among feasible configurations from `start`, which must be feasible."""
-    here, refused = dict(start), 0
+    current, refused = dict(start), 0
     for _ in range(steps):
-        there = _moved(space, here, random)
-        if not space.allows(there):
+        candidate = _moved(space, current, random)
+        if not space.allows(candidate):
             refused += 1
             if refused % _REFUSED:
                 continue
-            there = _followed(space, there, random)
-        here = there if space.allows(there) else here
-    return here
+            candidate = _followed(space, candidate, random)
+        current = candidate if space.allows(candidate) else current
+    return current
 
 
 def climbed(space: Space, random: Random) -> dict[str, Value]:
@@ -76,12 +76,12 @@ def mended(
 
     Here and below, each evaluation of a configuration takes one item of `looks`; the search ends when none is left.
     """
-    here = dict(configuration)
+    current = dict(configuration)
     for _ in range(_MENDS):
-        if space.allows(here):
+        if space.allows(current):
             break
-        here = _followed(space, here, random, looks)
-    return here
+        current = _followed(space, current, random, looks)
+    return current
 
 
 def _followed(
@@ -139,21 +139,21 @@ def example(space: Space) -> dict[str, Value]:
     if space.size() < math.inf:
         for configuration in space.walk():
             return configuration
-        raise BadInput([Problem(f"no configuration fulfils {_list(space)}", "constraints", hint=_why(space, drawn))])
+        raise BadInput([Problem(f"no configuration satisfies {_list(space)}", "constraints", hint=_why(space, drawn))])
     climbers = drawn
     for count, steps in ((_CLIMBS, _CLIMB), (_FURTHER, _LONGER * len(space.parameters))):
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
             climbers[place] = _climbed(space, start, random, steps, looks)
-            found = mended(space, climbers[place], Random(place), looks)
-            if space.allows(found) and not _alone(space, found, looks):
-                return found
+            repaired = mended(space, climbers[place], Random(place), looks)
+            if space.allows(repaired) and not _alone(space, repaired, looks):
+                return repaired
     if not any(map(continuous, space.parameters)):
         most = min(_STEPS, _STEPS_OPERATIONS // space.operations)
         for _, step in zip(islice(looks, most), space.steps(), strict=False):
             if step is not None:
                 return step
-    message = f"no configuration was found that fulfils {_list(space)}"
+    message = f"no configuration found that satisfies {_list(space)}"
     raise BadInput([Problem(message, key="constraints", hint=_why(space, drawn))])
 
 
@@ -179,15 +179,15 @@ def _closest(space: Space, configurations: list[dict[str, Value]], count: int) -
 def _climbed(
     space: Space, start: Configuration, random: Random, steps: int, looks: Iterator[int] = _UNLIMITED
 ) -> dict[str, Value]:
-    here, height = dict(start), _distance(space, start)
+    current, violation = dict(start), _distance(space, start)
     for _ in islice(looks, steps):
-        there = _moved(space, here, random)
-        distance = _distance(space, there)
-        if distance <= height:
-            here, height = there, distance
-        if height == 0:
+        candidate = _moved(space, current, random)
+        distance = _distance(space, candidate)
+        if distance <= violation:
+            current, violation = candidate, distance
+        if violation == 0:
             break
-    return here
+    return current
 
 
 def _distance(space: Space, configuration: Configuration) -> float:
@@ -229,7 +229,7 @@ def _why(space: Space, drawn: list[dict[str, Value]]) -> str:
     """Return a hint: which constraints never held, or that each held, but never all at once."""
     never = [each for each in space.constraints if not any(each.holds(configuration) for configuration in drawn)]
     if not never:
-        return f"each of them holds somewhere, but of {len(drawn)} configurations none fulfils all"
+        return f"each of them is satisfiable, but none of {len(drawn)} configurations satisfies all"
     equation = any(each.equations for each in never)
     advice = "; two decimals are never exactly equal, compute one from the others in your program" if equation else ""
-    return f"of {len(drawn)} configurations none fulfils {' or '.join(f'`{each.text}`' for each in never)}{advice}"
+    return f"none of {len(drawn)} configurations satisfies {' or '.join(f'`{each.text}`' for each in never)}{advice}"

@@ -107,18 +107,18 @@ class Cube:
                 else [parameter.choices[int(position)] for position in column]
             )
         names = [parameter.name for parameter in parameters]
-        found = (self._part.active(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True))
-        return np.fromiter(map(self._part.allows, found), dtype=np.bool_, count=len(points))
+        active_parts = (self._part.active(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True))
+        return np.fromiter(map(self._part.allows, active_parts), dtype=np.bool_, count=len(points))
 
     def _allowed_points(self, count: int, random: np.random.Generator) -> Floats:
         """Return allowed points by rejection sampling from `_TIMES * count` points; random walks fill up a shortage."""
         points = self.anywhere(count * _TIMES, random)
-        found = points[: len(points) // _TIMES]
-        found = found[self.allowed(found)]
-        if len(found) < count // _TIMES:  # allowed points are rare: check the other points, too
+        accepted = points[: len(points) // _TIMES]
+        accepted = accepted[self.allowed(accepted)]
+        if len(accepted) < count // _TIMES:  # allowed points are rare: check the other points, too
             rest = points[count:]
-            found = np.concatenate([found, rest[self.allowed(rest)]])
-        missing = min(count - len(found), _MOST_WALKS if len(found) < _MOST_WALKS else 0)
+            accepted = np.concatenate([accepted, rest[self.allowed(rest)]])
+        missing = min(count - len(accepted), _MOST_WALKS if len(accepted) < _MOST_WALKS else 0)
         chance, start = Random(int(random.integers(2**32))), example(self._space)
         walked: list[Floats] = []
         for _ in range(missing):
@@ -126,7 +126,7 @@ class Cube:
             point = self.point(start)
             assert point is not None
             walked.append(np.where(np.isnan(point), self.anywhere(1, random)[0], point))
-        return np.concatenate([found, stacked(walked, self.width)])[:count]
+        return np.concatenate([accepted, stacked(walked, self.width)])[:count]
 
     def snapped(self, points: Floats) -> Floats:
         """Round the points to the steps of their parameters and clip them to the bounds, in place."""
@@ -161,8 +161,8 @@ class Cube:
                 continue
             logs = np.array(parameter.density().logs())
             bins = features[:, index] * (len(logs) if self.numeric[index] else 1)
-            found = logs[np.clip(np.floor(bins), 0, len(logs) - 1).astype(np.int64)]
-            total += np.where(active[:, index], found, 0.0)
+            densities = logs[np.clip(np.floor(bins), 0, len(logs) - 1).astype(np.int64)]
+            total += np.where(active[:, index], densities, 0.0)
         return total
 
     @property

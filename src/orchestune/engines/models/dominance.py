@@ -13,7 +13,7 @@ _ROWS = 500
 
 def beaten(losses: NDArray[np.float64]) -> Counts:
     """Return how many others dominate each row: at least as good in every column, and better in one."""
-    found = np.zeros(len(losses), dtype=np.int64)
+    dominator_counts = np.zeros(len(losses), dtype=np.int64)
     for start in range(0, len(losses), _ROWS):
         rows = slice(start, start + _ROWS)
         shape = len(losses[rows]), len(losses)
@@ -21,5 +21,5 @@ def beaten(losses: NDArray[np.float64]) -> Counts:
         for column in losses.T:
             as_good &= column <= column[rows, None]
             better |= column < column[rows, None]
-        found[rows] = (as_good & better).sum(axis=1)
-    return found
+        dominator_counts[rows] = (as_good & better).sum(axis=1)
+    return dominator_counts

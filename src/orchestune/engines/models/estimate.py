@@ -62,18 +62,18 @@ def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Obs
     None if no trial reports its noise, with several objectives, or with fewer than `LEAST` results.
     """
     cube, optimized = Cube(space), objectives(metrics)
-    known = _known(cube, metrics, history)
-    if len(optimized) > 1 or len(known) < LEAST or not any(item.deviations[0] > 0 for item in known.values()):
+    points = _known(cube, metrics, history)
+    if len(optimized) > 1 or len(points) < LEAST or not any(item.deviations[0] > 0 for item in points.values()):
         return None
-    numbers = {id(item): number for number, item in known.items()}
-    entries = thinned(list(known.values()), _MODELLED)
-    kept = np.array([item.feasible for item in entries])
+    numbers = {id(item): number for number, item in points.items()}
+    entries = thinned(list(points.values()), _MODELLED)
+    feasible = np.array([item.feasible for item in entries])
     expected = _expected(cube, entries)
-    if not kept.any() or expected is None:
+    if not feasible.any() or expected is None:
         return None
     losses, deviations = expected
-    behind = np.any(_clearly_worse(entries) & kept, axis=1)
-    place = int(np.where(kept & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halved against overflow
+    behind = np.any(_clearly_worse(entries) & feasible, axis=1)
+    place = int(np.where(feasible & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halved against overflow
     value = float(losses[place]) if optimized[0].goal == "minimize" else -float(losses[place])
     return PosteriorEstimate(numbers[id(entries[place])], value, float(deviations[place]))
 
@@ -85,14 +85,14 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
     the least dominated ones. None if no trial reports its noise, or with fewer than `LEAST` results.
     """
     cube = Cube(space)
-    known = _known(cube, metrics, history)
-    noisy = {place for item in known.values() for place, deviation in enumerate(item.deviations) if deviation > 0}
-    if len(objectives(metrics)) < 2 or len(known) < LEAST or not noisy:
+    points = _known(cube, metrics, history)
+    noisy = {place for item in points.values() for place, deviation in enumerate(item.deviations) if deviation > 0}
+    if len(objectives(metrics)) < 2 or len(points) < LEAST or not noisy:
         return None
-    ranked = best([(item.losses or (), number, item) for number, item in known.items()], _MODELLED)
+    ranked = best([(item.losses or (), number, item) for number, item in points.items()], _MODELLED)
     entries = [item for _, _, item in ranked]
-    kept = [place for place, item in enumerate(entries) if item.feasible]
-    if not kept:
+    feasible_indices = [place for place, item in enumerate(entries) if item.feasible]
+    if not feasible_indices:
         return None
     columns: list[Floats] = []
     measured: list[Floats] = []
@@ -101,11 +101,14 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
         alone = [_alone(item, place) for item in entries]
         expected = _expected(cube, alone) if place in noisy else None
         raw = np.array([item.losses[0] for item in alone if item.losses])
-        columns.append((raw if expected is None else expected[0] / 2 + expected[1] / 2)[kept])
-        measured.append(raw[kept])
-        clearly.append(_clearly_worse([alone[index] for index in kept]))
+        columns.append((raw if expected is None else expected[0] / 2 + expected[1] / 2)[feasible_indices])
+        measured.append(raw[feasible_indices])
+        clearly.append(_clearly_worse([alone[index] for index in feasible_indices]))
     worse = _beaten(np.stack(columns), np.stack(measured), np.stack(clearly))
-    return sorted(ranked[place][1] for place, beaten in zip(kept, worse.tolist(), strict=True) if not beaten) or None
+    return (
+        sorted(ranked[place][1] for place, beaten in zip(feasible_indices, worse.tolist(), strict=True) if not beaten)
+        or None
+    )
 
 
 def _beaten(expected: Floats, measured: Floats, clearly: Flags) -> Flags:
@@ -116,17 +119,17 @@ def _beaten(expected: Floats, measured: Floats, clearly: Flags) -> Flags:
     as_good = np.all(expected[:, None] <= expected[:, :, None], axis=0) & ~np.any(clearly, axis=0).T
     better = np.any(expected[:, None] < expected[:, :, None], axis=0)
     as_measured = np.all(measured[:, None] <= measured[:, :, None], axis=0) & np.any(clearly, axis=0)
-    found: Flags = np.any((as_good & better) | as_measured, axis=1)
-    return found
+    dominated: Flags = np.any((as_good & better) | as_measured, axis=1)
+    return dominated
 
 
 def _known(cube: Cube, metrics: Sequence[Metric], history: Sequence[Observation]) -> dict[int, TrainingPoint]:
-    known: dict[int, TrainingPoint] = {}
+    points: dict[int, TrainingPoint] = {}
     for observation in history:
-        found = entry(cube, metrics, observation)
-        if found is not None and found.losses is not None:
-            known[observation.number] = found
-    return known
+        point = entry(cube, metrics, observation)
+        if point is not None and point.losses is not None:
+            points[observation.number] = point
+    return points
 
 
 def _alone(item: TrainingPoint, place: int) -> TrainingPoint:
@@ -140,15 +143,15 @@ def _clearly_worse(entries: Sequence[TrainingPoint]) -> Flags:
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     spread = _spread(entries)
     with np.errstate(over="ignore"):
-        found: Flags = losses[:, None] - losses > _CLEAR * np.hypot(spread[:, None], spread)
-    return found
+        mask: Flags = losses[:, None] - losses > _CLEAR * np.hypot(spread[:, None], spread)
+    return mask
 
 
 def _spread(entries: Sequence[TrainingPoint]) -> Floats:
     """Return the reported standard deviations, at least their median: a few folds may agree by chance."""
     reported = np.array([item.deviations[0] for item in entries])
-    told = reported[reported > 0]
-    return np.maximum(reported, np.median(told)) if len(told) else reported
+    positive = reported[reported > 0]
+    return np.maximum(reported, np.median(positive)) if len(positive) else reported
 
 
 def _expected(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Floats] | None:
@@ -161,7 +164,7 @@ def _expected(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Flo
     if worst is None:
         return None
     sane = losses <= worst
-    modelled = _modelled(cube, [item for item, kept in zip(entries, sane.tolist(), strict=True) if kept])
+    modelled = _modelled(cube, [item for item, is_sane in zip(entries, sane.tolist(), strict=True) if is_sane])
     if modelled is None:
         return None
     expected, deviations = losses.copy(), np.zeros(len(losses))
@@ -200,8 +203,8 @@ def _modelled(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Flo
     if scale is None:
         return None
     few = gathered(thinned(entries, min(_FITTED, most_fitted(cube.width))), cube.width, "plain", (1.0,))
-    told = few.reported[few.reported > 0]
-    most = _COMMON * float(np.median(told)) if len(told) else None
+    noises = few.reported[few.reported > 0]
+    most = _COMMON * float(np.median(noises)) if len(noises) else None
     scales = fit(cube.features(few.points), few, cube.numeric, most_noise=most)
     features = cube.features(evidence.points)
     posterior = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)

@@ -134,9 +134,9 @@ class _Target:
 
     def start(self, shift: float) -> Floats:
         """Return a starting point: the prior means, with the log length scales shifted."""
-        found = self._means.copy()
-        found[: self._width] += shift
-        return found
+        point = self._means.copy()
+        point[: self._width] += shift
+        return point
 
     def scales(self, logs: Floats) -> Scales:
         """Return the scales of a vector of logarithms."""

@@ -56,10 +56,10 @@ class History(Generic[T]):
 
     def window(self) -> list[tuple[int, T]]:
         """Return the selected entries in order, each with its index in the whole history."""
-        kept = dict(self._recent)
-        kept |= {index: entry for _, index, entry in self._sample}
-        kept |= {index: entry for _, index, entry in best(self._best, self._elite)}
-        return sorted(kept.items())
+        selected = dict(self._recent)
+        selected |= {index: entry for _, index, entry in self._sample}
+        selected |= {index: entry for _, index, entry in best(self._best, self._elite)}
+        return sorted(selected.items())
 
 
 def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses, int, T]]:

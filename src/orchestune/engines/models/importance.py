@@ -39,12 +39,12 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
     An inactive parameter has no effect in that part of the space. Infeasible configurations do not count.
     """
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
-    found = [entry(cube, alone, seen) for seen in history]
-    entries = [item for item in found if item is not None and item.losses is not None]
+    points = [entry(cube, alone, observation) for observation in history]
+    entries = [item for item in points if item is not None and item.losses is not None]
     if len(entries) < ENOUGH or len({item.losses for item in entries}) < 2:
         return {}
-    known = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
-    effects = np.where(known, _total_effects(cube, entries), 0.0)
+    used = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
+    effects = np.where(used, _total_effects(cube, entries), 0.0)
     total = float(effects.sum())
     if not (np.isfinite(total) and total > 0):
         return {}
@@ -60,47 +60,47 @@ def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
         if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
             return np.zeros(cube.width)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
-        seen = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
-        features = cube.features(seen.points)
-        model = Posterior(scales, features, seen.values, seen.noise(scales), features[:0], cube.numeric)
+        evidence = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
+        features = cube.features(evidence.points)
+        model = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
         count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
         random = np.random.default_rng(0)
-        here = cube.uniform(count, random)
-        there = cube.anywhere(len(here), random)
-        expected = model.at(cube.features(here))[0]
-        found, constrained = np.zeros(cube.width), cube.constrained()
-        tries = min(max(_LOOKS // (len(here) * max(int(constrained.sum()), 1)), 1), _TRIES)
+        base = cube.uniform(count, random)
+        resampled = cube.anywhere(len(base), random)
+        expected = model.at(cube.features(base))[0]
+        effects, constrained = np.zeros(cube.width), cube.constrained()
+        tries = min(max(_LOOKS // (len(base) * max(int(constrained.sum()), 1)), 1), _TRIES)
         for place in range(cube.width):
-            moved, fixed = _moved(cube, here, there, place, random, tries if constrained[place] else 0)
-            if fixed > _TIED * len(here):
-                found[place] = _explained(cube.features(here)[:, place], expected)
+            moved, fixed = _moved(cube, base, resampled, place, random, tries if constrained[place] else 0)
+            if fixed > _TIED * len(base):
+                effects[place] = _explained(cube.features(base)[:, place], expected)
             else:
-                found[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
-    return found
+                effects[place] = float(((expected - model.at(cube.features(moved))[0]) ** 2).mean() / 2)
+    return effects
 
 
 def _moved(
-    cube: Cube, here: Floats, there: Floats, place: int, random: np.random.Generator, tries: int
+    cube: Cube, points: Floats, resampled: Floats, place: int, random: np.random.Generator, tries: int
 ) -> tuple[Floats, int]:
     """Return the points with one coordinate resampled, from `there` or redrawn while infeasible, up to `tries` times.
 
     Points without a feasible draw stay unchanged; their number is the second result. `tries` = 0: all draws count as
     feasible.
     """
-    moved, left = here.copy(), np.arange(len(here))
+    moved, open_rows = points.copy(), np.arange(len(points))
     if not tries:
-        moved[:, place] = there[:, place]
+        moved[:, place] = resampled[:, place]
         return moved, 0
     for _ in range(tries):
-        drawn = here[left]
-        drawn[:, place] = there[: len(left), place]
+        drawn = points[open_rows]
+        drawn[:, place] = resampled[: len(open_rows), place]
         allowed = cube.allowed(drawn)
-        moved[left[allowed]] = drawn[allowed]
-        left = left[~allowed]
-        if not len(left):
+        moved[open_rows[allowed]] = drawn[allowed]
+        open_rows = open_rows[~allowed]
+        if not len(open_rows):
             break
-        there = cube.anywhere(len(left), random)
-    return moved, len(left)
+        resampled = cube.anywhere(len(open_rows), random)
+    return moved, len(open_rows)
 
 
 def _explained(values: Floats, expected: Floats) -> float:

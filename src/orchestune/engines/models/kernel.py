@@ -44,10 +44,10 @@ class Scales:
 
 def covariance(one: Floats, other: Floats, numeric: Flags, scales: Scales) -> Floats:
     """Return the covariance of the values at two matrices of features: rows of `one` by rows of `other`."""
-    found = scales.amplitude * matern(distances(one, other, numeric, scales.weights))
+    covariances = scales.amplitude * matern(distances(one, other, numeric, scales.weights))
     if scales.single is not None:
-        found += scales.single_amplitude * _mean_of_singles(one, other, numeric, scales.single)
-    return found
+        covariances += scales.single_amplitude * _mean_of_singles(one, other, numeric, scales.single)
+    return covariances
 
 
 def _mean_of_singles(one: Floats, other: Floats, numeric: Flags, inverse_lengths: Floats) -> Floats:
@@ -73,8 +73,8 @@ def sum_and_slopes(distances: Floats, inverse_lengths: Floats) -> tuple[Floats, 
 
 
 def _matern(r: Floats) -> Floats:
-    found: Floats = (1 + r + r * r / 3) * np.exp(-r)
-    return found
+    correlations: Floats = (1 + r + r * r / 3) * np.exp(-r)
+    return correlations
 
 
 def squared_differences(features: Floats, numeric: Flags) -> Floats:
@@ -89,11 +89,11 @@ def distances(one: Floats, other: Floats, numeric: Flags, weights: Floats) -> Fl
     """Return squared weighted distances of two matrices of features: rows of `one` by rows of `other`."""
     scale = np.sqrt(weights[numeric])
     a, b = one[:, numeric] * scale, other[:, numeric] * scale
-    found: Floats = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1)[None, :] - 2 * (a @ b.T)
-    np.maximum(found, 0.0, out=found)
+    squares: Floats = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1)[None, :] - 2 * (a @ b.T)
+    np.maximum(squares, 0.0, out=squares)
     for column in np.flatnonzero(~numeric):
-        found += weights[column] * (one[:, column, None] != other[None, :, column])
-    return found
+        squares += weights[column] * (one[:, column, None] != other[None, :, column])
+    return squares
 
 
 def matern(squared: Floats) -> Floats:

@@ -30,11 +30,11 @@ class Posterior:
         matrix = covariance(self._features, self._features, numeric, scales)
         diagonal = np.concatenate([scales.noise + variances, np.full(len(pending), scales.noise)]) + JITTER
         matrix[np.diag_indices_from(matrix)] += diagonal
-        told = len(values)
+        observed_count = len(values)
         self._inverse_root = _inverse_root(matrix)
         # The leading block of a triangular root is the root of the leading block: the observed points only.
-        root = self._inverse_root[:told, :told]
-        mean = matrix[told:, :told] @ (root.T @ (root @ values))
+        root = self._inverse_root[:observed_count, :observed_count]
+        mean = matrix[observed_count:, :observed_count] @ (root.T @ (root @ values))
         everything = np.concatenate([values, mean])
         self._alpha = self._inverse_root.T @ (self._inverse_root @ everything)
         self.expected = everything - diagonal * self._alpha
@@ -51,8 +51,8 @@ class Posterior:
     def log_improvement(self, features: Floats) -> Floats:
         """Return the log expected improvement over the best posterior mean (Ament et al., 2023)."""
         mean, deviation = self.at(features)
-        found: Floats = np.log(deviation) + _log_improvement((self.best - mean) / deviation)
-        return found
+        log_values: Floats = np.log(deviation) + _log_improvement((self.best - mean) / deviation)
+        return log_values
 
 
 def _log_improvement(z: Floats) -> Floats:
@@ -76,5 +76,5 @@ def _inverse_root(matrix: Floats) -> Floats:
             break
         except LinAlgError:
             jitter = max(10 * jitter, 1e-6)
-    found: Floats = solve_triangular(root, np.eye(len(matrix)), lower=True, check_finite=False)
-    return found
+    inverse: Floats = solve_triangular(root, np.eye(len(matrix)), lower=True, check_finite=False)
+    return inverse

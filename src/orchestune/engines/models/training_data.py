@@ -69,8 +69,8 @@ class TrainingData:
 
     def noise(self, scales: Scales) -> Floats:
         """Return the noise variances given the scales."""
-        found: Floats = self.variances + scales.trust * self.reported
-        return found
+        total: Floats = self.variances + scales.trust * self.reported
+        return total
 
 
 def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> TrainingPoint | None:
@@ -86,9 +86,9 @@ def entry(cube: Cube, metrics: Sequence[Metric], observation: Observation) -> Tr
     if not all(map(math.isfinite, (*values, *beyond))):
         return TrainingPoint(point, None, nothing)
     losses = tuple(v if metric.goal == "minimize" else -v for metric, v in zip(optimized, values, strict=True))
-    found = [abs(observation.stddev.get(metric.name, 0.0)) for metric in optimized]
+    stddevs = [abs(observation.stddev.get(metric.name, 0.0)) for metric in optimized]
     return TrainingPoint(
-        point, losses, tuple(value if math.isfinite(value) else 0.0 for value in found), excesses=beyond
+        point, losses, tuple(value if math.isfinite(value) else 0.0 for value in stddevs), excesses=beyond
     )
 
 
@@ -110,19 +110,21 @@ def without_penalties(entries: Sequence[TrainingPoint]) -> list[TrainingPoint]:
 
 def limit_evidence(entries: Sequence[TrainingPoint], width: int, index: int) -> tuple[TrainingData, float] | None:
     """Return the known excesses over one limit, standardized, and the limit on that scale; None if none is known."""
-    known = [item for item in entries if item.excesses]
-    if not known:
+    measured = [item for item in entries if item.excesses]
+    if not measured:
         return None
-    found = np.array([item.excesses[index] for item in known])
-    low, high = np.quantile(found, [0.1, 0.9])
-    room = max(high - low, 1e-12 * float(np.abs(found).max()), 1e-300)
-    cut = np.clip(found, min(low - room, -room), max(high + room, room))  # the size of extreme excesses does not matter
+    limit_excesses = np.array([item.excesses[index] for item in measured])
+    low, high = np.quantile(limit_excesses, [0.1, 0.9])
+    room = max(high - low, 1e-12 * float(np.abs(limit_excesses).max()), 1e-300)
+    cut = np.clip(
+        limit_excesses, min(low - room, -room), max(high + room, room)
+    )  # the size of extreme excesses does not matter
     deviation = float(cut.std())
     scale = 1 / deviation if deviation > 1e-300 else 0.0
     mean = float(cut.mean())
     values = (cut - mean) * scale if scale else np.sign(cut)
     limit = -mean * scale if scale else 0.0
-    points = stacked([item.point for item in known], width)
+    points = stacked([item.point for item in measured], width)
     return _exact(points, values), limit
 
 
@@ -164,13 +166,13 @@ def gathered(entries: Sequence[TrainingPoint], width: int, how: Warping, shares:
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
-        told = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
+        reported_variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
     poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
     completed = np.array([entry.losses is not None for entry in entries])
-    found, reported = np.full(len(entries), poorer), np.zeros(len(entries))
-    found[completed], reported[completed] = values, told
+    all_values, reported = np.full(len(entries), poorer), np.zeros(len(entries))
+    all_values[completed], reported[completed] = values, reported_variances
     spread = np.where(completed, 0.0, _PRUNED_VARIANCE)
-    return TrainingData(stacked([item.point for item in entries], width), found, spread, reported)
+    return TrainingData(stacked([item.point for item in entries], width), all_values, spread, reported)
 
 
 def _scalar(losses: Floats, shares: Sequence[float]) -> Floats:

@@ -33,10 +33,10 @@ def importance(
     }
     answer = host.child().request({"importance": request})
     if "failed" in answer:
-        log.error("parameters could not be weighed: %s", answer["traceback"])
-        raise OrchestuneError(f"the importance of the parameters cannot be told: {answer['failed']}")
-    found: dict[str, float] = answer["importance"]
-    return found
+        log.error("cannot compute the importance of parameters: %s", answer["traceback"])
+        raise OrchestuneError(f"cannot compute the importance of the parameters: {answer['failed']}")
+    shares: dict[str, float] = answer["importance"]
+    return shares
 
 
 def best_estimate(
@@ -46,16 +46,16 @@ def best_estimate(
 
     Raises EngineLost.
     """
-    found = _estimate("estimate", space, metrics, history, host)
-    return tuple(found) if found else None
+    estimate = _estimate("estimate", space, metrics, history, host)
+    return tuple(estimate) if estimate else None
 
 
 def expected_front(
     space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: ChildHost = ANALYSES
 ) -> list[int] | None:
     """Return `engines.estimate.expected_front`, computed in the child. Raises EngineLost."""
-    found: list[int] | None = _estimate("front", space, metrics, history, host)
-    return found
+    front: list[int] | None = _estimate("front", space, metrics, history, host)
+    return front
 
 
 def _estimate(

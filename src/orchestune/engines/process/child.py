@@ -73,15 +73,15 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
 
     history = [observation_from_json(document) for document in request["history"]]
     space = Space.from_json(request["space"], request["constraints"])
-    found = importance(space, Metric.from_json(request["metric"]), history)
-    return {"importance": found}
+    shares = importance(space, Metric.from_json(request["metric"]), history)
+    return {"importance": shares}
 
 
 def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
     from orchestune.engines.models.estimate import best_estimate  # imported here: rarely needed
 
-    found = best_estimate(*_told(request))
-    return {"estimate": astuple(found) if found else None}
+    estimate = best_estimate(*_told(request))
+    return {"estimate": astuple(estimate) if estimate else None}
 
 
 def _front(request: Mapping[str, Any]) -> dict[str, Any]:

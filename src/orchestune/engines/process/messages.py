@@ -17,10 +17,10 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 def observation_to_json(observation: Observation) -> list[Any]:
     """Return a compact document: a recreated engine receives thousands of them at once."""
-    told = [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
+    document = [observation.number, dict(observation.parameters), observation.state.value, dict(observation.metrics)]
     if observation.stddev or observation.last:
-        told.append(dict(observation.stddev))
-    return [*told, observation.last] if observation.last else told
+        document.append(dict(observation.stddev))
+    return [*document, observation.last] if observation.last else document
 
 
 def observation_from_json(document: list[Any]) -> Observation:

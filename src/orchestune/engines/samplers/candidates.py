@@ -39,8 +39,8 @@ def ranked(
     if len(parents):
         for count, width in ((effort.near, _NEAR), (effort.close, _CLOSE)):
             chosen = parents[random.integers(len(parents), size=count)]
-            found = mutated(cube, _filled(cube, chosen, random), width, random)
-            points.append(found[cube.allowed(found)])  # parents may predate the constraints
+            children = mutated(cube, _filled(cube, chosen, random), width, random)
+            points.append(children[cube.allowed(children)])  # parents may predate the constraints
     everything = np.concatenate(points)
     values = acquisition(cube.features(everything))
     top = np.argsort(-values, kind="stable")[: effort.climbers]
@@ -62,12 +62,12 @@ def _climbed(
     children: int,
 ) -> tuple[Floats, Floats]:
     """Replace each climber by its best child if that is higher; return the points and their values."""
-    found = mutated(cube, np.repeat(climbers, children, axis=0), width, random)
-    values = acquisition(cube.features(found)).reshape(len(climbers), children)
+    offspring = mutated(cube, np.repeat(climbers, children, axis=0), width, random)
+    values = acquisition(cube.features(offspring)).reshape(len(climbers), children)
     best = values.argmax(axis=1)
     rows = np.arange(len(climbers))
     better = values[rows, best] > heights
-    chosen = found.reshape(len(climbers), children, -1)[rows, best]
+    chosen = offspring.reshape(len(climbers), children, -1)[rows, best]
     return np.where(better[:, None], chosen, climbers), np.where(better, values[rows, best], heights)
 
 
@@ -83,8 +83,8 @@ def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generato
     moved = np.where(touched & cube.numeric, points + moves, points)
     flips = touched & ~cube.numeric & (random.random(shape) < _FLIPS)
     drawn = np.floor(random.random(shape) * np.maximum(cube.sizes, 1))
-    found = cube.snapped(np.where(flips, drawn, moved))
-    return np.where(cube.allowed(found)[:, None], found, points)
+    snapped = cube.snapped(np.where(flips, drawn, moved))
+    return np.where(cube.allowed(snapped)[:, None], snapped, points)
 
 
 def _filled(cube: Cube, points: Floats, random: np.random.Generator) -> Floats:

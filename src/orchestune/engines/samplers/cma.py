@@ -60,10 +60,10 @@ class CmaProposer:
     def tell(self, observations: Sequence[Observation]) -> None:
         self._design.tell(observations)
         for observation in observations:
-            found = entry(self._cube, self._metrics, observation)
-            if found is None or not self._free:
+            point = entry(self._cube, self._metrics, observation)
+            if point is None or not self._free:
                 continue
-            self._batch.append(Individual(observation.number, found))
+            self._batch.append(Individual(observation.number, point))
             if self._strategy is None:
                 if sum(member.entry.losses is not None for member in self._batch) >= self._startup:
                     self._begin(self._batch[order(self._batch)[0]])
@@ -113,16 +113,16 @@ class CmaProposer:
         unit = np.where(self._cube.numeric, point, (point + 0.5) / sizes)[self._free]
         padded = np.concatenate([unit, np.full(len(self._levels) - len(unit), 0.5)])
         half = np.where(self._levels > 0, 0.5 / np.maximum(self._levels, 1), 0.0)
-        found: Floats = np.clip(padded, half, 1 - half)
-        return found
+        position: Floats = np.clip(padded, half, 1 - half)
+        return position
 
     def _outward(self, position: Floats, random: np.random.Generator) -> Floats:
         point = self._cube.uniform(1, random)[0]
         unit = np.clip(position[: len(self._free)], 0.0, 1.0)
         choices = np.floor(unit * np.maximum(self._cube.sizes[self._free], 1))
         point[self._free] = np.where(self._cube.numeric[self._free], unit, choices)
-        found: Floats = self._cube.snapped(point[None, :])[0]
-        return found
+        snapped: Floats = self._cube.snapped(point[None, :])[0]
+        return snapped
 
 
 def _levels(space: Space, index: int) -> float:

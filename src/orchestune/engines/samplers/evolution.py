@@ -68,15 +68,15 @@ class EvolutionProposer(Population):
         guide = filled(self._cube, members[winner() if self._several else int(random.integers(elite))], random)
         one, other = (filled(self._cube, members[index], random) for index in random.permutation(len(members))[:2])
         scale, crossover = random.uniform(0.4, 0.9), random.choice([0.3, 0.9])
-        taken = random.random(len(base)) < crossover
-        taken[random.integers(len(base))] = True
+        crossed = random.random(len(base)) < crossover
+        crossed[random.integers(len(base))] = True
         moved = base + scale * (guide - base) + scale * (one - other)
         inherited = np.where(random.random(len(base)) < 0.5, guide, one)
         drawn = self._cube.uniform(1, random)[0]
         inherited = np.where(random.random(len(base)) < 1 / len(base), drawn, inherited)
-        child = np.where(taken, np.where(self._cube.numeric, _reflected(moved), inherited), base)
-        found: Floats = self._cube.snapped(child[None, :])[0]
-        return found
+        child = np.where(crossed, np.where(self._cube.numeric, _reflected(moved), inherited), base)
+        snapped: Floats = self._cube.snapped(child[None, :])[0]
+        return snapped
 
 
 def _reflected(points: Floats) -> Floats:

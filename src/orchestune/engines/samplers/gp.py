@@ -86,8 +86,8 @@ class _Bound:
     def log_chance(self, features: Floats) -> Floats:
         """Return the log probability that the constraint holds."""
         mean, deviation = self.model.at(features)
-        found: Floats = log_ndtr((self.limit - mean) / deviation)
-        return found - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
+        log_probability: Floats = log_ndtr((self.limit - mean) / deviation)
+        return log_probability - _FORBIDDING * np.maximum(mean - self.worst, 0.0)
 
 
 _VIEWS = (ModelVariant("plain", False), ModelVariant("plain", True), ModelVariant("power", False))
@@ -155,16 +155,16 @@ class GpProposer:
         for observation in observations:
             if observation.own:
                 self._told.add(self._identity.of(observation.parameters))
-            found = entry(self._cube, self._metrics, observation)
-            if found is None:
+            point = entry(self._cube, self._metrics, observation)
+            if point is None:
                 continue
-            self._history.add(found, found.losses if found.feasible else None)
-            self._scored += found.losses is not None
-            self._failed += found.failed
-            if found.losses is not None and found.feasible and self._objectives == 1:
-                self._stall.add(found.losses[0])
-                self._follow(found)
-            due = len(self._history) >= self._next_fit or (found.failed and not self._failures_fitted)
+            self._history.add(point, point.losses if point.feasible else None)
+            self._scored += point.losses is not None
+            self._failed += point.failed
+            if point.losses is not None and point.feasible and self._objectives == 1:
+                self._stall.add(point.losses[0])
+                self._follow(point)
+            due = len(self._history) >= self._next_fit or (point.failed and not self._failures_fitted)
             if due and self._scored and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
                 self._fitted = thinned(window, _MOST_FITTED)
@@ -196,16 +196,16 @@ class GpProposer:
                 self._cube.features(stacked(waiting, self._cube.width)),
                 self._cube.numeric,
             )
-            known = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
+            model_points = np.concatenate([evidence.points, stacked(waiting, self._cube.width)])
             order, acquisition = posterior.expected, cast(Acquisition, posterior.log_improvement)
             bounds = [bound for index in (_FAILURES, *range(self._limits)) if (bound := self._bound(index, everything))]
             if bounds:
-                kept = np.array([item.feasible for item in entries] + [False] * len(waiting))
-                order, acquisition = _within(posterior, kept, bounds)
+                feasible = np.array([item.feasible for item in entries] + [False] * len(waiting))
+                order, acquisition = _within(posterior, feasible, bounds)
             if niche is not None:
                 posterior.best = float(posterior.at(niche.features[None])[0][0])
                 acquisition = self._inside(acquisition)
-            parents = known[np.argsort(order, kind="stable")[:_PARENTS]] if niche is None else niche.point[None]
+            parents = model_points[np.argsort(order, kind="stable")[:_PARENTS]] if niche is None else niche.point[None]
             if self._cube.believes:
                 acquisition = self._weighed(acquisition)
             points = ranked(self._cube, acquisition, parents, random, Effort())
@@ -219,10 +219,10 @@ class GpProposer:
 
     def _window(self) -> list[TrainingPoint]:
         """Return the entries of the model; empty if thousands of failures have displaced all values."""
-        found = without_penalties([item for _, item in self._history.window()])
-        return found if any(item.losses is not None for item in found) else []
+        points = without_penalties([item for _, item in self._history.window()])
+        return points if any(item.losses is not None for item in points) else []
 
-    def _follow(self, found: TrainingPoint) -> None:
+    def _follow(self, point: TrainingPoint) -> None:
         """Update the niches with a result; search them while the search is stalled."""
         if not self._stall.lasts:
             self._niches.leave()
@@ -232,7 +232,7 @@ class GpProposer:
             with np.errstate(over="ignore", under="ignore"):
                 scales = self._scales_of(_VIEWS[0], (1.0,))
             self._niches.begin(scales.weights, self._known())
-        elif self._niches.add(self._place(found), self._stall.worth):
+        elif self._niches.add(self._place(point), self._stall.worth):
             self._niches.enter(self._known())
 
     def _known(self) -> list[EvaluatedPoint]:
@@ -257,10 +257,10 @@ class GpProposer:
 
     def _bound(self, index: int, entries: Sequence[TrainingPoint]) -> _Bound | None:
         """Return the model of a limit or of failures; None without evidence now or at the last fit."""
-        found, scales = self._beyond(entries, index), self._scales_of_limit(index)
-        if found is None or scales is None:
+        limit_data, scales = self._beyond(entries, index), self._scales_of_limit(index)
+        if limit_data is None or scales is None:
             return None
-        evidence, limit = found
+        evidence, limit = limit_data
         features = self._cube.features(evidence.points)
         with np.errstate(over="ignore", under="ignore"):
             noise = evidence.noise(scales)
@@ -276,19 +276,19 @@ class GpProposer:
 
     def _scales_of_limit(self, index: int) -> Scales | None:
         if index not in self._limit_scales:
-            found = self._beyond(self._fitted, index)
-            if found is None:
+            limit_data = self._beyond(self._fitted, index)
+            if limit_data is None:
                 return None
-            features = self._cube.features(found[0].points)
-            self._limit_scales[index] = fit(features, found[0], self._cube.numeric)
+            features = self._cube.features(limit_data[0].points)
+            self._limit_scales[index] = fit(features, limit_data[0], self._cube.numeric)
         return self._limit_scales[index]
 
     def _scales_of(self, view: ModelVariant, shares: tuple[float, ...]) -> Scales:
         if (view, shares) not in self._scales:
             fitted = [item for item in self._fitted if not item.failed]
-            found = gathered(fitted, self._cube.width, view.warping, shares)
-            features = self._cube.features(found.points)
-            self._scales[view, shares] = fit(features, found, self._cube.numeric, additive=view.additive)
+            evidence = gathered(fitted, self._cube.width, view.warping, shares)
+            features = self._cube.features(evidence.points)
+            self._scales[view, shares] = fit(features, evidence, self._cube.numeric, additive=view.additive)
         return self._scales[view, shares]
 
     def _shares(self, random: np.random.Generator) -> tuple[float, ...]:
@@ -305,23 +305,23 @@ class GpProposer:
 def _distinct(points: Floats) -> Floats:
     """Return the first distinct points. If a corner is the known optimum, most climbs end in the same point."""
     _, first = np.unique(points, axis=0, return_index=True)
-    found: Floats = points[np.sort(first)[:_LOOKED_AT]]
-    return found
+    distinct: Floats = points[np.sort(first)[:_LOOKED_AT]]
+    return distinct
 
 
-def _within(posterior: Posterior, kept: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:
+def _within(posterior: Posterior, feasible: Flags, bounds: Sequence[_Bound]) -> tuple[Floats, Acquisition]:
     """Return sort keys of the known points, and the log expected improvement plus the log probability of feasibility.
 
     While no feasible point is known, the acquisition is that probability alone (Gardner et al., 2014).
     """
-    any_kept = bool(kept.any())
-    if any_kept:
-        posterior.best = float(posterior.expected[kept].min())
+    any_feasible = bool(feasible.any())
+    if any_feasible:
+        posterior.best = float(posterior.expected[feasible].min())
 
     def acquisition(features: Floats) -> Floats:
-        total = posterior.log_improvement(features) if any_kept else np.zeros(len(features))
+        total = posterior.log_improvement(features) if any_feasible else np.zeros(len(features))
         for bound in bounds:
             total = total + bound.log_chance(features)
         return total
 
-    return np.where(kept, posterior.expected, posterior.expected + _BEHIND), acquisition
+    return np.where(feasible, posterior.expected, posterior.expected + _BEHIND), acquisition

@@ -40,17 +40,17 @@ class GridEngine:
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         try:
-            found = self._walk.next(self._told, self._identity.set_of(pending))
+            configuration = self._walk.next(self._told, self._identity.set_of(pending))
         except StillLooking:
             if self._walk.barren <= MOST:
                 raise
             raise OrchestuneError(
-                f"{MOST:,} steps through the grid led to no further configuration that the constraints allow",
-                "another engine, such as random, finds what is allowed anywhere; or list fewer values",
+                f"no further configuration allowed by the constraints in {MOST:,} steps through the grid",
+                "use another engine, such as random, or list fewer values",
             ) from None
-        if found is None:
+        if configuration is None:
             raise Exhausted("every point of the grid has been suggested once")
-        return found
+        return configuration
 
     def close(self) -> None:
         """Do nothing: it holds no resources."""

@@ -51,16 +51,16 @@ class Niches:
         self.best: EvaluatedPoint | None = None
         """the best place of the niche; None while no niche is searched"""
 
-    def begin(self, weights: Floats, known: Sequence[EvaluatedPoint]) -> None:
+    def begin(self, weights: Floats, points: Sequence[EvaluatedPoint]) -> None:
         """Leave the best of `known`, and enter the niche of the best place that is not close to it."""
         self._weights = weights
-        self._left.append(min(known, key=lambda place: place.loss).features)
-        self.enter(known)
+        self._left.append(min(points, key=lambda place: place.loss).features)
+        self.enter(points)
 
-    def enter(self, known: Sequence[EvaluatedPoint]) -> None:
+    def enter(self, points: Sequence[EvaluatedPoint]) -> None:
         """Enter the niche of the best place not close to any that was left; none if there is no such place."""
-        alike = self._alike(np.stack([place.features for place in known]), np.stack(self._left)).max(axis=1)
-        free = [place for place, most in zip(known, alike, strict=True) if most < _FREE]
+        alike = self._alike(np.stack([place.features for place in points]), np.stack(self._left)).max(axis=1)
+        free = [place for place, most in zip(points, alike, strict=True) if most < _FREE]
         self.best = min(free, key=lambda place: place.loss, default=None)
         self._since = 0
         if self.best is not None:
@@ -88,9 +88,9 @@ class Niches:
     def holds(self, features: Floats) -> Flags:
         """Return a mask of the points in the niche."""
         assert self.best is not None
-        here = self._alike(features, self.best.features[None])[:, 0]
-        found: Flags = here > self._alike(features, np.stack(self._left)).max(axis=1)
-        return found
+        similarity = self._alike(features, self.best.features[None])[:, 0]
+        mask: Flags = similarity > self._alike(features, np.stack(self._left)).max(axis=1)
+        return mask
 
     def _alike(self, one: Floats, other: Floats) -> Floats:
         return matern(distances(one, other, self._numeric, self._weights))

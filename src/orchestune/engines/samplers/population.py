@@ -45,10 +45,10 @@ class Population:
         """Add results in any order; those without information are ignored."""
         self._design.tell(observations)
         for observation in observations:
-            found = entry(self._cube, self._metrics, observation)
-            if found is not None:
-                self._told += found.losses is not None
-                self._take(Individual(observation.number, found), (observation.number or self._told) % self._size)
+            point = entry(self._cube, self._metrics, observation)
+            if point is not None:
+                self._told += point.losses is not None
+                self._take(Individual(observation.number, point), (observation.number or self._told) % self._size)
 
     def _take(self, member: Individual, place: int) -> None:
         raise NotImplementedError
@@ -60,19 +60,19 @@ def order(members: Sequence[Individual]) -> list[int]:
 
     With one metric feasible members are sorted by loss; with several the order is that of NSGA-II (Deb et al., 2002).
     """
-    found = [member.entry for member in members]
-    kept = [index for index, entry in enumerate(found) if entry.feasible]
-    ranks = dict(zip(kept, _ranks([found[index].losses or () for index in kept]), strict=True))
+    entries = [member.entry for member in members]
+    feasible = [index for index, entry in enumerate(entries) if entry.feasible]
+    ranks = dict(zip(feasible, _ranks([entries[index].losses or () for index in feasible]), strict=True))
 
     def key(index: int) -> tuple[float, float, float, int]:
-        entry = found[index]
+        entry = entries[index]
         if index in ranks:
             return (0.0, *ranks[index], index)
         if entry.losses is None:
             return (2.0, float(not entry.pruned), 0.0, index)
         return (1.0, sum(max(excess, 0.0) for excess in entry.excesses), 0.0, index)
 
-    return sorted(range(len(found)), key=key)
+    return sorted(range(len(entries)), key=key)
 
 
 def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:

@@ -64,16 +64,18 @@ class QuasiRandomProposer:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Remember the configurations of a warm start; nothing else is used."""
         if self._outward:
-            self._known |= self._identity.set_of(seen.parameters for seen in observations if not seen.own)
+            self._known |= self._identity.set_of(
+                observation.parameters for observation in observations if not observation.own
+            )
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self._space.constraints and not self._known:
             return self._point(number)
         while len(self._allowed) < number and self._passed < number * _MOST_PASSED:
             self._passed += 1
-            found = self._point(self._passed)
-            if self._space.allows(found) and self._identity.of(found) not in self._known:
-                self._allowed.append(found)
+            configuration = self._point(self._passed)
+            if self._space.allows(configuration) and self._identity.of(configuration) not in self._known:
+                self._allowed.append(configuration)
         return self._allowed[max(number, 1) - 1] if number <= len(self._allowed) else self._point(number)
 
     def _point(self, number: int) -> dict[str, Value]:
@@ -94,5 +96,5 @@ class QuasiRandomProposer:
         farther = self._numbers > _MANY and number % 4 == 0
         mattering = self._numbers / 4 if farther else self._numbers
         deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / mattering))
-        found: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))
-        return found
+        contracted: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))
+        return contracted

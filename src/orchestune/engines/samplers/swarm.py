@@ -52,15 +52,15 @@ class SwarmProposer(Population):
     def _moved(
         self, now: Individual, before: Individual | None, own: Individual, best: Individual, random: np.random.Generator
     ) -> Floats:
-        here, mine, ours = (filled(self._cube, member, random) for member in (now, own, best))
-        speed = here - filled(self._cube, before, random) if before is not None else np.zeros_like(here)
-        to_mine, to_ours = random.random((2, len(here)))
-        speed = _INERTIA * speed + _PULL * to_mine * (mine - here) + _PULL * to_ours * (ours - here)
-        moved = here + np.clip(speed, -_FASTEST, _FASTEST) + 1e-3 * random.standard_normal(len(here))
-        drawn, luck = self._cube.uniform(1, random)[0], random.random(len(here))
-        chosen = np.select([luck < 0.4, luck < 0.65, luck < 0.9], [here, mine, ours], drawn)
-        found: Floats = self._cube.snapped(np.where(self._cube.numeric, moved, chosen)[None, :])[0]
-        return found
+        position, mine, ours = (filled(self._cube, member, random) for member in (now, own, best))
+        speed = position - filled(self._cube, before, random) if before is not None else np.zeros_like(position)
+        to_mine, to_ours = random.random((2, len(position)))
+        speed = _INERTIA * speed + _PULL * to_mine * (mine - position) + _PULL * to_ours * (ours - position)
+        moved = position + np.clip(speed, -_FASTEST, _FASTEST) + 1e-3 * random.standard_normal(len(position))
+        drawn, luck = self._cube.uniform(1, random)[0], random.random(len(position))
+        chosen = np.select([luck < 0.4, luck < 0.65, luck < 0.9], [position, mine, ours], drawn)
+        snapped: Floats = self._cube.snapped(np.where(self._cube.numeric, moved, chosen)[None, :])[0]
+        return snapped
 
 
 def _better(one: Individual | None, other: Individual) -> Individual:

@@ -88,7 +88,7 @@ class TpeProposer:
         self._study = optuna.load_study(study_name="snapshot", storage=self._snapshot, sampler=self._sampler(0))
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        self._known |= self._identity.set_of(seen.parameters for seen in observations if not seen.own)
+        self._known |= self._identity.set_of(item.parameters for item in observations if not item.own)
         for observation in observations:
             if observation.state is states.TrialState.CANCELLED:
                 continue
@@ -100,9 +100,11 @@ class TpeProposer:
             beyond = list(excesses(self._every, observation.metrics)) if values is not None else []
             trial = self._trial(len(self._history), state, observation.parameters, values, reached, beyond)
             if trial is not None:
-                kept = all(excess <= 0 for excess in beyond)
+                is_feasible = all(excess <= 0 for excess in beyond)
                 losses = (
-                    [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)] if values and kept else None
+                    [self._loss(m, v) for m, v in zip(self._metrics, values, strict=True)]
+                    if values and is_feasible
+                    else None
                 )
                 self._history.add(trial, losses or None)
                 self._completed += state is TrialState.COMPLETE
@@ -124,25 +126,25 @@ class TpeProposer:
         for index, configuration in enumerate(pending, start=len(self._history)):
             running = self._trial(index, TrialState.RUNNING, configuration, None)
             trials += [] if running is None else [running]
-        found: dict[str, Value] = {}
+        candidate: dict[str, Value] = {}
         for attempt in range(_ATTEMPTS if self._space.constraints else 1):
             self._snapshot.show(trials)
             varied = ask_seed(seed, attempt) if attempt else seed
             self._study.sampler = self._sampler(varied)
             with np.errstate(all="ignore"):  # very large metrics overflow, without consequences
-                found = mended(self._space, self._suggest(self._study.ask()), Random(varied))
-            if self._space.allows(found):
+                candidate = mended(self._space, self._suggest(self._study.ask()), Random(varied))
+            if self._space.allows(candidate):
                 break
-        return found
+        return candidate
 
     def _drawn(self, seed: int) -> dict[str, Value]:
         """Return a random draw; avoid those already in the warm start of a search with the same seed."""
-        found = draw_allowed(self._space, Random(seed))
+        configuration = draw_allowed(self._space, Random(seed))
         for attempt in range(1, _DRAWS if self._known else 1):
-            if self._identity.of(found) not in self._known:
+            if self._identity.of(configuration) not in self._known:
                 break
-            found = draw_allowed(self._space, Random(ask_seed(seed, attempt)))
-        return found
+            configuration = draw_allowed(self._space, Random(ask_seed(seed, attempt)))
+        return configuration
 
     def _sampler(self, seed: int) -> TPESampler:
         """Return a new sampler for each ask: a sampler caches its groups of parameters, which depend on past asks."""
@@ -154,8 +156,8 @@ class TpeProposer:
         """Return a mask of the candidates, for a subset of the parameters, that violate no constraint among these."""
         outward = [(name, self._axes[name].outward, positions) for name, positions in samples.items()]
         count = len(next(iter(samples.values())))
-        found = [{name: value(positions[place]) for name, value, positions in outward} for place in range(count)]
-        return np.array([self._space.allows(configuration) for configuration in found])
+        candidates = [{name: value(positions[place]) for name, value, positions in outward} for place in range(count)]
+        return np.array([self._space.allows(configuration) for configuration in candidates])
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Value]:
         configuration: dict[str, Value] = {}

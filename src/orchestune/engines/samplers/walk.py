@@ -27,23 +27,23 @@ class Walk:
         self.barren = 0
         """steps since the last configuration not observed yet"""
 
-    def next(self, told: Set[bytes], busy: Set[bytes]) -> dict[str, Value] | None:
-        """Return the first configuration that is neither in `told` nor in `busy`; None if there is none.
+    def next(self, suggested: Set[bytes], busy: Set[bytes]) -> dict[str, Value] | None:
+        """Return the first configuration that is neither in `suggested` nor in `busy`; None if there is none.
 
         Raises StillLooking after a number of steps: the next call continues from there.
         """
-        self._passed = [entry for entry in self._passed if entry[0] not in told]
+        self._passed = [entry for entry in self._passed if entry[0] not in suggested]
         for name, configuration in self._passed:
             if name not in busy:
                 return dict(configuration)
         try:
-            for turn, found in enumerate(self._steps, start=1):
+            for turn, candidate in enumerate(self._steps, start=1):
                 self.barren += 1
-                if found is not None and (name := self._identity.of(found)) not in told:
+                if candidate is not None and (name := self._identity.of(candidate)) not in suggested:
                     self.barren = 0
-                    self._passed.append((name, found))
+                    self._passed.append((name, candidate))
                     if name not in busy:
-                        return dict(found)
+                        return dict(candidate)
                 if turn >= self._turn:
                     raise StillLooking
         except KeyboardInterrupt:  # it ends the generator, which would look like the end of the space

@@ -1,1 +1,1 @@
-"""The sweeper for Hydra; `hydra_plugins.orchestune_sweeper` is where Hydra finds it."""
+"""The sweeper plugin for Hydra, which finds it as `hydra_plugins.orchestune_sweeper`."""

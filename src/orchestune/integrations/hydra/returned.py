@@ -1,4 +1,4 @@
-"""In a trial: what the function under `@hydra.main` returned is what is reported."""
+"""Reports the return value of the function under `@hydra.main`, inside a trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestune.sdk.reporting import report
 
 
 class Returned(Callback):
-    """A callback of Hydra that reports a number, or several as a list or by name; nothing for None."""
+    """A Hydra callback that reports a number, or several as a list or by name; nothing for None."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self._metrics = list(metrics)
@@ -23,15 +23,15 @@ class Returned(Callback):
             return
         try:
             report(named(job_return.return_value, self._metrics))
-        except TypeError as exc:  # Hydra makes a warning of what a callback raises
+        except TypeError as exc:  # Hydra turns an exception of a callback into a warning
             sys.exit(f"the function under @hydra.main returned {job_return.return_value!r}: {exc}")
 
 
 def named(value: Any, metrics: Sequence[str]) -> dict[str, Any]:
-    """What was returned, by metric. TypeError where it is not what the metrics ask for."""
+    """Map the returned value to metrics. Raises TypeError if it does not match them."""
     if isinstance(value, Mapping):
         return {str(name): item for name, item in value.items()}
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if len(values) != len(metrics):
-        raise TypeError(f"there are {len(metrics)} metrics ({', '.join(metrics)}), so return as many numbers")
+        raise TypeError(f"expected {len(metrics)} numbers, one for each metric ({', '.join(metrics)})")
     return dict(zip(metrics, values, strict=True))

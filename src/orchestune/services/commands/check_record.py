@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from orchestune.archives import format, record
 from orchestune.archives.format import ExperimentItem, Head, Item, RevisionItem, TrialItem
-from orchestune.config.document.kinds import MOST_AT_ONCE, MOST_TRIALS, PRIORITIES
+from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
 from orchestune.domain.lifecycle.states import TrialState
 from orchestune.domain.specification.experiment import ProgramKind, Specification
 from orchestune.errors import BadInput
@@ -113,8 +113,8 @@ class _Checking:
             raise BadInput.one("is a second experiment")
         if (item.id, item.handle, item.last_event) != (self.head.experiment, self.head.handle, self.head.events):
             raise BadInput.one("is not the one that the head describes")
-        _within("budget", item.budget, 1, MOST_TRIALS)
-        _within("parallelism", item.parallelism, 1, MOST_AT_ONCE)
+        _within("budget", item.budget, 1, MAX_TRIALS)
+        _within("parallelism", item.parallelism, 1, MAX_AT_ONCE)
         _within("priority", item.priority, *PRIORITIES)
         if self.specification(item).name != item.name:
             raise BadInput.one("differs from that of the specification", key="name")

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestune import documents
 from orchestune.config.document.kinds import (
-    MOST_AT_ONCE,
-    MOST_ENTRIES,
-    MOST_FOLDS,
-    MOST_TRIALS,
-    MOST_TRY_FIRST,
+    MAX_AT_ONCE,
+    MAX_ENTRIES,
+    MAX_FOLDS,
+    MAX_TRIALS,
+    MAX_TRY_FIRST,
     PRIORITIES,
 )
 from orchestune.domain.lifecycle import ids
@@ -152,9 +152,9 @@ def parse(document: Mapping[str, object]) -> Specification:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     rule, each = specification.early_stopping, specification.resources
     numbers: dict[str, tuple[float | None, float, float]] = {
-        "budget": (specification.budget, 1, MOST_TRIALS),
-        "parallelism": (specification.parallelism, 1, MOST_AT_ONCE),
-        "folds": (specification.folds.count, 1, MOST_FOLDS),
+        "budget": (specification.budget, 1, MAX_TRIALS),
+        "parallelism": (specification.parallelism, 1, MAX_AT_ONCE),
+        "folds": (specification.folds.count, 1, MAX_FOLDS),
         "priority": (specification.priority, *PRIORITIES),
         "grace": (specification.grace, 0, MOST_GRACE),
         "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
@@ -183,16 +183,16 @@ def parse(document: Mapping[str, object]) -> Specification:
 def _check_list_lengths(specification: Specification) -> None:
     """Raise BadInput if a list or mapping is too long, as for files: views and controllers iterate over them."""
     for key, entries, most in (
-        ("metrics", specification.metrics, MOST_ENTRIES),
-        ("try_first", specification.try_first, MOST_TRY_FIRST),
-        ("env", specification.env, MOST_ENTRIES),
-        ("labels", specification.labels, MOST_ENTRIES),
-        ("secrets", specification.secrets, MOST_ENTRIES),
-        ("preload", specification.preload, MOST_ENTRIES),
-        ("notify", specification.notify, MOST_ENTRIES),
-        ("collect", specification.collect, MOST_ENTRIES),
-        ("keep.patterns", specification.keep.patterns, MOST_ENTRIES),
-        ("engine_options", specification.engine_options, MOST_ENTRIES),
+        ("metrics", specification.metrics, MAX_ENTRIES),
+        ("try_first", specification.try_first, MAX_TRY_FIRST),
+        ("env", specification.env, MAX_ENTRIES),
+        ("labels", specification.labels, MAX_ENTRIES),
+        ("secrets", specification.secrets, MAX_ENTRIES),
+        ("preload", specification.preload, MAX_ENTRIES),
+        ("notify", specification.notify, MAX_ENTRIES),
+        ("collect", specification.collect, MAX_ENTRIES),
+        ("keep.patterns", specification.keep.patterns, MAX_ENTRIES),
+        ("engine_options", specification.engine_options, MAX_ENTRIES),
     ):
         if len(entries) > most:
             raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)

@@ -115,14 +115,14 @@ def test_a_system_pool_of_the_file_keeps_a_machine_whatever_it_says() -> None:
     text = "cloud_provider: aws\ncluster_name: x\nsystem: {instance_type: t3.large, max_nodes: 4}\n"
     loaded = parse(text, "cluster.yml")
     assert [(pool.name, pool.least) for pool in loaded.spec.pools] == [("system", 1)]
-    assert loaded.notes == ("system.min_nodes: 1 is taken: something has to run the server while the others are at 0",)
+    assert loaded.notes == ("system.min_nodes: 1 is used, to run the server while the other pools are at 0",)
 
 
 def test_a_cluster_that_is_not_made_here_is_told_so_and_nothing_of_its_pools() -> None:
     assert problems("provider: custom\ncluster_name: lab\n") == [
         (
-            "cluster.yml:1:11: cloud_provider: a cluster that is there already is not created"
-            " (`orchestune cluster connect` connects it)"
+            "cluster.yml:1:11: cloud_provider: an existing cluster cannot be created"
+            " (connect it with `orchestune cluster connect`)"
         )
     ]
 
@@ -137,19 +137,19 @@ def test_all_mistakes_are_told_together_each_at_its_place() -> None:
     )
     assert said == [
         (
-            "cluster.yml:2:7: cluster_name: 'Foo--b-' has capital letters, which Kubernetes and registries refuse"
+            "cluster.yml:2:7: cluster_name: 'Foo--b-' has uppercase letters, which Kubernetes and registries reject"
             " (write foo-b)"
         ),
-        "cluster.yml:2:7: cluster_name: 'Foo--b-' has two - side by side, which registries refuse (write foo-b)",
+        "cluster.yml:2:7: cluster_name: 'Foo--b-' has two consecutive -, which registries reject (write foo-b)",
         "cluster.yml:2:7: cluster_name: 'Foo--b-' ends with - (write foo-b)",
-        "cluster.yml:3:1: gpuu: is no known key (did you mean gpu?)",
-        "cluster.yml:4:7: cpu.instance_tpe: is no known key (did you mean instance_type?)",
-        "cluster.yml:4:43: cpu.min_nodes: 7 is more than max_nodes, which is 4",
-        "cluster.yml:4:69: cpu.labels.kubernetes.io/a: labels of kubernetes.io are not yours to give",
+        "cluster.yml:3:1: gpuu: unknown key (did you mean gpu?)",
+        "cluster.yml:4:7: cpu.instance_tpe: unknown key (did you mean instance_type?)",
+        "cluster.yml:4:43: cpu.min_nodes: 7 is more than max_nodes (4)",
+        "cluster.yml:4:69: cpu.labels.kubernetes.io/a: labels of kubernetes.io are reserved",
         "cluster.yml:4:99: cpu.taints[0]: found 'a', expected a taint such as team=vision:NoSchedule",
         (
-            "cluster.yml:5:17: idle.destroy: says nothing of where records and files go first"
-            " (archive: s3://BUCKET/PREFIX names a bucket that outlives the cluster)"
+            "cluster.yml:5:17: idle.destroy: needs `archive`, to which records and files are copied first"
+            " (set archive: s3://BUCKET/PREFIX, a bucket that outlives the cluster)"
         ),
     ]
 
@@ -164,40 +164,43 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         ("cloud_provider: aws\ncluster_name: x\n", "cluster.yml:1:1: has no pool"),
         ("", "cluster.yml:1:1: the file is empty"),
         ("[]", "found an empty list, expected a mapping"),
-        (HEAD.replace("aws", "gcp"), "cluster.yml:1:17: cloud_provider: 'gcp' comes in a later version"),
-        (HEAD.replace("aws", "custom"), "`orchestune cluster connect` connects it"),
+        (HEAD.replace("aws", "gcp"), "cluster.yml:1:17: cloud_provider: 'gcp' is not supported in this version"),
+        (HEAD.replace("aws", "custom"), "connect it with `orchestune cluster connect`"),
         (HEAD.replace("aws", "awss"), "did you mean aws?"),
-        (HEAD.replace(": x", ": local"), "'local' means this machine"),
+        (HEAD.replace(": x", ": local"), "'local' is reserved: it means this machine"),
         (HEAD.replace(": x", ": a_b"), "expected a name of letters, digits and -, a letter first"),
-        (HEAD.replace(": x", f": {'a' * 41}"), "is longer than 40 characters"),
-        (HEAD + "region: eu-central-1\nzones: [eu-central-1a, us-east-1a]\n", "zones[1]: 'us-east-1a' is no zone"),
-        (HEAD + "zones: [eu-central-1a, eu-central-1a]\n", "names a zone twice"),
-        (HEAD.replace("c5.large", "[c5.large, c5.large]"), "cpu.instance_type[1]: names c5.large twice"),
-        (HEAD + f"access: [{{who: '{ADA}'}}, {{who: '{ADA}', role: admin}}]\n", f"access[1]: names {ADA} twice"),
-        (HEAD.replace("}", ", taints: ['a=b:NoSchedule', 'a=c:NoSchedule']}"), "names a:NoSchedule twice"),
-        (HEAD + "network: {allow: [10.0.0.0/8]}\n", "network.allow[0]: '10.0.0.0/8' is no network from which anybody"),
-        (HEAD + "network: {cidr: 169.254.0.0/16}\n", "'169.254.0.0/16' is no private network"),
-        (HEAD + "zones: [eu-central-1a]\n", "zones: has 1 of them, expected a list of two to six zones"),
+        (HEAD.replace(": x", f": {'a' * 41}"), "longer than 40 characters"),
+        (HEAD + "region: eu-central-1\nzones: [eu-central-1a, us-east-1a]\n", "zones[1]: 'us-east-1a' is not a zone"),
+        (HEAD + "zones: [eu-central-1a, eu-central-1a]\n", "lists a zone twice"),
+        (HEAD.replace("c5.large", "[c5.large, c5.large]"), "cpu.instance_type[1]: lists c5.large twice"),
+        (HEAD + f"access: [{{who: '{ADA}'}}, {{who: '{ADA}', role: admin}}]\n", f"access[1]: lists {ADA} twice"),
+        (HEAD.replace("}", ", taints: ['a=b:NoSchedule', 'a=c:NoSchedule']}"), "lists a:NoSchedule twice"),
+        (HEAD + "network: {allow: [10.0.0.0/8]}\n", "network.allow[0]: '10.0.0.0/8' is not a public network"),
+        (HEAD + "network: {cidr: 169.254.0.0/16}\n", "'169.254.0.0/16' is not a private network"),
+        (HEAD + "zones: [eu-central-1a]\n", "zones: too few entries: 1 (expected a list of two to six zones)"),
         (HEAD + "zones: []\n", "zones: found an empty list, expected a list of two to six zones"),
         (HEAD + "network: {vpc: vpc-0a1b2c3d}\n", "needs subnets too"),
-        (HEAD + "idle: {destroy: 5m, archive: s3://a-b/c}\n", "idle.destroy: is less than ten minutes"),
-        (HEAD + "idle: {archive: s3://a-b/c}\n", "say after how long: destroy: 8h"),
-        (HEAD + "idle: {destroy: 8h, archive: s3://a-b}\n", "expected a place such as s3://BUCKET/PREFIX"),
-        (HEAD + "idle: {destroy: 8h, archive: /tmp}\n", "expected a place such as s3://BUCKET/PREFIX"),
-        (HEAD + "network: {cidr: 8.8.0.0/16}\n", "is no private network from /16 to /20"),
-        (HEAD + "network: {cidr: 10.0.0.1/16}\n", "is no network"),
-        (HEAD + "network: {endpoint: private, allow: [10.0.0.0/8]}\n", "is for a public endpoint"),
-        (HEAD + "gpu: {instance_type: g5.xlarge, max_nodes: 1, gpu: false}\n", "the pool `gpu` has GPUs"),
-        (HEAD + "pools: {gpu: {instance_type: g5.xlarge, max_nodes: 1}}\n", "it stands at the top of the file: gpu:"),
+        (HEAD + "idle: {destroy: 5m, archive: s3://a-b/c}\n", "idle.destroy: less than ten minutes"),
+        (HEAD + "idle: {archive: s3://a-b/c}\n", "set the idle time, for example destroy: 8h"),
+        (HEAD + "idle: {destroy: 8h, archive: s3://a-b}\n", "expected an S3 URL such as s3://BUCKET/PREFIX"),
+        (HEAD + "idle: {destroy: 8h, archive: /tmp}\n", "expected an S3 URL such as s3://BUCKET/PREFIX"),
+        (HEAD + "network: {cidr: 8.8.0.0/16}\n", "is not a private network from /16 to /20"),
+        (HEAD + "network: {cidr: 10.0.0.1/16}\n", "is not a network"),
+        (HEAD + "network: {endpoint: private, allow: [10.0.0.0/8]}\n", "only applies to a public endpoint"),
+        (HEAD + "gpu: {instance_type: g5.xlarge, max_nodes: 1, gpu: false}\n", ("cannot be false: the pool `gpu`"
+            " has GPUs")),
+        (HEAD + "pools: {gpu: {instance_type: g5.xlarge, max_nodes: 1}}\n", ("write it at the top level of the"
+            " file: gpu:")),
         (HEAD + "pools: {a: {instance_type: huge, max_nodes: 1}}\n", "expected an instance type such as c5.xlarge"),
-        (HEAD + "pools: {a: {instance_type: c5.large, max_nodes: 0}}\n", "found 0, expected a whole number from 1"),
-        (HEAD + "pools: {a: {instance_type: c5.large, max_nodes: 1, disk: 5}}\n", "a disk has from 20Gi to 16384Gi"),
+        (HEAD + "pools: {a: {instance_type: c5.large, max_nodes: 0}}\n", "found 0, expected an integer from 1"),
+        (HEAD + "pools: {a: {instance_type: c5.large, max_nodes: 1, disk: 5}}\n", ("disk size out of range"
+            " (expected 20Gi to 16384Gi)")),
         (HEAD + "access: [{who: ada}]\n", "expected the ARN of an IAM role or user"),
         (HEAD + "access: [{who: 'arn:aws:iam::123456789012:user/a', role: boss}]\n", "viewer, editor, owner or admin"),
-        (HEAD + "tags: {'aws:x': y}\n", "is no name for a tag"),
-        (HEAD + "tags: {Name: y}\n", "'Name' is no name for a tag"),
+        (HEAD + "tags: {'aws:x': y}\n", "is not a valid name for a tag"),
+        (HEAD + "tags: {Name: y}\n", "'Name' is not a valid name for a tag"),
         (HEAD + "tags: {orchestune.dev/cluster: y}\n", "`orchestune.dev/`"),
-        (HEAD + "cpu: {instance_type: c5.large, max_nodes: 2}\n", "stands here twice"),
+        (HEAD + "cpu: {instance_type: c5.large, max_nodes: 2}\n", "duplicate key"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
@@ -219,7 +222,7 @@ def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="there is no such file"):
+    with pytest.raises(BadInput, match="no such file"):
         load(tmp_path / "cluster.yml")
 
 

@@ -112,20 +112,20 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
-        ("algorithmName: random", "algorithmName: enas", "enas has no counterpart here, the engine is auto"),
+        ("algorithmName: random", "algorithmName: enas", "enas has no counterpart, the engine is auto"),
         ("algorithmName: random", "algorithmName: tpe\n    algorithmSettings: [{name: n_startup_trials, value: '5'}]",
-         "the setting n_startup_trials=5 has no effect here"),
-        ("  name: random", "  name: random\n  namespace: ml", "the namespace ml"),
-        ("    goal: 0.001", "    additionalMetricNames: [acc]", "whatever is reported is kept: acc"),
-        ("  parallelTrialCount: 3", "  nasConfig: {}", "has no counterpart here: nasConfig"),
+         "the setting n_startup_trials=5 has no effect"),
+        ("  name: random", "  name: random\n  namespace: ml", "namespace ml"),
+        ("    goal: 0.001", "    additionalMetricNames: [acc]", "all reported values are recorded: acc"),
+        ("  parallelTrialCount: 3", "  nasConfig: {}", "has no counterpart: nasConfig"),
         ("  maxTrialCount: 12\n", "", "without maxTrialCount"),
         ('{name: MODE, value: "fast"}', "{name: KEY, valueFrom: {secretKeyRef: {name: a, key: b}}}",
          "KEY comes from the cluster"),
-        ("--epochs=1", "'${trialSpec.Name}'", "${trialSpec.…} has no counterpart here"),
-        ("            restartPolicy: Never", "            initContainers: []", "counterpart here: initContainers"),
+        ("--epochs=1", "'${trialSpec.Name}'", "${trialSpec.…} has no counterpart"),
+        ("            restartPolicy: Never", "            initContainers: []", "counterpart: initContainers"),
         ("  parallelTrialCount: 3", "  metricsCollectorSpec: {collector: {kind: PrometheusMetric}}",
          "the collector PrometheusMetric"),
-        ("  parallelTrialCount: 3", "  earlyStopping: {algorithmName: other}", "other has no counterpart here"),
+        ("  parallelTrialCount: 3", "  earlyStopping: {algorithmName: other}", "other has no counterpart"),
     ],
 )  # fmt: skip
 def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_of_a_training_job_the_first_pod_is_taken(tmp_path: Path) -> None:
     job = "      kind: PyTorchJob\n      spec:\n        pytorchReplicaSpecs:\n          Master:\n"
     draft = read(tmp_path, head + job + "".join(f"    {line}\n" for line in pod.splitlines()))
     assert plain(draft.document)["image"] == "docker.io/team/mnist:latest"
-    assert [note for note in draft.notes if "of the PyTorchJob the pod of Master is taken" in note]
+    assert [note for note in draft.notes if "only the Master pod of the PyTorchJob is used" in note]
 
 
 def test_without_a_command_the_image_decides_and_that_is_not_known_here(tmp_path: Path) -> None:
@@ -198,14 +198,14 @@ def test_without_a_command_the_image_decides_and_that_is_not_known_here(tmp_path
     args = 'args: ["--width", "${trialParameters.width}"]'
     draft = read(tmp_path, KATIB.replace(command, "tty: true").replace(args, "stdin: false"))
     assert "run" not in plain(draft.document)
-    assert [note for note in draft.notes if "entry point is not known" in note]
+    assert [note for note in draft.notes if "entry point of the image is unknown" in note]
 
 
 def test_a_trial_in_a_config_map_is_refused_with_its_place(tmp_path: Path) -> None:
     head = KATIB.partition("    trialSpec:")[0]
     with pytest.raises(BadInput) as error:
         read(tmp_path, f"{head}    configMap: {{configMapName: x}}\n")
-    assert "katib.yaml:33:5: spec.trialTemplate.configMap: the trial stands in a ConfigMap" in str(error.value)
+    assert "katib.yaml:33:5: spec.trialTemplate.configMap: the trial template is in a ConfigMap" in str(error.value)
 
 
 def test_what_is_missing_is_told_with_the_file(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_names_that_none_can_have_here_are_written_otherwise(tmp_path: Path) -> 
     document = plain(draft.document)
     assert next(iter(document["parameters"])) == "lr"
     assert document["run"] == "env LAYERS={layers} python3 /opt/mnist.py --epochs=trial --lr={lr} --width {width}"
-    assert [note for note in draft.notes if note.startswith("parameters.--lr: is called lr here")]
+    assert [note for note in draft.notes if note.startswith("parameters.--lr: renamed to lr: ")]
 
 
 @pytest.mark.parametrize(
@@ -238,4 +238,4 @@ def test_the_strategy_of_a_metric_says_which_value_counts(
     path.write_text(KATIB.replace("objectiveMetricName: loss", more))
     found = reading.read(str(path))
     assert plain(found.document)["metrics"] == {"loss": {"goal": "minimize", "take": take}}
-    assert any("max of what a trial reports has no counterpart" in note for note in found.notes) is noted
+    assert any("the strategy max has no counterpart" in note for note in found.notes) is noted

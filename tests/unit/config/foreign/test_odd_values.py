@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from orchestune.config.document.nodes import Entries, SourcePosition, built
+from orchestune.config.document.nodes import Entries, SourcePosition, node_of
 from orchestune.config.document.report import ProblemReport
 from orchestune.config.foreign import katib, sweep
 from orchestune.config.sources.draft import Draft
@@ -80,7 +80,7 @@ def test_no_value_is_beyond_reading(name: str) -> None:
             for key in place[:-1]:
                 inner = inner[key]
             inner[place[-1]] = copy.deepcopy(odd)
-            root = built(changed, SourcePosition("file.yml", 1, 1))
+            root = node_of(changed, SourcePosition("file.yml", 1, 1))
             assert isinstance(root, Entries)
             try:
                 read(root, ProblemReport())

@@ -157,7 +157,7 @@ def test_a_range_that_changed_holds_all_of_them(source: str) -> None:
     storage.engine.dispose()
     draft = reading.read(source, "s")
     assert document(draft)["parameters"] == {"x": "0.0..4.0"}
-    assert [note for note in draft.notes if "changed in the course of the study" in note]
+    assert [note for note in draft.notes if "changed during the study" in note]
 
 
 def test_the_caller_may_name_the_objectives(source: str) -> None:
@@ -167,9 +167,9 @@ def test_the_caller_may_name_the_objectives(source: str) -> None:
 
 
 def test_as_many_objectives_are_named_as_there_are(source: str) -> None:
-    with pytest.raises(UsageError, match="the study mnist optimized 1 value, and 2 are named") as error:
+    with pytest.raises(UsageError, match="the study mnist optimized 1 value, but 2 are named") as error:
         reading.read(source, metrics=["accuracy", "loss"])
-    assert error.value.hint == "name each once, in its order: --maximize METRIC"
+    assert error.value.hint == "name each objective once, in order: --maximize METRIC"
 
 
 def test_of_several_studies_one_has_to_be_named(source: str) -> None:
@@ -177,7 +177,7 @@ def test_of_several_studies_one_has_to_be_named(source: str) -> None:
     filled(storage, "cifar")
     storage.remove_session()
     storage.engine.dispose()
-    with pytest.raises(UsageError, match="holds 2 studies: cifar, mnist"):
+    with pytest.raises(UsageError, match="has 2 studies: cifar, mnist"):
         reading.read(source)
     assert document(reading.read(source, "cifar"))["name"] == "cifar"
     with pytest.raises(NotFound) as error:
@@ -197,7 +197,7 @@ def test_another_database_is_refused_in_words(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "other.db")
     connection.execute("CREATE TABLE own (x)")
     connection.close()
-    with pytest.raises(UsageError, match="cannot be read as a storage of Optuna"):
+    with pytest.raises(UsageError, match="as an Optuna storage"):
         reading.read(str(tmp_path / "other.db"))
 
 
@@ -222,12 +222,12 @@ def test_a_driver_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     with pytest.raises(UsageError) as error:
         reading.read(address)
-    assert error.value.hint == f"install the driver beside orchestune: pip install '{package}'"
+    assert error.value.hint == f"install the driver: pip install '{package}'"
     assert "geheim" not in str(error.value)
 
 
 def test_what_is_no_database_is_told_what_would_be() -> None:
-    with pytest.raises(UsageError, match="redis://x is no address of a storage of Optuna"):
+    with pytest.raises(UsageError, match="not a URL of an Optuna storage: redis://x"):
         reading.read("redis://x")
 
 
@@ -267,15 +267,15 @@ def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
     assert found["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
     assert found["units_3"] == {**units, "when": {"layers": 4}}
     assert found["last"]["when"] == {"layers": [1, 2]}
-    assert "parameters.units_2: only trials with layers 3 or 4 have it, which is taken as its condition" in draft.notes
-    assert not [note for note in draft.notes if "say with `when`" in note]
+    assert "parameters.units_2: only trials with layers 3 or 4 have it; used as its condition" in draft.notes
+    assert not [note for note in draft.notes if "with `when`" in note]
 
 
 def test_true_and_false_beside_none_are_words_as_it_is(source: str) -> None:
     draft = made_by(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
     assert document(draft)["parameters"] == {"bn": ["True", "False", "None"]}
     assert {one["parameters"]["bn"] for one in results(draft)} == {"True", "False", "None"}
-    assert "parameters.bn: None, True and False are given to the program as these words" in draft.notes
+    assert "parameters.bn: None, True and False are passed to the program as these words" in draft.notes
 
 
 def test_names_that_none_can_have_here_are_written_otherwise(source: str) -> None:
@@ -289,4 +289,4 @@ def test_names_that_none_can_have_here_are_written_otherwise(source: str) -> Non
         "learning_rate": {"type": "float", "min": 0.0, "max": 1.0, "when": {"which_model": "net"}},
     }
     assert {name for one in results(draft) for name in one["parameters"]} == {"which_model", "learning_rate"}
-    assert [note for note in draft.notes if note.startswith("parameters.learning rate: is called learning_rate here")]
+    assert [note for note in draft.notes if note.startswith("parameters.learning rate: renamed to learning_rate: ")]

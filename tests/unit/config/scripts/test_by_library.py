@@ -94,5 +94,5 @@ def test_a_makefile_is_made_with_its_variables(tmp_path: Path) -> None:
     made = draft(tmp_path, "Makefile", text)
     assert plain(made.document)["run"] == "make train {hydra}"
     assert plain(made.document)["parameters"] == {"LR": "0.0001..1.0 log", "LAYERS": "1..6"}
-    assert made.notes == ("its command train is taken; for another one (data) end with -- and the whole command",)
+    assert made.notes == ("its command train is used; for another (data), end with -- and the whole command",)
     assert plain(draft(tmp_path, "search.mk", text).document)["run"] == "make -f search.mk train {hydra}"

@@ -180,7 +180,7 @@ def test_an_option_before_a_command_is_left_where_those_behind_it_are_varied(tmp
     draft = draft_of(tmp_path, BEFORE.format(option="'--dropout'"), data="x")
     assert document(draft)["run"] == "python train.py --data=x fit {args}"
     assert list(document(draft)["parameters"]) == ["dropout"]
-    assert any("lr: stands before fit" in note and "--lr={lr} fit" in note for note in draft.notes)
+    assert any("lr: comes before fit" in note and "--lr={lr} fit" in note for note in draft.notes)
 
 
 def test_an_option_before_a_command_is_varied_where_it_is_alone(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_options_that_exclude_each_other_are_never_given_together(tmp_path: Path
         "nesterov": "bool",
         "bias": "bool",
     }
-    assert draft.notes == ("penalty: cannot stand beside dropout, and is not varied",)
+    assert draft.notes == ("penalty: excluded by dropout, so not varied",)
 
 
 def test_a_condition_names_no_option_that_is_not_varied(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_options_that_no_parameter_can_be_called_like_are_left_out_and_told(tmp_
     )
     draft = draft_of(tmp_path, text)
     assert list(document(draft)["parameters"]) == ["lr"]
-    assert draft.notes == ("left out, since no parameter can be called so: args, hydra, größe",)
+    assert draft.notes == ("left out, since these are not valid parameter names: args, hydra, größe",)
 
 
 def test_click_has_groups_within_groups_and_decorators_that_share_options(tmp_path: Path) -> None:
@@ -498,13 +498,13 @@ def test_a_module_is_not_read_again_for_every_name_that_comes_from_it(
 ) -> None:
     names = [f"name{number}" for number in range(30)]
     (tmp_path / "names.py").write_text("".join(f"{name} = 0.1\n" for name in names))
-    read, parsed = list[Path](), reading._parsed
+    read, parsed = list[Path](), reading._parse
 
     def counted(path: Path) -> ast.Module:
         read.append(path)
         return parsed(path)
 
-    monkeypatch.setattr(reading, "_parsed", counted)
+    monkeypatch.setattr(reading, "_parse", counted)
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=name7)\n"
     draft = draft_of(tmp_path, f"from names import {', '.join(names)}\n{text}")
     assert document(draft)["parameters"] == {"lr": "0.001..1.0 log"}
