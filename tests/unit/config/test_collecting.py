@@ -27,7 +27,7 @@ def test_what_is_collected(lines: str, expected: list[tuple[str, str]]) -> None:
     ("lines", "message"),
     [
         ("collect: {regex: '('}", "collect.regex: is no regular expression: "),
-        ("collect: {regex: '(?P<a>x{99999999999})'}", "collect.regex: is no regular expression: the repetition number"),
+        ("collect: {regex: '(?P<a>x{99999999999})'}", "collect.regex: --grep 'x{99999999999}': the repetition number"),
         ("collect: {regex: 'loss (.)'}", "collect.regex: has no group with the name of a metric"),
         ("collect: {csv: /tmp/x.csv}", "collect.csv: must lie within the trial's folder"),
         ("collect: {csv: '*.csv'}", "collect.csv: begins with a pattern"),

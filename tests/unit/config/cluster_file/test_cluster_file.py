@@ -167,7 +167,7 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD.replace("aws", "gcp"), "cluster.yml:1:17: cloud_provider: 'gcp' comes in a later version"),
         (HEAD.replace("aws", "custom"), "`orchestune cluster connect` connects it"),
         (HEAD.replace("aws", "awss"), "did you mean aws?"),
-        (HEAD.replace(": x", ": local"), "'local' means this machine"),
+        (HEAD.replace(": x", ": local"), "reserved cluster name: 'local'"),
         (HEAD.replace(": x", ": a_b"), "expected a name of letters, digits and -, a letter first"),
         (HEAD.replace(": x", f": {'a' * 41}"), "is longer than 40 characters"),
         (HEAD + "region: eu-central-1\nzones: [eu-central-1a, us-east-1a]\n", "zones[1]: 'us-east-1a' is no zone"),
