@@ -179,7 +179,7 @@ without a copy.
 | `is being made or changed right now, by …` | wait; a process that died is followed after a minute |
 | `network interfaces of somebody else are in it` | remove them, then repeat `destroy` |
 | `the credentials for AWS have run out` | log in, then repeat the command |
-| `it is not destroyed yet: …` | mend what keeps the server from copying its records to `archive`; it tries again |
+| `not destroyed yet: …` | mend what keeps the server from copying its records to `archive`; it tries again |
 | `the cluster does not know this user` | `access` in the file names who may use it; then `orchestune cluster update` |
 | the server does not come up | `orchestune cluster test -n NAME` |
 

@@ -1,10 +1,10 @@
-"""`python -m orchestune`, and what the program `orchestune` is: the command line."""
+"""Entry point of `orchestune` and of `python -m orchestune`."""
 
 
 def main() -> int:
-    """Run one command; its exit code."""
+    """Run one command; return its exit code."""
     try:
-        from orchestune.cli.main import main as run  # here, so that Ctrl-C is quiet while it is being imported too
+        from orchestune.cli.main import main as run  # imported here, so that Ctrl-C is quiet during the import too
 
         return run()
     except KeyboardInterrupt:

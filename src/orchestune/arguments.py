@@ -1,4 +1,4 @@
-"""Command lines whose mistakes are told as every other error is."""
+"""Parser whose errors are reported like every other error."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from orchestune.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError where argparse would print and exit."""
+    """Raises UsageError if the arguments are invalid; argparse would print and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+        raise UsageError(message, f"see `{self.prog} --help`")
 
 
 def unrecognized(parser: argparse.ArgumentParser, words: list[str]) -> UsageError:
-    """The error for words that the command of `parser` has no place for."""
-    hint = f"`{parser.prog} --help` shows how it is used"
-    near = get_close_matches(words[0].partition("=")[0], list(parser._option_string_actions), 1, 0.7)
-    if near:
-        hint = f"did you mean {near[0]}? {hint}"
+    """Return the error for arguments that the command of `parser` does not accept."""
+    hint = f"see `{parser.prog} --help`"
+    matches = get_close_matches(words[0].partition("=")[0], list(parser._option_string_actions), 1, 0.7)
+    if matches:
+        hint = f"did you mean {matches[0]}? {hint}"
     return UsageError(f"unrecognized arguments: {' '.join(words)}", hint)

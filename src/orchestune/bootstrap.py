@@ -1,4 +1,4 @@
-"""Puts the parts together: the only file that picks implementations."""
+"""Composition root: the only module that selects implementations."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ from orchestune.store.database import open_store
 from orchestune.store.experiments import ExperimentRow, unfinished
 from orchestune.store.leadership import Leadership
 
-_PATIENT_TRIES = 4
-"""how often a message is tried before a server without work may end, and goes on with it when it is started again"""
+_IDLE_DELIVERY_TRIES = 4
+"""deliveries of a message that are tried before an idle server may shut down; it continues them after a restart"""
 
-_FORWARDING_SECONDS = 5.0
-"""between two looks at the Roles of people, which somebody may have applied anew; clients wait longer than that"""
+_FORWARDING_INTERVAL_SECONDS = 5.0
+"""seconds between two checks of the users' Roles, which may have been applied again; clients wait longer than that"""
 
 
 @dataclass
@@ -78,12 +78,12 @@ class RunningCore:
     tracking: Tracking
 
     def start(self) -> None:
-        """Begin to act."""
+        """Start the controllers."""
         for loop in self.loops:
             loop.start()
 
     def stop(self, grace: float) -> None:
-        """End the controllers and give everything back; workers go on."""
+        """Stop the controllers and release all resources; workers keep running."""
         for loop in self.loops:
             loop.stop(grace / len(self.loops))
         self.suggesting.close()
@@ -94,11 +94,11 @@ class RunningCore:
         self.core.store.close()
 
     def is_idle(self) -> bool:
-        """Nothing is unfinished (but for what somebody paused), no worker is there, no record is being taken in, and no
-        message waits that may still be taken soon.
+        """Return True if nothing is unfinished (except paused experiments), no worker is registered, no record is being
+        imported, and no message is due for delivery soon.
         """
         with self.core.store.reading() as session:
-            if notifications.waiting(session, _PATIENT_TRIES) or imports.begun(session):
+            if notifications.waiting(session, _IDLE_DELIVERY_TRIES) or imports.begun(session):
                 return False
             if any(row.desired != "paused" or row.live_attempts for row in unfinished(session)):
                 return False
@@ -109,16 +109,16 @@ def build(
     settings: Settings,
     url: str,
     endpoint: Path | None = None,
-    door: ExtraListener | None = None,
+    listener: ExtraListener | None = None,
     backends: Mapping[str, Backend] | None = None,
 ) -> RunningCore:
-    """Everything behind the server at `url`; `endpoint` is the file that local workers read again when that has gone,
-    `door` opens the server to other machines.
+    """Build the core and controllers of the server at `url`.
 
-    `backends` stand in the place of those that the settings mean.
+    `endpoint`: file that local workers reread when that address is gone; `listener`: opens the server to other hosts.
+    `backends` replaces those of the settings.
     """
     state, retention = settings.state, settings.retention
-    site = _cluster(settings.kubernetes) if settings.kubernetes else _this_machine(settings, endpoint, url, door)
+    site = _cluster_site(settings.kubernetes) if settings.kubernetes else _local_site(settings, endpoint, url, listener)
     store = open_store(settings.database_url)
     core = Core(
         store=store,
@@ -138,44 +138,45 @@ def build(
         lease_seconds=settings.lease_seconds,
         beat_seconds=settings.beat_seconds,
     )
-    leads = Leadership(store, _common(core.key, settings.files))
+    leadership = Leadership(store, _shared_settings(core.key, settings.files))
     suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
-    sparing, deaths = WarmPool(core), CrashBackoff(core)
-    acting: tuple[Controller, ...] = (
-        Finishing(core, sparing),
-        Reaping(core, deaths),
+    warm_pool, crash_backoff = WarmPool(core), CrashBackoff(core)
+    acting_controllers: tuple[Controller, ...] = (
+        Finishing(core, warm_pool),
+        Reaping(core, crash_backoff),
         PolicyCheck(core),
-        Launching(core, sparing, deaths),
+        Launching(core, warm_pool, crash_backoff),
         Waking(core),
         Sweeping(core),
         AbandonedRuns(core),
     )
-    storing: tuple[Controller, ...] = (Purging(core), Archiving(core))  # apart: the place for files may be slow
-    storing += (Expiring(core, retention),) if retention is not None else ()
+    # in a loop of their own, since the file storage may be slow
+    storing_controllers: tuple[Controller, ...] = (Purging(core), Archiving(core))
+    storing_controllers += (Expiring(core, retention),) if retention is not None else ()
     loops: tuple[ControllerLoop, ...] = (
-        ControllerLoop(SUGGESTING, core, (suggesting,), leads=leads, pause=0.02),
-        ControllerLoop(ACTING, core, acting, leads=leads, pause=0.1),
-        ControllerLoop("storing", core, storing, leads=leads, pause=0.1),
-        ControllerLoop(NOTIFYING, core, (WorkerObservation(core), Notifying(core)), leads=leads, pause=0.1),
-        ControllerLoop("tracking", core, (tracking,), leads=leads),
-        ControllerLoop("judging", core, (NoisyStopping(core),), leads=leads, pause=0.5),
-        ControllerLoop("checkpointing", core, (Checkpointing(core),), leads=leads),
+        ControllerLoop(SUGGESTING, core, (suggesting,), leads=leadership, pause=0.02),
+        ControllerLoop(ACTING, core, acting_controllers, leads=leadership, pause=0.1),
+        ControllerLoop("storing", core, storing_controllers, leads=leadership, pause=0.1),
+        ControllerLoop(NOTIFYING, core, (WorkerObservation(core), Notifying(core)), leads=leadership, pause=0.1),
+        ControllerLoop("tracking", core, (tracking,), leads=leadership),
+        ControllerLoop("judging", core, (NoisyStopping(core),), leads=leadership, pause=0.5),
+        ControllerLoop("checkpointing", core, (Checkpointing(core),), leads=leadership),
     )
     if site.in_each_replica:
-        loops = (*loops, ControllerLoop("forwarding", core, site.in_each_replica, _FORWARDING_SECONDS))
+        loops = (*loops, ControllerLoop("forwarding", core, site.in_each_replica, _FORWARDING_INTERVAL_SECONDS))
     if core.retirement is not None:
-        loops = (*loops, ControllerLoop("retiring", core, (_retiring(core, core.retirement, state),), leads=leads))
-    return RunningCore(core, loops, leads, suggesting, tracking)
+        loops = (*loops, ControllerLoop("retiring", core, (_retiring(core, core.retirement, state),), leads=leadership))
+    return RunningCore(core, loops, leadership, suggesting, tracking)
 
 
-def _common(key: bytes, files: str) -> Mapping[str, bytes]:
-    """What several servers on one database have to have alike, by what the log says where it is not."""
+def _shared_settings(key: bytes, files: str) -> Mapping[str, bytes]:
+    """Return the settings that all servers of one database must share, keyed by the log message for a difference."""
     place = files if "://" in files else os.path.realpath(os.path.expanduser(files))
     return {
-        "another server on this database has another `key` in its state folder, so that workers of the one are"
-        " strangers to the other: give both the same --state": key,
-        "another server on this database keeps files in another place, where trials look in vain for those of this"
-        " one: give both the same --files": place.encode(),
+        "another server on this database has a different `key` in its state folder and rejects workers of this one:"
+        " give both the same --state": key,
+        "another server on this database stores files in another place, so that trials miss those of this one:"
+        " give both the same --files": place.encode(),
     }
 
 
@@ -187,22 +188,22 @@ def _retirement(file: Path | None, state: Path) -> TeardownPlan | None:
 
 
 def _retiring(core: Core, plan: TeardownPlan, state: Path) -> TeardownController:
-    shelf = partial(ArchiveStore, open_files(plan.archive))
-    return TeardownController(core, plan, _undertaker(plan.place), shelf, state / "archiving")
+    open_archive = partial(ArchiveStore, open_files(plan.archive))
+    return TeardownController(core, plan, _teardown(plan.place), open_archive, state / "archiving")
 
 
-def _undertaker(place: Mapping[str, str]) -> ClusterTeardown:
-    """UsageError where nothing of that provider is known."""
+def _teardown(place: Mapping[str, str]) -> ClusterTeardown:
+    """Return the teardown of a provider. Raises UsageError for an unknown provider."""
     if place.get("provider") == "aws":
-        from orchestune.clusters.aws.teardown_trigger import LambdaTeardown  # boto3 is optional, and slow to import
+        from orchestune.clusters.aws.teardown_trigger import LambdaTeardown  # boto3 is optional and slow to import
 
         return LambdaTeardown(place["cluster"], place["region"])
-    raise UsageError(f"clusters of '{place.get('provider')}' do not destroy themselves")
+    raise UsageError(f"clusters of '{place.get('provider')}' cannot destroy themselves")
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What differs by where the workers of a server run."""
+    """Dependencies that differ by the place of a server's workers."""
 
     backends: Mapping[str, Backend]
     secrets: SecretStore
@@ -210,28 +211,28 @@ class _Site:
     default: str
     identities: tuple[IdentityProvider, ...] = ()
     in_each_replica: tuple[Controller, ...] = ()
-    """what also a replica does that does not lead"""
+    """controllers that also run in replicas that are not the leader"""
 
 
-def _this_machine(settings: Settings, endpoint: Path | None, url: str, door: ExtraListener | None) -> _Site:
-    state, moves = settings.state, endpoint is not None
+def _local_site(settings: Settings, endpoint: Path | None, url: str, listener: ExtraListener | None) -> _Site:
+    state, may_move = settings.state, endpoint is not None
     slurm = Slurm()
-    reached = partial(
-        address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), door.open if door else None
+    node_address = partial(
+        address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), listener.open if listener else None
     )
     mounts = MountPolicy(allow=settings.docker_allow, own_projects=settings.embedded)
     backends: dict[str, Backend] = {
         "local": LocalBackend(state, endpoint, url, umask=settings.umask),
-        "docker": DockerBackend(state, url, moves=moves, mounts=mounts),
-        "slurm": SlurmBackend(state, settings.shared, reached, moves=moves, slurm=slurm, umask=settings.umask),
+        "docker": DockerBackend(state, url, moves=may_move, mounts=mounts),
+        "slurm": SlurmBackend(state, settings.shared, node_address, moves=may_move, slurm=slurm, umask=settings.umask),
     }
     return _Site(backends, FolderSecrets(state / "secrets"), url, "local")
 
 
-def _cluster(file: Path) -> _Site:
+def _cluster_site(file: Path) -> _Site:
     from orchestune.backends.kubernetes import (
         allow_list,
-        config,  # the official client takes half a second, which others are spared
+        config,  # importing the official client takes half a second
     )
     from orchestune.backends.kubernetes.backend import KubernetesBackend
     from orchestune.backends.kubernetes.client import ApiServer
@@ -239,23 +240,23 @@ def _cluster(file: Path) -> _Site:
     from orchestune.backends.kubernetes.policy.forwarding import Forwarding
     from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 
-    found = config.read(file)
-    api = ApiServer.connect(found)
-    in_pod = not (found.kubeconfig or found.context)
-    allowances = partial(allow_list.stored, api, found.namespace) if in_pod else None
-    backends = {found.cluster: KubernetesBackend(found, api, allowances=allowances)}
-    identities = (ServiceAccounts(api, found),)
-    site = _Site(backends, KubernetesSecrets(api, found), found.url, found.cluster, identities)
+    configuration = config.read(file)
+    api = ApiServer.connect(configuration)
+    in_pod = not (configuration.kubeconfig or configuration.context)
+    allowances = partial(allow_list.stored, api, configuration.namespace) if in_pod else None
+    backends = {configuration.cluster: KubernetesBackend(configuration, api, allowances=allowances)}
+    identities = (ServiceAccounts(api, configuration),)
+    site = _Site(backends, KubernetesSecrets(api, configuration), configuration.url, configuration.cluster, identities)
     if not in_pod:
         return site
-    forwarding = Forwarding(api, found)
+    forwarding = Forwarding(api, configuration)
     with suppress(OrchestuneError):  # the loop of this controller repeats it, and logs why it fails
-        forwarding.tick()  # people reach this pod before it reports ready
+        forwarding.tick()  # users can reach this pod before it is ready
     return replace(site, in_each_replica=(forwarding,))
 
 
 def make_engine(row: ExperimentRow) -> Engine:
-    """The engine of an experiment as it is now."""
+    """Create the engine of an experiment from its current specification."""
     specification = row.specification
     return registry.create(
         specification.engine,

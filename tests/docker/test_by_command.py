@@ -52,7 +52,7 @@ def test_an_experiment_runs_in_containers_and_is_found_again(home: Home, busybox
     said = home.run("run", "--cluster", "docker", cwd=folder).stdout
     assert "where      this machine, in containers" in said
     assert "image      sha256:" in said
-    assert "mounted from this folder, read only, not packed: data" in said
+    assert "mounted from this folder read-only, not packed: data" in said
     status = home.json("status", home.json("status")[0]["handle"])
     assert (status["cluster"], status["counts"]["completed"]) == ("docker", 3)
     logs = home.run("logs", cwd=folder).stdout
@@ -74,12 +74,12 @@ def test_a_test_runs_on_the_warm_worker_of_the_one_before_with_new_code(
 ) -> None:
     folder = project(tmp_path, image=busybox)
     first = home.run("test", "--cluster", "docker", cwd=folder)
-    assert "no idle worker in docker fits: one is started" in first.stderr
+    assert "no suitable idle worker in docker: starting one" in first.stderr
     assert "on a warm worker" not in first.stdout
     (folder / "words").write_text("new words\n")
     second = home.run("test", "--cluster", "docker", "--set", "run=sh -c 'cat words; echo score=1'", cwd=folder)
     assert "new words" in second.stdout and "on a warm worker" in second.stdout
-    assert "one is started" not in second.stderr
+    assert "starting one" not in second.stderr
     with docker_engine.client() as client:
         identity = (home.folder / "docker" / "identity").read_text()
         [worker] = client.containers.list(filters={"label": f"orchestune.dev/state={identity}"})

@@ -64,7 +64,7 @@ def test_everything_answers_as_before_where_the_archive_was_taken_in(
         assert f"{handle}  copied, 3 trials" in said
         assert seen(other, handle, tmp_path / "after") == before
         assert (
-            f"{handle}  was there already"
+            f"{handle}  already exists"
             in other.run("import", str(archive), "--trust-unverified", "--cluster", "local").stdout
         )
         assert seen(other, handle, tmp_path / "again") == before
@@ -115,13 +115,13 @@ def test_what_is_not_over_is_left_out_and_said(shared_home: Home, tmp_path: Path
     handle = launch(shared_home, write(tmp_path / "running", "sleep 600", budget=1))
     try:
         said = shared_home.run("export", "--all", "-o", str(tmp_path / "archive")).stderr
-        assert "left out, since they are not over:" in said and handle in said
+        assert "not exported, because they have not ended:" in said and handle in said
     finally:
         shared_home.run("stop", handle)
 
 
 def test_nonsense_is_answered_with_what_to_do(shared_home: Home, tmp_path: Path) -> None:
-    assert "there is no folder" in shared_home.run("import", str(tmp_path / "none"), expect=2).stderr
-    assert "there is no experiment in" in shared_home.run("import", str(tmp_path), expect=2).stderr
-    assert "--all needs a place" in shared_home.run("export", "--all", expect=2).stderr
-    assert "leave out the rest" in shared_home.run("export", "x", "--all", "-o", "y", expect=2).stderr
+    assert "no such folder" in shared_home.run("import", str(tmp_path / "none"), expect=2).stderr
+    assert "no experiments in" in shared_home.run("import", str(tmp_path), expect=2).stderr
+    assert "--all needs a destination" in shared_home.run("export", "--all", expect=2).stderr
+    assert "remove them" in shared_home.run("export", "x", "--all", "-o", "y", expect=2).stderr

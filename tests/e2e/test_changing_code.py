@@ -51,7 +51,7 @@ def test_an_experiment_goes_on_with_code_that_was_tried(home: Home, tmp_path: Pa
     assert "new code with a note" in tried and "metric   loss 0.5" in tried
     assert home.json("status", handle)["counts"]["completed"] == 0
     said = home.run("try", "--into", handle, cwd=folder).stdout
-    assert f"{handle} goes on with this code" in said and "2 trials running now end with the old one" in said
+    assert f"{handle} switched to this code" in said and "2 trials running now finish with the old code" in said
     kill_server(home)
     (folder / "go").touch()
     reached(home, handle, "completed")
@@ -94,7 +94,7 @@ def test_code_that_fails_when_it_is_tried_is_not_handed_over(home: Home, tmp_pat
     handle = launch(home, folder)
     (folder / "train.py").write_text("raise SystemExit(3)")
     said = home.run("try", "--into", handle, cwd=folder, expect=1).stdout
-    assert "exit code 3" in said and f"{handle} goes on with the code that it has" in said
+    assert "exit code 3" in said and f"{handle} keeps its current code" in said
     (folder / "go").touch()
     reached(home, handle, "completed")
     assert len({trial["bundle"] for trial in home.json("trials", handle)}) == 1

@@ -23,7 +23,7 @@ import os, sys
 print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
 print(f"loss={sys.argv[1]}")
 """
-STARTS = b"no idle worker in team fits: one is started\n"
+STARTS = b"no suitable idle worker in team: starting one\n"
 """said where the machine is so busy that somebody who waits sees it start"""
 
 
@@ -93,7 +93,7 @@ def test_changed_code_is_tried_there_with_the_seed_of_the_trial_and_handed_over(
     trial = team.home.json("trials", f"{team.handle}/2")
     said = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
     assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in said
-    assert f"{team.handle} goes on with this code" in said and f"orchestune extend {team.handle} --budget 4" in said
+    assert f"{team.handle} switched to this code" in said and f"orchestune extend {team.handle} --budget 4" in said
     team.home.run("extend", team.handle, "--budget", "3")
     team.home.run("wait", team.handle)
     assert "as it is" in team.home.run("logs", f"{team.handle}/3").stdout
@@ -153,7 +153,7 @@ def test_it_goes_on_after_a_restart_of_the_server(team: Team) -> None:
             assert process.stdin is not None and process.stdout is not None and process.stderr is not None
             assert process.stdout.readline() == "ready\n"
             team.kill()
-            while "the server is away" not in (line := process.stderr.readline()):
+            while "the server is unreachable" not in (line := process.stderr.readline()):
                 assert line, "it has ended"
             team.server = team.start()
             process.stdin.write("two\n")
@@ -172,9 +172,9 @@ def test_ctrl_c_leaves_while_the_server_is_away(team: Team) -> None:
         screen.wait_for(r"[#$>] $")
         team.kill()
         try:
-            screen.wait_for("the server is away")
+            screen.wait_for("the server is unreachable")
             screen.press("echo typed\x03")
             assert screen.end() == 3
         finally:
             team.server = team.start()
-    assert "left while the server was away" in screen.screen
+    assert "detached while the server was unreachable" in screen.screen

@@ -309,7 +309,7 @@ def test_changed_code_is_tried_and_taken_and_a_trial_is_opened_in_its_image(scen
     reached(home, handle, "completed")
     (project / "train.py").write_text(code.format("new"))
     said = home.run("try", "--into", handle, cwd=project).stdout
-    assert "new code of trial 1" in said and "metric   loss 1" in said and f"{handle} goes on with this code" in said
+    assert "new code of trial 1" in said and "metric   loss 1" in said and f"{handle} switched to this code" in said
     home.run("extend", handle, "--budget", "3")
     reached(home, handle, "completed")
     assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout

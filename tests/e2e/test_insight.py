@@ -43,7 +43,7 @@ def test_a_metric_that_is_always_the_same_weighs_nothing_and_an_unknown_one_is_r
 ) -> None:
     home, handle = searched
     said = home.run("importance", handle, "--metric", "seconds").stdout
-    assert "the seconds of the 46 completed trials does not change with them" in said
+    assert "the seconds of the 46 completed trials does not vary with the parameters" in said
     refused = home.run("importance", handle, "--metric", "speed", "--json", expect=2)
     assert json.loads(refused.stderr)["error"]["hint"] == "it has loss, seconds"
 

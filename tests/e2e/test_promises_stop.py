@@ -66,8 +66,8 @@ def test_one_trial_is_stopped_and_another_one_takes_its_place(shared_home: Home,
     handle = launch(home, write(tmp_path / "one", command, budget=2, parallelism=1))
     eventually(lambda: len(sleepers(nap)) == 1, "the first trial runs", home)
     said = home.run("stop", f"{handle}/1").stdout
-    assert said == f"{handle}/1: cancelled; another trial takes its place\n"
+    assert said == f"{handle}/1: cancelled; another trial replaces it\n"
     shown = reached(home, handle, "completed")
     assert not sleepers(nap)
     assert {state: count for state, count in shown["counts"].items() if count} == {"completed": 2, "cancelled": 1}
-    assert home.run("stop", f"{handle}/2").stdout == f"{handle}/2: completed; there is nothing to stop\n"
+    assert home.run("stop", f"{handle}/2").stdout == f"{handle}/2: completed; nothing to stop\n"

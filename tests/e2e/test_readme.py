@@ -23,7 +23,7 @@ def shape(text: str) -> list[str]:
     for line in text.splitlines():
         if re.match(r"\s*\d+/\d+  trial \d+  ", line) or re.match(r"\s{6}\S+\s+\S+$", line) or line in ("", "…"):
             continue
-        if re.match(r"\s{6}trial \d+ has a better value", line):  # where chance has it
+        if re.match(r"\s{6}trial \d+ measured better", line):  # where chance has it
             continue
         line = re.sub(r"\b(sgd-classifier|first)-[a-z0-9]{4}\b", "HANDLE", line)
         line = re.sub(r"\d+(\.\d+)?( KiB| ms|[smh]\b)( \d+s\b)?", "0", line)

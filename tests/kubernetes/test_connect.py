@@ -127,7 +127,7 @@ def test_destroy_refuses_while_something_runs_and_stops_it_where_that_is_said(
     folder = lab.experiment(shell, run="sleep 1000; echo score={x}")
     lab.home.run("run", "--cluster", lab.name, "--detach", cwd=folder)
     refused = lab.run("destroy", "--yes", expect=None)
-    assert refused.returncode == 2 and "is not over" in refused.stderr
+    assert refused.returncode == 2 and "is still running" in refused.stderr
     assert "deployment.apps/orchestune-server" in lab.ours()
     lab.run("destroy", "--yes", "--stop")
     gone(lab)
@@ -202,7 +202,7 @@ def test_an_upgrade_keeps_data_and_no_other_command_does_it(
         other = elsewhere(place, server_image, "testbed/server-again")
     assert "upgraded from 0.0.1 to" in lab.run("upgrade", "--server-image", other).stderr
     assert running_image(lab) == other
-    assert "already, with the same image: nothing changed" in lab.run("upgrade", "--server-image", other).stderr
+    assert "with the same image: nothing changed" in lab.run("upgrade", "--server-image", other).stderr
     assert answers(lab, handle) == before
     lab.connect("--gpu-resource", "amd.com/gpu")
     assert answers(lab, handle) == before

@@ -39,7 +39,7 @@ def test_an_unknown_authority_is_named_to_whoever_has_to_trust_it_and_then_image
             lab.connect("--registry", place)
             found = lab.json("test")
             assert [finding for finding in found if finding["state"] == "error"] == []
-            assert f"{place} takes images" in [finding["detail"] for finding in found]
+            assert f"{place} accepts images" in [finding["detail"] for finding in found]
             image = f"{place}/{shell.partition('/')[2]}"
             lab.home.run("cluster", "use", lab.name)
             handle = launch(lab, image, budget=2, resources=SMALL)

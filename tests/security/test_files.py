@@ -144,14 +144,14 @@ def test_a_state_folder_that_another_user_has_planted_is_refused(
 def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planted, make = tmp_path / "orchestune-ada", client_home._made
+    planted, make = tmp_path / "orchestune-ada", client_home._created
 
     def plant_first(folder: Path) -> Path:
         folder.mkdir()
         plant(folder, monkeypatch)
         return make(folder)
 
-    monkeypatch.setattr(client_home, "_made", plant_first)
+    monkeypatch.setattr(client_home, "_created", plant_first)
     with pytest.raises(UsageError, match="belongs to the user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(planted)})
     assert list(planted.iterdir()) == []

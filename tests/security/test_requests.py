@@ -456,13 +456,13 @@ def test_a_pathological_pattern_of_grep_is_cut(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli_logs, "GREP_SECONDS", 0.2)
     lines = [cast(cli_logs.Line, SimpleNamespace(text=text)) for text in ("b", "a" * 64 + "!")]
     with pytest.raises(UsageError, match="takes longer than"):
-        cli_logs._wanted("(a+)+$")(lines)
+        cli_logs._line_filter("(a+)+$")(lines)
 
 
 def test_a_usual_pattern_of_grep_finds_its_lines() -> None:
     lines = [cast(cli_logs.Line, SimpleNamespace(text=text)) for text in ("loss=1", "epoch 2")]
-    assert cli_logs._wanted("epoch [0-9]")(lines) == lines[1:]
-    assert cli_logs._wanted(None)(lines) == lines
+    assert cli_logs._line_filter("epoch [0-9]")(lines) == lines[1:]
+    assert cli_logs._line_filter(None)(lines) == lines
 
 
 def test_names_within_the_bound_are_not_looked_up(world: CoreWorld) -> None:

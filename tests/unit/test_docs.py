@@ -125,7 +125,7 @@ def test_the_page_about_runs_without_a_file_lists_every_option_that_stands_for_a
     [group] = [
         group
         for group in parser_commands(build_parser(["run"]))["run"]._action_groups
-        if group.title == "in the place of a file, or of its keys"
+        if group.title == "experiment without a file, or overrides of its keys"
     ]
     options = [action.option_strings[0] for action in group._group_actions if action.option_strings]
     assert len(options) > 10

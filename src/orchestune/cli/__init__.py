@@ -1,1 +1,1 @@
-"""The command line: one file per group of commands, and how things look on a terminal."""
+"""Command line: one module per group of commands, and their presentation in a terminal."""

@@ -1,6 +1,6 @@
-"""The commands: where each is defined, and its line in the list of commands.
+"""Table of the commands: the module that defines each one, and its line in `orchestune --help`.
 
-Kept apart from the commands' modules, so that `orchestune --help` loads none of them.
+The table is separate from the modules so that `orchestune --help` imports none of them.
 """
 
 from __future__ import annotations
@@ -12,56 +12,57 @@ class CliCommand(NamedTuple):
     """A command of the first level."""
 
     module: str
-    """module below `orchestune.cli`, whose function `add` adds the command"""
+    """module below `orchestune.cli`; its function `add` registers the command"""
     help: str
 
 
 COMMANDS = {
     "init": CliCommand(
-        "develop.init", "write an experiment file from what a script says of itself, or from another tool's file"
+        "develop.init", "write an experiment file from a script's options or another tool's configuration"
     ),
     "run": CliCommand("experiments.run", "start an experiment and follow it"),
-    "test": CliCommand("develop.test", "run one configuration now, and show which metrics were understood"),
-    "watch": CliCommand("develop.watch", "run `test` again on every save"),
-    "status": CliCommand("inspect.status", "every experiment, or one with its workers and why nothing moves"),
-    "logs": CliCommand("inspect.logs", "what the trials print, one colour per worker"),
-    "wait": CliCommand("experiments.wait", "wait until an experiment has ended, with the exit code of run"),
-    "stop": CliCommand("experiments.control", "end an experiment, or one of its trials; what is finished stays"),
-    "pause": CliCommand("experiments.control", "let running trials end and start no more"),
-    "resume": CliCommand("experiments.control", "go on with a paused experiment"),
+    "test": CliCommand("develop.test", "run one trial now, and show which metrics were parsed"),
+    "watch": CliCommand("develop.watch", "rerun `test` on every save"),
+    "status": CliCommand("inspect.status", "list experiments, or show one with its workers and why it is pending"),
+    "logs": CliCommand("inspect.logs", "print the output of trials, one colour per worker"),
+    "wait": CliCommand("experiments.wait", "wait until an experiment has ended, and exit with the code of `run`"),
+    "stop": CliCommand("experiments.control", "stop an experiment or one trial; finished trials are kept"),
+    "pause": CliCommand("experiments.control", "let running trials finish and start no more"),
+    "resume": CliCommand("experiments.control", "resume a paused or stopped experiment"),
     "extend": CliCommand(
-        "experiments.control", "give an experiment, also a finished one, another budget or parallelism"
+        "experiments.control", "raise the budget or change the parallelism of an experiment, running or finished"
     ),
     "delete": CliCommand("experiments.control", "stop an experiment and hide it"),
-    "best": CliCommand("inspect.trials", "the best trial so far, or the Pareto front"),
-    "trials": CliCommand("inspect.trials", "every trial of an experiment, or one with its attempts and files"),
-    "importance": CliCommand("inspect.importance", "which parameters matter"),
-    "explain": CliCommand("inspect.importance", "measured facts about a search, in plain words"),
-    "compare": CliCommand("inspect.compare", "experiments side by side"),
-    "diff": CliCommand("inspect.diff", "what is different between two trials: code, configuration, environment"),
-    "get": CliCommand("inspect.get", "fetch the files that a trial left (keep:)"),
+    "best": CliCommand("inspect.trials", "show the best trial so far, or the Pareto front"),
+    "trials": CliCommand("inspect.trials", "list the trials of an experiment, or show one with its attempts and files"),
+    "importance": CliCommand("inspect.importance", "show how much each parameter matters"),
+    "explain": CliCommand("inspect.importance", "describe what the search has shown, in plain words"),
+    "compare": CliCommand("inspect.compare", "compare experiments side by side"),
+    "diff": CliCommand("inspect.diff", "show the differences between two trials: code, configuration, environment"),
+    "get": CliCommand("inspect.get", "download the files of a trial (`keep:`)"),
     "try": CliCommand(
-        "develop.try_changes", "run one trial of the changed code beside an experiment, and hand the code over to it"
+        "develop.try_changes",
+        "run one trial of changed code beside an experiment, and switch the experiment to it",
     ),
     "rerun": CliCommand("experiments.rerun", "repeat a trial's configuration, seed and code as a new experiment"),
     "shell": CliCommand(
-        "develop.shell", "a shell in a fresh copy of a trial's folder, with its environment and parameters"
+        "develop.shell", "open a shell in a fresh copy of a trial's folder, with its environment and parameters"
     ),
-    "export": CliCommand("inspect.export", "every trial as a table for other programs"),
-    "import": CliCommand("inspect.archive", "take in what `export --all` wrote"),
-    "cluster": CliCommand("clusters.group", "make, connect, look at, upgrade and remove clusters"),
-    "ui": CliCommand("inspect.ui", "open the web pages, signed in"),
+    "export": CliCommand("inspect.export", "export the trials as a CSV or JSON table"),
+    "import": CliCommand("inspect.archive", "import what `export --all` wrote"),
+    "cluster": CliCommand("clusters.group", "create, connect, inspect, upgrade and remove clusters"),
+    "ui": CliCommand("inspect.ui", "open the web interface, signed in"),
     "audit": CliCommand("inspect.audit", "show who signed in, and what was granted, deleted or refused"),
-    "server": CliCommand("server", "run the server in the foreground, for a team or a machine of its own"),
+    "server": CliCommand("server", "run the server in the foreground, for a team or on a dedicated host"),
     "completion": CliCommand(
-        "completion", "print what makes a shell complete commands, options, experiments and clusters"
+        "completion", "print a script that makes a shell complete commands, options, experiments and clusters"
     ),
-    "doctor": CliCommand("doctor", "check this machine and its server, and say what to do about each finding"),
+    "doctor": CliCommand("doctor", "check this machine and its server, and suggest a fix for each problem"),
     "version": CliCommand("version", "print the version"),
 }
-"""in the order of the help"""
+"""in the order in which `--help` lists them"""
 
-ELSEWHERE = {
+SYNONYMS = {
     **dict.fromkeys(("agent", "create", "optimize", "start", "submit", "sweep", "tune"), "run"),
     **dict.fromkeys(("list", "ls", "ps", "show"), "status"),
     **dict.fromkeys(("cancel", "kill"), "stop"),
@@ -69,4 +70,4 @@ ELSEWHERE = {
     "dashboard": "ui",
     "rm": "delete",
 }
-"""what other tools call such a command"""
+"""names that other tools use for a command; only for the hint after an unknown command"""

@@ -1,4 +1,4 @@
-"""`orchestune completion`: what a shell reads to complete commands, options, files, experiments and clusters."""
+"""`orchestune completion`: shell completion of commands, options, files, experiments and clusters."""
 
 from __future__ import annotations
 
@@ -27,64 +27,66 @@ def add(commands: Commands) -> None:
         commands,
         "completion",
         show,
-        details="Without a name it is for the shell that $SHELL names.",
+        details="Without a name the script is for the shell in $SHELL.",
         example='eval "$(orchestune completion bash)"      # in ~/.bashrc\n'
         'eval "$(orchestune completion zsh)"       # in ~/.zshrc, after compinit\n'
         "orchestune completion fish > ~/.config/fish/completions/orchestune.fish",
         json=False,
     )
-    parser.add_argument("shell", nargs="?", choices=SHELLS, help=f"one of {', '.join(SHELLS)}")
-    parser.add_argument("--names", choices=tuple(_NAMES), help=argparse.SUPPRESS)  # what the shell asks for at a Tab
+    parser.add_argument("shell", nargs="?", choices=SHELLS, help=f"{', '.join(SHELLS)} (default: the one in $SHELL)")
+    parser.add_argument("--names", choices=tuple(_NAMES), help=argparse.SUPPRESS)  # called by the script at a Tab
 
 
 def show(console: Console, args: argparse.Namespace) -> int:
-    """Print the script, or the names that it asks for."""
+    """Print the completion script, or with `--names` the names that the script requests."""
     if args.names:
-        console.say(*filter(_plain, _NAMES[args.names](console)))
+        console.say(*filter(_needs_no_quotes, _NAMES[args.names](console)))
         return 0
-    from orchestune.cli.main import build_parser  # it imports every command, this one too
+    from orchestune.cli.main import build_parser  # imports every command, including this one
 
     shell = args.shell or os.path.basename(console.environ.get("SHELL", ""))
     if shell not in SHELLS:
         raise UsageError(
-            f"there is no completion for {shell or 'an unknown shell'}", f"name one of {', '.join(SHELLS)}"
+            f"no completion for shell '{shell or 'unknown'}' (expected {', '.join(SHELLS)})",
+            "name the shell: orchestune completion bash",
         )
     console.say(script(build_parser(), shell))
     return 0
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """What the shell has to read."""
-    import shtab  # only wanted here
+    """Return the completion script for `shell`."""
+    import shtab  # slow to import, only needed here
 
     for action in _actions(parser):
         kind = _kind(action)
         if "--engine" in action.option_strings:
-            action.choices = ENGINES  # for a Tab alone: who names another one is told more by the reader of the file
+            action.choices = ENGINES  # for completion only: the parser of the file explains an unknown name better
         if kind in ("file", "directory"):
-            action.complete = shtab.CHOICE_FUNCTIONS[kind]  # type: ignore[attr-defined]  # where shtab looks
+            action.complete = shtab.CHOICE_FUNCTIONS[kind]  # type: ignore[attr-defined]  # read by shtab
         elif kind:
-            action.complete = _asked(kind)  # type: ignore[attr-defined]
+            action.complete = _dynamic_names(kind)  # type: ignore[attr-defined]
     text: str = shtab.complete(parser, shell)
     return text
 
 
-def _asked(kind: str) -> dict[str, Any]:
-    """How names are asked for at a Tab.
+def _dynamic_names(kind: str) -> dict[str, Any]:
+    """Return how each shell completes with names of this kind.
 
-    With `shtab.cmd` alone zsh asks when it reads the script, once for each option, and knows these names until it ends.
+    zsh gets a function: with `shtab.cmd` alone it would request the names once per option when it loads the script, and
+    never again.
     """
     import shtab
 
     command, function = f"orchestune completion --names {kind}", f"_orchestune_{kind}"
-    found: dict[str, Any] = shtab.cmd(command)
-    found["zsh"] = function
-    found["preamble"]["zsh"] = f'{function}() {{\n  compadd "$@" -- $({command})\n}}'
-    return found
+    completions: dict[str, Any] = shtab.cmd(command)
+    completions["zsh"] = function
+    completions["preamble"]["zsh"] = f'{function}() {{\n  compadd "$@" -- $({command})\n}}'
+    return completions
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every option and argument, of commands within commands too."""
+    """Yield every option and argument, also those of nested commands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
@@ -93,25 +95,25 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _kind(action: argparse.Action) -> str:
-    """What stands there, as far as it can be completed."""
-    named = str(action.metavar)
-    if named in _EXPERIMENTS:
+    """Return the kind of names that complete an action; empty if it cannot be completed."""
+    metavar = str(action.metavar)
+    if metavar in _EXPERIMENTS:
         return "experiments"
-    if named == "NAME" and (not action.option_strings or {"--cluster", "-n"} & {*action.option_strings}):
+    if metavar == "NAME" and (not action.option_strings or {"--cluster", "-n"} & {*action.option_strings}):
         return "clusters"
-    if named in _FILES:
+    if metavar in _FILES:
         return "file"
-    return "directory" if named in _FOLDERS else ""
+    return "directory" if metavar in _FOLDERS else ""
 
 
-def _plain(name: str) -> bool:
-    """Return True if shells take `name` as it is. bash expands completions: of another name it would run `$(…)`."""
+def _needs_no_quotes(name: str) -> bool:
+    """Return True if shells take `name` literally. bash expands completions, so another name could run `$(…)`."""
     return shlex.quote(name) == name
 
 
 def _experiments(console: Console) -> list[str]:
-    """Those that were started here, the newest first; no server is asked at a Tab."""
-    return [started.handle for started in console.whereabouts.all()]
+    """Return the handles of experiments started on this machine, the newest first. No server is queried at a Tab."""
+    return [started.handle for started in console.experiment_index.all()]
 
 
 def _clusters(console: Console) -> list[str]:

@@ -1,4 +1,4 @@
-"""`orchestune doctor`: what is wrong on this machine, and what to do about it."""
+"""`orchestune doctor`: check this machine and suggest a fix for each problem."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        details="Exit code 1 when something is an error.",
+        details="Exits with 1 if a check finds an error.",
         example="orchestune doctor\norchestune doctor --restart",
     )
     parser.add_argument(
         "--restart", action="store_true",
-        help="first start this user's server anew: with the code that is installed now and the environment of this"
-        " command (such as DOCKER_HOST). What runs goes on",
+        help="first restart this user's server with the installed code and the environment of this command (such as"
+        " DOCKER_HOST); running trials continue",
     )  # fmt: skip
 
 
 def doctor(console: Console, args: argparse.Namespace) -> int:
-    """Run every check; 1 where one of them found an error."""
-    from orchestune.client.doctor.machine import checks  # only this command looks at the machine
-    from orchestune.client.local.embedded import connect  # and it alone starts a server anew
+    """Run every check; exit code 1 if one of them found an error."""
+    from orchestune.client.doctor.machine import checks  # only needed by this command
+    from orchestune.client.local.embedded import connect  # as above
 
     if args.restart:
         if named_server(console.environ):
-            raise UsageError("ORCHESTUNE_SERVER names a server that its operator starts", "unset it for your own one")
+            raise UsageError(
+                "cannot restart the server in ORCHESTUNE_SERVER: its operator runs it",
+                "unset the variable to restart your own server",
+            )
         connect(anew=True, environ=console.environ)
     return show(console, checks(console.environ))

@@ -1,4 +1,4 @@
-"""`orchestune server`: the control plane in the foreground."""
+"""`orchestune server`: run the control plane in the foreground."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the list; its options are the server's own, in docs/reference/server-settings.md."""
+    """Register the command; its options are the server's own, see docs/reference/server-settings.md."""
     parser = add_command(
         commands,
         "server",
         lambda console, args: delegate(console, args.options),
-        details="On a laptop there is no need for it: the other commands start one when they need it. --stop ends it.",
+        details="Not needed on a laptop: other commands start a server on demand. --stop shuts it down.",
         example="orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune\n"
         "orchestune server --stop",
         json=False,
     )
-    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="settings of the server")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="server settings")
 
 
 def delegate(console: Console, argv: Sequence[str]) -> int:
-    """Hand over to the server's own program, or end the server of this user."""
+    """Run the server's own program, or with `--stop` shut down this user's server."""
     if any(word in ("-h", "--help", "--stop") for word in argv):
-        from orchestune.server.settings import load  # quicker than the whole server
+        from orchestune.server.settings import load  # faster than importing the server
 
         settings = load([word for word in argv if word != "--stop"])
         return _stop(console, settings.state)
-    from orchestune.bootstrap import build  # these load FastAPI and the store, which no other command needs
+    from orchestune.bootstrap import build  # imports FastAPI and the store, which no other command needs
     from orchestune.server.main import main
 
     return main(argv, build)
 
 
 def _stop(console: Console, state: Path) -> int:
-    from orchestune.client.local.embedded import end  # which a server in the foreground does without
+    from orchestune.client.local.embedded import end  # not needed by a server in the foreground
 
     pid = end(state)
     if pid is None:
-        console.say("no server of this user runs")
+        console.say("no server of this user is running")
     else:
-        console.say(f"the server (pid {pid}) has ended; what runs goes on, and the next command starts it again")
+        console.say(f"the server (pid {pid}) was shut down; running trials continue, and the next command restarts it")
     return 0

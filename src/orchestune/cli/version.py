@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
 
 
 def show(console: Console, args: argparse.Namespace) -> int:
-    """Print the version of the program and of its Python."""
+    """Print the version of the program and of Python."""
     python = platform.python_version()
-    found = {"schema": 1, "version": __version__, "python": python}
-    return console.result(found, f"orchestune {__version__} (Python {python})")
+    document = {"schema": 1, "version": __version__, "python": python}
+    return console.result(document, f"orchestune {__version__} (Python {python})")

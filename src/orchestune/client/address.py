@@ -73,7 +73,10 @@ def checked(token: str, holder: str) -> str:
     """Return the token, which `holder` supplied. Raises UsageError, without the token, if it is invalid in a header."""
     if all(" " <= char <= "\xff" for char in token):  # Latin-1, as http.client writes it
         return token
-    raise UsageError(f"{holder} has a line's end or another character in it that no token has", "copy the token anew")
+    raise UsageError(
+        f"invalid token in {holder}: it contains a line break or another character that no token has",
+        "copy the token again",
+    )
 
 
 def resolver(environ: Mapping[str, str] = os.environ, cluster: str | None = None) -> Resolve:
@@ -115,7 +118,7 @@ def _of(cluster: ConnectedCluster, environ: Mapping[str, str], note: Callable[[s
         return ServerPlace(cluster, lambda: _embedded(environ, note))
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
-        token = checked(cluster.token, f"what is known of cluster '{cluster.name}'")
+        token = checked(cluster.token, f"the registration of cluster '{cluster.name}'")
         access = ServerAccess(cluster.url, token, user, name=f"the server of cluster '{cluster.name}'")
         return ServerPlace(cluster, lambda: access)
     return ServerPlace(cluster, _through(cluster, environ))
@@ -150,14 +153,14 @@ def check_address(address: str, holder: str, otherwise: str = "") -> None:
 
     `holder` is the setting that has the address, `otherwise` an alternative for the hint.
     """
-    known = _is_address(address)
-    if "@" in (urlsplit(address).netloc if known else address):
+    is_valid = _is_address(address)
+    if "@" in (urlsplit(address).netloc if is_valid else address):
         raise UsageError(
-            f"{holder} has a user or a password in it, which is not sent", "ORCHESTUNE_TOKEN has the token"
+            f"user or password in {holder} (expected an address without them)", "put the token into ORCHESTUNE_TOKEN"
         )
-    if not known:
+    if not is_valid:
         hint = f"write it like https://orchestune.example.org{otherwise}"
-        raise UsageError(f"{holder} is {address!r}, which is no address of a server", hint)
+        raise UsageError(f"invalid server address in {holder}: {address!r}", hint)
 
 
 def _is_address(text: str) -> bool:

@@ -34,17 +34,19 @@ def ask(
     """Query all servers concurrently, and return the answers in the order of `places`. The thread of a server that
     times out is abandoned.
     """
-    asked = [_Asked(place, question) for place in places]
-    for each in asked:
-        each.start()
-    for each in asked:
-        while each.is_alive() and (left := each.heard + patience - time.monotonic()) > 0:
-            each.join(left)
-    late = Unreachable(f"it did not answer within {patience:g} s")
-    return [ServerResult(each.answer.place, error=late) if each.is_alive() else each.answer for each in asked]
+    queries = [_Query(place, question) for place in places]
+    for query in queries:
+        query.start()
+    for query in queries:
+        while query.is_alive() and (remaining := query.heard + patience - time.monotonic()) > 0:
+            query.join(remaining)
+    timeout_error = Unreachable(f"no answer within {patience:g} s")
+    return [
+        ServerResult(query.answer.place, error=timeout_error) if query.is_alive() else query.answer for query in queries
+    ]
 
 
-class _Asked(threading.Thread, Generic[T]):
+class _Query(threading.Thread, Generic[T]):
     """Thread that queries one server, possibly over many pages."""
 
     def __init__(self, place: ServerPlace, question: Callable[[Client], T]) -> None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 _V1 = "/api/v1"
-_RECORD = 3600.0
+_RECORD_TIMEOUT_SECONDS = 3600.0
 """seconds that a server may take to export or import the record of an experiment: minutes for a million trials"""
-_PAGE = 500
+_PAGE_SIZE = 500
 """trials per page"""
 
 
-_ODD = "surrogateescape"
+_ENCODING_ERRORS = "surrogateescape"
 """percent-encodes command-line arguments that are not UTF-8 byte by byte"""
 
 
@@ -92,7 +92,7 @@ class Client:
 
     def fetch_record(self, experiment: str, target: Path) -> None:
         """Download the complete record of a finished experiment to `target`."""
-        with closing(self.transport.clone(timeout=_RECORD)) as transport:
+        with closing(self.transport.clone(timeout=_RECORD_TIMEOUT_SECONDS)) as transport:
             fetch(transport, f"{_V1}{_experiment(experiment)}/archive", target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
@@ -122,7 +122,7 @@ class Client:
         server raises Unverified.
         """
         headers = {"Content-Type": "application/gzip", "Content-Length": str(path.stat().st_size)}
-        with closing(self.transport.clone(timeout=_RECORD)) as transport:
+        with closing(self.transport.clone(timeout=_RECORD_TIMEOUT_SECONDS)) as transport:
             query = _query({"trust": trust or None})
             reply = transport.request("POST", f"{_V1}/archive{query}", lambda: path.open("rb"), headers)
         return cast("documents.Imported", reply.json())
@@ -138,17 +138,17 @@ class Client:
 
         With `details`, each has its running trials and workers.
         """
-        found: list[documents.Status] = []
+        statuses: list[documents.Status] = []
         before: str | None = None
-        asked = {"hidden": "true" if hidden else None, "details": "true" if details else None}
-        while limit is None or len(found) < limit:
-            most = 200 if limit is None else min(limit - len(found), 200)
-            page = self._get("/experiments", folder=folder, limit=most, before=before, **asked)
-            found += map(_with_handle, page["items"])
+        filters = {"hidden": "true" if hidden else None, "details": "true" if details else None}
+        while limit is None or len(statuses) < limit:
+            page_size = 200 if limit is None else min(limit - len(statuses), 200)
+            page = self._get("/experiments", folder=folder, limit=page_size, before=before, **filters)
+            statuses += map(_with_handle, page["items"])
             before = page.get("next")
             if before is None or not page["items"]:
                 break
-        return found
+        return statuses
 
     def experiment(self, ref: str) -> documents.Status:
         """Return the status of an experiment."""
@@ -222,19 +222,25 @@ class Client:
         after: int | None = 0
         while after is not None:
             page = self._get(
-                f"{_experiment(ref)}/trials", after=after, limit=_PAGE, state=state, tails="true" if tails else None
+                f"{_experiment(ref)}/trials",
+                after=after,
+                limit=_PAGE_SIZE,
+                state=state,
+                tails="true" if tails else None,
             )
             yield from page["items"]
             after = page.get("next") if page["items"] else None
 
     def trials_of(self, ref: str, numbers: Sequence[int]) -> Iterator[documents.Trial]:
         """Yield these trials, by number. Trials within the range of one page are fetched in one request."""
-        wanted = sorted(numbers)
-        while wanted:
-            near = [number for number in wanted if number < wanted[0] + _PAGE]
-            page = self._get(f"{_experiment(ref)}/trials", after=near[0] - 1, limit=near[-1] - near[0] + 1)
-            yield from (trial for trial in page["items"] if trial["number"] in near)
-            wanted = wanted[len(near) :]
+        remaining = sorted(numbers)
+        while remaining:
+            page_numbers = [number for number in remaining if number < remaining[0] + _PAGE_SIZE]
+            page = self._get(
+                f"{_experiment(ref)}/trials", after=page_numbers[0] - 1, limit=page_numbers[-1] - page_numbers[0] + 1
+            )
+            yield from (trial for trial in page["items"] if trial["number"] in page_numbers)
+            remaining = remaining[len(page_numbers) :]
 
     def trial(self, ref: str, number: int) -> documents.Trial:
         """Return a trial with the log tails of its attempts and its artifacts."""
@@ -320,9 +326,9 @@ def _with_handle(status: Any) -> documents.Status:
 
 
 def _experiment(ref: str) -> str:
-    return f"/experiments/{quote(ref, safe='', errors=_ODD)}"
+    return f"/experiments/{quote(ref, safe='', errors=_ENCODING_ERRORS)}"
 
 
 def _query(values: Mapping[str, Any]) -> str:
-    given = {name: value for name, value in values.items() if value is not None}
-    return f"?{urlencode(given, doseq=True, errors=_ODD)}" if given else ""
+    parameters = {name: value for name, value in values.items() if value is not None}
+    return f"?{urlencode(parameters, doseq=True, errors=_ENCODING_ERRORS)}" if parameters else ""

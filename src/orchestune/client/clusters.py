@@ -67,8 +67,8 @@ class ConnectedCluster:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> ConnectedCluster:
         """Parse the result of `to_json`; ignores unknown fields. Raises TypeError if a required one is missing."""
-        known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in document.items() if name in known})
+        names = {field_.name for field_ in fields(cls)}
+        return cls(**{name: value for name, value in document.items() if name in names})
 
 
 BUILT_IN = (
@@ -103,51 +103,55 @@ class Clusters:
 
     def get(self, name: str) -> ConnectedCluster:
         """Return the cluster with this name. Raises NotFound with similar names."""
-        found = self.find(name)
-        if found is not None:
-            return found
-        meant = did_you_mean(name, [cluster.name for cluster in self.all()])
-        hint = f"{meant} `orchestune cluster list` lists them, `orchestune cluster connect -n {name}` connects one"
-        raise NotFound(f"there is no cluster '{name}'", hint.lstrip())
+        cluster = self.find(name)
+        if cluster is not None:
+            return cluster
+        suggestion = did_you_mean(name, [cluster.name for cluster in self.all()])
+        hint = f"{suggestion} `orchestune cluster list` lists them, `orchestune cluster connect -n {name}` connects one"
+        raise NotFound(f"no such cluster: '{name}'", hint.lstrip())
 
     def add(self, cluster: ConnectedCluster) -> None:
         """Add or replace a cluster by its name. Raises UsageError if the name is not allowed."""
         check_name(cluster.name)
-        with self._changing() as (_, known):
-            known[cluster.name] = cluster
+        with self._changing() as (_, clusters):
+            clusters[cluster.name] = cluster
 
     def remove(self, name: str) -> ConnectedCluster:
         """Remove a cluster and return it; a removed default is replaced by `local`. Raises NotFound as `get` does."""
         if name in _RESERVED:
-            raise UsageError(f"'{name}' is always there", "only clusters that were connected can be forgotten")
-        found = self.get(name)
-        with self._changing() as (_, known):
-            known.pop(name, None)
-        return found
+            raise UsageError(f"cannot remove the built-in cluster '{name}'", "only connected clusters can be removed")
+        cluster = self.get(name)
+        with self._changing() as (_, clusters):
+            clusters.pop(name, None)
+        return cluster
 
     @property
     def default(self) -> str:
         """Name of the cluster that commands use by default."""
-        name, known = self._read()
-        return name if name in known or name in _RESERVED else BUILT_IN[0].name
+        name, clusters = self._read()
+        return name if name in clusters or name in _RESERVED else BUILT_IN[0].name
 
     def use(self, name: str) -> None:
         """Make it the default. Raises NotFound as `get` does."""
         self.get(name)
-        with self._changing() as (chosen, _):
-            chosen[:] = [name]
+        with self._changing() as (default, _):
+            default[:] = [name]
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[list[str], dict[str, ConnectedCluster]]]:
         """Yield the default (a list of one name) and the connected clusters, and write both back after the block."""
         try:
             with locked(self._lock):
-                name, known = self._read()
-                chosen = [name]
-                yield chosen, known
-                if chosen[0] not in known and chosen[0] not in _RESERVED:
-                    chosen[0] = BUILT_IN[0].name
-                document = {"schema": _SCHEMA, "default": chosen[0], "clusters": [c.to_json() for c in known.values()]}
+                name, clusters = self._read()
+                default = [name]
+                yield default, clusters
+                if default[0] not in clusters and default[0] not in _RESERVED:
+                    default[0] = BUILT_IN[0].name
+                document = {
+                    "schema": _SCHEMA,
+                    "default": default[0],
+                    "clusters": [c.to_json() for c in clusters.values()],
+                }
                 write_private(self._path, json.dumps(document, indent=1))
         except OSError as exc:
             raise self._unusable(exc.strerror) from exc
@@ -162,24 +166,24 @@ class Clusters:
             raise self._unusable(exc) from exc
         try:
             schema = int(document["schema"])
-            found = [ConnectedCluster.from_json(item) for item in document["clusters"]] if schema == _SCHEMA else []
+            clusters = [ConnectedCluster.from_json(item) for item in document["clusters"]] if schema == _SCHEMA else []
             default = str(document["default"])
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
-            raise self._unusable("it is no list of clusters") from exc
+            raise self._unusable("it is not a list of clusters") from exc
         if schema != _SCHEMA:
             raise self._unusable(f"a later version wrote it (schema {schema})")
-        return default, {cluster.name: cluster for cluster in found}
+        return default, {cluster.name: cluster for cluster in clusters}
 
     def _unusable(self, why: object) -> UsageError:
-        hint = "mend it, or move it away and connect your clusters again"
-        return UsageError(f"the file {self._path} cannot be used: {why}", hint)
+        hint = "fix it, or move it away and reconnect your clusters"
+        return UsageError(f"invalid file {self._path}: {why}", hint)
 
 
 def check_name(name: str) -> None:
     """Raise UsageError if a new cluster cannot have this name."""
     if name in _RESERVED:
-        raise UsageError(f"'{name}' means {OWN[name]}, and no other cluster can be named so", "choose another name")
+        raise UsageError(f"reserved cluster name: '{name}' ({OWN[name]})", "choose another name")
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a cluster", "letters, digits, dots, dashes and underscores; at most 63 of them"
+            f"invalid cluster name: {name!r}", "use letters, digits, dots, dashes and underscores, at most 63"
         )

@@ -27,7 +27,7 @@ def extendable(status: documents.Status) -> bool:
     return status["state"] in OVER and (reason is None or reason["code"] in ("budget", "stopped"))
 
 
-def handing_in(status: documents.Status) -> bool:
+def is_uploading(status: documents.Status) -> bool:
     """Return True if files of its trials are being uploaded; its workers end after that."""
     return any(worker.get("sending") for worker in status.get("workers") or ())
 

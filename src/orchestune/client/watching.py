@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("experiment_state", "experiment_changed", "attempt_started", "trial_requeued", "trial_finished")
 """events that trigger a status request; short trials cause several others each"""
-_REST = 5.0
+_MAX_REQUEST_PAUSE_SECONDS = 5.0
 """upper bound in seconds between status requests: a slow response may have waited for a new server"""
 GIVE_UP = 600.0
 """seconds without any server after which following ends"""
@@ -74,22 +74,24 @@ class Watch:
                 return
 
     def _fetch(self, client: Client) -> None:
-        away_since: float | None = None
+        unreachable_since: float | None = None
         while not self._stopped.is_set():
             self._changed.clear()
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 status = client.experiment(self._ref)
             except TemporaryError as exc:
-                away_since = away_since or began
-                if began - away_since > GIVE_UP:
+                unreachable_since = unreachable_since or started
+                if started - unreachable_since > GIVE_UP:
                     raise
                 self.updates.put(ServerUnreachable(exc))
                 self._stopped.wait(0.5)
                 continue
-            away_since = None
+            unreachable_since = None
             self.updates.put(status)
-            took = time.monotonic() - began
-            self._stopped.wait(min(max(0.25, 4 * took), _REST))  # lower the request rate to a server under load
+            request_seconds = time.monotonic() - started
+            self._stopped.wait(
+                min(max(0.25, 4 * request_seconds), _MAX_REQUEST_PAUSE_SECONDS)
+            )  # lower the request rate to a server under load
             # poll without events too: workers and reasons may change without one
             self._changed.wait(2.0)

@@ -229,7 +229,7 @@ def test_a_server_that_is_frozen_is_replaced(home: Home) -> None:
     assert not former.alive()
     assert home.notes == [
         f"waiting for the server (pid {former.pid}), which does not answer",
-        f"the server (pid {former.pid}) does not answer; starting it anew",
+        f"the server (pid {former.pid}) does not answer; restarting it",
     ]
 
 
@@ -264,8 +264,8 @@ def test_the_command_that_ends_a_server_says_what_it_did(home: Home, capsys: pyt
     former = home.endpoint().process.pid
     assert main(["server", "--stop", "--state", str(home.state)]) == 0
     assert main(["server", "--state", str(home.state), "--stop"]) == 0
-    said = f"the server (pid {former}) has ended; what runs goes on, and the next command starts it again"
-    assert capsys.readouterr().out.splitlines() == [said, "no server of this user runs"]
+    said = f"the server (pid {former}) was shut down; running trials continue, and the next command restarts it"
+    assert capsys.readouterr().out.splitlines() == [said, "no server of this user is running"]
 
 
 def test_a_newer_server_is_used_with_a_note(home: Home) -> None:
@@ -285,8 +285,8 @@ def test_a_server_that_cannot_start_is_an_error_with_its_last_words(home: Home) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("size=300k", "the server cannot run: too little space is left for DISK: 2.. KiB"),
-        ("size=4m,nr_inodes=12", "the server cannot run: the disk of DISK takes hardly any further file: . inodes are"),
+        ("size=300k", "the server cannot run: not enough free space for DISK: 2.. KiB"),
+        ("size=4m,nr_inodes=12", "the server cannot run: almost no free inodes on the disk of DISK: ."),
     ],
 )
 def test_a_server_that_ends_for_want_of_room_is_told_with_its_disk(disk: Path, options: str, said: str) -> None:
@@ -302,18 +302,18 @@ def test_a_disk_that_is_mounted_read_only_is_told(disk: Path) -> None:
     for folder in (disk, disk / "home" / "below"):  # one that is there, and one that cannot be made
         with pytest.raises(UsageError, match=f"^{disk} is on a disk that is mounted read-only") as caught:
             state_folder({"ORCHESTUNE_HOME": str(folder)})
-        assert caught.value.hint == "mount it to be written to, or set ORCHESTUNE_HOME to a folder on another disk"
+        assert caught.value.hint == "mount it writable, or set ORCHESTUNE_HOME to a folder on another disk"
     with pytest.raises(UsageError, match="is on a disk that is mounted read-only"):
         Home(disk).connect()
 
 
 def test_a_server_that_does_not_get_ready_is_an_error_after_the_timeout(home: Home) -> None:
-    with pytest.raises(Unreachable, match="did not come up within"):
+    with pytest.raises(Unreachable, match="did not start within"):
         home.connect("never", timeout=1.0)
 
 
 def test_a_program_that_cannot_be_started_is_an_error(home: Home) -> None:
-    with pytest.raises(Unreachable, match="cannot be started"):
+    with pytest.raises(Unreachable, match="cannot start the server"):
         connect(environ=home.environ, program=("/no/such/program",))
 
 
@@ -349,7 +349,7 @@ def test_what_tells_the_token_can_be_read_by_its_owner_alone(home: Home) -> None
 
 def test_a_state_folder_that_cannot_be_made_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be made") as caught:
+    with pytest.raises(UsageError, match="cannot create the folder") as caught:
         connect(environ={"ORCHESTUNE_HOME": str(tmp_path / "file" / "state")})
     assert "ORCHESTUNE_HOME" in caught.value.hint
 

@@ -143,7 +143,7 @@ def test_a_full_folder_for_temporary_files_is_named_and_no_matter_of_one_record(
     put(tmp_path / "archive", "a-1111", [large])
     with small_disk(tmp_path / "disk", 1) as disk:
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(UsageError, match=f"{disk} cannot be written to: No space left on device"):
+        with pytest.raises(UsageError, match=f"cannot write to {disk}: No space left on device"):
             take_in(tmp_path / "archive", Target(tmp_path / "target"))
         assert not list(disk.iterdir())
 

@@ -11,12 +11,12 @@ from orchestune.cli.develop import ephemeral_experiment
 
 
 @pytest.mark.parametrize(
-    ("came_from", "said"), [(None, ["no idle worker in team fits: one is started"]), ("sgd-7f3a", [])]
+    ("came_from", "said"), [(None, ["no suitable idle worker in team: starting one"]), ("sgd-7f3a", [])]
 )
 def test_only_a_new_worker_is_told_as_started(
     came_from: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ephemeral_experiment, "_LOOK", 0.0)
+    monkeypatch.setattr(ephemeral_experiment, "_POLL_SECONDS", 0.0)
     states = iter(["starting", "alive", "alive"])
 
     def look(identity: str = "") -> Any:

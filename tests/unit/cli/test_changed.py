@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.cli.develop.changed_folder import OriginalExperiment, changed
+from orchestune.cli.develop.changed_folder import OriginalExperiment, changed_experiment
 from orchestune.cli.terminal.console import Console
 from orchestune.config.experiment_file import load
 from tests.unit.cli.conftest import Result
@@ -44,7 +44,7 @@ def save(folder: Path, **keys: Any) -> None:
     (folder / "experiment.yml").write_text(json.dumps(FILE | keys))
 
 
-def model(project: Path, ignore: tuple[str, ...] = ()) -> OriginalExperiment:
+def original_experiment(project: Path, ignore: tuple[str, ...] = ()) -> OriginalExperiment:
     """An experiment that was started in the folder, as its file was then."""
     specification = load(project / "experiment.yml").specification.to_json()
     launch = {"root": str(project), "links": [], "code": {"ignore": list(ignore), "limit": 1000}}
@@ -57,37 +57,40 @@ def console(folder: Path) -> Console:
 
 
 def test_it_is_packed_as_it_was_at_the_start(project: Path) -> None:
-    prepared, notes = changed(console(project), model(project, ("*.log",)), None)
+    prepared, notes = changed_experiment(console(project), original_experiment(project, ("*.log",)), None)
     assert notes == []
     assert (prepared.folder, prepared.files, prepared.links) == (project, 3, ("data", "note.log"))
     assert prepared.code.limit == 1000
 
 
 def test_a_folder_below_stands_for_the_experiments_own_and_another_one_is_told(project: Path, tmp_path: Path) -> None:
-    assert changed(console(project / "deep"), model(project), None)[0].folder == project
+    assert changed_experiment(console(project / "deep"), original_experiment(project), None)[0].folder == project
     copy = tmp_path / "copy"
     copy.mkdir()
-    for chosen in (changed(console(copy), model(project), None), changed(console(project), model(project), copy)):
+    for chosen in (
+        changed_experiment(console(copy), original_experiment(project), None),
+        changed_experiment(console(project), original_experiment(project), copy),
+    ):
         assert chosen[0].folder == copy
-        assert chosen[1] == [f"the code is that of {copy}; sgd-7f3a was started in {project}"]
+        assert chosen[1] == [f"using the code in {copy}; sgd-7f3a was started in {project}"]
 
 
 def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
-    found = model(project)
+    found = original_experiment(project)
     save(project, budget=9, run="python train.py {lr} --more", timeout="5m")
-    (note,) = changed(console(project), found, None)[1]
+    (note,) = changed_experiment(console(project), found, None)[1]
     assert "sgd-7f3a was started with: run and timeout." in note
     save(project, name="other", run="true {lr}")
-    assert changed(console(project), found, None)[1] == []
+    assert changed_experiment(console(project), found, None)[1] == []
     (project / "experiment.yml").write_text("budget: [")
-    (note,) = changed(console(project), found, None)[1]
-    assert "cannot be used as it is now" in note
+    (note,) = changed_experiment(console(project), found, None)[1]
+    assert "is invalid (see `orchestune test`)" in note
 
 
 def test_what_is_tried_without_a_best_trial_says_why_there_is_none(project: Path, server: FakeServer, cli: Cli) -> None:
     (project / "train.py").write_text("print('loss=0.5')")
     save(project, run=[sys.executable, "train.py"])
-    server.world.specification = dict(model(project).document)
+    server.world.specification = dict(original_experiment(project).document)
     none = {"queued": 0, "running": 0, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
     for changes, why in (
         ({"state": "failed", "counts": none | {"failed": 2}}, "no trial completed: all 2 failed"),
@@ -100,7 +103,7 @@ def test_what_is_tried_without_a_best_trial_says_why_there_is_none(project: Path
 def test_a_fold_that_is_tried_is_compared_with_that_fold(project: Path, server: FakeServer, cli: Cli) -> None:
     (project / "train.py").write_text("print('loss=0.5')")
     save(project, run=[sys.executable, "train.py"], folds=2)
-    document = model(project).document
+    document = original_experiment(project).document
     tasks = [
         {"fold": fold, "state": "done", "metrics": {"loss": {"value": value, "stddev": None}}}
         for fold, value in enumerate((0.4, 0.8))

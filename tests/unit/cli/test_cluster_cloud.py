@@ -150,7 +150,7 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
     document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
     assert document["account"] == "123456789012"
     assert [item["kind"] for item in document["resources"]][:3] == ["role", "network", "StorageClass"]
-    assert "Once it is made it costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
+    assert "The cluster costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
     assert "there already" not in shown.err
     assert provider.done == [] and known(home) == ()
 
@@ -158,7 +158,7 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
 def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, cli: Cli) -> None:
     provider.standing = STANDING
     shown = cli("cluster", "create", "--dry-run")
-    assert "this completes it; `orchestune cluster update -f cluster.yml` also changes what is there" in shown.err
+    assert "completing it; `orchestune cluster update -f cluster.yml` also applies changes" in shown.err
 
 
 def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Provider, cli: Cli) -> None:
@@ -183,7 +183,7 @@ def test_releases_that_cannot_be_looked_up_are_told_before_anything_is_made(
 def test_nothing_is_spent_or_destroyed_unasked(provider: Provider, cli: Cli, words: tuple[str, ...]) -> None:
     refused = cli("cluster", *words)
     assert refused.code == 2
-    assert "say --yes" in refused.err
+    assert "add --yes" in refused.err
     assert provider.done == []
 
 
@@ -196,7 +196,7 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
     assert "network two: no" in failed.err
     for words in (
         "mend it",
-        "`orchestune cluster create -f cluster.yml` goes on",
+        "`orchestune cluster create -f cluster.yml` continues",
         "`orchestune cluster destroy -n vision`",
     ):
         assert words in failed.err
@@ -208,8 +208,11 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("create",), "`orchestune cluster create -f cluster.yml` goes on from here, `orchestune cluster destroy -n v"),
-        (("destroy", "-n", "vision"), "the same command goes on from here"),
+        (
+            ("create",),
+            "`orchestune cluster create -f cluster.yml` continues from here, `orchestune cluster destroy -n v",
+        ),
+        (("destroy", "-n", "vision"), "repeat the command to continue"),
     ],
 )
 def test_who_interrupts_is_told_how_it_goes_on(
@@ -226,7 +229,7 @@ def test_who_interrupts_is_told_how_it_goes_on(
 def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
     provider: Provider, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remove, "_POLL", 0.0)
+    monkeypatch.setattr(remove, "_CHECK_SECONDS", 0.0)
     cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.left = (RemainingResource("IAM", "role", "one", ""),)
@@ -243,7 +246,7 @@ def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Prov
     Clusters(home / "home").add(other)
     refused = cli("cluster", "create", "--yes")
     assert refused.code == 2
-    assert "another cluster 'vision' is connected here" in refused.err
+    assert "another cluster is already connected as 'vision'" in refused.err
     assert known(home) == (other,) and provider.done == []
 
 
@@ -260,7 +263,7 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     gone = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
     assert gone.code == 0
     assert provider.done == ["destroy vision but images"]
-    assert "`orchestune cluster destroy -n vision --cloud aws --region eu-central-1` removes it" in gone.out
+    assert "remove it with `orchestune cluster destroy -n vision --cloud aws --region eu-central-1`" in gone.out
     assert "EKS                    nothing left" in gone.out
     assert known(home) == () and not way.exists()
 
@@ -285,7 +288,7 @@ def test_of_a_cluster_that_was_made_there_the_provider_alone_says_where_it_is(
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     refused = cli("cluster", *words, "-n", "vision", "--yes")
     assert refused.code == 2
-    assert "'vision' was made at a cloud provider" in refused.err and provider.done == []
+    assert "'vision', a cluster at a cloud provider" in refused.err and provider.done == []
 
 
 @pytest.mark.parametrize("word", ["connect", "destroy"])
@@ -297,7 +300,7 @@ def test_a_cluster_of_that_name_in_another_region_is_another_one(
     Clusters(home / "home").add(here)
     refused = cli("cluster", word, "-n", "vision", "--cloud", "aws", "--region", "us-east-1", "--yes")
     assert refused.code == 2
-    assert "'vision' is a cluster at aws in eu-central-1, which is another place" in refused.err
+    assert "'vision' is a cluster at aws in eu-central-1, not in that region" in refused.err
     assert known(home) == (here,) and provider.done == []
 
 
@@ -318,7 +321,7 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
 
 def test_what_is_destroyed_and_what_was_not_there_are_told_apart(provider: Provider, cli: Cli) -> None:
     words = ("cluster", "destroy", "-n", "vision", "--cloud", "aws", "--yes")
-    assert cli(*words).out.splitlines()[-1] == "vision: nothing is there any more"
+    assert cli(*words).out.splitlines()[-1] == "vision: already destroyed"
     provider.removes = ("role",)  # the rest of one whose control plane had gone before
     assert cli(*words).out.splitlines()[-1] == "vision: destroyed"
 
@@ -329,8 +332,8 @@ def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(
     monkeypatch.setenv("KUBECONFIG", str(home / "none"))
     said = cli("cluster", "destroy", "-n", "vision", "--yes")
     assert said.code == 2
-    assert "error: no cluster 'vision' is connected here, and there is no kubeconfig at" in said.err
-    assert "hint:  --cloud aws looks for one that was made there" in said.err
+    assert "error: no cluster 'vision' is connected on this machine, and there is no kubeconfig at" in said.err
+    assert "hint:  add --cloud aws for one created there" in said.err
 
 
 def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
@@ -345,7 +348,7 @@ def test_where_a_provider_has_no_cluster_of_ours_that_is_said(
     monkeypatch.setattr(provider, "clusters", list)
     listed = cli("cluster", "list", "--cloud", "aws")
     assert (listed.code, listed.out) == (0, "")
-    assert "there is no cluster of ours in account 123456789012 of AWS, eu-central-1" in listed.err
+    assert "no Orchestune clusters in account 123456789012 of AWS, eu-central-1" in listed.err
     assert json.loads(cli("cluster", "list", "--cloud", "aws", "--json").out) == []
 
 
@@ -363,7 +366,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     provider.standing = None
     missing = cli("cluster", "status", "-n", "vision")
     assert missing.code == 2
-    assert "there is no cluster 'vision' in eu-central-1" in missing.err
+    assert "no cluster 'vision' in eu-central-1" in missing.err
 
 
 @pytest.mark.parametrize(
@@ -404,7 +407,7 @@ def test_an_update_without_a_difference_asks_nothing_and_changes_no_pool(provide
     assert shown.code == 0
     assert "nothing to change" in shown.out
     missing = cli("cluster", "update")
-    assert "there is no cluster 'vision'" in missing.err
+    assert "no such cluster: 'vision'" in missing.err
     assert provider.done == []
 
 
@@ -427,7 +430,7 @@ def waited(*errors: OrchestuneError, known: float) -> float:
     sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
     console = Console(err=StringIO(), out=StringIO(), environ={})
     there: Any = Young(*errors)
-    making.answering(there, console, known=known, clock=lambda: now[0], sleep=sleep)
+    making.answering(there, console, access_timeout=known, clock=lambda: now[0], sleep=sleep)
     return now[0]
 
 
@@ -476,6 +479,6 @@ def test_an_update_opens_machines_again_whose_pool_stays_after_all(
     monkeypatch.setattr(provider, "manifests", lambda spec: [])
     told = cli("cluster", "update", "--yes", "--json")
     assert json.loads(told.out) == {"name": "vision", "changed": True}
-    assert "open again, since their pools stay: n1" in told.err
+    assert "uncordoned, since their pools are kept: n1" in told.err
     assert world.patched == ["/api/v1/nodes/n1"]
     assert json.loads(cli("cluster", "update", "--yes", "--json").out)["changed"] is False

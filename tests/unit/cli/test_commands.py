@@ -88,7 +88,7 @@ def test_status_lists_the_newest_and_says_that_there_are_older_ones_and_a_docume
     for words, shown in (((), 50), (("--limit", "86"), 86)):
         lines = cli("status", *words).out.splitlines()
         assert [line[:4] for line in lines[1:-1]] == ["net-"] * shown
-        assert lines[-1] == f"and older ones (--limit N lists more than {shown})"
+        assert lines[-1] == f"older ones not listed (--limit N lists more than {shown})"
     assert cli("status", "--limit", "87").out.splitlines()[-1].startswith("sgd-7f3a")
 
 
@@ -104,7 +104,7 @@ def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, c
     assert "observations  4 / 4, 2 at a time" in lines
     assert lines[-1].split() == ["w1", "laptop", "alive", "0", "/", "2", "3", "1"]
     server.update("sgd-7f3a", workers_left_out=2950)
-    assert cli("status", "sgd").out.splitlines()[-1] == "and 2950 more that ended"
+    assert cli("status", "sgd").out.splitlines()[-1] == "and 2950 more that have ended"
 
 
 def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) -> None:
@@ -147,13 +147,13 @@ def test_errors_are_two_lines_for_people(server: FakeServer, cli: Cli) -> None:
 
 
 def test_a_number_alone_is_told_as_that_of_a_trial(server: FakeServer, cli: Cli) -> None:
-    said = "'3' names no trial\nhint:  /3 is trial 3 of the newest experiment of this folder\n"
+    said = "'3' is not a trial (expected EXP/N)\nhint:  /3 is trial 3 of the newest experiment of this folder\n"
     assert cli("get", "3").err == f"error: {said}"
 
 
 def test_stop_says_what_the_end_waits_for(server: FakeServer, cli: Cli) -> None:
     server.update("sgd-7f3a", workers=[{"name": "w1", "sending": True}])
-    assert cli("stop", "sgd").out == "sgd-7f3a: stopping; files of trials that completed are on their way\n"
+    assert cli("stop", "sgd").out == "sgd-7f3a: stopping; still uploading files of completed trials\n"
 
 
 def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
@@ -170,7 +170,7 @@ def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
     below = tmp_path / "notebooks" / "old"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    hint = f"hint:  name it: the newest one of {tmp_path}, above this folder, is sgd-7f3a\n"
+    hint = f"hint:  name it: the newest experiment of the parent folder {tmp_path} is sgd-7f3a\n"
     assert cli("stop") == Result(2, "", f"error: no experiment was started in this folder\n{hint}")
 
 
@@ -178,11 +178,11 @@ def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
     ("words", "said"),
     [
         (["stop", "sgd"], "sgd-7f3a: stopped\n"),
-        (["pause", "sgd"], "sgd-7f3a: paused; go on with `orchestune resume sgd-7f3a`\n"),
+        (["pause", "sgd"], "sgd-7f3a: paused; resume with `orchestune resume sgd-7f3a`\n"),
         (["resume", "sgd"], "sgd-7f3a: running\n"),
         (["extend", "sgd", "--budget", "80"], "sgd-7f3a: running, 80 trials, 2 at a time\n"),
         (["delete", "sgd", "--yes"], "sgd-7f3a: deleted; its records stay until --purge\n"),
-        (["delete", "sgd", "--yes", "--purge"], "sgd-7f3a: deleted for good\n"),
+        (["delete", "sgd", "--yes", "--purge"], "sgd-7f3a: deleted permanently\n"),
     ],
 )
 def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
@@ -192,10 +192,10 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
 @pytest.mark.parametrize(
     ("folds", "live", "now", "said"),
     [
-        (1, 2, [], "; 2 running go on to their end"),
-        (1, 1, ["--now"], "; 1 running ends now"),
-        (5, 3, [], "; 3 folds running go on to their end"),
-        (5, 3, ["--now"], "; 3 folds running end now"),
+        (1, 2, [], "; 2 running finish first"),
+        (1, 1, ["--now"], "; 1 running terminates now"),
+        (5, 3, [], "; 3 folds running finish first"),
+        (5, 3, ["--now"], "; 3 folds running terminate now"),
         (5, 0, [], ""),
     ],
 )
@@ -204,15 +204,15 @@ def test_a_pause_says_what_goes_on_to_its_end(
 ) -> None:
     counts = {"queued": 0, "running": 2 if folds > 1 else live, "completed": 0, "failed": 0, "pruned": 0}
     server.update("sgd-7f3a", folds=folds, counts={**counts, "cancelled": 0}, running=[{"trial": 1}] * live)
-    assert cli("pause", "sgd", *now).out == f"sgd-7f3a: paused{said}; go on with `orchestune resume sgd-7f3a`\n"
+    assert cli("pause", "sgd", *now).out == f"sgd-7f3a: paused{said}; resume with `orchestune resume sgd-7f3a`\n"
 
 
 @pytest.mark.parametrize(
     ("folds", "ending", "said"),
     [
-        (1, [True, True, True], "; 3 running end now"),
-        (1, [False, True, False], "; 1 running ends now; 2 running go on to their end"),
-        (5, [True, True, False], "; 2 folds running end now; 1 fold running goes on to its end"),
+        (1, [True, True, True], "; 3 running terminate now"),
+        (1, [False, True, False], "; 1 running terminates now; 2 running finish first"),
+        (5, [True, True, False], "; 2 folds running terminate now; 1 fold running finishes first"),
     ],
 )
 def test_a_pause_says_what_was_ordered_to_end_before(
@@ -221,16 +221,16 @@ def test_a_pause_says_what_was_ordered_to_end_before(
     counts = {"queued": 0, "running": 3, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
     running = [{"trial": 1, "ending": each} for each in ending]
     server.update("sgd-7f3a", folds=folds, counts=counts, running=running)
-    assert cli("pause", "sgd").out == f"sgd-7f3a: paused{said}; go on with `orchestune resume sgd-7f3a`\n"
+    assert cli("pause", "sgd").out == f"sgd-7f3a: paused{said}; resume with `orchestune resume sgd-7f3a`\n"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "another trial takes its place"),
+        ({}, "another trial replaces it"),
         (
             {"state": "paused", "desired": "paused"},
-            "another trial takes its place after `orchestune resume sgd-7f3a`",
+            "another trial replaces it after `orchestune resume sgd-7f3a`",
         ),
         ({"state": "stopping", "desired": "stopped"}, "its experiment is stopping"),
         ({"state": "completed"}, "its experiment is completed"),
@@ -242,7 +242,7 @@ def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
     server.world.trials["sgd-7f3a"] = [trial(1, state="running")]
     server.update("sgd-7f3a", **changes)
     assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
-    assert cli("stop", "sgd/1").out == "sgd-7f3a/1: cancelled; there is nothing to stop\n"
+    assert cli("stop", "sgd/1").out == "sgd-7f3a/1: cancelled; nothing to stop\n"
 
 
 def test_who_extends_beyond_the_budget_hears_how_many_run_at_a_time(server: FakeServer, cli: Cli) -> None:
@@ -253,7 +253,9 @@ def test_who_extends_beyond_the_budget_hears_how_many_run_at_a_time(server: Fake
 
 def test_who_extends_or_resumes_what_a_rule_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
     server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
-    said = "it does not go on: loss reached 0.1; `orchestune run --warm-start done-0000` begins another search with its"
+    said = (
+        "it cannot be continued: loss reached 0.1; `orchestune run --warm-start done-0000` starts a new search from its"
+    )
     assert said in cli("extend", "done-0000", "--budget", "80").out
     server.update("done-0000", state="completed")
     assert said in cli("resume", "done-0000").out
@@ -265,18 +267,16 @@ def test_who_extends_or_resumes_what_a_rule_ended_hears_that_it_does_not_go_on(s
 def test_what_is_not_gone_yet_is_not_called_gone(server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     server.world.purging = 3
     server.put(status("done-0000", state="completed"))
-    assert cli("delete", "done-0000", "--purge", "--yes") == Result(0, "done-0000: deleted for good\n", "")
-    monkeypatch.setattr("orchestune.cli.experiments.control._REMOVED_WITHIN", 0.0)
+    assert cli("delete", "done-0000", "--purge", "--yes") == Result(0, "done-0000: deleted permanently\n", "")
+    monkeypatch.setattr("orchestune.cli.experiments.control._PURGE_WAIT_SECONDS", 0.0)
     server.world.purging = 3
     done = cli("delete", "sgd-7f3a", "--purge", "--yes")
-    said = "sgd-7f3a: stopped and hidden; its records, logs and files go as soon as its trials have ended\n"
+    said = "sgd-7f3a: stopped and hidden; its records, logs and files are removed once its trials have ended\n"
     assert done == Result(0, said, "")
     server.world.purging = 3
     server.put(status("done-0001", state="completed"))
     done = cli("delete", "done-0001", "--purge", "--yes")
-    assert done.out.startswith(
-        "done-0001: hidden; its records, logs and files are still to be removed: the server goes"
-    )
+    assert done.out.startswith("done-0001: hidden; its records, logs and files are not removed yet: the server keeps")
     server.world.purging = 3
     server.put(status("done-0002", state="completed"))
     done = cli("delete", "done-0002", "--purge", "--yes", "--json")
@@ -286,7 +286,7 @@ def test_what_is_not_gone_yet_is_not_called_gone(server: FakeServer, cli: Cli, m
 def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer, cli: Cli) -> None:
     purge = ("--purge", "--yes")
     cli("delete", "sgd-7f3a", *purge)
-    assert cli("delete", "sgd-7f3a", *purge) == Result(0, "sgd-7f3a: was deleted for good already\n", "")
+    assert cli("delete", "sgd-7f3a", *purge) == Result(0, "sgd-7f3a: already deleted permanently\n", "")
     assert json.loads(cli("delete", "sgd-7f3a", "--json").out) == {"schema": 1, "handle": "sgd-7f3a", "purged": True}
     assert cli("delete", "sgd-7f3b", *purge).code == 2
     assert cli("status", "sgd-7f3a") == Result(2, "", "error: sgd-7f3a was removed for good\n")
@@ -295,12 +295,12 @@ def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["stop", "other"], "other-0000: completed; there is nothing to stop\n"),
-        (["pause", "other"], "other-0000: completed; there is nothing to pause\n"),
-        (["pause", "other", "--now"], "other-0000: completed; there is nothing to pause\n"),
+        (["stop", "other"], "other-0000: completed; nothing to stop\n"),
+        (["pause", "other"], "other-0000: completed; nothing to pause\n"),
+        (["pause", "other", "--now"], "other-0000: completed; nothing to pause\n"),
         (
             ["resume", "other"],
-            "other-0000: completed; more trials come with `orchestune extend other-0000 --budget N`\n",
+            "other-0000: completed; raise the budget with `orchestune extend other-0000 --budget N`\n",
         ),
     ],
 )
@@ -315,63 +315,63 @@ def test_control_commands_say_that_an_experiment_is_over(
     ("words", "said"),
     [
         (["extend", "sgd"], "extend needs"),
-        (["extend", "sgd", "--budget", "0"], "'0' is no whole number above 0"),
-        (["logs", "sgd", "--tail", "-1"], "'-1' is no whole number, 0 or above"),
-        (["pause", "sgd/3"], "names a trial"),
-        (["status", "--cluster", ""], "'' names no cluster"),
-        (["cluster", "status", "-n", " "], "'' names no cluster"),
-        (["trials", "sgd/x"], "invalid trial number"),
-        (["trials", "sgd/1", "--state", "failed"], "--state is about the trials of an experiment"),
-        (["rerun", "sgd"], "names no trial"),
+        (["extend", "sgd", "--budget", "0"], "'0' (expected a positive integer)"),
+        (["logs", "sgd", "--tail", "-1"], "'-1' (expected an integer, 0 or more)"),
+        (["pause", "sgd/3"], "is a trial (expected an experiment)"),
+        (["status", "--cluster", ""], "empty cluster name ''"),
+        (["cluster", "status", "-n", " "], "empty cluster name ''"),
+        (["trials", "sgd/x"], "after the slash stands the number"),
+        (["trials", "sgd/1", "--state", "failed"], "--state cannot be combined with a trial"),
+        (["rerun", "sgd"], "is not a trial"),
         (["get"], "get needs a trial"),
-        (["logs", "sgd", "--grep", "["], "no regular expression"),
-        (["logs", "sgd", "--since", "noon"], "is no time"),
-        (["logs", "sgd", "--since", "999999999d"], "is no time"),
-        (["logs", "sgd", "--since", "1000000d"], "is no time"),
-        (["logs", "sgd", "--since", "0001-01-01T00:00:00+14:00"], "is no time"),
-        (["delete", "sgd", "--purge"], "nobody to ask"),
-        (["status", "--watch", "--json"], "do not go together"),
-        (["run", "search.yml"], "name a file with -f: -f search.yml"),
-        (["status", "--lmit", "3"], "`orchestune status --help` shows"),
+        (["logs", "sgd", "--grep", "["], "invalid regular expression"),
+        (["logs", "sgd", "--since", "noon"], "invalid time"),
+        (["logs", "sgd", "--since", "999999999d"], "invalid time"),
+        (["logs", "sgd", "--since", "1000000d"], "invalid time"),
+        (["logs", "sgd", "--since", "0001-01-01T00:00:00+14:00"], "invalid time"),
+        (["delete", "sgd", "--purge"], "cannot ask for confirmation"),
+        (["status", "--watch", "--json"], "--watch cannot be combined with --json"),
+        (["run", "search.yml"], "a file is named with -f: -f search.yml"),
+        (["status", "--lmit", "3"], "see `orchestune status --help`"),
         (["logs", "sgd/99"], "no trial"),
         (["status", "sgd\udcff"], "there is no experiment"),
         (["importance", "sgd\udcff", "--metric", "\udcff"], "there is no experiment"),
-        (["logs", "sgd", "--grep", "x{99999999999}"], "is no regular expression: the repetition number is too large"),
+        (["logs", "sgd", "--grep", "x{99999999999}"], "--grep 'x{99999999999}': the repetition number is too large"),
         (
             ["export", "sgd", "-o", "a" * 300],
-            "aaa: File name too long\nhint:  look at its rights, or name another path",
+            "aaa: File name too long\nhint:  check permissions, or use another path",
         ),
         (["ui", "sgd/99"], "there is no trial 99"),
-        (["stauts"], "there is no command 'stauts'"),
-        (["rnu"], "there is no command 'rnu'\nhint:  did you mean `orchestune run`?"),
+        (["stauts"], "unknown command 'stauts'"),
+        (["rnu"], "unknown command 'rnu'\nhint:  did you mean `orchestune run`?"),
         (["start"], "did you mean `orchestune run`?"),
         (["unpause", "sgd"], "did you mean `orchestune resume`?"),
-        (["bogus"], "there is no command 'bogus'\nhint:  `orchestune --help` lists the commands"),
-        (["help", "bogus"], "there is no command 'bogus'"),
+        (["bogus"], "unknown command 'bogus'\nhint:  `orchestune --help` lists the commands"),
+        (["help", "bogus"], "unknown command 'bogus'"),
         (["shell"], "EXP/N"),
         (["pauze", "sgd"], "did you mean `orchestune pause`?"),
         (["cluster", "creat"], "did you mean `orchestune cluster create`?"),
         (["cluster", "conect", "-n", "lab"], "did you mean `orchestune cluster connect`?"),
-        (["cluster", "zzz"], "there is no command 'cluster zzz'\nhint:  `orchestune cluster --help` lists"),
+        (["cluster", "zzz"], "unknown command 'cluster zzz'\nhint:  `orchestune cluster --help` lists"),
         (
             ["cluster", "connect", "-n", "lab", "--namspace", "ml"],
-            "did you mean --namespace? `orchestune",
+            "did you mean --namespace? see `orchestune",
         ),
-        (["status", "--waatch"], "did you mean --watch? `orchestune status --help`"),
+        (["status", "--waatch"], "did you mean --watch? see `orchestune status --help`"),
         (
             ["--watch", "status"],
-            "--watch stands before the command\nhint:  options follow it: `orchestune status --watch`",
+            "option '--watch' before the command\nhint:  write options after the command: `orchestune status --watch`",
         ),
-        (["--cluster", "local", "status"], "options follow it: `orchestune status --cluster`"),
-        (["--versoin"], "did you mean --version? `orchestune --help`"),
-        (["server", "--tls-kei", "x"], "did you mean --tls-key? `orchestune server --help`"),
-        (["server", "--host"], "--host: expected one argument\nhint:  `orchestune server --help` shows"),
-        (["export", "--format", "cvs"], "--format: found 'cvs', allowed are csv, json\nhint:  did you mean csv?"),
-        (["completion", "fsh"], "found 'fsh', allowed are bash, zsh, fish\nhint:  did you mean fish?"),
-        (["cluster", "create", "-f", "x"], "x: no such file"),
-        (["run", "--cluster", "moon"], "there is no cluster 'moon'"),
-        (["status", "--cluster", "moon"], "there is no cluster 'moon'"),
-        (["status", "--all", "--cluster", "local"], "--all lists every cluster"),
+        (["--cluster", "local", "status"], "write options after the command: `orchestune status --cluster`"),
+        (["--versoin"], "did you mean --version? see `orchestune --help`"),
+        (["server", "--tls-kei", "x"], "did you mean --tls-key? see `orchestune server --help`"),
+        (["server", "--host"], "--host: expected one argument\nhint:  see `orchestune server --help`"),
+        (["export", "--format", "cvs"], "--format: 'cvs' (expected csv, json)\nhint:  did you mean csv?"),
+        (["completion", "fsh"], "'fsh' (expected bash, zsh, fish)\nhint:  did you mean fish?"),
+        (["cluster", "create", "-f", "x"], "x: there is no such file"),
+        (["run", "--cluster", "moon"], "no such cluster: 'moon'"),
+        (["status", "--cluster", "moon"], "no such cluster: 'moon'"),
+        (["status", "--all", "--cluster", "local"], "--all cannot be combined with EXP or --cluster"),
     ],
 )
 def test_wrong_use_is_told_and_exits_with_2(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
@@ -511,13 +511,13 @@ def test_an_export_that_cannot_be_written_is_an_error_in_one_sentence(
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "x.csv"  # nothing can be removed there either, as on a disk that is read-only
     result = cli("export", "sgd", "-o", str(target))
-    assert (result.code, result.err) == (2, f"error: {target} cannot be written: Not a directory\n")
+    assert (result.code, result.err) == (2, f"error: cannot write '{target}': Not a directory\n")
 
 
 @pytest.mark.parametrize("folder", [".", "..", "/"])
 def test_an_export_into_a_folder_is_an_error_in_one_sentence(server: FakeServer, cli: Cli, folder: str) -> None:
     result = cli("export", "sgd", "-o", folder)
-    assert (result.code, result.err.splitlines()[0]) == (2, f"error: {folder} is a folder")
+    assert (result.code, result.err.splitlines()[0]) == (2, f"error: '{folder}' is a folder (expected a file)")
 
 
 @pytest.mark.parametrize("name", ["trials.parquet", "trials.jsonl", "trials.XLSX"])
@@ -528,7 +528,7 @@ def test_export_writes_no_table_under_the_name_of_something_else(
     target = tmp_path / name
     result = cli("export", "sgd", "-o", str(target))
     assert result.code == 2
-    assert f"export writes CSV (.csv) and JSON (.json), not {target.suffix.lower()}" in result.err
+    assert f"{target.suffix.lower()} (expected .csv or .json)" in result.err
     assert not list(tmp_path.iterdir())
     assert cli("export", "sgd", "-o", str(target), "--format", "csv").code == 0
 
@@ -600,7 +600,7 @@ def test_get_goes_on_with_the_others_where_one_file_cannot_be_written(
     server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
     target = tmp_path / "two"
     result = cli("get", "sgd/2", "-o", str(target))
-    assert result.code == 2 and f"cannot write {target}/a/b: a file is where a folder is needed" in result.err
+    assert result.code == 2 and f"cannot write {target}/a/b: a file and a folder have the same name" in result.err
     assert (target / "a").read_bytes() == b"a" and (target / "z").read_bytes() == b"z"
 
 
@@ -642,7 +642,7 @@ def test_get_says_why_there_is_no_best_trial(server: FakeServer, cli: Cli) -> No
     base = {"goal": "maximize", "take": "last", "threshold": None}
     counts = {"queued": 0, "running": 0, "completed": 3, "failed": 0, "pruned": 0, "cancelled": 0}
     server.update("sgd-7f3a", metrics=[{**base, "name": "accuracy", "constraint": ">= 0.9"}], counts=counts)
-    said = "sgd-7f3a has no best trial: of 3 completed trials none has accuracy >= 0.9"
+    said = "sgd-7f3a has no best trial: none of 3 completed trials satisfies accuracy >= 0.9"
     assert cli("get", "sgd", "--best").err == f"error: {said}\n"
 
 
@@ -664,9 +664,9 @@ def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_
     ("keep", "state", "why"),
     [
         (None, "failed", "name them with `keep:` in the experiment file"),
-        ({"patterns": ["a", "b"], "best": None}, "running", "once it is over it has those that `keep` names: a, b"),
-        ({"patterns": ["a"], "best": None}, "failed", "this trial (failed) left none of those that `keep` names: a"),
-        ({"patterns": ["a.pt"], "best": 2}, "failed", "`keep_best: 2` retains those of the best trials alone"),
+        ({"patterns": ["a", "b"], "best": None}, "running", "wait for its end: it then has the files in `keep`: a, b"),
+        ({"patterns": ["a"], "best": None}, "failed", "this trial (failed) created none of the files in `keep`: a"),
+        ({"patterns": ["a.pt"], "best": 2}, "failed", "`keep_best: 2` only keeps files of the best trials"),
     ],
 )
 def test_get_says_why_a_trial_has_no_files(server: FakeServer, cli: Cli, keep: object, state: str, why: str) -> None:
@@ -692,7 +692,7 @@ def test_get_waits_for_files_that_are_on_their_way(
     monkeypatch.setattr(time, "sleep", pass_time)
     server.world.trials["sgd-7f3a"] = [on_the_way]
     result = cli("get", "sgd/2", "-o", str(tmp_path))
-    assert (result.code, result.err) == (0, "waiting for files that are on their way from w2\n")
+    assert (result.code, result.err) == (0, "waiting for w2 to upload its files\n")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
@@ -706,7 +706,7 @@ def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_
     kept = {"path": "fold-0/a", "digest": hashlib.sha256(b"here").hexdigest(), "size": 4}
     server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts, artifacts=[kept])]
     result = cli("get", "sgd/1", "-o", str(tmp_path / "two"))
-    assert (result.code, result.err) == (0, f"not all files of sgd-7f3a/1 are here: {text}\n")
+    assert (result.code, result.err) == (0, f"not all files of sgd-7f3a/1 are available: {text}\n")
 
 
 def test_get_never_writes_outside_of_its_folder(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
@@ -811,8 +811,8 @@ def test_a_server_that_tells_no_time_has_that_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, date: str | None
 ) -> None:
     monkeypatch.setattr(clock, "_ahead", 0.0)
-    clock.heard(formatdate(time.time(), usegmt=True))
-    clock.heard(date)
+    clock.update_offset(formatdate(time.time(), usegmt=True))
+    clock.update_offset(date)
     assert abs(clock.now() - time.time()) < 1
 
 
@@ -820,7 +820,7 @@ def test_more_lines_than_a_server_counts_back_are_refused(server: FakeServer, cl
     server.log("one\n")
     result = cli("logs", "sgd", "--tail", "1000001")
     assert result.code == 2
-    assert "1000001 is more than 1,000,000 lines; without --tail all of them are shown" in result.err
+    assert "1000001 (expected at most 1,000,000; omit --tail to print all lines)" in result.err
     assert cli("logs", "sgd", "--tail", "1000000").code == 0
 
 
@@ -842,12 +842,14 @@ def test_who_follows_a_trial_that_is_still_to_begin_hears_so(server: FakeServer,
 
     server.world.trials["sgd-7f3a"] = [trial(3, state="queued")]
     ending = over(r"/logs\?trial=3$", 1)
-    assert cli("logs", "sgd/3", "--follow").err == "trial 3 is queued; its lines come once it runs\n"
+    assert cli("logs", "sgd/3", "--follow").err == "trial 3 is queued; its output follows once it runs\n"
     ending.join()
     assert cli("logs", "sgd/99", "--follow") == Result(2, "", "error: there is no trial 99\n")
     server.update("sgd-7f3a", state="running")
     ending = over(r"/logs\?trial=99$", 1)
-    assert cli("logs", "sgd/99", "--follow").err.startswith("there is no trial 99 yet; its lines come once it runs\n")
+    assert cli("logs", "sgd/99", "--follow").err.startswith(
+        "there is no trial 99 yet; its output follows once it runs\n"
+    )
     ending.join()
 
 
@@ -951,9 +953,9 @@ def test_rerun_takes_a_command_in_the_place_of_the_trials_own(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{run}", "--epochs", "80"], "{run} is a command of the shell, to which no words can be added"),
-        (["python", "t.py", "{rate}"], "the command: {rate} names no parameter; there are lr"),
-        (["A=1 sh ${x:-{lr}}"], "the command: {lr} stands within ${…}"),
+        (["{run}", "--epochs", "80"], "cannot add words to '{run}': it is a shell command line"),
+        (["python", "t.py", "{rate}"], "command: {rate} names no parameter; there are lr"),
+        (["A=1 sh ${x:-{lr}}"], "command: {lr} stands within ${…}"),
     ],
 )
 def test_rerun_says_what_is_wrong_with_a_command(server: FakeServer, cli: Cli, words: list[str], message: str) -> None:

@@ -82,8 +82,8 @@ def server_metrics(server: FakeServer, ref: str) -> list[Any]:
 
 
 def test_what_cannot_be_compared_is_refused_with_the_reason(two: FakeServer, cli: Cli) -> None:
-    assert "two experiments or more" in cli("compare", "sgd").err
-    assert "not all of them declare the metric 'loss'" in cli("compare", "sgd", "net", "--metric", "loss").err
+    assert "at least two experiments" in cli("compare", "sgd").err
+    assert "metric 'loss' is not declared by all of them" in cli("compare", "sgd", "net", "--metric", "loss").err
     two.update("net-1a2b", metrics=[{"name": "accuracy", "goal": "minimize", "take": "last", "threshold": None}])
     assert "minimized by some of them and maximized by others" in cli("compare", "sgd", "net").err
     other = {"name": "size", "goal": "minimize", "take": "last", "threshold": None}

@@ -165,4 +165,4 @@ def test_the_shell_of_the_user_is_meant_where_none_is_named(
     assert cli("completion").out == cli("completion", "fish").out
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     result = cli("completion")
-    assert (result.code, "no completion for tcsh" in result.err) == (2, True)
+    assert (result.code, "no completion for shell 'tcsh'" in result.err) == (2, True)

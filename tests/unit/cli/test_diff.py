@@ -20,7 +20,7 @@ FOLDERS = ":".join(f"/usr/{n}/bin" for n in range(40))
         (0.1 + 0.2, 0.3, "0.30000000000000004 → 0.3"),
         (f"/old/bin:{FOLDERS}", f"/new/bin:/more/bin:{FOLDERS}", "/old/bin:… → /new/bin:/more/bin:…"),
         (FOLDERS, f"{FOLDERS}:/new/bin:", "… → /new/bin::…"),
-        ("/a/bin:/b/bin", "/b/bin:/a/bin", "the same folders, in another order or number"),
+        ("/a/bin:/b/bin", "/b/bin:/a/bin", "the same folders in a different order or number"),
         ("/a/bin", "/b/bin", "/a/bin → /b/bin"),
         ("http://a:80", "http://b:80", "http://a:80 → http://b:80"),
         ("/bin\x1b[2J:/a", "/bin:/a", "/bin [2J:… → /bin:…"),

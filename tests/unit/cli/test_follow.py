@@ -192,7 +192,7 @@ def test_a_server_that_is_away_for_long_is_told_in_one_line(monkeypatch: pytest.
     def look() -> tuple[list[str], bool]:
         lines = next(looks, ["43 trials"])
         if lines is None:
-            raise Unreachable("the server ended at once:\n  no room\n  on the disk")
+            raise Unreachable("the server exited at once:\n  no room\n  on the disk")
         return lines, lines == ["43 trials"]
 
     console = Console(out=Screen(), environ={"TERM": "xterm"})
@@ -231,7 +231,7 @@ def test_why_trials_failed_is_told_though_their_parameters_are_too_many(server: 
 
 
 def test_who_waits_hears_that_the_server_says_nothing(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestune.cli.experiments.follow.SILENT", 0.5)
+    monkeypatch.setattr("orchestune.cli.experiments.follow.SILENCE_SECONDS", 0.5)
     server.put(status("sgd-7f3a"))
     server.world.faults[:] = ["", "hold", "hold"]
     out, err = io.StringIO(), io.StringIO()
@@ -245,7 +245,7 @@ def test_who_waits_hears_that_the_server_says_nothing(server: FakeServer, monkey
     late.start()
     assert run(Console(json=True, out=out, err=err), ["wait", "sgd", "--json"]) == 0
     late.join()
-    assert err.getvalue() == "the server does not answer, trying again (it said nothing for 0.5 s)\n"
+    assert err.getvalue() == "the server does not answer, retrying (no news for 0.5 s)\n"
     assert json.loads(out.getvalue())["state"] == "completed"
 
 
@@ -263,7 +263,7 @@ def test_who_waits_hears_of_a_server_that_answers_and_cannot_do_it(server: FakeS
     later.start()
     assert run(Console(json=True, out=out, err=err), ["wait", "sgd", "--json"]) == 0
     later.join()
-    assert err.getvalue() == "the server cannot do that now, trying again (the store is locked)\n"
+    assert err.getvalue() == "the server cannot serve the request now, retrying (the store is locked)\n"
 
 
 def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Start) -> None:
@@ -287,7 +287,7 @@ def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told
     server.world.held.set()
     screen.wait_for("orchestune stop sgd-7f3a")
     assert screen.end() == 0
-    assert "sgd-7f3a goes on without this window" in plain(screen.screen)
+    assert "sgd-7f3a keeps running" in plain(screen.screen)
 
 
 def test_who_presses_ctrl_c_again_and_again_gets_out(server: FakeServer, terminal: Start) -> None:
@@ -323,12 +323,12 @@ def test_whoever_stops_the_experiment_hears_once_that_files_are_on_their_way(
     screen.press("\x03")
     screen.wait_for("orchestune stop sgd-7f3a")
     screen.press("\x03")
-    screen.wait_for("Files of trials that completed are on their way")
+    screen.wait_for("Still uploading files of completed trials")
     asked = len(server.asked("GET", r"/experiments/[^/]+$"))
     until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked + 1, "that it looks again")
     server.update("sgd-7f3a", state="stopped", workers=[])
     assert screen.end() == 1
-    assert plain(screen.screen).count("on their way") == 1
+    assert plain(screen.screen).count("uploading files") == 1
 
 
 def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server: FakeServer, terminal: Start) -> None:
@@ -341,7 +341,7 @@ def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server
     until(lambda: bool(server.asked("POST", "/stop")), "it asks for the end")
     screen.press("\x03")
     assert screen.end() == 1
-    assert "sgd-7f3a goes on: the server has not answered." in plain(screen.screen)
+    assert "sgd-7f3a keeps running: the server has not answered." in plain(screen.screen)
     server.world.held.set()
 
 
@@ -375,9 +375,9 @@ def test_a_guard_that_pauses_ends_the_following_with_its_hint(server: FakeServer
     server.event("experiment_state", state="paused")
     assert screen.end() == 1
     assert "why   saw eval_acc=0.91" in plain(screen.screen)
-    assert re.search("orchestune try --into sgd-7f3a +try mended code, and let it have that", plain(screen.screen))
-    assert re.search("orchestune resume sgd-7f3a +go on, after that or as it is", plain(screen.screen))
-    assert "`orchestune run` takes a mended file" in plain(screen.screen)
+    assert re.search("orchestune try --into sgd-7f3a +try fixed code, and continue with it", plain(screen.screen))
+    assert re.search("orchestune resume sgd-7f3a +resume, with fixed code or unchanged", plain(screen.screen))
+    assert "`orchestune run` starts it with a fixed file" in plain(screen.screen)
 
 
 def test_the_first_failure_is_told_also_without_a_word_of_its_output(server: FakeServer, cli: Cli) -> None:
@@ -520,7 +520,7 @@ def test_the_best_so_far_is_known_though_the_status_is_older_than_the_event(serv
 def test_a_line_for_many_trials_counts_as_those_around_it_however_old_the_status_is(
     server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestune.cli.terminal.progress_views._EVERY", 0.0)
+    monkeypatch.setattr("orchestune.cli.terminal.progress_views._BATCH_SECONDS", 0.0)
     server.update("sgd-7f3a", budget=20)
     old: Any = json.loads(json.dumps(server.world.experiments["sgd-7f3a"]))
     server.world.trials["sgd-7f3a"] = [trial(number) for number in range(1, 16)]

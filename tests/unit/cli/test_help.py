@@ -70,7 +70,7 @@ def test_the_list_of_commands_is_that_of_their_own_parsers(cli: Callable[..., Re
 
 
 def test_the_list_of_commands_loads_no_command() -> None:
-    loaded = loaded_by("m._brief()")
+    loaded = loaded_by("m._list_parser()")
     assert {f"orchestune.cli.{command.module}" for command in commands.COMMANDS.values()} & loaded == {
         f"orchestune.cli.{name}" for name in ("server", "version")
     }

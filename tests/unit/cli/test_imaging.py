@@ -97,9 +97,9 @@ def test_a_digest_whose_registry_does_not_tell_this_user_is_left_to_the_nodes(
 
     registry.anonymous = False
     image = f"{registry.name}/model@{DIGEST}"
-    assert f"{image} cannot be looked up from here (the registry {registry.name} does not let" in said(image)
+    assert f"{image} cannot be resolved from here (the registry {registry.name} does not let" in said(image)
     away = f"127.0.0.1:{free_port()}/model@{DIGEST}"
-    assert f"{away} cannot be looked up from here" in said(away)
+    assert f"{away} cannot be resolved from here" in said(away)
 
 
 def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: FakeRegistry) -> None:
@@ -143,7 +143,7 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     console, world = Console(err=io.StringIO()), World(*nodes(("linux", other), ("linux", own)))
     made = server_image(console, world.api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
     assert (made.architecture, asked) == (own, [[Platform(own)]])
-    assert f"nodes that are linux/{other} get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
+    assert f"linux/{other} nodes get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
     server_image(console, world.api, replace(made, server_image="", architecture=other))
     assert asked[1:] == [[Platform(other)]]  # an upgrade from another machine moves nothing: it is refused
     moved = World(*nodes(("linux", own)))
@@ -264,4 +264,4 @@ def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
         found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
     assert found.placement == Placement()
     told = console.err.getvalue()  # type: ignore[attr-defined]
-    assert f"lab: its default image {registry.name}/base:1 cannot be looked up from here" in told
+    assert f"lab: its default image {registry.name}/base:1 cannot be resolved from here" in told

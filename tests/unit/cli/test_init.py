@@ -47,7 +47,7 @@ def written(folder: Path) -> str:
 
 FILE = """\
 # yaml-language-server: $schema=…
-# `orchestune run` starts this experiment, `orchestune test` tries one configuration of it.
+# `orchestune run` starts this experiment, `orchestune test` runs one trial of it.
 
 # The command of one trial
 run: python train.py {args}
@@ -120,7 +120,7 @@ def test_a_named_metric_needs_no_run(cli: Cli, project: Path) -> None:
 def test_without_a_terminal_nothing_is_guessed_unless_it_is_allowed(cli: Cli, project: Path) -> None:
     done = cli("init", "train.py")
     assert done.code == 2
-    assert "what is to be optimized?" in done.err
+    assert "no metric to optimize" in done.err
     assert "--minimize METRIC" in done.err
     assert not (project / "experiment.yml").exists()
 
@@ -129,7 +129,7 @@ def test_a_run_that_fails_writes_nothing(cli: Cli, project: Path) -> None:
     (project / "train.py").write_text(SCRIPT + "raise SystemExit(7)\n")
     done = cli("init", "train.py", "--yes")
     assert done.code == 2
-    assert "the run failed: the command ended with exit code 7" in done.err
+    assert "the run failed: the command exited with code 7" in done.err
     assert not (project / "experiment.yml").exists()
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_lay_there_before_is_no_result(cli: Cli, project: Path) -> N
     (project / "train.py").write_text(SCRIPT.partition("for epoch")[0])
     (project / "old.csv").write_text("epoch,val_loss\n1,0.5\n")
     os.utime(project / "old.csv", (1, 1))
-    assert "it reported nothing" in cli("init", "train.py", "--yes").err
+    assert "nothing that was reported" in cli("init", "train.py", "--yes").err
 
 
 def test_json_tells_the_same_and_asks_nothing(cli: Cli, project: Path) -> None:
@@ -200,11 +200,9 @@ def test_a_script_that_searches_by_itself_is_told_what_a_trial_is(
 ) -> None:
     (project / "search.py").write_text(f"if True:\n    pass\n{line}\n" if line[0] != " " else f"if True:\n{line}\n")
     said = cli("init", "search.py", "--minimize", "loss").err
-    assert (f"search.py: nothing is known of its options; it searches by itself, with {library}" in said) is bool(
-        library
-    )
-    assert ("a trial here is one call of its objective" in said) is bool(library)
-    assert ("`init --from` takes over what a study found" in said) is (library == "optuna")
+    assert (f"search.py: its options are unknown; it runs its own search with {library}" in said) is bool(library)
+    assert ("make each trial one call of its objective" in said) is bool(library)
+    assert ("`init --from` imports the results of a study" in said) is (library == "optuna")
 
 
 def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None:
@@ -272,8 +270,8 @@ def test_a_script_that_needs_a_configuration_says_how_it_is_named(cli: Cli, conf
 
 
 def test_without_a_script_the_use_is_told(cli: Cli, project: Path) -> None:
-    assert "which script?" in cli("init").err
-    assert "cannot read" in cli("init", "nothing.py").err
+    assert "init needs a script or --from" in cli("init").err
+    assert "cannot be read" in cli("init", "nothing.py").err
 
 
 SWEEP = (
@@ -343,8 +341,8 @@ def test_a_limit_is_not_told_as_a_goal(cli: Cli, project: Path) -> None:
 def test_a_parameter_that_is_no_option_of_the_script_is_told(cli: Cli, project: Path) -> None:
     done = cli("init", "train.py", "--minimize", "loss", "layer=1..3", "lr=0.1..0.2", "zorp=1,2")
     assert done.code == 0, done.err
-    assert "layer: train.py has no such option, as far as it tells (did you mean layers?)\n" in done.err
-    assert "zorp: train.py has no such option, as far as it tells\n" in done.err
+    assert "layer: not a known option of train.py (did you mean layers?)\n" in done.err
+    assert "zorp: not a known option of train.py\n" in done.err
     assert "lr: train.py" not in done.err
     placed = cli("init", "train.py", "--minimize", "loss", "--force", "a=1,2", "--", "train.py", "--lr={a}", "{args}")
     assert (placed.code, "no such option" in placed.err) == (0, False)
@@ -369,7 +367,7 @@ def test_a_program_of_unknown_options_has_the_parameters_that_are_named_and_no_e
 def test_a_notebook_is_no_program(cli: Cli, project: Path) -> None:
     (project / "train.ipynb").write_text("{}")
     done = cli("init", "train.ipynb", "--minimize", "loss")
-    assert (done.code, "train.ipynb is a notebook" in done.err) == (2, True)
+    assert (done.code, "cannot run 'train.ipynb': it is a notebook" in done.err) == (2, True)
     assert cli("init", "train.ipynb", "--minimize", "loss", "--", "papermill", "train.ipynb", "-", "{args}").code == 0
 
 
@@ -410,7 +408,7 @@ def test_questions_are_answered_at_a_terminal(terminal: Callable[..., Terminal],
     screen = terminal("init", "train.py")
     screen.wait_for(r"run it once now")
     for question, answer in zip(
-        ("run it once", "which one", "minimize or maximize"), answers.split("\n"), strict=False
+        ("run it once", "which metric should", "minimize or maximize"), answers.split("\n"), strict=False
     ):
         screen.wait_for(question)
         screen.press(f"{answer}\n")
@@ -421,7 +419,7 @@ def test_questions_are_answered_at_a_terminal(terminal: Callable[..., Terminal],
 
 def test_a_configuration_that_is_answered_is_varied(terminal: Callable[..., Terminal], configured: Path) -> None:
     screen = terminal("init", "train.py", "--minimize", "loss")
-    screen.wait_for("its value:")
+    screen.wait_for("enter a value:")
     screen.press("base.json\n")
     assert screen.end() == 0, plain(screen.screen)
     assert "--config={config}" in written(configured)
@@ -431,11 +429,11 @@ def test_a_metric_that_was_not_seen_is_questioned(terminal: Callable[..., Termin
     screen = terminal("init", "train.py")
     screen.wait_for("run it once")
     screen.press("\n")
-    screen.wait_for("which one")
+    screen.wait_for("which metric should")
     screen.press("val/los\n")
     screen.wait_for("did you mean val/loss")
     screen.press("n\n")
-    screen.wait_for("which one.*(?s:.*)which one")
+    screen.wait_for("which metric.*(?s:.*)which metric")
     screen.press("accuracy\n")
     screen.wait_for(r"minimize or maximize it\? \[maximize\]")
     screen.press("\n")
@@ -451,7 +449,7 @@ def test_ctrl_c_ends_the_run_and_what_it_said_counts(terminal: Callable[..., Ter
     screen.press("\n")
     screen.wait_for("loss: 0.5")
     screen.press("\x03")
-    screen.wait_for("which one")
+    screen.wait_for("which metric should")
     screen.press("\n")
     screen.wait_for("minimize or maximize")
     screen.press("\n")
@@ -494,7 +492,7 @@ def test_no_answer_writes_nothing(terminal: Callable[..., Terminal], project: Pa
     screen.wait_for("run it once")
     screen.press("\x04")
     assert screen.end() == 1
-    assert re.search(r"^error: nothing was written", plain(screen.screen).replace("\r", ""), re.MULTILINE)
+    assert re.search(r"^error: no answer", plain(screen.screen).replace("\r", ""), re.MULTILINE)
     assert os.listdir(project) == ["train.py"]
 
 
@@ -502,7 +500,7 @@ def test_what_cannot_be_started_is_told(cli: Cli, project: Path) -> None:
     (project / "train.cpp").write_text("int main() { return 0; }\n")
     done = cli("init", "train.cpp", "--minimize", "loss")
     assert done.code == 0, done.err
-    assert "./train.cpp cannot be executed: chmod +x ./train.cpp, or name its interpreter before it" in done.err
+    assert "'./train.cpp' is not executable: run `chmod +x ./train.cpp`, or put its interpreter before it" in done.err
 
 
 def test_the_table_is_no_wider_than_the_terminal(terminal: Callable[..., Terminal], project: Path) -> None:

@@ -19,7 +19,7 @@ Cli = Callable[..., Result]
         (0, "no trial has completed yet"),
         (1, "one completed trial is too few, 10 are needed"),
         (9, "9 completed trials are too few, 10 are needed"),
-        (12, "the loss of the 12 completed trials does not change with them more than by chance"),
+        (12, "the loss of the 12 completed trials does not vary with the parameters beyond noise"),
     ],
 )
 def test_a_search_of_which_nothing_can_be_said_says_why(
@@ -28,7 +28,7 @@ def test_a_search_of_which_nothing_can_be_said_says_why(
     found = {"metric": "loss", "trials": trials, "parameters": []}
     monkeypatch.setattr(Client, "importance", lambda *_: found)
     handle = next(iter(server.world.experiments))
-    assert cli("importance", handle).out == f"nothing can be said of the parameters: {why}\n"
+    assert cli("importance", handle).out == f"no importances: {why}\n"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_search_that_ended_without_a_result_says_how_its_trials_did(
     handle = next(iter(server.world.experiments))
     server.update(handle, state="failed", counts=none | ended, best=[])
     monkeypatch.setattr(Client, "importance", lambda *_: {"metric": "loss", "trials": 0, "parameters": []})
-    assert cli("importance", handle).out == f"nothing can be said of the parameters: {why}\n"
+    assert cli("importance", handle).out == f"no importances: {why}\n"
     assert cli("best", handle).out == f"{why}\n"
 
 

@@ -160,7 +160,7 @@ def test_a_server_of_the_environment_is_asked_whatever_is_remembered(
 def test_an_experiment_elsewhere_gets_nothing_of_this_machine(lab: FakeServer, cli: Cli) -> None:
     result = cli("run", "--cluster", "lab", "--dry-run")
     assert "where      lab, at http://127.0.0.1" in result.out
-    assert "not packed, so trials there do not have them: data" in result.out
+    assert "not packed, so trials do not have them: data" in result.out
     cli("run", "--cluster", "lab", "--detach")
     body = lab.world.created[0]
     assert body["launch"] == {"code": {"ignore": [], "limit": 200 * 2**20}}
@@ -196,7 +196,7 @@ def test_all_clusters_are_listed_and_those_that_do_not_answer_are_named(
 
 def test_a_server_of_another_release_is_told_once_with_what_to_do(lab: FakeServer, team: FakeServer, cli: Cli) -> None:
     team.version = "0.0.9"
-    said = f"the server is 0.0.9, older than this program ({__version__}): its operator can upgrade it\n"
+    said = f"the server is 0.0.9, older than this program ({__version__}): ask its operator to upgrade it\n"
     assert cli("trials", "tree").err == said
     assert cli("trials", "nothing").err.endswith(said)
     assert cli("trials", "tree", "--json").err == ""
@@ -220,7 +220,10 @@ def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServ
 
 def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
     cluster = ConnectedCluster("lab", "kubernetes", namespace="ml")
-    assert remedy("0.1.0", cluster, "0.2.0") == "`orchestune cluster upgrade -n lab` brings it to 0.2.0, its data kept"
+    assert (
+        remedy("0.1.0", cluster, "0.2.0")
+        == "`orchestune cluster upgrade -n lab` upgrades it to 0.2.0 and keeps its data"
+    )
     assert remedy("0.2.0", cluster, "0.2.0rc1") == ""
 
 

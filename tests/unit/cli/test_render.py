@@ -15,11 +15,11 @@ from orchestune.cli.terminal.render import (
     bar,
     cut,
     duration,
-    harmless,
+    failure_tail,
     last_lines,
-    last_words,
     number,
     one_line,
+    sanitized,
     size,
     table,
     width,
@@ -71,7 +71,7 @@ def test_what_is_cut_fits_whatever_it_is(text: str, columns: int) -> None:
     ],
 )  # fmt: skip
 def test_what_a_program_printed_keeps_its_colours_and_moves_nothing(printed: str, shown: str) -> None:
-    assert harmless(printed) == shown
+    assert sanitized(printed) == shown
 
 
 def test_the_last_lines_show_a_progress_bar_once() -> None:
@@ -92,15 +92,15 @@ def test_the_last_lines_show_a_progress_bar_once() -> None:
 )
 def test_what_went_wrong_is_shown_before_the_end_of_a_long_trace(said: str) -> None:
     trace = [f"    at step {number}" for number in range(12)]
-    assert last_words("\n".join(["epoch 1", said, *trace]), 5) == [said, trace[0], "…", *trace[-2:]]
-    assert last_words("\n".join([*trace, said, "end"]), 5) == [*trace[-3:], said, "end"]
+    assert failure_tail("\n".join(["epoch 1", said, *trace]), 5) == [said, trace[0], "…", *trace[-2:]]
+    assert failure_tail("\n".join([*trace, said, "end"]), 5) == [*trace[-3:], said, "end"]
 
 
 def test_the_end_of_what_failed_without_an_error_is_its_last_lines() -> None:
     lines = ["Error: 0.25", "Error = .5", "errors", *(f"line {number}" for number in range(6))]
-    assert last_words("\n".join(lines), 5) == lines[-5:]
-    assert last_words("one\ntwo", 5) == ["one", "two"]
-    assert last_words("", 5) == []
+    assert failure_tail("\n".join(lines), 5) == lines[-5:]
+    assert failure_tail("one\ntwo", 5) == ["one", "two"]
+    assert failure_tail("", 5) == []
 
 
 def test_wide_characters_take_two_columns() -> None:
@@ -169,7 +169,7 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int 
             "measured_best": other}  # fmt: skip
     lines = end_lines(status(state="completed", best=[best]), PLAIN, next_steps=False)  # type: ignore[arg-type]
     assert "best  accuracy 0.91 ± 0.02 (expected 0.91 ± 0.02) at trial 5" in lines
-    assert any("trial 39 has a better value, but a model" in line for line in lines) is (other is not None)
+    assert any("trial 39 measured better, but the model" in line for line in lines) is (other is not None)
 
 
 def test_the_end_says_why_several_are_the_best() -> None:
@@ -187,7 +187,7 @@ def test_the_end_says_why_several_are_the_best() -> None:
     assert lines[-1].strip() == "the Pareto front: none of these is better than another in every metric"
 
 
-@pytest.mark.parametrize(("completed", "said"), [(12, "of 12 completed trials none has size <= 20"), (0, None)])
+@pytest.mark.parametrize(("completed", "said"), [(12, "none of 12 completed trials satisfies size <= 20"), (0, None)])
 def test_the_end_says_that_no_trial_keeps_the_limits(completed: int, said: str | None) -> None:
     metrics = [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": None, "constraint": "<= 20"}]
     counts = {**status()["counts"], "completed": completed}
@@ -207,7 +207,7 @@ def test_one_long_command_does_not_push_the_meaning_of_the_others_off_a_terminal
     reason = {"code": "budget", "message": "all 40 trials are finished"}
     lines = end_lines(status(state="completed", handle=handle, reason=reason), PLAIN)  # type: ignore[arg-type]
     steps = lines[next(index for index, line in enumerate(lines) if line.startswith("next  ")) :]
-    assert f"      orchestune export {handle} -o ~/{handle}.csv  everything as a table" in steps
+    assert f"      orchestune export {handle} -o ~/{handle}.csv  export as a table" in steps
     others = [line for line in steps if "export" not in line]
     assert len(others) > 1
     assert max(map(len, others)) <= 80

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestune.cli.develop.discover_metrics import ReportedMetrics, chosen, table
+from orchestune.cli.develop.discover_metrics import ReportedMetrics, likeliest_metric, table
 from orchestune.cli.develop.report_endpoint import ReportEndpoint
 from orchestune.cli.terminal.console import Console
 from orchestune.errors import UsageError
@@ -64,7 +64,7 @@ def test_names_of_metrics_do_not_control_the_terminal() -> None:
     seen = ReportedMetrics({name: [1.0]})
     assert "\x1b" not in "\n".join(table(console, seen))
     with pytest.raises(UsageError) as error:
-        chosen(seen)
+        likeliest_metric(seen)
     assert "\x1b" not in str(error.value)
 
 

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.experiments.check_script import absent, asks, left_over, unknown, withheld
+from orchestune.cli.experiments.check_script import (
+    missing_program,
+    missing_script,
+    reads_parameters,
+    unpassed_variables,
+    unused_parameters,
+)
 
 SHELL = {"DATA_DIR": "/data", "API_KEY": "x", "PWD": "/here", "HOME": "/home/ada"}
 
 
 def said(tmp_path: Path, name: str, text: str, run: str) -> list[str]:
     (tmp_path / name).write_text(text)
-    return withheld(run, tmp_path, SHELL, {"HOME"})
+    return unpassed_variables(run, tmp_path, SHELL, {"HOME"})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +38,7 @@ def test_variables_of_the_shell_that_a_trial_would_miss_are_told(
     tmp_path: Path, name: str, text: str, run: str, names: str
 ) -> None:
     [note] = said(tmp_path, name, text, run)
-    assert note.startswith(f"trials do not get {names} of this shell")
+    assert note.startswith(f"the command reads {names} of this shell")
 
 
 @pytest.mark.parametrize(
@@ -53,25 +59,28 @@ def test_what_is_set_or_known_is_not_missed(tmp_path: Path, name: str, text: str
 def test_a_script_above_the_folder_is_told_not_to_come_along(tmp_path: Path, run: str) -> None:
     (tmp_path / "train.py").write_text("")
     (tmp_path / "here" / "sub").mkdir(parents=True)
-    (note,) = absent(run, tmp_path / "here")
-    assert note.endswith("is not in this folder, whose code alone trials have: run from the folder that holds both")
+    (note,) = missing_script(run, tmp_path / "here")
+    assert note.endswith("is outside this folder, and trials only get this folder: run from a common folder")
 
 
 def test_a_script_that_asks_for_its_parameters_is_known(tmp_path: Path) -> None:
     (tmp_path / "sdk.py").write_text("import orchestune\n")
     (tmp_path / "env.sh").write_text('echo "$ORCHESTUNE_PARAM_LR"\n')
     (tmp_path / "args.py").write_text("import argparse\n")
-    assert asks("python sdk.py", tmp_path)
-    assert asks(["sh", "env.sh"], tmp_path)
-    assert not asks("python args.py", tmp_path)
-    assert not asks("./none", tmp_path)
+    assert reads_parameters("python sdk.py", tmp_path)
+    assert reads_parameters(["sh", "env.sh"], tmp_path)
+    assert not reads_parameters("python args.py", tmp_path)
+    assert not reads_parameters("./none", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("run", "note"),
     [
-        ("./train.sh {args}", "./train.sh cannot be executed: chmod +x ./train.sh, or name its interpreter before it"),
-        (["./trian.sh", "{args}"], "there is no ./trian.sh in this folder (did you mean train.sh?)"),
+        (
+            "./train.sh {args}",
+            "'./train.sh' is not executable: run `chmod +x ./train.sh`, or put its interpreter before it",
+        ),
+        (["./trian.sh", "{args}"], "no such file in this folder: './trian.sh' (did you mean train.sh?)"),
         ("./able.sh {args}", ""),
         ("sh train.sh {args}", ""),
         ("/usr/bin/nothing {args}", ""),
@@ -85,17 +94,17 @@ def test_a_program_of_the_folder_that_cannot_be_started_is_told(
     (tmp_path / "train.sh").write_text("exit 0")
     (tmp_path / "able.sh").write_text("exit 0")
     (tmp_path / "able.sh").chmod(0o755)
-    assert absent(run, tmp_path) == ([note] if note else [])
+    assert missing_script(run, tmp_path) == ([note] if note else [])
 
 
 @pytest.mark.parametrize(
     ("run", "note"),
     [
-        ("pyhton train.py {args}", "there is no program pyhton on this machine's PATH"),
-        (["/opt/none/tool", "{args}"], "there is no program /opt/none/tool on this machine"),
+        ("pyhton train.py {args}", "no program 'pyhton' in PATH of this machine"),
+        (["/opt/none/tool", "{args}"], "no such program on this machine: '/opt/none/tool'"),
         ("tool {args}", ""),
         ("./here {args}", ""),
-        ("solver {args}", "there is no program solver on this machine's PATH; that of this folder is called ./solver"),
+        ("solver {args}", "no program 'solver' in PATH of this machine (the one in this folder is './solver')"),
         ("pyhton train.py {args} > log", ""),
     ],
 )
@@ -105,14 +114,14 @@ def test_a_program_that_this_machine_does_not_have_is_told(tmp_path: Path, run: 
     (programs / "tool").write_text("#!/bin/sh")
     (programs / "tool").chmod(0o755)
     (tmp_path / "solver").touch()
-    assert unknown(run, tmp_path, str(programs)) == ([note] if note else [])
+    assert missing_program(run, tmp_path, str(programs)) == ([note] if note else [])
 
 
 @pytest.mark.parametrize(
     ("run", "note"),
     [
-        ("./t --lr {lr}", "momentum, decay stand nowhere in the command: they reach it in its environment alone"),
-        (["./t", "{lr}", "{decay}"], "momentum stands nowhere in the command: it reaches it in its environment alone"),
+        ("./t --lr {lr}", "'momentum', 'decay' are not used in the command; they are only passed in the environment"),
+        (["./t", "{lr}", "{decay}"], "'momentum' is not used in the command; it is only passed in the environment"),
         ("./t {lr} {args}", ""),
         ("./t {lr} {config}", ""),
         ("./t", ""),
@@ -123,7 +132,7 @@ def test_a_program_that_this_machine_does_not_have_is_told(tmp_path: Path, run: 
 )
 def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: str | list[str], note: str) -> None:
     (tmp_path / "reads.py").write_text("import orchestune")
-    assert left_over(run, ["lr", "momentum", "decay"], tmp_path) == ([note] if note else [])
+    assert unused_parameters(run, ["lr", "momentum", "decay"], tmp_path) == ([note] if note else [])
 
 
 @pytest.mark.parametrize(
@@ -137,5 +146,5 @@ def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: st
 )
 def test_a_script_with_a_space_in_its_name_is_looked_for_too(tmp_path: Path, run: str | list[str], told: bool) -> None:
     (tmp_path / "my train.py").write_text("")
-    note = "there is no my trian.py in this folder (did you mean my train.py?)"
-    assert absent(run, tmp_path) == ([note] if told else [])
+    note = "no such file in this folder: 'my trian.py' (did you mean my train.py?)"
+    assert missing_script(run, tmp_path) == ([note] if told else [])

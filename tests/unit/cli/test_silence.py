@@ -43,7 +43,7 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result_that_
     ("error", "said"),
     [
         (Unreachable("http://server cannot be reached: refused"), "does not answer"),
-        (StoreUnavailable("the disk of the store is full"), "cannot do that now"),
+        (StoreUnavailable("the disk of the store is full"), "cannot serve the request now"),
     ],
 )
 def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, said: str) -> None:
@@ -51,4 +51,4 @@ def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, 
     told = console.client.transport._on_wait
     told(error)
     told(error)
-    assert console.err.getvalue() == f"the server {said}, trying again ({error.message})\n"  # type: ignore[attr-defined]
+    assert console.err.getvalue() == f"the server {said}, retrying ({error.message})\n"  # type: ignore[attr-defined]

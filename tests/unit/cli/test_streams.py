@@ -37,14 +37,14 @@ def test_output_that_finds_no_room_is_an_error_in_one_sentence(server: FakeServe
     server.log("epoch 1\n")
     done = in_shell(server, f"$O {command} > {FULL}")
     assert done.returncode == 2
-    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "cannot write the output: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def no_room(folder: Path) -> list[str]:
     return [
-        f"error: {folder} cannot be written to: No space left on device",
-        "hint:  make room there, or set TMPDIR to a folder on another disk",
+        f"error: cannot write to {folder}: No space left on device",
+        "hint:  free some disk space there, or set TMPDIR to a folder on another disk",
     ]
 
 
@@ -86,8 +86,8 @@ def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_fo
         ("stop sgd", 0, ""),
         ("status", 0, ""),
         ("get", 2, "error: get needs a trial\n"),
-        ("explain", 2, "error: the folder of this shell was deleted\n"),
-        ("run --minimize loss x=0..1 -- true", 2, "error: the folder of this shell was deleted\n"),
+        ("explain", 2, "error: the working directory was deleted\n"),
+        ("run --minimize loss x=0..1 -- true", 2, "error: the working directory was deleted\n"),
     ],
 )
 def test_a_deleted_folder_is_told_where_one_is_needed(
@@ -124,7 +124,7 @@ def test_export_writes_into_a_pipe_or_through_a_link_and_replaces_neither(
 @pytest.mark.parametrize("command", [("delete", "", "--yes"), ("stop", ""), ("trials", "")])
 def test_an_empty_name_is_not_the_newest_experiment(server: FakeServer, cli: Cli, command: tuple[str, ...]) -> None:
     result = cli(*command)
-    assert (result.code, result.err.splitlines()[0]) == (2, "error: '' names no experiment")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: empty experiment name ''")
     assert server.world.experiments["sgd-7f3a"]["state"] == "running", "nothing happened to it"
 
 

@@ -109,7 +109,7 @@ def test_it_tells_beforehand_what_the_plan_of_a_run_would_note(
     (project / "train.py").write_text("import os\nprint('loss=1', os.environ.get('TUNED_FOR'))\n")
     words = ("--minimize", "loss", "x=0..1:float", "--", "python", "train.py", "{x}")
     done = cli("test", *words)
-    assert done.err.startswith("note  trials do not get TUNED_FOR of this shell, which the command reads")
+    assert done.err.startswith("note  the command reads TUNED_FOR of this shell, which trials do not get")
     assert "loss=1 None" in done.out
     assert cli("test", "--json", *words).err == "loss=1 None\n"
 
@@ -118,7 +118,7 @@ def test_a_program_that_is_not_there_is_no_advice_to_print_a_metric(project: Pat
     (project / "experiment.yml").unlink()
     (project / "solver").touch()
     done = cli("test", "--minimize", "loss", "x=0..1:float", "--", "solver", "{x}")
-    told = "note  there is no program solver on this machine's PATH; that of this folder is called ./solver\n"
+    told = "note  no program 'solver' in PATH of this machine (the one in this folder is './solver')\n"
     assert done.err == told
     assert done.out.splitlines()[-2] == "missing  loss"
 
@@ -129,7 +129,7 @@ def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (project / "experiment.yml").write_text(f"{ON_CARDS}resources: {{gpu: 2, cpu: 4000}}\n")
     done = cli("test")
-    note = "orchestune: goes on without a GPU of its own: a trial needs 2 gpu, this machine has 0"
+    note = "orchestune: continuing without an assigned GPU: a trial needs 2 gpu, this machine has 0"
     note += " (CUDA_VISIBLE_DEVICES='' may hide others)\n"
     assert done.code == 0 and note in done.out and "cards= share=\n" in done.out, done
 

@@ -38,7 +38,7 @@ def test_a_server_that_is_not_there_is_an_error_with_a_remedy() -> None:
         environ = server.environment()
     findings = found(environ)
     assert findings["server"].state == "error"
-    assert "is ORCHESTUNE_SERVER right" in findings["server"].remedy
+    assert "check ORCHESTUNE_SERVER" in findings["server"].remedy
 
 
 def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
@@ -51,7 +51,7 @@ def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("told", "verdict", "detail"),
     [
-        ({"protocol": 2}, "error", "speaks protocol 2, not 1"),
+        ({"protocol": 2}, "error", "protocol 2 (expected 1)"),
         ({"version": "0.0.1"}, "warning", "0.0.1 (hosted, pid 1)"),
     ],
 )

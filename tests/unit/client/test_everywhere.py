@@ -25,4 +25,4 @@ def test_a_server_that_has_many_pages_to_give_is_waited_for_and_a_silent_one_is_
         answers = ask([ServerPlace(None, long.resolve), ServerPlace(None, silent.resolve)], question, PATIENCE)
         silent.world.held.set()
     assert answers[0].error is None and (answers[0].value or 0) > 1
-    assert answers[1].error is not None and answers[1].error.message == "it did not answer within 2 s"
+    assert answers[1].error is not None and answers[1].error.message == "no answer within 2 s"

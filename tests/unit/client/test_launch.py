@@ -95,16 +95,16 @@ def test_a_secret_that_no_variable_can_hold_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"abc\0def")
     with pytest.raises(BadInput) as caught:
         secret_values([("A", "file:key")], {}, tmp_path)
-    assert "the file key holds a NUL byte" in str(caught.value) and "abc" not in str(caught.value)
+    assert "the file key contains a NUL byte" in str(caught.value) and "abc" not in str(caught.value)
 
 
 def test_every_missing_secret_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         secret_values([("A", "env:MINE"), ("B", "file:token")], {}, tmp_path)
     assert "MINE is not set" in str(caught.value)
-    assert "token cannot be read" in str(caught.value)
+    assert "cannot read the file token" in str(caught.value)
 
 
 def test_a_file_of_a_user_that_there_is_none_of_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"secrets\.A: the file ~nobody-at-all/key cannot be read: No such file"):
+    with pytest.raises(BadInput, match=r"secrets\.A: cannot read the file ~nobody-at-all/key: No such file"):
         secret_values([("A", "file:~nobody-at-all/key")], {}, tmp_path)

@@ -19,25 +19,30 @@ SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
 @pytest.mark.parametrize(
     ("number", "disk", "said", "remedy"),
     [
-        (errno.ENOSPC, {}, "too little space is left for DISK: 12 KiB", "make room there, or set ORCHESTUNE_HOME"),
-        (errno.ENOSPC, {"f_favail": 2}, "the disk of DISK takes hardly any further file: 2 inodes", "`df -i`"),
-        (errno.ENOSPC, {"f_files": 0, "f_favail": 0}, "too little space is left for DISK: 12 KiB", "make room"),
-        (errno.EDQUOT, {}, "your quota for DISK is used up", "`quota -s`"),
+        (
+            errno.ENOSPC,
+            {},
+            "not enough free space for DISK: 12 KiB",
+            "free some disk space there, or set ORCHESTUNE_HOME",
+        ),
+        (errno.ENOSPC, {"f_favail": 2}, "almost no free inodes on the disk of DISK: 2", "`df -i`"),
+        (errno.ENOSPC, {"f_files": 0, "f_favail": 0}, "not enough free space for DISK: 12 KiB", "free some disk space"),
+        (errno.EDQUOT, {}, "quota exceeded for DISK", "`quota -s`"),
         (errno.EROFS, {}, "DISK is on a disk that is mounted read-only", "on another disk"),
-        (errno.EACCES, {}, "DISK cannot be written to: Permission denied", "a folder of yours"),
+        (errno.EACCES, {}, "cannot write to DISK: Permission denied", "a writable folder of your own"),
     ],
 )
 def test_each_trouble_is_told_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, number: int, disk: dict[str, int], said: str, remedy: str
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**{**vars(SOUND), **disk}))
-    text, hint = write_errors.explained(OSError(number, os.strerror(number)), Path("DISK"))
+    text, hint = write_errors.explain_write_error(OSError(number, os.strerror(number)), Path("DISK"))
     assert text.startswith(said)
     assert remedy in hint
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.EROFS, "HOME is on a disk"), (errno.EDQUOT, "your quota for HOME is")]
+    ("number", "said"), [(errno.EROFS, "HOME is on a disk"), (errno.EDQUOT, "quota exceeded for HOME")]
 )
 def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, said: str
@@ -48,7 +53,7 @@ def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UsageError) as caught:
         state_folder({"ORCHESTUNE_HOME": str(tmp_path / "new" / "er")})
-    text, hint = write_errors.explained(OSError(number, ""), tmp_path)
+    text, hint = write_errors.explain_write_error(OSError(number, ""), tmp_path)
     assert (caught.value.message, caught.value.hint) == (text, hint) and text.startswith(
         said.replace("HOME", str(tmp_path))
     )
@@ -58,11 +63,11 @@ def test_a_state_folder_in_the_home_folder_of_nobody_is_not_made_wherever_one_is
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="~nobody-at-all/x is in the home folder of a user that there is none of"):
+    with pytest.raises(UsageError, match="cannot expand '~nobody-at-all/x': no such user"):
         state_folder({"ORCHESTUNE_HOME": "~nobody-at-all/x"})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sound_folder_is_no_trouble(tmp_path: Path) -> None:
-    assert write_errors.trouble(tmp_path) is None
+    assert write_errors.write_problem(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

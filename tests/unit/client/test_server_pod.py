@@ -38,8 +38,8 @@ def test_a_ready_pod_goes_before_a_newer_one_that_is_not_and_one_that_goes_away_
 @pytest.mark.parametrize(
     ("pods", "reason"),
     [
-        ([], "there is no pod of it"),
-        ([named("a", going=True)], "its pod a is going away, and no other one is there yet"),
+        ([], "it has no pod"),
+        ([named("a", going=True)], "its pod a is terminating, and has no replacement yet"),
         (
             [named("a", phase="Running", containerStatuses=container(
                 {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
@@ -59,7 +59,7 @@ def test_a_ready_pod_goes_before_a_newer_one_that_is_not_and_one_that_goes_away_
         ),
         (
             [named("a", phase="Pending", containerStatuses=container({"waiting": {"reason": "ContainerCreating"}}))],
-            "its pod a is pending: it is being started",
+            "its pod a is pending: it is starting",
         ),
         (
             [named("a", phase="Failed", reason="Evicted", message="The node was low on resource: memory.",

@@ -75,7 +75,7 @@ def test_what_a_proxy_says_while_the_server_begins_anew_is_ridden_out(server: Fa
     assert client.experiment("sgd")["handle"] == "sgd-7f3a"
     server.world.faults += ["502"] * 10
     impatient = client.clone(patience=0.0)
-    with pytest.raises(Unreachable, match=r"the server is away \(502 Bad Gateway\)"):
+    with pytest.raises(Unreachable, match=r"the server is unavailable \(502 Bad Gateway\)"):
         impatient.experiment("sgd")
     impatient.close()
 
@@ -215,7 +215,7 @@ def test_something_else_at_the_address_is_said_at_once_to_be_no_server(tmp_path:
     waited: list[float] = []
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path)))) as other:
         transport = Transport(lambda: ServerAccess(f"http://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
-        with pytest.raises(Unreachable, match=r"no Orchestune server answered \(404\)"):
+        with pytest.raises(Unreachable, match=r"not an Orchestune server \(status 404\)"):
             transport.request("GET", "/api/v1/experiments")
         transport.close()
     assert waited == []
@@ -231,7 +231,7 @@ def test_a_certificate_that_is_not_trusted_is_told_at_once_with_what_makes_it_tr
     other.socket = context.wrap_socket(other.socket, server_side=True)
     with serving(other):
         transport = Transport(lambda: ServerAccess(f"https://127.0.0.1:{other.server_port}", "t"), sleep=waited.append)
-        with pytest.raises(Unreachable, match="has a certificate that is not trusted here") as caught:
+        with pytest.raises(Unreachable, match=r"the certificate of .* is not trusted") as caught:
             transport.request("GET", "/api/v1/experiments")
         transport.close()
     assert "SSL_CERT_FILE" in caught.value.hint
@@ -316,7 +316,7 @@ def test_a_file_keeps_its_name_in_a_locale_that_lacks_its_characters() -> None:
 def test_the_environment_names_a_hosted_server() -> None:
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org/base/", "ORCHESTUNE_TOKEN": "t", "USER": "ada"}
     assert resolver(environ)() == ServerAccess("https://tune.example.org/base", "t", "ada")
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="invalid server address"):
         resolver({"ORCHESTUNE_SERVER": "tune.example.org"})
 
 
@@ -328,13 +328,13 @@ def test_the_environment_names_a_hosted_server() -> None:
     ],
 )  # fmt: skip
 def test_an_address_to_which_nothing_can_be_sent_is_refused_before(address: str) -> None:
-    with pytest.raises(UsageError, match="no address of a server"):
+    with pytest.raises(UsageError, match="invalid server address"):
         resolver({"ORCHESTUNE_SERVER": address})
 
 
 @pytest.mark.parametrize("address", ["https://ada:secret@tune.example.org", "ada:secret@host", "http://a:se/cret@host"])
 def test_an_address_with_a_password_is_refused_and_never_shown(address: str) -> None:
-    with pytest.raises(UsageError, match="ORCHESTUNE_SERVER has a user or a password in it") as caught:
+    with pytest.raises(UsageError, match="user or password in ORCHESTUNE_SERVER") as caught:
         resolver({"ORCHESTUNE_SERVER": address})
     assert "cret" not in str(caught.value)
 
@@ -349,11 +349,11 @@ def test_an_address_may_have_a_port_a_path_and_any_letters_in_its_host(address: 
 @pytest.mark.parametrize("token", ["a secret\nof two lines", "söcret–", "a\rsecret"])
 def test_a_token_that_no_header_can_carry_is_refused_and_never_shown(tmp_path: Path, token: str) -> None:
     environ = {"ORCHESTUNE_SERVER": "https://tune.example.org", "ORCHESTUNE_TOKEN": token}
-    with pytest.raises(UsageError, match="ORCHESTUNE_TOKEN has a line's end or another character") as refused:
+    with pytest.raises(UsageError, match="invalid token in ORCHESTUNE_TOKEN") as refused:
         resolver(environ)
     assert "secret" not in str(refused.value)
     Clusters(tmp_path).add(ConnectedCluster("lab", "hosted", url="https://tune.example.org", token=token))
-    with pytest.raises(UsageError, match="what is known of cluster 'lab' has"):
+    with pytest.raises(UsageError, match="invalid token in the registration of cluster 'lab'"):
         resolver({"ORCHESTUNE_HOME": str(tmp_path)}, "lab")
 
 
@@ -385,6 +385,6 @@ def test_a_server_that_no_address_leads_to_is_reached_by_what_dials_it(server: F
 def test_a_file_that_never_begins_to_arrive_is_given_up(server: FakeServer, tmp_path: Path) -> None:
     server.world.faults += ["503"] * 100
     impatient = Client.connect(server.resolve, patience=0.0)
-    with closing(impatient), pytest.raises(Unreachable, match=r"best\.pt did not arrive"):
+    with closing(impatient), pytest.raises(Unreachable, match=r"cannot download best\.pt"):
         impatient.download("sgd", 1, {"path": "best.pt", "digest": "0" * 64, "size": 11}, tmp_path / "best.pt")
     assert not (tmp_path / "best.pt").exists()

@@ -193,7 +193,9 @@ def test_a_new_pod_is_waited_for_until_the_server_lets_people_reach_it(
     api.forbidden, api.pods = ["portforward"], [pod(ready=ready)]
     tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: 1000.0)
     refusal = (
-        "you may not create pods/portforward" if ready else "orchestune-server-1 is running, and listens to nobody"
+        "you may not create pods/portforward"
+        if ready
+        else "orchestune-server-1 is running, and does not accept connections"
     )
     with pytest.raises(Unreachable, match=refusal):
         Client.connect(tunnel.resolve, patience=0).server()
@@ -254,11 +256,11 @@ def test_whom_a_cluster_at_aws_does_not_know_hears_who_can_change_that(
 def test_a_server_without_a_pod_and_one_that_cannot_start_are_told_apart(api: FakeApiServer, tmp_path: Path) -> None:
     client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
     api.pods = []
-    with pytest.raises(Unreachable, match="there is no pod of it in namespace ml"):
+    with pytest.raises(Unreachable, match="it has no pod in namespace ml"):
         client.server()
     condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     api.pods = [pod(ready=False, phase="Pending", conditions=[condition], containerStatuses=[])]
-    with pytest.raises(Unreachable, match="no node takes it: 0/3 nodes are available"):
+    with pytest.raises(Unreachable, match="no node can run it: 0/3 nodes are available"):
         client.server()
 
 
@@ -283,10 +285,10 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(
     port, api.port = api.port, 1
     api.pods = [pod(ready=False)]
     client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
-    with pytest.raises(Unreachable, match="listens to nobody yet") as caught:
+    with pytest.raises(Unreachable, match="does not accept connections yet") as caught:
         client.server()
-    assert caught.value.hint.startswith("try again in a moment; ")
-    assert "`orchestune cluster connect -n lab` mends it" in caught.value.hint
+    assert caught.value.hint.startswith("retry in a moment; ")
+    assert "`orchestune cluster connect -n lab` repairs it" in caught.value.hint
     api.port = port
     with closing(client):
         client.server()

@@ -181,7 +181,9 @@ def test_a_state_folder_that_cannot_be_made_is_wrong_use(tmp_path: Path) -> None
 def test_a_path_that_is_too_long_for_a_database_is_wrong_use(tmp_path: Path) -> None:
     long = tmp_path / ("d" * 200) / ("e" * 200) / ("f" * 200)
     for options in (["--state", str(long)], ["--state", str(tmp_path), "--database-url", f"sqlite:///{long}/x.db"]):
-        with pytest.raises(UsageError, match=r"the folder of the database, .* has .* bytes, and 480 are allowed"):
+        with pytest.raises(
+            UsageError, match=r"the folder of the database too long: .* has .* bytes \(expected at most 480\)"
+        ):
             main(options, _nothing)
         assert not long.exists()
 

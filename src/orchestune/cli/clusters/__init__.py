@@ -1,1 +1,1 @@
-"""The commands of `cluster`, and what they have in common."""
+"""The subcommands of `cluster`, and their shared parts."""

@@ -1,4 +1,4 @@
-"""Everything that a cluster's server has, to another place; checked, and complete or refused."""
+"""Copy everything of a cluster's server to another place; verified, and complete or refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestune.archives.archive_store import ArchiveStore
 from orchestune.archives.copy_records import RecordTarget
-from orchestune.cli.clusters.shared import known
+from orchestune.cli.clusters.shared import known_clusters
 from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import resolver
@@ -21,30 +21,30 @@ from orchestune.files.open import open_files
 if TYPE_CHECKING:
     from orchestune import documents
 
-_PATIENCE = 30.0
+_RETRY_SECONDS = 30.0
 _STOP_SECONDS = 360.0
-"""a server gives files of completed trials five minutes to arrive"""
-_POLL = 0.5
-_ROUNDS = 5
+"""a server waits five minutes for files of completed trials"""
+_POLL_SECONDS = 0.5
+_MAX_ROUNDS = 5
 
 
 class Archive:
-    """A server, and the place where what it has shall go. `to` None: this machine's own server."""
+    """A server and the destination of its copy. `to` None: this machine's own server."""
 
     def __init__(self, console: Console, name: str, to: str | None) -> None:
         self._open = ExitStack()
         self.source = self._client(console, name)
-        names = {cluster.name for cluster in known(console).all()}
-        chosen = to or "local"
-        if chosen == name:
-            raise UsageError(f"the copy cannot go to '{name}' itself", "name another place with --to")
-        server = chosen in names
+        names = {cluster.name for cluster in known_clusters(console).all()}
+        destination = to or "local"
+        if destination == name:
+            raise UsageError(f"cannot copy '{name}' to itself", "choose another destination with --to")
+        is_cluster = destination in names
         self.target: RecordTarget = (
-            ConfirmedTarget(self._client(console, chosen)) if server else ArchiveStore(open_files(chosen))
+            ConfirmedTarget(self._client(console, destination)) if is_cluster else ArchiveStore(open_files(destination))
         )
 
     def _client(self, console: Console, name: str) -> Client:
-        client = Client.connect(resolver(console.environ, cluster=name), patience=_PATIENCE)
+        client = Client.connect(resolver(console.environ, cluster=name), patience=_RETRY_SECONDS)
         self._open.callback(client.close)
         return client
 
@@ -55,46 +55,46 @@ class Archive:
         self._open.close()
 
     def experiments(self) -> list[documents.Status]:
-        """All that the server has, deleted ones too."""
+        """Return all experiments of the server, including deleted ones."""
         return self.source.experiments(limit=None, hidden=True)
 
 
 def ask_to_end(console: Console, archive: Archive, *, stop: bool) -> None:
-    """Wait until everything is over; Conflict where something runs that nobody asked to stop."""
+    """Wait until all experiments have ended. Raises Conflict if one is running and `stop` is not set."""
     running = [status for status in archive.experiments() if status["state"] not in OVER]
     if running and not stop:
         names = ", ".join(status["handle"] for status in running[:5]) + (", …" if len(running) > 5 else "")
-        raise Conflict(f"{names} {'is' if len(running) == 1 else 'are'} not over", "wait, or say --stop")
+        raise Conflict(f"{names} {'is' if len(running) == 1 else 'are'} still running", "wait, or add --stop")
     for status in running:
         console.note(f"stopping {status['handle']}")
         archive.source.stop(status["id"])
-    until = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + _STOP_SECONDS
     while any(archive.source.experiment(status["id"])["state"] not in OVER for status in running):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise OrchestuneError(
-                "what was stopped does not end", "look at `orchestune status`, then repeat the command"
+                "stopped experiments have not ended in time", "check `orchestune status`, then repeat the command"
             )
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def copy_over(console: Console, archive: Archive) -> list[str]:
-    """Copy all that is over, and again what changed meanwhile; the handles of what is not over.
+    """Copy all ended experiments, again if they change meanwhile; return the handles of those that have not ended.
 
-    Conflict where it keeps changing: somebody else works there.
+    Raises Conflict if they keep changing because other users work there.
     """
     copied: list[list[str]] | None = None
-    for _ in range(_ROUNDS):
-        found = archive.experiments()
-        over = [status for status in found if status["state"] in OVER]
-        if _marks(over) == copied:
-            return [status["handle"] for status in found if status["state"] not in OVER]
+    for _ in range(_MAX_ROUNDS):
+        statuses = archive.experiments()
+        over = [status for status in statuses if status["state"] in OVER]
+        if _fingerprints(over) == copied:
+            return [status["handle"] for status in statuses if status["state"] not in OVER]
         copy_all(console, archive.source, archive.target, [(status["id"], status["handle"]) for status in over])
-        copied = _marks(over)
-    raise Conflict("experiments there keep changing", "somebody else works there; repeat the command later")
+        copied = _fingerprints(over)
+    raise Conflict("experiments on the server keep changing", "other users are working there; repeat the command later")
 
 
-def _marks(statuses: Sequence[documents.Status]) -> list[list[str]]:
-    """What changes when an experiment does."""
+def _fingerprints(statuses: Sequence[documents.Status]) -> list[list[str]]:
+    """Return values that change whenever an experiment changes."""
     return sorted(
         [status["id"], status["state"], str(status["revision"]), str(status["counts"])] for status in statuses
     )

@@ -1,4 +1,4 @@
-"""The checks of `cluster test`, in the order in which one needs the other."""
+"""The checks of `cluster test`, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -38,35 +38,38 @@ if TYPE_CHECKING:
 
 
 def checks(console: Console, cluster: ConnectedCluster) -> Iterator[CheckResult]:
-    """Every finding. What cannot be tried since something before it failed is left out."""
+    """Yield every check result. Checks that depend on a failed one are skipped."""
     try:
         cluster_api = api(cluster)
         version = cluster_api.call("GET", "/version")["gitVersion"]
-        found = provisioner.present(cluster_api, cluster.namespace)
+        deployment = provisioner.present(cluster_api, cluster.namespace)
     except OrchestuneError as exc:
         yield _failed("cluster", exc)
         return
     yield CheckResult("cluster", "ok", f"Kubernetes {version} at {cluster_api.host}")
-    if found is None:
+    if deployment is None:
         yield CheckResult(
-            "server", "error", f"there is none in {cluster.namespace}", "`orchestune cluster connect` brings it there"
+            "server",
+            "error",
+            f"not deployed in namespace {cluster.namespace}",
+            "deploy it with `orchestune cluster connect`",
         )
         return
-    connection = found.connection
+    connection = deployment.connection
     yield from _rights(cluster_api, cluster, connection)
     survey = None
-    for item in _server(console, cluster_api, cluster, connection):
-        if isinstance(item, CheckResult):
-            yield item
+    for result_or_survey in _server(console, cluster_api, cluster, connection):
+        if isinstance(result_or_survey, CheckResult):
+            yield result_or_survey
         else:
-            survey = item
+            survey = result_or_survey
     yield from _others(connection, survey)
     sample = ""
-    for found_there in _registry(connection, profile(console, cluster.profile)):
-        if isinstance(found_there, CheckResult):
-            yield found_there
+    for result_or_sample in _registry(connection, profile(console, cluster.profile)):
+        if isinstance(result_or_sample, CheckResult):
+            yield result_or_sample
         else:
-            sample = found_there
+            sample = result_or_sample
     yield from building(cluster_api, connection)
     yield from _pods(cluster_api, connection, survey, sample)
 
@@ -78,18 +81,20 @@ def _failed(name: str, exc: OrchestuneError) -> CheckResult:
 def _rights(
     cluster_api: ContextClient, cluster: ConnectedCluster, connection: ConnectionSettings
 ) -> Iterator[CheckResult]:
-    """Without the first kind nothing works; without the second this user cannot change the server."""
+    """Check the permissions: without those to use the server nothing works; without those to deploy, this user cannot
+    change it.
+    """
     lacking = permissions.missing(cluster_api, permissions.to_use(connection, _server_pods(cluster_api, connection)))
     if lacking:
         remedy = f"bind one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace} to this user"
         yield CheckResult("rights", "error", f"this user may not {_listed(lacking)}", remedy)
     else:
         yield CheckResult(
-            "rights", "ok", f"{cluster.user or 'this user'} reaches the server as {cluster.role or 'nobody'}"
+            "rights", "ok", f"{cluster.user or 'this user'} has the role {cluster.role or 'none'} on the server"
         )
     lacking = permissions.missing(cluster_api, permissions.to_deploy(connection))
     if lacking:
-        remedy = "only whoever upgrades or destroys the server needs them"
+        remedy = "only needed to upgrade or destroy the server"
         yield CheckResult("deploying", "warning", f"this user may not {_listed(lacking)}", remedy)
     else:
         yield CheckResult("deploying", "ok", "this user may upgrade and destroy the server")
@@ -114,10 +119,8 @@ def _server(
         deployment = cluster_api.get("apps/v1", "Deployment", SERVER, connection.namespace)
         if deployment is None or not rollout.is_ready(deployment):
             why, _ = rollout.state(cluster_api, connection, deployment)
-            why = why or "the controllers of the cluster have not seen its Deployment"
-            yield CheckResult(
-                "server", "error", f"it is not up: {why}", "mend that; the server then comes up by itself"
-            )
+            why = why or "its Deployment has not been processed by the cluster's controllers"
+            yield CheckResult("server", "error", f"not ready: {why}", "fix the cause; the server then starts by itself")
             return
     except OrchestuneError as exc:
         yield _failed("server", exc)
@@ -132,7 +135,7 @@ def _server(
         return
     if version != __version__:
         remedy = f"`orchestune cluster upgrade -n {cluster.name}`"
-        yield CheckResult("server", "warning", f"it is version {version}, this program {__version__}", remedy)
+        yield CheckResult("server", "warning", f"version {version}, but this program is {__version__}", remedy)
     else:
         yield CheckResult("server", "ok", f"version {version}, reached through the API server")
     yield store
@@ -145,50 +148,50 @@ def _others(connection: ConnectionSettings, survey: documents.Cluster | None) ->
     for note in survey.get("notes", ()):
         yield CheckResult("pods", "ok", note)
     if survey["machines"] and all(machine["others"] is not None for machine in survey["machines"]):
-        yield CheckResult("overview", "ok", f"{len(survey['machines'])} nodes, and who uses them")
+        yield CheckResult("overview", "ok", f"{len(survey['machines'])} nodes and their usage are visible")
         return
-    what = "the server does not see what others use" if survey["machines"] else "the server does not see the nodes"
+    detail = "the server cannot see the usage by others" if survey["machines"] else "the server cannot see the nodes"
     remedy = f"`orchestune cluster connect -n {connection.name} --print-admin` prints what an administrator applies"
-    yield CheckResult("overview", "warning", what, remedy)
+    yield CheckResult("overview", "warning", detail, remedy)
 
 
-def _registry(connection: ConnectionSettings, who: str) -> Iterator[CheckResult | str]:
-    """Push an image of a few bytes, and tell it; that nodes pull it is tried below. `who`: a profile of AWS."""
+def _registry(connection: ConnectionSettings, aws_profile: str) -> Iterator[CheckResult | str]:
+    """Push an image of a few bytes and yield its reference; nodes pull it in a later check. `who`: AWS profile."""
     if connection.registry is None:
-        yield CheckResult("registry", "ok", "none is used: images are not built for this cluster")
+        yield CheckResult("registry", "ok", "none configured: no images are built for this cluster")
         return
     try:
-        place = parse_place(connection.registry)
-        with open_registry(place.registry, plain=place.plain, profile=who) as registry:
-            sample = push_sample(registry, place)
+        repository = parse_place(connection.registry)
+        with open_registry(repository.registry, plain=repository.plain, profile=aws_profile) as registry:
+            sample = push_sample(registry, repository)
     except OrchestuneError as exc:
         yield _failed("registry", exc)
         return
-    yield CheckResult("registry", "ok", f"{connection.registry} takes images")
+    yield CheckResult("registry", "ok", f"{connection.registry} accepts images")
     yield sample
 
 
 def building(cluster_api: ContextClient, connection: ConnectionSettings) -> Iterator[CheckResult]:
-    """What builds the images that experiments ask for, once there is a registry for them."""
+    """Check the image builder, if there is a registry for images."""
     if connection.registry is None:
         return
-    tool = find_tool()
-    if tool is not None:
-        yield CheckResult("building", "ok", f"{tool.name} on this machine builds images")
+    local_tool = find_tool()
+    if local_tool is not None:
+        yield CheckResult("building", "ok", f"{local_tool.name} on this machine builds images")
         return
     lacking = permissions.missing(cluster_api, permissions.to_build(connection))
-    why = f"in the cluster this user may not {_listed(lacking)}" if lacking else ""
+    reason = f"in the cluster this user may not {_listed(lacking)}" if lacking else ""
     if not lacking and _is_restricted(cluster_api, connection.namespace):
-        why = "Pod Security `restricted` of the namespace forbids what builds in the cluster"
-    if why:
-        what = f"no docker, podman or buildah is on this machine, and {why}"
-        yield CheckResult("building", "warning", what, "one of them is needed for `install:` and `dockerfile:` alone")
+        reason = "Pod Security `restricted` of the namespace forbids builds in the cluster"
+    if reason:
+        detail = f"no docker, podman or buildah on this machine, and {reason}"
+        yield CheckResult("building", "warning", detail, "only needed for `install:` and `dockerfile:`")
     else:
-        yield CheckResult("building", "ok", "a Job in the cluster builds images: no image tool is on this machine")
+        yield CheckResult("building", "ok", "images are built by a Job in the cluster: no image tool on this machine")
 
 
 def _is_restricted(cluster_api: ContextClient, namespace: str) -> bool:
-    """Not as far as this user can tell, where he may not look."""
+    """Return True if Pod Security restricts the namespace; False if this user may not read it."""
     try:
         return is_restricted(cluster_api.get("v1", "Namespace", namespace))
     except PermissionMissing:
@@ -196,37 +199,46 @@ def _is_restricted(cluster_api: ContextClient, namespace: str) -> bool:
 
 
 def pools(survey: documents.Cluster | None) -> list[ProbeTarget]:
-    """Where pods are tried: once in each pool, or once anywhere where the nodes are not known."""
+    """Return the targets of test pods: each pool, or any node if the nodes are unknown."""
     machines = [machine for machine in survey["machines"] if not machine["trouble"]] if survey else []
-    found = []
+    targets = []
     for name in sorted({machine["pool"] for machine in machines}):
-        inside = [machine for machine in machines if machine["pool"] == name]
-        found.append(
-            ProbeTarget(name, tuple(m["name"] for m in inside), int(min(1, max(m["has"]["gpu"] for m in inside))))
+        pool_machines = [machine for machine in machines if machine["pool"] == name]
+        targets.append(
+            ProbeTarget(
+                name, tuple(m["name"] for m in pool_machines), int(min(1, max(m["has"]["gpu"] for m in pool_machines)))
+            )
         )
-    return found or [ProbeTarget("any")]
+    return targets or [ProbeTarget("any")]
 
 
 def mark_of(index: int, pool: str) -> str:
-    """Tells the pod of one pool from others, as its name may: the label holds more, such as `GPU_A100`."""
+    """Return a valid pod name suffix for a pool; the label may have other characters, such as `GPU_A100`."""
     return re.sub(r"[^a-z0-9]+", "-", f"{index}-{pool or 'any'}".lower())[:20].strip("-")
 
 
 def own_mark(index: int, pool: str) -> str:
-    """The same for this user on this machine: somebody else may try the cluster at this moment."""
-    who = hashlib.sha256(f"{os.getuid()}@{socket.gethostname()}".encode()).hexdigest()
-    return f"{mark_of(index, pool)}-{who[:6]}"
+    """Return a suffix that is unique per user and machine: others may test the cluster at the same time."""
+    user_hash = hashlib.sha256(f"{os.getuid()}@{socket.gethostname()}".encode()).hexdigest()
+    return f"{mark_of(index, pool)}-{user_hash[:6]}"
 
 
 def _pods(
     cluster_api: ContextClient, connection: ConnectionSettings, survey: documents.Cluster | None, sample: str
 ) -> Iterator[CheckResult]:
-    space = connection.namespace
-    needed = [permissions.ResourcePermission(verb, "pods", "", space) for verb in ("create", "delete", "get")]
-    lacking = permissions.missing(cluster_api, [*needed, permissions.ResourcePermission("get", "pods/log", "", space)])
+    namespace = connection.namespace
+    permissions_needed = [
+        permissions.ResourcePermission(verb, "pods", "", namespace) for verb in ("create", "delete", "get")
+    ]
+    lacking = permissions.missing(
+        cluster_api, [*permissions_needed, permissions.ResourcePermission("get", "pods/log", "", namespace)]
+    )
     if lacking:
         yield CheckResult(
-            "pods", "warning", f"not tried: this user may not {_listed(lacking)}", "let somebody who may run the test"
+            "pods",
+            "warning",
+            f"not tried: this user may not {_listed(lacking)}",
+            "run the test as a user with these permissions",
         )
         return
     for index, pool in enumerate(pools(survey)):
@@ -234,34 +246,36 @@ def _pods(
         try:
             yield from _pod(probe.look(cluster_api, connection, pool, mark))
             if sample:
-                plain = replace(pool, gpus=0)  # an image is pulled without a card
+                plain = replace(pool, gpus=0)  # pulling needs no GPU
                 yield _pulled(connection, probe.pull(cluster_api, connection, plain, f"{mark}-pull", sample))
         except OrchestuneError as exc:
             yield _failed(f"pod in {pool.name}", exc)
 
 
-def _pulled(connection: ConnectionSettings, look: ProbeResult) -> CheckResult:
-    name = f"pull in {look.pool.name}"
-    if look.failure:
-        remedy = "`connect --registry` takes its name as the nodes call it, `--pull-secret` the login for pods"
-        return CheckResult(name, "error", look.failure, remedy)
-    return CheckResult(name, "ok", f"{look.node} pulls what {connection.registry} was given, {look.seconds:.0f} s")
+def _pulled(connection: ConnectionSettings, probe_result: ProbeResult) -> CheckResult:
+    name = f"pull in {probe_result.pool.name}"
+    if probe_result.failure:
+        remedy = "check the registry's name (`connect --registry`) and the pods' login (`--pull-secret`)"
+        return CheckResult(name, "error", probe_result.failure, remedy)
+    return CheckResult(
+        name, "ok", f"{probe_result.node} pulls from {connection.registry}, {probe_result.seconds:.0f} s"
+    )
 
 
-def _pod(look: ProbeResult) -> Iterator[CheckResult]:
-    name = f"pod in {look.pool.name}"
-    if look.failure:
-        remedy = "`orchestune cluster status` shows what is free; an image that is not found is pushed by `connect`"
-        yield CheckResult(name, "error", look.failure, remedy)
+def _pod(probe_result: ProbeResult) -> Iterator[CheckResult]:
+    name = f"pod in {probe_result.pool.name}"
+    if probe_result.failure:
+        remedy = "check free capacity with `orchestune cluster status`; push a missing image with `connect`"
+        yield CheckResult(name, "error", probe_result.failure, remedy)
         return
-    yield CheckResult(name, "ok", f"ran on {look.node} after {look.seconds:.0f} s, image pulled")
-    if look.server:
-        yield CheckResult(name, "ok", "finds the server by name and reaches it")
+    yield CheckResult(name, "ok", f"ran on {probe_result.node} after {probe_result.seconds:.0f} s, image pulled")
+    if probe_result.server:
+        yield CheckResult(name, "ok", "resolves and reaches the server")
     else:
-        remedy = "DNS of the cluster, or a NetworkPolicy of the namespace that forbids pods to talk to each other"
-        yield CheckResult(name, "error", f"does not reach the server: {look.dns_error}", remedy)
-    if look.pool.gpus and not look.gpus:
-        remedy = "no device in the container: is the vendor's runtime or device plugin installed on that node?"
-        yield CheckResult(name, "warning", "was given a GPU, and sees none", remedy)
-    elif look.pool.gpus:
-        yield CheckResult(name, "ok", f"sees {look.gpus} GPU")
+        remedy = "check the cluster's DNS, and NetworkPolicies of the namespace that block traffic between pods"
+        yield CheckResult(name, "error", f"cannot reach the server: {probe_result.dns_error}", remedy)
+    if probe_result.pool.gpus and not probe_result.gpus:
+        remedy = "install the vendor's container runtime or device plugin on that node"
+        yield CheckResult(name, "warning", "got a GPU, but no device is visible in the container", remedy)
+    elif probe_result.pool.gpus:
+        yield CheckResult(name, "ok", f"sees {probe_result.gpus} GPU")

@@ -1,4 +1,4 @@
-"""What commands about clusters at a cloud provider share: which provider, how progress is told, the way in."""
+"""Shared parts of the commands for clusters at a cloud provider: provider, progress and kubeconfig."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestune.cli.clusters.shared import known, own_kubeconfig, refuse_place
+from orchestune.cli.clusters.shared import known_clusters, own_kubeconfig, refuse_place
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.render import duration
 from orchestune.client.clusters import ConnectedCluster
@@ -19,8 +19,8 @@ from orchestune.ports.provisioner import Provisioner
 from orchestune.system.private import write_private
 
 NAMESPACE = "orchestune"
-_AGAIN = 60.0
-"""seconds between two lines about what is still waited for, where lines are not painted again"""
+_WAIT_LINE_SECONDS = 60.0
+"""seconds between two lines about a pending resource, if lines are not repainted"""
 _WORDS = {CompletedStep.MADE: "made", CompletedStep.FOUND: "there", CompletedStep.CHANGED: "changed",
           CompletedStep.REMOVED: "removed", CompletedStep.FAILED: "failed"}  # fmt: skip
 _COLOURS = {
@@ -32,76 +32,82 @@ _COLOURS = {
 
 
 def add_cloud(parser: argparse.ArgumentParser) -> None:
-    """Options that name a cluster at a provider which this machine does not know."""
-    parser.add_argument("--cloud", choices=NAMES, help="look for it at this provider")
-    parser.add_argument("--region", metavar="REGION", help="of the provider (default: what its own settings say)")
+    """Add the options that identify a cluster at a provider that is not registered on this machine."""
+    parser.add_argument("--cloud", choices=NAMES, help="provider of the cluster")
+    parser.add_argument(
+        "--region", metavar="REGION", help="region of the provider (default: from the provider's own configuration)"
+    )
 
 
-def profile(console: Console, before: str = "") -> str:
-    """As whom the provider is asked: what the environment says, else as when the cluster was made or connected."""
-    said = console.environ.get("AWS_PROFILE", "").strip()
-    return said or ("" if console.environ.get("AWS_ACCESS_KEY_ID") else before)
+def profile(console: Console, stored: str = "") -> str:
+    """Return the AWS profile: that of the environment, else the stored one of the cluster."""
+    from_environment = console.environ.get("AWS_PROFILE", "").strip()
+    return from_environment or ("" if console.environ.get("AWS_ACCESS_KEY_ID") else stored)
 
 
-def provisioner(console: Console, provider: str, region: str = "", before: str = "") -> Provisioner:
-    """The provider, as this user; `before` as in `profile`."""
-    return open_provisioner(provider, region, profile(console, before))
+def provisioner(console: Console, provider: str, region: str = "", stored: str = "") -> Provisioner:
+    """Return the provider's provisioner for this user; `stored` as in `profile`."""
+    return open_provisioner(provider, region, profile(console, stored))
 
 
 def provisioner_of(console: Console, cluster: ConnectedCluster) -> Provisioner:
-    """That of a cluster which is known here."""
+    """Return the provisioner of a registered cluster."""
     return provisioner(console, cluster.cloud, cluster.region, cluster.profile)
 
 
 def made_there(console: Console, args: argparse.Namespace) -> ConnectedCluster | None:
-    """The cluster that was made at a provider and is meant; None where it is none of those."""
-    found = known(console).find(args.name)
-    if args.cloud or (found and found.cloud):
+    """Return the cluster at a provider that the options name, or None if it is not at a provider."""
+    registered = known_clusters(console).find(args.name)
+    if args.cloud or (registered and registered.cloud):
         refuse_place(args)
     if args.cloud:
-        base = found or ConnectedCluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
-        if base.provider != "kubernetes" or (found and not found.cloud):
-            raise UsageError(f"'{args.name}' is another cluster here", "disconnect it first, or choose another name")
-        if found and (args.cloud, args.region or found.region) != (found.cloud, found.region):
+        base = registered or ConnectedCluster(args.name, "kubernetes", context=args.name, namespace=NAMESPACE)
+        if base.provider != "kubernetes" or (registered and not registered.cloud):
             raise UsageError(
-                f"'{args.name}' is a cluster at {found.cloud} in {found.region}, which is another place",
+                f"another cluster is connected as '{args.name}'", "disconnect it first, or choose another name"
+            )
+        if registered and (args.cloud, args.region or registered.region) != (registered.cloud, registered.region):
+            raise UsageError(
+                f"'{args.name}' is a cluster at {registered.cloud} in {registered.region}, not in that region",
                 f"choose another name, or `orchestune cluster disconnect -n {args.name}` first",
             )
         region = args.region or base.region or provisioner(console, args.cloud).payer().region
         return replace(base, cloud=args.cloud, region=region, profile=profile(console, base.profile))
-    return found if found is not None and found.cloud else None
+    return registered if registered is not None and registered.cloud else None
 
 
 def joined(console: Console, args: argparse.Namespace) -> ConnectedCluster:
-    """The way into a cluster that somebody has made at a provider. NotFound where there is none of ours."""
+    """Return the cluster that another user created at a provider, with a kubeconfig. Raises NotFound if it does not
+    exist.
+    """
     cluster = made_there(console, args)
-    assert cluster is not None  # --cloud was said
+    assert cluster is not None  # --cloud is set
     provider = provisioner_of(console, cluster)
-    reached = provider.reach(cluster.name)
-    if reached is None:
+    addresses = provider.reach(cluster.name)
+    if addresses is None:
         raise NotFound(
-            f"there is no cluster '{cluster.name}' of ours in {cluster.region}",
-            f"`orchestune cluster list --cloud {cluster.cloud} --region {cluster.region}` lists those that there are",
+            f"no Orchestune cluster '{cluster.name}' in {cluster.region}",
+            f"`orchestune cluster list --cloud {cluster.cloud} --region {cluster.region}` lists them",
         )
-    return write_kubeconfig(console, cluster, reached, provider.login(cluster.name))
+    return write_kubeconfig(console, cluster, addresses, provider.login(cluster.name))
 
 
 def where(payer: CostCenter) -> str:
-    """Whose money it is, in words."""
+    """Describe the account that pays."""
     return f"account {payer.account} of {payer.provider.upper()}, {payer.region}, as {payer.identity}"
 
 
 def write_kubeconfig(
-    console: Console, cluster: ConnectedCluster, reached: ClusterAddresses, login: dict[str, object]
+    console: Console, cluster: ConnectedCluster, addresses: ClusterAddresses, login: dict[str, object]
 ) -> ConnectedCluster:
-    """The way to a cluster, kept in a file of its own; nothing secret stands in it."""
+    """Write a kubeconfig for the cluster, without secrets, into a file of its own."""
     name = cluster.name
     path = own_kubeconfig(console, name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     document = {
         "apiVersion": "v1", "kind": "Config", "current-context": name,
         "clusters": [{"name": name,
-                      "cluster": {"server": reached.server, "certificate-authority-data": reached.authority}}],
+                      "cluster": {"server": addresses.server, "certificate-authority-data": addresses.authority}}],
         "users": [{"name": name, "user": login}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": NAMESPACE}}],
     }  # fmt: skip
@@ -110,55 +116,55 @@ def write_kubeconfig(
 
 
 class ProgressPrinter:
-    """Events as lines, within its block: one that is painted again on a terminal while something is waited for."""
+    """Prints provisioning events as lines, as a context manager; a pending resource is repainted on a terminal."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
-        self._painted = console.err.isatty() and not console.json
-        self._waits: dict[str, float] = {}
-        self._open = False
+        self._is_repainted = console.err.isatty() and not console.json
+        self._wait_lines: dict[str, float] = {}
+        self._has_open_line = False
         self.told = 0
-        """how often something was done, or found done"""
+        """number of resources created, changed, removed or found complete"""
 
     def __call__(self, event: ProvisioningEvent) -> None:
-        called = event.resource.called
+        name = event.resource.called
         if event.what is CompletedStep.WAITING:
-            self._wait(called, event)
+            self._show_wait(name, event)
             return
-        self._close()
+        self._end_line()
         self.told += event.what is not CompletedStep.FAILED
-        self._waits.pop(called, None)
+        self._wait_lines.pop(name, None)
         paint = self._console.paint
         word = paint(_COLOURS.get(event.what, "2"), f"{_WORDS[event.what]:8}")
-        took = f"  {duration(event.seconds)}" if event.seconds >= 1 else ""
+        duration_text = f"  {duration(event.seconds)}" if event.seconds >= 1 else ""
         detail = f"  {paint.dim(event.resource.detail)}" if event.resource.detail else ""
-        self._console.note(f"{word} {called}{detail}{took}")
+        self._console.note(f"{word} {name}{detail}{duration_text}")
 
     def note(self, line: str) -> None:
-        """Something else to say meanwhile."""
-        self._close()
+        """Print a note in between."""
+        self._end_line()
         self._console.note(line)
 
     def __enter__(self) -> ProgressPrinter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing more is waited for."""
-        self._close()
+        """End the line of a pending resource."""
+        self._end_line()
 
-    def _wait(self, called: str, event: ProvisioningEvent) -> None:
-        if self._painted:
-            self._close()
-            self._console.err.write(f"…        {called}  {duration(event.seconds)}")
+    def _show_wait(self, name: str, event: ProvisioningEvent) -> None:
+        if self._is_repainted:
+            self._end_line()
+            self._console.err.write(f"…        {name}  {duration(event.seconds)}")
             self._console.err.flush()
-            self._open = True
+            self._has_open_line = True
             return
         now = self._clock()
-        if now - self._waits.setdefault(called, now) >= _AGAIN:
-            self._waits[called] = now
-            self._console.note(f"waiting  {called}  {duration(event.seconds)}")
+        if now - self._wait_lines.setdefault(name, now) >= _WAIT_LINE_SECONDS:
+            self._wait_lines[name] = now
+            self._console.note(f"waiting  {name}  {duration(event.seconds)}")
 
-    def _close(self) -> None:
-        if self._open:
+    def _end_line(self) -> None:
+        if self._has_open_line:
             self._console.err.write("\r\x1b[K")
-            self._open = False
+            self._has_open_line = False

@@ -1,11 +1,11 @@
-"""The copy of what a cluster's server has, before anything of it is removed; and forgetting the cluster here."""
+"""Copy of a server's data before the server is removed, and removal of the cluster's registration."""
 
 from __future__ import annotations
 
 import argparse
 
 from orchestune.cli.clusters.archive import Archive, ask_to_end, copy_over
-from orchestune.cli.clusters.shared import known, own_kubeconfig
+from orchestune.cli.clusters.shared import known_clusters, own_kubeconfig
 from orchestune.cli.terminal.console import Console
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.clusters.existing import provisioner
@@ -18,37 +18,40 @@ def save(
     console: Console,
     cluster_api: ContextClient,
     cluster: ConnectedCluster,
-    found: provisioner.DeploymentState,
+    deployment: provisioner.DeploymentState,
     args: argparse.Namespace,
 ) -> None:
-    """Copy what the server has, unless an earlier run has, and has removed the server since."""
-    if not found.deployed:
-        space = cluster.namespace
-        data = found.connection.makes_claim and cluster_api.get("v1", "PersistentVolumeClaim", DATA, space) is not None
-        if data and not found.archived and not args.abandon:
+    """Copy the server's data, unless an earlier run has copied it and removed the server."""
+    if not deployment.deployed:
+        namespace = cluster.namespace
+        has_data = (
+            deployment.connection.makes_claim
+            and cluster_api.get("v1", "PersistentVolumeClaim", DATA, namespace) is not None
+        )
+        if has_data and not deployment.archived and not args.abandon:
             raise Conflict(
-                f"the server is not there, but its data is (the claim {DATA} of {space}), and nobody has copied it",
-                f"`orchestune cluster connect -n {cluster.name}` brings the server back; --abandon removes the data",
+                f"the server is not deployed, but its data (claim {DATA} of {namespace}) has not been copied",
+                f"`orchestune cluster connect -n {cluster.name}` redeploys the server; --abandon removes the data",
             )
         return
-    if known(console).find(cluster.name) is None:
-        known(console).add(cluster)  # the way to the server is found by its name
+    if known_clusters(console).find(cluster.name) is None:
+        known_clusters(console).add(cluster)  # the server is resolved by the cluster's name
     try:
         with Archive(console, cluster.name, args.to) as archive:
             ask_to_end(console, archive, stop=args.stop)
             copy_over(console, archive)
-            provisioner.mark_archived(cluster_api, found.connection)
+            provisioner.mark_archived(cluster_api, deployment.connection)
     except (TemporaryError, NotFound) as exc:
         if not args.abandon:
             exc.hint = f"{exc.hint}; --abandon removes everything without a copy".lstrip("; ")
             raise
-        console.note(f"{exc.message}; removed without a copy, as --abandon says")
+        console.note(f"{exc.message}; removed without a copy because of --abandon")
 
 
 def forget(console: Console, cluster: ConnectedCluster) -> None:
-    """Know it no longer; the way to one that was made goes with it. One that is not known is no mistake."""
-    clusters = known(console)
-    for item in clusters.connected():
-        if item.name == cluster.name:
-            clusters.remove(item.name)
-            own_kubeconfig(console, item.name).unlink(missing_ok=True)
+    """Remove the cluster's registration, with the kubeconfig of one created at a provider. Idempotent."""
+    clusters = known_clusters(console)
+    for cluster_ in clusters.connected():
+        if cluster_.name == cluster.name:
+            clusters.remove(cluster_.name)
+            own_kubeconfig(console, cluster_.name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`cluster`: the places where experiments run, and the servers that answer for them."""
+"""`cluster`: manage the clusters that experiments run on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from orchestune.cli.clusters import connect, create, destroy, release, status, test
 from orchestune.cli.clusters.cloud import add_cloud, provisioner, where
 from orchestune.cli.clusters.cloud_status import document
-from orchestune.cli.clusters.shared import known
+from orchestune.cli.clusters.shared import known_clusters
 from orchestune.cli.commands import COMMANDS
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import CommandParser, Commands, Formatter, add_command
@@ -15,13 +15,13 @@ from orchestune.cli.terminal.render import table
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.domain.clusters.builtin import OWN
 
-_SHOWN = (
+_DOCUMENT_FIELDS = (
     "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
 )  # fmt: skip
 
 
 def add(commands: Commands) -> None:
-    """Add the command, and its own commands."""
+    """Register the command with its subcommands."""
     help = COMMANDS["cluster"].help
     parser: argparse.ArgumentParser = commands.add_parser(
         "cluster",
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
     status.add(inner)
     test.add(inner)
     release.add(inner)
-    _add_own(inner)
+    _add_list_and_use(inner)
     destroy.add(inner)
 
 
@@ -50,13 +50,13 @@ def _help(parser: argparse.ArgumentParser) -> int:
     return 2
 
 
-def _add_own(inner: Commands) -> None:
+def _add_list_and_use(inner: Commands) -> None:
     parser = add_command(
         inner,
         "list",
         show,
-        help="every cluster, the default first",
-        details="With --cloud those of ours that a provider has, whoever made them.",
+        help="list the connected clusters, the default first",
+        details="--cloud lists the Orchestune clusters at a provider, whoever created them.",
         example="orchestune cluster list\norchestune cluster list --cloud aws --region eu-central-1",
     )
     add_cloud(parser)
@@ -65,27 +65,27 @@ def _add_own(inner: Commands) -> None:
         "use",
         use,
         help="make a cluster the default",
-        details="Another one is named for one command with --cluster, for a shell with ORCHESTUNE_CLUSTER.",
+        details="Override it for one command with --cluster, for a shell with ORCHESTUNE_CLUSTER.",
         example="orchestune cluster use lab",
     )
-    parser.add_argument("name", metavar="NAME", help="a name that `cluster list` shows")
+    parser.add_argument("name", metavar="NAME", help="name from `cluster list`")
 
 
 def show(console: Console, args: argparse.Namespace) -> int:
-    """List what is connected, or what a provider has."""
+    """List the connected clusters, or those at a provider."""
     if args.cloud:
-        return _show_there(console, args)
-    clusters = known(console)
+        return _list_at_provider(console, args)
+    clusters = known_clusters(console)
     default = clusters.default
-    found = sorted(clusters.all(), key=lambda cluster: cluster.name != default)
+    listed = sorted(clusters.all(), key=lambda cluster: cluster.name != default)
     if console.json:
-        console.document([{name: getattr(item, name) for name in _SHOWN} | {"default": item.name == default}
-                          for item in found])  # fmt: skip
+        console.document([{name: getattr(item, name) for name in _DOCUMENT_FIELDS} | {"default": item.name == default}
+                          for item in listed])  # fmt: skip
         return 0
     rows = [
-        [item.name + (" *" if item.name == default else ""), item.cloud or item.provider, _where(item), item.role,
+        [item.name + (" *" if item.name == default else ""), item.cloud or item.provider, _location(item), item.role,
          item.version]
-        for item in found
+        for item in listed
     ]  # fmt: skip
     console.say(
         *table(["cluster", "provider", "where", "role", "server"], rows, console.paint, columns=console.columns)
@@ -93,23 +93,25 @@ def show(console: Console, args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_there(console: Console, args: argparse.Namespace) -> int:
+def _list_at_provider(console: Console, args: argparse.Namespace) -> int:
     provider = provisioner(console, args.cloud, args.region or "")
-    there = provider.clusters()
+    provider_clusters = provider.clusters()
     if console.json:
-        console.document([document(item) for item in there])
+        console.document([document(cluster) for cluster in provider_clusters])
         return 0
-    if not there:
-        console.note(f"there is no cluster of ours in {where(provider.payer())}")
+    if not provider_clusters:
+        console.note(f"no Orchestune clusters in {where(provider.payer())}")
         return 0
-    rows = [[item.name, item.region, item.state, item.version, ", ".join(f"{p.name} {p.now}" for p in item.pools)]
-            for item in there]  # fmt: skip
+    rows = [
+        [item.name, item.region, item.state, item.version, ", ".join(f"{pool.name} {pool.now}" for pool in item.pools)]
+        for item in provider_clusters
+    ]
     header = ["cluster", "region", "state", "kubernetes", "machines"]
     console.say(*table(header, rows, console.paint, columns=console.columns))
     return 0
 
 
-def _where(cluster: ConnectedCluster) -> str:
+def _location(cluster: ConnectedCluster) -> str:
     if cluster.cloud:
         return cluster.region
     if cluster.provider == "kubernetes":
@@ -118,10 +120,10 @@ def _where(cluster: ConnectedCluster) -> str:
 
 
 def use(console: Console, args: argparse.Namespace) -> int:
-    """Change the default."""
-    known(console).use(args.name)
+    """Change the default cluster."""
+    known_clusters(console).use(args.name)
     if console.json:
         console.document({"default": args.name})
     else:
-        console.note(f"{args.name} is the default now")
+        console.note(f"{args.name} is now the default cluster")
     return 0

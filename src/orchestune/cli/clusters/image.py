@@ -1,4 +1,4 @@
-"""Which image the server in a cluster runs: the one that was named, one made from this installation, or a published."""
+"""Image of the server in a cluster: the named one, one built from this installation, or a published one."""
 
 from __future__ import annotations
 
@@ -16,67 +16,66 @@ REPOSITORY = "orchestune/server"
 
 
 def server_image(
-    console: Console, api: ContextClient, wanted: ConnectionSettings, profile: str = ""
+    console: Console, api: ContextClient, settings: ConnectionSettings, profile: str = ""
 ) -> ConnectionSettings:
-    """The same with an image by digest. One that is named by a digest, or deployed already, stays as it is.
+    """Return the settings with an image by digest. An image named by digest, or deployed already, is kept.
 
-    `profile`: as which registries of AWS are asked for a login.
+    `profile`: AWS profile for logins to registries.
     """
-    if "@sha256:" in wanted.server_image:
-        return replace(wanted, version=wanted.version or __version__)
-    if wanted.server_image or not wanted.registry:
-        image, architecture = _resolved(console, wanted.server_image or PUBLISHED, profile)
-        return replace(wanted, server_image=image, architecture=architecture, version=__version__)
+    if "@sha256:" in settings.server_image:
+        return replace(settings, version=settings.version or __version__)
+    if settings.server_image or not settings.registry:
+        image, architecture = _resolved(console, settings.server_image or PUBLISHED, profile)
+        return replace(settings, server_image=image, architecture=architecture, version=__version__)
     from orchestune.images.registries.manifests import (
-        parse_platform,  # making an image takes more modules than all else here
+        parse_platform,  # only needed to build an image
     )
     from orchestune.images.registries.reference import parse_place
     from orchestune.images.registries.registry import open_registry
     from orchestune.images.runtime.server_image import push_server_image
 
-    own, nodes = parse_platform(machine()), [parse_platform(platform) for platform in platforms(api)]
-    if wanted.architecture and wanted.platform in (nodes or [wanted.platform]):
-        nodes = [wanted.platform]  # for which images of experiments have been made
-    if own in nodes and (others := [str(node) for node in nodes if node != own]):
-        console.note(f"the image is for {own}: nodes that are {', '.join(others)} get no trials")
-        nodes = [own]
-    place = parse_place(wanted.registry)
-    with open_registry(place.registry, plain=place.plain, profile=profile) as registry:
-        made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note)
-    return replace(wanted, server_image=str(made), architecture=own.architecture, version=__version__)
+    local_platform, nodes = parse_platform(machine()), [parse_platform(platform) for platform in platforms(api)]
+    if settings.architecture and settings.platform in (nodes or [settings.platform]):
+        nodes = [settings.platform]  # images of experiments were built for it
+    if local_platform in nodes and (others := [str(node) for node in nodes if node != local_platform]):
+        console.note(f"the image is for {local_platform}: {', '.join(others)} nodes get no trials")
+        nodes = [local_platform]
+    repository = parse_place(settings.registry)
+    with open_registry(repository.registry, plain=repository.plain, profile=profile) as registry:
+        pushed = push_server_image(registry, repository.repository(REPOSITORY), nodes, console.note)
+    return replace(settings, server_image=str(pushed), architecture=local_platform.architecture, version=__version__)
 
 
-def note_registry(console: Console, wanted: ConnectionSettings, profile: str = "") -> None:
-    """Say where the registry does not answer here. BadInput where it is no address of one. `profile` as above."""
+def note_registry(console: Console, settings: ConnectionSettings, profile: str = "") -> None:
+    """Print a note if the registry does not answer. Raises BadInput for an invalid address. `profile` as above."""
     from orchestune.images.registries.reference import parse_place
     from orchestune.images.registries.registry import open_registry
 
-    place = parse_place(wanted.registry or "")
+    repository = parse_place(settings.registry or "")
     try:
-        with open_registry(place.registry, plain=place.plain, profile=profile) as registry:
-            registry.greet(place.repository(REPOSITORY))
+        with open_registry(repository.registry, plain=repository.plain, profile=profile) as registry:
+            registry.greet(repository.repository(REPOSITORY))
     except OrchestuneError as exc:
         console.note(
-            f"{'; '.join(filter(None, [exc.message, exc.hint]))}. It is remembered all the same, for machines that see"
-            f" it: images that are built are pushed there; `orchestune cluster test -n {wanted.name}` tries it"
+            f"{'; '.join(filter(None, [exc.message, exc.hint]))}. The registry is configured anyway, for machines"
+            f" that can reach it; check it with `orchestune cluster test -n {settings.name}`"
         )
 
 
 def platforms(api: ContextClient) -> list[str]:
-    """`linux/amd64` and the like of the nodes of Linux, where this user may look at them."""
+    """Return the platforms of the Linux nodes, such as `linux/amd64`; empty if this user may not list them."""
     try:
         nodes = list(api.items("v1", "Node"))
     except OrchestuneError:
         return []
-    facts = [node["status"].get("nodeInfo", {}) for node in nodes]
-    found = {f"{fact['operatingSystem']}/{fact['architecture']}" for fact in facts if "architecture" in fact}
-    return sorted(platform for platform in found if platform.startswith("linux/"))
+    node_infos = [node["status"].get("nodeInfo", {}) for node in nodes]
+    names = {f"{info['operatingSystem']}/{info['architecture']}" for info in node_infos if "architecture" in info}
+    return sorted(platform for platform in names if platform.startswith("linux/"))
 
 
 def _resolved(console: Console, text: str, profile: str) -> tuple[str, str]:
-    """The reference by digest, where its registry can be asked from here; else as it stands, for the nodes to find.
-
-    And the architecture for which it is, where that is one alone.
+    """Resolve a reference to a digest, unless its registry is unreachable from here; also return its
+    only architecture.
     """
     from orchestune.images.registries.reference import parse
     from orchestune.images.registries.registry import open_registry
@@ -84,11 +83,11 @@ def _resolved(console: Console, text: str, profile: str) -> tuple[str, str]:
     reference = parse(text)
     try:
         with open_registry(reference.registry, profile=profile) as registry:
-            found, there = registry.resolve(reference)
-            kinds = {each.architecture for each in there if each.os == "linux"}
-            return str(found), kinds.pop() if len(kinds) == 1 else ""
+            resolved, image_platforms = registry.resolve(reference)
+            architectures = {platform.architecture for platform in image_platforms if platform.os == "linux"}
+            return str(resolved), architectures.pop() if len(architectures) == 1 else ""
     except NotFound:
         raise
     except OrchestuneError as exc:
-        console.note(f"{text} cannot be looked up from here ({exc}); the nodes take what the tag means to them")
+        console.note(f"{text} cannot be resolved from here ({exc}); the nodes resolve the tag themselves")
         return str(reference), ""

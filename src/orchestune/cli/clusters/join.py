@@ -1,4 +1,4 @@
-"""The end of every `connect`: the server answers, and this user is told as whom."""
+"""Last step of every `connect`: check that the server answers, and print the user's role."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from orchestune import __version__
-from orchestune.cli.clusters.shared import known, refuse_known
+from orchestune.cli.clusters.shared import known_clusters, refuse_known
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import check_address, checked, named_token, resolver
 from orchestune.client.api import Client
@@ -18,52 +18,52 @@ from orchestune.errors import Denied, UsageError
 
 
 def say_hello(console: Console, connection: ConnectionSettings, cluster: ConnectedCluster) -> int:
-    """Ask the server through the API server who it is."""
+    """Request the server's version through the API server and register the cluster."""
     if not cluster.role:
         raise Denied(
             f"{cluster.user or 'this user'} has no role in the cluster '{cluster.name}'",
-            f"an administrator binds one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace}",
+            f"ask an administrator for one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace}",
         )
     with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=30.0)) as client:
-        found = client.server()
-    cluster = replace(cluster, version=found["version"])
-    known(console).add(cluster)
-    return _tell(console, cluster)
+        server = client.server()
+    cluster = replace(cluster, version=server["version"])
+    known_clusters(console).add(cluster)
+    return _print_connected(console, cluster)
 
 
 def join_hosted(console: Console, name: str, address: str) -> int:
-    """Remember a hosted server with its token, once it has answered."""
+    """Register a hosted server with its token, once it has answered."""
     refuse_known(console, name, "hosted")
     address = address.rstrip("/")
     check_address(address, "--server")
-    token = named_token(console.environ) or checked(_asked_token(address), "the answer")
+    token = named_token(console.environ) or checked(_prompt_for_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
     with closing(Client.connect(resolver(environ), patience=10.0)) as client:
-        found = client.server()
-    cluster = ConnectedCluster(name, "hosted", url=address, token=token, version=found["version"])
-    known(console).add(cluster)
-    return _tell(console, cluster)
+        server = client.server()
+    cluster = ConnectedCluster(name, "hosted", url=address, token=token, version=server["version"])
+    known_clusters(console).add(cluster)
+    return _print_connected(console, cluster)
 
 
-def _asked_token(address: str) -> str:
+def _prompt_for_token(address: str) -> str:
     if not sys.stdin.isatty():
-        raise UsageError("a token is missing", "set ORCHESTUNE_TOKEN to the one that the server's operator gave you")
+        raise UsageError("no token", "set ORCHESTUNE_TOKEN to the token from the server's operator")
     return getpass.getpass(f"Token for {address}: ").strip()
 
 
-def _tell(console: Console, cluster: ConnectedCluster) -> int:
+def _print_connected(console: Console, cluster: ConnectedCluster) -> int:
     if console.json:
         names = ("name", "provider", "namespace", "url", "role", "user", "version")
         console.document({name: getattr(cluster, name) for name in names})
         return 0
-    who = f" as {cluster.role}" if cluster.role else ""
-    console.say(f"{cluster.name}: connected{who}, server {cluster.version}")
+    role_text = f" as {cluster.role}" if cluster.role else ""
+    console.say(f"{cluster.name}: connected{role_text}, server {cluster.version}")
     if cluster.version != __version__:
         hint = (
-            f"; `orchestune cluster upgrade -n {cluster.name}` changes that" if cluster.provider == "kubernetes" else ""
+            f"; `orchestune cluster upgrade -n {cluster.name}` upgrades it" if cluster.provider == "kubernetes" else ""
         )
         console.note(f"the server is version {cluster.version}, this program {__version__}{hint}")
-    if known(console).default != cluster.name:
+    if known_clusters(console).default != cluster.name:
         console.note(
             f"`orchestune run --cluster {cluster.name}` runs there; `orchestune cluster use {cluster.name}`"
             " makes it the default"

@@ -1,4 +1,4 @@
-"""What `cluster connect` is asked for, by a user or by `cluster create`."""
+"""Options of `cluster connect`, set by a user or by `cluster create`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 NO_FILE = Path()
-"""what `''` is in the place of a file"""
+"""value of an empty file option `''`"""
 
 
 @dataclass(frozen=True)
 class ConnectOptions:
-    """The settings of a server; None leaves one as it is in the cluster, or to its default."""
+    """Settings of a server; None keeps the deployed value, or the default."""
 
     registry: str | None = None
     server_image: str | None = None
@@ -37,21 +37,21 @@ class ConnectOptions:
     no_proxy: str | None = None
     ca: Path | None = None
     retirement: Mapping[str, Any] | None = None
-    """when the server has the cluster destroyed; empty: never"""
+    """when the server destroys the cluster; empty: never"""
     allow: Sequence[str] | None = None
-    """access that experiments get beyond what they have, such as claim:datasets"""
+    """additional permissions of experiments, such as claim:datasets"""
     disallow: Sequence[str] | None = None
-    """access that they lose"""
+    """permissions to revoke"""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> ConnectOptions:
-        """Those of a command line."""
-        known: dict[str, Any] = {item.name: getattr(args, item.name, None) for item in fields(cls)}
-        return cls(**known | {"pull_secrets": tuple(filter(None, args.pull_secret)) if args.pull_secret else None})
+        """Create the options from a command line."""
+        options: dict[str, Any] = {field.name: getattr(args, field.name, None) for field in fields(cls)}
+        return cls(**options | {"pull_secrets": tuple(filter(None, args.pull_secret)) if args.pull_secret else None})
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Return the fields that differ from the defaults, keyed by their names in `ConnectionSettings`."""
+        """The fields that differ from the defaults, keyed by their names in `ConnectionSettings`."""
         names = (
             "registry", "storage_class", "claim", "size", "files", "default_image", "gpu_resource", "pool_label",
             "env_secret", "replicas", "image_volumes", "proxy", "no_proxy", "create_namespace", "server_image",

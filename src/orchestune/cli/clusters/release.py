@@ -1,4 +1,4 @@
-"""`cluster release`: let a machine in quarantine get trials again."""
+"""`cluster release`: take a node out of quarantine."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from orchestune.client.api import Client
 
 
 def add(inner: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         inner,
         "release",
         release,
-        help="let a machine in quarantine get trials again",
-        details="One on which trials fail that succeed elsewhere gets none for an hour; `cluster status` says why.",
+        help="take a node out of quarantine",
+        details="A node where trials fail that succeed elsewhere is quarantined for an hour; see `cluster status`.",
         example="orchestune cluster release gpu-7 -n lab",
     )
-    parser.add_argument("node", metavar="NODE", help="the machine, as `cluster status` names it")
+    parser.add_argument("node", metavar="NODE", help="name of the node in `cluster status`")
     add_name(parser, required=False)
 
 
 def release(console: Console, args: argparse.Namespace) -> int:
-    """Ask the cluster's server to."""
-    where = place(console.environ, args.name)
-    with closing(Client.connect(where.resolve)) as client:
-        client.release(args.node, where.name if where.embedded else None)
-    return console.result({"node": args.node}, f"{args.node} gets trials again")
+    """Request the release from the cluster's server."""
+    server = place(console.environ, args.name)
+    with closing(Client.connect(server.resolve)) as client:
+        client.release(args.node, server.name if server.embedded else None)
+    return console.result({"node": args.node}, f"{args.node} released from quarantine")

@@ -1,4 +1,4 @@
-"""What the commands about clusters share: which one is meant, and how its API is reached."""
+"""Shared parts of the cluster commands: selecting the cluster, and access to its API."""
 
 from __future__ import annotations
 
@@ -23,72 +23,74 @@ from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
 
 
-def known(console: Console) -> Clusters:
-    """The clusters of this user."""
+def known_clusters(console: Console) -> Clusters:
+    """Return the registered clusters of this user."""
     return Clusters(state_folder(console.environ))
 
 
 def add_name(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """The option -n NAME."""
-    text = "name of the cluster" + ("" if required else " (default: the one that is used)")
+    """Add the option -n NAME."""
+    text = "name of the cluster" + ("" if required else " (default: the default cluster)")
     parser.add_argument("-n", "--name", type=cluster_name, metavar="NAME", required=required, help=text)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Where the cluster is, for commands that know it from `connect` otherwise."""
-    parser.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, else ~/.kube/config")
+    """Add the options that locate a cluster that is not registered."""
+    parser.add_argument(
+        "--kubeconfig", metavar="FILE", help="kubeconfig file (default: KUBECONFIG, else ~/.kube/config)"
+    )
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: its current one)")
-    parser.add_argument("--namespace", metavar="NAME", help="default: that of the context")
+    parser.add_argument("--namespace", metavar="NAME", help="namespace (default: that of the context)")
 
 
 def refuse_place(args: argparse.Namespace) -> None:
-    """UsageError where options say where a cluster is whose provider says that."""
-    said = [f"--{name}" for name in ("kubeconfig", "context", "namespace") if getattr(args, name)]
-    if said:
+    """Raise UsageError if options locate a cluster whose location the provider knows."""
+    options = [f"--{name}" for name in ("kubeconfig", "context", "namespace") if getattr(args, name)]
+    if options:
         raise UsageError(
-            f"'{args.name}' was made at a cloud provider, which says where it is; {said[0]} names another place",
-            f"leave it out; for another cluster choose another name, or `{_disconnect(args.name)}` first",
+            f"{options[0]} cannot be used with '{args.name}', a cluster at a cloud provider",
+            f"remove the option; for another cluster choose another name, or `{_disconnect(args.name)}` first",
         )
 
 
 def refuse_known(console: Console, name: str, provider: str) -> None:
-    """UsageError where a cluster of that name is known here which is of another kind."""
-    found = known(console).find(name)
-    if found is not None and found.provider != provider:
+    """Raise UsageError if a cluster of that name but of another kind is registered."""
+    cluster = known_clusters(console).find(name)
+    if cluster is not None and cluster.provider != provider:
         raise UsageError(
-            f"'{name}' is {_kind(found)}", f"choose another name, or disconnect it first: `{_disconnect(name)}`"
+            f"'{name}' is {_kind(cluster)}", f"choose another name, or disconnect it first: `{_disconnect(name)}`"
         )
 
 
 def own_kubeconfig(console: Console, name: str) -> Path:
-    """The file in which the way to a cluster is kept that was made at a provider."""
+    """Return the path of the kubeconfig of a cluster created at a provider."""
     return state_folder(console.environ) / "kubeconfigs" / f"{name}.json"
 
 
 def registered(console: Console, name: str | None) -> ConnectedCluster:
-    """A connected cluster of Kubernetes. NotFound where there is none of that name, UsageError for another kind."""
-    clusters = known(console)
-    chosen = name or console.environ.get("ORCHESTUNE_CLUSTER", "").strip() or clusters.default
-    cluster = clusters.get(chosen)
+    """Return a registered Kubernetes cluster. Raises NotFound if absent, UsageError for another kind."""
+    clusters = known_clusters(console)
+    selected = name or console.environ.get("ORCHESTUNE_CLUSTER", "").strip() or clusters.default
+    cluster = clusters.get(selected)
     if cluster.provider != "kubernetes":
-        hint = "name one with -n" + ("" if cluster.url else "; `orchestune doctor` looks at this machine")
-        raise UsageError(f"'{chosen}' is no cluster of Kubernetes, but {_kind(cluster)}", hint)
+        hint = "name one with -n" + ("" if cluster.url else "; `orchestune doctor` checks this machine")
+        raise UsageError(f"'{selected}' is {_kind(cluster)} (expected a Kubernetes cluster)", hint)
     return cluster
 
 
 @contextmanager
 def repeatable(console: Console) -> Iterator[None]:
-    """Whoever presses Ctrl-C in between is told that nothing has to be put in order."""
+    """Note at Ctrl-C that the same command can be repeated without cleanup."""
     try:
         yield
     except KeyboardInterrupt:
-        console.note("interrupted: the same command goes on from here")
+        console.note("interrupted: repeat the command to continue")
         raise
 
 
 def _kind(cluster: ConnectedCluster) -> str:
     if cluster.provider == "kubernetes":
-        return f"the cluster of Kubernetes in the namespace {cluster.namespace} of the context {cluster.context}"
+        return f"the Kubernetes cluster in the namespace {cluster.namespace} of the context {cluster.context}"
     return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else OWN[cluster.provider]
 
 
@@ -96,56 +98,56 @@ def _disconnect(name: str) -> str:
     return f"orchestune cluster disconnect -n {name}"
 
 
-def meant(console: Console, args: argparse.Namespace) -> ConnectedCluster:
-    """The cluster that options describe, or, where it is connected already and they do not, as it is known.
+def selected_cluster(console: Console, args: argparse.Namespace) -> ConnectedCluster:
+    """Return the cluster that the options locate, or the registered one if they do not.
 
-    UsageError where what is known by that name is another one.
+    Raises UsageError if another cluster is registered under that name.
     """
     refuse_known(console, args.name, "kubernetes")
-    found = known(console).find(args.name)
-    if found is not None and not (args.kubeconfig or args.context or args.namespace):
-        return found
-    if found is not None and found.cloud:
+    stored = known_clusters(console).find(args.name)
+    if stored is not None and not (args.kubeconfig or args.context or args.namespace):
+        return stored
+    if stored is not None and stored.cloud:
         refuse_place(args)
-    file = args.kubeconfig or (found.kubeconfig if found else None) or _usual(console)
+    file = args.kubeconfig or (stored.kubeconfig if stored else None) or _default_kubeconfig(console)
     kubeconfig = os.pathsep.join(
         str(Path(os.path.expanduser(part)).absolute()) for part in file.split(os.pathsep) if part
     )
-    context, described = Kubeconfig.read(kubeconfig).context(args.context or (found.context if found else None))
-    usual = str(described.get("namespace") or "default")
-    namespace = args.namespace or (found.namespace if found else "") or usual
-    place = ConnectedCluster(args.name, "kubernetes", kubeconfig, context, namespace)
-    if found is None:
-        return place
-    if _elsewhere(found, place):
+    context, context_entry = Kubeconfig.read(kubeconfig).context(args.context or (stored.context if stored else None))
+    default_namespace = str(context_entry.get("namespace") or "default")
+    namespace = args.namespace or (stored.namespace if stored else "") or default_namespace
+    located = ConnectedCluster(args.name, "kubernetes", kubeconfig, context, namespace)
+    if stored is None:
+        return located
+    if _is_other_cluster(stored, located):
         raise UsageError(
-            f"'{args.name}' is {_kind(found)}, which is another place",
+            f"'{args.name}' is {_kind(stored)}, not this cluster",
             f"choose another name, or disconnect it first: `{_disconnect(args.name)}`",
         )
-    return replace(found, kubeconfig=kubeconfig, context=context, namespace=namespace)
+    return replace(stored, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-def _elsewhere(one: ConnectedCluster, other: ConnectedCluster) -> bool:
-    """Whether they are in two places. A context that is gone is believed to have another name now."""
-    if one.namespace != other.namespace:
+def _is_other_cluster(stored: ConnectedCluster, located: ConnectedCluster) -> bool:
+    """Return True if they are different clusters. A context that no longer exists counts as renamed."""
+    if stored.namespace != located.namespace:
         return True
     try:
-        return len({Kubeconfig.read(each.kubeconfig).server(each.context) for each in (one, other)}) > 1
+        return len({Kubeconfig.read(cluster.kubeconfig).server(cluster.context) for cluster in (stored, located)}) > 1
     except UsageError:
         return False
 
 
-def _usual(console: Console) -> str:
+def _default_kubeconfig(console: Console) -> str:
     return console.environ.get("KUBECONFIG") or USUAL
 
 
 def api(cluster: ConnectedCluster) -> ContextClient:
-    """Its API server."""
+    """Return the client of the cluster's API server."""
     return ContextClient(cluster.kubeconfig, cluster.context)
 
 
 def role_of(api: ContextClient, connection: ConnectionSettings) -> str:
-    """The strongest role whose token this user may ask for; empty: none."""
+    """Return the strongest role whose token this user may create; empty if none."""
     for role in reversed(SERVER_ROLES):
         if not missing(
             api, [ResourcePermission("create", "serviceaccounts/token", "", connection.namespace, account(role))]

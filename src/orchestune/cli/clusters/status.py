@@ -1,4 +1,4 @@
-"""`cluster status`: what a cluster has, who uses it, and why experiments wait."""
+"""`cluster status`: show nodes, usage, and why experiments are pending."""
 
 from __future__ import annotations
 
@@ -24,99 +24,100 @@ from orchestune.errors import NotFound
 if TYPE_CHECKING:
     from orchestune import documents
 
-_NODES = 12
-"""machines that are listed one by one; pools are always"""
+_MAX_NODES = 12
+"""nodes listed one by one; pools are always listed"""
 
 
 def add(inner: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         inner,
         "status",
         status,
-        help="machines, pools, who uses what, and why experiments wait",
+        help="show nodes, pools, usage, and why experiments are pending",
         example="orchestune cluster status -n lab",
     )
     add_name(parser, required=False)
 
 
 def status(console: Console, args: argparse.Namespace) -> int:
-    """Ask the provider, where it was made at one, and the cluster's own server."""
-    where = place(console.environ, args.name)
-    provider_view = _at_provider(console, where.cluster) if where.cluster and where.cluster.cloud else None
+    """Query the provider, if the cluster is at one, and the cluster's own server."""
+    location = place(console.environ, args.name)
+    provider_view = _at_provider(console, location.cluster) if location.cluster and location.cluster.cloud else None
     if provider_view is not None and not provider_view.up:
         if console.json:
             console.document({"cloud": document(provider_view)})
         return 0
-    with closing(Client.connect(where.resolve)) as client:
+    with closing(Client.connect(location.resolve)) as client:
         server = client.server()
-        found = client.cluster(where.name if where.embedded else None)
+        cluster = client.cluster(location.name if location.embedded else None)
     if console.json:
-        there = {"cloud": document(provider_view)} if provider_view else {}
-        console.document({**found, "server": server["version"], **there})
+        cloud = {"cloud": document(provider_view)} if provider_view else {}
+        console.document({**cluster, "server": server["version"], **cloud})
         return 0
-    console.say(*lines(found, console.paint, console.columns))
+    console.say(*lines(cluster, console.paint, console.columns))
     if server["version"] != __version__:
         console.note(f"the server is version {server['version']}, this program {__version__}")
     return 0
 
 
 def _at_provider(console: Console, cluster: ConnectedCluster) -> CloudStatus:
-    """What the provider says, shown. NotFound where it has no such cluster."""
-    from orchestune.cli.clusters.cloud import provisioner_of  # the provider's library takes its time
+    """Print the provider's status of the cluster. Raises NotFound if the provider has no such cluster."""
+    from orchestune.cli.clusters.cloud import provisioner_of  # imports the provider's library, slow
 
     provider = provisioner_of(console, cluster)
-    found = provider.status(cluster.name)
-    if found is None:
-        kept = f"; it may have destroyed itself when idle: `orchestune import {cluster.archive}` has its records"
+    status_ = provider.status(cluster.name)
+    if status_ is None:
+        archive_hint = (
+            f"; it may have destroyed itself when idle: `orchestune import {cluster.archive}` has its records"
+        )
         raise NotFound(
-            f"there is no cluster '{cluster.name}' in {cluster.region}",
-            f"`orchestune cluster create` goes on making it, `orchestune cluster destroy -n {cluster.name}` removes the"
-            f" rest{kept if cluster.archive else ''}",
+            f"no cluster '{cluster.name}' in {cluster.region}",
+            f"`orchestune cluster create` completes it, `orchestune cluster destroy -n {cluster.name}` removes what"
+            f" remains{archive_hint if cluster.archive else ''}",
         )
     if not console.json:
         account = provider.payer().account
-        console.say(*cloud_status.lines(found, account, console.paint, console.columns), "")
-    return found
+        console.say(*cloud_status.lines(status_, account, console.paint, console.columns), "")
+    return status_
 
 
-def lines(found: documents.Cluster, paint: Paint, columns: int | None = None) -> list[str]:
-    """Pools, nodes, experiments."""
-    machines = found["machines"]
-    shown = _pools(machines, paint, columns) if machines else ["the cluster does not show its machines"]
+def lines(cluster: documents.Cluster, paint: Paint, columns: int | None = None) -> list[str]:
+    """Format pools, nodes and experiments."""
+    machines = cluster["machines"]
+    output = _pool_table(machines, paint, columns) if machines else ["nodes are not visible to the server"]
     if len(machines) > 1:
-        shown += ["", *_machines(machines, paint, columns)]
-    troubles = [f"{machine['name']}: {one_line(machine['trouble'])}" for machine in machines if machine["trouble"]]
-    shown += ["", *troubles] if troubles else []
-    if found["elastic"]:
-        shown += ["", "machines are started on demand: more than this may come"]
-    notes = found.get("notes") or []  # an older server has none
-    shown += ["", *map(one_line, notes)] if notes else []
-    shown += ["", *_experiments(found["experiments"], paint, columns)]
-    retirement = found.get("retirement")  # an older server has none
-    return [*shown, "", *_retirement(retirement)] if retirement else shown
+        output += ["", *_node_table(machines, paint, columns)]
+    problems = [f"{machine['name']}: {one_line(machine['trouble'])}" for machine in machines if machine["trouble"]]
+    output += ["", *problems] if problems else []
+    if cluster["elastic"]:
+        output += ["", "nodes are started on demand: capacity may grow"]
+    notes = cluster.get("notes") or []  # an older server has none
+    output += ["", *map(one_line, notes)] if notes else []
+    output += ["", *_experiment_table(cluster["experiments"], paint, columns)]
+    retirement = cluster.get("retirement")  # an older server has none
+    return [*output, "", *_retirement(retirement)] if retirement else output
 
 
-def _retirement(found: documents.Retirement) -> list[str]:
-    """When the cluster destroys itself."""
-    after = duration(found["after"])
-    if found["begun"]:
-        said = [
-            f"idle since {_minute(found['idle_since'])}: it is being destroyed, its records are in {found['archive']}"
-        ]
-    elif found["idle_since"]:
-        said = [f"idle since {_minute(found['idle_since'])}; destroys itself at {_minute(found['destroys_at'])}"]
-        said[0] += f", once its records are in {found['archive']}"
+def _retirement(retirement: documents.Retirement) -> list[str]:
+    """Describe when the cluster destroys itself."""
+    archive, since = retirement["archive"], _to_minute(retirement["idle_since"])
+    if retirement["begun"]:
+        text = f"idle since {since}: it is being destroyed, its records are in {archive}"
+    elif retirement["idle_since"]:
+        at = _to_minute(retirement["destroys_at"])
+        text = f"idle since {since}; destroys itself at {at}, once its records are in {archive}"
     else:
-        said = [f"destroys itself after {after} without work, once its records are in {found['archive']}"]
-    return [*said, f"it is not destroyed yet: {one_line(found['trouble'])}"] if found["trouble"] else said
+        after = duration(retirement["after"])
+        text = f"destroys itself after {after} without work, once its records are in {archive}"
+    return [text, *([f"not destroyed yet: {one_line(retirement['trouble'])}"] if retirement["trouble"] else [])]
 
 
-def _minute(moment: str | None) -> str:
+def _to_minute(moment: str | None) -> str:
     return f"{moment[:16].replace('T', ' ')} UTC" if moment else "-"
 
 
-def _pools(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
+def _pool_table(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
     rows = []
     for name in sorted({machine["pool"] for machine in machines}):
         inside = [machine for machine in machines if machine["pool"] == name]
@@ -124,26 +125,26 @@ def _pools(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns:
     return table(["pool", "nodes", *_HEADER], rows, paint, right=range(1, 11), columns=columns)
 
 
-def _machines(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
-    rows = [[machine["name"], machine["pool"], *_figures([machine])] for machine in machines[:_NODES]]
-    shown = table(["node", "pool", *_HEADER], rows, paint, right=range(2, 11), columns=columns)
-    return [*shown, f"and {len(machines) - _NODES} more"] if len(machines) > _NODES else shown
+def _node_table(machines: Sequence[documents.SurveyedMachine], paint: Paint, columns: int | None) -> list[str]:
+    rows = [[machine["name"], machine["pool"], *_figures([machine])] for machine in machines[:_MAX_NODES]]
+    output = table(["node", "pool", *_HEADER], rows, paint, right=range(2, 11), columns=columns)
+    return [*output, f"and {len(machines) - _MAX_NODES} more"] if len(machines) > _MAX_NODES else output
 
 
 _HEADER = ["cpu", "ours", "others", "memory", "ours", "others", "gpu", "ours", "others"]
 
 
 def _figures(machines: Iterable[documents.SurveyedMachine]) -> list[str]:
-    """Capacity, used by us, used by others: of cpu, memory and GPUs."""
+    """Return capacity, own usage and usage by others, of CPU, memory and GPUs."""
     machines = list(machines)
-    has = [machine["has"] for machine in machines]
+    capacity = [machine["has"] for machine in machines]
     ours = [machine["ours"] for machine in machines]
     others = [machine["others"] for machine in machines]
-    known = [amount for amount in others if amount is not None]
-    shown = []
-    for amounts in (has, ours, known if len(known) == len(others) else None):
-        shown.append(_sums(amounts))
-    return [text for of_kind in zip(*shown, strict=True) for text in of_kind]
+    known_others = [amount for amount in others if amount is not None]
+    columns = []
+    for amounts in (capacity, ours, known_others if len(known_others) == len(others) else None):
+        columns.append(_sums(amounts))
+    return [text for of_kind in zip(*columns, strict=True) for text in of_kind]
 
 
 def _sums(amounts: Sequence[documents.Amount] | None) -> list[str]:
@@ -154,13 +155,15 @@ def _sums(amounts: Sequence[documents.Amount] | None) -> list[str]:
     return [number(round(cpu, 2)), size(memory), number(round(sum(amount["gpu"] for amount in amounts), 2))]
 
 
-def _experiments(found: Sequence[documents.ClusterExperiment], paint: Paint, columns: int | None) -> list[str]:
-    if not found:
-        return ["no experiment runs here"]
+def _experiment_table(
+    experiments: Sequence[documents.ClusterExperiment], paint: Paint, columns: int | None
+) -> list[str]:
+    if not experiments:
+        return ["no experiments"]
     rows = [
         [item["handle"], owner_of(item), paint.state(item["state"]), f"{item['running']}/{item['parallelism']}",
          str(item["workers"]), item["waiting"] or ""]
-        for item in found
+        for item in experiments
     ]  # fmt: skip
-    header = ["experiment", "owner", "state", "trials", "workers", "waits for"]
+    header = ["experiment", "owner", "state", "trials", "workers", "pending because"]
     return table(header, rows, paint, right=(3, 4), columns=columns)

@@ -1,4 +1,4 @@
-"""`cluster test`: everything that an experiment there needs, tried one by one, with what to do about each finding."""
+"""`cluster test`: check everything that an experiment needs, and suggest a fix for each problem."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from orchestune.cli.terminal.parser import Commands, add_command
 
 
 def add(inner: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         inner,
         "test",
         test,
-        help="try permissions, registry, a pod of each pool, DNS, the server, GPUs",
-        details="Each finding says what to do. Exit code 1 when something is an error.",
+        help="check permissions, registry, a pod per pool, DNS, the server and GPUs",
+        details="Suggests a fix for each problem. Exits with 1 if a check finds an error.",
         example="orchestune cluster test -n lab",
     )
     add_name(parser, required=False)
 
 
 def test(console: Console, args: argparse.Namespace) -> int:
-    """Run every check, show each finding as soon as it is there; 1 where one is an error."""
-    from orchestune.cli.clusters.checks import checks  # pods and registries take more modules than other commands
+    """Run every check and print each result as it arrives; returns 1 if one is an error."""
+    from orchestune.cli.clusters.checks import checks  # imports pods and registries, slow
 
     return show(console, checks(console, registered(console, args.name)))

@@ -1,4 +1,4 @@
-"""This terminal, as the near end of a trial's terminal elsewhere."""
+"""Connect this terminal to the terminal of a trial on another machine."""
 
 from __future__ import annotations
 
@@ -23,147 +23,153 @@ from orchestune.errors import OrchestuneError, Unreachable
 if TYPE_CHECKING:
     from orchestune import documents
 
-_WAIT = 10.0
-_BLOCK = 1 << 15
-_TRY = 2.0
-"""seconds after which somebody is told that the server is away"""
-_AWAY = 600.0
-"""seconds for which it may be away"""
-_PAUSE = 0.2
+_LONG_POLL_SECONDS = 10.0
+_BLOCK_BYTES = 1 << 15
+_NOTICE_SECONDS = 2.0
+"""seconds without an answer after which a notice is printed"""
+_MAX_UNREACHABLE_SECONDS = 600.0
+"""seconds without an answer after which the command gives up"""
+_RETRY_SECONDS = 0.2
 _CTRL_C = b"\x03"
 
 
 def is_terminal(console: Console) -> bool:
-    """Whether somebody sits here, so that keys are passed on one by one."""
+    """Return True if input and output are a terminal, so that keys are forwarded one by one."""
     return console.out.isatty() and os.isatty(0)
 
 
-def size() -> list[int]:
-    """Rows and columns."""
+def terminal_size() -> list[int]:
+    """Return rows and columns."""
     columns, rows = shutil.get_terminal_size()
     return [rows, columns]
 
 
 class AttachedTerminal:
-    """Between this terminal and the one of an attempt."""
+    """Connects this terminal with that of an attempt."""
 
     def __init__(self, console: Console, experiment: str, attempt: str) -> None:
         self._console, self._experiment, self._attempt = console, experiment, attempt
         self._code: int | None = None
-        self._trouble: OrchestuneError | None = None
-        self._away_since: float | None = None
+        self._error: OrchestuneError | None = None
+        self._unreachable_since: float | None = None
         self._wake, self._woken = os.pipe()
 
     def pass_on(self, ended: Callable[[Client], int | None]) -> int:
-        """Until the command there has ended; its exit code, which `ended` tells where the far end cannot any more.
+        """Forward input and output until the remote command has ended; return its exit code.
 
-        Raises what the server answers where it cannot be gone on with.
+        `ended` returns the exit code if the remote side can no longer report it. Raises the server's errors that cannot
+        be retried.
         """
-        reader = threading.Thread(target=self._show, args=(ended,), daemon=True)
-        with _raw() if is_terminal(self._console) else nullcontext(), self._resized():
+        reader = threading.Thread(target=self._forward_output, args=(ended,), daemon=True)
+        with _raw_mode() if is_terminal(self._console) else nullcontext(), self._forward_resizes():
             reader.start()
-            self._type()
+            self._forward_input()
             reader.join()
-        if self._trouble is not None:
-            raise self._trouble
+        if self._error is not None:
+            raise self._error
         return 1 if self._code is None else self._code
 
-    def _show(self, ended: Callable[[Client], int | None]) -> None:
-        client, shown = self._console.client.clone(patience=_TRY), 0
+    def _forward_output(self, ended: Callable[[Client], int | None]) -> None:
+        client, offset = self._console.client.clone(patience=_NOTICE_SECONDS), 0
         try:
-            while self._trouble is None:
-                before, answer = shown, self._call(client, after=shown, wait=_WAIT)
+            while self._error is None:
+                previous_offset, answer = offset, self._call(client, after=offset, wait=_LONG_POLL_SECONDS)
                 if answer is None:
                     continue
-                data, shown = base64.b64decode(answer["data"]), answer["next"]
+                data, offset = base64.b64decode(answer["data"]), answer["next"]
                 while data:
                     data = data[os.write(1, data) :]
                 self._code = answer["over"]
-                if self._code is None and answer["next"] == before:
+                if self._code is None and answer["next"] == previous_offset:
                     with suppress(Unreachable):
-                        self._code = ended(client)  # it was silent for long
+                        self._code = ended(client)  # no output during a long poll
                 if self._code is not None:
                     return
         except OrchestuneError as exc:
-            self._trouble = exc
-        except OSError:  # nobody reads our output any more
+            self._error = exc
+        except OSError:  # the reader of our output has exited
             self._code = 1
         finally:
             client.close()
             os.write(self._woken, b"x")
 
-    def _type(self) -> None:
-        """What is typed goes there, until the far end is over; the end of the input goes there too."""
-        client, typed, open_ = self._console.client.clone(patience=_TRY), 0, True
+    def _forward_input(self) -> None:
+        """Forward the input, and its end, until the remote command has ended."""
+        client, offset, is_input_open = self._console.client.clone(patience=_NOTICE_SECONDS), 0, True
         try:
             while True:
-                ready = select.select([self._wake, *([0] if open_ else [])], [], [])[0]
+                ready = select.select([self._wake, *([0] if is_input_open else [])], [], [])[0]
                 if self._wake in ready:
                     if os.read(self._wake, 1) == b"x":
                         return
-                    if self._call(client, size=size()) is None:
+                    if self._call(client, size=terminal_size()) is None:
                         os.write(self._woken, b"s")
                 if 0 not in ready:
                     continue
-                data = os.read(0, _BLOCK)
-                open_ = bool(data)
-                while not data and not self._over() and self._call(client, over=0) is None:
+                data = os.read(0, _BLOCK_BYTES)
+                is_input_open = bool(data)
+                while not data and not self._is_over() and self._call(client, over=0) is None:
                     pass
-                while data and not self._over():  # a command may end without reading it all
-                    answer = self._call(client, data=base64.b64encode(data).decode(), at=typed, wait=_WAIT)
+                while data and not self._is_over():  # a command may end without reading all input
+                    answer = self._call(
+                        client, data=base64.b64encode(data).decode(), at=offset, wait=_LONG_POLL_SECONDS
+                    )
                     if answer is not None:
-                        data, typed = data[answer["next"] - typed :], answer["next"]
+                        data, offset = data[answer["next"] - offset :], answer["next"]
                     elif is_terminal(self._console):
-                        data += os.read(0, _BLOCK) if select.select([0], [], [], 0)[0] else b""
+                        data += os.read(0, _BLOCK_BYTES) if select.select([0], [], [], 0)[0] else b""
                         if _CTRL_C in data:
-                            raise Unreachable("left while the server was away", "what runs there ends with its return")
+                            raise Unreachable(
+                                "detached while the server was unreachable",
+                                "the remote command is terminated once the server is back",
+                            )
         except OrchestuneError as exc:
-            self._trouble = self._trouble or exc
+            self._error = self._error or exc
         finally:
             client.close()
 
-    def _over(self) -> bool:
-        return self._code is not None or self._trouble is not None
+    def _is_over(self) -> bool:
+        return self._code is not None or self._error is not None
 
     def _call(self, client: Client, **body: Any) -> documents.TerminalAnswer | None:
-        """What the server answers; None while it is away. Unreachable where it is for too long."""
+        """Return the server's answer; None while it is unreachable. Raises Unreachable if that lasts too long."""
         try:
             answer = client.terminal(self._experiment, self._attempt, **body)
         except Unreachable:
             now = time.monotonic()
-            if self._away_since is None:
-                self._away_since = now
+            if self._unreachable_since is None:
+                self._unreachable_since = now
                 if is_terminal(self._console):
-                    self._console.note("\r\nthe server is away; what you type waits for it, Ctrl-C leaves\r")
+                    self._console.note("\r\nthe server is unreachable; input is buffered, Ctrl-C detaches\r")
                 else:
-                    self._console.note("the server is away; this goes on when it is back")
-            if now - self._away_since > _AWAY:
+                    self._console.note("the server is unreachable; waiting for it")
+            if now - self._unreachable_since > _MAX_UNREACHABLE_SECONDS:
                 raise
-            time.sleep(_PAUSE)  # some errors come at once
+            time.sleep(_RETRY_SECONDS)  # some errors are immediate
             return None
-        self._away_since = None
+        self._unreachable_since = None
         return answer
 
     @contextmanager
-    def _resized(self) -> Iterator[None]:
-        """Tell the far end whenever the window gets another size."""
+    def _forward_resizes(self) -> Iterator[None]:
+        """Forward changes of the window's size."""
 
-        def tell(number: int, frame: FrameType | None) -> None:
+        def on_resize(number: int, frame: FrameType | None) -> None:
             os.write(self._woken, b"s")
 
-        before = signal.signal(signal.SIGWINCH, tell)
+        previous = signal.signal(signal.SIGWINCH, on_resize)
         try:
             yield
         finally:
-            signal.signal(signal.SIGWINCH, before)
+            signal.signal(signal.SIGWINCH, previous)
 
 
 @contextmanager
-def _raw() -> Iterator[None]:
-    """Each key is passed on as it is, Ctrl-C too."""
-    before = termios.tcgetattr(0)
+def _raw_mode() -> Iterator[None]:
+    """Pass each key on unchanged, including Ctrl-C."""
+    previous = termios.tcgetattr(0)
     tty.setraw(0)
     try:
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        termios.tcsetattr(0, termios.TCSADRAIN, previous)

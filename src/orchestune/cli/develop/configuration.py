@@ -1,4 +1,4 @@
-"""One configuration, as it is chosen on the command line."""
+"""Choice of one configuration on the command line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem, UsageError
 
 
-def add_choices(parser: argparse.ArgumentParser, *also: str) -> None:
-    """The option `-p`, and other names of it."""
+def add_choices(parser: argparse.ArgumentParser, *aliases: str) -> None:
+    """Add the option `-p`, and its aliases."""
     parser.add_argument(
-        "-p", "--param", *also, action="append", default=[], dest="param", metavar="NAME=VALUE",
-        help="choose a value; may be repeated",
+        "-p", "--param", *aliases, action="append", default=[], dest="param", metavar="NAME=VALUE",
+        help="set the value of a parameter; repeatable",
     )  # fmt: skip
 
 
 def configuration(
-    specification: Specification, chosen: Sequence[str], base: Mapping[str, Value] | None = None
+    specification: Specification, assignments: Sequence[str], base: Mapping[str, Value] | None = None
 ) -> dict[str, Value]:
-    """`base`, else the first of `try_first`, else the middle of every parameter; `NAME=VALUE` replaces.
+    """Return `base`, else the first of `try_first`, else the middle of every range, with `NAME=VALUE` overrides.
 
-    BadInput names mistakes.
+    Raises BadInput for invalid choices.
     """
     space = specification.space
     values: dict[str, Value] = {parameter.name: parameter.from_unit(0.5) for parameter in space.parameters}
@@ -33,19 +33,19 @@ def configuration(
         values |= base
     elif specification.try_first:
         values |= specification.try_first[0]
-    wanted: dict[str, Value] = {}
-    for text in chosen:
-        name, equals, value = text.partition("=")
+    overrides: dict[str, Value] = {}
+    for text in assignments:
+        name, equals, text_value = text.partition("=")
         if not equals:
-            raise UsageError(f"'{text}' is no NAME=VALUE", "orchestune test -p alpha=0.01")
+            raise UsageError(f"'{text}' (expected NAME=VALUE)", "orchestune test -p alpha=0.01")
         if name not in space.by_name:
-            hint = did_you_mean(name, space.by_name) or f"there are {', '.join(space.by_name)}"
-            raise BadInput.one("is no parameter of this experiment", name, hint)
-        wanted[name] = _value(space.by_name[name], value)
-    active = space.active({**values, **wanted})
+            hint = did_you_mean(name, space.by_name) or f"parameters: {', '.join(space.by_name)}"
+            raise BadInput.one("is not a parameter of this experiment", name, hint)
+        overrides[name] = _value(space.by_name[name], text_value)
+    active = space.active({**values, **overrides})
     problems = [
-        Problem("is not active in this configuration", key=name, hint="choose its parent too")
-        for name in wanted
+        Problem("is not active in this configuration", key=name, hint="set its parent too")
+        for name in overrides
         if name not in active
     ]
     problems += space.configuration_problems(active)
@@ -55,13 +55,13 @@ def configuration(
 
 
 def _value(parameter: Parameter, text: str) -> Value:
-    from orchestune.config.document.scalars import resolve  # what reads files is loaded by commands that need it alone
+    from orchestune.config.document.scalars import resolve  # imports ruamel.yaml, only needed here
 
-    read = resolve(text.strip())
+    parsed = resolve(text.strip())
     if not parameter.numeric:
-        written = (choice for choice in parameter.choices if exact(choice) == text)
-        meant = (choice for choice in parameter.choices if same(choice, read))
-        return next(written, next(meant, text))
-    if isinstance(read, (int, float)) and not isinstance(read, bool):
-        return read
-    raise BadInput.one(f"'{text}' is no {'whole ' if parameter.kind == 'int' else ''}number", parameter.name)
+        exact_matches = (choice for choice in parameter.choices if exact(choice) == text)
+        equal_matches = (choice for choice in parameter.choices if same(choice, parsed))
+        return next(exact_matches, next(equal_matches, text))
+    if isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
+        return parsed
+    raise BadInput.one(f"'{text}' (expected {'an integer' if parameter.kind == 'int' else 'a number'})", parameter.name)

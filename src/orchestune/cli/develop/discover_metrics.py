@@ -1,4 +1,4 @@
-"""Which metrics a program reports: it is run once, and whoever sits there chooses."""
+"""Discover which metrics a program reports: run it once, and let the user choose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from orchestune.cli.develop import metric_files
 from orchestune.cli.develop.configuration import configuration
-from orchestune.cli.develop.local_trial import try_one
+from orchestune.cli.develop.local_trial import run_locally
 from orchestune.cli.develop.metric_names import goal, likely, ranked
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.terminal.console import Console
@@ -22,22 +22,22 @@ from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.errors import UsageError
 from orchestune.worker.metrics.scanner import Declared, Scanner, names
 
-UNKNOWN = "orchestune"
-"""stands for the metric while it is not known"""
-_KEPT = 8 * 2**20
-"""bytes of output that are looked through, the last ones"""
+PLACEHOLDER_METRIC = "orchestune"
+"""placeholder of the metric until it is known"""
+_MAX_OUTPUT_BYTES = 8 * 2**20
+"""last bytes of the output that are searched for metrics"""
 
 
 @dataclass
 class ReportedMetrics:
-    """What one run reported."""
+    """Metrics reported by one run."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     sources: dict[str, MetricSource] = field(default_factory=dict)
-    """for those that stand in a file: in which"""
+    """files of metrics that were found in files"""
     problem: str = ""
     seconds: float | None = None
-    """None where it was ended by hand"""
+    """duration; None if the user interrupted it"""
 
 
 def run_once(
@@ -45,122 +45,139 @@ def run_once(
     prepared: PreparedExperiment,
     defaults: Mapping[str, Value],
     options: Iterable[str],
-    attended: bool,
+    is_interactive: bool,
 ) -> ReportedMetrics:
-    """Run the command as a trial would be run, with those values as far as they are in their ranges.
+    """Run the command like a trial, with the defaults that are in the ranges.
 
-    Ctrl-C ends it, and what it said until then counts where it is `attended`: somebody will choose. What is called as
-    one of its `options` is no metric.
+    Ctrl-C ends it; if `is_interactive` the output until then counts, since the user confirms the metric. Values named
+    like one of the script's `options` are not metrics.
     """
     space = prepared.specification.space
-    fitting = {one.name: defaults[one.name] for one in space.parameters if one.name in defaults}
+    usable_defaults = {
+        parameter.name: defaults[parameter.name] for parameter in space.parameters if parameter.name in defaults
+    }
     parameters = configuration(
         prepared.specification,
-        [f"{name}={as_written(value)}" for name, value in fitting.items() if not space.by_name[name].problem(value)],
+        [
+            f"{name}={as_written(value)}"
+            for name, value in usable_defaults.items()
+            if not space.by_name[name].problem(value)
+        ],
     )
     output = bytearray()
-    seen, left, began = ReportedMetrics(), dict[str, tuple[MetricSource, list[float]]](), time.time() - 0.1
+    reported, file_metrics, start_time = (
+        ReportedMetrics(),
+        dict[str, tuple[MetricSource, list[float]]](),
+        time.time() - 0.1,
+    )
 
-    def hear(data: bytes) -> None:
+    def collect(data: bytes) -> None:
         output.extend(data)
-        del output[:-_KEPT]
+        del output[:-_MAX_OUTPUT_BYTES]
 
     try:
-        outcome = try_one(
-            console, prepared, parameters, {}, hear, lambda view: left.update(metric_files.found(view, began))
+        outcome = run_locally(
+            console,
+            prepared,
+            parameters,
+            {},
+            collect,
+            lambda view: file_metrics.update(metric_files.find_metrics(view, start_time)),
         )
-        seen.problem, seen.seconds = outcome.problem, outcome.seconds
+        reported.problem, reported.seconds = outcome.problem, outcome.seconds
         printed = _printed(bytes(output), ())
-        seen.values = {name: [value] for name, value in outcome.extra.items() if name not in printed}
+        reported.values = {name: [value] for name, value in outcome.extra.items() if name not in printed}
     except KeyboardInterrupt:
-        if not attended:
+        if not is_interactive:
             raise
-    seen.values |= _printed(bytes(output), names(bytes(output)))
-    for name, (source, values) in left.items():
-        if name not in seen.values:
-            seen.values[name], seen.sources[name] = values, source
-    own = {_plain(name) for name in [*space.by_name, *defaults, *options]}
-    seen.values = {name: values for name, values in seen.values.items() if _plain(name) not in own}
-    return seen
+    reported.values |= _printed(bytes(output), names(bytes(output)))
+    for name, (source, values) in file_metrics.items():
+        if name not in reported.values:
+            reported.values[name], reported.sources[name] = values, source
+    option_names = {_normalized(name) for name in [*space.by_name, *defaults, *options]}
+    reported.values = {
+        name: values for name, values in reported.values.items() if _normalized(name) not in option_names
+    }
+    return reported
 
 
 def _printed(output: bytes, declared: Sequence[str]) -> dict[str, list[float]]:
-    """What a worker would read in it, if these were metrics."""
+    """Return the values in the output that a worker would parse if these were metrics."""
     scanner = Scanner(Declared(declared))
-    found: dict[str, list[float]] = {}
+    metrics: dict[str, list[float]] = {}
     for name, value, _, _ in [*scanner.feed(output), *scanner.flush()]:
-        found.setdefault(name, []).append(value)
-    return found
+        metrics.setdefault(name, []).append(value)
+    return metrics
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower())
 
 
-def table(console: Console, seen: ReportedMetrics) -> list[str]:
-    """What was seen, a line each."""
-    lines = [f"{console.paint('31', 'failed')}  {seen.problem}"] if seen.problem else []
+def table(console: Console, reported: ReportedMetrics) -> list[str]:
+    """Format the reported metrics, one line each."""
+    lines = [f"{console.paint('31', 'failed')}  {reported.problem}"] if reported.problem else []
     lines.append(
-        "it reported" if seen.values else "it reported no metric; a line such as loss=0.5 on its output is one"
+        "reported metrics:" if reported.values else "no metric reported; print a line such as loss=0.5 to report one"
     )
-    order = ranked(seen.values)
+    order = ranked(reported.values)
     width = max((len(one_line(name)) for name in order), default=0)
     for name in order[:12]:
-        values = seen.values[name]
-        times = f", {len(values)} times" if len(values) > 1 else ""
-        times += f", in {seen.sources[name].where}" if name in seen.sources else ""
+        values = reported.values[name]
+        details = f", {len(values)} times" if len(values) > 1 else ""
+        details += f", in {reported.sources[name].where}" if name in reported.sources else ""
         lines.append(
-            f"  {one_line(name):{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(times)}"
+            f"  {one_line(name):{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(details)}"
         )
     return lines + ([f"  and {len(order) - 12} more"] if len(order) > 12 else [])
 
 
-def chosen(seen: ReportedMetrics) -> tuple[str, str]:
-    """The likeliest metric and its goal, with nobody to ask. UsageError where none suggests itself."""
-    order = [name for name in ranked(seen.values) if likely(name)]
+def likeliest_metric(reported: ReportedMetrics) -> tuple[str, str]:
+    """Return the likeliest metric and its goal, without asking. Raises UsageError if none is likely."""
+    order = [name for name in ranked(reported.values) if likely(name)]
     if not order:
-        what = (
-            f"of what it reported ({one_line(', '.join(seen.values))}) no name"
-            if seen.values
-            else "it reported nothing that"
+        problem = (
+            f"none of the reported values ({one_line(', '.join(reported.values))})"
+            if reported.values
+            else "nothing that was reported"
         )
-        raise UsageError(f"{what} looks like a metric", "name it with --minimize METRIC or --maximize METRIC")
+        raise UsageError(f"{problem} looks like a metric", "name it with --minimize METRIC or --maximize METRIC")
     return order[0], goal(order[0])
 
 
-def asked(console: Console, seen: ReportedMetrics) -> tuple[str, str]:
-    """The metric and the goal that are typed."""
-    order = [name for name in ranked(seen.values) if name.isprintable()]
+def ask_for_metric(console: Console, reported: ReportedMetrics) -> tuple[str, str]:
+    """Ask for the metric and its goal."""
+    order = [name for name in ranked(reported.values) if name.isprintable()]
     name = ""
     while not name:
         name = answer(
-            "which one is to be optimized?" if order else "which metric will it report?", order[0] if order else ""
+            "which metric should be optimized?" if order else "which metric will it report?", order[0] if order else ""
         )
-        wrong = unfit(name)
-        if wrong:
-            console.note(wrong)
+        problem = unfit(name)
+        if problem:
+            console.note(problem)
             name = ""
         elif order and name not in order:
-            near = get_close_matches(name, order, 1, 0.5)
-            meant = f" did you mean {near[0]}?" if near else ""
-            if answer(f"it did not report {name};{meant} take it all the same? [y/N]").lower() not in ("y", "yes"):
+            matches = get_close_matches(name, order, 1, 0.5)
+            suggestion = f" did you mean {matches[0]}?" if matches else ""
+            if answer(f"it did not report {name};{suggestion} use it anyway? [y/N]").lower() not in ("y", "yes"):
                 name = ""
-    proposed = goal(name) or "minimize"
+    default_goal = goal(name) or "minimize"
     while True:
-        said = answer("minimize or maximize it?", proposed).lower()
+        reply = answer("minimize or maximize it?", default_goal).lower()
         for word in ("minimize", "maximize"):
-            if len(said) >= 2 and word.startswith(said):
+            if len(reply) >= 2 and word.startswith(reply):
                 return name, word
 
 
 def remark(goal: str, values: Sequence[float]) -> str:
-    """What is worth knowing of how often it is reported."""
+    """Return a comment about a metric that is reported several times."""
     if len(values) < 2:
         return ""
     return f"reported {len(values)} times; the last value counts, with {{goal: {goal}, take: best}} the best one"
 
 
 def estimate(seconds: float, budget: int, parallelism: int) -> str:
-    """How long the whole will take."""
-    whole = duration(seconds * -(-budget // parallelism))
-    return f"it took {duration(seconds)}; {budget} trials, {parallelism} at a time, will take about {whole}"
+    """Return a sentence about the expected duration of the experiment."""
+    total = duration(seconds * -(-budget // parallelism))
+    return f"it took {duration(seconds)}; {budget} trials, {parallelism} at a time, will take about {total}"

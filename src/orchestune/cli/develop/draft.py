@@ -1,4 +1,4 @@
-"""Where `init` has its draft from, and how it shows it."""
+"""Source of the draft that `init` proposes, and its presentation."""
 
 from __future__ import annotations
 
@@ -24,39 +24,47 @@ from orchestune.errors import UsageError
 
 @dataclass(frozen=True)
 class MissingInput:
-    """What the script cannot do without."""
+    """Required inputs of a script that are missing."""
 
     names: tuple[str, ...]
     command: str
-    """the whole command with a gap for each"""
+    """complete command with placeholders for them"""
     config: str | None = None
-    """which of them takes a configuration file"""
+    """name of the one that takes a configuration file"""
 
 
-_SEARCHES = re.compile(
+_SEARCH_IMPORT = re.compile(
     r"^[ \t]*(?:import|from)[ \t]+(optuna|hyperopt|nevergrad|skopt|ray(?=\.tune\b|[ \t]+import[ \t]+.*\btune\b))\b",
     re.MULTILINE,
 )
-_REMARK = 30
-"""columns in which a remark says something"""
+_MIN_REMARK_COLUMNS = 30
+"""minimum columns for a remark"""
 Ask = Callable[[str, str, MissingInput], str]
-"""asks for the value of an option that the script cannot do without: its name, what it says of it, what is missing"""
+"""asks for the value of a required option: its name, its description, and all missing ones"""
 
 
 def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask) -> tuple[Draft, str]:
-    """The draft, and a line that says where it comes from."""
+    """Return the draft, and a line about its source."""
     draft, origin = None, ""
     if args.source:
         draft = foreign.read(args.source, args.study, [name for _, name, _ in args.goals], _python(console))
         origin = f"{args.source}:"
     if args.script:
-        found = _read(console, args, folder)
-        own = drafting.draft(found, folder, _given(found, args, ask), named=bool(args.spaces))
-        library = _search_of(args.script) if found.script is None else ""
-        own = replace(own, notes=(*own.notes, *_unheard_of(found, args), *_of_a_search(args.script, library)))
+        invocation = _read(console, args, folder)
+        script_draft = drafting.draft(
+            invocation, folder, _required_values(invocation, args, ask), named=bool(args.spaces)
+        )
+        library = _search_library(args.script) if invocation.script is None else ""
+        script_draft = replace(
+            script_draft,
+            notes=(*script_draft.notes, *_unknown_parameters(invocation, args), *_search_note(args.script, library)),
+        )
         if draft is None:
-            return own, f"{args.script}: {_what(found)}{f'; it searches by itself, with {library}' if library else ''}"
-        run = next(entry for entry in own.document.entries if entry[0].text == "run")
+            return (
+                script_draft,
+                f"{args.script}: {_summary(invocation)}{f'; it runs its own search with {library}' if library else ''}",
+            )
+        run = next(entry for entry in script_draft.document.entries if entry[0].text == "run")
         remarks = {path: remark for path, remark in draft.remarks.items() if path != "run"}
         draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, files=draft.files)
     assert draft is not None
@@ -64,82 +72,84 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
 
 
 def _read(console: Console, args: argparse.Namespace, folder: Path) -> ScriptInvocation:
-    if args.words and args.set_config is None and (taken := by_config.in_command(args.words, folder)) is not None:
-        args.set_config, args.words = taken
+    if (
+        args.words
+        and args.set_config is None
+        and (config_and_words := by_config.in_command(args.words, folder)) is not None
+    ):
+        args.set_config, args.words = config_and_words
     if args.script.endswith(".ipynb") and not args.words:
-        hint = (
-            f"jupyter nbconvert --to script {shlex.quote(args.script)} makes one of it; or call orchestune.tune there"
-        )
-        raise UsageError(f"{args.script} is a notebook, and no program that can be started", hint)
-    found = reading.read(Path(args.script), folder, _python(console), args.set_config)
-    return drafting.with_command(found, args.words)
+        hint = f"convert it: jupyter nbconvert --to script {shlex.quote(args.script)}; or call orchestune.tune in it"
+        raise UsageError(f"cannot run '{args.script}': it is a notebook", hint)
+    invocation = reading.read(Path(args.script), folder, _python(console), args.set_config)
+    return drafting.with_command(invocation, args.words)
 
 
 def _python(console: Console) -> str:
-    """What Python is called here."""
+    """Return the name of the Python interpreter in PATH."""
     return "python" if shutil.which("python", path=console.environ.get("PATH")) else "python3"
 
 
-def _given(found: ScriptInvocation, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
-    if args.words:  # the command says it
+def _required_values(invocation: ScriptInvocation, args: argparse.Namespace, ask: Ask) -> dict[str, str]:
+    if args.words:  # they are in the command
         return {}
     varied = {word.partition("=")[0] for word in args.spaces}
-    options = [option for option in drafting.missing(found) if option.word or option.name not in varied]
+    options = [option for option in drafting.missing(invocation) if option.word or option.name not in varied]
     gaps = {option.name: "…" for option in options}
     config = next((name for name in gaps if by_config.takes_file(name)), None)
-    missing = MissingInput(tuple(gaps), drafting.command(found, gaps), config)
+    missing = MissingInput(tuple(gaps), drafting.command(invocation, gaps), config)
     return {option.name: ask(option.name, option.about, missing) for option in options}
 
 
-def _unheard_of(found: ScriptInvocation, args: argparse.Namespace) -> Iterator[str]:
-    """Notes of parameters on the command line that are no option of the script."""
-    script = found.script
+def _unknown_parameters(invocation: ScriptInvocation, args: argparse.Namespace) -> Iterator[str]:
+    """Yield notes about parameters of the command line that are not options of the script."""
+    script = invocation.script
     if script is None or script.way != "{args}" or script.config is not None:
         return
     names, command = [option.name for option in script.options], " ".join(args.words)
     for name in (word.partition("=")[0] for word in args.spaces):
         if name not in names and f"{{{name}}}" not in command:
-            close = did_you_mean(name, names)
-            yield f"{name}: {args.script} has no such option, as far as it tells{f' ({close})' if close else ''}"
+            suggestion = did_you_mean(name, names)
+            yield f"{name}: not a known option of {args.script}{f' ({suggestion})' if suggestion else ''}"
 
 
-def _search_of(script: str) -> str:
-    """The library with which a Python script searches; empty where it is none, or imports none."""
+def _search_library(script: str) -> str:
+    """Return the optimization library that a Python script imports, if any."""
     if Path(script).suffix != ".py":
         return ""
-    match = _SEARCHES.search(Path(script).read_text(errors="replace"))
+    match = _SEARCH_IMPORT.search(Path(script).read_text(errors="replace"))
     return match[1] if match else ""
 
 
-def _of_a_search(script: str, library: str) -> Iterator[str]:
+def _search_note(script: str, library: str) -> Iterator[str]:
     if library:
-        one = f"a trial here is one call of its objective, which takes what {library} suggests as options (--lr=0.1)"
-        more = "; `init --from` takes over what a study found" if library == "optuna" else ""
-        yield f"{script} searches by itself: {one} and prints its value, or which orchestune.tune calls{more}"
+        advice = f"make each trial one call of its objective, with what {library} suggests as options (--lr=0.1)"
+        suffix = "; `init --from` imports the results of a study" if library == "optuna" else ""
+        yield f"{script} runs its own search: {advice}, which prints its value, or call it with orchestune.tune{suffix}"
 
 
-def _what(found: ScriptInvocation) -> str:
-    script = found.script
+def _summary(invocation: ScriptInvocation) -> str:
+    script = invocation.script
     if script is None:
-        return "nothing is known of its options"
+        return "its options are unknown"
     count = len(script.options)
-    there = f" of {found.module}" if found.module else ""
-    return f"{plural(count, 'option')}{there}, by {script.reader}"
+    location = f" of {invocation.module}" if invocation.module else ""
+    return f"{plural(count, 'option')}{location}, by {script.reader}"
 
 
 def table(console: Console, draft: Draft) -> list[str]:
-    """What is varied, a line each, and what is not."""
-    found = draft.document.get("parameters")
-    entries = found.entries if isinstance(found, Entries) else ()
+    """Format the varied parameters, one line each, and the names of the fixed ones."""
+    parameters = draft.document.get("parameters")
+    entries = parameters.entries if isinstance(parameters, Entries) else ()
     rows = [(key.text, line(node), draft.remarks.get(f"parameters.{key.text}", "")) for key, node in entries]
-    name, space = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    if console.columns and name + space + _REMARK > console.columns:
-        space = 0  # remarks below each other would begin beyond the right edge
+    name_width, spelling_width = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    if console.columns and name_width + spelling_width + _MIN_REMARK_COLUMNS > console.columns:
+        spelling_width = 0  # aligned remarks would start beyond the right edge
     dim = console.paint.dim
     lines = [
-        f"  {one:{name}}  {spelling:{space}}  {dim(remark) if remark else ''}".rstrip()
-        for one, spelling, remark in rows
+        f"  {name:{name_width}}  {spelling:{spelling_width}}  {dim(remark) if remark else ''}".rstrip()
+        for name, spelling, remark in rows
     ]
-    lines = [cut(one, console.columns, console.paint) for one in lines] if console.columns else lines
-    left = ", ".join(aside.partition(":")[0] for aside, _ in draft.asides)
-    return [*lines, *([dim(f"  left as they are: {left}")] if left else [])]
+    lines = [cut(text, console.columns, console.paint) for text in lines] if console.columns else lines
+    fixed_names = ", ".join(aside.partition(":")[0] for aside, _ in draft.asides)
+    return [*lines, *([dim(f"  not varied: {fixed_names}")] if fixed_names else [])]

@@ -1,6 +1,6 @@
-"""Experiments of one trial for which somebody waits: gone with them, also where their program was killed.
+"""Ephemeral experiments of one trial: removed when the client exits, even if it was killed.
 
-The server removes one a minute after it last heard of somebody.
+The server removes one a minute after its last heartbeat.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachab
 if TYPE_CHECKING:
     from orchestune import documents
 
-_LOOK = 0.5
-"""seconds between two looks at the experiment"""
-_BEAT = 10.0
-"""seconds after which the server hears that somebody still waits"""
+_POLL_SECONDS = 0.5
+"""seconds between two status requests"""
+_HEARTBEAT_SECONDS = 10.0
+"""seconds between two heartbeats"""
 
 
 def single(specification: Specification, parameters: Configuration) -> Specification:
-    """The specification of one trial with these parameters."""
+    """Return the specification of one trial with these parameters."""
     labels = {**specification.labels, TEST_LABEL: "0"}
     return replace(specification, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels)
 
 
 @contextmanager
-def attended(console: Console, status: documents.Status) -> Iterator[None]:
-    """While somebody waits for it; afterwards it is removed: for good where this user may, else it is hidden."""
+def kept_alive(console: Console, status: documents.Status) -> Iterator[None]:
+    """Send heartbeats during the block, then delete the experiment; hide it if this user may not purge it."""
     ended = threading.Event()
-    beats = threading.Thread(target=_beat, args=(console, status, ended), daemon=True)
-    beats.start()
+    heartbeats = threading.Thread(target=_send_heartbeats, args=(console, status, ended), daemon=True)
+    heartbeats.start()
     try:
         yield
     finally:
         ended.set()
-        beats.join()
-        with suppress(Unreachable):  # then the server will see that nobody waits
+        heartbeats.join()
+        with suppress(Unreachable):  # the server then misses the heartbeats
             try:
                 console.client.delete(status["id"], purge=True)
             except Denied:
                 console.client.delete(status["id"])
 
 
-def _beat(console: Console, status: documents.Status, ended: threading.Event) -> None:
+def _send_heartbeats(console: Console, status: documents.Status, ended: threading.Event) -> None:
     client, count = console.client.clone(), 0
-    while not ended.wait(_BEAT):
+    while not ended.wait(_HEARTBEAT_SECONDS):
         count += 1
         with suppress(OrchestuneError):
             client.change(status["id"], labels={**status["labels"], TEST_LABEL: str(count)})
@@ -65,25 +65,29 @@ def _beat(console: Console, status: documents.Status, ended: threading.Event) ->
 def wait(
     console: Console, status: documents.Status, until: Callable[[documents.Status], bool] = over
 ) -> documents.Status:
-    """Until that holds, or it is over; why nothing moves is said meanwhile. KeyboardInterrupt at Ctrl-C."""
-    said, starts = "", False
+    """Wait until `until` holds or the experiment has ended, printing why it is pending. Raises KeyboardInterrupt at
+    Ctrl-C.
+    """
+    last_reason, is_start_announced = "", False
     with Interrupts() as pressed:
         while not over(status) and not until(status):
             reason = one_line(status["reason"]["message"]) if status["reason"] else ""
-            if reason and reason != said:
+            if reason and reason != last_reason:
                 console.note(f"waiting: {reason}")
-            said = reason
-            if not starts and any(_is_new(worker) for worker in status.get("workers", ())):
-                starts = True
-                console.note(f"no idle worker in {console.place.name} fits: one is started")
+            last_reason = reason
+            if not is_start_announced and any(_is_new(worker) for worker in status.get("workers", ())):
+                is_start_announced = True
+                console.note(f"no suitable idle worker in {console.place.name}: starting one")
             if pressed.count:
                 raise KeyboardInterrupt
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
             with suppress(TemporaryError):
                 status = console.client.experiment(status["id"])
     return status
 
 
 def _is_new(worker: Mapping[str, Any]) -> bool:
-    """Whether it was started for this; one that came from another experiment is starting only until it says so."""
+    """Return True if the worker was started for this experiment; a warm worker of another one is "starting" only until
+    it registers.
+    """
     return worker["state"] == "starting" and not worker.get("came_from")

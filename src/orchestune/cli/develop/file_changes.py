@@ -1,7 +1,7 @@
-"""Notices that code was saved.
+"""Detection of saved files.
 
-By looking again and again rather than by a library's events: what counts is exactly what would be packed, it works on
-network folders and in containers, where events do not arrive, and a look at a thousand files takes some milliseconds.
+By polling rather than by a library's events: it checks exactly the files that would be packed, works on network folders
+and in containers, where events do not arrive, and takes a few milliseconds per thousand files.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from orchestune.bundles.listing import plan
 from orchestune.errors import BadInput
 
-_LEAST = 0.15
-"""seconds between two looks; what was written in that time belongs to one save"""
-_SHARE = 9
-"""a look takes a tenth of the time at most"""
+_MIN_POLL_SECONDS = 0.15
+"""minimum seconds between two polls; writes within that time count as one save"""
+_MIN_PAUSE_FACTOR = 9
+"""pause for at least 9x the duration of a poll: at most 10 % of the time"""
 
 
 class FileChanges:
@@ -26,37 +26,39 @@ class FileChanges:
 
     def __init__(self, folder: Path, ignore: Sequence[str]) -> None:
         self._folder, self.ignore = folder, tuple(ignore)
-        self.pause = _LEAST
-        """seconds until it is worth looking again"""
-        self._told = self._last = self._scan()
+        self.pause = _MIN_POLL_SECONDS
+        """seconds to wait before the next poll"""
+        self._reported = self._latest = self._scan()
 
     @property
     def count(self) -> int:
-        """How many files there are."""
-        return len(self._last)
+        """Number of files."""
+        return len(self._latest)
 
     def look(self) -> list[str]:
-        """What was saved since the last time that this told of something, once it has come to rest; else nothing."""
-        found = self._scan()
-        if found != self._last:
-            self._last = found
+        """Return the paths changed since the last report, once two polls agree; else an empty list."""
+        states = self._scan()
+        if states != self._latest:
+            self._latest = states
             return []
-        changed = [path for path in found.keys() | self._told.keys() if found.get(path) != self._told.get(path)]
-        self._told = found
+        changed = [
+            path for path in states.keys() | self._reported.keys() if states.get(path) != self._reported.get(path)
+        ]
+        self._reported = states
         return sorted(changed)
 
     def _scan(self) -> dict[str, tuple[int, ...]]:
-        began = time.monotonic()
-        found: dict[str, tuple[int, ...]] = {}
+        started = time.monotonic()
+        states: dict[str, tuple[int, ...]] = {}
         try:
             listing = plan(self._folder, self.ignore, sys.maxsize)
-        except BadInput:  # a link that leads out, say: `test` tells of it
+        except BadInput:  # for example a link that leads outside; `test` reports it
             return {"": (0,)}
         for entry in listing.entries:
             try:
-                about = os.lstat(self._folder / entry.path)
+                status = os.lstat(self._folder / entry.path)
             except OSError:
                 continue
-            found[entry.path] = (about.st_mode, about.st_ino, about.st_size, about.st_mtime_ns)
-        self.pause = max(_LEAST, (time.monotonic() - began) * _SHARE)
-        return found
+            states[entry.path] = (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns)
+        self.pause = max(_MIN_POLL_SECONDS, (time.monotonic() - started) * _MIN_PAUSE_FACTOR)
+        return states

@@ -1,4 +1,4 @@
-"""The GPUs of this machine for a trial that is run by hand."""
+"""Assignment of this machine's GPUs to a trial without a server."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from orchestune.domain.resources.gpus import GpuSet
 from orchestune.domain.resources.resources import Capacity, Resources, fits
 
 
-def cards(each: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """Those that a worker of this machine would give to it if nothing else ran; else none, and why.
+def assign_gpus(resources: Resources, environ: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """Return the GPUs that a worker of this idle machine would assign, or none and the reason.
 
-    A trial by hand may find out about its command where the cards are not: it goes on without.
+    A trial run by hand without GPUs still shows whether the command works.
     """
-    if not each.gpu:
+    if not resources.gpu:
         return (), ""
-    there = capacity.gpus(environ)  # asks a program, which takes a while
-    chosen = GpuSet(there).take(each.wanted)
-    if chosen:
-        return chosen, ""
-    wanted = Resources(gpu=each.gpu, gpu_type=each.gpu_type, gpu_memory=each.gpu_memory)
-    why = fits(Capacity((capacity.with_cards(there, environ=environ),)), wanted)
-    return (), f"goes on without a GPU of its own: {why}"
+    local_gpus = capacity.gpus(environ)  # runs a program, which is slow
+    assigned = GpuSet(local_gpus).take(resources.wanted)
+    if assigned:
+        return assigned, ""
+    gpu_request = Resources(gpu=resources.gpu, gpu_type=resources.gpu_type, gpu_memory=resources.gpu_memory)
+    reason = fits(Capacity((capacity.with_cards(local_gpus, environ=environ),)), gpu_request)
+    return (), f"continuing without an assigned GPU: {reason}"

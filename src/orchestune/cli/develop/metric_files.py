@@ -1,4 +1,4 @@
-"""Files that a run has left which hold metrics: tables, JSON, event files of TensorBoard, the folder of MLflow."""
+"""Metrics in files that a run has written: tables, JSON, TensorBoard event files, MLflow folders."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.worker.metrics.scanner import Declared, Scanner
 from orchestune.worker.metrics.sources import Sources
 
-_BY_ENDING = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".json": "json"}
-_DEEPEST = 6
-_MOST = 20
-_LARGEST = 64 * 2**20
+_KINDS_BY_SUFFIX = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".json": "json"}
+_MAX_DEPTH = 6
+_MAX_FILES = 20
+_MAX_FILE_BYTES = 64 * 2**20
 
 
-def found(folder: Path, since: float) -> dict[str, tuple[MetricSource, list[float]]]:
-    """The metrics in files of the folder that were written `since` then (as files tell the time), by name."""
+def find_metrics(folder: Path, since: float) -> dict[str, tuple[MetricSource, list[float]]]:
+    """Return the metrics in files of the folder that were modified after `since` (file system time), by name."""
     metrics: dict[str, tuple[MetricSource, list[float]]] = {}
-    for source in list(dict.fromkeys(_sources(folder, since)))[:_MOST]:
+    for source in list(dict.fromkeys(_sources(folder, since)))[:_MAX_FILES]:
         for name, value, _, _ in Sources([source.to_json()], str(folder), Scanner(Declared([]))).finish():
-            known = metrics.setdefault(name, (source, []))
-            if known[0] == source:
-                known[1].append(value)
+            series = metrics.setdefault(name, (source, []))
+            if series[0] == source:
+                series[1].append(value)
     return metrics
 
 
 def _sources(folder: Path, since: float) -> Iterator[MetricSource]:
     for root, folders, files in os.walk(folder):
-        here = Path(root).relative_to(folder)
+        relative = Path(root).relative_to(folder)
         folders[:] = (
-            sorted(one for one in folders if not one.startswith((".", "__"))) if len(here.parts) < _DEEPEST else []
+            sorted(name for name in folders if not name.startswith((".", "__")))
+            if len(relative.parts) < _MAX_DEPTH
+            else []
         )
         for file in sorted(files):
             status = (Path(root) / file).lstat()
-            if status.st_mtime < since or not 0 < status.st_size <= _LARGEST:
+            if status.st_mtime < since or not 0 < status.st_size <= _MAX_FILE_BYTES:
                 continue
-            if "mlruns" in here.parts:
-                yield MetricSource("mlflow", "/".join(here.parts[: here.parts.index("mlruns") + 1]))
-            elif "tfevents" in file and here.parts:
-                yield MetricSource("tensorboard", here.parts[0])
-            elif Path(file).suffix.lower() in _BY_ENDING:
-                yield MetricSource(_BY_ENDING[Path(file).suffix.lower()], str(here / file))
+            if "mlruns" in relative.parts:
+                yield MetricSource("mlflow", "/".join(relative.parts[: relative.parts.index("mlruns") + 1]))
+            elif "tfevents" in file and relative.parts:
+                yield MetricSource("tensorboard", relative.parts[0])
+            elif Path(file).suffix.lower() in _KINDS_BY_SUFFIX:
+                yield MetricSource(_KINDS_BY_SUFFIX[Path(file).suffix.lower()], str(relative / file))

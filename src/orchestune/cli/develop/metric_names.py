@@ -1,15 +1,15 @@
-"""Which of the numbers that a program reports is the one to optimize, and which way, as their names tell."""
+"""Guess the metric to optimize and its goal from the names of reported values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
-_UP = (
+_MAXIMIZED = (
     r"acc\w*|.*accuracy|auc|auroc|f1\w*|.*score|precision|recall|r2|iou|miou|m?ap\d*|bleu|rouge\w*|reward|return|top\d"
     r"|dice|ndcg"
 )
-_DOWN = r".*loss|.*error|err|.*rmse|mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|.*regret|objective"
+_MINIMIZED = r".*loss|.*error|err|.*rmse|mse|mae|mape|nll|ppl|perplexity|wer|cer|fid|elbo|.*regret|objective"
 _HELD_OUT = r"(?:val|valid|validation|eval|dev|test)(?:[_\-/. ].*)?|.*[_\-/. ](?:val|valid|validation|eval|dev|test)"
 _NO_METRIC = (
     r"(?:.*[_\-/. ])?(?:time|seconds?|secs?|elapsed|duration|eta|mem|memory|lr|learning_rate|total|samples|size|batch"
@@ -17,9 +17,9 @@ _NO_METRIC = (
 )
 
 
-def ranked(seen: Collection[str]) -> list[str]:
-    """The likeliest first: quality on data that was held out, then other quality, then what may be anything."""
-    return sorted(seen, key=lambda name: -_rank(name))
+def ranked(reported_names: Collection[str]) -> list[str]:
+    """Sort by likelihood: quality on held-out data, other quality, anything else."""
+    return sorted(reported_names, key=lambda name: -_rank(name))
 
 
 def _rank(name: str) -> int:
@@ -30,14 +30,14 @@ def _rank(name: str) -> int:
 
 
 def likely(name: str) -> bool:
-    """Whether it is a metric that one optimizes, as far as its name tells."""
+    """Return True if the name is typical of a metric to optimize."""
     return _rank(name) >= 2
 
 
 def goal(name: str) -> str:
-    """Which way is better, as its name tells; empty where it does not."""
+    """Return the goal that the name suggests; empty if none."""
     name = name.removesuffix("%").lower()
     words = [name, re.split(r"[/_\-. ]", name)[-1]]
-    if any(re.fullmatch(_DOWN, word) for word in words):
+    if any(re.fullmatch(_MINIMIZED, word) for word in words):
         return "minimize"
-    return "maximize" if any(re.fullmatch(_UP, word) for word in words) else ""
+    return "maximize" if any(re.fullmatch(_MAXIMIZED, word) for word in words) else ""

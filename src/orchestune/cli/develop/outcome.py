@@ -1,4 +1,4 @@
-"""What came of one trial that somebody waited for, and how it is told."""
+"""Outcome of a trial that the user waited for, and its presentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestune.domain.specification.unparsed_metrics import unparsed_hint
 
 @dataclass
 class Outcome:
-    """What came of it. `problem` is empty where the command succeeded with finite metrics."""
+    """Outcome of a trial. `problem` is empty if the command succeeded with finite metrics."""
 
     problem: str
     exit_code: int | None
@@ -24,39 +24,40 @@ class Outcome:
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
-    """files that `collect` names, and that it did not leave"""
+    """files in `collect` that the command did not create"""
     printed: str = ""
-    """the last of its output"""
+    """end of its output"""
     warm: bool = False
-    """a worker ran it that was there already, elsewhere than on this machine"""
+    """True if an idle warm worker on another machine ran it"""
 
     def to_json(self) -> dict[str, Any]:
-        """As `test --json` and `try --json` print it; JSON has no number that is not finite."""
+        """Return the document of `test --json` and `try --json`, without numbers that are not finite."""
         return {
             "problem": self.problem or None,
             "exit_code": self.exit_code,
             "wall_seconds": round(self.seconds, 3),
             "metrics": {
-                name: {kind: finite(one) for kind, one in value.items()} for name, value in self.metrics.items()
+                name: {statistic: finite(number) for statistic, number in metric.items()}
+                for name, metric in self.metrics.items()
             },
-            "extra": {name: finite(value) for name, value in self.extra.items()},
+            "extra": {name: finite(metric) for name, metric in self.extra.items()},
         }
 
 
 def finite(value: float | None) -> float | None:
-    """A number as JSON has it; None where that has none."""
+    """Return None for a number that JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def missing(outcome: Outcome, specification: Specification) -> list[str]:
-    """The declared metrics that it did not report."""
+def missing_metrics(outcome: Outcome, specification: Specification) -> list[str]:
+    """Return the declared metrics that were not reported."""
     return [metric.name for metric in specification.metrics if metric.name not in outcome.metrics]
 
 
 def verdict(
-    console: Console, outcome: Outcome, specification: Specification, before: Mapping[str, Any] | None = None
+    console: Console, outcome: Outcome, specification: Specification, reference: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """The lines below its output; `before`: what each metric was in the trial that it is compared with."""
+    """Format the lines below the output; `reference`: metrics of the trial that it is compared with."""
     paint = console.paint
     lines = []
     if outcome.problem:
@@ -65,32 +66,32 @@ def verdict(
         if metric.name in outcome.metrics:
             value = outcome.metrics[metric.name]
             spread = f" {paint.sign('±')} {number(value['stddev'], 2)}" if value["stddev"] is not None else ""
-            spread += _was(before, metric.name)
+            spread += _was(reference, metric.name)
             lines.append(f"{paint('32', 'metric')}   {metric.name} {number(value['value'], 6)}{spread}")
-    for name in missing(outcome, specification):
+    for name in missing_metrics(outcome, specification):
         lines.append(f"{paint('31', 'missing')}  {name}{_advice(name, outcome)}")
-    for place in outcome.absent:
+    for path in outcome.absent:
         lines.append(
-            f"{paint('31', 'missing')}  {one_line(place)}, which `collect` names; the command left no such file"
+            f"{paint('31', 'missing')}  {one_line(path)}: `collect` names it, but the command did not create it"
         )
     if outcome.extra:
-        seen = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
-        lines.append(f"{paint.dim('also')}     {one_line(seen)}")
+        extra_values = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
+        lines.append(f"{paint.dim('also')}     {one_line(extra_values)}")
     warm = ", on a warm worker" if outcome.warm else ""
     lines.append(f"{paint.dim('time')}     {duration(outcome.seconds)}{warm}")
     return lines
 
 
 def _advice(name: str, outcome: Outcome) -> str:
-    """How the metric would be found; nothing where the command came to no end at which it would have printed it."""
-    if told := unparsed_hint(name, outcome.printed):
-        return f": {one_line(told)}"
-    near = get_close_matches(name, outcome.extra, 1, 0.4)
-    if near:
-        return f"; did you mean {one_line(near[0])}, which it reported?"
+    """Return how to report a missing metric; empty if the command failed before it would have printed it."""
+    if explanation := unparsed_hint(name, outcome.printed):
+        return f": {one_line(explanation)}"
+    matches = get_close_matches(name, outcome.extra, 1, 0.4)
+    if matches:
+        return f"; did you mean {one_line(matches[0])}, which was reported?"
     return "" if outcome.problem else f"; print a line such as `{name}=0.5`"
 
 
-def _was(before: Mapping[str, Any] | None, name: str) -> str:
-    known = (before or {}).get(name)
-    return f" (was {number(known['value'], 6)})" if known else ""
+def _was(reference: Mapping[str, Any] | None, name: str) -> str:
+    measured = (reference or {}).get(name)
+    return f" (was {number(measured['value'], 6)})" if measured else ""

@@ -1,4 +1,4 @@
-"""`shell` in a cluster or a container: a trial whose command is a terminal. Nothing of it is recorded or left."""
+"""`shell` in a cluster or container: an ephemeral trial whose command is a terminal. Nothing is recorded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestune.cli.develop.attach_terminal import AttachedTerminal, is_terminal, size
+from orchestune.cli.develop.attach_terminal import AttachedTerminal, is_terminal, terminal_size
 from orchestune.cli.develop.changed_folder import OriginalExperiment
-from orchestune.cli.develop.ephemeral_experiment import attended, single, wait
+from orchestune.cli.develop.ephemeral_experiment import kept_alive, single, wait
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.render import one_line
 from orchestune.client.api import Client
@@ -26,57 +26,61 @@ from orchestune.sdk.submitting import request
 if TYPE_CHECKING:
     from orchestune import documents
 
-_LIVE = ("leased", "running")
-_REST = 15.0
-"""seconds in which the server hears that the command has ended; somebody sees it sooner"""
-_LOOK = 0.1
+_ACTIVE_STATES = ("leased", "running")
+_END_WAIT_SECONDS = 15.0
+"""maximum seconds until the server learns that the command has ended, usually less"""
+_POLL_SECONDS = 0.1
 
 
-def shell_there(
-    console: Console, found: OriginalExperiment, trial: documents.Trial, fold: int, words: Sequence[str]
+def remote_shell(
+    console: Console, original: OriginalExperiment, trial: documents.Trial, fold: int, words: Sequence[str]
 ) -> int:
-    """Where the trial ran: the same image and resources, the same code. The exit code of the shell or the command."""
-    launch, specification = found.document["launch"] or {}, found.specification
+    """Open a shell where the trial ran, with its image, resources and code; return the exit code of the shell or
+    command.
+    """
+    launch, specification = original.document["launch"] or {}, original.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
     secrets = secret_values(sources, console.environ, Path(launch.get("root") or console.folder))
-    taken = {name: value for name, value in launch.items() if name in ("root", "links", "code")}
-    made = _specification(console, found, trial, fold, words)
-    body = request(console.place, made, trial["bundle"], console.folder, taken, secrets, console.environ)
+    launch_context = {name: value for name, value in launch.items() if name in ("root", "links", "code")}
+    shell_specification = _specification(console, original, trial, fold, words)
+    body = request(
+        console.place, shell_specification, trial["bundle"], console.folder, launch_context, secrets, console.environ
+    )
     body["first"] = {"parameters": trial["parameters"], "seed": trial["seed"]}
     status = console.client.create_experiment(body)
-    with attended(console, status):
+    with kept_alive(console, status):
         if console.out.isatty():
-            console.note(f"a shell for {found.why} in {console.place.name}")
+            console.note(f"a shell for {original.why} in {console.place.name}")
         status = wait(console, status, lambda status: bool(status.get("running")))
         ref = status["id"]
-        begun = [attempt for made in console.client.trials(ref) for attempt in made["attempts"]]
-        if not begun:
+        attempts = [attempt for shell_trial in console.client.trials(ref) for attempt in shell_trial["attempts"]]
+        if not attempts:
             reason = status["reason"]["message"] if status["reason"] else f"it is {status['state']}"
-            raise OrchestuneError(f"no shell could be opened: {one_line(reason)}")
-        code = AttachedTerminal(console, ref, begun[-1]["id"]).pass_on(lambda client: _ended(client, ref))
-        _settle(console.client, ref)
+            raise OrchestuneError(f"cannot open a shell: {one_line(reason)}")
+        code = AttachedTerminal(console, ref, attempts[-1]["id"]).pass_on(lambda client: _exit_code(client, ref))
+        _wait_for_end(console.client, ref)
         return code
 
 
 def _specification(
-    console: Console, found: OriginalExperiment, trial: documents.Trial, fold: int, words: Sequence[str]
+    console: Console, original: OriginalExperiment, trial: documents.Trial, fold: int, words: Sequence[str]
 ) -> Specification:
-    """That of the trial, as long as the person wants; its own number is told to the command."""
-    known = found.specification
+    """Return the trial's specification without a time limit; variables give the command the original trial's number."""
+    specification = original.specification
     variables = {
         "ORCHESTUNE_TRIAL": str(trial["number"]),
         "ORCHESTUNE_FOLD": str(fold),
-        "ORCHESTUNE_FOLDS": str(known.folds.count),
-        "ORCHESTUNE_HANDLE": found.status["handle"],
-        "ORCHESTUNE_EXPERIMENT": found.status["id"],
+        "ORCHESTUNE_FOLDS": str(specification.folds.count),
+        "ORCHESTUNE_HANDLE": original.status["handle"],
+        "ORCHESTUNE_EXPERIMENT": original.status["id"],
     }
-    here = is_terminal(console)
-    if here and "TERM" in console.environ:
+    is_tty = is_terminal(console)
+    if is_tty and "TERM" in console.environ:
         variables["TERM"] = console.environ["TERM"]
-    told = {"words": list(words), "tty": here, "size": size(), "variables": variables}
+    terminal = {"words": list(words), "tty": is_tty, "size": terminal_size(), "variables": variables}
     return replace(
-        single(known, trial["parameters"]),
-        env={**known.env, "ORCHESTUNE_TERMINAL": json.dumps(told)},
+        single(specification, trial["parameters"]),
+        env={**specification.env, "ORCHESTUNE_TERMINAL": json.dumps(terminal)},
         folds=Folds(),
         timeout=None,
         retries=0,
@@ -88,18 +92,22 @@ def _specification(
     )
 
 
-def _settle(client: Client, ref: str) -> None:
-    """Until the trial is over: its worker stays warm then, for the next one. What is removed before takes it along."""
-    deadline = time.monotonic() + _REST
+def _wait_for_end(client: Client, ref: str) -> None:
+    """Wait until the trial has ended, so that its worker stays warm for the next one. Deleting it earlier would
+    terminate the worker.
+    """
+    deadline = time.monotonic() + _END_WAIT_SECONDS
     with suppress(OrchestuneError):
         while not over(client.experiment(ref)) and time.monotonic() < deadline:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
 
 
-def _ended(client: Client, ref: str) -> int | None:
-    """How the trial ended, if it did without a word: its worker was lost, or the server was restarted meanwhile."""
+def _exit_code(client: Client, ref: str) -> int | None:
+    """Return the exit code if the trial ended without reporting one, because its worker was lost or the server was
+    restarted.
+    """
     attempt = client.trial(ref, 1)["attempts"][-1]
-    if attempt["state"] in _LIVE:
+    if attempt["state"] in _ACTIVE_STATES:
         return None
     if attempt["exit_code"] is not None:
         return attempt["exit_code"]

@@ -1,4 +1,4 @@
-"""`test` in a cluster or a container: an experiment of one trial, its output on the screen, removed at the end."""
+"""`test` in a cluster or container: an ephemeral experiment of one trial, with its output on the screen."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orchestune.cli.develop.ephemeral_experiment import attended, single, wait
+from orchestune.cli.develop.ephemeral_experiment import kept_alive, single, wait
 from orchestune.cli.develop.outcome import Outcome
 from orchestune.cli.experiments import image, upload
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.terminal.console import Console
-from orchestune.cli.terminal.render import harmless_lines, one_line
+from orchestune.cli.terminal.render import one_line, sanitized_lines
 from orchestune.domain.search.parameters import Value
 from orchestune.errors import OrchestuneError
 
 if TYPE_CHECKING:
     from orchestune import documents
 
-_REST = 15.0
-"""seconds in which the last lines arrive after its end"""
+_LOG_WAIT_SECONDS = 15.0
+"""seconds to wait for the last lines after the end"""
 
 
-def try_there(
+def run_remotely(
     console: Console,
     prepared: PreparedExperiment,
     parameters: Mapping[str, Value],
     secrets: dict[str, str],
     seed: int | None,
 ) -> Outcome:
-    """Run the command once with `parameters` where `--cluster` says. Nothing is left there, Ctrl-C or not."""
+    """Run the command once with `parameters` on the selected cluster. Deletes the experiment at the end, also at
+    Ctrl-C.
+    """
     specification = single(image.pinned(console, prepared), parameters)
     digest = upload.upload(console, prepared)
-    first = None if seed is None else {"parameters": dict(parameters), "seed": seed}
-    status = upload.create(console, prepared, specification, digest, secrets, first)
+    first_trial = None if seed is None else {"parameters": dict(parameters), "seed": seed}
+    status = upload.create(console, prepared, specification, digest, secrets, first_trial)
     logs = threading.Thread(target=_show, args=(console, status["id"]), daemon=True)
-    with attended(console, status):
+    with kept_alive(console, status):
         logs.start()
-        last = wait(console, status)
-        logs.join(_REST if last["counts"]["running"] == 0 else 0)
-        return _outcome(console, last)
+        final_status = wait(console, status)
+        logs.join(_LOG_WAIT_SECONDS if final_status["counts"]["running"] == 0 else 0)
+        return _outcome(console, final_status)
 
 
 def _show(console: Console, ref: str) -> None:
     client = console.client.clone()
     stream = console.err if console.json else console.out
-    with suppress(OrchestuneError):  # what the status says of the same trouble is what counts
+    with suppress(OrchestuneError):  # the status reports the same problem
         for chunk in client.follow_logs(ref):
-            stream.write(harmless_lines(chunk["text"]) if stream.isatty() else chunk["text"])
+            stream.write(sanitized_lines(chunk["text"]) if stream.isatty() else chunk["text"])
             stream.flush()
     client.close()
 
@@ -75,4 +77,4 @@ def _problem(status: documents.Status, trial: documents.Trial | None) -> str:
     if trial is not None and trial["state"] == "completed":
         return ""
     reason = (trial["reason"] if trial else None) or status["reason"]
-    return one_line(reason["message"]) if reason else f"it is {status['state']}"
+    return one_line(reason["message"]) if reason else f"the experiment is {status['state']}"

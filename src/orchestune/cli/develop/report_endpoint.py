@@ -1,4 +1,4 @@
-"""What `$ORCHESTUNE_REPORT_URL` reaches during `test`, where there is no server."""
+"""Endpoint for `$ORCHESTUNE_REPORT_URL` during `test`, which runs without a server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from urllib.parse import parse_qsl
 
 from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 
-_LIMIT = 2**20
-"""bytes of a report, as at the server"""
-_SECONDS = 30.0
-"""that a connection may be silent"""
+_MAX_REPORT_BYTES = 2**20
+"""as on the server"""
+_TIMEOUT_SECONDS = 30.0
+"""timeout of a silent connection"""
 
 
 class ReportEndpoint:
-    """`with Reports() as reports:` takes reports at `reports.url`, as JSON lines in `reports.received`.
+    """`with ReportEndpoint() as reports:` receives reports at `reports.url` and stores them as JSON lines in
+    `reports.received`.
 
-    They come from processes of this user that know the address.
+    Only processes of this user that know the URL can send reports.
     """
 
     def __init__(self) -> None:
@@ -30,13 +31,13 @@ class ReportEndpoint:
         path = f"/report/{secrets.token_urlsafe(24)}"
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = _SECONDS
+            timeout = _TIMEOUT_SECONDS
 
             def do_POST(self) -> None:
                 length = self.headers.get("Content-Length") or "0"
                 if not secrets.compare_digest(self.path.encode(), path.encode()):
                     self._answer(404)
-                elif not length.isdecimal() or len(length) > 9 or int(length) > _LIMIT:
+                elif not length.isdecimal() or len(length) > 9 or int(length) > _MAX_REPORT_BYTES:
                     self._answer(413)
                 else:
                     body = self.rfile.read(int(length))
@@ -67,7 +68,7 @@ class ReportEndpoint:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # a connection that sends nothing does not hold up the end
+    daemon_threads = True  # a silent connection does not delay the shutdown
 
     def verify_request(self, request: socket | tuple[bytes, socket], client_address: object) -> bool:
         """Return False, which closes the connection, if another user's process opened it."""
@@ -80,7 +81,7 @@ class _Server(ThreadingHTTPServer):
             return True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A report that breaks off, or is none, says nothing; a traceback of ours would stand in the output."""
+        """Ignore incomplete and invalid reports; a traceback would appear in the command's output."""
 
 
 def _from_form(body: bytes) -> bytes:

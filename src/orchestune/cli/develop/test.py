@@ -1,4 +1,4 @@
-"""`test`: one configuration, now, here or where `--cluster` says, with nothing recorded."""
+"""`test`: run one trial now, on this machine or a cluster, without recording it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from orchestune.cli.develop.configuration import add_choices, configuration
-from orchestune.cli.develop.outcome import Outcome, missing, verdict
+from orchestune.cli.develop.outcome import Outcome, missing_metrics, verdict
 from orchestune.cli.experiments import destination
 from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare
 from orchestune.cli.terminal.console import Console
@@ -19,12 +19,12 @@ from orchestune.sdk.submitting import at_hand
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         commands,
         "test",
         test,
-        details="Records nothing; on this machine it needs no server. Exit code 1 when the command fails or a metric is"
+        details="Records nothing; needs no server on this machine. Exits with 1 if the command fails or a metric is"
         " missing.",
         example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab\n"
         "orchestune test --minimize loss lr=1e-5..1e-1:log -- python train.py {args}",
@@ -35,23 +35,23 @@ def add(commands: Commands) -> None:
 
 
 def test(console: Console, args: argparse.Namespace) -> int:
-    """Run it as a trial would be run: in a private copy of the code, with the environment of a trial."""
+    """Run one trial in a private copy of the code, with the environment of a trial."""
     prepared = prepare(args)
     specification = prepared.specification
     parameters = configuration(specification, args.param)
     outcome = run_once(console, prepared, parameters)
-    absent = missing(outcome, specification)
+    missing = missing_metrics(outcome, specification)
     if console.json:
-        console.document({"schema": 1, "parameters": parameters, **outcome.to_json(), "missing": absent})
+        console.document({"schema": 1, "parameters": parameters, **outcome.to_json(), "missing": missing})
     else:
         console.say("", *verdict(console, outcome, specification))
-    return 1 if outcome.problem or absent else 0
+    return 1 if outcome.problem or missing else 0
 
 
 def run_once(
     console: Console, prepared: PreparedExperiment, parameters: Mapping[str, Value], seed: int | None = None
 ) -> Outcome:
-    """One trial of the folder, its output on the screen: here, or where `--cluster` says."""
+    """Run one trial of the folder on this machine or the selected cluster, with its output on the screen."""
     specification = prepared.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
     with located(prepared):
@@ -61,15 +61,15 @@ def run_once(
         console.say(
             *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
         )
-    here = at_hand(console.place)
-    if not here:
+    is_local = at_hand(console.place)
+    if not is_local:
         destination.need_image(console.place, prepared)
     for note in () if console.json else (*prepared.notes, *destination.notes(console.place, prepared)):
         console.note(f"note  {note}")
-    if here:
-        from orchestune.cli.develop.local_trial import try_one  # the worker's parts, which no other command needs
+    if is_local:
+        from orchestune.cli.develop.local_trial import run_locally  # the worker's modules, only needed here
 
-        return try_one(console, prepared, parameters, secrets, seed=seed)
-    from orchestune.cli.develop.remote_trial import try_there  # as above
+        return run_locally(console, prepared, parameters, secrets, seed=seed)
+    from orchestune.cli.develop.remote_trial import run_remotely  # as above
 
-    return try_there(console, prepared, parameters, secrets, seed)
+    return run_remotely(console, prepared, parameters, secrets, seed)

@@ -1,4 +1,4 @@
-"""What a worker gives to the command of a trial, without a worker: files, variables, the command line."""
+"""Files, environment and command line of a trial, as a worker creates them, for commands without a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestune.worker.files import config_copy
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Which trial the command is told to be."""
+    """Identity of the trial, as passed to the command."""
 
     experiment: str
     handle: str
@@ -28,52 +28,52 @@ class TrialContext:
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """What it gets of the machine."""
+    """Inputs of the trial from this machine."""
 
     base: Mapping[str, str]
-    """the variables below its own"""
+    """environment below the trial's own variables"""
     secrets: Mapping[str, str]
     root: str | None
-    """the project's folder, if it is on this machine"""
+    """folder of the project, if on this machine"""
     report: str
-    """where it may report to"""
+    """URL for reports"""
     gpus: tuple[str, ...] = ()
-    """cards that it has for itself"""
+    """GPUs assigned to the trial"""
 
 
-def call_by_hand(
-    specification: Specification, call: TrialContext, given: TrialInputs, scratch: Path
+def environment_and_command(
+    specification: Specification, context: TrialContext, inputs: TrialInputs, scratch: Path
 ) -> tuple[dict[str, str], list[str]]:
-    """The variables and the command line; the files that they name are made in `scratch`."""
-    (scratch / "parameters.json").write_bytes(parameters_document(call.parameters))
-    each = specification.resources
+    """Return the environment and command line; the files that they refer to are created in `scratch`."""
+    (scratch / "parameters.json").write_bytes(parameters_document(context.parameters))
+    resources = specification.resources
     job = {
         "env": specification.env,
-        "secrets": given.secrets,
-        "root": given.root,
-        "cpu": each.cpu,
-        "gpu": each.gpu,
+        "secrets": inputs.secrets,
+        "root": inputs.root,
+        "cpu": resources.cpu,
+        "gpu": resources.gpu,
     }
     lease = {
-        "attempt": call.experiment,
-        "trial": call.trial,
-        "fold": call.fold,
+        "attempt": context.experiment,
+        "trial": context.trial,
+        "fold": context.fold,
         "folds": specification.folds.count,
-        "parameters": call.parameters,
-        "seed": call.seed,
-        "report": given.report,
-        "gpus": given.gpus,
+        "parameters": context.parameters,
+        "seed": context.seed,
+        "report": inputs.report,
+        "gpus": inputs.gpus,
     }
     files = ("parameters.json", "metrics.jsonl", "stop.json", "artifacts.jsonl")
-    own = of_attempt(lease, *(str(scratch / name) for name in files))
-    common = of_job(given.base, job, call.experiment, call.handle)
-    found = {os.fsdecode(name): os.fsdecode(value) for name, value in common.items()} | own
+    attempt_variables = of_attempt(lease, *(str(scratch / name) for name in files))
+    job_variables = of_job(inputs.base, job, context.experiment, context.handle)
+    variables = {os.fsdecode(name): os.fsdecode(value) for name, value in job_variables.items()} | attempt_variables
     if specification.config:
         template = specification.config.to_json()
-        path = config_copy.write(str(scratch / "config"), template["name"], template["parts"], call.parameters)
-        found["ORCHESTUNE_CONFIG"] = path
+        path = config_copy.write(str(scratch / "config"), template["name"], template["parts"], context.parameters)
+        variables["ORCHESTUNE_CONFIG"] = path
     if specification.checkpoint_every is not None:
         (scratch / "checkpoint").mkdir()
-        found["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
+        variables["ORCHESTUNE_CHECKPOINT_DIR"] = str(scratch / "checkpoint")
     names = [parameter.name for parameter in specification.space.parameters]
-    return found, render(specification.run, call.parameters, names, found.get("ORCHESTUNE_CONFIG", ""))
+    return variables, render(specification.run, context.parameters, names, variables.get("ORCHESTUNE_CONFIG", ""))

@@ -1,4 +1,4 @@
-"""`watch`: `test` again on every save."""
+"""`watch`: rerun `test` on every save."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.interrupts import Interrupts
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.render import one_line
-from orchestune.cli.terminal.signals import deferred, orderly_end
+from orchestune.cli.terminal.signals import deferred_signals, exit_on_signals
 from orchestune.domain.words import plural, some
 from orchestune.errors import OrchestuneError
 
-_BEYOND = 5.0
-"""seconds beyond its grace in which a test that is no longer wanted ends"""
+_EXIT_MARGIN_SECONDS = 5.0
+"""seconds beyond its grace period in which a cancelled test exits"""
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         commands,
         "watch",
         watch,
-        details="A test that still runs is ended first. Files that are not packed do not count. Ctrl-C ends it.",
+        details="Cancels a test that is still running. Ignores files that are not packed. Ctrl-C stops it.",
         example="orchestune watch\norchestune watch -p alpha=0.01\norchestune watch --cluster docker",
         json=False,
     )
@@ -41,21 +41,21 @@ def add(commands: Commands) -> None:
 
 
 def watch(console: Console, args: argparse.Namespace) -> int:
-    """Until Ctrl-C. What is wrong at first is wrong use; later it is told by the test, and waited for."""
+    """Run `test` on every save until Ctrl-C. An invalid file raises at the start; later the test reports it."""
     from orchestune.cli.develop.file_changes import FileChanges  # pathspec is slow to import, and only needed here
 
     prepared = prepare(args)
     saves = FileChanges(prepared.folder, prepared.ignore)
-    patience = prepared.specification.grace + _BEYOND
-    with Interrupts() as pressed, orderly_end(), _Test(args.line, patience) as test:
+    exit_timeout = prepared.specification.grace + _EXIT_MARGIN_SECONDS
+    with Interrupts() as pressed, exit_on_signals(), _Test(args.line, exit_timeout) as test:
         test.start()
         while not pressed.count:
             if test.has_ended():
-                console.say("", console.paint.dim(f"watching {plural(saves.count, 'file')}; Ctrl-C ends it"))
+                console.say("", console.paint.dim(f"watching {plural(saves.count, 'file')}; Ctrl-C stops it"))
             if changed := saves.look():
                 test.cancel()
                 console.say("", console.paint.bold(f"{some([one_line(name) for name in changed], 3)} changed"), "")
-                with suppress(OrchestuneError):  # the test tells of it
+                with suppress(OrchestuneError):  # the test reports it
                     saves.ignore = prepare(args).ignore
                 test.start()
             time.sleep(saves.pause)
@@ -64,40 +64,41 @@ def watch(console: Console, args: argparse.Namespace) -> int:
 
 
 class _Test:
-    """The `test` that runs, if one does: a process of its own, which can be ended at any moment.
+    """The running `test`, if any: a separate process, which can be cancelled at any moment.
 
-    Ctrl-C does not reach it from the terminal, but from here, as does the end of this process by SIGTERM or SIGHUP.
+    The terminal does not send Ctrl-C to it, but this class does, also if this process is terminated by SIGTERM or
+    SIGHUP.
     """
 
-    def __init__(self, line: Sequence[str], patience: float) -> None:
+    def __init__(self, line: Sequence[str], exit_timeout: float) -> None:
         self._command = [sys.executable, "-P", "-m", "orchestune", "test", *line]
-        self._patience = patience
+        self._exit_timeout = exit_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin anew. It hears SIGINT as soon as it can do what has to be done then."""
+        """Start the test. It receives SIGINT only once it has installed its handler."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with deferred():
+            with deferred_signals():
                 self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def has_ended(self) -> bool:
-        """Whether it has just ended by itself; that is told once."""
-        ended = self._process is not None and self._process.poll() is not None
-        if ended:
+        """Return True once if the test has exited by itself."""
+        has_exited = self._process is not None and self._process.poll() is not None
+        if has_exited:
             self._process = None
-        return ended
+        return has_exited
 
     def cancel(self) -> None:
-        """End it as Ctrl-C would; what it started ends with it."""
+        """Terminate the test like Ctrl-C, with its child processes."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(self._patience)
+            process.wait(self._exit_timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""The words of `run` and `test` that stand for a file: ranges, goals, options, and the command after `--`."""
+"""Arguments of `run` and `test` that replace an experiment file: ranges, goals, options, and the command after `--`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,36 @@ from orchestune.errors import UsageError
 
 DEFAULT_FILE = Path("experiment.yml")
 OTHER_FILES = (Path("experiment.yaml"), Path("orchestrate.yml"), Path("orchestrate.yaml"))
-"""read where the usual one is not there"""
+"""read if the usual one does not exist"""
 SETTINGS = {
-    "budget": ("budget", "N", "trials that finish"),
-    "parallel": ("parallelism", "N", "trials that run at the same time at most"),
-    "engine": ("engine", "NAME", "what suggests configurations: auto, gp, tpe, cma, random, grid, ..."),
-    "warm-start": ("warm_start", "EXP|FILE", "results to learn from before the first trial; several as '[EXP, FILE]'"),
-    "config": ("config", "FILE", "a configuration file to fill; {config} is each trial's copy"),
-    "timeout": ("timeout", "TIME", "how long a trial may take, such as 30s, 20m or 2h"),
-    "name": ("name", "TEXT", "what the experiment is called (default: the folder's name)"),
-    "notify": ("notify", "URL", "who is told at the end, such as https://example.org/hook; env:NAME has it from there"),
-    "image": ("image", "IMAGE", "the image whose programs trials use, in containers"),
-    "cpu": ("resources.cpu", "N", "cores for each trial"),
-    "memory": ("resources.memory", "SIZE", "memory for each trial, such as 2Gi"),
-    "gpu": ("resources.gpu", "N", "GPUs for each trial"),
-    "seed": ("seed", "N", "the same seed at --parallel 1 gives the same configurations"),
+    "budget": ("budget", "N", "number of trials to finish"),
+    "parallel": ("parallelism", "N", "maximum number of trials running at the same time"),
+    "engine": ("engine", "NAME", "search engine: auto, gp, tpe, cma, random, grid, ..."),
+    "warm-start": (
+        "warm_start",
+        "EXP|FILE",
+        "start the search from the results of an experiment or file; several as '[EXP, FILE]'",
+    ),
+    "config": ("config", "FILE", "configuration file to fill in; {config} is the path of each trial's copy"),
+    "timeout": ("timeout", "TIME", "time limit of a trial, such as 30s, 20m or 2h"),
+    "name": ("name", "TEXT", "name of the experiment (default: the folder's name)"),
+    "notify": (
+        "notify",
+        "URL",
+        "webhook to call at the end, such as https://example.org/hook, or env:NAME to read it from a variable",
+    ),
+    "image": ("image", "IMAGE", "container image for the trials"),
+    "cpu": ("resources.cpu", "N", "CPU cores per trial"),
+    "memory": ("resources.memory", "SIZE", "memory per trial, such as 2Gi"),
+    "gpu": ("resources.gpu", "N", "GPUs per trial"),
+    "seed": ("seed", "N", "random seed; with --parallel 1 the same seed gives the same configurations"),
 }
-SAVED = "`orchestune run` starts this experiment, `orchestune test` tries one configuration of it."
+SAVED = "`orchestune run` starts this experiment, `orchestune test` runs one trial of it."
 TEXTS = ("name", "image", "config", "notify")
 
 
 class _Goals(argparse.Action):
-    """Collects `--minimize` and `--maximize` in the order in which they stand: the first metric decides."""
+    """Collects `--minimize` and `--maximize` in the order of the command line: the first metric decides."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
         goal = str(self.const)
@@ -40,17 +48,17 @@ class _Goals(argparse.Action):
 
 
 def add_description(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say what a file would say."""
+    """Add the arguments that describe an experiment without a file."""
     group = parser.add_argument_group(
-        "in the place of a file, or of its keys",
+        "experiment without a file, or overrides of its keys",
         "NAME=RANGE is 1e-5..1e-1:log, 2..8, 0..1:step=0.25, 1..4:float, adam,sgd or true,false."
-        " The command stands last, after --; {args}, {hydra} and {NAME} are replaced in it.",
+        " The command comes last, after --; {args}, {hydra} and {NAME} are replaced in it.",
     )
-    group.add_argument("spaces", nargs="*", metavar="NAME=RANGE", help="a parameter and what is tried for it")
+    group.add_argument("spaces", nargs="*", metavar="NAME=RANGE", help="a parameter and its range or choices")
     for goal in ("minimize", "maximize"):
         group.add_argument(
             f"--{goal}", action=_Goals, const=goal, dest="goals", default=[], metavar="METRIC",
-            help="a metric that the command reports; may be repeated, the first one decides",
+            help="metric that the command reports; repeatable, the first one decides",
         )  # fmt: skip
     parser.set_defaults(words=(), once=False)
     for option, (_, metavar, text) in SETTINGS.items():
@@ -59,23 +67,27 @@ def add_description(parser: argparse.ArgumentParser) -> None:
 
 
 def add_saving(parser: argparse.ArgumentParser) -> None:
-    """`--save` and `--force`."""
+    """Add `--save` and `--force`."""
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="write what was said as an experiment file; with --dry-run only that"
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="save the arguments as an experiment file; with --dry-run without starting it",
     )
-    parser.add_argument("--force", action="store_true", help="let --save replace a file")
+    parser.add_argument("--force", action="store_true", help="let --save overwrite a file")
 
 
 def write(path: Path, folder: Path, text: str, force: bool) -> None:
-    """Write an experiment file into the folder of its code. UsageError where it must not be written."""
-    if os.path.realpath(path.absolute().parent) != os.path.realpath(folder):  # also of links that lead to each other
+    """Write an experiment file into the folder of its code. Raises UsageError if it must not be written there."""
+    if os.path.realpath(path.absolute().parent) != os.path.realpath(folder):  # realpath also accepts cyclic links
         raise UsageError(
-            f"{path} is not in the folder of the code, {folder}", "a file runs the code of the folder in which it lies"
+            f"'{path}' is outside the folder of the code, '{folder}'",
+            "save it there: an experiment file runs the code of its own folder",
         )
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(f"{path} exists", "choose another name, or replace it with --force") from None
+        raise UsageError(f"'{path}' already exists", "choose another name, or overwrite it with --force") from None
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+        raise UsageError(f"cannot write '{path}': {exc.strerror}") from exc

@@ -1,4 +1,4 @@
-"""`stop pause resume extend delete`: change what becomes of an experiment. All may be repeated."""
+"""`stop`, `pause`, `resume`, `extend` and `delete`: control an experiment. All of them are idempotent."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment, positive
 from orchestune.cli.terminal.progress import at_a_time
 from orchestune.cli.terminal.prompts import confirm
-from orchestune.client.states import OVER, extendable, handing_in
+from orchestune.client.states import OVER, extendable, is_uploading
 from orchestune.domain.words import plural
 from orchestune.errors import Purged, UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
 
-_REMOVED_WITHIN = 5.0
-"""seconds for which `delete --purge` waits to see that everything is gone"""
-_LOOK = 0.1
-"""seconds between two looks"""
+_PURGE_WAIT_SECONDS = 5.0
+"""seconds that `delete --purge` waits for the removal"""
+_POLL_SECONDS = 0.1
+"""seconds between two requests meanwhile"""
 
 
 def add(commands: Commands) -> None:
-    """Add the commands."""
+    """Register the commands."""
     parser = add_command(
         commands,
         "stop",
         stop,
-        details="Running trials get SIGTERM, and after the grace period SIGKILL. A trial that is stopped "
-        "by itself does not count for the budget: another one takes its place.",
+        details="Running trials get SIGTERM, and SIGKILL after the grace period. Stopping a single trial "
+        "does not use up budget: another trial replaces it.",
         example="orchestune stop sgd-7f3a\norchestune stop sgd-7f3a/12",
     )
     add_experiment(parser, trial="may")
@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         example="orchestune pause sgd-7f3a\norchestune pause sgd-7f3a --now",
     )
     add_experiment(parser)
-    parser.add_argument("--now", action="store_true", help="end running trials too; they are offered again on resume")
+    parser.add_argument("--now", action="store_true", help="terminate running trials too; resume requeues them")
     parser = add_command(commands, "resume", resume, example="orchestune resume sgd-7f3a")
     add_experiment(parser)
     parser = add_command(
@@ -51,79 +51,81 @@ def add(commands: Commands) -> None:
         example="orchestune extend sgd-7f3a --budget 80\norchestune extend sgd-7f3a --parallelism 8",
     )
     add_experiment(parser)
-    parser.add_argument("--budget", type=positive, metavar="N", help="finished trials in all, not in addition")
-    parser.add_argument("--parallelism", type=positive, metavar="P", help="trials at a time")
+    parser.add_argument("--budget", type=positive, metavar="N", help="finished trials in total, not in addition")
+    parser.add_argument(
+        "--parallelism", type=positive, metavar="P", help="maximum number of trials running at the same time"
+    )
     parser = add_command(
         commands,
         "delete",
         delete,
-        details="With --purge its records and files are removed for good.",
+        details="--purge removes its records and files permanently.",
         example="orchestune delete sgd-7f3a\norchestune delete sgd-7f3a --purge --yes",
     )
     add_experiment(parser)
-    parser.add_argument("--purge", action="store_true", help="remove records, logs and files for good")
-    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--purge", action="store_true", help="remove records, logs and files permanently")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask for confirmation")
 
 
 def stop(console: Console, args: argparse.Namespace) -> int:
-    """Ask for the end; it comes within the grace period."""
+    """Request the stop of an experiment or a trial; it takes effect within the grace period."""
     ref, number = console.reference(args.exp)
     if number is None:
         status = console.client.stop(ref)
-        more = ""
+        suffix = ""
         if status["state"] in OVER - {"stopped"}:
-            more = "; there is nothing to stop"
-        elif status["state"] not in OVER and handing_in(status):
-            more = "; files of trials that completed are on their way"
-        return _done(console, status, status["state"] + more)
+            suffix = "; nothing to stop"
+        elif status["state"] not in OVER and is_uploading(status):
+            suffix = "; still uploading files of completed trials"
+        return _done(console, status, status["state"] + suffix)
     before = console.client.trial(ref, number)["state"]
     trial = console.client.stop_trial(ref, number)
     if console.json:
         return console.result(trial)
     status = console.client.experiment(ref)
-    over = before == "cancelled" or trial["state"] != "cancelled"
-    then = "there is nothing to stop" if over else _instead(status)
-    console.say(f"{status['handle']}/{number}: {trial['state']}; {then}")
+    is_over = before == "cancelled" or trial["state"] != "cancelled"
+    consequence = "nothing to stop" if is_over else _after_stop(status)
+    console.say(f"{status['handle']}/{number}: {trial['state']}; {consequence}")
     return 0
 
 
-def _instead(status: documents.Status) -> str:
-    """What becomes of the place of a trial that was stopped."""
+def _after_stop(status: documents.Status) -> str:
+    """Return the consequence of stopping one trial."""
     if status["state"] in OVER or status["desired"] == "stopped":
         return f"its experiment is {status['state']}"
-    again = f" after `orchestune resume {status['handle']}`" if status["desired"] == "paused" else ""
-    return f"another trial takes its place{again}"
+    condition = f" after `orchestune resume {status['handle']}`" if status["desired"] == "paused" else ""
+    return f"another trial replaces it{condition}"
 
 
 def pause(console: Console, args: argparse.Namespace) -> int:
-    """Start no more trials."""
+    """Pause an experiment; with `--now` its running trials too."""
     status = console.client.pause(console.experiment(args.exp), now=args.now)
     if status["state"] != "paused":
-        return _done(console, status, f"{status['state']}; there is nothing to pause")
-    on = f"; go on with `orchestune resume {status['handle']}`"
+        return _done(console, status, f"{status['state']}; nothing to pause")
+    on = f"; resume with `orchestune resume {status['handle']}`"
     return _done(console, status, f"paused{_running(status, now=args.now)}{on}")
 
 
 def _running(status: documents.Status, *, now: bool) -> str:
-    """What becomes of what runs; of trials with folds those that have not begun wait."""
-    several, listed = status["folds"] > 1, status.get("running") or []
-    count = len(listed) if several else status["counts"]["running"]
-    ordered = sum(attempt.get("ending", False) for attempt in listed)
-    ending = count if now or ordered == len(listed) else ordered
-    fates = [(ending, "ends now", "end now"), (count - ending, "goes on to its end", "go on to their end")]
-    said = ""
-    for many, one, more in fates:
-        if many:
-            what = f"{plural(many, 'fold')} running" if several else f"{many} running"
-            said += f"; {what} {one if many == 1 else more}"
-    return said
+    """Describe what happens to running trials, or to running folds; folds that have not started wait."""
+    has_folds, running = status["folds"] > 1, status.get("running") or []
+    count = len(running) if has_folds else status["counts"]["running"]
+    ending_count = sum(attempt.get("ending", False) for attempt in running)
+    ending = count if now or ending_count == len(running) else ending_count
+    endings = [(ending, "terminates now", "terminate now"), (count - ending, "finishes first", "finish first")]
+    text = ""
+    for amount, singular, plural_form in endings:
+        if amount:
+            what = f"{plural(amount, 'fold')} running" if has_folds else f"{amount} running"
+            text += f"; {what} {singular if amount == 1 else plural_form}"
+    return text
 
 
 def resume(console: Console, args: argparse.Namespace) -> int:
-    """Go on."""
+    """Resume an experiment."""
     status = console.client.resume(console.experiment(args.exp))
-    more = f"; more trials come with `orchestune extend {status['handle']} --budget N`"
-    return _done(console, status, status["state"] + (more if extendable(status) else _ended(status)))
+    hint = f"; raise the budget with `orchestune extend {status['handle']} --budget N`"
+    return _done(console, status, status["state"] + (hint if extendable(status) else _not_resumable(status)))
 
 
 def extend(console: Console, args: argparse.Namespace) -> int:
@@ -135,57 +137,59 @@ def extend(console: Console, args: argparse.Namespace) -> int:
     text = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}"
     if (args.parallelism or 0) > status["parallelism"]:
         all_folds = " in folds" if status["folds"] > 1 else ""
-        told = f"{args.parallelism} is more than the budget{all_folds}; {status['parallelism']} is used"
-        console.note(f"parallelism: {told}")
-    return _done(console, status, text + _ended(status))
+        message = f"{args.parallelism} is more than the budget{all_folds}; {status['parallelism']} is used"
+        console.note(f"parallelism: {message}")
+    return _done(console, status, text + _not_resumable(status))
 
 
-def _ended(status: documents.Status) -> str:
-    """Why it does not go on, where neither `resume` nor a larger budget makes it."""
+def _not_resumable(status: documents.Status) -> str:
+    """Describe why an experiment stays ended, if neither `resume` nor a larger budget continues it; else empty."""
     reason = status["reason"]
     if status["state"] not in OVER or reason is None or extendable(status):
         return ""
-    again = f"`orchestune run --warm-start {status['handle']}` begins another search with its results"
-    return f"; it does not go on: {reason['message']}; {again}"
+    hint = f"`orchestune run --warm-start {status['handle']}` starts a new search from its results"
+    return f"; it cannot be continued: {reason['message']}; {hint}"
 
 
 def delete(console: Console, args: argparse.Namespace) -> int:
-    """Hide, or remove for good; asks where something would be lost. What was removed already is no mistake."""
+    """Hide an experiment, or remove it for good. Asks for confirmation if something would be lost. Idempotent."""
     ref = console.experiment(args.exp)
     try:
         status = console.client.experiment(ref)
     except Purged:
-        return _deleted(console, ref, True, "was deleted for good already")
+        return _deleted(console, ref, True, "already deleted permanently")
     handle = status["handle"]
     if not args.yes and (args.purge or status["state"] not in OVER):
-        what = "its records, logs and files are removed for good" if args.purge else "it is stopped and hidden"
+        consequence = (
+            "its records, logs and files are removed permanently" if args.purge else "it is stopped and hidden"
+        )
         confirm(
-            f"Delete {handle} ({status['name']}, {status['state']})? {what[0].upper()}{what[1:]}.",
+            f"Delete {handle} ({status['name']}, {status['state']})? {consequence[0].upper()}{consequence[1:]}.",
             "nothing was deleted",
         )
     console.client.delete(handle, purge=args.purge)
     if not args.purge:
         return _deleted(console, handle, False, "deleted; its records stay until --purge")
-    left = _left(console, handle)
-    console.whereabouts.forget(lambda item: item.id == status["id"])
-    return _deleted(console, handle, not left, left or "deleted for good")
+    remainder = _purge_remainder(console, handle)
+    console.experiment_index.forget(lambda item: item.id == status["id"])
+    return _deleted(console, handle, not remainder, remainder or "deleted permanently")
 
 
-def _left(console: Console, handle: str) -> str:
-    """Why something of it is still there, after a while; nothing where everything is gone."""
-    patience = time.monotonic() + _REMOVED_WITHIN
+def _purge_remainder(console: Console, handle: str) -> str:
+    """Wait for the removal, and describe what remains after `_PURGE_WAIT_SECONDS`; empty if everything was removed."""
+    deadline = time.monotonic() + _PURGE_WAIT_SECONDS
     while True:
         try:
             status = console.client.experiment(handle)
         except Purged:
             return ""
-        if time.monotonic() >= patience:
+        if time.monotonic() >= deadline:
             break
-        time.sleep(_LOOK)
+        time.sleep(_POLL_SECONDS)
     if status["state"] not in OVER:
-        return "stopped and hidden; its records, logs and files go as soon as its trials have ended"
-    again = "the server goes on trying, `orchestune doctor` looks for what keeps it"
-    return f"hidden; its records, logs and files are still to be removed: {again}"
+        return "stopped and hidden; its records, logs and files are removed once its trials have ended"
+    note = "the server keeps retrying, `orchestune doctor` looks for the cause"
+    return f"hidden; its records, logs and files are not removed yet: {note}"
 
 
 def _deleted(console: Console, handle: str, purged: bool, text: str) -> int:

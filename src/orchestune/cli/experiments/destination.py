@@ -1,13 +1,13 @@
-"""What of a folder and a shell goes along to the place where an experiment runs, and what the plan says of it."""
+"""Files, programs and image of an experiment at its destination cluster, and the notes about them in the plan."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from orchestune.cli.experiments.check_script import unknown
+from orchestune.cli.experiments.check_script import missing_program
 from orchestune.cli.experiments.prepare import PreparedExperiment
-from orchestune.cli.inspect.get import fetched
+from orchestune.cli.inspect.get import is_download_folder
 from orchestune.client.address import ServerPlace
 from orchestune.domain.clusters.builtin import OWN
 from orchestune.domain.words import some
@@ -17,12 +17,12 @@ from orchestune.sdk.submitting import shares_files
 
 
 def in_images(place: ServerPlace) -> bool:
-    """Whether trials run in images. Of a server that somebody else runs that is not known."""
+    """Return True if trials run in containers. Not known for a server that another user operates."""
     return place.cluster is not None and place.cluster.provider in ("docker", "kubernetes")
 
 
 def in_words(place: ServerPlace) -> str:
-    """Where that is."""
+    """Describe the destination for the plan."""
     cluster = place.cluster
     if cluster is None or cluster.provider == "hosted":
         return f"the server at {place.resolve().url}" if cluster is None else f"{cluster.name}, at {cluster.url}"
@@ -32,57 +32,65 @@ def in_words(place: ServerPlace) -> str:
 
 
 def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
-    """What a reader of the plan should know about this folder at that place."""
-    found = list[str]()
-    links = [path for path in prepared.links if not fetched(prepared.folder / path)]  # which were said to be left out
+    """Return notes about files, secrets and programs of this folder at the destination."""
+    notes = list[str]()
+    links = [
+        path for path in prepared.links if not is_download_folder(prepared.folder / path)
+    ]  # `get` has already reported those
     if links:
-        shown = some(links, 3)
+        paths = some(links, 3)
         if shares_files(place):
-            shared = "all trials read and write the same, and a cluster would not have them"
-            found.append(f"linked from this folder, not packed: {shown}; {shared}")
+            effect = "all trials share them, and a cluster would not have them"
+            notes.append(f"linked from this folder, not packed: {paths}; {effect}")
         elif place.embedded:
-            found.append(f"mounted from this folder, read only, not packed: {shown}; a cluster would not have them")
+            notes.append(f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them")
         else:
-            found.append(
-                f"not packed, so trials there do not have them: {shown}; `volumes:` mounts data of the cluster"
+            notes.append(
+                f"not packed, so trials do not have them: {paths}; use `volumes:` to mount data of the cluster"
             )
     if prepared.secret_files:
-        found.append(note_of_secrets(prepared.secret_files))
+        notes.append(note_of_secrets(prepared.secret_files))
     if prepared.own:
-        found.append(f"not seen by trials, each of which makes its own, as `keep` names it: {some(prepared.own, 3)}")
+        notes.append(f"hidden from trials, which create their own because of `keep`: {some(prepared.own, 3)}")
     if shares_files(place):
         path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
-        found += unknown(prepared.specification.run, prepared.folder, path)
+        notes += missing_program(prepared.specification.run, prepared.folder, path)
     if place.cluster is not None and shares_files(place) and image_in_words(prepared):
-        found.append("image, install and dockerfile are for containers; here programs run as they are installed")
-    return found
+        notes.append(
+            "image, install and dockerfile are ignored: trials here use the installed programs, not containers"
+        )
+    return notes
 
 
 def image_in_words(prepared: PreparedExperiment) -> str:
-    """The image as the file describes it; empty where it says nothing."""
+    """Describe the image of the file; empty if the file names none."""
     base = prepared.specification.placement.image
     if prepared.dockerfile:
-        made = f"built from {prepared.dockerfile}"
+        description = f"built from {prepared.dockerfile}"
     elif prepared.install:
-        made = f"{base or 'the default image'}, with {' && '.join(prepared.install)}"
+        description = f"{base or 'the default image'}, with {' && '.join(prepared.install)}"
     else:
         return base or ""
-    return f"{made} and {' && '.join(prepared.install)}" if prepared.dockerfile and prepared.install else made
+    return (
+        f"{description} and {' && '.join(prepared.install)}"
+        if prepared.dockerfile and prepared.install
+        else description
+    )
 
 
 def need_image(place: ServerPlace, prepared: PreparedExperiment) -> None:
-    """UsageError with a proposal where containers need an image and the file names none."""
+    """Raise UsageError with a proposal if containers need an image and the file names none."""
     if place.name == "docker" and not image_in_words(prepared):
-        raise UsageError("a container needs an image, and the experiment file names none", propose(prepared.folder))
+        raise UsageError("no image for the container in the experiment file", propose(prepared.folder))
 
 
 def propose(folder: Path) -> str:
-    """What to write into the experiment file, going by what lies beside it."""
-    from orchestune.images.builds.suggest import suggest_install  # only who lacks an image needs it
+    """Propose a line for the experiment file, based on the files beside it."""
+    from orchestune.images.builds.suggest import suggest_install  # only needed without an image
 
     if (folder / "Dockerfile").is_file():
-        return "there is a Dockerfile here: add `dockerfile: Dockerfile` to the experiment file"
-    found = suggest_install(folder)
-    if found:
-        return "add to the experiment file:\n" + "\n".join(f"       {line}" for line in found.strip().splitlines())
-    return "add `image: python:3.12-slim`, or another one that has what the command needs, to the experiment file"
+        return "add `dockerfile: Dockerfile` to the experiment file, to use the Dockerfile in this folder"
+    install = suggest_install(folder)
+    if install:
+        return "add to the experiment file:\n" + "\n".join(f"       {line}" for line in install.strip().splitlines())
+    return "add `image: python:3.12-slim`, or another image with the command's dependencies, to the experiment file"

@@ -1,4 +1,4 @@
-"""Follow an experiment to its end; Ctrl-C detaches, a second one stops the experiment."""
+"""Follow an experiment until it has ended. Ctrl-C detaches; a second one stops the experiment."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.interrupts import Interrupts
 from orchestune.cli.terminal.progress import end_lines
 from orchestune.cli.terminal.progress_views import PaintedView, PlainView, ProgressView, QuietView
-from orchestune.cli.terminal.render import last_words, one_line
-from orchestune.cli.terminal.silence import silent, waits
+from orchestune.cli.terminal.render import failure_tail, one_line
+from orchestune.cli.terminal.silence import retry_message, silence_message
 from orchestune.client.attempts import decisive
 from orchestune.client.connection.stream import ServerSentEvent
-from orchestune.client.states import OVER, handing_in, over
+from orchestune.client.states import OVER, is_uploading, over
 from orchestune.client.watching import ServerUnreachable, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
 if TYPE_CHECKING:
     from orchestune import documents
 
-REFRESH = 0.2
-"""seconds between two paints of the block"""
+REFRESH_SECONDS = 0.2
+"""seconds between two repaints of the block"""
 INTERRUPTED = 130
-"""the exit code of a command that Ctrl-C ended, as shells have it"""
-LATE = 5.0
-"""seconds that are given to ends of trials which are told after the experiment's"""
-SILENT = 10.0
-"""seconds without news of the experiment after which that is told; an idle one is looked at every 7 s at most"""
-SECOND_PRESS = 3.0
-"""seconds in which a second Ctrl-C stops the experiment"""
+"""exit code of a command interrupted by Ctrl-C, as in shells"""
+LATE_EVENT_SECONDS = 5.0
+"""seconds to wait for trial events that arrive after the end of the experiment"""
+SILENCE_SECONDS = 10.0
+"""seconds without a status after which the server counts as unresponsive; an idle experiment is polled every 7 s at
+most
+"""
+SECOND_PRESS_SECONDS = 3.0
+"""seconds within which a second Ctrl-C stops the experiment"""
 
 
 def follow(console: Console, begin: Callable[[], documents.Status], *, quiet: bool = False) -> int:
-    """Show progress of what `begin` gives until it is over or a guard paused it; the exit code of `run` and `wait`.
+    """Show the progress of the experiment that `begin` creates, until it has ended or a guard paused it.
 
-    Ctrl-C leaves the experiment running and gives 0; pressed twice it stops the experiment. With `quiet` (`wait`) it
-    ends the waiting alone, and nobody is told that it came to its end.
+    Returns the exit code of `run` and `wait`. Ctrl-C detaches and returns 0; pressed twice it stops the experiment.
+    With `quiet` (`wait`) it only ends the waiting, and the next steps are not printed.
     """
     with Interrupts() as pressed:
         status = begin()
@@ -56,7 +58,7 @@ def follow(console: Console, begin: Callable[[], documents.Status], *, quiet: bo
 
 
 def conclude(console: Console, status: documents.Status, *, quiet: bool = False) -> int:
-    """Say how it ended; 0 where it completed, else 1."""
+    """Print how the experiment ended; returns 0 if it completed, else 1."""
     if console.json:
         console.document(status)
     else:
@@ -74,66 +76,66 @@ def _view(console: Console, quiet: bool) -> ProgressView:
 def _until_over(
     console: Console, status: documents.Status, view: ProgressView, pressed: Interrupts
 ) -> documents.Status | None:
-    """The last status; None after Ctrl-C."""
+    """Show progress until the experiment has ended; return its last status, or None after Ctrl-C."""
     watch = Watch(console.client, status["handle"], events=isinstance(view, PlainView)).start()
-    away, painted, heard = "", 0.0, time.monotonic()
-    console.on_silence = lambda text: None  # the view says so
+    unreachable, last_paint, last_update = "", 0.0, time.monotonic()
+    console.on_silence = lambda text: None  # the view shows it
     try:
-        view.show(status, away)
+        view.show(status, unreachable)
         while not pressed.count:
-            for update in _waiting(watch):
+            for update in _pending_updates(watch):
                 if isinstance(update, OrchestuneError):
                     raise update
                 if isinstance(update, ServerUnreachable):
-                    away, heard = waits(update.error), time.monotonic()
+                    unreachable, last_update = retry_message(update.error), time.monotonic()
                 elif isinstance(update, ServerSentEvent):
-                    _heard(view, update)
+                    _handle_event(view, update)
                 else:
-                    status, away, heard = update, "", time.monotonic()
-            if time.monotonic() - heard > SILENT:
-                away = silent(SILENT)
+                    status, unreachable, last_update = update, "", time.monotonic()
+            if time.monotonic() - last_update > SILENCE_SECONDS:
+                unreachable = silence_message(SILENCE_SECONDS)
             if over(status):
-                _late(watch, view, status)
+                _drain_events(watch, view, status)
                 view.show(status, "", last=True)
                 return status
-            if time.monotonic() - painted >= REFRESH * 0.9:
-                view.show(status, away)
-                painted = time.monotonic()
+            if time.monotonic() - last_paint >= REFRESH_SECONDS * 0.9:
+                view.show(status, unreachable)
+                last_paint = time.monotonic()
         return None
     finally:
         watch.stop()
         console.on_silence = None
 
 
-def _late(watch: Watch, view: ProgressView, status: documents.Status) -> None:
-    """Hear of the last trials too: the status may be newer than the events."""
-    until = time.monotonic() + LATE
-    while view.behind(status) and time.monotonic() < until:
-        for update in _waiting(watch):
+def _drain_events(watch: Watch, view: ProgressView, status: documents.Status) -> None:
+    """Deliver events of the last trials, which may arrive after the status that counts them."""
+    deadline = time.monotonic() + LATE_EVENT_SECONDS
+    while view.behind(status) and time.monotonic() < deadline:
+        for update in _pending_updates(watch):
             if isinstance(update, ServerSentEvent):
-                _heard(view, update)
+                _handle_event(view, update)
 
 
-def _waiting(watch: Watch) -> list[documents.Status | ServerSentEvent | ServerUnreachable | OrchestuneError]:
-    """Everything that came, after at most `REFRESH` seconds."""
-    found = []
+def _pending_updates(watch: Watch) -> list[documents.Status | ServerSentEvent | ServerUnreachable | OrchestuneError]:
+    """Return the queued updates, after at most `REFRESH_SECONDS`."""
+    updates = []
     try:
-        found.append(watch.updates.get(timeout=REFRESH))
-        while len(found) < 1000:
-            found.append(watch.updates.get_nowait())
+        updates.append(watch.updates.get(timeout=REFRESH_SECONDS))
+        while len(updates) < 1000:
+            updates.append(watch.updates.get_nowait())
     except queue.Empty:
         pass
-    return found
+    return updates
 
 
-def _heard(view: ProgressView, event: ServerSentEvent) -> None:
+def _handle_event(view: ProgressView, event: ServerSentEvent) -> None:
     if event.kind == "trial_finished":
         data = event.json()["data"]
         view.finished(data["trial"], data["state"])
 
 
 def _failure(console: Console, status: documents.Status) -> str:
-    """The first failed trial with the end of its log: what most often explains the others."""
+    """Describe the first failed trial with the end of its log, which usually explains the other failures."""
     if not status["counts"]["failed"]:
         return ""
     paint = console.paint
@@ -148,49 +150,49 @@ def _failure(console: Console, status: documents.Status) -> str:
     lines = [f"{paint('31', 'fail')}  trial {trial['number']}: {one_line(reason)}"]
     attempt = decisive(trial)
     tail = (attempt.get("tail") or "") if attempt else ""
-    lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in last_words(tail, 5)]
+    lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in failure_tail(tail, 5)]
     return "\n".join(lines)
 
 
 def _detach(console: Console, handle: str, pressed: Interrupts) -> bool:
-    """Say how to go on; True where Ctrl-C came again in time."""
-    until = time.monotonic() + SECOND_PRESS
+    """Print how to follow again; return True if Ctrl-C was pressed a second time."""
+    deadline = time.monotonic() + SECOND_PRESS_SECONDS
     paint = console.paint
     _aside(
         console,
         "",
-        f"{paint.bold(handle)} goes on without this window. Ctrl-C again within {SECOND_PRESS:g} s stops it.",
+        f"{paint.bold(handle)} keeps running. Press Ctrl-C again within {SECOND_PRESS_SECONDS:g} s to stop it.",
         f"      orchestune status {handle} --watch  {paint.dim('follow it again')}",
-        f"      orchestune logs {handle} --follow   {paint.dim('follow what it prints')}",
-        f"      orchestune stop {handle}            {paint.dim('end it')}",
+        f"      orchestune logs {handle} --follow   {paint.dim('follow its output')}",
+        f"      orchestune stop {handle}            {paint.dim('stop it')}",
     )
-    while pressed.count < 2 and time.monotonic() < until:
+    while pressed.count < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     return pressed.count >= 2
 
 
 def _stop(console: Console, handle: str) -> int:
-    """Stop, and wait until nothing of it runs; another Ctrl-C leaves the rest to the server."""
+    """Stop, and wait until no trial runs; another Ctrl-C stops waiting only."""
     _aside(console, "", f"Stopping {handle}; running trials get their grace period.")
-    text = f"{handle} goes on: the server has not answered. `orchestune stop {handle}` tries again."
+    message = f"{handle} keeps running: the server has not answered. Retry with `orchestune stop {handle}`."
     try:
         status = console.client.stop(handle)
-        text, told = f"{handle} is stopping.", False
+        message, is_upload_announced = f"{handle} is stopping.", False
         while status["state"] not in OVER:
-            if handing_in(status) and not told:
-                told = True
-                _aside(console, "Files of trials that completed are on their way; Ctrl-C leaves that to the server.")
+            if is_uploading(status) and not is_upload_announced:
+                is_upload_announced = True
+                _aside(console, "Still uploading files of completed trials; Ctrl-C stops waiting for them.")
             time.sleep(0.2)
             status = console.client.experiment(handle)
     except KeyboardInterrupt:
-        _aside(console, text)
+        _aside(console, message)
         return 1
     conclude(console, status)
     return 1
 
 
 def _aside(console: Console, *lines: str) -> None:
-    """What is no part of the result."""
+    """Print lines that are not part of the result."""
     if console.json:
         console.note("\n".join(lines))
     else:

@@ -1,4 +1,4 @@
-"""What a server would refuse of an experiment, as far as it can be known without one: for `--dry-run`."""
+"""Checks of an experiment that the server would make, as far as possible without one: for `--dry-run`."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
-"""an id that is only known later"""
+"""placeholder of an id that the server assigns later"""
 
 
-def foresee(
-    specification: Specification, place: ServerPlace, environ: Mapping[str, str] = os.environ
+def dry_run_checks(
+    specification: Specification, destination: ServerPlace, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, ...]:
-    """Raises what the server would raise. Returns what nobody but a server elsewhere can know, as notes."""
+    """Raise the errors that the server would raise; return notes about checks that only a remote server can make."""
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
-    needs = specification.resources
-    if place.cluster is not None and place.cluster.provider == "slurm":
-        return _foresee_slurm(specification, environ)
-    if not place.embedded:
+    resources = specification.resources
+    if destination.cluster is not None and destination.cluster.provider == "slurm":
+        return _check_slurm(specification, environ)
+    if not destination.embedded:
         return (
-            (f"only the server can tell whether it has room for {needs}",)
-            if needs.cpu or needs.memory or needs.gpu
+            (f"not checked: only the server knows whether it has room for {resources}",)
+            if resources.cpu or resources.memory or resources.gpu
             else ()
         )
-    gpus = capacity.gpus(environ) if needs.gpu else ()  # asks a program, which takes a while
-    problem = fits(Capacity((capacity.with_cards(gpus, environ=environ),)), needs)
+    gpus = capacity.gpus(environ) if resources.gpu else ()  # runs a program, which is slow
+    problem = fits(Capacity((capacity.with_cards(gpus, environ=environ),)), resources)
     if problem:
-        raise UsageError(f"this can never run: {problem}", "lower `resources`")
+        raise UsageError(f"no trial can ever be scheduled: {problem}", "lower `resources`")
     return ()
 
 
-def _foresee_slurm(specification: Specification, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _check_slurm(specification: Specification, environ: Mapping[str, str]) -> tuple[str, ...]:
     try:
         check(Slurm(environ), specification.resources, specification.placement)
     except TemporaryError as exc:
-        return (f"whether Slurm takes its jobs cannot be told now: {exc}",)
+        return (f"not checked whether Slurm accepts the jobs: {exc}",)
     return ()
 
 
-def order(specification: Specification) -> WorkerOrder:
-    """What would be asked of a place for one worker. What is only known later is zeros."""
+def worker_order(specification: Specification) -> WorkerOrder:
+    """Build the order for one worker that a backend would get. Ids that are assigned later are zeros."""
     return WorkerOrder(
         worker=UNKNOWN,
         experiment=UNKNOWN,

@@ -1,4 +1,4 @@
-"""What an experiment would create in a cluster of Kubernetes: for `--dry-run`. Only reads."""
+"""The Job that an experiment would create in a Kubernetes cluster: for `--dry-run`. Read-only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orchestune.backends.kubernetes.objects.security import Security
 from orchestune.backends.kubernetes.observation.capacity import Node, ground, node
 from orchestune.backends.kubernetes.policy.pod_policy import refuse_template
 from orchestune.backends.kubernetes.policy.preflight import check_pod
-from orchestune.cli.experiments.foreseeing import order
-from orchestune.cli.terminal.temporary_folder import room, scratch
+from orchestune.cli.experiments.foreseeing import worker_order
+from orchestune.cli.terminal.temporary_folder import temporary_folder, translated_disk_errors
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.api_server import TunnelApiServer
 from orchestune.domain.specification.experiment import Specification
@@ -24,25 +24,26 @@ from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
 
 
 def worker_job(cluster: ConnectedCluster, specification: Specification, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The Job of one worker, by the configuration that the cluster's server has. What is only known later is zeros.
+    """Build the Job of one worker with the configuration of the cluster's server. Ids that are assigned later are
+    zeros.
 
-    UsageError if its server would refuse the `pod:`, PolicyRefused if it asks for what is not allowed; Unreachable and
-    Denied as every request through the API server.
+    Raises UsageError if the server would refuse the `pod:`, PolicyRefused if it is not allowed; Unreachable and Denied
+    like every request through the API server.
     """
     check_pod(specification.placement.pod)
     api = TunnelApiServer(cluster, environ)
     config = _config(api, cluster)
-    foreseen = replace(order(specification), each=config.needs(specification.resources), owner=cluster.user)
+    planned = replace(worker_order(specification), each=config.needs(specification.resources), owner=cluster.user)
     nodes = _nodes(api, config)
-    surroundings = ground(nodes, foreseen.placement.pool, foreseen.each)
-    by_volume = Delivering(api, config.image_volumes).decide(nodes).volume
-    setting = plan.ClusterRequirements(Security(api, config).restricted(), surroundings, by_volume)
-    refuse_template(config, foreseen, setting)
-    return plan.job(config, foreseen, setting, worker_command(foreseen, setting.runtime))
+    node_features = ground(nodes, planned.placement.pool, planned.each)
+    is_image_volume = Delivering(api, config.image_volumes).decide(nodes).volume
+    requirements = plan.ClusterRequirements(Security(api, config).restricted(), node_features, is_image_volume)
+    refuse_template(config, planned, requirements)
+    return plan.job(config, planned, requirements, worker_command(planned, requirements.runtime))
 
 
 def _nodes(api: TunnelApiServer, config: KubernetesConfig) -> list[Node]:
-    """As far as this user may see them."""
+    """Return the nodes, or none if this user may not list them."""
     try:
         return [node(item, config) for item in api.call("GET", "/api/v1/nodes")["items"]]
     except Denied:
@@ -50,8 +51,8 @@ def _nodes(api: TunnelApiServer, config: KubernetesConfig) -> list[Node]:
 
 
 def _config(api: TunnelApiServer, cluster: ConnectedCluster) -> KubernetesConfig:
-    found = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
-    with scratch("orchestune-") as folder, room():
+    config_map = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
+    with temporary_folder("orchestune-") as folder, translated_disk_errors():
         file = folder / BACKEND_SETTINGS
-        file.write_text(found["data"][BACKEND_SETTINGS])
+        file.write_text(config_map["data"][BACKEND_SETTINGS])
         return read(file)

@@ -1,4 +1,4 @@
-"""Before an experiment starts: its image by digest, built where the file says how and nobody has built it before."""
+"""Resolve an experiment's image to a digest before it starts, building it if the file says how and no build exists."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from orchestune.images.registries.untrusted import Untrusted
 
 
 def pinned(console: Console, prepared: PreparedExperiment) -> Specification:
-    """The specification with its image by digest. Blocks while one is built; what is said meanwhile are notes.
+    """Return the specification with its image by digest. Blocks while an image is built; progress is printed as notes.
 
-    Raises what `prepare_image` raises. An experiment that names no image has the cluster's default one, and one of this
-    machine's own programs needs none.
+    Raises what `prepare_image` raises. An experiment without an image gets the cluster's default one; one that uses the
+    programs of this machine needs none.
     """
     specification, cluster = prepared.specification, console.place.cluster
     image, built = specification.placement.image, bool(prepared.install or prepared.dockerfile)
@@ -36,54 +36,62 @@ def pinned(console: Console, prepared: PreparedExperiment) -> Specification:
     if not (image or built):
         return _with_default(console, prepared, cluster)
     try:
-        placement = _found(console, prepared, cluster)
+        placement = _resolve(console, prepared, cluster)
     except (Denied, TemporaryError, Untrusted) as exc:
         if built or image is None or "@" not in image:
             raise
-        console.note(f"{image} cannot be looked up from here ({exc}); whoever pulls it may know more")
+        console.note(f"{image} cannot be resolved from here ({exc}); the node that pulls it may be able to")
         return specification
     return replace(specification, placement=placement)
 
 
 def _with_default(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Specification:
-    """With the cluster's default image, if it has one. What cannot be looked up from here the server names."""
+    """Return the specification with the cluster's default image, if any. An image that cannot be resolved from here is
+    left to the server.
+    """
     if cluster.provider == "docker":
         return prepared.specification
-    from orchestune.cli.clusters.shared import api  # the API of the cluster, which nothing else needs here
+    from orchestune.cli.clusters.shared import api  # only needed for clusters
     from orchestune.clusters.existing.image_build import settings
 
-    default, specification = "its default image", prepared.specification
+    subject, specification = "its default image", prepared.specification
     try:
-        known = settings(api(cluster), cluster.namespace)
-        if known is None or known.default_image is None:
+        build_settings = settings(api(cluster), cluster.namespace)
+        if build_settings is None or build_settings.default_image is None:
             return specification
-        default = f"its default image {known.default_image}"
-        named = replace(specification, placement=replace(specification.placement, image=known.default_image))
-        placement = _found(console, replace(prepared, specification=named), cluster)
+        subject = f"its default image {build_settings.default_image}"
+        with_image = replace(
+            specification, placement=replace(specification.placement, image=build_settings.default_image)
+        )
+        placement = _resolve(console, replace(prepared, specification=with_image), cluster)
     except (Denied, NotFound, TemporaryError, Untrusted) as exc:
-        console.note(f"{cluster.name}: {default} cannot be looked up from here ({exc}); whoever pulls it may know more")
+        console.note(
+            f"{cluster.name}: {subject} cannot be resolved from here ({exc}); the node that pulls it may be able to"
+        )
         return specification
     return replace(specification, placement=placement)
 
 
-def _found(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Placement:
+def _resolve(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Placement:
     if cluster.provider == "docker":
-        from orchestune.cli.experiments.local_image import of_the_engine  # Docker's client, which no cluster needs
+        from orchestune.cli.experiments.local_image import of_the_engine  # Docker's client, not needed for clusters
 
         return replace(prepared.specification.placement, image=of_the_engine(console, prepared))
-    return _of_registry(console, prepared, cluster)
+    return _resolve_in_registry(console, prepared, cluster)
 
 
-def _of_registry(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Placement:
-    """From the registry where the nodes pull; where that cannot be asked from here, as it stands in the file.
+def _resolve_in_registry(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Placement:
+    """Resolve the image in the registry that the nodes pull from; keep it as it is if that registry cannot be reached
+    from here.
 
-    Where nodes may be of several architectures, and the image is not for all of them, trials keep to those it is for.
+    If nodes may be of several architectures and the image does not support all of them, trials are restricted to nodes
+    that can run it.
     """
     from orchestune.cli.clusters.cloud import profile
     from orchestune.cli.clusters.shared import api
     from orchestune.clusters.existing.image_build import ClusterBuilder
     from orchestune.images.builds.job import BUILDER, MEMORY
-    from orchestune.images.builds.prepare import (  # speaking to registries takes modules of its own
+    from orchestune.images.builds.prepare import (  # registry client, slow to import
         prepare_image,
         runs_on,
     )
@@ -93,78 +101,80 @@ def _of_registry(console: Console, prepared: PreparedExperiment, cluster: Connec
     image, built = placement.image, bool(prepared.install or prepared.dockerfile)
     if cluster.registry is None and built:
         raise UsageError(
-            f"the image has to be built, and cluster '{cluster.name}' has no registry that its nodes pull from",
-            f"name one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
+            f"cannot build the image: no registry is configured for cluster '{cluster.name}'",
+            f"configure one: orchestune cluster connect -n {cluster.name} --registry registry.lab:5000",
         )
     cluster_api = api(cluster)
-    chosen, nodes = node_platforms(cluster_api, cluster.namespace, architecture_of(placement.pod))
-    who = profile(console, cluster.profile)
+    target, nodes = node_platforms(cluster_api, cluster.namespace, architecture_of(placement.pod))
+    credentials_profile = profile(console, cluster.profile)
     builder = ClusterBuilder(
         cluster_api,
         cluster.namespace,
         cluster.name,
         image=console.environ.get("ORCHESTUNE_BUILDER") or BUILDER,
         memory=_memory(console.environ.get("ORCHESTUNE_BUILDER_MEMORY")) or MEMORY,
-        find=partial(credentials.find, profile=who),
+        find=partial(credentials.find, profile=credentials_profile),
     )
-    there = {chosen}
+    platforms = {target}
     try:
-        if image and not built and nodes != {chosen}:
-            there = set(runs_on(image, cluster.registry, who))
-            chosen = chosen if chosen in there else min(there & (nodes or there), key=str, default=chosen)
-        found = prepare_image(
+        if image and not built and nodes != {target}:
+            platforms = set(runs_on(image, cluster.registry, credentials_profile))
+            target = target if target in platforms else min(platforms & (nodes or platforms), key=str, default=target)
+        resolved = prepare_image(
             image,
             prepared.install,
             prepared.dockerfile,
             prepared.folder,
             cluster.registry,
-            chosen,
+            target,
             console.note,
             builder=builder,
-            profile=who,
+            profile=credentials_profile,
         )
     except TemporaryError as exc:
         if image is None or "@" in image or built:
             raise
-        console.note(f"{image} cannot be looked up from here ({exc}); each node takes what the tag means to it")
+        console.note(f"{image} cannot be resolved from here ({exc}); each node resolves the tag itself")
         return placement
-    if nodes <= there if nodes else len(there) > 1:
-        return replace(placement, image=found)
+    if nodes <= platforms if nodes else len(platforms) > 1:
+        return replace(placement, image=resolved)
     if nodes:
-        console.note(f"the image is for {chosen}: nodes of another kind get no trials")
-    kept = {"spec": {"nodeSelector": {ARCHITECTURE: chosen.architecture}}}
-    return replace(placement, image=found, pod=merged(placement.pod, kept))
+        console.note(f"the image is for {target}: nodes of other platforms get no trials")
+    selector = {"spec": {"nodeSelector": {ARCHITECTURE: target.architecture}}}
+    return replace(placement, image=resolved, pod=merged(placement.pod, selector))
 
 
 def architecture_of(pod: Mapping[str, Any]) -> str:
-    """That of the nodes to which a `pod:` keeps; nothing where it does not say."""
+    """Return the architecture that the node selector of a `pod:` requires; empty if it requires none."""
     spec = pod.get("spec")
     selector = spec.get("nodeSelector") if isinstance(spec, Mapping) else None
     return str(selector.get(ARCHITECTURE) or "") if isinstance(selector, Mapping) else ""
 
 
 def _memory(text: str | None) -> int:
-    """In bytes; 0 where nothing is said."""
+    """Parse a size; 0 if there is none."""
     try:
         return parse_bytes(text) if text else 0
     except ValueError as exc:
         raise UsageError(f"ORCHESTUNE_BUILDER_MEMORY: {exc}") from exc
 
 
-def node_platforms(cluster_api: ContextClient, namespace: str, wanted: str = "") -> tuple[Platform, set[Platform]]:
-    """The one for which an image is built, and those of all nodes on which a trial may run (none: nobody knows).
+def node_platforms(
+    cluster_api: ContextClient, namespace: str, architecture: str = ""
+) -> tuple[Platform, set[Platform]]:
+    """Return the platform to build an image for, and those of all nodes that may run a trial (empty if unknown).
 
-    The first is `wanted`, what the file says, or that of the worker's Python. Where this is for several it is that of
-    all nodes, and this machine's where they are of several or not to be seen.
+    The first is `architecture`, from the file, or that of the worker's Python. If that supports several, it is the
+    platform of all nodes, or this machine's if they differ or cannot be listed.
     """
-    if wanted:
-        return Platform(wanted), {Platform(wanted)}
-    from orchestune.cli.clusters.image import platforms  # the API of the cluster, which only images need here
+    if architecture:
+        return Platform(architecture), {Platform(architecture)}
+    from orchestune.cli.clusters.image import platforms  # only needed for images
     from orchestune.clusters.existing.image_build import settings
 
-    with suppress(OrchestuneError):  # who may not look there goes by the nodes
-        known = settings(cluster_api, namespace)
-        if known is not None and known.architecture:
-            return known.platform, {known.platform}
-    own, seen = parse_platform(platform.machine()), [parse_platform(each) for each in platforms(cluster_api)]
-    return seen[0] if seen and own not in seen else own, set(seen)
+    with suppress(OrchestuneError):  # without this right, go by the nodes
+        build_settings = settings(cluster_api, namespace)
+        if build_settings is not None and build_settings.architecture:
+            return build_settings.platform, {build_settings.platform}
+    own, listed = parse_platform(platform.machine()), [parse_platform(name) for name in platforms(cluster_api)]
+    return listed[0] if listed and own not in listed else own, set(listed)

@@ -1,4 +1,4 @@
-"""Which document an experiment is read from: a file, the words of the command line, or one over the other."""
+"""Load the document of an experiment: from a file, from the command line, or from a file with overrides."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from orchestune.errors import BadInput, UsageError
 
 
 def loaded_from(args: argparse.Namespace) -> Loaded:
-    """The file that is named, or the usual one where the words describe no experiment, with them put over it."""
+    """Load the named file, or the default one if the arguments describe no experiment, with the arguments applied over
+    it.
+    """
     file, overrides, words = args.file, args.overrides, described(args)
     changed = {override.partition("=")[0].strip() for override in overrides}
-    if twice := next((setting for setting in words.settings if setting.key in changed), None):
-        raise UsageError(f"{twice.option} and --set {twice.key} are the same value", "leave one of them out")
-    usual = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
+    if duplicate := next((setting for setting in words.settings if setting.key in changed), None):
+        raise UsageError(f"{duplicate.option} and --set {duplicate.key} set the same value", "remove one of them")
+    default = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
     if file is None and not words.whole:
-        file = usual
+        file = default
     if file is not None:
         return load(file, overrides, described=words)
     if not words.whole and not words.command:
         return load(DEFAULT_FILE)
-    note = f"{usual} is not read; with `-f {usual}` the rest comes from there"
+    note = (
+        f"'{default}' is ignored, since the arguments describe an experiment; add `-f {default}` to use it for the rest"
+    )
     try:
         loaded = without_file(words, Path(), overrides)
     except BadInput as exc:
-        if usual is not None and any(problem.message == MISSING for problem in exc.problems):
+        if default is not None and any(problem.message == MISSING for problem in exc.problems):
             raise BadInput(exc.problems, note) from exc
         raise
-    if usual is None:
+    if default is None:
         return loaded
     return replace(loaded, notes=(*loaded.notes, note))
 
 
 def described(args: argparse.Namespace) -> Description:
-    """What the arguments say."""
+    """Convert the arguments into a description."""
     goals = tuple(Goal(*goal) for goal in args.goals)
     settings = tuple(
         DescribedOption(f"--{option}", key, value, option in TEXTS)

@@ -1,4 +1,4 @@
-"""The image of an experiment in Docker containers of this machine: what the daemon has, else what the registry has."""
+"""Resolve the image of an experiment for Docker containers of this machine: from the daemon, else from the registry."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from orchestune.images.registries.manifests import Platform
 
 
 def of_the_engine(console: Console, prepared: PreparedExperiment) -> str:
-    """The image by digest; one that no registry has, by the daemon's own id. Raises what `prepare_image` raises."""
+    """Return the image by digest; an image that is in no registry by the daemon's own id. Raises what `prepare_image`
+    raises.
+    """
     engine = DockerEngine()
     image = prepared.specification.placement.image
     if image is not None and not (prepared.install or prepared.dockerfile):
-        found = engine.image(image)
-        if found is not None:
-            return str(next(iter(found.get("RepoDigests") or ()), found["Id"]))
+        inspection = engine.image(image)
+        if inspection is not None:
+            return str(next(iter(inspection.get("RepoDigests") or ()), inspection["Id"]))
     nodes = Platform(engine.about().architecture or "amd64")
     try:
         return prepare_image(image, prepared.install, prepared.dockerfile, prepared.folder, None, nodes, console.note)
     except TemporaryError:
         if image is None or prepared.install or prepared.dockerfile:
             raise
-        return image  # the daemon may reach what this command cannot
+        return image  # the daemon may reach registries that this command cannot

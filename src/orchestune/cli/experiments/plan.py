@@ -1,4 +1,4 @@
-"""What `run` is about to do, in a few lines."""
+"""Text of the plan that `run` prints before it starts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split, variable
 
 _INDENT = 13
-_LEAST = 24
-"""columns in which text can be read"""
-_PARAMETERS = 12
+_MIN_TEXT_COLUMNS = 24
+"""minimum columns for readable text"""
+_MAX_LISTED_PARAMETERS = 12
 """parameters that are listed one by one"""
 
 
@@ -32,8 +32,10 @@ def plan_lines(
     where: Sequence[tuple[str, str]] = (),
     columns: int | None = None,
 ) -> list[str]:
-    """The plan. `bundle` is the number of its files and their bytes, `where` what is said of the place; what is longer
-    than `columns`, where given, goes on below, but for the command, which may be copied.
+    """Return the lines of the plan.
+
+    `bundle`: number of files and their bytes. `where`: lines about the destination. Text wider than `columns` is
+    wrapped, except the command, which users may copy.
     """
     lines = [
         *where,
@@ -44,54 +46,54 @@ def plan_lines(
         *_parameters(specification),
         *(("" if index else "such that", one_line(text)) for index, text in enumerate(specification.space.texts())),
         ("command", one_line(_command(specification.run))),
-        ("gets", _arrival(specification)),
-        ("looks for", _metrics(specification.metrics, specification.collect)),
+        ("passed as", _parameter_passing(specification)),
+        ("metrics", _metrics(specification.metrics, specification.collect)),
     ]
     if bundle is not None:
         lines.append(("code", f"{plural(bundle[0], 'file')}, {size(bundle[1])}"))
     ends = _ends(specification)
     if ends:
-        lines.append(("ends", ends))
-    early = specification.early_stopping
-    if early is not None:
-        lines.append(("prunes", f"trials by {early.type} on {early.metric or specification.objective.name}"))
+        lines.append(("stops", ends))
+    pruner = specification.early_stopping
+    if pruner is not None:
+        lines.append(("prunes", f"trials by {pruner.type} on {pruner.metric or specification.objective.name}"))
     if specification.preload:
         lines.append(("preloads", _preloads(specification)))
-    lines += [("" if index else "tells", _hook(hook)) for index, hook in enumerate(specification.notify)]
+    lines += [("" if index else "notifies", _hook(hook)) for index, hook in enumerate(specification.notify)]
     if specification.mlflow is not None:
         lines.append(("recorded", f"in MLflow, {shown(specification.mlflow.uri)}"))
     lines += [("note", note) for note in notes]
-    said = []
+    output = []
     for name, text in lines:
         first, *more = [text] if name == "command" else _folded(text, columns)
-        said += [f"  {paint.dim(f'{name:10}')} {first}", *(f"{' ' * _INDENT}{line}" for line in more)]
-    return said
+        output += [f"  {paint.dim(f'{name:10}')} {first}", *(f"{' ' * _INDENT}{line}" for line in more)]
+    return output
 
 
 def _folded(text: str, columns: int | None) -> list[str]:
     if columns is None or len(text) + _INDENT <= columns:
         return [text]
-    room = max(columns - _INDENT, _LEAST)
+    room = max(columns - _INDENT, _MIN_TEXT_COLUMNS)
     return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _hook(hook: Hook) -> str:
-    moments = list(hook.on)
-    moments += [f"better than {hook.better:g}"] if hook.better is not None else []
-    moments += [f"stuck for {duration(hook.stuck)}"] if hook.stuck is not None else []
-    return f"{shown(hook.url)} when {' or '.join(moments)}"
+    conditions = list(hook.on)
+    conditions += [f"better than {hook.better:g}"] if hook.better is not None else []
+    conditions += [f"stuck for {duration(hook.stuck)}"] if hook.stuck is not None else []
+    return f"{shown(hook.url)} when {' or '.join(conditions)}"
 
 
 def _preloads(specification: Specification) -> str:
     from orchestune.worker.processes.preload import (
-        program,  # with what it takes to start processes, which few commands need
+        program,  # process control, which few commands need
     )
 
     run = specification.run
     words = (split(run) or ["sh", "-c", run]) if isinstance(run, str) else run
-    found = program(words)
+    module = program(words)
     return (
-        f"nothing: {found}" if isinstance(found, str) else f"{', '.join(specification.preload)}, once for each worker"
+        f"nothing: {module}" if isinstance(module, str) else f"{', '.join(specification.preload)}, once for each worker"
     )
 
 
@@ -113,15 +115,15 @@ def _command(run: str | tuple[str, ...]) -> str:
 
 def _parameters(specification: Specification) -> list[tuple[str, str]]:
     parameters = specification.space.parameters
-    names = max((len(parameter.name) for parameter in parameters[:_PARAMETERS]), default=0)
-    lines = [f"{parameter.name:{names}}  {describe(parameter)}" for parameter in parameters[:_PARAMETERS]]
-    if len(parameters) > _PARAMETERS:
-        lines.append(f"and {len(parameters) - _PARAMETERS} more")
+    names = max((len(parameter.name) for parameter in parameters[:_MAX_LISTED_PARAMETERS]), default=0)
+    lines = [f"{parameter.name:{names}}  {describe(parameter)}" for parameter in parameters[:_MAX_LISTED_PARAMETERS]]
+    if len(parameters) > _MAX_LISTED_PARAMETERS:
+        lines.append(f"and {len(parameters) - _MAX_LISTED_PARAMETERS} more")
     return [("" if index else "parameters", one_line(line)) for index, line in enumerate(lines)]
 
 
 def describe(parameter: Parameter) -> str:
-    """`1e-06..0.1 log`, `l1, l2`; with its condition."""
+    """Describe a range or choices, with its condition: `1e-06..0.1 log`, `l1, l2`."""
     if parameter.numeric:
         low, high = exact(parameter.low), exact(parameter.high)
         text = f"{low}..{high}"
@@ -134,8 +136,8 @@ def describe(parameter: Parameter) -> str:
     return f"{text}, when {' and '.join(conditions)}" if conditions else text
 
 
-def _arrival(specification: Specification) -> str:
-    """How the parameters reach the command."""
+def _parameter_passing(specification: Specification) -> str:
+    """Describe how the command receives its parameters."""
     names = [parameter.name for parameter in specification.space.parameters]
     used = placeholders(specification.run)
     if not names:
@@ -148,7 +150,7 @@ def _arrival(specification: Specification) -> str:
     elif "hydra" in used:
         text = f"arguments such as {first}=VALUE"
     elif used:
-        text = "values in the places of the command"
+        text = "values of the command's placeholders"
     elif specification.stdin:
         text = "JSON on standard input"
     else:
@@ -157,25 +159,25 @@ def _arrival(specification: Specification) -> str:
 
 
 def _metrics(metrics: Sequence[Metric], collect: Sequence[MetricSource]) -> str:
-    said = []
+    descriptions = []
     for metric in metrics:
-        words: list[str] = [metric.goal] if metric.optimized else []
-        words += [f"good enough at {metric.threshold:g}"] if metric.threshold is not None else []
-        words += [str(metric.limit)] if metric.limit is not None else []
-        words += [metric.take] if metric.take != "last" else []
-        said.append(f"{metric.name} ({', '.join(words)})")
+        qualifiers: list[str] = [metric.goal] if metric.optimized else []
+        qualifiers += [f"threshold {metric.threshold:g}"] if metric.threshold is not None else []
+        qualifiers += [str(metric.limit)] if metric.limit is not None else []
+        qualifiers += [metric.take] if metric.take != "last" else []
+        descriptions.append(f"{metric.name} ({', '.join(qualifiers)})")
     line = f"a line `{metrics[0].name}=0.5` on its output"
-    places = ["what the `regex` finds" if source.kind == "regex" else source.where for source in collect]
-    found = f"in {', '.join(places)}, or {line}" if places else f"for example {line}"
-    return f"{', '.join(said)}; {one_line(found)}"
+    sources = ["matches of the `regex`" if source.kind == "regex" else source.where for source in collect]
+    reporting = f"in {', '.join(sources)}, or {line}" if sources else f"for example {line}"
+    return f"{', '.join(descriptions)}; {one_line(reporting)}"
 
 
 def _ends(specification: Specification) -> str:
     stop = specification.stop
-    bring = "brings" if stop.patience == 1 else "bring"
+    verb = "brings" if stop.patience == 1 else "bring"
     parts = [f"{specification.objective.name} reaches {stop.target:g}"] if stop.target is not None else []
     parts += [f"{duration(stop.time)} have passed"] if stop.time is not None else []
-    parts += [f"{plural(stop.patience, 'trial')} {bring} nothing better"] if stop.patience is not None else []
+    parts += [f"{plural(stop.patience, 'trial')} {verb} nothing better"] if stop.patience is not None else []
     parts += [f"{plural(stop.max_failures, 'trial')} failed"] if stop.max_failures is not None else []
     if stop.futile is not None:
         limit, after = stop.futile, plural(stop.futile.after, "trial")

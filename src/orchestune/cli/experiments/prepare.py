@@ -1,4 +1,4 @@
-"""The experiment file and the folder's code, checked and listed, before anything is sent anywhere."""
+"""Read and check an experiment file and list its folder's code, before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestune.cli.experiments.check_script import absent, asks, left_over, withheld
+from orchestune.cli.experiments.check_script import (
+    missing_script,
+    reads_parameters,
+    unpassed_variables,
+    unused_parameters,
+)
 from orchestune.cli.experiments.command_words import DEFAULT_FILE, SAVED, add_description
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import add_cluster
@@ -30,67 +35,67 @@ if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
 
 @dataclass(frozen=True)
 class PreparedExperiment:
-    """A checked experiment file and what its code is."""
+    """A checked experiment file and the listing of its code."""
 
     specification: Specification
     notes: tuple[str, ...]
     folder: Path
     ignore: tuple[str, ...]
-    """patterns of what is not packed: the file's, of what nobody else may see, and of what is a trial's own"""
+    """patterns that are not packed: those of the file, secret files, and files that each trial creates itself"""
     code: CodeSettings
-    """what the file says of the code"""
+    """the file's settings for the code"""
     files: int
     size: int
-    """bytes of the code, not packed"""
+    """uncompressed bytes of the code"""
     links: tuple[str, ...]
-    """what is not packed but linked on this machine"""
+    """paths that are linked on this machine instead of packed"""
     own: tuple[str, ...] = ()
-    """what would be linked, did `keep` not name it"""
+    """paths that would be linked if `keep` did not name them"""
     secret_files: tuple[str, ...] = ()
-    """what is not packed since it holds secrets"""
+    """files that are not packed because they contain secrets"""
     install: tuple[str, ...] = ()
-    """commands that make the image"""
+    """commands that build the image"""
     dockerfile: str | None = None
-    """a Dockerfile that makes it, relative to the folder"""
+    """a Dockerfile that builds it, relative to the folder"""
     text: str = ""
-    """a file that says the same"""
+    """text of an equivalent experiment file"""
     document: Entries | None = None
-    """what was read"""
+    """the parsed document"""
     warm_starts: WarmStarts = WarmStarts()
-    """what the search begins with, as far as it is known without a server"""
+    """results to start the search from, as far as they are known without a server"""
     warm_start: WarmStart | None = None
-    """all of that"""
+    """all of those results"""
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """`-f`, `--set` and `--cluster`, which `test` has as well."""
+    """Add `-f`, `--set` and `--cluster`, which `run` and `test` share."""
     parser.add_argument(
         "-f", "--file", type=Path, metavar="FILE",
-        help=f"default: {DEFAULT_FILE}, unless parameters or metrics are named here",
+        help=f"experiment file (default: {DEFAULT_FILE}, unless the arguments name parameters or metrics)",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="set a value in the place of that of the file, such as budget=80 or resources.cpu=2; may be repeated",
+        help="override a value of the file, such as budget=80 or resources.cpu=2; repeatable",
     )  # fmt: skip
-    add_cluster(parser, "where to run: local, docker or a connected one (default: the default one)")
+    add_cluster(parser, "cluster to run on: local, docker or a connected one (default: the default cluster)")
     add_description(parser)
 
 
 def prepare(args: argparse.Namespace) -> PreparedExperiment:
-    """Read and check the file or what stands for one, and list the folder's code. Writes nothing.
+    """Read and check the file or the arguments that replace it, and list the folder's code. Writes nothing.
 
-    BadInput and TooLarge say what is wrong.
+    Raises BadInput and TooLarge.
     """
     from orchestune.cli.experiments.load_document import (
-        loaded_from,  # ruamel.yaml is slow to import, and only needed here
+        loaded_from,  # imports ruamel.yaml, which is slow and only needed here
     )
 
     return prepared_from(loaded_from(args))
 
 
 def prepared_from(loaded: Loaded) -> PreparedExperiment:
-    """The same for an experiment that was read already."""
-    from orchestune.config.document import save  # here, as above
+    """Prepare an experiment that was already parsed."""
+    from orchestune.config.document import save  # as above
 
     return replace(
         listed(loaded.specification, loaded.folder, loaded.code),
@@ -104,56 +109,64 @@ def prepared_from(loaded: Loaded) -> PreparedExperiment:
 
 
 def _notes(loaded: Loaded) -> tuple[str, ...]:
-    from orchestune.config.sources.command_line import NO_PLACEHOLDER  # here, as above
+    from orchestune.config.sources.command_line import NO_PLACEHOLDER  # as above
 
-    folder, run, secrets = loaded.folder, loaded.specification.run, {one.name for one in loaded.specification.secrets}
-    given = {*environment(os.environ), *loaded.specification.env, *secrets}
-    known = [note for note in loaded.notes if note != NO_PLACEHOLDER or not asks(run, folder)]
-    names = [] if loaded.specification.stdin else [one.name for one in loaded.specification.space.parameters]
-    unused = left_over(run, names, folder)
-    return (*known, *unused, *absent(run, folder), *withheld(run, folder, os.environ, given))
+    folder, run, secrets = (
+        loaded.folder,
+        loaded.specification.run,
+        {entry.name for entry in loaded.specification.secrets},
+    )
+    passed = {*environment(os.environ), *loaded.specification.env, *secrets}
+    notes = [note for note in loaded.notes if note != NO_PLACEHOLDER or not reads_parameters(run, folder)]
+    names = [] if loaded.specification.stdin else [entry.name for entry in loaded.specification.space.parameters]
+    unused_notes = unused_parameters(run, names, folder)
+    return (*notes, *unused_notes, *missing_script(run, folder), *unpassed_variables(run, folder, os.environ, passed))
 
 
 @contextmanager
 def located(prepared: PreparedExperiment) -> Iterator[None]:
-    """What turns out to be wrong within, though the file is right, is told with the lines that it is about."""
+    """Add the lines of the experiment file to a BadInput raised in the block, which a valid file can still cause."""
     try:
         yield
     except BadInput as exc:
         if prepared.document is None:
             raise
-        from orchestune.config.document import report  # here, as above
+        from orchestune.config.document import report  # as above
 
         raise BadInput([report.located(problem, prepared.document) for problem in exc.problems], exc.hint) from exc
 
 
 def listed(specification: Specification, folder: Path, code: CodeSettings) -> PreparedExperiment:
-    """The folder's code, listed for this experiment. Raises what `prepare` does."""
-    found = list_project(specification, folder, code)
+    """List the folder's code for this experiment. Raises what `prepare` raises."""
+    listing = list_project(specification, folder, code)
     return PreparedExperiment(
         specification,
         (),
         folder,
-        found.ignore,
+        listing.ignore,
         code,
-        found.files,
-        found.size,
-        found.links,
-        found.own,
-        found.secrets,
+        listing.files,
+        listing.size,
+        listing.links,
+        listing.own,
+        listing.secrets,
     )
 
 
 def warmed(console: Console, prepared: PreparedExperiment, start: bool = True) -> PreparedExperiment:
-    """The same with the results that a server has; that of this machine is only asked where it runs or may `start`.
+    """Add the results for a warm start that a server has.
 
-    Raises what `gather` does.
+    The server of this machine is only asked if it runs or may be started (`start`). Raises what `gather` raises.
     """
-    from orchestune.sdk.warm_start import gather  # here: ruamel.yaml, as above
+    from orchestune.sdk.warm_start import gather  # as above
 
-    wanted, unknown = prepared.warm_starts, tuple[str, ...]()
-    if wanted.experiments and not start and console.place.embedded and not runs(state_path(console.environ)):
-        unknown = (f"warm_start: no server runs that knows of {', '.join(wanted.experiments)}, and none was started",)
-        wanted = replace(wanted, experiments=())
-    found = gather(lambda: console.client, wanted, prepared.specification)
-    return replace(prepared, warm_start=found, notes=(*prepared.notes, *(found.notes if found else ()), *unknown))
+    sources, unknown = prepared.warm_starts, tuple[str, ...]()
+    if sources.experiments and not start and console.place.embedded and not runs(state_path(console.environ)):
+        unknown = (
+            f"warm_start: no results of {', '.join(sources.experiments)}: no server is running, and none was started",
+        )
+        sources = replace(sources, experiments=())
+    warm_start = gather(lambda: console.client, sources, prepared.specification)
+    return replace(
+        prepared, warm_start=warm_start, notes=(*prepared.notes, *(warm_start.notes if warm_start else ()), *unknown)
+    )

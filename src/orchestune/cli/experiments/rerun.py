@@ -1,4 +1,4 @@
-"""`rerun`: repeat one trial exactly, or go on with it."""
+"""`rerun`: repeat one trial exactly, or continue it from its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
-from orchestune.cli.terminal.prompts import attended, confirm
+from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line
 from orchestune.client.local.launch_context import folder_key, owner, secret_values
 from orchestune.domain.specification.experiment import IMPORTED, Specification
@@ -28,8 +28,8 @@ def add(commands: Commands) -> None:
         commands,
         "rerun",
         rerun,
-        details="A command after -- stands in the place of the trial's own, which `{run}` is: with --continue and more"
-        " epochs it trains the best longer.",
+        details="A command after -- replaces the trial's own, which `{run}` expands to: with --continue and more epochs"
+        " it trains the best trial longer.",
         example="orchestune rerun sgd-7f3a/12\norchestune rerun sgd-7f3a/12 --continue -- {run} --epochs 80",
     )
     add_experiment(parser, trial="must")
@@ -37,74 +37,77 @@ def add(commands: Commands) -> None:
         "--continue",
         action="store_true",
         dest="go_on",
-        help="start from the trial's checkpoint, not from the beginning",
+        help="start from the trial's checkpoint instead of from scratch",
     )
     parser.add_argument(
-        "--yes", "-y", action="store_true", help="send the secrets that an imported or another user's trial names"
+        "--yes",
+        "-y",
+        action="store_true",
+        help="send secrets without asking to a trial imported or owned by another user",
     )
     add_detach_option(parser)
     parser.set_defaults(words=())
 
 
 def rerun(console: Console, args: argparse.Namespace) -> int:
-    """Start it with this shell's environment, and follow it like `run`."""
+    """Start the trial with this shell's environment, and follow it like `run`."""
     ref, number = console.trial(args.exp)
     trial = console.client.trial(ref, number)
     origin = console.client.specification(ref, trial["revision"])
-    launched = origin["launch"] or {}
-    sources = [(item["name"], item["source"]) for item in origin["specification"].get("secrets") or ()]
-    folder = Path(launched.get("root") or console.folder)
-    links = launched.get("links") or ()
+    launch_context = origin["launch"] or {}
+    sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
+    folder = Path(launch_context.get("root") or console.folder)
+    links = launch_context.get("links") or ()
     if sources and not args.yes:
         _confirm_secrets(console, ref, number, sources)
-    folder_here = folder_key(console.folder)
+    folder_id = folder_key(console.folder)
     body = {
         **({} if console.place.told_who else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
         **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),
-        "launch": launch(console.place, launched.get("root"), links, how_packed(launched), console.environ),
+        "launch": launch(console.place, launch_context.get("root"), links, how_packed(launch_context), console.environ),
         "secrets": secret_values(sources, console.environ, folder),
-        "folder": folder_here,
+        "folder": folder_id,
     }
 
     def heading(status: documents.Status) -> list[str]:
-        what = "goes on with" if args.go_on else "repeats"
-        other = ", by another command" if args.words else ""
-        return [f"{console.paint.bold(status['handle'])} {what} {status['origin'] or f'{ref}/{number}'}{other}"]
+        verb = "continues" if args.go_on else "repeats"
+        suffix = " with another command" if args.words else ""
+        return [f"{console.paint.bold(status['handle'])} {verb} {status['origin'] or f'{ref}/{number}'}{suffix}"]
 
-    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_here, args.detach)
+    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, args.detach)
 
 
 def _confirm_secrets(console: Console, ref: str, number: int, sources: Sequence[tuple[str, str]]) -> None:
-    """Ask before values of this machine are sent to a command that another user wrote.
+    """Ask for confirmation before secrets of this machine are sent to a command that another user wrote.
 
-    A hosted server alone knows its caller's name, so there only an imported experiment is known to be another's.
+    Only a hosted server authenticates its caller's name; on it, only imported experiments count as another user's.
     """
     status = console.client.experiment(ref)
     is_own = console.place.told_who or status["owner"] == owner(console.environ)
     if is_own and not status["owner"].endswith(IMPORTED):
         return
-    which = ", ".join(f"{one_line(name)} ({one_line(source)})" for name, source in sources)
+    secrets = ", ".join(f"{one_line(name)} ({one_line(source)})" for name, source in sources)
     trial = f"{status['handle']}/{number}, of {one_line(status['owner'])},"
-    if not attended():
-        text = f"cannot ask whether to send secrets: no terminal; {trial} reads {which} on this machine"
-        raise UsageError(text, "look at its command (`orchestune trials`), then add --yes")
-    confirm(f"{trial} reads {which} on this machine. Send them to its command?", "nothing was started")
+    if not is_interactive():
+        message = f"cannot ask whether to send secrets: no terminal; {trial} reads {secrets} on this machine"
+        raise UsageError(message, "check its command with `orchestune trials`, then add --yes")
+    confirm(f"{trial} reads {secrets} on this machine. Send them to its command?", "nothing was started")
 
 
 def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:
-    """What is run in the place of the trial's own command, which `{run}` among the words is."""
-    from orchestune.config.sources.command_line import command  # with ruamel.yaml, which is slow to import
+    """Return the command that replaces the trial's own; `{run}` among the words stands for the latter."""
+    from orchestune.config.sources.command_line import command  # imports ruamel.yaml, which is slow
 
     run = specification.run
-    own = split(run) if isinstance(run, str) else run
-    if "{run}" in words and own is None:
-        raise UsageError("{run} is a command of the shell, to which no words can be added", "write it whole after --")
-    made = command([part for word in words for part in (own or () if word == "{run}" else (word,))])
+    trial_words = split(run) if isinstance(run, str) else run
+    if "{run}" in words and trial_words is None:
+        raise UsageError("cannot add words to '{run}': it is a shell command line", "write the whole command after --")
+    command_words = command([part for word in words for part in (trial_words or () if word == "{run}" else (word,))])
     names = [parameter.name for parameter in specification.space.parameters]
     try:
-        render(made, {}, names, "config" if specification.config else "")
+        render(command_words, {}, names, "config" if specification.config else "")
     except ValueError as exc:
-        raise UsageError(f"the command: {exc}") from exc
-    return made
+        raise UsageError(f"command: {exc}") from exc
+    return command_words

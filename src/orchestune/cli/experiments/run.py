@@ -1,4 +1,4 @@
-"""`run`: start the experiment of a file and follow it."""
+"""`run`: start an experiment and follow it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         commands,
         "run",
         run,
-        details="A file or the command line describes it. Ctrl-C leaves it running; pressed again within 3 s it stops"
+        details="A file or the arguments describe the experiment. Ctrl-C detaches; pressed again within 3 s it stops"
         " the experiment.",
         example="orchestune run\norchestune run -f search.yml --budget 80 --set stop.patience=20 --detach\n"
         "orchestune run --minimize val/loss lr=1e-5..1e-1:log opt=adam,sgd --budget 40 --parallel 4 \\\n"
@@ -33,20 +33,20 @@ def add(commands: Commands) -> None:
     )
     add_file_options(parser)
     add_detach_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print what would happen, and start nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan without starting anything")
     add_saving(parser)
 
 
 def run(console: Console, args: argparse.Namespace) -> int:
-    """Check, pack, upload, start, follow."""
-    place = console.place
+    """Check the file, pack and upload the code, start the experiment and follow it."""
+    destination_server = console.place
     prepared = prepare(args)
-    destination.need_image(place, prepared)
-    prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(place, prepared)))
+    destination.need_image(destination_server, prepared)
+    prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(destination_server, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     with located(prepared):
         secrets = secret_values(sources, console.environ, prepared.folder)
-        outgoing(prepared.specification, prepared.folder, console.environ)  # its faults are told before all else
+        outgoing(prepared.specification, prepared.folder, console.environ)  # report its errors first
     if args.save:
         write(args.save, prepared.folder, prepared.text, args.force)
     prepared = warmed(console, prepared, start=not args.dry_run)
@@ -66,73 +66,75 @@ def run(console: Console, args: argparse.Namespace) -> int:
 def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> list[str]:
     paint = console.paint
     place = console.place
-    where = [("where", destination.in_words(place))]
+    facts = [("where", destination.in_words(place))]
     if destination.in_images(place):
-        where.append(("image", destination.image_in_words(prepared) or "the default one of the cluster"))
+        facts.append(("image", destination.image_in_words(prepared) or "the cluster's default"))
     if prepared.warm_start is not None:
-        where.append(("history", prepared.warm_start.source))
+        facts.append(("history", prepared.warm_start.source))
     code = prepared.files, prepared.size
-    lines = plan_lines(prepared.specification, prepared.notes, code, paint, where, console.columns)
+    lines = plan_lines(prepared.specification, prepared.notes, code, paint, facts, console.columns)
     return [f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip(), *lines]
 
 
 def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
-    from orchestune.cli.experiments.foreseeing import foresee  # engines and backends, which no other command needs
+    from orchestune.cli.experiments.foreseeing import dry_run_checks  # imports engines and backends
 
     specification, warm = prepared.specification, prepared.warm_start
     with located(prepared):
-        unknown = foresee(specification, console.place, console.environ)
+        unchecked = dry_run_checks(specification, console.place, console.environ)
     objects = _objects(console, prepared)
     if console.json:
         console.document(
             {
                 "schema": 1,
                 "specification": specification.to_json(),
-                "notes": [*prepared.notes, *unknown],
+                "notes": [*prepared.notes, *unchecked],
                 "warm_start": warm and {"source": warm.source, "results": len(warm.observations)},
                 "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
                 **({"objects": objects} if objects else {}),
             }
         )
         return 0
-    prepared = replace(prepared, notes=(*prepared.notes, *unknown))
-    console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; leave out --dry-run to start it")
+    prepared = replace(prepared, notes=(*prepared.notes, *unchecked))
+    console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; run without --dry-run to start it")
     if objects:
-        from orchestune.clusters.existing.text import as_yaml  # a YAML writer, which nobody else needs
+        from orchestune.clusters.existing.text import as_yaml  # a YAML writer, only needed here
 
-        console.say(_EACH[str(console.place.cluster and console.place.cluster.provider)])
+        console.say(_OBJECT_TITLES[str(console.place.cluster and console.place.cluster.provider)])
         console.out.write(as_yaml(objects))
     return 0
 
 
-_EACH = {
-    "kubernetes": "each worker would be a Job with a Secret of the same name, which holds its token:",
-    "docker": "each worker would be a container, into which a file with its token is put:",
-    "slurm": "each worker would be a job of Slurm, submitted with these options:",
+_OBJECT_TITLES = {
+    "kubernetes": "each worker would be a Job with a Secret of the same name for its token:",
+    "docker": "each worker would be a container with a file for its token:",
+    "slurm": "each worker would be a Slurm job with these options:",
 }
 
 
 def _objects(console: Console, prepared: PreparedExperiment) -> list[dict[str, Any]]:
-    """What would be created for each worker, in a cluster of Kubernetes, by Docker or by Slurm."""
+    """Build the objects that would be created for each worker by Kubernetes, Docker or Slurm."""
     cluster, specification = console.place.cluster, prepared.specification
     if prepared.install or prepared.dockerfile:
         placement = replace(specification.placement, image="(known once it is built)")
         specification = replace(specification, placement=placement)
     if cluster is not None and cluster.provider == "docker":
         from orchestune.cli.experiments.foreseeing_docker import (
-            worker_container,  # Docker's client, which no other command needs
+            worker_container,  # Docker's client
         )
 
-        launched = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-        return [worker_container(specification, launched, state_path(console.environ), console.environ)]
+        launch_context = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
+        return [worker_container(specification, launch_context, state_path(console.environ), console.environ)]
     if cluster is not None and cluster.provider == "slurm":
         from orchestune.backends.slurm import plan  # as above
-        from orchestune.cli.experiments.foreseeing import order
+        from orchestune.cli.experiments.foreseeing import worker_order
 
-        one = order(specification)
-        return [{"sbatch": [f"--job-name={plan.name(one)}", *plan.asked(one.each, one.placement, one.grace)]}]
+        worker = worker_order(specification)
+        return [
+            {"sbatch": [f"--job-name={plan.name(worker)}", *plan.asked(worker.each, worker.placement, worker.grace)]}
+        ]
     if cluster is None or cluster.provider != "kubernetes":
         return []
-    from orchestune.cli.experiments.foreseeing_there import worker_job  # the backend, which no other command needs
+    from orchestune.cli.experiments.foreseeing_there import worker_job  # the backend
 
     return [worker_job(cluster, specification, console.environ)]

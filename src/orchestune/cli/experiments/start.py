@@ -1,4 +1,4 @@
-"""How `run` and `rerun` start their experiment."""
+"""Start of an experiment, shared by `run` and `rerun`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def add_detach_option(parser: argparse.ArgumentParser) -> None:
-    """`--detach`."""
-    parser.add_argument("--detach", "-d", action="store_true", help="do not follow; print the handle alone")
+    """Add `--detach`."""
+    parser.add_argument("--detach", "-d", action="store_true", help="print the handle and exit instead of following")
 
 
 def start(
@@ -26,10 +26,10 @@ def start(
     folder: str,
     detach: bool,
 ) -> int:
-    """Create an experiment and follow it under its heading; with `detach` print its handle alone. The exit code.
+    """Create an experiment and follow it under its heading; with `detach` only print its handle. Returns the exit code.
 
-    Ctrl-C while it is created counts as pressed right after it: an experiment that nobody was told of must not run.
-    `folder`: as the server knows it, so that other commands find the experiment from there.
+    Ctrl-C during the creation counts as pressed right after it, so that no experiment runs without the user knowing its
+    handle. `folder`: the server's key of the folder, by which other commands find the experiment.
     """
 
     def begin() -> documents.Status:

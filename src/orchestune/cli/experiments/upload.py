@@ -1,4 +1,4 @@
-"""What goes to a server when an experiment is started: its code, and the request itself."""
+"""Requests that start an experiment: the upload of its code, and its creation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def create(
     secrets: dict[str, str],
     first: Mapping[str, Any] | None = None,
 ) -> documents.Status:
-    """Start the experiment: `specification`, which may differ from the file's; `digest` is its code's.
+    """Create the experiment from `specification`, which may differ from the file's; `digest` is that of its code.
 
     `first`: parameters and seed of its first trial.
     """
@@ -42,14 +42,16 @@ def create(
 
 
 def launched(console: Console, prepared: PreparedExperiment) -> dict[str, Any]:
-    """What trials get of this shell and of the folder, and where that is. UsageError where it cannot be told."""
-    found = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-    spelled = in_utf8(prepared.folder)
-    if found.get("root") not in (None, spelled):
-        raise UsageError(f"the name of the folder {spelled} is no UTF-8, and cannot be told to a server", "rename it")
-    return found
+    """Build the launch context: the environment and links that trials get, and the folder. Raises UsageError if the
+    folder's name is not UTF-8.
+    """
+    context = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
+    folder_name = in_utf8(prepared.folder)
+    if context.get("root") not in (None, folder_name):
+        raise UsageError(f"the folder's name is not valid UTF-8: '{folder_name}'", "rename the folder")
+    return context
 
 
 def upload(console: Console, prepared: PreparedExperiment) -> str:
-    """Pack the code and send it, unless the server has it; its digest."""
+    """Pack the code and upload it unless the server has it; return its digest."""
     return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.code)

@@ -1,4 +1,4 @@
-"""`wait`: until an experiment has ended."""
+"""`wait`: block until an experiment has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def wait(console: Console, args: argparse.Namespace) -> int:
-    """Say nothing until it is over."""
+    """Block silently until the experiment has ended."""
     status = console.client.experiment(console.experiment(args.exp))
     if over(status):
         return conclude(console, status, quiet=True)

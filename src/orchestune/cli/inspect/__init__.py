@@ -1,1 +1,1 @@
-"""Commands that show what was recorded: status, trials, logs, files, differences, exports."""
+"""Commands that show recorded data: status, trials, logs, files, differences, exports."""

@@ -1,4 +1,4 @@
-"""`export --all` and `import`: whole experiments, with logs and files, out of a server and into one."""
+"""`export --all` and `import`: copy whole experiments, with logs and files, out of a server and into one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchestune.archives.copy_records import CopiedRecord, RecordSource, RecordT
 from orchestune.archives.summary import RecordSummary, contents
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
-from orchestune.cli.terminal.prompts import attended, confirm
+from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line, size
-from orchestune.cli.terminal.temporary_folder import room, scratch
+from orchestune.cli.terminal.temporary_folder import temporary_folder, translated_disk_errors
 from orchestune.client.api import Client
 from orchestune.client.states import OVER
 from orchestune.domain.words import plural
@@ -24,47 +24,47 @@ from orchestune.files.open import open_files
 
 
 def add(commands: Commands) -> None:
-    """Add the command `import`."""
+    """Register the command `import`."""
     parser = add_command(
         commands,
         "import",
         import_,
-        details="What is here already stays as it is, unless what comes continues it. What another server wrote is"
-        " shown, and imported after a yes. Nothing that is imported runs by itself.",
+        details="Existing experiments are kept, unless the record continues them. Records of other servers are shown,"
+        " and imported after confirmation. Imported experiments are never started.",
         example="orchestune import archive/\norchestune import s3://team/archive",
     )
-    parser.add_argument("place", metavar="PLACE", help="a folder, or s3://BUCKET/PREFIX")
+    parser.add_argument("place", metavar="PLACE", help="folder, or s3://BUCKET/PREFIX")
     parser.add_argument(
-        "--trust-unverified", action="store_true", help="import what another server wrote without a question"
+        "--trust-unverified", action="store_true", help="import records of other servers without confirmation"
     )
-    add_cluster(parser, "where it goes (default: the default one)")
+    add_cluster(parser, "cluster to import into (default: the default cluster)")
 
 
 def import_(console: Console, args: argparse.Namespace) -> int:
-    """Copy every record of the place to the server; OrchestuneError at the end, which names what could not be."""
+    """Copy every record of the archive to the server; raise OrchestuneError at the end if some failed, naming them."""
     if "://" not in args.place and not os.path.isdir(os.path.expanduser(args.place)):
-        raise NotFound(f"there is no folder {args.place}")
-    shelf = ArchiveStore(open_files(args.place))
+        raise NotFound(f"no such folder: '{args.place}'")
+    archive = ArchiveStore(open_files(args.place))
     left_out: list[str] = []
-    records = shelf.records(lambda error: left_out.append(error.message))
-    found = list(records)
-    if not found and not left_out:
-        raise NotFound(f"there is no experiment in {args.place}", "`orchestune export --all -o DIR` writes some")
-    all_of_them = len(found) + len(left_out)
-    trusted = _confirmed(console, shelf, found, ask=not args.trust_unverified)
-    pairs = [(each.head.experiment, each.head.handle) for each in found]
-    copy_all(console, shelf, ConfirmedTarget(console.client, trusted), pairs, left_out.append)
+    records = archive.records(lambda error: left_out.append(error.message))
+    record_list = list(records)
+    if not record_list and not left_out:
+        raise NotFound(f"no experiments in '{args.place}'", "`orchestune export --all -o DIR` writes some")
+    total = len(record_list) + len(left_out)
+    confirmed = _confirmed(console, archive, record_list, ask=not args.trust_unverified)
+    pairs = [(one.head.experiment, one.head.handle) for one in record_list]
+    copy_all(console, archive, ConfirmedTarget(console.client, confirmed), pairs, left_out.append)
     if left_out:
-        which = "\n".join(left_out)
+        failures = "\n".join(left_out)
         raise OrchestuneError(
-            f"{len(left_out)} of {plural(all_of_them, 'experiment')} left out:\n{which}",
-            "export those again, and repeat the command; what is here is not sent twice",
+            f"{len(left_out)} of {plural(total, 'experiment')} left out:\n{failures}",
+            "export those again and repeat the command; imported experiments are not sent twice",
         )
     return 0
 
 
 class ConfirmedTarget:
-    """A server that imports records of other servers, those that the user has confirmed; fulfils `copying.Target`."""
+    """A server that only imports records of other servers that the user has confirmed; implements `RecordTarget`."""
 
     def __init__(self, client: Client, digests: Collection[str] | None = None) -> None:
         """`digests`: of the confirmed records; None if they all come from a server that the user has signed in to."""
@@ -78,34 +78,36 @@ class ConfirmedTarget:
 
     def put_record(self, path: Path) -> CopiedRecord:
         with path.open("rb") as file:
-            digest = record.verify(file).digest  # of what is sent: what lies in the archive may have been exchanged
+            digest = record.verify(file).digest  # of the bytes to be sent: the archive may have changed
         is_confirmed = self._digests is None or digest in self._digests
         return self._client.put_record(path, digest if is_confirmed else "")
 
 
-def _confirmed(console: Console, shelf: ArchiveStore, found: Sequence[record.VerifiedRecord], *, ask: bool) -> set[str]:
-    """Return the digests of the records that the server did not write itself, once the user has confirmed them."""
-    unverified = [each for each in found if not console.client.wrote_record(each.digest, each.signature)]
+def _confirmed(
+    console: Console, archive: ArchiveStore, records: Sequence[record.VerifiedRecord], *, ask: bool
+) -> set[str]:
+    """Return the digests of records that another server wrote, once the user has confirmed them."""
+    unverified = [one for one in records if not console.client.wrote_record(one.digest, one.signature)]
     if not unverified or not ask:
-        return {each.digest for each in unverified}
+        return {one.digest for one in unverified}
     summaries = []
-    with scratch("orchestune-") as folder, room():
-        for each in unverified:
+    with temporary_folder("orchestune-") as folder, translated_disk_errors():
+        for one in unverified:
             path = folder / "record"
-            shelf.fetch_record(each.head.experiment, path)
+            archive.fetch_record(one.head.experiment, path)
             with path.open("rb") as file:
                 verified = record.verify(file)
                 file.seek(0)
                 summaries.append(contents(verified, file))
-    console.note(f"unverified, since another server wrote {'it' if len(summaries) == 1 else 'them'}:")
+    console.note("unverified, written by another server:")
     for summary in summaries:
         console.note("\n".join(map(one_line, _lines(summary))))
-    many = plural(len(summaries), "unverified experiment")
-    if not attended():
+    amount = plural(len(summaries), "unverified experiment")
+    if not is_interactive():
         raise UsageError(
-            f"cannot ask whether to import {many}: no terminal", "look at them; then add --trust-unverified"
+            f"cannot ask whether to import {amount}: no terminal", "check them, then add --trust-unverified"
         )
-    confirm(f"import {many}? Nothing of it runs by itself", "nothing was imported")
+    confirm(f"Import {amount}? Imported experiments are not started.", "nothing was imported")
     return {summary["digest"] for summary in summaries}
 
 
@@ -123,16 +125,16 @@ def _lines(summary: RecordSummary) -> list[str]:
 
 
 def export_all(console: Console, place: str) -> int:
-    """Copy every experiment of the server that is over to the place."""
-    shelf = ArchiveStore(open_files(place))
+    """Copy every ended experiment of the server to `place`."""
+    archive = ArchiveStore(open_files(place))
     statuses = console.client.experiments(limit=None, hidden=True)
     over = [status for status in statuses if status["state"] in OVER]
     if not statuses:
-        raise NotFound("there is no experiment to export")
-    copy_all(console, console.client, shelf, [(status["id"], status["handle"]) for status in over])
+        raise NotFound("no experiments to export")
+    copy_all(console, console.client, archive, [(status["id"], status["handle"]) for status in over])
     running = [status["handle"] for status in statuses if status["state"] not in OVER]
     if running:
-        console.note(f"left out, since they are not over: {', '.join(running)}")
+        console.note(f"not exported, because they have not ended: {', '.join(running)}")
     return 0
 
 
@@ -143,17 +145,17 @@ def copy_all(
     experiments: Sequence[tuple[str, str]],
     leave_out: Callable[[str], None] | None = None,
 ) -> None:
-    """Copy each (id, handle), saying how far it is.
+    """Copy each (id, handle), printing progress.
 
-    With `leave_out` one that cannot be copied holds up no other: that is told why, with its handle. Where the same may
-    work later, or the server refuses this user, nothing more is tried.
+    With `leave_out`, a failed copy does not stop the others: it is called with the handle and the error. A temporary
+    error or a denied request still stops at once.
     """
-    placed = []
-    with scratch("orchestune-") as folder:
+    copies = []
+    with temporary_folder("orchestune-") as folder:
         for experiment, handle in experiments:
-            with room():
+            with translated_disk_errors():
                 try:
-                    found = copy(source, target, experiment, folder, console.note)
+                    copy_result = copy(source, target, experiment, folder, console.note)
                 except (TemporaryError, Denied):
                     raise
                 except OrchestuneError as error:
@@ -161,10 +163,10 @@ def copy_all(
                         raise
                     leave_out(f"{handle}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
                     continue
-            placed.append({**found, "was": handle})
+            copies.append({**copy_result, "was": handle})
             if not console.json:
-                renamed = f" as {found['handle']}" if found["handle"] != handle else ""
-                state = "copied" if found["imported"] else "was there already"
-                console.say(f"{handle}  {state}{renamed}, {plural(found['counts'].get('trial', 0), 'trial')}")
+                renamed = f" as {copy_result['handle']}" if copy_result["handle"] != handle else ""
+                state = "copied" if copy_result["imported"] else "already exists"
+                console.say(f"{handle}  {state}{renamed}, {plural(copy_result['counts'].get('trial', 0), 'trial')}")
     if console.json:
-        console.document(placed)
+        console.document(copies)

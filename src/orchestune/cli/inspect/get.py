@@ -1,4 +1,4 @@
-"""`get`: fetch the files that a trial left."""
+"""`get`: download the files of a trial."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestune.cli.inspect.logs import gone
+from orchestune.cli.inspect.logs import dropped_message
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
-from orchestune.cli.terminal.progress import nothing_best
+from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.connection.transfer import local_name
 from orchestune.domain.specification.code import FETCHED
@@ -22,64 +22,68 @@ if TYPE_CHECKING:
     from orchestune import documents
     from orchestune.client.api import Client
 
-_LOOK = 0.5
-"""seconds between two looks"""
+_POLL_SECONDS = 0.5
+"""seconds between two requests while files are being uploaded"""
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Register the command."""
     parser = add_command(
         commands,
         "get",
         get,
-        details="It waits for files that are on their way. A download that was interrupted goes on where it was.",
+        details="Waits for files that are still being uploaded. An interrupted download resumes.",
         example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
     )
     add_cluster(parser)
-    parser.add_argument("exp", metavar="EXP/N", nargs="?", help="a trial; with --best an experiment")
-    parser.add_argument("--best", action="store_true", help="the best trial of the experiment")
-    made = "folder to write to (default: HANDLE-N, which is left out of the code of later runs)"
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=made)
+    parser.add_argument("exp", metavar="EXP/N", nargs="?", help="trial; with --best an experiment")
+    parser.add_argument("--best", action="store_true", help="download the best trial of the experiment")
+    output_help = "folder to write to (default: HANDLE-N, which later runs do not pack)"
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=output_help)
 
 
-def _why(specification: Mapping[str, Any], state: str) -> str:
+def _missing_files_hint(specification: Mapping[str, Any], state: str) -> str:
     keep = specification.get("keep") or {}
     if not keep.get("patterns"):
         return "name them with `keep:` in the experiment file"
     if keep.get("best"):
-        return f"`keep_best: {keep['best']}` retains those of the best trials alone"
+        return f"`keep_best: {keep['best']}` only keeps files of the best trials"
     names = ", ".join(keep["patterns"])
     if state not in ("queued", "running"):
-        return f"this trial ({state}) left none of those that `keep` names: {names}"
-    return f"once it is over it has those that `keep` names: {names}"
+        return f"this trial ({state}) created none of the files in `keep`: {names}"
+    return f"wait for its end: it then has the files in `keep`: {names}"
 
 
-def _told(trial: documents.Trial, code: str) -> documents.Attempt | None:
-    """The last attempt of which that is told."""
-    return next((one for one in reversed(trial["attempts"]) if one["reason"] and one["reason"]["code"] == code), None)
+def _last_attempt_with(trial: documents.Trial, code: str) -> documents.Attempt | None:
+    """Return the last attempt whose reason has this code."""
+    return next(
+        (attempt for attempt in reversed(trial["attempts"]) if attempt["reason"] and attempt["reason"]["code"] == code),
+        None,
+    )
 
 
-def _arrived(console: Console, ref: str, number: int) -> documents.Trial:
-    """The trial once none of its files is on its way: they are here, or will never be."""
-    trial, told = console.client.trial(ref, number), console.json
-    while sender := _told(trial, "files_on_the_way"):
-        if not told:
-            console.note(f"waiting for files that are on their way from {sender['worker']}")
-            told = True
-        time.sleep(_LOOK)
+def _wait_for_upload(console: Console, ref: str, number: int) -> documents.Trial:
+    """Return the trial once none of its files is being uploaded: they are available, or lost."""
+    trial, is_announced = console.client.trial(ref, number), console.json
+    while sender := _last_attempt_with(trial, "files_on_the_way"):
+        if not is_announced:
+            console.note(f"waiting for {sender['worker']} to upload its files")
+            is_announced = True
+        time.sleep(_POLL_SECONDS)
         trial = console.client.trial(ref, number)
     return trial
 
 
-def _lost(trial: documents.Trial) -> str:
-    """What is told of files of the trial that will never be here."""
-    told = _told(trial, "files_lost")
-    return told["reason"]["message"] if told is not None and told["reason"] is not None else ""
+def _lost_files_reason(trial: documents.Trial) -> str:
+    """Return why files of the trial are lost; empty if none is."""
+    attempt = _last_attempt_with(trial, "files_lost")
+    return attempt["reason"]["message"] if attempt is not None and attempt["reason"] is not None else ""
 
 
-def _own_folder(folder: Path) -> Path:
-    """Made here where it is missing, as one that neither git nor the next run's code takes up. UsageError if another
-    user has made it, who could exchange what is fetched.
+def _default_folder(folder: Path) -> Path:
+    """Create the folder if missing, marked so that git and later runs ignore it.
+
+    Raises UsageError if the folder belongs to another user, who could replace the downloaded files.
     """
     from orchestune.bundles.ignore import GIT_FILE  # pathspec is slow to import, and only needed here
 
@@ -88,15 +92,15 @@ def _own_folder(folder: Path) -> Path:
             folder.mkdir()
             (folder / GIT_FILE).write_text(FETCHED)
         except OSError as exc:
-            raise UsageError(f"{folder} cannot be written: {exc.strerror}", "-o names another folder") from exc
+            raise UsageError(f"cannot write '{folder}': {exc.strerror}", "choose another folder with -o") from exc
     if any(status.st_uid not in (os.geteuid(), 0) for status in (folder.lstat(), folder.stat())):
-        raise UsageError(f"{folder} belongs to another user", "-o names another folder")
+        raise UsageError(f"'{folder}' belongs to another user", "choose another folder with -o")
     return folder
 
 
-def fetched(folder: Path) -> bool:
-    """Whether `get` made it here."""
-    from orchestune.bundles.ignore import GIT_FILE  # here, as above
+def is_download_folder(folder: Path) -> bool:
+    """Return True if `get` created the folder."""
+    from orchestune.bundles.ignore import GIT_FILE  # as above
 
     try:
         return (folder / GIT_FILE).read_text() == FETCHED
@@ -104,60 +108,60 @@ def fetched(folder: Path) -> bool:
         return False
 
 
-def _fetched(client: Client, ref: str, number: int, artifact: documents.Artifact, target: Path) -> bool:
-    """Download a file. Return False if its name, or a part of its path, is taken by a folder, or by another file.
+def _download(client: Client, ref: str, number: int, artifact: documents.Artifact, target: Path) -> bool:
+    """Download a file. Return False if a folder or another file has its name or a part of its path.
 
-    Then others may still be written; UsageError if the disk refuses for another reason.
+    Other files can still be written then. Raises UsageError if the disk refuses for another reason.
     """
     try:
         client.download(ref, number, artifact, target)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError as exc:
-        raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
+        raise UsageError(f"cannot write '{target}': {exc.strerror}") from exc
     return True
 
 
 def get(console: Console, args: argparse.Namespace) -> int:
-    """Download each file; whole or not at all."""
+    """Download the files, each of them completely or not at all."""
     client = console.client
     if args.best:
         ref = console.experiment(args.exp)
-        found = client.best(ref)
-        if not found:
+        best_trials = client.best(ref)
+        if not best_trials:
             status = client.experiment(ref)
-            raise NotFound(f"{status['handle']} has no best trial: {nothing_best(status)}")
-        number = found[0]["trial"]
+            raise NotFound(f"{status['handle']} has no best trial: {no_best_reason(status)}")
+        number = best_trials[0]["trial"]
     elif args.exp is None:
         raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")
     else:
         ref, number = console.trial(args.exp)
     experiment = client.experiment(ref)
     handle = experiment["handle"]
-    trial = _arrived(console, ref, number)
+    trial = _wait_for_upload(console, ref, number)
     artifacts = trial.get("artifacts") or []
-    if not artifacts and (dropped := experiment.get("files_dropped_at")):
-        raise NotFound(f"{handle}: {gone(dropped)}")
-    missing = _lost(trial)
+    if not artifacts and (dropped_at := experiment.get("files_dropped_at")):
+        raise NotFound(f"{handle}: {dropped_message(dropped_at)}")
+    lost_reason = _lost_files_reason(trial)
     if not artifacts:
-        why = missing or _why(client.specification(ref)["specification"], trial["state"])
-        raise NotFound(f"{handle}/{number} has no files", why)
-    folder: Path = args.output or _own_folder(console.folder / f"{handle}-{number}")
-    fetched, unwritable = [], []
+        hint = lost_reason or _missing_files_hint(client.specification(ref)["specification"], trial["state"])
+        raise NotFound(f"{handle}/{number} has no files", hint)
+    folder: Path = args.output or _default_folder(console.folder / f"{handle}-{number}")
+    downloads, unwritable = [], []
     for artifact in artifacts:
         target = local_name(folder, artifact["path"])
-        if not _fetched(client, ref, number, artifact, target):
+        if not _download(client, ref, number, artifact, target):
             unwritable.append(one_line(str(target)))
             continue
-        fetched.append({**artifact, "file": str(target)})
+        downloads.append({**artifact, "file": str(target)})
         if not console.json:
             console.say(f"{one_line(str(target))}  {console.paint.dim(size(artifact['size']))}")
     if console.json:
-        console.document(fetched)
+        console.document(downloads)
     if unwritable:
-        text = f"cannot write {', '.join(unwritable[:3])}{', …' if len(unwritable) > 3 else ''}"
-        hint = "move that file or folder away, or name another folder with -o"
-        raise UsageError(f"{text}: a file is where a folder is needed, or the other way round", hint)
-    if missing:
-        console.note(f"not all files of {handle}/{number} are here: {one_line(missing)}")
+        message = f"cannot write {', '.join(unwritable[:3])}{', …' if len(unwritable) > 3 else ''}"
+        hint = "move that file or folder away, or choose another folder with -o"
+        raise UsageError(f"{message}: a file and a folder have the same name", hint)
+    if lost_reason:
+        console.note(f"not all files of {handle}/{number} are available: {one_line(lost_reason)}")
     return 0

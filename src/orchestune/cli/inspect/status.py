@@ -1,4 +1,4 @@
-"""`status`: what experiments are at."""
+"""`status`: show the state of experiments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,19 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.live import LiveBlock
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command, positive
 from orchestune.cli.terminal.progress import at_a_time, best_lines, counts_text
-from orchestune.cli.terminal.render import Paint, between, brief, cut, duration, measured, one_line, size, table, width
-from orchestune.cli.terminal.silence import waits
+from orchestune.cli.terminal.render import (
+    Paint,
+    between,
+    cut,
+    duration,
+    first_and_last_line,
+    measured,
+    one_line,
+    size,
+    table,
+    width,
+)
+from orchestune.cli.terminal.silence import retry_message
 from orchestune.client.address import ServerPlace, place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Clusters
@@ -27,15 +38,15 @@ from orchestune.errors import TemporaryError, Unreachable, UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
-_FIGURES = ("OBSERVATIONS", "RUNNING", "FAILED")
-_BETWEEN = 2
-"""columns between those of a table"""
-_LISTED = 50
-"""experiments in a table, unless `--limit` says how many"""
+_COUNT_COLUMNS = ("OBSERVATIONS", "RUNNING", "FAILED")
+_COLUMN_GAP = 2
+"""columns between two columns of a table"""
+_DEFAULT_LIMIT = 50
+"""experiments in a table unless `--limit` is used"""
 
 
 def add(commands: Commands) -> None:
-    """Add `status`."""
+    """Register `status`."""
     parser = add_command(
         commands,
         "status",
@@ -46,10 +57,10 @@ def add(commands: Commands) -> None:
         "exp", metavar="EXP", nargs="?", help="handle or prefix of an experiment (default: list them all)"
     )
     add_cluster(parser)
-    parser.add_argument("--all", "-a", action="store_true", help="list those of every connected cluster")
-    parser.add_argument("--watch", "-w", action="store_true", help="keep it up to date until Ctrl-C")
+    parser.add_argument("--all", "-a", action="store_true", help="list experiments of every connected cluster")
+    parser.add_argument("--watch", "-w", action="store_true", help="update the output until Ctrl-C")
     parser.add_argument(
-        "--limit", type=positive, metavar="N", help=f"list the newest N (default: {_LISTED}, with --json all of them)"
+        "--limit", type=positive, metavar="N", help=f"list the newest N (default: {_DEFAULT_LIMIT}, with --json all)"
     )
 
 
@@ -58,49 +69,49 @@ def show(console: Console, args: argparse.Namespace) -> int:
     if args.watch:
         return _watch(console, args)
     if args.all:
-        return _everywhere(console, args)
+        return _all_clusters(console, args)
     if args.exp is None:
-        found = _newest(console.client, console, args)
+        statuses = _newest(console.client, console, args)
         if console.json:
-            console.document(found)
+            console.document(statuses)
         else:
-            console.say(*list_lines(found, console, limit=_limit(args)))
-            _name_others(console)
+            console.say(*list_lines(statuses, console, limit=_limit(args)))
+            _note_other_clusters(console)
         return 0
     status = console.client.experiment(console.experiment(args.exp))
     if console.json:
         console.document(status)
     else:
-        console.say(*one_lines(status, console))
+        console.say(*detail_lines(status, console))
     return 0
 
 
 def _limit(args: argparse.Namespace) -> int:
-    return args.limit or _LISTED
+    return args.limit or _DEFAULT_LIMIT
 
 
 def _newest(client: Client, console: Console, args: argparse.Namespace) -> list[documents.Status]:
-    """What a document holds; or what a table shows, and one more where there are more."""
+    """Return the experiments to list; for a table one more than its limit, which indicates that there are more."""
     if console.json:
         return client.experiments(limit=args.limit, details=True)
     return client.experiments(limit=_limit(args) + 1)
 
 
-def _everywhere(console: Console, args: argparse.Namespace) -> int:
-    """Those of this machine and of every connected cluster, the newest first."""
-    from orchestune.client.all_servers import ask  # threads, which a look at one server does not need
+def _all_clusters(console: Console, args: argparse.Namespace) -> int:
+    """List the experiments of this machine and of every connected cluster, the newest first."""
+    from orchestune.client.all_servers import ask  # only needed for several servers
 
     if args.exp is not None or args.cluster is not None:
-        raise UsageError("--all lists every cluster, so no EXP and no --cluster goes with it", "leave one of them out")
+        raise UsageError("--all cannot be combined with EXP or --cluster", "remove one of them")
     names = ["local", *(cluster.name for cluster in Clusters(state_folder(console.environ)).connected())]
-    places = [place(console.environ, name, note=console.waits) for name in names]
+    places = [place(console.environ, name, note=console.note_wait) for name in names]
     answers = ask(places, lambda client: _newest(client, console, args))
-    found = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
-    found = sorted(found, key=lambda pair: pair[1]["created_at"], reverse=True)
+    experiments = [(_name(answer.place, status), status) for answer in answers for status in answer.value or ()]
+    experiments = sorted(experiments, key=lambda pair: pair[1]["created_at"], reverse=True)
     if console.json:
-        console.document([{**status, "place": name} for name, status in found[: args.limit]])
+        console.document([{**status, "place": name} for name, status in experiments[: args.limit]])
     else:
-        statuses, names = [status for _, status in found], [name for name, _ in found]
+        statuses, names = [status for _, status in experiments], [name for name, _ in experiments]
         console.say(*list_lines(statuses, console, names, limit=_limit(args)))
     for answer in answers:
         if answer.error is not None:
@@ -108,136 +119,144 @@ def _everywhere(console: Console, args: argparse.Namespace) -> int:
     return Unreachable.exit_code if all(answer.error for answer in answers) else 0
 
 
-def _name(where: ServerPlace, status: documents.Status) -> str:
-    """What the cluster of an experiment is called here."""
-    return status["cluster"] if where.embedded else where.name
+def _name(server: ServerPlace, status: documents.Status) -> str:
+    """Return the local name of the cluster of an experiment."""
+    return status["cluster"] if server.embedded else server.name
 
 
-def _name_others(console: Console) -> None:
-    """One line about what else is connected, so that nobody misses an experiment there."""
-    where = console.place.cluster
-    if where is None:
+def _note_other_clusters(console: Console) -> None:
+    """Note which other clusters are connected, since the list does not include their experiments."""
+    cluster = console.place.cluster
+    if cluster is None:
         return
     connected = Clusters(state_folder(console.environ)).connected()
-    others = [*([] if where.embedded else ["local"]), *(item.name for item in connected if item.name != where.name)]
+    others = [*([] if cluster.embedded else ["local"]), *(item.name for item in connected if item.name != cluster.name)]
     if others:
-        these = "this machine" if where.embedded else where.name
-        console.note(f"these are of {these}; also connected: {', '.join(others)} (`orchestune status --all`)")
+        listed = "this machine" if cluster.embedded else cluster.name
+        console.note(f"listed: {listed}; also connected: {', '.join(others)} (`orchestune status --all`)")
 
 
 def _watch(console: Console, args: argparse.Namespace) -> int:
     if console.json:
-        raise UsageError("--watch and --json do not go together", "`orchestune wait EXP --json` waits for the end")
+        raise UsageError(
+            "--watch cannot be combined with --json", "use `orchestune wait EXP --json` to wait for the end"
+        )
     if args.exp is not None:
         status = console.client.experiment(console.experiment(args.exp))
         if over(status):
-            console.say(*one_lines(status, console))
+            console.say(*detail_lines(status, console))
             return 0
-        return _repeat(console, _One(console, status["handle"]).look)
+        return _repeat(console, _WatchedExperiment(console, status["handle"]).look)
     return _repeat(
         console, lambda: (list_lines(_newest(console.client, console, args), console, limit=_limit(args)), False)
     )
 
 
-class _One:
-    """One experiment that is looked at again and again."""
+class _WatchedExperiment:
+    """One experiment that is polled."""
 
     def __init__(self, console: Console, ref: str) -> None:
         self._console, self._ref = console, ref
         self._best: tuple[int, documents.BestSoFar] | None = None
-        """what was best up to now, and after how many trials"""
+        """number of finished trials, and the best values up to then"""
 
     def look(self) -> tuple[list[str], bool]:
-        """Its lines as they are now, and whether it is over."""
+        """Return its current lines, and True if it has ended."""
         console = self._console
         status = console.client.experiment(self._ref)
-        return one_lines(status, console, self._sparkline(status)), status["state"] in OVER
+        return detail_lines(status, console, self._sparkline(status)), status["state"] in OVER
 
     def _sparkline(self, status: documents.Status) -> str:
-        done, console = finished(status), self._console
-        if status["best"] and (self._best is None or self._best[0] != done):
-            self._best = done, console.client.columns(self._ref, limit=10)["best"]
+        finished_count, console = finished(status), self._console
+        if status["best"] and (self._best is None or self._best[0] != finished_count):
+            self._best = finished_count, console.client.columns(self._ref, limit=10)["best"]
         if self._best is None:
             return ""
-        return best_so_far(self._best[1], done, status["metrics"][0], console.columns or 80, console.paint)
+        return best_so_far(self._best[1], finished_count, status["metrics"][0], console.columns or 80, console.paint)
 
 
 def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int:
-    block, ended, lines = LiveBlock(console.out, console.paint), False, list[str]()
+    block, is_over, lines = LiveBlock(console.out, console.paint), False, list[str]()
     if console.live:
         console.on_silence = lambda text: block.draw([*lines, console.paint("33", text)])
     console.client.transport.timeout = SILENCE
     try:
-        while not ended:
-            away = list[str]()
+        while not is_over:
+            errors = list[str]()
             try:
-                lines, ended = look()
+                lines, is_over = look()
             except TemporaryError as exc:
-                away.append(console.paint("33", waits(exc)))
+                errors.append(console.paint("33", retry_message(exc)))
             if console.live:
-                block.draw([*lines, *away])
-            elif not ended:
-                console.say(*lines, *away, "")
-            if not ended:
+                block.draw([*lines, *errors])
+            elif not is_over:
+                console.say(*lines, *errors, "")
+            if not is_over:
                 time.sleep(0.5 if console.live else 5.0)
-    except KeyboardInterrupt:  # also while the server does not answer; a look changes nothing
+    except KeyboardInterrupt:  # also while the server does not answer; polling has no side effects
         return 0
     finally:
-        block.close(erase=ended)
+        block.close(erase=is_over)
     console.say(*lines)
     return 0
 
 
-def list_lines(found: list[documents.Status], console: Console, places: Sequence[str] = (), *, limit: int) -> list[str]:
-    """The first `limit` experiments as a table, with the cluster of each where they are of several; below it that there
-    are more, and what keeps them waiting.
+def list_lines(
+    statuses: list[documents.Status], console: Console, clusters: Sequence[str] = (), *, limit: int
+) -> list[str]:
+    """Format the first `limit` experiments as a table, with their clusters if they differ, followed by a note about
+    older ones and the notes of the experiments.
     """
-    places = (places or [status["cluster"] for status in found])[:limit]
-    more, found = len(found) > limit, found[:limit]
-    several = len(set(places)) > 1
+    clusters = (clusters or [status["cluster"] for status in statuses])[:limit]
+    has_more, statuses = len(statuses) > limit, statuses[:limit]
+    has_several_clusters = len(set(clusters)) > 1
     paint = console.paint
-    if not found:
-        return ["no experiments yet; `orchestune run` starts the one of experiment.yml"]
+    if not statuses:
+        return ["no experiments yet; `orchestune run` starts the one in experiment.yml"]
     rows = []
-    for status, where in zip(found, places, strict=False):
+    for status, cluster in zip(statuses, clusters, strict=False):
         rows.append([
             status["handle"],
-            *([where] if several else []),
+            *([cluster] if has_several_clusters else []),
             paint.state(status["state"]),
             f"{finished(status)} / {status['budget']}",
             str(status["counts"]["running"]),
             str(status["counts"]["failed"]),
             _best(status, paint),
             f"{duration(between(status['created_at']))} ago",
-            _named(status),
+            _display_name(status),
         ])  # fmt: skip
-    names = ["EXPERIMENT", "CLUSTER"] if several else ["EXPERIMENT"]
-    header, *rows = _narrowed([[*names, "STATE", *_FIGURES, "BEST", "STARTED", "NAME"], *rows], console.columns)
-    right = [place for place, name in enumerate(header) if name in _FIGURES]
+    names = ["EXPERIMENT", "CLUSTER"] if has_several_clusters else ["EXPERIMENT"]
+    header, *rows = _without_zero_columns(
+        [[*names, "STATE", *_COUNT_COLUMNS, "BEST", "STARTED", "NAME"], *rows], console.columns
+    )
+    right = [index for index, name in enumerate(header) if name in _COUNT_COLUMNS]
     lines = table(header, rows, paint, right=right, columns=console.columns)
-    lines += [paint.dim(f"and older ones (--limit N lists more than {limit})")] if more else []
-    told = dict.fromkeys(
-        f"{where}: {note}" if several else note
-        for status, where in zip(found, places, strict=False)
+    lines += [paint.dim(f"older ones not listed (--limit N lists more than {limit})")] if has_more else []
+    notes = dict.fromkeys(
+        f"{cluster}: {note}" if has_several_clusters else note
+        for status, cluster in zip(statuses, clusters, strict=False)
         for note in status.get("notes") or ()
     )
-    return [*lines, *([""] if told else []), *(paint("33", one_line(note)) for note in told)]
+    return [*lines, *([""] if notes else []), *(paint("33", one_line(note)) for note in notes)]
 
 
-def _named(status: documents.Status) -> str:
-    """Its name; that of a rerun, which is the same, with the trial that it came from."""
+def _display_name(status: documents.Status) -> str:
+    """Return the experiment's name; for a rerun with the trial that it repeats."""
     name = one_line(status["name"])
     return f"{name}, from {status['origin']}" if status["origin"] else name
 
 
-def _narrowed(rows: list[list[str]], columns: int | None) -> list[list[str]]:
-    """The table without what is 0 in all its lines, where the best value would be cut off else."""
+def _without_zero_columns(rows: list[list[str]], columns: int | None) -> list[list[str]]:
+    """Drop count columns that are 0 in all rows, if the best value would be cut off otherwise."""
     end = rows[0].index("BEST") + 1
-    wide = sum(max(map(width, column)) + _BETWEEN for column in list(zip(*rows, strict=True))[:end]) - _BETWEEN
-    if columns is None or wide <= columns:
+    needed_columns = (
+        sum(max(map(width, column)) + _COLUMN_GAP for column in list(zip(*rows, strict=True))[:end]) - _COLUMN_GAP
+    )
+    if columns is None or needed_columns <= columns:
         return rows
-    kept = [place for place, column in enumerate(zip(*rows[1:], strict=True)) if {*column} != {"0"}]
-    return [[row[place] for place in kept] for row in rows]
+    visible = [index for index, column in enumerate(zip(*rows[1:], strict=True)) if {*column} != {"0"}]
+    return [[row[index] for index in visible] for row in rows]
 
 
 def _best(status: documents.Status, paint: Paint) -> str:
@@ -249,31 +268,35 @@ def _best(status: documents.Status, paint: Paint) -> str:
     return f"{metric} {measured(status['best'][0]['metrics'].get(metric), paint)}"
 
 
-def _memory(found: documents.RoomForTrials | None) -> str:
-    """What was asked, what was measured, and what follows; nothing where neither is known."""
-    if found is None or (found["asked"]["memory"] is None and found["measured"] is None):
+def _memory(resources: documents.RoomForTrials | None) -> str:
+    """Summarize requested, measured and allocated memory; empty if none is known."""
+    if resources is None or (resources["asked"]["memory"] is None and resources["measured"] is None):
         return ""
-    asked, seen, room = found["asked"]["memory"], found["measured"], found["set_aside"]["memory"]
-    parts = [f"asked {size(asked)}" if asked else "nothing asked"]
-    if seen:
-        parts.append(f"measured at most {size(seen['peak_memory_bytes'])} in {plural(seen['attempts'], 'attempt')}")
-    if room is not None and room != asked:
-        parts.append(f"{size(room)} set aside for each")
+    requested, measured, allocated = (
+        resources["asked"]["memory"],
+        resources["measured"],
+        resources["set_aside"]["memory"],
+    )
+    parts = [f"{size(requested)} requested" if requested else "no request"]
+    if measured:
+        parts.append(f"peak {size(measured['peak_memory_bytes'])} in {plural(measured['attempts'], 'attempt')}")
+    if allocated is not None and allocated != requested:
+        parts.append(f"{size(allocated)} allocated per trial")
     return ", ".join(parts)
 
 
-def one_lines(status: documents.Status, console: Console, sparkline: str = "") -> list[str]:
-    """One experiment: figures, why nothing moves, the best (and how it came about), its workers.
+def detail_lines(status: documents.Status, console: Console, sparkline: str = "") -> list[str]:
+    """Format one experiment: counts, why it is pending, the best trial and its history, its workers.
 
-    What is said in sentences comes whole, however narrow the terminal is; a block that is painted cuts it itself.
+    Sentences are not cut to the terminal's width; a repainted block cuts them itself.
     """
     paint, columns = console.paint, console.columns
-    spent = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
-    left = status.get("eta_seconds")
-    eta = f", about {duration(left)} left" if left is not None and status["state"] == "running" else ""
+    elapsed = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
+    eta_seconds = status.get("eta_seconds")
+    eta = f", about {duration(eta_seconds)} left" if eta_seconds is not None and status["state"] == "running" else ""
     lines = [
-        f"{paint.bold(status['handle'])}  {_named(status)}  {paint.dim(one_line(owner_of(status)))}",
-        f"state         {paint.state(status['state'])}, {spent}{eta}",
+        f"{paint.bold(status['handle'])}  {_display_name(status)}  {paint.dim(one_line(owner_of(status)))}",
+        f"state         {paint.state(status['state'])}, {elapsed}{eta}",
     ]
     if status["reason"] is not None:
         lines.append(f"{'why':13} {paint('33', one_line(status['reason']['message']))}")
@@ -291,7 +314,7 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
     if warm is not None:
         lines.append(f"history       {one_line(warm['source'])}")
     lines += [sparkline] if sparkline else []
-    best = best_lines(status["best"], status, paint)  # may have any number of parameters
+    best = best_lines(status["best"], status, paint)  # any number of parameters
     lines += [cut(line, columns, paint) for line in best] if columns else best
     workers = status.get("workers") or []
     if workers:
@@ -299,12 +322,12 @@ def one_lines(status: documents.Status, console: Console, sparkline: str = "") -
             [
                 paint.worker(worker["name"]), worker["node"], paint.state(worker["state"]),
                 f"{worker['running']} / {worker['slots']}", str(worker["succeeded"]), str(worker["failed"]),
-                brief(worker["reason"] or ""),
+                first_and_last_line(worker["reason"] or ""),
             ]
             for worker in workers
         ]  # fmt: skip
         header = ("WORKER", "NODE", "STATE", "RUNNING", "SUCCEEDED", "FAILED", "")
         lines += ["", *table(header, rows, paint, right=(3, 4, 5))]
-        more = status.get("workers_left_out")
-        lines += [paint.dim(f"and {more} more that ended")] if more else []
+        hidden_count = status.get("workers_left_out")
+        lines += [paint.dim(f"and {hidden_count} more that have ended")] if hidden_count else []
     return lines

@@ -1,4 +1,4 @@
-"""`best` and `trials`: configurations and what came of them."""
+"""`best` and `trials`: show configurations and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
-from orchestune.cli.terminal.progress import exact, expected, luck, nothing_best
+from orchestune.cli.terminal.progress import better_measurement, exact, expected, no_best_reason
 from orchestune.cli.terminal.render import (
     Paint,
     duration,
+    failure_tail,
     last_lines,
-    last_words,
     measured,
     number,
     one_line,
@@ -28,17 +28,17 @@ from orchestune.errors import UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
-SHORT = 12
-"""digits of a bundle's digest, as people see it"""
-_WHY = 30
-"""columns in which the beginning of a reason can be read"""
-_BETWEEN = 2
-"""columns between those of a table"""
+SHORT_DIGEST_DIGITS = 12
+"""digits of a bundle's digest in the output"""
+_MIN_REASON_COLUMNS = 30
+"""columns for the beginning of a reason"""
+_COLUMN_GAP = 2
+"""columns between two columns of a table"""
 _STATES = ("queued", "running", "completed", "failed", "pruned", "cancelled")
 
 
 def add(commands: Commands) -> None:
-    """Add `best` and `trials`."""
+    """Register `best` and `trials`."""
     parser = add_command(commands, "best", best, example="orchestune best sgd-7f3a")
     add_experiment(parser)
     parser = add_command(
@@ -48,40 +48,40 @@ def add(commands: Commands) -> None:
         example="orchestune trials sgd-7f3a --state failed\norchestune trials sgd-7f3a/12",
     )
     add_experiment(parser, trial="may")
-    parser.add_argument("--state", choices=_STATES, metavar="STATE", help=f"only those that are {', '.join(_STATES)}")
     parser.add_argument(
-        "--jsonl", action="store_true", help="print one JSON document per line, each as soon as it is read"
+        "--state", choices=_STATES, metavar="STATE", help=f"only trials in this state: {', '.join(_STATES)}"
     )
+    parser.add_argument("--jsonl", action="store_true", help="print one JSON document per line as it arrives")
 
 
 def best(console: Console, args: argparse.Namespace) -> int:
-    """The best configuration, or those of the Pareto front."""
+    """Print the best configuration, or those of the Pareto front."""
     ref, paint = console.experiment(args.exp), console.paint
-    found = console.client.best(ref)
+    best_trials = console.client.best(ref)
     if console.json:
-        console.document(found)
+        console.document(best_trials)
         return 0
-    if not found:
-        console.say(nothing_best(console.client.experiment(ref)))
+    if not best_trials:
+        console.say(no_best_reason(console.client.experiment(ref)))
         return 0
-    for index, entry in enumerate(found):
+    for index, entry in enumerate(best_trials):
         values = ", ".join(
             f"{name} {paint('1;32', measured(value, paint))}" for name, value in entry["metrics"].items()
         )
         console.say(*([""] if index else []), f"trial {entry['trial']}: {values}{expected(entry, paint)}")
         names = max((len(name) for name in entry["parameters"]), default=0)
         console.say(*(f"  {name:{names}}  {one_line(exact(value))}" for name, value in entry["parameters"].items()))
-        console.say(*(f"  {line}" for line in luck(entry, paint)))
+        console.say(*(f"  {line}" for line in better_measurement(entry, paint)))
     return 0
 
 
 def trials(console: Console, args: argparse.Namespace) -> int:
-    """A table, or one trial."""
-    ref, chosen = console.reference(args.exp)
-    if chosen is not None:
+    """Print a table of the trials, or one trial."""
+    ref, number = console.reference(args.exp)
+    if number is not None:
         if args.state:
-            raise UsageError("--state is about the trials of an experiment", f"leave it out, or /{chosen}")
-        trial = console.client.trial(ref, chosen)
+            raise UsageError("--state cannot be combined with a trial", f"remove --state, or /{number}")
+        trial = console.client.trial(ref, number)
         if args.jsonl:
             console.lines([trial])
         elif console.json:
@@ -89,28 +89,28 @@ def trials(console: Console, args: argparse.Namespace) -> int:
         else:
             console.say(*_detail(trial, ref, console.paint))
         return 0
-    found = console.client.trials(ref, state=args.state)
+    trial_list = console.client.trials(ref, state=args.state)
     if args.jsonl:
-        console.lines(found)
+        console.lines(trial_list)
     elif console.json:
-        console.document(list(found))
+        console.document(list(trial_list))
     else:
         status = console.client.experiment(ref)
-        lines = _table(list(found), status, console)
+        lines = _table(list(trial_list), status, console)
         console.say(*(lines or ["no such trials" if args.state else "no trials yet"]))
     return 0
 
 
-def _table(found: list[documents.Trial], status: documents.Status, console: Console) -> list[str]:
+def _table(trials: list[documents.Trial], status: documents.Status, console: Console) -> list[str]:
     paint = console.paint
-    if not found:
+    if not trials:
         return []
     metrics = [metric["name"] for metric in status["metrics"]]
-    parameters = list(dict.fromkeys(name for trial in found for name in trial["parameters"]))
+    parameters = list(dict.fromkeys(name for trial in trials for name in trial["parameters"]))
     bests = {entry["trial"] for entry in status["best"]}
-    several = len({trial["bundle"] for trial in found}) > 1
+    several = len({trial["bundle"] for trial in trials}) > 1
     rows = []
-    for trial in found:
+    for trial in trials:
         reason = trial["reason"]["message"] if trial["reason"] and trial["state"] != "completed" else ""
         rows.append([
             str(trial["number"]),
@@ -120,7 +120,7 @@ def _table(found: list[documents.Trial], status: documents.Status, console: Cons
                 for text in (measured(trial["metrics"].get(name), paint) for name in metrics)
             ),
             *(one_line(number(trial["parameters"].get(name))) for name in parameters),
-            *([(trial["bundle"] or "")[:SHORT]] if several else []),
+            *([(trial["bundle"] or "")[:SHORT_DIGEST_DIGITS]] if several else []),
             duration(seconds(trial)),
             one_line(reason),
         ])  # fmt: skip
@@ -128,37 +128,40 @@ def _table(found: list[documents.Trial], status: documents.Status, console: Cons
     header = ["TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, *code, "TIME", ""]
     if console.columns:
         first = 2 + len(metrics)
-        header, *rows = _narrowed([header, *rows], first, first + len(parameters), console)
+        header, *rows = _fitted([header, *rows], first, first + len(parameters), console)
     return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
 
 
-def _narrowed(rows: list[list[str]], first: int, end: int, console: Console) -> list[list[str]]:
-    """The table with as many of its columns from `first` to `end` as leave room for how long trials took and why they
-    failed; the number of the others in their place.
+def _fitted(rows: list[list[str]], first: int, end: int, console: Console) -> list[list[str]]:
+    """Keep as many of the columns from `first` to `end` as leave room for duration and reason, and show the number of
+    hidden ones.
     """
-    widths = [max(map(width, column)) + _BETWEEN for column in zip(*rows, strict=True)]
-    widths[-1] = min(widths[-1], _WHY)
-    room = (console.columns or 0) - sum(widths[:first] + widths[end:])
-    if sum(widths[first:end]) <= room:
+    widths = [max(map(width, column)) + _COLUMN_GAP for column in zip(*rows, strict=True)]
+    widths[-1] = min(widths[-1], _MIN_REASON_COLUMNS)
+    available = (console.columns or 0) - sum(widths[:first] + widths[end:])
+    if sum(widths[first:end]) <= available:
         return rows
-    kept, room = 0, room - len(_more(end - first, console)) - _BETWEEN
-    while kept < end - first and widths[first + kept] <= room:
-        room, kept = room - widths[first + kept], kept + 1
-    left = _more(end - first - kept, console)
-    return [[*row[: first + kept], "" if place else left, *row[end:]] for place, row in enumerate(rows)]
+    visible_count, available = 0, available - len(_hidden_columns(end - first, console)) - _COLUMN_GAP
+    while visible_count < end - first and widths[first + visible_count] <= available:
+        available, visible_count = available - widths[first + visible_count], visible_count + 1
+    hidden_text = _hidden_columns(end - first - visible_count, console)
+    return [
+        [*row[: first + visible_count], "" if row_index else hidden_text, *row[end:]]
+        for row_index, row in enumerate(rows)
+    ]
 
 
-def _more(count: int, console: Console) -> str:
+def _hidden_columns(count: int, console: Console) -> str:
     return f"{console.paint.sign('…')} {count} more"
 
 
 def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
-    took = seconds(trial)
-    facts = [paint.state(trial["state"])] + ([] if took is None else [duration(took)])
+    wall_seconds = seconds(trial)
+    facts = [paint.state(trial["state"])] + ([] if wall_seconds is None else [duration(wall_seconds)])
     facts += [f"suggested by {trial['source']}{_after(trial.get('suggested_after'))}", f"seed {trial['seed']}"]
     lines = [f"{paint.bold('trial ' + str(trial['number']))}  {', '.join(facts)}"]
     if trial["bundle"]:
-        lines.append(f"code        {trial['bundle'][:SHORT]}")
+        lines.append(f"code        {trial['bundle'][:SHORT_DIGEST_DIGITS]}")
     if trial["reason"] is not None:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
@@ -172,7 +175,7 @@ def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
     if artifacts:
         files = [[one_line(item["path"]), size(item["size"])] for item in artifacts]
         lines += ["", *table(("FILE", "SIZE"), files, paint, right=(1,))]
-        lines.append(paint.dim(f"orchestune get {ref}/{trial['number']} fetches them"))
+        lines.append(paint.dim(f"orchestune get {ref}/{trial['number']} downloads them"))
     return lines
 
 
@@ -195,30 +198,32 @@ def _folds(tasks: Sequence[documents.Fold], paint: Paint) -> list[str]:
     return table(header, rows, paint, right=(0, *range(2, len(header))))
 
 
-def _attempt(attempt: documents.Attempt, paint: Paint, several: bool) -> list[str]:
-    head = f"attempt {attempt['number']}" + (f" of fold {attempt['fold']}" if several else "")
-    where = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
+def _attempt(attempt: documents.Attempt, paint: Paint, has_folds: bool) -> list[str]:
+    head = f"attempt {attempt['number']}" + (f" of fold {attempt['fold']}" if has_folds else "")
+    location = f" by {paint.worker(attempt['worker'])} on {attempt['node']}" if attempt["worker"] else ""
     gpus = f", gpu {','.join(attempt['gpus'])}" if attempt.get("gpus") else ""
-    lines = [f"{head}  {paint.state(attempt['state'])}{where}{gpus}"]
+    lines = [f"{head}  {paint.state(attempt['state'])}{location}{gpus}"]
     if attempt["reason"] is not None:
         first, *more = attempt["reason"]["message"].splitlines() or [""]
         lines += [f"  why       {one_line(first)}", *(f"            {one_line(line)}" for line in more)]
-    ended = []
+    facts = []
     if attempt["exit_code"] is not None:
-        ended.append(f"exit code {attempt['exit_code']}")
+        facts.append(f"exit code {attempt['exit_code']}")
     if attempt["signal"] is not None:
-        ended.append(f"signal {attempt['signal']}")
-    ended += [
+        facts.append(f"signal {attempt['signal']}")
+    facts += [
         f"wall {duration(attempt['wall_seconds'])}", f"cpu {duration(attempt['cpu_seconds'])}",
         f"peak memory {size(attempt['peak_memory_bytes'])}",
     ]  # fmt: skip
-    lines.append(f"  {', '.join(ended)}")
+    lines.append(f"  {', '.join(facts)}")
     if attempt.get("raised_memory_bytes"):
-        lines.append(f"  given {size(attempt['raised_memory_bytes'])} of memory, since less was not enough")
+        lines.append(
+            f"  memory raised to {size(attempt['raised_memory_bytes'])} after an earlier attempt ran out of memory"
+        )
     resumed_from = attempt.get("resumed_from")
     if resumed_from:
         step = resumed_from.get("step")
         lines.append(f"  resumed from a checkpoint{'' if step is None else f' at step {number(step)}'}")
-    end = last_words if attempt["state"] == "failed" else last_lines
-    lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in end(attempt.get("tail") or "", 10)]
+    tail_of = failure_tail if attempt["state"] == "failed" else last_lines
+    lines += [f"  {paint.dim(paint.sign('│'))} {line}" for line in tail_of(attempt.get("tail") or "", 10)]
     return lines

@@ -1,4 +1,4 @@
-"""Findings of checks on the screen, each as soon as it is there."""
+"""Printing of check results, each as soon as it is available."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SIGNS = {"ok": ("32", "ok"), "warning": ("33", "warning"), "error": ("31", "err
 
 
 def show(console: Console, findings: Iterable[CheckResult]) -> int:
-    """Print them, or with `--json` all in the end; the exit code: 1 where one is an error."""
-    found: list[CheckResult] = []
+    """Print check results, with `--json` all at the end. Returns 1 if one is an error, else 0."""
+    printed: list[CheckResult] = []
     for finding in findings:
-        found.append(finding)
+        printed.append(finding)
         if console.json:
             continue
         colour, word = _SIGNS[finding.state]
@@ -22,5 +22,5 @@ def show(console: Console, findings: Iterable[CheckResult]) -> int:
         if finding.remedy and finding.state != "ok":
             console.say(f"{'':22} {console.paint.dim(console.paint.sign('→'))} {finding.remedy}")
     if console.json:
-        console.document([finding.to_json() for finding in found])
-    return 1 if any(finding.state == "error" for finding in found) else 0
+        console.document([finding.to_json() for finding in printed])
+    return 1 if any(finding.state == "error" for finding in printed) else 0

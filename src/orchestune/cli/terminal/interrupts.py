@@ -1,4 +1,4 @@
-"""Ctrl-C as a count instead of an exception, so that it never arrives in the middle of something."""
+"""Ctrl-C as a counter instead of an exception, so that it never interrupts an operation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import FrameType, TracebackType
 
 
 class Interrupts:
-    """`with Interrupts() as pressed:` counts SIGINT in `pressed.count`. For the main thread; look at it often.
+    """`with Interrupts() as pressed:` counts SIGINT in `pressed.count`, which the block must poll. Main thread only.
 
-    Who presses a third time has seen nothing come of it: that is the usual KeyboardInterrupt.
+    The third press raises KeyboardInterrupt as usual, in case the count is not acted upon.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is shown of an experiment while it runs and when it is over, as lines; a pure function of its status."""
+"""Progress and outcome of an experiment as lines of text; pure functions of its status."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def at_a_time(status: documents.Status) -> str:
-    """`2 at a time`."""
+    """Return the parallelism: `2 at a time`."""
     return f"{status['parallelism']}{' folds' if status['folds'] > 1 else ''} at a time"
 
 
 def counts_text(status: documents.Status, paint: Paint, *, always: tuple[str, ...] = ("running", "failed")) -> str:
-    """`2 running · 1 failed`; states nobody is in are left out, unless they are in `always`."""
+    """Return counts by state: `2 running · 1 failed`. Zero counts are left out except for states in `always`."""
     counts = cast("Mapping[str, int]", status["counts"])
     colours = {"failed": "31", "pruned": "35", "running": "36"}
     parts = []
@@ -34,11 +34,11 @@ def counts_text(status: documents.Status, paint: Paint, *, always: tuple[str, ..
     return f" {paint.sign('·')} ".join(parts)
 
 
-def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, away: str = "") -> list[str]:
-    """The block that is painted again and again, in at most `rows` lines."""
+def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, unreachable: str = "") -> list[str]:
+    """Return the block that is repainted while following, at most `rows` lines."""
     lines = [_title(status, columns, paint), *_bar_lines(status, columns, paint)]
-    if away:
-        lines.append(paint("33", away))
+    if unreachable:
+        lines.append(paint("33", unreachable))
     elif status["reason"] is not None:
         lines.append(paint("33", one_line(status["reason"]["message"])))
     lines += best_lines(status["best"], status, paint, limit=max(1, min(3, rows - len(lines) - 2)))
@@ -47,10 +47,10 @@ def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, 
 
 
 def _title(status: documents.Status, columns: int, paint: Paint) -> str:
-    left = f"{paint.bold(status['handle'])}  {one_line(status['name'])}"
-    right = f"{paint.state(status['state'])}  {duration(between(status['started_at'] or status['created_at']))}"
-    left = cut(left, columns - width(right) - 2, paint)
-    return f"{left}{' ' * max(2, columns - width(left) - width(right))}{right}"
+    heading = f"{paint.bold(status['handle'])}  {one_line(status['name'])}"
+    state_text = f"{paint.state(status['state'])}  {duration(between(status['started_at'] or status['created_at']))}"
+    heading = cut(heading, columns - width(state_text) - 2, paint)
+    return f"{heading}{' ' * max(2, columns - width(heading) - width(state_text))}{state_text}"
 
 
 def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str]:
@@ -58,43 +58,57 @@ def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str
     figures = f"{done}/{budget}"
     always = ("running", "failed", "pruned", "queued") if columns >= 90 else ("running", "failed")
     text = counts_text(status, paint, always=always)
-    left = status.get("eta_seconds")
-    eta = f"about {duration(left)} left" if left is not None and done < budget else ""
+    eta_seconds = status.get("eta_seconds")
+    eta = f"about {duration(eta_seconds)} left" if eta_seconds is not None and done < budget else ""
     tail = "  ".join(part for part in (figures, text, eta) if part)
-    room = columns - width(tail) - 2
-    if room >= 12:
-        return [f"{bar(done, budget, min(room, 40), paint)}  {tail}"]
-    short = bar(done, budget, max(columns - width(figures) - 2, 4), paint)
-    return [f"{short}  {figures}", "  ".join(part for part in (text, eta) if part)]
+    bar_columns = columns - width(tail) - 2
+    if bar_columns >= 12:
+        return [f"{bar(done, budget, min(bar_columns, 40), paint)}  {tail}"]
+    short_bar = bar(done, budget, max(columns - width(figures) - 2, 4), paint)
+    return [f"{short_bar}  {figures}", "  ".join(part for part in (text, eta) if part)]
 
 
-def nothing_best(status: documents.Status) -> str:
-    """Why there is no best trial."""
-    return _none_within(status) or (_none_completed(status) if over(status) else "no trial has completed yet")
+def no_best_reason(status: documents.Status) -> str:
+    """Return why there is no best trial."""
+    return _infeasible_reason(status) or (_outcome_counts(status) if over(status) else "no trial has completed yet")
 
 
-def _none_completed(status: documents.Status) -> str:
-    """How the trials of one that is over ended, none of which completed."""
-    counts = status["counts"]
-    ended = {"failed": counts["failed"], "were pruned": counts["pruned"], "were cancelled": counts["cancelled"]}
-    said = [
+def _outcome_counts(status: documents.Status) -> str:
+    """Count how the trials of an ended experiment without a completed one ended."""
+    trial_counts = status["counts"]
+    ended = {
+        "failed": trial_counts["failed"],
+        "were pruned": trial_counts["pruned"],
+        "were cancelled": trial_counts["cancelled"],
+    }
+    counts_by_outcome = [
         f"{count} {word}" if count > 1 else f"1 {word.replace('were', 'was')}" for word, count in ended.items() if count
     ]
-    alone = f"all {said[0]}" if len(said) == 1 and not said[0].startswith("1 ") else ", ".join(said)
-    return f"no trial completed: {alone}" if said else "no trial completed"
+    summary = (
+        f"all {counts_by_outcome[0]}"
+        if len(counts_by_outcome) == 1 and not counts_by_outcome[0].startswith("1 ")
+        else ", ".join(counts_by_outcome)
+    )
+    return f"no trial completed: {summary}" if counts_by_outcome else "no trial completed"
 
 
-def _none_within(status: documents.Status) -> str:
-    """That of the completed trials none keeps the limits of the metrics; nothing where there are none of either."""
+def _infeasible_reason(status: documents.Status) -> str:
+    """Return that no completed trial satisfies the constraints; empty if there are no completed trials or no
+    constraints.
+    """
     completed = status["counts"]["completed"]
     limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]
-    return f"of {plural(completed, 'completed trial')} none has {' and '.join(limits)}" if completed and limits else ""
+    return (
+        f"none of {plural(completed, 'completed trial')} satisfies {' and '.join(limits)}"
+        if completed and limits
+        else ""
+    )
 
 
 def best_lines(best: list[documents.Best], status: documents.Status, paint: Paint, limit: int = 3) -> list[str]:
-    """The best trial, or the first of the Pareto front, each with its configuration."""
+    """Return the best trial, or the first ones of the Pareto front, each with its configuration."""
     if not best:
-        return [paint.dim(nothing_best(status))] if not finished(status) or status["counts"]["completed"] else []
+        return [paint.dim(no_best_reason(status))] if not finished(status) or status["counts"]["completed"] else []
     lines = []
     for entry in best[:limit]:
         values = "  ".join(
@@ -109,46 +123,48 @@ def best_lines(best: list[documents.Best], status: documents.Status, paint: Pain
 
 
 def expected(entry: documents.Best, paint: Paint) -> str:
-    """What a model makes of a noisy value; nothing where the value is taken as it is."""
-    found = entry.get("expected")
-    return paint.dim(f" (expected {measured(found, paint)})") if found else ""
+    """Return the model's expectation of a noisy value; empty if values are taken as exact."""
+    expectation = entry.get("expected")
+    return paint.dim(f" (expected {measured(expectation, paint)})") if expectation else ""
 
 
-def luck(entry: documents.Best, paint: Paint) -> list[str]:
-    """That another trial has a better value, where one has."""
+def better_measurement(entry: documents.Best, paint: Paint) -> list[str]:
+    """Return a note that another trial measured better, if so."""
     other = entry.get("measured_best")
-    said = f"trial {other} has a better value, but a model of all trials trusts it less"
-    return [paint.dim(said)] if other else []
+    note = f"trial {other} measured better, but the model expects less of it, given the noise"
+    return [paint.dim(note)] if other else []
 
 
 def _running_lines(status: documents.Status, rows: int, paint: Paint) -> list[str]:
     running = status.get("running", [])
     if rows <= 0 or not running:
         return []
-    shown = running if len(running) <= rows else running[: max(rows - 1, 0)]
+    listed = running if len(running) <= rows else running[: max(rows - 1, 0)]
     numbers = max(len(str(item["trial"])) for item in running)
     workers = max(len(item["worker"] or "") for item in running)
     lines = []
-    for item in shown:
+    for item in listed:
         name = item["worker"] or ""
         age = duration(between(item["started_at"])) if item["started_at"] else "starting"
         configuration = paint.dim(one_line(assignments(item["parameters"])))
         label = paint.worker(name) + " " * (workers - len(name))
         lines.append(f"  {item['trial']:>{numbers}}  {label}  {age:>8}  {configuration}")
-    hidden = max(status["counts"]["running"], len(running)) - len(shown)
+    hidden = max(status["counts"]["running"], len(running)) - len(listed)
     if hidden > 0:
         lines.append(paint.dim(f"  and {hidden} more running"))
     return lines
 
 
 def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
-    """What there is to say when following ends: what became of it, the best, and where to look next."""
+    """Return the lines that end following: the outcome, the best trial, and the next steps."""
     handle, done, state = status["handle"], finished(status), status["state"]
-    # one that a guard paused may have stood still for days
-    spent = between(status["started_at"] or status["created_at"], status["finished_at"]) if state in OVER else None
-    took = f" in {duration(spent)}" if spent is not None else ""
+    # a paused experiment may have been idle for days
+    wall_seconds = (
+        between(status["started_at"] or status["created_at"], status["finished_at"]) if state in OVER else None
+    )
+    duration_text = f" in {duration(wall_seconds)}" if wall_seconds is not None else ""
     text = counts_text(status, paint, always=("completed",))
-    lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials{took} ({text})"]
+    lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials{duration_text} ({text})"]
     reason = status["reason"]
     if reason is not None and reason["code"] not in ("budget", "stopped"):
         lines.append(f"{paint('33', 'why')}   {one_line(reason['message'])}")
@@ -162,8 +178,8 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
 def _best_table(status: documents.Status, paint: Paint) -> list[str]:
     best = status["best"]
     if not best:
-        why = _none_within(status)
-        return [f"{paint('33', 'note')}  {why}"] if why else []
+        reason = _infeasible_reason(status)
+        return [f"{paint('33', 'note')}  {reason}"] if reason else []
     if len(best) != 1:
         front = "      the Pareto front: none of these is better than another in every metric"
         return [*best_lines(best, status, paint, limit=10), paint.dim(front)]
@@ -176,63 +192,68 @@ def _best_table(status: documents.Status, paint: Paint) -> list[str]:
     lines = [f"best  {values}{expected(entry, paint)} at trial {entry['trial']}"]
     for name, value in entry["parameters"].items():
         lines.append(f"      {name}{' ' * (names - width(name))}  {one_line(exact(value))}")
-    return lines + [f"      {line}" for line in luck(entry, paint)]
+    return lines + [f"      {line}" for line in better_measurement(entry, paint)]
 
 
 def exact(value: Any) -> str:
-    """A value with the digits that tell it from its neighbours, for what somebody may copy."""
+    """Format a value with enough digits to be copied."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-_MISTAKES = ("metric_missing_at_first", "first_trials_failed", "identical_metrics")
-"""what guards find wrong with the file, or with the code, which `try --into` replaces"""
-_COMMAND = 48
-"""columns of a command that those of the others go by: a longer one moves no meaning off a usual terminal"""
+_MISTAKE_REASONS = ("metric_missing_at_first", "first_trials_failed", "identical_metrics")
+"""guards that find an error in the file or in the code, which `try --into` can fix"""
+_MAX_ALIGNED_COMMAND_COLUMNS = 48
+"""longer commands do not count for the alignment, which would push the descriptions off a usual terminal"""
 
 
 def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     handle, best = status["handle"], status["best"]
-    steps = [(f"orchestune trials {handle}", "every trial")]
+    steps = [(f"orchestune trials {handle}", "list the trials")]
     if status["state"] == "paused":
-        mistaken = status["reason"] is not None and status["reason"]["code"] in _MISTAKES
-        how = "go on, after that or as it is" if mistaken else "go on when it is mended"
-        steps.insert(0, (f"orchestune resume {handle}", how))
-        steps.insert(1, (f"orchestune stop {handle}", "end it" + ("; `orchestune run` takes a mended file" * mistaken)))
-        if mistaken:
-            steps.insert(0, (f"orchestune try --into {handle}", "try mended code, and let it have that"))
+        is_mistake = status["reason"] is not None and status["reason"]["code"] in _MISTAKE_REASONS
+        purpose = "resume, with fixed code or unchanged" if is_mistake else "resume when it is fixed"
+        steps.insert(0, (f"orchestune resume {handle}", purpose))
+        steps.insert(
+            1,
+            (f"orchestune stop {handle}", "stop it" + ("; `orchestune run` starts it with a fixed file" * is_mistake)),
+        )
+        if is_mistake:
+            steps.insert(0, (f"orchestune try --into {handle}", "try fixed code, and continue with it"))
     if best:
-        which = "the best one" if len(best) == 1 else "one of the best"
-        steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"what {which} printed"))
+        subject = "the best one" if len(best) == 1 else "one of the best"
+        steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"show the output of {subject}"))
     if status["counts"]["failed"]:
-        steps.append((f"orchestune trials {handle} --state failed", "what failed"))
+        steps.append((f"orchestune trials {handle} --state failed", "list the failures"))
     if status["state"] in ("completed", "stopped"):
         if status["state"] == "stopped" and finished(status) < status["budget"]:
-            steps.append((f"orchestune resume {handle}", "go on with the rest of its budget"))
+            steps.append((f"orchestune resume {handle}", "run the rest of its budget"))
         elif extendable(status):
-            steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "go on"))
-        steps.append((f"orchestune export {handle} -o ~/{handle}.csv", "everything as a table"))  # in no run's code
-    names = max((len(command) for command, _ in steps if len(command) <= _COMMAND), default=0)
+            steps.append((f"orchestune extend {handle} --budget {status['budget'] * 2}", "run more trials"))
+        steps.append(
+            (f"orchestune export {handle} -o ~/{handle}.csv", "export as a table")
+        )  # outside the folder of the code
+    names = max((len(command) for command, _ in steps if len(command) <= _MAX_ALIGNED_COMMAND_COLUMNS), default=0)
     return [
         f"{'' if index else 'next':4}  {command:{names}}  {paint.dim(text)}"
         for index, (command, text) in enumerate(steps)
     ]
 
 
-_REASON = 100
-"""columns of a reason that stands in the middle of a line; `trials EXP/N` has it whole"""
+_MAX_REASON_COLUMNS = 100
+"""columns of a reason in the middle of a line; `trials EXP/N` prints all of it"""
 
 
 def trial_line(trial: documents.Trial, status: documents.Status, paint: Paint, *, done: int, best: bool) -> str:
-    """One finished trial, as a plain line; `done` trials of the budget are finished with it."""
+    """Format a finished trial as one line; `done`: finished trials of the budget including it."""
     values = "  ".join(
         f"{metric['name']} {measured(trial['metrics'].get(metric['name']), paint)}"
         for metric in status["metrics"]
         if trial["state"] in ("completed", "pruned")
     )
     reason = one_line(trial["reason"]["message"]) if trial["reason"] and trial["state"] != "completed" else ""
-    reason = cut(reason, _REASON, paint)
+    reason = cut(reason, _MAX_REASON_COLUMNS, paint)
     what = values if trial["state"] == "completed" else f"{trial['state']}  {reason or values}"
     figures = f"{done:>{len(str(status['budget']))}}/{status['budget']}"
     parts = [f"{figures}  trial {trial['number']}", what, duration(seconds(trial))]
@@ -241,7 +262,7 @@ def trial_line(trial: documents.Trial, status: documents.Status, paint: Paint, *
 
 
 def summary_line(status: documents.Status, paint: Paint) -> str:
-    """Where the experiment stands, as one plain line."""
+    """Format the progress of an experiment as one line."""
     parts = [f"{finished(status)}/{status['budget']}", counts_text(status, paint)]
     if len(status["best"]) == 1:
         entry, metric = status["best"][0], status["metrics"][0]["name"]

@@ -1,4 +1,4 @@
-"""The ways in which progress is shown: painted in place, as plain lines, or not at all."""
+"""Views of the progress: repainted in place, plain lines, or silent."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from orchestune.errors import NotFound, TemporaryError
 if TYPE_CHECKING:
     from orchestune import documents
 
-_EACH = 10
-"""so many trials at once still get a line each"""
-_EVERY = 1.0
+_MAX_LINES_PER_BATCH = 10
+"""more trials at once are summarized in one line"""
+_BATCH_SECONDS = 1.0
 """seconds between two batches of plain lines"""
-_COUNTED = ("completed", "failed", "pruned")
-"""states of trials that count for the budget"""
+_BUDGET_STATES = ("completed", "failed", "pruned")
+"""states of trials that use up budget"""
 
 
 class ProgressView(Protocol):
     """How progress is shown."""
 
     def finished(self, number: int, state: str) -> None:
-        """A trial has come to its end; told of each one from the beginning on, in that order."""
+        """Report the end of a trial; called for each one from the start of the experiment, in order."""
 
-    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
-        """The experiment as it stands now; called again and again. `away`: what is said of no answer."""
+    def show(self, status: documents.Status, unreachable: str, *, last: bool = False) -> None:
+        """Show the current status; called repeatedly. `unreachable`: message if the server does not answer."""
 
     def behind(self, status: documents.Status) -> bool:
-        """Whether it has a use for ends of trials that it was not told of."""
+        """Return True if the view needs trial events that it has not received yet."""
 
     def close(self) -> None:
-        """Leave the terminal as it should be. Idempotent."""
+        """Restore the terminal. Idempotent."""
 
 
 class PaintedView:
-    """One block that is painted in place."""
+    """One block that is repainted in place."""
 
     def __init__(self, console: Console) -> None:
         self._block = LiveBlock(console.out, console.paint)
@@ -51,12 +51,12 @@ class PaintedView:
     def finished(self, number: int, state: str) -> None:
         pass
 
-    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
+    def show(self, status: documents.Status, unreachable: str, *, last: bool = False) -> None:
         if last:
             self._block.close(erase=True)
             return
         columns, rows = self._block.size()
-        self._block.draw(live_lines(status, columns, rows, self._paint, away))
+        self._block.draw(live_lines(status, columns, rows, self._paint, unreachable))
 
     def behind(self, status: documents.Status) -> bool:
         return False
@@ -66,7 +66,7 @@ class PaintedView:
 
 
 class QuietView:
-    """Nothing, but that the server does not answer."""
+    """Prints nothing, except that the server does not answer."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -75,10 +75,10 @@ class QuietView:
     def finished(self, number: int, state: str) -> None:
         pass
 
-    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
-        if away and not self._away:
-            self._console.note(away)
-        self._away = bool(away)
+    def show(self, status: documents.Status, unreachable: str, *, last: bool = False) -> None:
+        if unreachable and not self._away:
+            self._console.note(unreachable)
+        self._away = bool(unreachable)
 
     def behind(self, status: documents.Status) -> bool:
         return False
@@ -88,35 +88,35 @@ class QuietView:
 
 
 class PlainView:
-    """A line for each finished trial; one for all of a second where there are many."""
+    """Prints a line per finished trial, or one per second if there are many."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._client = console.client.clone(patience=2.0)
-        self._fresh: list[tuple[int, int]] = []
-        """trials that were not shown yet, and how many of the budget were finished with each"""
+        self._unreported: list[tuple[int, int]] = []
+        """trials that were not printed yet, each with the number of finished trials including it"""
         self._best: float | None = None
-        self._said = ""
+        self._last_remark = ""
         self._counted = 0
-        self._told = 0
-        """how many of the budget the last line told of: none of them gets another line"""
+        self._reported = 0
+        """number of finished trials covered by the last line"""
         self._next = 0.0
 
     def finished(self, number: int, state: str) -> None:
-        self._counted += state in _COUNTED
-        if self._counted > self._told or state not in _COUNTED:
-            self._fresh.append((number, self._counted))
+        self._counted += state in _BUDGET_STATES
+        if self._counted > self._reported or state not in _BUDGET_STATES:
+            self._unreported.append((number, self._counted))
 
-    def show(self, status: documents.Status, away: str, *, last: bool = False) -> None:
-        self._remark(status, away, last)
-        if away or (time.monotonic() < self._next and not last):
+    def show(self, status: documents.Status, unreachable: str, *, last: bool = False) -> None:
+        self._print_remark(status, unreachable, last)
+        if unreachable or (time.monotonic() < self._next and not last):
             return
-        self._next = time.monotonic() + _EVERY
-        fresh, self._fresh = self._fresh, []
-        if 0 < len(fresh) <= _EACH:
-            self._each(fresh, status)
-        elif fresh or (last and finished(status) > self._told):
-            self._all(self._newest(status))
+        self._next = time.monotonic() + _BATCH_SECONDS
+        pending, self._unreported = self._unreported, []
+        if 0 < len(pending) <= _MAX_LINES_PER_BATCH:
+            self._print_trials(pending, status)
+        elif pending or (last and finished(status) > self._reported):
+            self._print_summary(self._refreshed(status))
 
     def behind(self, status: documents.Status) -> bool:
         return self._counted < finished(status)
@@ -124,8 +124,8 @@ class PlainView:
     def close(self) -> None:
         self._client.close()
 
-    def _newest(self, status: documents.Status) -> documents.Status:
-        """The status, or a newer one where more trials have ended than it knows of."""
+    def _refreshed(self, status: documents.Status) -> documents.Status:
+        """Return the status, or a newer one if more trials have ended than it counts."""
         if finished(status) >= self._counted:
             return status
         try:
@@ -133,24 +133,24 @@ class PlainView:
         except (NotFound, TemporaryError):
             return status
 
-    def _all(self, status: documents.Status) -> None:
+    def _print_summary(self, status: documents.Status) -> None:
         self._console.say(summary_line(status, self._console.paint))
-        self._told = finished(status)
+        self._reported = finished(status)
         for entry in status["best"]:
-            self._improves(entry["metrics"], status)
+            self._update_best(entry["metrics"], status)
 
-    def _each(self, fresh: Sequence[tuple[int, int]], status: documents.Status) -> None:
-        for number, done in fresh:
+    def _print_trials(self, pending: Sequence[tuple[int, int]], status: documents.Status) -> None:
+        for number, done in pending:
             trial = self._trial(status, number)
             if trial is not None:
-                best = trial["state"] == "completed" and self._improves(trial["metrics"], status)
-                self._told = done
+                best = trial["state"] == "completed" and self._update_best(trial["metrics"], status)
+                self._reported = done
                 self._console.say(trial_line(trial, status, self._console.paint, done=done, best=best))
 
-    def _improves(self, metrics: Mapping[str, documents.Measured], status: documents.Status) -> bool:
-        """Whether this is the best so far, where one metric has a goal. The status may be older than the event."""
+    def _update_best(self, metrics: Mapping[str, documents.Measured], status: documents.Status) -> bool:
+        """Return True if these values are the best so far (single objective). The status may lag behind the event."""
         declared = [Metric.from_json(metric) for metric in status["metrics"]]
-        metric, values = declared[0], {name: found["value"] for name, found in metrics.items()}
+        metric, values = declared[0], {name: measurement["value"] for name, measurement in metrics.items()}
         if len(objectives(declared)) > 1 or metric.name not in values or not feasible(declared, values):
             return False
         if not metric.better(values[metric.name], self._best):
@@ -164,9 +164,9 @@ class PlainView:
         except (NotFound, TemporaryError):
             return None
 
-    def _remark(self, status: documents.Status, away: str, last: bool) -> None:
+    def _print_remark(self, status: documents.Status, unreachable: str, last: bool) -> None:
         reason = f"{status['state']}: {status['reason']['message']}" if status["reason"] else ""
-        text = away or reason
-        if text and text != self._said and not last:
+        text = unreachable or reason
+        if text and text != self._last_remark and not last:
             self._console.say(one_line(text))
-        self._said = text
+        self._last_remark = text

@@ -1,4 +1,4 @@
-"""Questions to whoever sits at the terminal."""
+"""Questions to the user at the terminal."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from orchestune.errors import UsageError
 
 
 class Declined(UsageError):
-    """The user said no."""
+    """The user declined, or gave no answer."""
 
     code = "not_done"
     exit_code = 1
 
 
-def confirm(question: str, refused: str) -> None:
-    """Go on after a yes. NotDone, with `refused` as its message, after anything else; UsageError without a terminal."""
+def confirm(question: str, message: str) -> None:
+    """Ask for a yes. Raises Declined with `message` after any other answer, UsageError without a terminal."""
     if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask on this input", "say --yes to go on without a question")
+        raise UsageError("cannot ask for confirmation: no terminal", "add --yes to skip the question")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Declined(refused)
+        raise Declined(message)
 
 
-def attended() -> bool:
-    """Whether somebody sits there who could answer."""
+def is_interactive() -> bool:
+    """Return True if standard input is a terminal."""
     return sys.stdin.isatty()
 
 
-def agreed(question: str) -> bool:
-    """A yes, or nothing said. Asked again until it is a yes or a no."""
-    while (said := answer(f"{question} [Y/n]").lower()) not in ("", "y", "yes", "n", "no"):
+def confirm_default_yes(question: str) -> bool:
+    """Ask until the answer is a yes, empty (yes) or a no."""
+    while (reply := answer(f"{question} [Y/n]").lower()) not in ("", "y", "yes", "n", "no"):
         pass
-    return said not in ("n", "no")
+    return reply not in ("n", "no")
 
 
 def answer(question: str, default: str = "") -> str:
-    """What is typed, or the default where nothing is. NotDone at the end of the input."""
+    """Return the typed answer, or the default if it is empty. Raises Declined at the end of the input."""
     sys.stderr.write(f"{question} [{default}] " if default else f"{question} ")
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
-        sys.stderr.write("\n")  # the error does not stand behind the question
-        raise Declined("nothing was written")
+        sys.stderr.write("\n")  # print the error on its own line
+        raise Declined("no answer")
     return line.strip() or default

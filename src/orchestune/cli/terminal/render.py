@@ -1,4 +1,4 @@
-"""How values, tables and colours look. Nothing here knows the server."""
+"""Formatting of values, tables and colours. Nothing here depends on the server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CONTROL = re.compile(
     r"(\x1b\[[0-9;:]*m)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|\x1b[ -/]*.?|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 )
-"""whatever a terminal obeys rather than shows; colours are the first group"""
+"""sequences that a terminal interprets rather than shows; colours are the first group"""
 WORKER_COLOURS = ("36", "33", "35", "32", "34", "96", "93", "95", "92", "94")
 
 
 class Paint:
-    """Colours, where the stream is a terminal that wants them; and the signs that its encoding can show."""
+    """Colours, if the stream is a terminal that supports them; and symbols that its encoding can show."""
 
     def __init__(self, colours: bool, unicode: bool = True) -> None:
         self.colours = colours
@@ -29,7 +29,7 @@ class Paint:
 
     @classmethod
     def of(cls, stream: TextIO, environ: Mapping[str, str] = os.environ) -> Paint:
-        """What `stream` can show. `NO_COLOR` and `TERM=dumb` turn colours off."""
+        """Return the abilities of `stream`. `NO_COLOR` and `TERM=dumb` turn colours off."""
         colours = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
         return cls(colours, "utf" in (stream.encoding or "").lower())
 
@@ -37,24 +37,24 @@ class Paint:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours and text else text
 
     def bold(self, text: str) -> str:
-        """Stands out."""
+        """Emphasize."""
         return self("1", text)
 
     def dim(self, text: str) -> str:
-        """Steps back."""
+        """De-emphasize."""
         return self("2", text)
 
     def state(self, state: str) -> str:
-        """The state of an experiment, a trial, an attempt or a worker in its colour."""
+        """Colour the state of an experiment, a trial, an attempt or a worker."""
         return self(_STATE_COLOURS.get(state, "0"), state)
 
     def worker(self, name: str) -> str:
-        """The name of a worker, always in the same colour."""
+        """Colour the name of a worker, always the same way."""
         number = int(re.sub(r"\D", "", name) or 0)
         return self(WORKER_COLOURS[(number - 1) % len(WORKER_COLOURS)], name)
 
     def sign(self, sign: str) -> str:
-        """`sign`, or its nearest in ASCII."""
+        """Return `sign`, or its nearest equivalent in ASCII."""
         return sign if self.unicode else _ASCII.get(sign, sign)
 
 
@@ -66,7 +66,7 @@ _ASCII = {"━": "#", "─": "-", "·": ",", "±": "+/-", "…": "...", "│": "
 
 
 def number(value: object, digits: int = 4) -> str:
-    """A value as people read it: whole numbers whole, others with `digits` significant digits."""
+    """Format a number: integers in full, others with `digits` significant digits."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -79,7 +79,7 @@ def number(value: object, digits: int = 4) -> str:
 
 
 def measured(measurement: Mapping[str, Any] | None, paint: Paint) -> str:
-    """The value of a metric with its standard deviation, where it has one."""
+    """Format the value of a metric, with its standard deviation if it has one."""
     if not measurement:
         return "-"
     text = number(measurement["value"], 4)
@@ -88,12 +88,12 @@ def measured(measurement: Mapping[str, Any] | None, paint: Paint) -> str:
 
 
 def assignments(values: Mapping[str, Any]) -> str:
-    """`alpha=0.001 penalty=l1`."""
+    """Format parameters: `alpha=0.001 penalty=l1`."""
     return " ".join(f"{name}={number(value)}" for name, value in values.items())
 
 
 def duration(seconds: float | None) -> str:
-    """`0.4s`, `12s`, `1m 23s`, `2h 05m`, `3d 4h`."""
+    """Format seconds: `0.4s`, `12s`, `1m 23s`, `2h 05m`, `3d 4h`."""
     if seconds is None:
         return "-"
     if seconds < 10:
@@ -109,7 +109,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes as `123 B`, `4.5 MiB`."""
+    """Format bytes: `123 B`, `4.5 MiB`."""
     if count is None:
         return "-"
     value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -120,22 +120,22 @@ def size(count: int | None) -> str:
 
 
 def moment(text: str | None) -> float | None:
-    """Seconds since the epoch of a time of the server; None where there is none."""
+    """Convert a time of the server to seconds since the epoch; None stays None."""
     if not text:
         return None
     return datetime.fromisoformat(text).timestamp()
 
 
 def between(start: str | None, end: str | None = None) -> float | None:
-    """Seconds from `start` to `end`, or until now; both are times of the server."""
-    began, ended = moment(start), moment(end)
-    if began is None:
+    """Return the seconds from `start` to `end`, or until now; both are times of the server."""
+    started, ended = moment(start), moment(end)
+    if started is None:
         return None
-    return max(0.0, (clock.now() if ended is None else ended) - began)
+    return max(0.0, (clock.now() if ended is None else ended) - started)
 
 
 def width(text: str) -> int:
-    """How many columns `text` takes on a terminal; colours take none."""
+    """Return the number of terminal columns of `text`; colours take none."""
     plain = _ESCAPE.sub("", text)
     if plain.isascii():
         return len(plain)
@@ -143,11 +143,11 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, paint: Paint) -> str:
-    """`text` in at most `columns` columns; what was cut off shows as an ellipsis, and colours end with it."""
+    """Truncate `text` to `columns`, with an ellipsis and its colours reset."""
     if width(text) <= columns:
         return text
     ellipsis = paint.sign("…")
-    left, result, coloured = max(columns - len(ellipsis), 0), "", False
+    remaining, result, coloured = max(columns - len(ellipsis), 0), "", False
     position = 0
     while position < len(text):
         escape = _ESCAPE.match(text, position)
@@ -155,42 +155,42 @@ def cut(text: str, columns: int, paint: Paint) -> str:
             result, position, coloured = result + escape[0], escape.end(), escape[0] != "\x1b[0m"
             continue
         wide = width(text[position])
-        if wide > left:
+        if wide > remaining:
             break
-        result, left, position = result + text[position], left - wide, position + 1
+        result, remaining, position = result + text[position], remaining - wide, position + 1
     return result + ellipsis[:columns] + ("\x1b[0m" if coloured else "")
 
 
 def one_line(text: str) -> str:
-    """`text` without what would move the cursor; for strings that a user's program or file supplied."""
+    """Replace characters that are not printable; for strings from a user's program or file."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _in_colours(text: str) -> str:
-    """The same with its colours."""
+    """Like `one_line`, but keep colours."""
     parts = re.split(f"({_ESCAPE.pattern})", text) if "\x1b" in text else [text]
     return "".join(part if index % 2 else one_line(part) for index, part in enumerate(parts))
 
 
-def brief(text: str) -> str:
-    """The same, of three lines or more the first and the last one: what a process printed at last says most."""
+def first_and_last_line(text: str) -> str:
+    """Reduce three lines or more to the first and the last one, which usually says most, in one line."""
     lines = text.splitlines()
     return one_line(f"{lines[0]} … {lines[-1]}" if len(lines) > 2 else text)
 
 
-def harmless(text: str) -> str:
-    """`text` with its colours, without all else that a terminal would obey: what a user's program printed."""
-    shown = _CONTROL.sub(lambda found: found[1] or "", text)
-    return f"{shown}\x1b[0m" if "\x1b" in shown else shown
+def sanitized(text: str) -> str:
+    """Remove all terminal control sequences except colours from a user program's output."""
+    clean = _CONTROL.sub(lambda match: match[1] or "", text)
+    return f"{clean}\x1b[0m" if "\x1b" in clean else clean
 
 
-def harmless_lines(text: str) -> str:
-    """The same of an output that goes on: its lines stay lines, and a progress bar writes over its own."""
-    return "".join(part if part in ("\n", "\r") else harmless(part) for part in re.split(r"([\n\r])", text))
+def sanitized_lines(text: str) -> str:
+    """Like `sanitized` for streamed output: keeps line ends and carriage returns, which progress bars use."""
+    return "".join(part if part in ("\n", "\r") else sanitized(part) for part in re.split(r"([\n\r])", text))
 
 
 def last_lines(text: str, count: int) -> list[str]:
-    """The last lines of an output; of one that was written over (a progress bar) what it last showed."""
+    """Return the last lines of an output; of an overwritten line (progress bar) the last version."""
     lines = text.rstrip("\n").split("\n")[-count:] if text else []
     return [one_line(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
 
@@ -198,17 +198,17 @@ def last_lines(text: str, count: int) -> list[str]:
 _ERROR = re.compile(
     r"[\w.]*(?:Error|Exception)\b(?!\s*[:=]\s*[-+.\d])|Exception in thread |panic: |fatal error: |thread '.*' panicked"
 )
-"""how a line begins that says what went wrong, in Node.js, Java, Go, Rust, Python; not a metric of that name"""
+"""start of a line with an error message in Node.js, Java, Go, Rust or Python; not a metric of that name"""
 
 
-def last_words(text: str, count: int) -> list[str]:
-    """The last lines of what failed. Where a trace stands behind what went wrong, that comes first."""
+def failure_tail(text: str, count: int) -> list[str]:
+    """Return the last lines of a failed program's output, preceded by the error message if a stack trace hides it."""
     lines = last_lines(text, len(text))
-    shown = lines[-count:]
-    above = [index for index, line in enumerate(lines[:-count]) if _ERROR.match(line)]
-    if not above or any(map(_ERROR.match, shown)):
-        return shown
-    return [*lines[above[-1] :][:2], "…", *lines[3 - count :]]
+    tail = lines[-count:]
+    error_lines = [index for index, line in enumerate(lines[:-count]) if _ERROR.match(line)]
+    if not error_lines or any(map(_ERROR.match, tail)):
+        return tail
+    return [*lines[error_lines[-1] :][:2], "…", *lines[3 - count :]]
 
 
 def table(
@@ -219,7 +219,7 @@ def table(
     right: Iterable[int] = (),
     columns: int | None = None,
 ) -> list[str]:
-    """Aligned lines. `right` lists the columns aligned to the right; lines are cut to `columns` where given."""
+    """Align rows in columns. `right`: indices of right-aligned columns; lines are cut to `columns` if set."""
     body = [[_in_colours(cell) for cell in row] for row in rows]
     widths = [max(width(cell) for cell in column) for column in zip(header, *body, strict=True)]
     aligned = frozenset(right)
@@ -236,6 +236,6 @@ def table(
 
 
 def bar(done: float, total: float, columns: int, paint: Paint) -> str:
-    """A progress bar of `columns` columns."""
+    """Return a progress bar of `columns` columns."""
     filled = min(columns, int(columns * done / total)) if total > 0 else columns
     return paint("32", paint.sign("━") * filled) + paint.dim(paint.sign("─") * (columns - filled))

@@ -1,4 +1,4 @@
-"""SIGTERM and the end of the terminal as an exception, so that what this program started ends with it."""
+"""SIGTERM and SIGHUP as an exception, so that the processes that this program started terminate with it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def orderly_end() -> Iterator[None]:
-    """Meanwhile the first of them raises SystemExit with the exit code that shells know; what comes after it would
-    only disturb the end that has begun. What is ignored (`nohup`) stays so. For the main thread.
-    """
-    told: list[int] = []
+def exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit with the shell's exit code at the first of these signals; ignore later ones, which would only
+    disturb the cleanup.
 
-    def end(number: int, frame: FrameType | None) -> None:
-        told.append(number)
-        if len(told) == 1:
+    Signals that were ignored (`nohup`) stay ignored. Main thread only.
+    """
+    received: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
             raise SystemExit(128 + number)
 
-    caught = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in caught:
-        signal.signal(number, end)
+    handled = [number for number in _TERMINATION_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, on_signal)
     try:
         yield
     finally:
-        for number in caught:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
-    """Meanwhile these, and Ctrl-C, wait: for the start of a program, which nobody ends before its number is known.
+def deferred_signals() -> Iterator[None]:
+    """Defer these signals and Ctrl-C until the end of the block: for the start of a process, until its pid is known.
 
-    They are not blocked, which the program would inherit. For the main thread.
+    They are not blocked, since the process would inherit that. Main thread only.
     """
-    came: list[int] = []
-    before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, *_ENDS)}
-    heard = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in heard:
-        signal.signal(number, lambda number, frame: came.append(number))
+    received: list[int] = []
+    previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, *_TERMINATION_SIGNALS)}
+    handlers = {number: handler for number, handler in previous.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: received.append(number))
     try:
         yield
     finally:
-        for number, handler in heard.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in came:
-            heard[number](number, None)
+        for number in received:
+            handlers[number](number, None)

@@ -1,4 +1,4 @@
-"""What is said while no answer comes from a server."""
+"""Messages while a server does not answer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from orchestune.cli.terminal.render import one_line
 from orchestune.errors import TemporaryError, Unreachable
 
 
-def waits(error: TemporaryError) -> str:
-    """Of a request that is tried again."""
-    what = "does not answer" if isinstance(error, Unreachable) else "cannot do that now"
-    return f"the server {what}, trying again ({one_line(error.message)})"
+def retry_message(error: TemporaryError) -> str:
+    """Return the message for a request that is retried."""
+    what = "does not answer" if isinstance(error, Unreachable) else "cannot serve the request now"
+    return f"the server {what}, retrying ({one_line(error.message)})"
 
 
-def silent(seconds: float) -> str:
-    """Of one that has not been heard of for so long."""
-    return f"the server does not answer, trying again (it said nothing for {seconds:g} s)"
+def silence_message(seconds: float) -> str:
+    """Return the message for a server without news for `seconds`."""
+    return f"the server does not answer, retrying (no news for {seconds:g} s)"

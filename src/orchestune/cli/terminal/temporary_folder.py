@@ -1,4 +1,4 @@
-"""Room for what one run needs on this machine: in the folder for temporary files."""
+"""Temporary folders for one run of a command."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestune.client.local.write_errors import OF_THE_DISK
+from orchestune.client.local.write_errors import DISK_ERRORS
 from orchestune.errors import UsageError
 from orchestune.worker.files.removal import remove
 
 
 @contextmanager
-def scratch(prefix: str) -> Iterator[Path]:
-    """A folder that is gone afterwards. UsageError where none can be made; for what is written into it see `room`."""
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Create a folder that is removed at the end. Raises UsageError if that fails; for writes into it see
+    `translated_disk_errors`.
+    """
     try:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
     except OSError as exc:
-        raise UsageError(f"there is no folder for temporary files: {exc.strerror or exc}", _hint()) from exc
+        raise UsageError(f"cannot create a temporary folder: {exc.strerror or exc}", _hint()) from exc
     try:
         yield folder
     finally:
@@ -26,15 +28,15 @@ def scratch(prefix: str) -> Iterator[Path]:
 
 
 @contextmanager
-def room() -> Iterator[None]:
-    """UsageError where the disk does not take what is written into such a folder meanwhile."""
+def translated_disk_errors() -> Iterator[None]:
+    """Raise UsageError if the disk is full or read-only for a write into such a folder."""
     try:
         yield
     except OSError as exc:
-        if exc.errno not in OF_THE_DISK:
+        if exc.errno not in DISK_ERRORS:
             raise
-        raise UsageError(f"{tempfile.gettempdir()} cannot be written to: {exc.strerror}", _hint()) from exc
+        raise UsageError(f"cannot write to {tempfile.gettempdir()}: {exc.strerror}", _hint()) from exc
 
 
 def _hint() -> str:
-    return "make room there, or set TMPDIR to a folder on another disk"
+    return "free some disk space there, or set TMPDIR to a folder on another disk"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from email.utils import parsedate_to_datetime
 
-_AGREE = 2.0
+_TOLERANCE_SECONDS = 2.0
 """seconds of difference that are ignored: servers report whole seconds, and responses take a while"""
 _ahead = 0.0
 """seconds by which the clock of the last responding server is ahead of this machine's"""
 
 
-def heard(date: str | None) -> None:
+def update_offset(date: str | None) -> None:
     """Update the offset from the `Date` of a response; ignore an invalid one."""
     global _ahead
     try:
-        there = parsedate_to_datetime(date or "").timestamp() + 0.5
+        server_time = parsedate_to_datetime(date or "").timestamp() + 0.5
     except (ValueError, TypeError, OverflowError):
         return
-    ahead = there - time.time()
-    _ahead = ahead if abs(ahead) > _AGREE else 0.0
+    ahead = server_time - time.time()
+    _ahead = ahead if abs(ahead) > _TOLERANCE_SECONDS else 0.0
 
 
 def now() -> float:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from orchestune.client.connection.transport import Transport
-from orchestune.client.local.write_errors import OF_THE_DISK
+from orchestune.client.local.write_errors import DISK_ERRORS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
 
 _BLOCK = 1 << 20
@@ -47,23 +47,25 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
     part = target.with_name(f".{digest[:32]}.part")  # fixed length: the name of the file may be as long as names can be
     failures = 0
     while not part.exists() or part.stat().st_size < size or size == 0:
-        before = _arrived(part)
+        offset = _received_bytes(part)
         try:
-            _fetch(transport, path, part, before)
+            _fetch(transport, path, part, offset)
         except (HTTPException, OSError, TemporaryError) as exc:
-            if _of_the_disk(exc):
+            if _is_disk_error(exc):
                 raise
-            failures = 0 if _arrived(part) > before else failures + 1
+            failures = 0 if _received_bytes(part) > offset else failures + 1
             if failures > 3:
-                raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again to go on") from exc
+                raise Unreachable(f"cannot download {target.name}: {exc}", "repeat the command to resume") from exc
             continue
         finally:
             transport.close()
         break
-    found = _digest(part)
-    if found != digest:
+    actual_digest = _digest(part)
+    if actual_digest != digest:
         part.unlink()
-        raise OrchestuneError(f"{target.name} arrived damaged (SHA-256 {found[:12]}, not {digest[:12]})", "try again")
+        raise OrchestuneError(
+            f"damaged download of {target.name}: SHA-256 {actual_digest[:12]} (expected {digest[:12]})", "retry"
+        )
     os.replace(part, target)
 
 
@@ -75,10 +77,10 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
             _fetch(transport, path, part, 0)
             break
         except (HTTPException, OSError, TemporaryError) as exc:
-            if _of_the_disk(exc):
+            if _is_disk_error(exc):
                 raise
             if last:
-                raise Unreachable(f"{target.name} did not arrive: {exc}", "run the command again") from exc
+                raise Unreachable(f"cannot download {target.name}: {exc}", "repeat the command") from exc
         finally:
             transport.close()
     os.replace(part, target)
@@ -87,10 +89,10 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
 def fetch_bundle(transport: Transport, digest: str, target: Path) -> None:
     """Download the archive with this digest, and verify it. Raises NotFound, and what `fetch` raises."""
     fetch(transport, f"/api/v1/bundles/{digest}", target)
-    found = _digest(target)
-    if found != digest:
+    actual_digest = _digest(target)
+    if actual_digest != digest:
         target.unlink()
-        raise OrchestuneError(f"bundle {digest[:12]} arrived damaged (its SHA-256 is {found[:12]})", "try again")
+        raise OrchestuneError(f"damaged download of bundle {digest[:12]}: SHA-256 {actual_digest[:12]}", "retry")
 
 
 def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
@@ -109,12 +111,12 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
             raise Unreachable("the connection broke off")
 
 
-def _of_the_disk(exc: Exception) -> bool:
+def _is_disk_error(exc: Exception) -> bool:
     """Return True if the local disk failed, not the network."""
-    return isinstance(exc, OSError) and (bool(exc.filename) or exc.errno in OF_THE_DISK)
+    return isinstance(exc, OSError) and (bool(exc.filename) or exc.errno in DISK_ERRORS)
 
 
-def _arrived(part: Path) -> int:
+def _received_bytes(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
@@ -130,7 +132,7 @@ def local_name(folder: Path, path: str) -> Path:
     """
     parts = PurePosixPath(os.fsdecode(path.encode("utf-8", "surrogateescape"))).parts
     if not parts or path.startswith("/") or ".." in parts:
-        raise OrchestuneError(f"the server names the file {path!r}, which lies outside the folder")
+        raise OrchestuneError(f"unsafe file name from the server: {path!r} is outside the folder")
     return folder.joinpath(*parts)
 
 

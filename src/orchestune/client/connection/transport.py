@@ -37,7 +37,7 @@ _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 Body = bytes | Callable[[], BinaryIO] | None
 """A callable opens the body again for each try."""
 
-_WORD = 3.0
+_NOTICE_SECONDS = 3.0
 """seconds of failed tries before the user is notified"""
 
 
@@ -146,13 +146,13 @@ class Transport:
         self._sleep(seconds)
 
     def _tries(self) -> Iterator[_Try]:
-        started, delay, told = self._clock(), 0.05, False
+        started, delay, is_notified = self._clock(), 0.05, False
         while True:
             attempt = _Try(self._clock() - started >= self.patience)
             yield attempt
             assert attempt.failure is not None
-            if not told and self._clock() - started >= _WORD:
-                told = True
+            if not is_notified and self._clock() - started >= _NOTICE_SECONDS:
+                is_notified = True
                 self._on_wait(attempt.failure)
             if not attempt.at_once:
                 self._sleep(delay * _JITTER.uniform(0.5, 1.0))
@@ -172,7 +172,7 @@ class Transport:
             if not isinstance(data, bytes) and data is not None:
                 data.close()
         response = connection.getresponse()
-        clock.heard(response.getheader("Date"))
+        clock.update_offset(response.getheader("Date"))
         self.heard = self._clock()
         self.version = response.getheader(HEADER) or self.version
         return response
@@ -185,7 +185,7 @@ class Transport:
         connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
         if self._access.dial is not None:
             connection.sock = self._access.dial(self.timeout)
-            connection.auto_open = 0  # http.client would connect to the address, where the server may not be any more
+            connection.auto_open = 0  # http.client would connect to the address, which may be outdated
         else:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -193,15 +193,15 @@ class Transport:
         return connection
 
     def _away(self, exc: Exception, reused: bool) -> Unreachable:
-        where = self._access.name or self._access.url or "the server"
-        hint = "look at `orchestune doctor`"
+        server = self._access.name or self._access.url or "the server"
+        hint = "run `orchestune doctor`"
         if isinstance(exc, socket.gaierror):
-            return _Final(f"{where} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")
+            return _Final(f"{server} cannot be found: {exc.strerror or exc}", "check ORCHESTUNE_SERVER")
         if isinstance(exc, ssl.SSLCertVerificationError):
-            trust = "if it is the right one, name the file of its authority (PEM) in SSL_CERT_FILE"
-            return _Final(f"{where} has a certificate that is not trusted here: {exc.verify_message}", trust)
+            trust = "if the server is the right one, set SSL_CERT_FILE to its authority's certificate (PEM)"
+            return _Final(f"the certificate of {server} is not trusted: {exc.verify_message}", trust)
         error = _Dropped if reused else Unreachable
-        return error(f"{where} cannot be reached: {str(exc) or type(exc).__name__}", hint)
+        return error(f"{server} cannot be reached: {str(exc) or type(exc).__name__}", hint)
 
     def _check(self, response: HTTPResponse, content: bytes) -> None:
         if response.status < 400:
@@ -240,30 +240,30 @@ class _Try:
         return True
 
 
-_AWAY = (502, 503, 504)
+_UNAVAILABLE_STATUSES = (502, 503, 504)
 """statuses that a proxy answers on its own while the server behind it restarts"""
 
 
 def _error(response: HTTPResponse, content: bytes) -> OrchestuneError:
-    told = content or response.getheader(ERROR_HEADER)
+    body = content or response.getheader(ERROR_HEADER)
     try:
-        document = json.loads(told) if told else {}
+        document = json.loads(body) if body else {}
     except ValueError:
         document = {}
     if isinstance(document, dict) and "error" in document:
         return from_json(document)
-    if response.status in _AWAY:
+    if response.status in _UNAVAILABLE_STATUSES:
         reason = f"{response.status} {response.reason}".strip()
-        return Unreachable(f"the server is away ({reason})", "try again in a moment")
+        return Unreachable(f"the server is unavailable ({reason})", "retry in a moment")
     if response.status in (401, 403):
-        return Denied(f"the server refuses this ({response.status})", "check ORCHESTUNE_TOKEN")
+        return Denied(f"the server denied the request ({response.status})", "check ORCHESTUNE_TOKEN")
     if response.status == TooLarge.status:
-        hint = "let the proxy take larger ones; nginx does with `client_max_body_size 0;`"
+        hint = "raise the proxy's limit; for nginx: `client_max_body_size 0;`"
         return TooLarge("a proxy in front of the server refuses requests of this size (413)", hint)
     if response.status < 500 and content:  # our server refuses with a JSON document; a HEAD has no body
         return _not_ours(response.status)
-    return OrchestuneError(f"the server answered {response.status} {response.reason}", "look at its log")
+    return OrchestuneError(f"the server answered {response.status} {response.reason}", "check the server's log")
 
 
 def _not_ours(status: int) -> Unreachable:
-    return _Final(f"something that is no Orchestune server answered ({status})", "check ORCHESTUNE_SERVER")
+    return _Final(f"not an Orchestune server (status {status})", "check ORCHESTUNE_SERVER")

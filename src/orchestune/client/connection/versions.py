@@ -22,15 +22,15 @@ def release(version: str) -> tuple[int, ...]:
 
 def difference(theirs: str, ours: str = __version__) -> str:
     """Return `older` or `newer` for the server; empty if both are of the same release."""
-    there, here = release(theirs), release(ours)
-    return "" if there == here else "older" if there < here else "newer"
+    server_release, own_release = release(theirs), release(ours)
+    return "" if server_release == own_release else "older" if server_release < own_release else "newer"
 
 
 def remedy(theirs: str, cluster: ConnectedCluster | None, ours: str = __version__) -> str:
-    """Return what to do about a difference; empty if there is none."""
+    """Return the remedy for a difference; empty if there is none."""
     which = difference(theirs, ours)
     if which == "newer":
         return "upgrade this program: pip install --upgrade orchestune"
     if which == "older" and cluster is not None and cluster.provider == "kubernetes":
-        return f"`orchestune cluster upgrade -n {cluster.name}` brings it to {ours}, its data kept"
-    return "its operator can upgrade it" if which else ""
+        return f"`orchestune cluster upgrade -n {cluster.name}` upgrades it to {ours} and keeps its data"
+    return "ask its operator to upgrade it" if which else ""

@@ -32,7 +32,7 @@ def cluster_checks(environ: Mapping[str, str]) -> Iterator[CheckResult]:
 def _finding(answer: ServerResult[documents.Server]) -> CheckResult:
     name, cluster = f"cluster {answer.place.name}", answer.place.cluster
     if answer.error is not None or answer.value is None:
-        error = answer.error or OrchestuneError("it gave no answer")
+        error = answer.error or OrchestuneError("no answer")
         return CheckResult(name, "error", error.message, error.hint)
     version = answer.value["version"]
     assert cluster is not None

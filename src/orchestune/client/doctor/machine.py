@@ -26,7 +26,7 @@ from orchestune.client.local.outdated import REMEDY, changed
 from orchestune.errors import Denied, OrchestuneError
 
 PROTOCOL = 1
-_LITTLE, _TIGHT = 10 * 2**30, 1 * 2**30
+_LOW_BYTES, _CRITICAL_BYTES = 10 * 2**30, 1 * 2**30
 
 
 def checks(environ: Mapping[str, str] = os.environ) -> Iterator[CheckResult]:
@@ -40,7 +40,7 @@ def checks(environ: Mapping[str, str] = os.environ) -> Iterator[CheckResult]:
     if hosted or _usable(environ):
         yield from _server(environ)
         yield from cluster_checks(environ)
-    yield _gpus(environ, _served(environ) if not hosted and _usable(environ) else None)
+    yield _gpus(environ, _served_gpus(environ) if not hosted and _usable(environ) else None)
 
 
 def _usable(environ: Mapping[str, str]) -> bool:
@@ -71,7 +71,7 @@ def _state(environ: Mapping[str, str]) -> Iterator[CheckResult]:
         yield CheckResult("state folder", "error", exc.message, exc.hint)
         return
     except OSError as exc:
-        yield CheckResult("state folder", "error", *write_errors.explained(exc, folder))
+        yield CheckResult("state folder", "error", *write_errors.explain_write_error(exc, folder))
         return
     yield _disk("disk", folder)
 
@@ -82,7 +82,9 @@ def _locks(descriptor: int, folder: Path) -> CheckResult:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        return CheckResult("locks", "error", f"{kind or 'this file system'} gives no locks: {exc.strerror}", LOCAL_DISK)
+        return CheckResult(
+            "locks", "error", f"{kind or 'this file system'} does not support locks: {exc.strerror}", LOCAL_DISK
+        )
     if kind in NETWORK:
         return CheckResult("locks", "error", f"the state folder is on {kind}, a network file system", LOCAL_DISK)
     return CheckResult("locks", "ok", f"work on {kind}" if kind else "work")
@@ -91,8 +93,8 @@ def _locks(descriptor: int, folder: Path) -> CheckResult:
 def _disk(name: str, folder: Path) -> CheckResult:
     usage = shutil.disk_usage(folder)
     detail = f"{usage.free / 2**30:.1f} GiB of {usage.total / 2**30:.0f} GiB free for {folder}"
-    remedy = "make room, or `orchestune delete EXP --purge` what is no longer needed"
-    verdict: Verdict = "error" if usage.free < _TIGHT else "warning" if usage.free < _LITTLE else "ok"
+    remedy = "free some disk space, or delete old experiments with `orchestune delete EXP --purge`"
+    verdict: Verdict = "error" if usage.free < _CRITICAL_BYTES else "warning" if usage.free < _LOW_BYTES else "ok"
     return CheckResult(name, verdict, detail, "" if verdict == "ok" else remedy)
 
 
@@ -100,7 +102,7 @@ def _temporary() -> CheckResult:
     try:
         return _disk("temporary", Path(tempfile.gettempdir()))
     except OSError as exc:
-        return CheckResult("temporary", "error", f"there is no folder for temporary files: {exc}", "set TMPDIR to one")
+        return CheckResult("temporary", "error", f"no folder for temporary files: {exc}", "set TMPDIR to a folder")
 
 
 def _loopback() -> CheckResult:
@@ -109,9 +111,7 @@ def _loopback() -> CheckResult:
             with socket.create_connection(listener.getsockname(), timeout=5):
                 pass
     except OSError as exc:
-        return CheckResult(
-            "ports", "error", f"no port of 127.0.0.1 can be used: {exc}", "allow connections to 127.0.0.1"
-        )
+        return CheckResult("ports", "error", f"cannot use ports of 127.0.0.1: {exc}", "allow connections to 127.0.0.1")
     return CheckResult("ports", "ok", "free ports on 127.0.0.1")
 
 
@@ -119,35 +119,35 @@ def _server(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     transport = Transport(resolver(environ), patience=2.0)
     try:
         transport.request("GET", "/api/v1/server")  # may start a server first, which would distort the clock comparison
-        began = time.time()
+        started = time.time()
         reply = transport.request("GET", "/api/v1/server")
-        ended = time.time()
+        answered = time.time()
         document = reply.json()
-        where = transport.resolve().url
+        url = transport.resolve().url
     except OrchestuneError as exc:
         transport.close()
-        log = "look at server.log in the state folder"
+        hint = "check server.log in the state folder"
         if named_server(environ):
-            log = "is ORCHESTUNE_SERVER right, does the server run, and does the network let this machine reach it?"
-        yield CheckResult("server", "error", exc.message, _remedy(exc, log))
+            hint = "check ORCHESTUNE_SERVER, that the server runs, and that the network lets this machine reach it"
+        yield CheckResult("server", "error", exc.message, _remedy(exc, hint))
         return
-    detail = f"{document['version']} ({document['home']}, pid {document['pid']}) at {where}"
-    detail += f", answered in {(ended - began) * 1000:.0f} ms"
-    younger = changed(state_folder(environ)) if document["home"] == "embedded" else ""
+    detail = f"{document['version']} ({document['home']}, pid {document['pid']}) at {url}"
+    detail += f", answered in {(answered - started) * 1000:.0f} ms"
+    changed_module = changed(state_folder(environ)) if document["home"] == "embedded" else ""
     if document["protocol"] != PROTOCOL:
         remedy = "install the same version on both sides"
-        yield CheckResult(
-            "server", "error", f"{detail}; speaks protocol {document['protocol']}, not {PROTOCOL}", remedy
-        )
+        yield CheckResult("server", "error", f"{detail}; protocol {document['protocol']} (expected {PROTOCOL})", remedy)
     elif document["version"] != __version__:
-        yield CheckResult("server", "warning", f"{detail}; this is {__version__}", "upgrade the older of the two")
-    elif younger:
-        yield CheckResult("server", "warning", f"{detail}; it began before {younger} was changed", REMEDY)
+        yield CheckResult(
+            "server", "warning", f"{detail}; this program is {__version__}", "upgrade the older of the two"
+        )
+    elif changed_module:
+        yield CheckResult("server", "warning", f"{detail}; started before {changed_module} was changed", REMEDY)
     else:
         yield CheckResult("server", "ok", detail)
     yield stored(transport)
     transport.close()
-    yield _clock(reply, (began + ended) / 2)
+    yield _clock(reply, (started + answered) / 2)
 
 
 def stored(transport: Transport) -> CheckResult:
@@ -156,9 +156,11 @@ def stored(transport: Transport) -> CheckResult:
         transport.request("GET", "/readyz")
         transport.request("POST", "/api/v1/server/check", b"")
     except Denied:
-        return CheckResult("store", "ok", "reads; whether it writes, an owner's token can tell")
+        return CheckResult("store", "ok", "readable; checking writes needs an owner's token")
     except OrchestuneError as exc:
-        return CheckResult("store", "error", exc.message, _remedy(exc, "end what locks it, make room on its disk"))
+        return CheckResult(
+            "store", "error", exc.message, _remedy(exc, "stop the process that locks it, or free space on its disk")
+        )
     return CheckResult("store", "ok", "reads and writes records and files")
 
 
@@ -170,15 +172,17 @@ def _remedy(exc: OrchestuneError, otherwise: str) -> str:
 def _clock(reply: HttpReply, now: float) -> CheckResult:
     date = reply.headers.get("date")
     if date is None:
-        return CheckResult("clock", "warning", "the server does not say what time it is", "compare both clocks by hand")
+        return CheckResult("clock", "warning", "the server does not report its time", "compare both clocks manually")
     off = now - parsedate_to_datetime(date).timestamp()
     if abs(off) > 5:
         detail = f"this machine is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the server"
-        return CheckResult("clock", "warning", detail, "let both follow a time server (chrony, systemd-timesyncd)")
+        return CheckResult(
+            "clock", "warning", detail, "synchronize both with a time server (chrony, systemd-timesyncd)"
+        )
     return CheckResult("clock", "ok", "agrees with the server's")
 
 
-def _served(environ: Mapping[str, str]) -> list[str] | None:
+def _served_gpus(environ: Mapping[str, str]) -> list[str] | None:
     """Return the ids of the GPUs that the local server allocates; None if unknown."""
     transport = Transport(resolver(environ), patience=2.0)
     try:
@@ -190,11 +194,11 @@ def _served(environ: Mapping[str, str]) -> list[str] | None:
         transport.close()
 
 
-def _left_out(there: Sequence[str], served: Sequence[str] | None) -> list[str]:
+def _unserved(local_gpus: Sequence[str], server_gpus: Sequence[str] | None) -> list[str]:
     """Return the indices of GPUs unknown to the server: added after its start, or nvidia-smi was missing then."""
-    if served is None or any(card.startswith("MIG-") for card in served):  # MIG devices are not listed here
+    if server_gpus is None or any(card.startswith("MIG-") for card in server_gpus):  # MIG devices are not listed here
         return []
-    return [index for index in there if index not in served]
+    return [index for index in local_gpus if index not in server_gpus]
 
 
 def _gpus(environ: Mapping[str, str], served: Sequence[str] | None) -> CheckResult:
@@ -203,28 +207,26 @@ def _gpus(environ: Mapping[str, str], served: Sequence[str] | None) -> CheckResu
     if program is None:
         device = Path("/dev/nvidiactl").exists()
         if device:
-            return CheckResult(
-                "gpus", "warning", "there is an NVIDIA driver, but no nvidia-smi on the PATH", "install it"
-            )
+            return CheckResult("gpus", "warning", "NVIDIA driver found, but no nvidia-smi in PATH", "install it")
         return CheckResult("gpus", "ok", "none (no nvidia-smi)")
     try:
         query = [program, "--query-gpu=index,name", "--format=csv,noheader"]
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+        process = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
         return CheckResult(
-            "gpus", "warning", f"nvidia-smi does not work: {exc}", "run it by hand; the driver may be broken"
+            "gpus", "warning", f"cannot run nvidia-smi: {exc}", "run it manually; the driver may be broken"
         )
-    if done.returncode != 0:
-        text = (done.stderr or done.stdout).strip().splitlines()
+    if process.returncode != 0:
+        text = (process.stderr or process.stdout).strip().splitlines()
         return CheckResult(
-            "gpus", "warning", f"nvidia-smi fails: {text[0] if text else done.returncode}", "mend the driver"
+            "gpus", "warning", f"nvidia-smi failed: {text[0] if text else process.returncode}", "repair the driver"
         )
-    names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    names = [line.strip() for line in process.stdout.splitlines() if line.strip()]
     detail = f"{len(names)}: {'; '.join(names)}" if names else "none"
-    left_out = _left_out([name.partition(",")[0] for name in names], served)
+    left_out = _unserved([name.partition(",")[0] for name in names], served)
     if left_out:
-        remedy = "`orchestune doctor --restart` lets it look again; what runs goes on"
-        return CheckResult("gpus", "warning", f"{detail}; the server does not give out {', '.join(left_out)}", remedy)
+        remedy = "`orchestune doctor --restart` makes it detect them; running trials continue"
+        return CheckResult("gpus", "warning", f"{detail}; the server does not allocate {', '.join(left_out)}", remedy)
     if visible is None:
         return CheckResult("gpus", "ok", detail)
     if names and visible.strip() in ("", "-1", "NoDevFiles"):

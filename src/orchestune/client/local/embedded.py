@@ -20,11 +20,11 @@ from orchestune.system import local_socket
 if TYPE_CHECKING:
     from orchestune.client.local.spawn import SpawnedServer  # for callers that start a server
 
-_HINT = "run `orchestune doctor` to see what is wrong"
-_POLL = 0.03
-_ANSWER = 5.0
+_HINT = "run `orchestune doctor` to find the cause"
+_POLL_SECONDS = 0.03
+_ANSWER_TIMEOUT_SECONDS = 5.0
 """seconds within which a healthy server answers, however busy the machine is"""
-_HANG = 15.0
+_HANG_SECONDS = 15.0
 """seconds without any response after which a server is killed and replaced"""
 
 
@@ -35,7 +35,7 @@ def connect(
     environ: Mapping[str, str] = os.environ,
     program: Sequence[str] = (),
     version: str = __version__,
-    hang: float = _HANG,
+    hang: float = _HANG_SECONDS,
     anew: bool = False,
 ) -> SocketAddress:
     """Return address and token of the embedded server of `environ`, even if that selects another server.
@@ -50,8 +50,8 @@ def connect(
     search = _Search(state, environ, program, version, hang, note)
     if anew:
         search.unwanted = EmbeddedEndpoint.read(state / endpoint.FILE)
-    found = search.running() or search.start(timeout)
-    return found.address
+    server = search.running() or search.start(timeout)
+    return server.address
 
 
 def end(state: Path, timeout: float = 60.0) -> int | None:
@@ -59,17 +59,17 @@ def end(state: Path, timeout: float = 60.0) -> int | None:
 
     Raises Unreachable if it is still running after `timeout` seconds.
     """
-    found = EmbeddedEndpoint.read(state / endpoint.FILE)
-    if found is None or not found.process.alive():
+    server = EmbeddedEndpoint.read(state / endpoint.FILE)
+    if server is None or not server.process.alive():
         return None
-    if not _asked_to_end(found):
-        found.process.send(signal.SIGTERM)
+    if not _request_shutdown(server):
+        server.process.send(signal.SIGTERM)
     deadline = time.monotonic() + timeout
-    while found.process.alive():
+    while server.process.alive():
         if time.monotonic() > deadline:
-            raise Unreachable(f"the server (pid {found.process.pid}) did not end within {timeout:g} s", _HINT)
-        time.sleep(_POLL)
-    return found.process.pid
+            raise Unreachable(f"the server (pid {server.process.pid}) did not shut down within {timeout:g} s", _HINT)
+        time.sleep(_POLL_SECONDS)
+    return server.process.pid
 
 
 class _Search:
@@ -97,22 +97,22 @@ class _Search:
 
     def running(self) -> EmbeddedEndpoint | None:
         """Return the server if it runs, responds, and is not older than this client."""
-        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
-        if found is None or not found.process.alive():
+        server = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if server is None or not server.process.alive():
             self.silent = None
             return None
-        if _request(found, "GET", "/healthz", min(_ANSWER, self.hang)) is None:
-            if self.silent is None or self.silent[0] != found:
-                self.silent = (found, time.monotonic())
-                self.note(f"waiting for the server (pid {found.process.pid}), which does not answer")
+        if _request(server, "GET", "/healthz", min(_ANSWER_TIMEOUT_SECONDS, self.hang)) is None:
+            if self.silent is None or self.silent[0] != server:
+                self.silent = (server, time.monotonic())
+                self.note(f"waiting for the server (pid {server.process.pid}), which does not answer")
             return None
         self.silent = None
-        theirs, ours = release(found.version), release(self.version)
-        if found == self.unwanted or theirs < ours:
+        server_release, own_release = release(server.version), release(self.version)
+        if server == self.unwanted or server_release < own_release:
             return None
-        if theirs > ours:
-            self.note(f"the running server is newer ({found.version}) than this program ({self.version})")
-        return found
+        if server_release > own_release:
+            self.note(f"the running server is newer ({server.version}) than this program ({self.version})")
+        return server
 
     def start(self, timeout: float) -> EmbeddedEndpoint:
         """Wait for the server, and start it while holding the start lock."""
@@ -120,26 +120,26 @@ class _Search:
         lock = _open(self.state / endpoint.START_LOCK)
         try:
             while True:
-                found = self.running()
-                if found is not None:
-                    return found
+                server = self.running()
+                if server is not None:
+                    return server
                 if _locked(lock):
                     self._advance()
                 if time.monotonic() > deadline:
-                    raise self._late(timeout)
-                time.sleep(_POLL)
+                    raise self._timeout_error(timeout)
+                time.sleep(_POLL_SECONDS)
         finally:
             os.close(lock)
             if self.child is not None:
-                self.child.let_go()
+                self.child.detach()
 
     def _advance(self) -> None:
         """Take one step towards a running server; the caller holds the start lock."""
-        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
-        if found is not None and found.process.alive():
-            self._end_if_useless(found)
+        server = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if server is not None and server.process.alive():
+            self._stop_if_unusable(server)
         elif self.child is not None:
-            self._fail_if_it_ended(self.child)
+            self._raise_if_exited(self.child)
         elif self._server_lock_is_free():
             from orchestune.client.local.spawn import (  # only starting a server needs subprocess
                 SpawnedServer,
@@ -149,25 +149,25 @@ class _Search:
             program = self.program or server_program(self.state)
             self.child = SpawnedServer(program, self.state / endpoint.LOG, self.environ)
 
-    def _end_if_useless(self, found: EmbeddedEndpoint) -> None:
-        if self.silent is not None and self.silent[0] == found:
+    def _stop_if_unusable(self, server: EmbeddedEndpoint) -> None:
+        if self.silent is not None and self.silent[0] == server:
             if time.monotonic() - self.silent[1] > self.hang:
-                self.note(f"the server (pid {found.process.pid}) does not answer; starting it anew")
-                self.silent = (found, time.monotonic())
-                found.process.send(signal.SIGKILL)  # safe: a server recovers from every crash, with some latency
-        elif (found == self.unwanted or release(found.version) < release(self.version)) and self.replaced != found:
-            self.replaced = found
-            if found != self.unwanted:
-                self.note(f"replacing the server of version {found.version} by {self.version}")
-            if not _asked_to_end(found):
-                found.process.send(signal.SIGTERM)
+                self.note(f"the server (pid {server.process.pid}) does not answer; restarting it")
+                self.silent = (server, time.monotonic())
+                server.process.send(signal.SIGKILL)  # safe: a server recovers from every crash, with some latency
+        elif (server == self.unwanted or release(server.version) < release(self.version)) and self.replaced != server:
+            self.replaced = server
+            if server != self.unwanted:
+                self.note(f"replacing the server of version {server.version} by {self.version}")
+            if not _request_shutdown(server):
+                server.process.send(signal.SIGTERM)
 
-    def _fail_if_it_ended(self, child: SpawnedServer) -> None:
-        code = child.ended()
+    def _raise_if_exited(self, child: SpawnedServer) -> None:
+        code = child.exit_code()
         if code is not None and self._server_lock_is_free():
-            if told := write_errors.trouble(self.state):
-                raise Unreachable(f"the server cannot run: {told[0]}", told[1])
-            raise Unreachable(f"the server ended at once (exit code {code}){child.last_words()}", _HINT)
+            if problem := write_errors.write_problem(self.state):
+                raise Unreachable(f"the server cannot run: {problem[0]}", problem[1])
+            raise Unreachable(f"the server exited at once (exit code {code}){child.log_tail()}", _HINT)
 
     def _server_lock_is_free(self) -> bool:
         lock = _open(self.state / endpoint.LOCK)
@@ -176,22 +176,22 @@ class _Search:
         finally:
             os.close(lock)
 
-    def _late(self, timeout: float) -> Unreachable:
-        words = self.child.last_words() if self.child else ""
-        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
-        if self.child is None and found is not None and not found.process.alive():
+    def _timeout_error(self, timeout: float) -> Unreachable:
+        log_tail = self.child.log_tail() if self.child else ""
+        server = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if self.child is None and server is not None and not server.process.alive():
             return Unreachable(
-                f"a server that is not seen from here (on another machine?) holds {self.state}",
-                "end it there, or set ORCHESTUNE_HOME to a folder on a disk of this machine",
+                f"another server, probably on another host, uses {self.state}",
+                "shut it down there, or set ORCHESTUNE_HOME to a folder on a disk of this machine",
             )
-        return Unreachable(f"the server did not come up within {timeout:g} s{words}", _HINT)
+        return Unreachable(f"the server did not start within {timeout:g} s{log_tail}", _HINT)
 
 
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise UsageError(*write_errors.explained(exc, path.parent)) from exc
+        raise UsageError(*write_errors.explain_write_error(exc, path.parent)) from exc
 
 
 def _locked(descriptor: int) -> bool:
@@ -202,25 +202,25 @@ def _locked(descriptor: int) -> bool:
         return False
     except OSError as exc:
         hint = "set ORCHESTUNE_HOME to a folder on a disk of this machine"
-        raise UsageError(f"files cannot be locked in the state folder: {exc.strerror}", hint) from exc
+        raise UsageError(f"cannot lock files in the state folder: {exc.strerror}", hint) from exc
     return True
 
 
-def _asked_to_end(found: EmbeddedEndpoint) -> bool:
-    return _request(found, "POST", "/api/v1/shutdown", _ANSWER) in (200, 202, 204)
+def _request_shutdown(server: EmbeddedEndpoint) -> bool:
+    return _request(server, "POST", "/api/v1/shutdown", _ANSWER_TIMEOUT_SECONDS) in (200, 202, 204)
 
 
-def _request(found: EmbeddedEndpoint, method: str, path: str, timeout: float) -> int | None:
+def _request(server: EmbeddedEndpoint, method: str, path: str, timeout: float) -> int | None:
     """Return the HTTP status, None if there is no response in time."""
     from http.client import HTTPConnection, HTTPException  # imported on demand, only if a server exists
     from urllib.parse import urlsplit
 
-    parts = urlsplit(found.url)
+    parts = urlsplit(server.url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
-        if found.socket:
-            connection.sock = local_socket.connect(found.socket, timeout)
-        connection.request(method, parts.path + path, headers={"Authorization": f"Bearer {found.token}"})
+        if server.socket:
+            connection.sock = local_socket.connect(server.socket, timeout)
+        connection.request(method, parts.path + path, headers={"Authorization": f"Bearer {server.token}"})
         return connection.getresponse().status
     except (OSError, HTTPException):
         return None

@@ -71,5 +71,5 @@ class EmbeddedEndpoint:
 
 def runs(state: Path) -> bool:
     """Return True if the server of this state folder is running. Sends no request."""
-    found = EmbeddedEndpoint.read(state / FILE)
-    return found is not None and found.process.alive()
+    server = EmbeddedEndpoint.read(state / FILE)
+    return server is not None and server.process.alive()

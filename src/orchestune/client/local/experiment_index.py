@@ -43,32 +43,32 @@ class ExperimentIndex:
         completion inserts handles.
         """
         try:
-            known = [StartedExperiment(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
+            experiments = [StartedExperiment(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
         except (OSError, ValueError, KeyError, TypeError):
             return []
-        return [started for started in known if is_handle(started.handle)]
+        return [started for started in experiments if is_handle(started.handle)]
 
     def add(self, started: StartedExperiment) -> None:
         """Add an experiment as the newest."""
-        self._change(lambda known: [started, *(item for item in known if item.id != started.id)][:LIMIT])
+        self._change(lambda experiments: [started, *(item for item in experiments if item.id != started.id)][:LIMIT])
 
     def forget(self, forgotten: Callable[[StartedExperiment], bool]) -> None:
         """Remove matching experiments, which were deleted or whose cluster was."""
-        self._change(lambda known: [item for item in known if not forgotten(item)])
+        self._change(lambda experiments: [item for item in experiments if not forgotten(item)])
 
     def cluster_of(self, ref: str) -> str | None:
         """Return the cluster of the experiment with this handle, id or prefix of either; None if unknown.
 
         Raises Ambiguous if it matches several in different clusters.
         """
-        found = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
-        exact = [item for item in found if ref in (item.handle, item.id)]
-        exact = exact or [item for item in found if item.handle.rpartition("-")[0] == ref] or found
-        places = dict.fromkeys(item.cluster for item in exact)
-        if len(places) < 2:
-            return next(iter(places), None)
-        named = ", ".join(f"{item.handle} in {item.cluster}" for item in exact[:5])
-        raise Ambiguous(f"'{ref}' may be {named}", "write more of its handle, or name the cluster with --cluster")
+        matches = [item for item in self.all() if item.handle.startswith(ref) or item.id.startswith(ref)]
+        exact = [item for item in matches if ref in (item.handle, item.id)]
+        exact = exact or [item for item in matches if item.handle.rpartition("-")[0] == ref] or matches
+        clusters = dict.fromkeys(item.cluster for item in exact)
+        if len(clusters) < 2:
+            return next(iter(clusters), None)
+        candidates = ", ".join(f"{item.handle} in {item.cluster}" for item in exact[:5])
+        raise Ambiguous(f"'{ref}' is ambiguous: {candidates}", "write more of the handle, or add --cluster")
 
     def of_folder(self, folder: str) -> list[StartedExperiment]:
         """Return the experiments that were started in this folder, newest first."""
@@ -82,7 +82,7 @@ class ExperimentIndex:
         """Apply `changed` to the list and store it, best-effort."""
         with suppress(OSError), locked(self._lock):
             before = self.all()
-            known = changed(before)
-            if known != before:
-                document = {"schema": 1, "experiments": [asdict(item) for item in known]}
+            after = changed(before)
+            if after != before:
+                document = {"schema": 1, "experiments": [asdict(item) for item in after]}
                 write_private(self._path, json.dumps(document))

@@ -23,7 +23,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
     Raises UsageError if it cannot be created, or its path is too long.
     """
-    folder = _made(state_path(environ))
+    folder = _created(state_path(environ))
     claim(folder, "the state folder", OWN_FOLDER)  # again: another user may have created it meanwhile
     mark(folder)
     return folder
@@ -69,12 +69,12 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
     if text == "~" or text.startswith("~/"):
         home = environ.get("HOME") or os.path.expanduser("~")
         if not os.path.isabs(home):
-            raise UsageError("there is no home folder for this user", write_errors.ANOTHER)
+            raise UsageError("no home folder for this user (HOME is not set)", write_errors.ANOTHER)
         return home + text[1:]
-    found = os.path.expanduser(text)
-    if found.startswith("~"):
-        raise UsageError(f"{text} is in the home folder of a user that there is none of", write_errors.ANOTHER)
-    return found
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise UsageError(f"cannot expand '{text}': no such user", write_errors.ANOTHER)
+    return expanded
 
 
 def check_length(folder: Path, name: str, hint: str) -> None:
@@ -82,10 +82,12 @@ def check_length(folder: Path, name: str, hint: str) -> None:
     for path in (str(folder), os.path.realpath(folder)):
         size = len(os.fsencode(path))
         if size > LONGEST:
-            raise UsageError(f"the path of {name}, {path[:60]}…, has {size:,} bytes, and {LONGEST} are allowed", hint)
+            raise UsageError(
+                f"path of {name} too long: {path[:60]}… has {size:,} bytes (expected at most {LONGEST})", hint
+            )
 
 
-def _made(folder: Path) -> Path:
+def _created(folder: Path) -> Path:
     """Create the folder and missing parents, for the owner only. An existing folder is left unchanged."""
     path = folder
     try:
@@ -95,10 +97,10 @@ def _made(folder: Path) -> Path:
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
     except OSError as exc:
-        if exc.errno in write_errors.OF_THE_DISK:
-            raise UsageError(*write_errors.explained(exc, path.parent)) from exc
-        raise UsageError(f"the folder {folder} cannot be made: {exc.strerror}", write_errors.ANOTHER) from exc
+        if exc.errno in write_errors.DISK_ERRORS:
+            raise UsageError(*write_errors.explain_write_error(exc, path.parent)) from exc
+        raise UsageError(f"cannot create the folder {folder}: {exc.strerror}", write_errors.ANOTHER) from exc
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
-        raise UsageError(*write_errors.explained(OSError(number, os.strerror(number)), folder))
+        raise UsageError(*write_errors.explain_write_error(OSError(number, os.strerror(number)), folder))
     return folder

@@ -59,15 +59,15 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def python(environ: Mapping[str, str]) -> dict[str, str] | None:
     """Return path and version of the shell's Python, without starting it."""
-    found = shutil.which("python", path=environ.get("PATH")) or shutil.which("python3", path=environ.get("PATH"))
-    if found is None:
+    program = shutil.which("python", path=environ.get("PATH")) or shutil.which("python3", path=environ.get("PATH"))
+    if program is None:
         return None
     version = ""
     with suppress(OSError, UnicodeDecodeError):  # not a virtual environment
-        for line in (Path(found).parent.parent / "pyvenv.cfg").read_text().splitlines():
+        for line in (Path(program).parent.parent / "pyvenv.cfg").read_text().splitlines():
             name, _, value = line.partition("=")
             version = value.strip() if name.strip() in ("version", "version_info") else version
-    return {"path": found, "version": version or Path(os.path.realpath(found)).name.removeprefix("python")}
+    return {"path": program, "version": version or Path(os.path.realpath(program)).name.removeprefix("python")}
 
 
 def folder_key(folder: Path) -> str:
@@ -111,11 +111,11 @@ def secret_values(
             try:
                 value = (folder / os.path.expanduser(place)).read_text("utf-8").rstrip("\n")
             except (OSError, UnicodeDecodeError) as exc:
-                text = exc.strerror if isinstance(exc, OSError) else "it is no text"
-                problems.append(Problem(f"the file {place} cannot be read: {text}", key=f"{section}{name}"))
+                text = exc.strerror if isinstance(exc, OSError) else "not valid UTF-8"
+                problems.append(Problem(f"cannot read the file {place}: {text}", key=f"{section}{name}"))
                 continue
             if "\0" in value:
-                text = f"the file {place} holds a NUL byte, which no environment variable can"
+                text = f"the file {place} contains a NUL byte (not possible in environment variables)"
                 problems.append(Problem(text, key=f"{section}{name}"))
                 continue
         values[name] = value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestune.client.local import endpoint
 
-REMEDY = "`orchestune doctor --restart` starts it anew; what runs goes on"
+REMEDY = "`orchestune doctor --restart` restarts it; running trials continue"
 _PACKAGE = Path(__file__).parents[2]
 
 
@@ -17,7 +17,7 @@ def changed(state: Path, package: Path = _PACKAGE) -> str:
     Checks every file, which takes some milliseconds.
     """
     try:
-        began = (state / endpoint.FILE).stat().st_mtime  # written when the server has started
+        server_start = (state / endpoint.FILE).stat().st_mtime  # written when the server has started
     except OSError:
         return ""
     folders = [str(package)]
@@ -26,6 +26,6 @@ def changed(state: Path, package: Path = _PACKAGE) -> str:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif entry.name.endswith(".py") and entry.stat().st_mtime > began:
+                elif entry.name.endswith(".py") and entry.stat().st_mtime > server_start:
                     return os.path.relpath(entry.path, package.parent)
     return ""

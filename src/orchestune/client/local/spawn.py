@@ -11,8 +11,8 @@ from subprocess import DEVNULL, Popen
 from orchestune.client.local import write_errors
 from orchestune.errors import Unreachable
 
-_LOG_LIMIT = 8 * 2**20
-_LINES = 15
+_MAX_LOG_BYTES = 8 * 2**20
+_TAIL_LINES = 15
 
 
 class SpawnedServer:
@@ -22,7 +22,7 @@ class SpawnedServer:
         """Start it. Raises Unreachable if the program cannot be started."""
         self.log = log
         try:
-            if log.exists() and log.stat().st_size > _LOG_LIMIT:
+            if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
                 log.replace(log.with_name(f"{log.name}.1"))
             with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
                 self._offset = output.tell()
@@ -36,14 +36,14 @@ class SpawnedServer:
                     start_new_session=True,
                 )
         except OSError as exc:
-            told = write_errors.trouble(log.parent) or (str(exc), "run `orchestune doctor`")
-            raise Unreachable(f"the server cannot be started: {told[0]}", told[1]) from exc
+            problem = write_errors.write_problem(log.parent) or (str(exc), "run `orchestune doctor`")
+            raise Unreachable(f"cannot start the server: {problem[0]}", problem[1]) from exc
 
-    def ended(self) -> int | None:
+    def exit_code(self) -> int | None:
         """Return its exit code, None while it runs."""
         return self._process.poll()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return its log tail, indented, for an error message."""
         try:
             with self.log.open("rb") as file:
@@ -51,9 +51,9 @@ class SpawnedServer:
                 lines = file.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        return ":\n" + "\n".join(f"  {line}" for line in lines[-_LINES:]) if lines else ""
+        return ":\n" + "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:]) if lines else ""
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Detach from the process."""
         self._process.returncode = self._process.poll() or 0  # avoids a ResourceWarning about a running child
 
@@ -66,12 +66,12 @@ def server_program(state: Path) -> list[str]:
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the command's environment, with absolute paths in PYTHONPATH: the server has another working directory."""
-    found = dict(environ)
-    found.pop("ORCHESTUNE_SERVER", None)  # selects another server
-    found.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker
-    if "ORCHESTUNE_PARAMS" in found:
-        found.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, not the server's
-    if found.get("PYTHONPATH"):
-        entries = found["PYTHONPATH"].split(os.pathsep)
-        found["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
-    return found
+    variables = dict(environ)
+    variables.pop("ORCHESTUNE_SERVER", None)  # selects another server
+    variables.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker
+    if "ORCHESTUNE_PARAMS" in variables:
+        variables.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, not the server's
+    if variables.get("PYTHONPATH"):
+        entries = variables["PYTHONPATH"].split(os.pathsep)
+        variables["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in entries if entry)
+    return variables

@@ -38,9 +38,9 @@ class TunnelApiServer:
         Raises Forbidden with verb and resource, Denied if the login is not accepted, Unreachable if there is no
         response in time, NotFound, and UsageError if the kubeconfig is unusable.
         """
-        known = self._endpoint is not None
+        had_endpoint = self._endpoint is not None
         status, content = self._ask(method, path, body, query)
-        if status == 401 and known:
+        if status == 401 and had_endpoint:
             self.forget()
             status, content = self._ask(method, path, body, query)
         if status >= 400:
@@ -102,19 +102,19 @@ class TunnelApiServer:
         return self._endpoint
 
     def _away(self, exc: Exception, endpoint: Endpoint) -> OrchestuneError:
-        where = urlsplit(endpoint.host).netloc
-        said = cause(exc)
+        host = urlsplit(endpoint.host).netloc
+        reason = cause(exc)
         if (
             isinstance(getattr(exc, "reason", None) or exc, ssl.SSLCertVerificationError)
-            or "CERTIFICATE_VERIFY_FAILED" in said
+            or "CERTIFICATE_VERIFY_FAILED" in reason
         ):
             return Denied(
-                f"the API server {where} of cluster '{self._cluster.name}' shows a certificate that is not trusted",
-                f"certificate-authority in the kubeconfig must be the cluster's own ({said})",
+                f"the certificate of the API server {host} of cluster '{self._cluster.name}' is not trusted",
+                f"set certificate-authority in the kubeconfig to the cluster's own ({reason})",
             )
         return Unreachable(
-            f"the API server {where} of cluster '{self._cluster.name}' cannot be reached: {said}",
-            "is the network up, and the VPN where one is needed? `kubectl get pods` has to work there",
+            f"the API server {host} of cluster '{self._cluster.name}' cannot be reached: {reason}",
+            "check the network and the VPN: `kubectl get pods` must work",
         )
 
     def _refusal(self, status: int, content: bytes | str) -> OrchestuneError:
@@ -130,7 +130,7 @@ def _asker(cluster: str, remedy: str) -> Asker:
     return Asker(
         "you",
         lambda: Denied(
-            f"the cluster '{cluster}' does not accept your login: it has expired, or the kubeconfig is another one's",
+            f"the cluster '{cluster}' does not accept your login: it has expired, or belongs to another cluster",
             remedy,
         ),
         lambda verb, resource: (

@@ -20,10 +20,10 @@ from orchestune.errors import OrchestuneError
 from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 
 _HOST = "127.0.0.1"
-_PIECE = 1 << 16
-_DIALING = 20.0
+_CHUNK_BYTES = 1 << 16
+_DIAL_TIMEOUT_SECONDS = 20.0
 """timeout in seconds of connecting to the server"""
-_OF_ONE_CONNECTION = frozenset(
+_HOP_BY_HOP_HEADERS = frozenset(
     ("connection", "expect", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
 )
 """hop-by-hop headers, which are not forwarded"""
@@ -79,7 +79,7 @@ class _Browser(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         if not self._is_this_user:
-            self._refuse(403, "this address is for the user who opened it")
+            self._refuse(403, "this address is only for the user who opened it")
         elif self.headers.get("Host", "").lower() != f"{self.server.host}:{self.server.server_port}":
             self._refuse(421, "the pages have another address; `orchestune ui` opens them")
         elif "Transfer-Encoding" in self.headers:
@@ -106,7 +106,7 @@ class _Browser(BaseHTTPRequestHandler):
         if self._far is None:
             far = HTTPConnection(_HOST)
             far.auto_open = 0  # only `dial` connects it
-            far.sock = self.server.dial(_DIALING)
+            far.sock = self.server.dial(_DIAL_TIMEOUT_SECONDS)
             far.sock.settimeout(None)
             self._far = far
         return self._far
@@ -121,16 +121,16 @@ class _Browser(BaseHTTPRequestHandler):
         for name, text in self.headers.items():
             if name.lower() == "cookie":
                 text = self._with_sessions(text)
-            if name.lower() not in _OF_ONE_CONNECTION:
+            if name.lower() not in _HOP_BY_HOP_HEADERS:
                 far.putheader(name, text)
         far.endheaders()
-        left = int(self.headers.get("Content-Length") or 0)
-        while left > 0:
-            piece = self.rfile.read1(min(left, _PIECE))
+        remaining = int(self.headers.get("Content-Length") or 0)
+        while remaining > 0:
+            piece = self.rfile.read1(min(remaining, _CHUNK_BYTES))
             if not piece:
                 raise ConnectionAbortedError("the browser has closed the connection")
             far.send(piece)
-            left -= len(piece)
+            remaining -= len(piece)
 
     def _answer(self, answer: HTTPResponse) -> None:
         with answer:
@@ -138,22 +138,22 @@ class _Browser(BaseHTTPRequestHandler):
             for name, text in answer.getheaders():
                 if name.lower() == "set-cookie":
                     text = self._with_secret(text)
-                if name.lower() not in _OF_ONE_CONNECTION:
+                if name.lower() not in _HOP_BY_HOP_HEADERS:
                     self.send_header(name, text)
-            left = answer.length
-            if left is None:
+            remaining = answer.length
+            if remaining is None:
                 self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            while left is None and (piece := answer.read1(_PIECE)):
+            while remaining is None and (piece := answer.read1(_CHUNK_BYTES)):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            if left is None:
+            if remaining is None:
                 self.wfile.write(b"0\r\n\r\n")
-            while left:
-                piece = answer.read1(min(left, _PIECE))
+            while remaining:
+                piece = answer.read1(min(remaining, _CHUNK_BYTES))
                 if not piece:
                     raise ConnectionAbortedError("the server has closed the connection")
                 self.wfile.write(piece)
-                left -= len(piece)
+                remaining -= len(piece)
         if answer.will_close:
             self._hang_up()
 

@@ -24,12 +24,12 @@ def ready(pod: Pod) -> bool:
 def why(pods: Sequence[Pod]) -> str:
     """Return the reason why none of the pods can be connected to."""
     if not pods:
-        return "there is no pod of it"
+        return "it has no pod"
     staying = [pod for pod in pods if _stays(pod)] or list(pods)
     newest = max(staying, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
     name, phase = newest["metadata"]["name"], newest["status"].get("phase") or "Unknown"
     if not _stays(newest):
-        return f"its pod {name} is going away, and no other one is there yet"
+        return f"its pod {name} is terminating, and has no replacement yet"
     reason = next(_reasons(newest), "")
     state = "down" if phase == "Running" and _halted(newest) else phase.lower()
     return f"its pod {name} is {state}" + (f": {reason}" if reason else "")
@@ -63,18 +63,18 @@ def _reasons(pod: Pod) -> Iterator[str]:
             yield f"{waiting['reason']}: {waiting.get('message') or container.get('image', '')}"
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield f"no node takes it: {condition.get('message') or condition.get('reason', '')}"
+            yield f"no node can run it: {condition.get('message') or condition.get('reason', '')}"
     if any((item.get("state") or {}).get("waiting") for item in _containers(pod)):
-        yield "it is being started"
+        yield "it is starting"
 
 
 def _ended(container: dict[str, Any]) -> str:
     """Return exit reason and message of a container that failed; empty otherwise."""
     for state in ("state", "lastState"):
-        found = (container.get(state) or {}).get("terminated")
-        if found and found.get("exitCode"):
-            reason = found.get("reason") or "Error"
-            said = (found.get("message") or "").strip().splitlines()
-            text = reason if reason not in ("Error", "Completed") else f"exit code {found['exitCode']}"
-            return f"{text} ({said[-1][:200]})" if said else text
+        terminated = (container.get(state) or {}).get("terminated")
+        if terminated and terminated.get("exitCode"):
+            reason = terminated.get("reason") or "Error"
+            message_lines = (terminated.get("message") or "").strip().splitlines()
+            text = reason if reason not in ("Error", "Completed") else f"exit code {terminated['exitCode']}"
+            return f"{text} ({message_lines[-1][:200]})" if message_lines else text
     return ""

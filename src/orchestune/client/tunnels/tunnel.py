@@ -98,23 +98,21 @@ class Tunnel:
     def _pods(self) -> list[server_pod.Pod]:
         return list(self._api.call("GET", self._path("pods"), labelSelector=selector(SERVERS))["items"])
 
-    def _websocket(
-        self, path: str, timeout: float, pods: list[server_pod.Pod], chosen: server_pod.Pod
-    ) -> socket.socket:
+    def _websocket(self, path: str, timeout: float, pods: list[server_pod.Pod], pod: server_pod.Pod) -> socket.socket:
         """Open the websocket. A new pod's name is in the Roles only after its server has added it."""
         try:
-            opened = self._api.websocket(path, timeout)
+            connection = self._api.websocket(path, timeout)
         except PermissionMissing as exc:
-            if not server_pod.ready(chosen):
+            if not server_pod.ready(pod):
                 raise self._starting(pods) from exc
             now = self._clock()
             self._refused_since = now if self._refused_since is None else self._refused_since
             if now - self._refused_since < _CORRECTION:
                 raise Unreachable(exc.message, exc.hint) from exc
-            hint = f"{exc.hint}; if you have such a Role, the server's log says why its pod is missing there"
+            hint = f"{exc.hint}; if you have such a Role, the server's log explains why its pod is missing from it"
             raise PermissionMissing(exc.message, hint) from exc
         self._refused_since = None
-        return opened
+        return connection
 
     def _refuse_silence(self, wire: ForwardedConnection, pods: list[server_pod.Pod]) -> None:
         """Raise Unreachable while the server is starting, instead of returning a connection that closes at once."""
@@ -125,8 +123,8 @@ class Tunnel:
 
     def _starting(self, pods: list[server_pod.Pod]) -> Unreachable:
         return Unreachable(
-            f"{self.name} does not answer: {server_pod.why(pods)}, and listens to nobody yet",
-            f"try again in a moment; {self._hint}",
+            f"{self.name} does not answer: {server_pod.why(pods)}, and does not accept connections yet",
+            f"retry in a moment; {self._hint}",
         )
 
     def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
@@ -136,27 +134,27 @@ class Tunnel:
     @property
     def _hint(self) -> str:
         name = self._cluster.name
-        return f"`orchestune cluster test -n {name}` says more, `orchestune cluster connect -n {name}` mends it"
+        return f"`orchestune cluster test -n {name}` finds the cause, `orchestune cluster connect -n {name}` repairs it"
 
     def _renew(self) -> None:
         """Get a token of the highest role that this user may have; the remembered role is tried first."""
-        known = self._cluster.role
-        refused: PermissionMissing | None = None
-        for role in dict.fromkeys([*([known] if known in SERVER_ROLES else []), *reversed(SERVER_ROLES)]):
+        remembered = self._cluster.role
+        refusal: PermissionMissing | None = None
+        for role in dict.fromkeys([*([remembered] if remembered in SERVER_ROLES else []), *reversed(SERVER_ROLES)]):
             try:
                 self._request(role)
             except PermissionMissing as exc:
-                refused = refused or exc
+                refusal = refusal or exc
                 continue
-            if role != known:
+            if role != remembered:
                 self._cluster = replace(self._cluster, role=role)
                 self._remember(self._cluster)
             return
-        assert refused is not None
-        raise Denied(f"{refused.message}, for none of the roles owner, editor and viewer", refused.hint) from refused
+        assert refusal is not None
+        raise Denied(f"{refusal.message}, for none of the roles owner, editor and viewer", refusal.hint) from refusal
 
     def _request(self, role: str) -> None:
-        asked = self._clock()
+        requested_at = self._clock()
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -166,11 +164,11 @@ class Tunnel:
             answer = self._api.call("POST", self._path(f"serviceaccounts/orchestune-{role}/token"), body)
         except NotFound as exc:
             raise Unreachable(
-                f"{self.name} is not there: {exc.message}",
-                f"`orchestune cluster connect -n {self._cluster.name}` sets it up (again)",
+                f"{self.name} is not deployed: {exc.message}",
+                f"`orchestune cluster connect -n {self._cluster.name}` deploys it",
             ) from exc
         self._token = str(answer["status"]["token"])
-        self._renew_at = asked + _RENEWED * float(answer["spec"].get("expirationSeconds") or _LIFETIME)
+        self._renew_at = requested_at + _RENEWED * float(answer["spec"].get("expirationSeconds") or _LIFETIME)
 
     def _path(self, rest: str) -> str:
         return f"/api/v1/namespaces/{self._cluster.namespace}/{rest}"

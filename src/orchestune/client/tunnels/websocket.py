@@ -77,18 +77,18 @@ class _Pump:
             self._wire.decided.set()
 
     def _forward(self) -> None:
-        heard = asked = time.monotonic()
+        last_received = last_ping = time.monotonic()
         while not self._over or self._to_local:
             full = len(self._to_local) > _FULL
             ready = self._wait(full)
             now = time.monotonic()
             if full or (self._web in ready and self._read_web()):
-                heard = now
-            elif now - heard > self._silence:
+                last_received = now
+            elif now - last_received > self._silence:
                 return
-            elif now - max(heard, asked) > self._ping:
+            elif now - max(last_received, last_ping) > self._ping:
                 self._to_web += frame(_PING, b"")
-                asked = now
+                last_ping = now
             if self._local in ready and not self._read_local():
                 return
             self._write(self._web, self._to_web)
@@ -96,15 +96,15 @@ class _Pump:
 
     def _wait(self, full: bool) -> set[socket.socket]:
         """Return the readable sides. Also returns when a side is writable, and in time to ping."""
-        poll, seconds, found = select.poll(), self._ping / 2, set[socket.socket]()
+        poll, seconds, buffered = select.poll(), self._ping / 2, set[socket.socket]()
         if not self._over:
             poll.register(self._web, (0 if full else select.POLLIN) | (select.POLLOUT if self._to_web else 0))
             if not full and isinstance(self._web, ssl.SSLSocket) and self._web.pending():
-                seconds, found = 0, {self._web}
+                seconds, buffered = 0, {self._web}
         take = 0 if len(self._to_web) > _FULL else select.POLLIN
         poll.register(self._local, take | (select.POLLOUT if self._to_local else 0))
         sides = {self._web.fileno(): self._web, self._local.fileno(): self._local}
-        return found | {sides[number] for number, events in poll.poll(seconds * 1000) if events != select.POLLOUT}
+        return buffered | {sides[number] for number, events in poll.poll(seconds * 1000) if events != select.POLLOUT}
 
     def _read_web(self) -> bool:
         """Read available data; return True if there was any."""

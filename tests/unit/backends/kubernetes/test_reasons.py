@@ -402,7 +402,7 @@ GONE: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
 PENDING: dict[str, tuple[WorkerEvidence, str]] = {
     "no node": (
         WorkerEvidence(JOB, pod("Pending", node="", **unschedulable(NO_CPU + " preemption: 0/3"))),
-        "no node takes it: 0/3 nodes are available: 3 Insufficient cpu",
+        "no node can run it: 0/3 nodes are available: 3 Insufficient cpu",
     ),
     "a resource is missing": (
         WorkerEvidence(
