@@ -7,6 +7,7 @@ from platform import machine
 
 from orchestune import __version__
 from orchestune.cli.terminal.console import Console
+from orchestune.client.local.home import state_folder
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import NotFound, OrchestuneError
@@ -41,8 +42,9 @@ def server_image(
         console.note(f"the image is for {own}: nodes that are {', '.join(others)} get no trials")
         nodes = [own]
     place = parse_place(wanted.registry)
+    cache = state_folder(console.environ) / "server-image"
     with open_registry(place.registry, plain=place.plain, profile=profile) as registry:
-        made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note)
+        made = push_server_image(registry, place.repository(REPOSITORY), nodes, console.note, cache)
     return replace(wanted, server_image=str(made), architecture=own.architecture, version=__version__)
 
 
