@@ -235,6 +235,27 @@ def test_a_database_and_files_elsewhere_that_others_can_change_are_refused(tmp_p
         path.rmdir()
 
 
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("folder_mode", [0o777, 0o1777])
+def test_a_database_in_a_folder_where_others_can_plant_its_log_is_refused(
+    tmp_path: Path, folder_mode: int, linked: bool
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "x.db").touch(0o600)
+    shared.chmod(folder_mode)
+    database = shared / "x.db"
+    if linked:  # the log is beside the target
+        database = tmp_path / "link.db"
+        database.symlink_to(shared / "x.db")
+    words = ["--port", "0", "--state", str(tmp_path / "state"), "--database-url", f"sqlite:///{database}"]
+    with pytest.raises(UsageError, match=r"cannot use the folder of the database .*/shared: every user"):
+        server_main.main(words, unbuilt)
+    shared.chmod(0o755)
+    with pytest.raises(AssertionError, match="began"):
+        server_main.main(words, unbuilt)
+
+
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     above = tmp_path / "lab"
     state, link = above / "home" / "state", tmp_path / "link"
