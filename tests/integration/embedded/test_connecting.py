@@ -155,13 +155,33 @@ def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp
     module = tmp_path / "orchestune/engines/samplers/gp.py"
     module.parent.mkdir(parents=True)
     module.touch()
-    assert changed(home.state, module.parents[1]) == ""  # nothing runs
+    assert changed(home.state, module.parents[2]) == ""  # nothing runs
     home.connect()
     began = (home.state / "endpoint.json").stat().st_mtime
     os.utime(module, (began - 1, began - 1))
-    assert changed(home.state, module.parents[1]) == ""
+    assert changed(home.state, module.parents[2]) == ""
     os.utime(module, (began + 1, began + 1))
-    assert changed(home.state, module.parents[1]) == "orchestune/engines/samplers/gp.py"
+    assert changed(home.state, module.parents[2]) == "orchestune/engines/samplers/gp.py"
+
+
+def test_code_that_cannot_be_read_fails_no_command(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, scan = tmp_path / "orchestune", os.scandir
+    for name in ("closed", "open"):
+        (package / name).mkdir(parents=True)
+    (package / "open/gone.py").symlink_to(tmp_path / "nowhere")
+    home.connect()
+
+    def scandir(path: str) -> object:
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert changed(home.state, package) == ""
+    began = (home.state / "endpoint.json").stat().st_mtime
+    (package / "open/last.py").touch()
+    os.utime(package / "open/last.py", (began + 1, began + 1))
+    assert changed(home.state, package) == "orchestune/open/last.py"
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:
