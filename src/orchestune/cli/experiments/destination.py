@@ -11,7 +11,7 @@ from orchestune.cli.inspect.get import fetched
 from orchestune.client.address import ServerPlace
 from orchestune.domain.clusters.builtin import OWN
 from orchestune.domain.words import some
-from orchestune.errors import UsageError
+from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import note_of_secrets
 from orchestune.sdk.submitting import shares_files
 
@@ -55,7 +55,25 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
         found += unknown(prepared.specification.run, prepared.folder, path)
     if place.cluster is not None and shares_files(place) and image_in_words(prepared):
         found.append("image, install and dockerfile are for containers; here programs run as they are installed")
+    if place.name == "docker":
+        found += _exposure(prepared)
     return found
+
+
+def _exposure(prepared: PreparedExperiment) -> list[str]:
+    """Return a note if another user of this machine can read the trials; none if the image has not been pulled yet."""
+    from orchestune.backends.docker.client import DockerEngine  # takes long to import, and only containers need it
+    from orchestune.backends.docker.preflight import exposure
+    from orchestune.backends.docker.pulling import reference
+
+    if not prepared.specification.placement.image:
+        return []
+    engine = DockerEngine(5)
+    try:
+        warning = exposure(engine, reference(prepared.specification.placement), engine.about())
+    except OrchestuneError:  # reported when the experiment is launched
+        return []
+    return [warning] if warning else []
 
 
 def image_in_words(prepared: PreparedExperiment) -> str:
