@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.cli.experiments import command_words
+from orchestune.cli.inspect import export
 from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -254,6 +256,28 @@ def test_a_database_in_a_folder_where_others_can_plant_its_log_is_refused(
     shared.chmod(0o755)
     with pytest.raises(AssertionError, match="began"):
         server_main.main(words, unbuilt)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["named", "behind an own link"])
+def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    precious, planted, own = (tmp_path / name for name in ("precious.txt", "out.csv", "own.csv"))
+    precious.write_text("precious")
+    own.symlink_to(planted)
+    path = own if behind else planted
+    planted.symlink_to(precious)
+    if os.geteuid() == 0:
+        plant(planted, monkeypatch)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match=r"cannot be written: it is a symbolic link of the user"):
+        with export._target(path) as file:
+            file.write("overwritten")
+    with pytest.raises(UsageError, match=r"cannot be written: it is a symbolic link of the user"):
+        command_words.write(path, tmp_path, "overwritten", force=True)
+    assert precious.read_text() == "precious"
+    assert planted.is_symlink()
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

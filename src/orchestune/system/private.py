@@ -15,13 +15,14 @@ import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from orchestune.errors import UsageError
 
 logger = logging.getLogger("orchestune.files")
 
 TAKE_BACK = "move it away; or, if you trust what is in it, chown it to you and chmod go-w it"
+_MAX_LINKS = 40  # as in the kernel
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -132,6 +133,29 @@ def replaceable_by_others(folder: Path) -> ReplaceablePath | None:
             if reason := _replacers(status):
                 return ReplaceablePath(each, reason)
     return None
+
+
+def open_for_writing(path: Path) -> TextIO:
+    """Open a file to write text, by symbolic links of this user and of root only; truncates or creates it.
+
+    Raises PermissionError for a link of another user, who would decide which file is overwritten: the kernel refuses
+    that in sticky folders alone. Raises OSError if the file cannot be opened.
+    """
+    target = path
+    for _ in range(_MAX_LINKS):
+        if target.parent.resolve().is_relative_to("/proc"):  # as of /dev/stdout: links of the kernel, to no path
+            return target.open("w", newline="", encoding="utf-8")
+        if not target.is_symlink():
+            return open(target, "w", newline="", encoding="utf-8", opener=_open_without_link)
+        if (uid := target.lstat().st_uid) not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, f"it is a symbolic link of {_user(uid)}", str(target))
+        target = target.parent / os.readlink(target)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _open_without_link(path: str, flags: int) -> int:
+    """Open a file for `open`; fails if another user has put a link in its place meanwhile."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:

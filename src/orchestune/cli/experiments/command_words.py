@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.errors import UsageError
+from orchestune.system.private import open_for_writing
 
 DEFAULT_FILE = Path("experiment.yml")
 OTHER_FILES = (Path("experiment.yaml"), Path("orchestrate.yml"), Path("orchestrate.yaml"))
@@ -73,7 +74,7 @@ def write(path: Path, folder: Path, text: str, force: bool) -> None:
             f"{path} is not in the folder of the code, {folder}", "a file runs the code of the folder in which it lies"
         )
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        with open_for_writing(path) if force else path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path} exists", "choose another name, or replace it with --force") from None
