@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.cli.experiments import command_words
+from orchestune.cli.inspect import export
 from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -29,6 +32,7 @@ from tests.testbeds.home import Home
 
 OTHERS = 0o077
 NOBODY = 65534
+NO_ID = 0xFFFFFFFF
 LOOSE = ("orchestune.db", "orchestune.db-wal", "orchestune.db-shm", "orchestune.db.before-0024", "server.log.1")
 
 
@@ -233,6 +237,100 @@ def test_a_database_and_files_elsewhere_that_others_can_change_are_refused(tmp_p
         with pytest.raises(UsageError, match=f"/{name}: every user"):
             server_main.main(words, unbuilt)
         path.rmdir()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("folder_mode", [0o777, 0o1777])
+def test_a_database_in_a_folder_where_others_can_plant_its_log_is_refused(
+    tmp_path: Path, folder_mode: int, linked: bool
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "x.db").touch(0o600)
+    shared.chmod(folder_mode)
+    database = shared / "x.db"
+    if linked:  # the log is beside the target
+        database = tmp_path / "link.db"
+        database.symlink_to(shared / "x.db")
+    words = ["--port", "0", "--state", str(tmp_path / "state"), "--database-url", f"sqlite:///{database}"]
+    with pytest.raises(UsageError, match=r"cannot use the folder of the database .*/shared: every user"):
+        server_main.main(words, unbuilt)
+    shared.chmod(0o755)
+    with pytest.raises(AssertionError, match="began"):
+        server_main.main(words, unbuilt)
+
+
+def set_acl(path: Path, *entries: tuple[int, int, int], group: int = 5, mask: int = 7) -> None:
+    """Set an ACL with the entries (tag, permissions, id) in addition to those of the owner, the group and others."""
+    every = [(0x01, 7, NO_ID), (0x04, group, NO_ID), (0x10, mask, NO_ID), (0x20, 5, NO_ID), *entries]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in sorted(every))
+    try:
+        os.setxattr(path, "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("this file system has no ACLs")
+
+
+def test_entries_of_an_acl_that_let_others_write_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user, group, me = 0x02, 0x08, os.geteuid()
+    monkeypatch.setattr(private, "_group_of_others", lambda number: "lab" if number == 4321 else "")
+    others = [
+        ([(user, 7, NOBODY)], 5, 7, "the user .* can write to it, by an ACL"),
+        ([(user, 2, NOBODY)], 5, 2, "the user .* can write to it, by an ACL"),
+        ([(user, 7, me + 1), (user, 5, NOBODY)], 5, 7, "the user .* can write to it, by an ACL"),
+        ([(group, 7, 4321)], 5, 7, "the group 'lab' can write to it"),
+    ]
+    for index, (entries, own_group, mask, reason) in enumerate(others):
+        above = tmp_path / f"others-{index}"
+        state = above / "state"
+        state.mkdir(parents=True)
+        set_acl(above, *entries, group=own_group, mask=mask)
+        with pytest.raises(UsageError, match=reason):
+            client_home.state_path({"ORCHESTUNE_HOME": str(state)})
+        with pytest.raises(UsageError, match=reason):
+            refuse_foreign(above, "the folder", "")
+    harmless = [
+        ([(user, 7, NOBODY)], 7, 5),  # the mask takes the right to write
+        ([(user, 5, NOBODY)], 7, 7),
+        ([(user, 7, me), (user, 7, 0)], 5, 7),
+        ([(group, 5, 4321), (group, 7, 4322)], 7, 7),
+    ]
+    for index, (entries, own_group, mask) in enumerate(harmless):
+        folder = tmp_path / f"harmless-{index}"
+        folder.mkdir()
+        set_acl(folder, *entries, group=own_group, mask=mask)
+        assert private.access_of_others(folder) == ""
+        assert replaceable_by_others(folder) is None
+
+
+def test_the_state_folder_is_closed_to_writers_that_its_acl_names(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    set_acl(state, (0x02, 7, NOBODY))
+    assert private.access_of_others(state)
+    assert client_home.state_folder({"ORCHESTUNE_HOME": str(state)}) == state
+    assert not private.access_of_others(state)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["named", "behind an own link"])
+def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    precious, planted, own = (tmp_path / name for name in ("precious.txt", "out.csv", "own.csv"))
+    precious.write_text("precious")
+    own.symlink_to(planted)
+    path = own if behind else planted
+    planted.symlink_to(precious)
+    if os.geteuid() == 0:
+        plant(planted, monkeypatch)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match=r"cannot be written: it is a symbolic link of the user"):
+        with export._target(path) as file:
+            file.write("overwritten")
+    with pytest.raises(UsageError, match=r"cannot be written: it is a symbolic link of the user"):
+        command_words.write(path, tmp_path, "overwritten", force=True)
+    assert precious.read_text() == "precious"
+    assert planted.is_symlink()
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

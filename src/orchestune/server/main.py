@@ -158,8 +158,11 @@ def _refuse_foreign(settings: Settings) -> None:
     claim(settings.state, "the state folder", "see --state")
     refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
     if database := _file(settings.database_url):
-        for suffix in _OF_SQLITE:
-            refuse_foreign(Path(f"{database}{suffix}"), "the database", TAKE_BACK)
+        for path in dict.fromkeys((database, database.resolve())):  # SQLite resolves links: its files are at the target
+            # Whoever can create files there can plant a write-ahead log, even if the folder is sticky, as /tmp is.
+            refuse_foreign(path.parent, "the folder of the database", "chmod go-w it, or see --database-url")
+            for suffix in _OF_SQLITE:
+                refuse_foreign(Path(f"{path}{suffix}"), "the database", TAKE_BACK)
     if "://" not in settings.files:
         refuse_foreign(Path(settings.files), "the folder for files", TAKE_BACK)
     if settings.embedded:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from asyncio import BaseTransport
 from socket import AF_UNIX, socket
+from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -65,6 +66,19 @@ def peer_of(scope: Scope, context: Context) -> PeerUser | None:
     """Return the other end of the request's connection; None if the server is not embedded."""
     peer: PeerUser | None = scope["state"].get(STATE) if context.home == "embedded" else None
     return peer
+
+
+def direct_peer_of(scope: Scope, context: Context) -> PeerUser | None:
+    """Return the other end of the connection of a process that called the server's own address; None if a proxy or a
+    port mapping may be between them, whose user says nothing about the caller.
+    """
+    peer: PeerUser | None = scope["state"].get(STATE)
+    if context.home == "embedded":
+        return peer
+    own, listening = urlsplit(context.core.url), scope.get("server")
+    port = own.port or (443 if own.scheme == "https" else 80)
+    is_direct = not context.proxies and scope["scheme"] == own.scheme and listening is not None and listening[1] == port
+    return peer if is_direct else None
 
 
 class PeerCheck:

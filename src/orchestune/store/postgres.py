@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -31,6 +33,11 @@ _OURS = {
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
 """settings of this side, and the connect timeout in seconds (default of the system: two minutes)"""
+_REQUIRED_AUTH = {"require_auth": "scram-sha-256"}
+"""libpq's default sends the password in the clear to whatever listens at the address and asks for it"""
+_FIRST_WITH_REQUIRE_AUTH = 160000
+"""version of libpq"""
+_VERIFIED_TLS = ("verify-ca", "verify-full")
 _WRITING = "READ COMMITTED"
 """rows are locked before they are read; under a stricter default isolation of a database, transactions would fail"""
 _ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -51,7 +58,8 @@ class _Never(Exception):
 
 def create(url: URL) -> Engine:
     """Return an engine. Raises ModuleNotFoundError if psycopg is missing."""
-    defaults = {name: value for name, value in _OURS.items() if name not in url.query}
+    options = {**_OURS, **(_REQUIRED_AUTH if _needs_proof(url, os.environ) else {})}
+    defaults = {name: value for name, value in options.items() if name not in url.query}
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=10,
@@ -61,6 +69,26 @@ def create(url: URL) -> Engine:
     )
     event.listen(engine, "connect", _tell)
     return engine
+
+
+def _needs_proof(url: URL, environ: Mapping[str, str]) -> bool:
+    """Return True if the database has to prove, with SCRAM, that it knows the password.
+
+    False for Unix sockets, verified TLS, a service file (it has settings of its own), if the user has chosen the method
+    with PGREQUIREAUTH, and if libpq is too old for it. `require_auth` in the URL takes precedence in any case.
+    """
+    from psycopg import pq  # psycopg is an optional dependency
+
+    def option(name: str, variable: str) -> str:
+        value = url.query.get(name, environ.get(variable, ""))
+        return value if isinstance(value, str) else ",".join(value)
+
+    if pq.version() < _FIRST_WITH_REQUIRE_AUTH or "PGREQUIREAUTH" in environ or option("service", "PGSERVICE"):
+        return False
+    if option("sslmode", "PGSSLMODE") in _VERIFIED_TLS or option("sslrootcert", "PGSSLROOTCERT") == "system":
+        return False
+    hosts = (url.host or option("hostaddr", "PGHOSTADDR") or option("host", "PGHOST")).split(",")
+    return not all(host.startswith(("/", "@")) or not host for host in hosts)
 
 
 def refuse_encoding(engine: Engine) -> None:

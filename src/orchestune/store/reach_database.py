@@ -7,7 +7,9 @@ from sqlalchemy import text
 from orchestune.errors import StoreUnavailable, UsageError
 from orchestune.store.database import connect, translated
 
+_REQUIREMENT = "authentication method requirement"
 _REFUSALS = (
+    _REQUIREMENT,
     "authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
@@ -33,6 +35,11 @@ def attempt(url: str) -> None:
         if any(words in str(exc.__cause__) for words in _REFUSALS):
             reason = exc.message.partition(": ")[2] or exc.message
             hint = "check database_url, the password (PGPASSFILE), and what its user may do there"
+            if _REQUIREMENT in str(exc.__cause__):
+                hint = (
+                    "use SCRAM (password_encryption = 'scram-sha-256', then set the password again) or"
+                    " sslmode=verify-full, or allow another method by require_auth=METHOD in database_url"
+                )
             raise UsageError(f"the database refuses this server: {reason}", hint) from exc
         raise
     finally:

@@ -13,15 +13,20 @@ import logging
 import os
 import pwd
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from orchestune.errors import UsageError
 
 logger = logging.getLogger("orchestune.files")
 
 TAKE_BACK = "move it away; or, if you trust what is in it, chown it to you and chmod go-w it"
+_ACL_ENTRY, _ACL_HEADER = struct.Struct("<HHI"), 4  # of linux/posix_acl_xattr.h
+_ACL_USER, _ACL_OWN_GROUP, _ACL_GROUP = 0x02, 0x04, 0x08
+_ACL_WRITE = 0x02
+_MAX_LINKS = 40  # as in the kernel
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -99,7 +104,7 @@ def access_of_others(path: Path) -> str:
     for each in (link, status):
         if each.st_uid not in (os.geteuid(), 0):
             return f"it belongs to {_user(each.st_uid)}"
-    return _writers(status) if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else ""
+    return _writers(path, status) if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else ""
 
 
 class ReplaceablePath(NamedTuple):
@@ -129,9 +134,32 @@ def replaceable_by_others(folder: Path) -> ReplaceablePath | None:
                     pending.append(each.parent / os.readlink(each))
             except OSError:  # absent, or on a file system that does not respond
                 continue
-            if reason := _replacers(status):
+            if reason := _replacers(each, status):
                 return ReplaceablePath(each, reason)
     return None
+
+
+def open_for_writing(path: Path) -> TextIO:
+    """Open a file to write text, by symbolic links of this user and of root only; truncates or creates it.
+
+    Raises PermissionError for a link of another user, who would decide which file is overwritten: the kernel refuses
+    that in sticky folders alone. Raises OSError if the file cannot be opened.
+    """
+    target = path
+    for _ in range(_MAX_LINKS):
+        if target.parent.resolve().is_relative_to("/proc"):  # as of /dev/stdout: links of the kernel, to no path
+            return target.open("w", newline="", encoding="utf-8")
+        if not target.is_symlink():
+            return open(target, "w", newline="", encoding="utf-8", opener=_open_without_link)
+        if (uid := target.lstat().st_uid) not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, f"it is a symbolic link of {_user(uid)}", str(target))
+        target = target.parent / os.readlink(target)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _open_without_link(path: str, flags: int) -> int:
+    """Open a file for `open`; fails if another user has put a link in its place meanwhile."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:
@@ -144,27 +172,53 @@ def refuse_replaceable(folder: Path, name: str, setting: str) -> None:
 def _close_to_group(folder: Path, name: str) -> None:
     try:
         status = folder.stat()
-        if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWOTH and (reason := _writers(status)):
-            folder.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)
+        if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWOTH and (reason := _writers(folder, status)):
+            folder.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)  # of an ACL: the mask of all named entries
             logger.warning("took the right to write to %s %s from its group: %s", name, folder, reason)
     except OSError:  # refused afterwards
         return
 
 
-def _replacers(status: os.stat_result) -> str:
+def _replacers(path: Path, status: os.stat_result) -> str:
     if status.st_uid not in (os.geteuid(), 0) and _is_of_this_machine(status.st_uid):
         return f"it belongs to {_user(status.st_uid)}"
     if not stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_ISVTX:
         return ""
-    return _writers(status)
+    return _writers(path, status)
 
 
-def _writers(status: os.stat_result) -> str:
+def _writers(path: Path, status: os.stat_result) -> str:
     if status.st_mode & stat.S_IWOTH:
         return "every user of this machine can write to it"
-    if status.st_mode & stat.S_IWGRP and (group := _group_of_others(status.st_gid)):
-        return f"the group '{group}' can write to it"
-    return ""
+    if not status.st_mode & stat.S_IWGRP:  # in an ACL, these bits are the mask: without it no entry lets others write
+        return ""
+    groups = [status.st_gid]
+    entries = _access_acl(path)
+    if entries is not None:
+        writers = [entry for entry in entries if entry.permissions & _ACL_WRITE]
+        users = [entry.id for entry in writers if entry.tag == _ACL_USER]
+        if others := [user for user in users if user not in (os.geteuid(), 0)]:
+            return f"{_user(others[0])} can write to it, by an ACL"
+        groups = [entry.id for entry in writers if entry.tag == _ACL_GROUP]
+        groups += [status.st_gid for entry in writers if entry.tag == _ACL_OWN_GROUP]
+    name = next((name for group in groups if (name := _group_of_others(group))), "")
+    return f"the group '{name}' can write to it" if name else ""
+
+
+class _AclEntry(NamedTuple):
+    tag: int
+    permissions: int
+    id: int
+    """uid or gid, of entries that name a user or a group"""
+
+
+def _access_acl(path: Path) -> list[_AclEntry] | None:
+    """Return the POSIX ACL of a file or folder; None if it has none, or the file system has other ones or none."""
+    try:
+        acl = os.getxattr(path, "system.posix_acl_access")
+        return [_AclEntry(*fields) for fields in _ACL_ENTRY.iter_unpack(acl[_ACL_HEADER:])]
+    except (AttributeError, OSError, struct.error):  # AttributeError: not Linux
+        return None
 
 
 def _is_of_this_machine(user: int) -> bool:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 _PROC = Path("/proc")
+_MAX_ENVIRONMENT = 6 << 20
+"""bytes: Linux accepts at most 6 MiB of arguments and environment; a process can later claim any range of its memory as
+its environment"""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,21 @@ def parent_and_session(pid: int) -> tuple[int, int] | None:
     return (int(fields[1]), int(fields[3])) if fields and fields[0] not in "ZXx" else None
 
 
-def environment(pid: int) -> list[bytes]:
-    """Return the initial environment of the process as `NAME=value`; empty if it has exited or is another user's."""
+def has_variable(pid: int, variable: bytes) -> bool:
+    """Return True if the initial environment of this process contains `variable`, `NAME=value`.
+
+    False if the process has exited or is another user's: root can read all environments, but another user chooses both
+    the content and the size of theirs.
+    """
+    folder = _PROC / str(pid)
     try:
-        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        if folder.stat().st_uid != os.geteuid():  # the folder has the effective uid even if its files are root's
+            return False
+        with open(folder / "environ", "rb") as file:
+            variables = file.read(_MAX_ENVIRONMENT)
     except OSError:
-        return []
+        return False
+    return b"\0%b\0" % variable in b"\0%b\0" % variables
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -20,7 +20,7 @@ from orchestune.client.local.endpoint import EmbeddedEndpoint, SocketAddress
 from orchestune.client.local.home import state_folder
 from orchestune.client.local.outdated import changed
 from orchestune.errors import Unreachable, UsageError
-from orchestune.system.process import Process, boot_id, environment
+from orchestune.system.process import Process, boot_id, has_variable
 from tests.testbeds.disks import small_disk
 from tests.testbeds.waiting import until
 
@@ -121,19 +121,19 @@ def test_ten_commands_that_race_start_one_server(home: Home) -> None:
 def test_the_server_has_the_environment_that_was_given(home: Home) -> None:
     home.environ["ORCHESTUNE_LEASE_SECONDS"] = "7"
     home.connect()
-    assert b"ORCHESTUNE_LEASE_SECONDS=7" in environment(home.endpoint().process.pid)
+    assert has_variable(home.endpoint().process.pid, b"ORCHESTUNE_LEASE_SECONDS=7")
 
 
 def test_the_name_of_another_server_is_not_for_this_one(home: Home) -> None:
     home.environ["ORCHESTUNE_SERVER"] = "https://tune.example.org"
     assert home.connect()[0] == home.endpoint().url
-    assert b"ORCHESTUNE_SERVER=https://tune.example.org" not in environment(home.endpoint().process.pid)
+    assert not has_variable(home.endpoint().process.pid, b"ORCHESTUNE_SERVER=https://tune.example.org")
 
 
 def test_the_configuration_file_of_a_trial_is_not_for_the_server_that_its_command_starts(home: Home) -> None:
     home.environ.update(ORCHESTUNE_PARAMS="parameters.json", ORCHESTUNE_CONFIG="base.yml")
     home.connect()
-    assert b"ORCHESTUNE_CONFIG=base.yml" not in environment(home.endpoint().process.pid)
+    assert not has_variable(home.endpoint().process.pid, b"ORCHESTUNE_CONFIG=base.yml")
 
 
 def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> None:
@@ -142,7 +142,7 @@ def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> Non
     home.environ["DOCKER_HOST"] = "unix:///another"
     assert home.connect(anew=True) == first  # the address stays
     assert not former.alive()
-    assert b"DOCKER_HOST=unix:///another" in environment(home.endpoint().process.pid)
+    assert has_variable(home.endpoint().process.pid, b"DOCKER_HOST=unix:///another")
     assert len(home.pids("starts")) == 2
 
 
@@ -162,6 +162,26 @@ def test_code_that_was_changed_after_the_server_began_is_noticed(home: Home, tmp
     assert changed(home.state, module.parents[2]) == ""
     os.utime(module, (began + 1, began + 1))
     assert changed(home.state, module.parents[2]) == "orchestune/engines/samplers/gp.py"
+
+
+def test_code_that_cannot_be_read_fails_no_command(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, scan = tmp_path / "orchestune", os.scandir
+    for name in ("closed", "open"):
+        (package / name).mkdir(parents=True)
+    (package / "open/gone.py").symlink_to(tmp_path / "nowhere")
+    home.connect()
+
+    def scandir(path: str) -> object:
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert changed(home.state, package) == ""
+    began = (home.state / "endpoint.json").stat().st_mtime
+    (package / "open/last.py").touch()
+    os.utime(package / "open/last.py", (began + 1, began + 1))
+    assert changed(home.state, package) == "orchestune/open/last.py"
 
 
 def test_the_server_outlives_the_command_in_a_session_of_its_own(home: Home) -> None:

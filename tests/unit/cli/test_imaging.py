@@ -135,7 +135,7 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     other = "amd64" if own == "arm64" else "arm64"
     asked: list[object] = []
 
-    def pushed(registry: object, repository: str, nodes: object, say: object) -> Reference:
+    def pushed(registry: object, repository: str, nodes: object, say: object, cache: object) -> Reference:
         asked.append(nodes)
         return Reference("registry.lab:5000", repository, None, DIGEST)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.backends.docker.plan import DockerHost
 from orchestune.cli.develop.configuration import configuration
 from orchestune.cli.experiments.plan import plan_lines
 from orchestune.cli.terminal.render import Paint
@@ -231,6 +232,21 @@ def test_the_plan_tells_what_is_left_out_of_the_command_and_a_program_that_is_no
     notes = [line.split(None, 1)[1] for line in cli("run", "--dry-run").out.splitlines() if line.startswith("  note ")]
     assert "'l1_ratio' is not used in the command; it is only passed in the environment" in notes
     assert "no program 'pyhton' in PATH of this machine" in notes
+
+
+def test_the_plan_warns_of_another_user_with_the_uid_of_the_image(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {"lab/train:1": {"Config": {"User": "1001"}}}
+    host = DockerHost("lab", 8.0, 2**30, "amd64")
+    monkeypatch.setattr("orchestune.backends.docker.client.DockerEngine.about", lambda engine: host)
+    monkeypatch.setattr("orchestune.backends.docker.client.DockerEngine.image", lambda engine, name: images.get(name))
+    monkeypatch.setattr(
+        "orchestune.backends.docker.preflight.account_of_image", lambda user, _: "mallory" if user else ""
+    )
+    words = ("run", "--dry-run", "--cluster", "docker", "--set")
+    assert "is the user 'mallory' of this machine" in cli(*words, "image=lab/train:1").out
+    assert "mallory" not in cli(*words, "image=lab/not-pulled:1").out
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--cluster", "docker"), ("--warm-start", "sgd-7f3a")])

@@ -58,6 +58,7 @@ class DockerEngine:
             here=self._where().here,
             desktop=info.get("OperatingSystem") == "Docker Desktop",
             rootless="name=rootless" in options,
+            remapped="name=userns" in options,
         )
 
     def image(self, reference: str) -> Mapping[str, Any] | None:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import pwd
 import re
 import tarfile
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ class DockerHost:
     """Docker Desktop: the daemon's VM reaches this machine as `host.docker.internal`"""
     rootless: bool = False
     """rootless daemon, in its own network namespace"""
+    remapped: bool = False
+    """the uids of containers are other ones on this machine (user namespaces)"""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,23 @@ def name(order: WorkerOrder) -> str:
     return "-".join(part for part in ("orchestune", handle, order.worker.replace("-", "")[-12:]) if part)
 
 
+def account_of_image(user: str, host: DockerHost) -> str:
+    """Return another user's account of this machine that has the uid of an image's `USER`; empty if there is none.
+
+    Programs of that account can read environment, memory and files of the trial by `/proc/PID`. A name in `USER` stands
+    for a uid that only the image's own `/etc/passwd` defines, so it is not resolved.
+    """
+    uid = user.partition(":")[0]
+    if not uid.isdecimal() or not host.here or host.desktop or host.rootless or host.remapped:
+        return ""
+    if int(uid) in (0, os.geteuid()):
+        return ""
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, OverflowError):
+        return ""
+
+
 def container(order: WorkerOrder, site: ContainerDefaults) -> dict[str, Any]:
     """Return the body of `POST /containers/create`. The image's own user, environment and variables are kept.
 
@@ -178,7 +198,8 @@ def document(order: WorkerOrder, site: ContainerDefaults) -> str:
 
 def archive(text: str) -> bytes:
     """Return a tar for `/orchestune/worker` with the worker's file and its state folder, accessible to any user of the
-    image. Other users of the host have no access: container files lie below a folder of Docker's own.
+    image. Container files lie below a folder of Docker's own, so of the host's other users only the one with the uid of
+    the image's user has access, by `/proc`.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

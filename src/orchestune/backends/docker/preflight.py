@@ -6,7 +6,7 @@ import os
 import platform
 
 from orchestune.backends.docker.client import DaemonUnreachable, DockerEngine
-from orchestune.backends.docker.plan import LEAST_MEMORY, DockerHost, network
+from orchestune.backends.docker.plan import LEAST_MEMORY, DockerHost, account_of_image, network
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
@@ -32,6 +32,21 @@ def check(engine: DockerEngine, each: Resources, placement: Placement, url: str)
         _check_volumes(engine, host, placement)
     except DaemonUnreachable as away:
         raise UsageError(away.message, away.hint) from away
+
+
+def exposure(engine: DockerEngine, image: str, host: DockerHost) -> str:
+    """Return a warning if another user of this machine can read the trials of an image; empty if none can, or if the
+    daemon has not pulled the image yet.
+    """
+    config = (engine.image(image) or {}).get("Config") or {}
+    user = str(config.get("User") or "")
+    if not (account := account_of_image(user, host)):
+        return ""
+    uid = user.partition(":")[0]
+    return (
+        f"containers of {image} run with the uid {uid}, which is the user '{account}' of this machine: its"
+        " programs can read the trials' environment, secrets and files; use an image with another USER"
+    )
 
 
 def no_image() -> UsageError:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestune.backends.docker import plan, pulling, runtime
+from orchestune.backends.docker import plan, preflight, pulling, runtime
 from orchestune.backends.docker.client import DaemonError, DockerEngine
 from orchestune.backends.docker.folder import WorkerFolder
-from orchestune.backends.docker.plan import ContainerDefaults
+from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import WorkerLoss, WorkerOrder
@@ -54,6 +54,8 @@ class ContainerStarter:
         self._reasons: dict[str, _Line] = {}
         """worker → its queue, for every worker that is starting"""
         self._dropped: set[str] = set()
+        self._inspected: set[str] = set()
+        """images of which `_warn` has been called"""
         self._awake = threading.Event()
 
     def take(self, folder: WorkerFolder, order: WorkerOrder) -> None:
@@ -157,9 +159,19 @@ class ContainerStarter:
     def _create(self, order: WorkerOrder, site: ContainerDefaults, name: str) -> None:
         image = pulling.reference(order.placement)
         self._engine.create(name, plan.container(order, site))
+        self._warn(image, site.host)
         if not site.host.here:
             runtime.fill(self._engine, image, site.runtime, self._runtime())
         self._engine.put(name, plan.WORKER, plan.archive(plan.document(order, site)))
+
+    def _warn(self, image: str, host: DockerHost) -> None:
+        """Log once for each image if another user of this machine can read its trials."""
+        with self._lock:
+            if image in self._inspected:
+                return
+            self._inspected.add(image)
+        if warning := preflight.exposure(self._engine, image, host):
+            _log.warning("%s", warning)
 
     def _remove(self, name: str) -> None:
         try:

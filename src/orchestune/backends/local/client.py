@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 
 from orchestune.backends.shell import FILE_VARIABLE
-from orchestune.system.process import Process, environment, parent_and_session, pids
+from orchestune.system.process import Process, has_variable, parent_and_session, pids
 from orchestune.worker.processes.tree import OWNER
 
 
@@ -50,7 +50,7 @@ def find_worker(file: Path) -> Process | None:
     mark = _mark(file)
     for pid in pids():
         about = parent_and_session(pid)
-        if about and about[1] == pid and mark in environment(pid):
+        if about and about[1] == pid and has_variable(pid, mark):
             return Process.of(pid)
     return None
 
@@ -65,14 +65,14 @@ def belongings(worker: Process, file: Path, known: Iterable[Process], *, session
     about = _about()
     mark = _mark(file)
     found = {process.pid for process in known}
-    found |= {pid for pid, entry in about.items() if (session and entry[1] == worker.pid) or mark in environment(pid)}
+    found |= {pid for pid, entry in about.items() if (session and entry[1] == worker.pid) or has_variable(pid, mark)}
     return _trees(found, about)
 
 
 def left_by_trials(worker: str) -> set[Process]:
     """Return the processes of a worker's trials, wherever they moved, and all their descendants."""
     about, mark = _about(), f"{OWNER}={worker}".encode()
-    return _trees({pid for pid in about if mark in environment(pid)}, about)
+    return _trees({pid for pid in about if has_variable(pid, mark)}, about)
 
 
 def kill_all(find: Callable[[], set[Process]]) -> bool:

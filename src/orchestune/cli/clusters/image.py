@@ -7,6 +7,7 @@ from platform import machine
 
 from orchestune import __version__
 from orchestune.cli.terminal.console import Console
+from orchestune.client.local.home import state_folder
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import NotFound, OrchestuneError
@@ -41,8 +42,9 @@ def server_image(
         console.note(f"the image is for {local_platform}: {', '.join(others)} nodes get no trials")
         nodes = [local_platform]
     repository = parse_place(settings.registry)
+    cache = state_folder(console.environ) / "server-image"
     with open_registry(repository.registry, plain=repository.plain, profile=profile) as registry:
-        pushed = push_server_image(registry, repository.repository(REPOSITORY), nodes, console.note)
+        pushed = push_server_image(registry, repository.repository(REPOSITORY), nodes, console.note, cache)
     return replace(settings, server_image=str(pushed), architecture=local_platform.architecture, version=__version__)
 
 

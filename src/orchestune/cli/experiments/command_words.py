@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.errors import UsageError
+from orchestune.system.private import open_for_writing
 
 DEFAULT_FILE = Path("experiment.yml")
 OTHER_FILES = (Path("experiment.yaml"), Path("orchestrate.yml"), Path("orchestrate.yaml"))
@@ -85,7 +86,7 @@ def write(path: Path, folder: Path, text: str, force: bool) -> None:
             "save it there: an experiment file runs the code of its own folder",
         )
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        with open_for_writing(path) if force else path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"'{path}' already exists", "choose another name, or overwrite it with --force") from None

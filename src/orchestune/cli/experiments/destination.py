@@ -11,7 +11,7 @@ from orchestune.cli.inspect.get import is_download_folder
 from orchestune.client.address import ServerPlace
 from orchestune.domain.clusters.builtin import OWN
 from orchestune.domain.words import some
-from orchestune.errors import UsageError
+from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import note_of_secrets
 from orchestune.sdk.submitting import shares_files
 
@@ -59,7 +59,25 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
         notes.append(
             "image, install and dockerfile are ignored: trials here use the installed programs, not containers"
         )
+    if place.name == "docker":
+        notes += _exposure(prepared)
     return notes
+
+
+def _exposure(prepared: PreparedExperiment) -> list[str]:
+    """Return a note if another user of this machine can read the trials; none if the image has not been pulled yet."""
+    from orchestune.backends.docker.client import DockerEngine  # takes long to import, and only containers need it
+    from orchestune.backends.docker.preflight import exposure
+    from orchestune.backends.docker.pulling import reference
+
+    if not prepared.specification.placement.image:
+        return []
+    engine = DockerEngine(5)
+    try:
+        warning = exposure(engine, reference(prepared.specification.placement), engine.about())
+    except OrchestuneError:  # reported when the experiment is launched
+        return []
+    return [warning] if warning else []
 
 
 def image_in_words(prepared: PreparedExperiment) -> str:

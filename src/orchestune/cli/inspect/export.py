@@ -17,6 +17,7 @@ from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.render import Paint
 from orchestune.client.attempts import seconds
 from orchestune.errors import UsageError
+from orchestune.system.private import open_for_writing
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -98,7 +99,7 @@ def _target(path: Path | None) -> Iterator[TextIO]:
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            with path.open("w", newline="", encoding="utf-8") as file:
+            with open_for_writing(path) as file:
                 yield file
             return
         with part.open("x", newline="", encoding="utf-8") as file:

@@ -14,18 +14,23 @@ _PACKAGE = Path(__file__).parents[2]
 def changed(state: Path, package: Path = _PACKAGE) -> str:
     """Return the first source file that is newer than the server of this state folder; empty if none is, or none runs.
 
-    Checks every file, which takes some milliseconds.
+    Checks every file that this user can read, which takes some milliseconds.
     """
     try:
         server_start = (state / endpoint.FILE).stat().st_mtime  # written when the server has started
     except OSError:
         return ""
-    folders = [str(package)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.name.endswith(".py") and entry.stat().st_mtime > server_start:
-                    return os.path.relpath(entry.path, package.parent)
+    for folder, _, names in os.walk(package):  # skips folders that it cannot read
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith(".py") and _modified(path) > server_start:
+                return os.path.relpath(path, package.parent)
     return ""
+
+
+def _modified(path: str) -> float:
+    """Return the modification time; 0 if the file is gone or unreadable, as during a reinstallation."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0

@@ -9,6 +9,7 @@ is mounted there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -36,6 +37,7 @@ from orchestune.images.runtime import bytecode, layer, private_python
 from orchestune.images.runtime.distribution import libraries, library_files, own_files
 from orchestune.images.runtime.layer import Layer, LayerEntry
 from orchestune.images.runtime.linking import linked
+from orchestune.system.private import write_private
 
 HOME = "/opt/orchestune"
 RUNTIME = f"{HOME}/runtime"
@@ -55,18 +57,23 @@ def push_server_image(
     repository: str,
     nodes: Sequence[Platform] = (),
     say: Callable[[str], None] = lambda line: None,
+    cache: Path | None = None,
 ) -> Reference:
-    """Build the image, push what the registry lacks, and return it by digest. Idempotent; fast if it exists already.
+    """Build the image, push what the registry lacks, and return it by digest. Idempotent.
 
-    `nodes` are the platforms that must run it. Raises UsageError if this machine's is another one.
+    The digest is always that of an image built on this machine: a tag proves nothing, since everybody who can push to
+    the repository can move it. `cache` is a private file that keeps the last digest, so that an unchanged installation
+    is not built again (half a minute of CPU time). `nodes` are the platforms that must run the image.
+
+    Raises UsageError if this machine's platform is another one.
     """
     own = parse_platform(platform.machine())
     refuse_others(own, nodes)
-    tag = f"{__version__}-{identity()[:20]}"
-    there = registry.find(repository, tag)
-    if there is not None:
-        say(f"found {registry.name}/{repository}:{tag}")
-        return Reference(registry.name, repository, None, there)
+    inputs = identity()
+    cached = _read_digest(cache, inputs) if cache else ""
+    if cached and registry.find(repository, cached) == cached:
+        say(f"found {registry.name}/{repository}:{_tag(cached)}")
+        return Reference(registry.name, repository, None, cached)
     with tempfile.TemporaryDirectory(prefix="orchestune-image-") as folder:
         try:
             layers = write_layers(Path(folder), say)
@@ -80,9 +87,27 @@ def push_server_image(
             say(f"pushing to {registry.name}/{repository}: {part.size / 1e6:.0f} MB")
             sent += push_blob(registry, repository, part.digest, part.file)
         push_blob(registry, repository, sha256(config.read_bytes()), config)
-        registry.put_manifest(repository, tag, manifest)
+        if registry.find(repository, manifest.digest) is None:
+            registry.put_manifest(repository, _tag(manifest.digest), manifest)
     say(f"pushed {sent / 1e6:.0f} MB to {registry.name}/{repository}")
+    if cache:
+        with contextlib.suppress(OSError):  # the next call builds again
+            write_private(cache, f"{inputs} {manifest.digest}\n")
     return Reference(registry.name, repository, None, manifest.digest)
+
+
+def _tag(digest: str) -> str:
+    """Return the image's tag. It contains the digest, so that registries with immutable tags accept every build."""
+    return f"{__version__}-{digest.removeprefix('sha256:')[:20]}"
+
+
+def _read_digest(cache: Path, inputs: str) -> str:
+    """Return the cached digest of the image with these inputs; empty if absent."""
+    try:
+        identity_and_digest = cache.read_text().split()
+    except (OSError, ValueError):
+        return ""
+    return identity_and_digest[1] if len(identity_and_digest) == 2 and identity_and_digest[0] == inputs else ""
 
 
 def identity() -> str:

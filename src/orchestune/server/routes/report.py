@@ -17,9 +17,9 @@ from orchestune.server.caller_limits import MOST_AT_ONCE
 from orchestune.server.context import Context
 from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
-from orchestune.server.peers import peer_of
+from orchestune.server.peers import direct_peer_of
 from orchestune.services.execution import report_metrics
-from orchestune.services.execution.report_metrics import MOST_VALUES
+from orchestune.services.execution.report_metrics import LOCAL, MOST_VALUES
 
 router = routers.of_trials("/report", "reports")
 _VALUES = {
@@ -68,7 +68,7 @@ async def _refuse_other_users(context: Context, request: Request, attempt: str, 
 
     Only trials in containers and on other machines have a reason to come from another user.
     """
-    peer = peer_of(request.scope, context)
+    peer = direct_peer_of(request.scope, context) if LOCAL in context.core.backends else None
     if peer is None or await peer.is_owner():
         return
     if await context.reporting(attempt, report_metrics.runs_as_server, context.core, attempt, signature):

@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -178,3 +179,26 @@ def test_a_container_is_named_after_its_experiment(handle: str) -> None:
 @pytest.mark.parametrize(("cpu", "nano"), [(0.001, 10**7), (0.5, 5 * 10**8), (64, 8 * 10**9)])
 def test_a_limit_of_cores_is_one_that_docker_takes(cpu: float, nano: int) -> None:
     assert plan.container(replace(ORDER, each=Resources(cpu=cpu)), SITE)["HostConfig"]["NanoCpus"] == nano
+
+
+@pytest.mark.parametrize(
+    ("user", "account"),
+    [
+        ("1001", "mallory"), ("1001:100", "mallory"), ("1000", ""), ("0", ""), ("", ""), ("mallory", ""), ("5", ""),
+        ("99999999999999999999", ""), ("-1", ""),
+    ],
+)  # fmt: skip
+def test_the_account_of_another_user_with_the_uid_of_an_image_is_named(
+    user: str, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getpwuid(uid: int) -> object:
+        if uid >= 2**64:
+            raise OverflowError
+        return SimpleNamespace(pw_name={1000: "ada", 1001: "mallory", 0: "root"}[uid])
+
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert plan.account_of_image(user, HERE) == account
+    elsewhere = replace(HERE, here=False), replace(HERE, desktop=True)
+    for host in (*elsewhere, replace(HERE, rootless=True), replace(HERE, remapped=True)):
+        assert plan.account_of_image(user, host) == ""

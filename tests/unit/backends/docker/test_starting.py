@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orchestune.backends.docker.client import DaemonError, DaemonUnreachable, DockerEngine
 from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
@@ -154,3 +156,20 @@ def test_verdicts_that_a_full_disk_does_not_take_keep_nobody_from_being_started(
     wait_until(lambda: all(starting.waiting(f"full{index}") is None for index in range(3)))
     folder = take(starting, tmp_path, "w")
     wait_until(lambda: folder.started())
+
+
+def test_images_that_run_as_another_user_of_the_machine_are_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class OfMallory(Daemon):
+        def image(self, reference: str) -> Mapping[str, Any] | None:
+            return {"Id": "sha256:1", "Config": {"User": "1001"}}
+
+    monkeypatch.setattr("orchestune.backends.docker.preflight.account_of_image", lambda user, host: "mallory")
+    daemon = OfMallory()
+    starting = new(daemon, tmp_path)
+    for name in ("a" * 8, "b" * 8):
+        take(starting, tmp_path, name)
+    wait_until(lambda: daemon.calls.count("start") == 2)
+    warnings = [record.getMessage() for record in caplog.records if "mallory" in record.getMessage()]
+    assert len(warnings) == 1 and "run with the uid 1001, which is the user 'mallory'" in warnings[0]

@@ -15,6 +15,15 @@ DEVICES = {
     "NVIDIA_VISIBLE_DEVICES": "nvidia.com",
 }
 """variables by which vendors' container runtimes select devices, and each vendor's resource domain"""
+_GPU_NAMES = {
+    "amd.com": ("gpu", "cpx_", "dpx_", "qpx_", "spx_"),
+    "habana.ai": ("gaudi",),
+    "huawei.com": ("ascend", "npu"),
+    "mthreads.com": ("gpu", "sgpu", "vgpu"),
+    "nvidia.com": ("gpu", "mig-"),
+}
+"""prefixes, in lower case, of the resources for which each vendor's device plugin sets the variable; a network device
+of the same vendor (`nvidia.com/hostdev`) gives no right to its GPUs"""
 _NONE = {"NVIDIA_VISIBLE_DEVICES": "void"}  # if it is empty, old CUDA images get all GPUs
 
 
@@ -67,15 +76,20 @@ def _security(given: Mapping[str, object], dropped: list[str]) -> dict[str, obje
 
 
 def _requested(container: Mapping[str, object], gpu_resource: str) -> Collection[str]:
-    """Return the variables of the vendors whose devices are requested: the device plugin sets them."""
+    """Return the variables of the vendors whose GPUs are requested: the device plugin sets them."""
     resources = container.get("resources")
     parts = [resources.get("requests"), resources.get("limits")] if isinstance(resources, Mapping) else []
     amounts = [item for part in parts if isinstance(part, Mapping) for item in part.items()]
     names = {str(name) for name, count in amounts if amount(count) > 0}
-    domains = {name.partition("/")[0] for name in names}
     if gpu_resource in names and gpu_resource.partition("/")[0] not in DEVICES.values():
         return DEVICES  # the cluster's own name for devices of any vendor
+    domains = {name.partition("/")[0] for name in names if name == gpu_resource or _is_gpu(name)}
     return {variable for variable, domain in DEVICES.items() if domain in domains}
+
+
+def _is_gpu(resource: str) -> bool:
+    domain, _, name = resource.partition("/")
+    return name.lower().startswith(_GPU_NAMES.get(domain, ()))
 
 
 def _without_devices(env: object, requested: Collection[str]) -> object:
