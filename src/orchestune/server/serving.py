@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -13,7 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address
 from types import FrameType
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,6 +24,7 @@ from orchestune.server import embedded
 from orchestune.server.connections import BoundedConnection
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
+from orchestune.system.listening import BoundPort, bind
 
 logger = logging.getLogger("orchestune.server")
 
@@ -36,7 +38,6 @@ LONGEST = 9.5
 _KEEP_ALIVE = 75
 """idle timeout of a connection in seconds; longer than a worker's longest pause between two calls"""
 BACKLOG = 2048
-_ANY = "::"
 
 
 class UvicornServer(uvicorn.Server):
@@ -75,7 +76,7 @@ class UvicornServer(uvicorn.Server):
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
         self._local = local
-        self._reserved: list[socket.socket] = []
+        self._bound: list[BoundPort] = []
 
     def end(self) -> None:
         """Drain, then shut down. Idempotent; callable from any thread."""
@@ -96,12 +97,16 @@ class UvicornServer(uvicorn.Server):
 
     async def listen_too(self, host: str, port: int) -> int:
         """Serve workers at another address until shutdown and return its port. Raises OSError if binding fails."""
-        listening = _bound(host, port)
-        self._reserved += reserve_ipv6(listening)
+        # Workers that dial a literal address reach no other one. Its port may be that of the server's other addresses.
+        bound = bind(host, port, BACKLOG, reserve=not _is_literal(host))
+        self._bound.append(bound)
         protocol, loop = self._protocol({FOR_WORKERS: True}), asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(protocol, sock=listening, ssl=self.config.ssl, backlog=BACKLOG))
-        logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
-        return int(listening.getsockname()[1])
+        for listening in bound.sockets:
+            self.servers.append(
+                await loop.create_server(protocol, sock=listening, ssl=self.config.ssl, backlog=BACKLOG)
+            )
+        logger.info("serving elsewhere too", extra={"host": host, "port": bound.number})
+        return bound.number
 
     def _protocol(self, state: dict[str, bool]) -> Callable[[], BoundedConnection]:
         """Return the protocol factory of an additional listener; `state` is added to the state of its requests."""
@@ -113,8 +118,8 @@ class UvicornServer(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # a client that does not read would keep it open for ever
-        while self._reserved:
-            self._reserved.pop().close()
+        while self._bound:
+            self._bound.pop().close()
         await asyncio.sleep(0)
 
     @contextmanager
@@ -136,14 +141,14 @@ class UvicornServer(uvicorn.Server):
         self.should_exit = True
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Bind the server's socket before anything else, so that the port is known. Raises UsageError if that fails."""
+def listen(settings: Settings) -> BoundPort:
+    """Bind the server's port before anything else, so that its number is known. Raises UsageError if that fails."""
     ports = [settings.port] if settings.port is not None else [HOSTED_PORT]
     if settings.embedded and settings.port is None:
         ports = [embedded.sticky_port(settings.state, settings.host), 0]
     for port in ports:
         try:
-            return _bound(settings.host, port)
+            return bind(settings.host, port, BACKLOG, names=_own_names(settings, port))
         except (OSError, UnicodeError) as exc:  # UnicodeError: the host has an empty or too long label
             error = exc
     why = getattr(error, "strerror", None) or error
@@ -151,46 +156,19 @@ def listen(settings: Settings) -> socket.socket:
     raise UsageError(message, "see --host and --port") from error
 
 
-def reserve_ipv6(listening: socket.socket) -> list[socket.socket]:
-    """Bind the same IPv6 port, without listening, if the server listens on IPv4 only. The caller closes the returned
-    sockets at shutdown.
-
-    A name such as `localhost` often has addresses of both kinds, and programs try IPv6 first. Another user of the
-    machine who listens there would receive the tokens of commands, and could relay workers' proof requests to the
-    server.
-    """
-    if listening.family != socket.AF_INET or not socket.has_ipv6:
-        return []
-    address, port = listening.getsockname()
-    reserving = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+def _is_literal(host: str) -> bool:
     try:
-        reserving.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        reserving.bind(("::1" if address.startswith("127.") else "::", port))
-    except OSError as exc:
-        reserving.close()
-        if exc.errno == errno.EADDRINUSE:
-            text = "another program has port %s of IPv6: what reaches the server by a name may come to it"
-            logger.warning(text, port)
-        return []
-    return [reserving]
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """Return a listening socket. `::` means all addresses of the machine, IPv4 and (if the kernel has it) IPv6."""
-    if host == _ANY and not socket.has_dualstack_ipv6():
-        host = "0.0.0.0"
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if host == _ANY:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+def _own_names(settings: Settings, port: int) -> list[str]:
+    """Return the host of `public_url` if it leads to this port: workers accept the server's proof for that name."""
+    parts = urlsplit(settings.public_url)
+    public_port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return [parts.hostname] if parts.hostname and public_port == port else []
 
 
 class Deadline:
