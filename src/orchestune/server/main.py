@@ -27,7 +27,7 @@ from orchestune.server.app import create_app
 from orchestune.server.await_database import wait_for_database
 from orchestune.server.draining import DrainSignal
 from orchestune.server.extra_listener import ExtraListener
-from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen
+from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen, listen_for_proxy
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit
 from orchestune.services.core import Core
@@ -85,9 +85,10 @@ Build = Callable[[Settings, str, Path | None, ExtraListener], RunningServer]
 class Listeners(NamedTuple):
     """The sockets at which a server listens from its start."""
 
-    tcp: BoundPort
+    tcp: BoundPort | None
+    """None if `host` is a Unix socket"""
     local: LocalListener | None
-    """Unix socket; None unless the server is embedded"""
+    """Unix socket of an embedded server, or of a hosted one if `host` is a socket"""
     addresses: Addresses
 
 
@@ -116,17 +117,22 @@ def main(argv: Sequence[str], build: Build) -> int:
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
-        tcp = stack.enter_context(listen(settings))
-        if not _database_comes(settings, tcp.sockets):
+        tcp, local = None, None
+        if settings.socket is None:
+            tcp = stack.enter_context(listen(settings))
+        else:
+            local = listen_for_proxy(settings.socket)
+            stack.callback(local.socket.close)
+        if not _database_comes(settings, tcp.sockets if tcp else [local.socket] if local else []):
             logger.info("ended")
             return 0
-        local = None
         if lock is not None:
             local = embedded.listen_locally(settings.state, BACKLOG, stack.callback)
             stack.callback(local.socket.close)
         addresses = Addresses()
-        addresses.add(settings.host, tcp.number)
-        url, door = settings.address(tcp.number), ExtraListener(addresses)
+        if tcp is not None:
+            addresses.add(settings.host, tcp.number)
+        url, door = settings.address(tcp.number if tcp else 0), ExtraListener(addresses)
         try:
             running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
         except OSError as exc:
@@ -191,7 +197,8 @@ def _replaceable(settings: Settings) -> dict[ReplaceablePath, Path]:
     """Return the server's folders that other users can replace, keyed by the parent folder that allows it."""
     if settings.kubernetes is not None:
         return {}
-    folders = (settings.shared, *reversed(_folders(settings)))
+    sockets = [settings.socket.parent] if settings.socket else []
+    folders = (settings.shared, *sockets, *reversed(_folders(settings)))
     return {above: folder for folder in folders if (above := replaceable_by_others(folder))}
 
 
@@ -300,7 +307,7 @@ def _serve(
     )
     local = listeners.local
     server = UvicornServer(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
-    server.run(sockets=listeners.tcp.sockets)
+    server.run(sockets=listeners.tcp.sockets if listeners.tcp else [])
     running.stop(STOPPING)
 
 

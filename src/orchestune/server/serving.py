@@ -10,9 +10,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -24,7 +25,9 @@ from orchestune.server import embedded
 from orchestune.server.connections import BoundedConnection
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
+from orchestune.system import local_socket
 from orchestune.system.listening import BoundPort, bind
+from orchestune.system.local_socket import LocalListener
 
 logger = logging.getLogger("orchestune.server")
 
@@ -38,6 +41,8 @@ LONGEST = 9.5
 _KEEP_ALIVE = 75
 """idle timeout of a connection in seconds; longer than a worker's longest pause between two calls"""
 BACKLOG = 2048
+_PROBE = 1.0
+"""timeout in seconds for another server that listens on the same Unix socket"""
 
 
 class UvicornServer(uvicorn.Server):
@@ -75,7 +80,7 @@ class UvicornServer(uvicorn.Server):
             raise BadInput.one(f"certificate and key cannot be used: {exc}", key="tls_cert") from exc
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
-        self._local = local
+        self._local, self._is_embedded = local, settings.embedded
         self._bound: list[BoundPort] = []
 
     def end(self) -> None:
@@ -88,7 +93,7 @@ class UvicornServer(uvicorn.Server):
         return bool(self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.lifespan.state[OF_ONE_USER] = self._local is not None
+        self.lifespan.state[OF_ONE_USER] = self._is_embedded
         await super().startup(sockets)
         if self._local is not None:
             loop = asyncio.get_running_loop()
@@ -154,6 +159,22 @@ def listen(settings: Settings) -> BoundPort:
     why = getattr(error, "strerror", None) or error
     message = f"cannot listen on {settings.host} port {ports[0]}: {why}"
     raise UsageError(message, "see --host and --port") from error
+
+
+def listen_for_proxy(path: Path) -> LocalListener:
+    """Listen on the Unix socket of a hosted server, for a proxy in the server's group.
+
+    No other user can take its place while the server is down, as with a port of the loopback address. Raises UsageError
+    if another server listens there, or if the folder belongs to another user or is writable for others.
+    """
+    with suppress(OSError):
+        local_socket.connect(str(path), _PROBE).close()
+        raise UsageError(f"cannot listen on {path}: another server does", "see --host")
+    try:
+        return LocalListener(local_socket.listen(path, BACKLOG, for_group=True), path)
+    except OSError as exc:
+        hint = "use a folder of the server's user to which no other user can write: see --host"
+        raise UsageError(f"cannot listen on {path}: {exc.strerror or exc}", hint) from exc
 
 
 def _is_literal(host: str) -> bool:
