@@ -63,7 +63,7 @@ def test_a_database_that_comes_later_is_awaited_and_the_log_says_so_once(
             raise StoreUnavailable("the store is away: connection refused")
 
     with caplog.at_level(logging.INFO, "orchestune.server"):
-        assert wait_for_database("postgresql://db/x", listening, reach)
+        assert wait_for_database("postgresql://db/x", [listening], reach)
     assert tries == 4
     assert caplog.text.count("waiting for the database: the store is away: connection refused") == 1
     assert "the database answers" in caplog.text
@@ -75,7 +75,7 @@ def test_an_error_that_no_waiting_mends_comes_at_once(listening: socket.socket) 
         raise UsageError("the database refuses this server: password authentication failed")
 
     with pytest.raises(UsageError, match="password"):
-        wait_for_database("postgresql://db/x", listening, reach)
+        wait_for_database("postgresql://db/x", [listening], reach)
 
 
 def test_clients_that_say_nothing_keep_no_probe_from_its_answer(listening: socket.socket) -> None:
@@ -90,7 +90,7 @@ def test_clients_that_say_nothing_keep_no_probe_from_its_answer(listening: socke
             raise StoreUnavailable("the store is away")
 
     try:
-        assert wait_for_database("postgresql://db/x", listening, reach)
+        assert wait_for_database("postgresql://db/x", [listening], reach)
         assert answers == [200]
     finally:
         for client in idle:
@@ -155,7 +155,7 @@ def test_a_real_database_is_reached_and_one_that_is_not_there_refuses(postgres_d
 
 def test_a_server_without_a_main_thread_waits_too() -> None:
     reached: list[bool] = []
-    thread = threading.Thread(target=lambda: reached.append(wait_for_database("x", None, lambda url: None)))
+    thread = threading.Thread(target=lambda: reached.append(wait_for_database("x", (), lambda url: None)))
     thread.start()
     thread.join()
     assert reached == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import resource
 import select
 import socket
@@ -21,6 +22,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from orchestune.server import caller_limits, connections, tls
+from orchestune.server.caller_address import throttle_key
 from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
 from orchestune.server.settings import Settings
 from orchestune.services.queries import export_record, read_experiments
@@ -241,6 +243,7 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
     ((worker, _),) = world.lease(1)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
     monkeypatch.setattr(connections, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
     path = f"/api/v1/workers/{worker.id}/work"
     kept = server.connect()
@@ -290,6 +293,7 @@ def test_handshakes_of_strangers_do_not_use_up_the_descriptors(
 ) -> None:
     """Connections without a handshake were counted by nothing: 1,000 of them ended the answers of a server."""
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
+    monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     monkeypatch.setattr(tls, "ASKING", 1000.0)  # silent ones are closed after that anyway
     with ExitStack() as opened:
         neighbours = [opened.enter_context(encrypted.connect("127.0.0.2")) for _ in range(5)]
@@ -312,3 +316,31 @@ def test_handshake_has_a_deadline_and_what_is_no_handshake_ends_at_once(
         with encrypted.connect("127.0.0.1") as silent:
             assert silent.recv(1) == b""
     assert encrypted.health() == 200
+
+
+def test_callers_with_an_address_for_each_connection_are_closed_in_batches(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new connection led to a scan of all others that closed one of them: 18 ms with 4,096 connections."""
+    scans, real = [], connections.BoundedConnection._make_room
+    addresses = (str(number) for number in itertools.count())
+
+    def make_room(connection: connections.BoundedConnection) -> None:
+        scans.append(connection)
+        real(connection)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (400, 400))
+    monkeypatch.setattr(connections.BoundedConnection, "_make_room", make_room)
+    monkeypatch.setattr(connections, "throttle_key", lambda address: next(addresses))
+    with ExitStack() as opened:
+        strangers = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", target.server.port), PATIENCE))
+            for _ in range(400)
+        ]
+        until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 200, "connections are closed")
+    assert 0 < len(scans) <= 200 // 20
+
+
+def test_all_loopback_addresses_are_one_caller() -> None:
+    addresses = ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.2")
+    assert {throttle_key(address) for address in addresses} == {"127.0.0.1"}

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_IPV4_LOOPBACK = ("127.0.0.1", "localhost")  # the same port of `::1` may belong to another program
+_IPV4_LOOPBACK = ("127.0.0.1", "localhost")  # the same port of `::1` is reserved, but not served
 _EVERY = {"": _IPV4_LOOPBACK, "0.0.0.0": _IPV4_LOOPBACK, "::": _LOOPBACK}
 _FROM_DOCKER_DESKTOP = "host.docker.internal"  # the host's loopback address within a container of Docker Desktop
 

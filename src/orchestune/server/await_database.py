@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
@@ -27,10 +27,10 @@ _SLOWEST = 2.0  # socket timeout of a client in seconds
 Attempt = Callable[[str], None]
 
 
-def wait_for_database(url: str, listening: socket.socket | None = None, reach: Attempt = attempt) -> bool:
+def wait_for_database(url: str, listening: Sequence[socket.socket] = (), reach: Attempt = attempt) -> bool:
     """Block until the database at `url` accepts connections; return False if SIGTERM or SIGINT ended the wait.
 
-    Meanwhile requests for `/healthz` on `listening` succeed, and all others get status 503. Pass None if the port
+    Meanwhile requests for `/healthz` on `listening` succeed, and all others get status 503. Pass none if the port
     speaks TLS: then no request is answered. Raises the error of `reach` if waiting cannot help.
     """
     waiting = _Waiting(url, reach)
@@ -103,7 +103,7 @@ def _signals(end: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _answering(listening: socket.socket | None) -> Iterator[None]:
+def _answering(listening: Sequence[socket.socket]) -> Iterator[None]:
     """Answer requests on `listening` if the wait takes longer than a startup with a healthy database."""
     over = threading.Event()
 
@@ -113,16 +113,15 @@ def _answering(listening: socket.socket | None) -> Iterator[None]:
             while not over.is_set():
                 server.handle_request()
 
-    if listening is None:
-        yield
-        return
-    thread = threading.Thread(target=answer, args=(listening,), name="answering", daemon=True)
-    thread.start()
+    threads = [threading.Thread(target=answer, args=(each,), name="answering", daemon=True) for each in listening]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         over.set()
-        thread.join()  # the socket stays open: the real server uses it next
+        for thread in threads:
+            thread.join()  # the sockets stay open: the real server uses them next
 
 
 class _Answers(ThreadingHTTPServer):

@@ -10,6 +10,7 @@ from starlette.types import Scope
 Network = IPv4Network | IPv6Network
 _FORWARDED = b"x-forwarded-for"
 _LOCAL = "local"  # a Unix socket has no address
+_LOOPBACK = "127.0.0.1"
 _IPV6_CALLER = 64  # prefix length assigned to one caller, who may use any address in it
 
 
@@ -40,8 +41,13 @@ def caller_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
 
 
 def throttle_key(address: str) -> str:
-    """Return the key by which failures are counted: the address, or its /64 network for IPv6."""
+    """Return the key by which failures are counted: the address, its /64 network for IPv6, one for all of loopback.
+
+    Every process of a machine can use each of the 16 million loopback addresses.
+    """
     parsed = _parsed(address)
+    if parsed is not None and parsed.is_loopback:
+        return _LOOPBACK
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, _IPV6_CALLER), strict=False))
     return address

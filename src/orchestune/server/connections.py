@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from asyncio import Task, TimerHandle, Transport
+from asyncio import TimerHandle, Transport
 from collections import defaultdict
 
 from httptools import HttpParserError
@@ -24,9 +24,13 @@ LARGEST = 1 << 16
 """maximum bytes of headers, or of other data outside of bodies"""
 _AROUND_HEADER = len(b": \r\n")
 _TOO_LARGE = f"The headers have more than {LARGEST} bytes."
-UNCHECKED = 128
-"""number of connections of an embedded server above which new ones of other users are refused before their first
-request"""
+CROWD = 128
+"""number of connections above which an embedded server closes those that no caller has authenticated in time"""
+AUTHENTICATING = 2.0
+"""timeout in seconds for a connection to authenticate while there are more than `CROWD`: ones that hold their place
+without a right to it are closed, rather than new ones refused, among them those of containers of other users"""
+_BATCH = 1 / 8
+"""least part of all connections to close at once: each time, all of them are scanned"""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -48,8 +52,8 @@ class BoundedConnection(HttpToolsProtocol):
     """bytes of the headers, or of the trailers, received so far"""
     _running: RequestResponseCycle | None = None
     """the request in progress; pipelined ones may be queued behind it"""
-    _check: Task[None] | None = None
-    """check of the user at the other end, while many connections are open"""
+    _authenticating: TimerHandle | None = None
+    """timer that closes the connection if it is idle, unauthenticated, and one of many"""
 
     def handshake_begun(self, handshake: Transport, client: tuple[str, int]) -> None:
         """Count the connection before it is made. Until then `handshake` is its transport, which makes it idle."""
@@ -65,9 +69,8 @@ class BoundedConnection(HttpToolsProtocol):
         self.app_state = {**self.app_state, STATE: peer}
         self._expect(self.loop.time() + ASKING)
         self._began = self.loop.time()
-        checks_users = self.app_state.get(OF_ONE_USER) and not for_workers and not peer.is_unix
-        if checks_users and len(self.connections) > UNCHECKED:
-            self._check = self.loop.create_task(self._refuse_other_users(peer))
+        if self.app_state.get(OF_ONE_USER) and not peer.is_unix:
+            self._authenticating = self.loop.call_later(AUTHENTICATING, self._close_in_crowd)
         if self._are_many() and not peer.is_unix:
             self._make_room()
             if for_workers and self._are_many():
@@ -75,6 +78,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
+        if self._authenticating is not None:
+            self._authenticating.cancel()
         self.resume_writing()
         super().connection_lost(exc)
         if self._running is not None and not self._running.response_complete:
@@ -158,9 +163,8 @@ class BoundedConnection(HttpToolsProtocol):
         return len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
     def _make_room(self) -> None:
-        """Close the older half of the idle connections of the address that has most of them.
-
-        Closing one at a time would require a scan of all connections for each new one.
+        """Close the older half of the idle connections of the address that has most of them, then of the next one,
+        until a batch is closed: of a caller with many addresses each may have one.
         """
         idle: defaultdict[str, list[BoundedConnection]] = defaultdict(list)
         for other in self.connections:
@@ -171,25 +175,39 @@ class BoundedConnection(HttpToolsProtocol):
                 and other.client is not None
             ):
                 idle[throttle_key(other.client[0])].append(other)
-        most = max(idle.values(), key=lambda connections: len(connections), default=[])
-        most.sort(key=lambda connection: connection._began)
-        for connection in most[: (len(most) + 1) // 2]:
-            connection.transport.abort()
-            self.connections.discard(connection)
+        for connections in idle.values():
+            connections.sort(key=lambda connection: connection._began)
+        closed, batch = 0, len(self.connections) * _BATCH
+        for connections in sorted(idle.values(), key=lambda group: (-len(group), group[0]._began)):
+            for connection in connections[: (len(connections) + 1) // 2]:
+                connection.transport.abort()
+                self.connections.discard(connection)
+                closed += 1
+            if closed >= batch:
+                break
+
+    def _close_in_crowd(self) -> None:
+        """Close the connection if it only holds a place; otherwise check again later."""
+        if len(self.connections) > CROWD and self._caller is None and self.is_idle:
+            self.transport.abort()
+            self.connections.discard(self)  # the timers of others that run now need not close more
+        else:
+            self._authenticating = self.loop.call_later(AUTHENTICATING, self._close_in_crowd)
+
+    @property
+    def _caller(self) -> Caller | None:
+        """The authenticated caller of the last request that was complete enough to begin; None if there is none."""
+        return self._running.scope["state"].get("caller") if self._running is not None else None
 
     @property
     def is_idle(self) -> bool:
         """True if the connection may be closed without loss: it has no request in progress and does not belong to a
         worker, or its client is unauthenticated and has not sent a complete request.
         """
-        caller: Caller | None = self._running.scope["state"].get("caller") if self._running is not None else None
+        caller = self._caller
         if caller is None:
             return self._due is not None or self._answered()
         return self._answered() and caller.role != "worker"
-
-    async def _refuse_other_users(self, peer: PeerUser) -> None:
-        if not await peer.is_owner():
-            self.transport.abort()
 
     def _late(self) -> None:
         if self.flow.read_paused:  # backpressure: the server, not the client, is slow

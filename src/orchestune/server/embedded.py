@@ -9,7 +9,6 @@ import logging
 import os
 import random
 import secrets
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from orchestune.client.local import endpoint
 from orchestune.client.local.endpoint import EmbeddedEndpoint
 from orchestune.client.local.filesystem import LOCAL_DISK, NETWORK, filesystem
 from orchestune.errors import Conflict, StoreUnavailable, UsageError
-from orchestune.system import local_socket
+from orchestune.system import listening, local_socket
 from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import create_private, write_private
 from orchestune.system.process import Process
@@ -208,14 +207,11 @@ def _first_outgoing_port() -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections of the last run in TIME_WAIT
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except (OSError, OverflowError, UnicodeError):
-            return False
-        return True
+    try:
+        listening.bind(host, port, 1).close()
+    except (OSError, OverflowError, UnicodeError):
+        return False
+    return True
 
 
 def token(state: Path) -> str:

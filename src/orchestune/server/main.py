@@ -27,11 +27,12 @@ from orchestune.server.app import create_app
 from orchestune.server.await_database import wait_for_database
 from orchestune.server.draining import DrainSignal
 from orchestune.server.extra_listener import ExtraListener
-from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen, reserve_ipv6
+from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen, listen_for_proxy
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit
 from orchestune.services.core import Core
 from orchestune.services.queries import read_server
+from orchestune.system.listening import BoundPort
 from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import (
     TAKE_BACK,
@@ -84,9 +85,10 @@ Build = Callable[[Settings, str, Path | None, ExtraListener], RunningServer]
 class Listeners(NamedTuple):
     """The sockets at which a server listens from its start."""
 
-    tcp: socket.socket
+    tcp: BoundPort | None
+    """None if `host` is a Unix socket"""
     local: LocalListener | None
-    """Unix socket; None unless the server is embedded"""
+    """Unix socket of an embedded server, or of a hosted one if `host` is a socket"""
     addresses: Addresses
 
 
@@ -115,25 +117,27 @@ def main(argv: Sequence[str], build: Build) -> int:
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
-        listening = stack.enter_context(listen(settings))
-        for reserved in reserve_ipv6(listening):
-            stack.enter_context(reserved)
-        if not _database_comes(settings, listening):
+        tcp, local = None, None
+        if settings.socket is None:
+            tcp = stack.enter_context(listen(settings))
+        else:
+            local = listen_for_proxy(settings.socket)
+            stack.callback(local.socket.close)
+        if not _database_comes(settings, tcp.sockets if tcp else [local.socket] if local else []):
             logger.info("ended")
             return 0
-        local = None
         if lock is not None:
             local = embedded.listen_locally(settings.state, BACKLOG, stack.callback)
             stack.callback(local.socket.close)
-        port = listening.getsockname()[1]
         addresses = Addresses()
-        addresses.add(settings.host, port)
-        url, door = settings.address(port), ExtraListener(addresses)
+        if tcp is not None:
+            addresses.add(settings.host, tcp.number)
+        url, door = settings.address(tcp.number if tcp else 0), ExtraListener(addresses)
         try:
             running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc
-        _serve(settings, url, Listeners(listening, local, addresses), running, lock, deadline, door)
+        _serve(settings, url, Listeners(tcp, local, addresses), running, lock, deadline, door)
     logger.info("ended")
     deadline.reached_the_end()
     return 0
@@ -196,7 +200,8 @@ def _replaceable(settings: Settings) -> dict[ReplaceablePath, Path]:
     """Return the server's folders that other users can replace, keyed by the parent folder that allows it."""
     if settings.kubernetes is not None:
         return {}
-    folders = (settings.shared, *reversed(_folders(settings)))
+    sockets = [settings.socket.parent] if settings.socket else []
+    folders = (settings.shared, *sockets, *reversed(_folders(settings)))
     return {above: folder for folder in folders if (above := replaceable_by_others(folder))}
 
 
@@ -213,14 +218,14 @@ def _file(database_url: str) -> Path | None:
     return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
 
 
-def _database_comes(settings: Settings, listening: socket.socket) -> bool:
+def _database_comes(settings: Settings, listening: Sequence[socket.socket]) -> bool:
     """Wait until PostgreSQL accepts connections; return False if a signal asked the server to shut down meanwhile.
 
     An embedded server fails at once instead: a user waits for the command that starts it.
     """
     if settings.embedded or _file(settings.database_url):
         return True
-    return wait_for_database(settings.database_url, None if settings.tls_cert else listening)
+    return wait_for_database(settings.database_url, () if settings.tls_cert else listening)
 
 
 def _folders(settings: Settings) -> list[Path]:
@@ -305,7 +310,7 @@ def _serve(
     )
     local = listeners.local
     server = UvicornServer(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
-    server.run(sockets=[listeners.tcp])
+    server.run(sockets=listeners.tcp.sockets if listeners.tcp else [])
     running.stop(STOPPING)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -11,9 +10,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -24,6 +26,9 @@ from orchestune.server.connections import BoundedConnection
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
 from orchestune.server.tls import TlsListener
+from orchestune.system import local_socket
+from orchestune.system.listening import BoundPort, bind
+from orchestune.system.local_socket import LocalListener
 
 logger = logging.getLogger("orchestune.server")
 
@@ -37,7 +42,8 @@ LONGEST = 9.5
 _KEEP_ALIVE = 75
 """idle timeout of a connection in seconds; longer than a worker's longest pause between two calls"""
 BACKLOG = 2048
-_ANY = "::"
+_PROBE = 1.0
+"""timeout in seconds for another server that listens on the same Unix socket"""
 
 
 class UvicornServer(uvicorn.Server):
@@ -75,8 +81,8 @@ class UvicornServer(uvicorn.Server):
             raise BadInput.one(f"certificate and key cannot be used: {exc}", key="tls_cert") from exc
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
-        self._local = local
-        self._reserved: list[socket.socket] = []
+        self._local, self._is_embedded = local, settings.embedded
+        self._bound: list[BoundPort] = []
 
     def end(self) -> None:
         """Drain, then shut down. Idempotent; callable from any thread."""
@@ -88,7 +94,7 @@ class UvicornServer(uvicorn.Server):
         return bool(self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.lifespan.state[OF_ONE_USER] = self._local is not None
+        self.lifespan.state[OF_ONE_USER] = self._is_embedded
         await super().startup([])
         for listening in sockets or []:
             await self._listen(listening, self._protocol({}))
@@ -99,11 +105,13 @@ class UvicornServer(uvicorn.Server):
 
     async def listen_too(self, host: str, port: int) -> int:
         """Serve workers at another address until shutdown and return its port. Raises OSError if binding fails."""
-        listening = _bound(host, port)
-        self._reserved += reserve_ipv6(listening)
-        await self._listen(listening, self._protocol({FOR_WORKERS: True}))
-        logger.info("serving elsewhere too", extra={"host": host, "port": listening.getsockname()[1]})
-        return int(listening.getsockname()[1])
+        # Workers that dial a literal address reach no other one. Its port may be that of the server's other addresses.
+        bound = bind(host, port, BACKLOG, reserve=not _is_literal(host))
+        self._bound.append(bound)
+        for listening in bound.sockets:
+            await self._listen(listening, self._protocol({FOR_WORKERS: True}))
+        logger.info("serving elsewhere too", extra={"host": host, "port": bound.number})
+        return bound.number
 
     async def _listen(self, listening: socket.socket, protocol: Callable[[], BoundedConnection]) -> None:
         """Serve a bound socket until shutdown."""
@@ -123,8 +131,8 @@ class UvicornServer(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # a client that does not read would keep it open for ever
-        while self._reserved:
-            self._reserved.pop().close()
+        while self._bound:
+            self._bound.pop().close()
         await asyncio.sleep(0)
 
     @contextmanager
@@ -146,14 +154,14 @@ class UvicornServer(uvicorn.Server):
         self.should_exit = True
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Bind the server's socket before anything else, so that the port is known. Raises UsageError if that fails."""
+def listen(settings: Settings) -> BoundPort:
+    """Bind the server's port before anything else, so that its number is known. Raises UsageError if that fails."""
     ports = [settings.port] if settings.port is not None else [HOSTED_PORT]
     if settings.embedded and settings.port is None:
         ports = [embedded.sticky_port(settings.state, settings.host), 0]
     for port in ports:
         try:
-            return _bound(settings.host, port)
+            return bind(settings.host, port, BACKLOG, names=_own_names(settings, port))
         except (OSError, UnicodeError) as exc:  # UnicodeError: the host has an empty or too long label
             error = exc
     why = getattr(error, "strerror", None) or error
@@ -161,46 +169,35 @@ def listen(settings: Settings) -> socket.socket:
     raise UsageError(message, "see --host and --port") from error
 
 
-def reserve_ipv6(listening: socket.socket) -> list[socket.socket]:
-    """Bind the same IPv6 port, without listening, if the server listens on IPv4 only. The caller closes the returned
-    sockets at shutdown.
+def listen_for_proxy(path: Path) -> LocalListener:
+    """Listen on the Unix socket of a hosted server, for a proxy in the server's group.
 
-    A name such as `localhost` often has addresses of both kinds, and programs try IPv6 first. Another user of the
-    machine who listens there would receive the tokens of commands, and could relay workers' proof requests to the
-    server.
+    No other user can take its place while the server is down, as with a port of the loopback address. Raises UsageError
+    if another server listens there, or if the folder belongs to another user or is writable for others.
     """
-    if listening.family != socket.AF_INET or not socket.has_ipv6:
-        return []
-    address, port = listening.getsockname()
-    reserving = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    with suppress(OSError):
+        local_socket.connect(str(path), _PROBE).close()
+        raise UsageError(f"cannot listen on {path}: another server does", "see --host")
     try:
-        reserving.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        reserving.bind(("::1" if address.startswith("127.") else "::", port))
+        return LocalListener(local_socket.listen(path, BACKLOG, for_group=True), path)
     except OSError as exc:
-        reserving.close()
-        if exc.errno == errno.EADDRINUSE:
-            text = "another program has port %s of IPv6: what reaches the server by a name may come to it"
-            logger.warning(text, port)
-        return []
-    return [reserving]
+        hint = "use a folder of the server's user to which no other user can write: see --host"
+        raise UsageError(f"cannot listen on {path}: {exc.strerror or exc}", hint) from exc
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """Return a listening socket. `::` means all addresses of the machine, IPv4 and (if the kernel has it) IPv6."""
-    if host == _ANY and not socket.has_dualstack_ipv6():
-        host = "0.0.0.0"
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
+def _is_literal(host: str) -> bool:
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if host == _ANY:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _own_names(settings: Settings, port: int) -> list[str]:
+    """Return the host of `public_url` if it leads to this port: workers accept the server's proof for that name."""
+    parts = urlsplit(settings.public_url)
+    public_port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return [parts.hostname] if parts.hostname and public_port == port else []
 
 
 class Deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +27,7 @@ from orchestune.server.owners import read_owners
 from orchestune.system.private import access_of_others
 
 HOSTED_PORT = 8470
+_UNIX = "unix:"
 _LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
 """below these a busy machine, or one slow answer, makes workers lost that are well, or the beats alone keep it busy"""
 
@@ -35,7 +36,12 @@ _LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
 class Settings:
     """One server's settings. Not shown by `repr`: what may hold a password or a token."""
 
-    host: str = setting("text", "127.0.0.1", "127.0.0.1", "address to listen on; :: is every one of the machine")
+    host: str = setting(
+        "text",
+        "127.0.0.1",
+        "127.0.0.1",
+        "address to listen on; :: is every one of the machine, unix:PATH a socket for a proxy",
+    )
     port: int | None = setting(
         "port", None, f"{HOSTED_PORT}; embedded: the one used last, or a free one", "port to listen on; 0: any free one"
     )
@@ -170,7 +176,12 @@ class Settings:
         In a cluster the server is reached through the API server, and by workers under a NetworkPolicy.
         """
         encrypted = self.tls_cert is not None or self.public_url.startswith("https:") or self.kubernetes is not None
-        return not encrypted and not _is_loopback(self.host)
+        return not encrypted and self.socket is None and not _is_loopback(self.host)
+
+    @property
+    def socket(self) -> Path | None:
+        """Path of the Unix socket to listen on (`host` is `unix:PATH`); None if `host` is a network address."""
+        return Path(self.host.removeprefix(_UNIX)) if self.host.startswith(_UNIX) else None
 
     @property
     def outgoing(self) -> Outgoing:
@@ -278,6 +289,8 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
         key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
         message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
         problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
+    if settings.socket is not None:
+        problems += [Problem(text, key="host", file=sources["host"]) for text in _problems_of_socket(settings)]
     folder = settings.files.removeprefix("file://")
     if "://" not in folder and Path(folder).exists() and not Path(folder).is_dir():
         problems.append(Problem(f"{folder} is no folder", key="files", file=sources["files"]))
@@ -286,6 +299,19 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
         if path is not None and not path.is_file():
             problems.append(Problem(f"there is no file {path}", key=key, file=sources[key]))
     return problems
+
+
+def _problems_of_socket(settings: Settings) -> Iterator[str]:
+    """Yield what contradicts listening on a Unix socket, behind a proxy."""
+    if settings.socket is None or not settings.socket.is_absolute():
+        yield f"cannot listen on '{settings.host}' (expected unix: and an absolute path)"
+    if settings.embedded:
+        yield "cannot be a socket for an embedded server, which has its own"
+    if not settings.public_url:
+        yield "needs public_url as well: the address of the proxy"
+    for key in ("port", "tls_cert"):
+        if getattr(settings, key) is not None:
+            yield f"is a socket, which excludes {key}"
 
 
 def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:

@@ -31,21 +31,22 @@ class SharedFolder(PermissionError):
     """A folder that must be private to this user belongs to another user, or is writable for others."""
 
 
-def listen(path: Path, backlog: int) -> socket.socket:
+def listen(path: Path, backlog: int, *, for_group: bool = False) -> socket.socket:
     """Listen at `path`, in place of a socket that a crashed server left there. The caller holds the server's lock.
 
-    The folder is created if missing and has to be private to this user. Raises SharedFolder if it belongs to another
-    user, OSError if the file system has no sockets or no permissions.
+    The folder is created if missing and is made private to this user. `for_group`: the group of the process can connect
+    too, and the folder keeps its mode, which decides who reaches the socket. Raises SharedFolder if the folder belongs
+    to another user or (`for_group`) others can write to it, OSError if the file system has no sockets or permissions.
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _make_private(folder, path.parent)
+        _make_private(folder, path.parent, for_group=for_group)
         draft = path.with_name(f".{path.name}")
         draft.unlink(missing_ok=True)
         listening.bind(_address(draft, folder))
-        os.chmod(draft.name, 0o600, dir_fd=folder)
+        os.chmod(draft.name, 0o660 if for_group else 0o600, dir_fd=folder)
         listening.listen(backlog)
         # Renaming replaces a stale socket in one step: a worker that reconnects meanwhile finds the old or the new one.
         os.rename(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -83,11 +84,14 @@ def connect(path: str, timeout: float) -> socket.socket:
     return connection
 
 
-def _make_private(descriptor: int, folder: Path) -> None:
+def _make_private(descriptor: int, folder: Path, *, for_group: bool) -> None:
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid():
         raise SharedFolder(f"{folder} belongs to another user (uid {status.st_uid})")
-    if status.st_mode & 0o077:
+    if for_group:
+        if status.st_mode & 0o022:
+            raise SharedFolder(f"other users can write to {folder}")
+    elif status.st_mode & 0o077:
         os.fchmod(descriptor, 0o700)
         if os.fstat(descriptor).st_mode & 0o077:  # FAT ignores it
             raise OSError(f"the file system of {folder} keeps no permissions")

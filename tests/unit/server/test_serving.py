@@ -247,11 +247,13 @@ def test_while_it_drains_it_is_not_ready() -> None:
 def test_a_port_that_is_taken_is_named_unless_any_will_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):
+        with pytest.raises(
+            UsageError, match=f"cannot listen on 127.0.0.1 port {port}: another program uses 127.0.0.1:{port}"
+        ):
             listen(Settings(port=port))
         (tmp_path / "port").write_text(str(port))
         with listen(Settings(state=tmp_path, embedded=True)) as found:
-            assert found.getsockname()[1] != port
+            assert found.number != port
 
 
 def test_a_host_that_is_none_of_this_machine_is_named() -> None:
@@ -265,9 +267,9 @@ def test_every_address_of_the_machine_is_one_of_either_kind(monkeypatch: pytest.
         pytest.skip("this machine has no IPv6")
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: both)
     with listen(Settings(host="::", port=0)) as found:
-        assert (found.family == socket.AF_INET6) is both
+        assert (found.sockets[0].family == socket.AF_INET6) is both
         for address in ["127.0.0.1", "::1"] if both else ["127.0.0.1"]:
-            with socket.create_connection((address, found.getsockname()[1])):
+            with socket.create_connection((address, found.number)):
                 pass
 
 

@@ -16,11 +16,15 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from orchestune.errors import OrchestuneError
+from orchestune.errors import OrchestuneError, UsageError
+from orchestune.system.listening import BoundPort, bind
 from orchestune.system.peers import NoTable, UnknownPeer, is_this_user
 
 _HOST = "127.0.0.1"
+_BACKLOG = 64
 _CHUNK_BYTES = 1 << 16
+_BROWSER_TIMEOUT = 75.0
+"""timeout in seconds for a browser that sends no request or does not read its response; as at the server"""
 _DIAL_TIMEOUT_SECONDS = 20.0
 """timeout in seconds of connecting to the server"""
 _HOP_BY_HOP_HEADERS = frozenset(
@@ -35,8 +39,15 @@ Dial = Callable[[float], socket.socket]
 def gateway(dial: Dial) -> Iterator[str]:
     """Yield the address of a gateway that is open for the duration of the block. It rejects other users of the machine:
     the server, which checks for a session or a token, cannot distinguish them from this one.
+
+    Raises UsageError if no port can be bound at all loopback addresses: a browser may dial any of them.
     """
-    with _Gateway(dial) as server:
+    try:
+        bound = bind(_HOST, 0, _BACKLOG)
+    except OSError as exc:
+        reason = f"cannot open an address for the browser: {exc.strerror or exc}"
+        raise UsageError(reason, "free the port at that address, or retry") from exc
+    with bound, _Gateway(dial, bound) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://{server.host}:{server.server_port}"
@@ -45,15 +56,22 @@ def gateway(dial: Dial) -> Iterator[str]:
 
 
 class _Gateway(ThreadingHTTPServer):
-    request_queue_size = 64
     block_on_close = False  # a page's event stream may stay open for hours
 
-    def __init__(self, dial: Dial) -> None:
-        super().__init__((_HOST, 0), _Browser)
+    def __init__(self, dial: Dial, bound: BoundPort) -> None:
+        super().__init__((_HOST, bound.number), _Browser, bind_and_activate=False)
+        self.socket.close()
+        [self.socket] = bound.sockets
+        self.server_port = bound.number
         self.dial = dial
         self.host = f"{secrets.token_hex(8)}.localhost"
         self.sessions: dict[str, str] = {}
         """the server's cookie value by the browser's cookie value"""
+
+    def verify_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> bool:
+        """Return False, which closes the connection before it gets a thread, if another user's process opened it."""
+        assert isinstance(request, socket.socket)
+        return _is_this_user(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore aborted connections: they are no error of the command."""
@@ -63,11 +81,11 @@ class _Browser(BaseHTTPRequestHandler):
     """A browser's connection, with its own connection to the server."""
 
     protocol_version = "HTTP/1.1"
+    timeout = _BROWSER_TIMEOUT
     server: _Gateway
 
     def setup(self) -> None:
         super().setup()
-        self._is_this_user = _is_this_user(self.connection)
         self._far: HTTPConnection | None = None
 
     def finish(self) -> None:
@@ -78,9 +96,7 @@ class _Browser(BaseHTTPRequestHandler):
         pass
 
     def _pass_on(self) -> None:
-        if not self._is_this_user:
-            self._refuse(403, "this address is only for the user who opened it")
-        elif self.headers.get("Host", "").lower() != f"{self.server.host}:{self.server.server_port}":
+        if self.headers.get("Host", "").lower() != f"{self.server.host}:{self.server.server_port}":
             self._refuse(421, "the pages have another address; `orchestune ui` opens them")
         elif "Transfer-Encoding" in self.headers:
             self._refuse(411, "the length of the body is missing")
