@@ -159,3 +159,13 @@ def test_a_name_is_found_among_many_newer_ones_with_the_same_beginning(world: Co
         world.create(name="sgd-large")
     with world.core.store.reading() as session:
         assert experiments.find(session, "sgd").id == whole
+
+
+def test_an_owner_has_a_bounded_number_of_unfinished_experiments(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(size_limits, "MOST_COUNT_OF_OWNER", 2)
+    eve, ada = target.token("eve", "editor"), target.token("ada", "editor")
+    replies = [target.create(eve) for _ in range(3)]
+    assert [reply.status for reply in replies] == [201, 201, 409] and "of 'eve'" in message(replies[-1])
+    assert target.create(ada).status == 201

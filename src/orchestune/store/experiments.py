@@ -503,9 +503,11 @@ def unfinished(session: Session) -> list[ExperimentRow]:
 
 
 class UnfinishedSize(Struct, frozen=True, gc=False):
-    """Characters of specifications and launches of unfinished experiments: of one owner, and of all."""
+    """Unfinished experiments of one owner and of all: their number, and the characters of specification and launch."""
 
+    own_count: int
     own: int
+    total_count: int
     total: int
 
 
@@ -514,7 +516,8 @@ UNFINISHED_SIZE = Query(
     """
 SELECT COALESCE(SUM(CASE WHEN owner = :owner AND COALESCE(principal, '') = :principal
 THEN LENGTH(specification) + LENGTH(launch) END), 0) AS own,
-COALESCE(SUM(LENGTH(specification) + LENGTH(launch)), 0) AS total
+COALESCE(SUM(CASE WHEN owner = :owner AND COALESCE(principal, '') = :principal THEN 1 END), 0) AS own_count,
+COUNT(*) AS total_count, COALESCE(SUM(LENGTH(specification) + LENGTH(launch)), 0) AS total
 FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
 """,
 )

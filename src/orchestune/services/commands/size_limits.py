@@ -21,6 +21,7 @@ MOST_LABELS = 2**13  # searches read the labels of all experiments
 MOST_METRICS = 2**15  # lists show the metrics of up to 500 experiments
 MOST_UNFINISHED_OF_OWNER = 2**24
 MOST_UNFINISHED = 2**26
+MOST_COUNT_OF_OWNER, MOST_COUNT = 1000, 4000  # unfinished experiments: each tick of a controller visits all
 MOST_REVISIONS = 1000  # each stores specification and launch
 
 
@@ -55,12 +56,16 @@ def refuse_more_unfinished(session: Session, row: ExperimentRow) -> None:
     Owners who only claim their names are told apart by these names, so that one of them does not use up the limit of
     the others by mistake; the limit of all holds for them in any case.
     """
-    added = 0 if not row.state.over else len(row.specification_json) + len(row.launch_json)
+    is_counted = not row.state.over
+    added = 0 if is_counted else len(row.specification_json) + len(row.launch_json)
     size = experiments.unfinished_size(session, row.owner, row.principal)
-    for whose, present, most in (
-        (f"of '{row.owner}'", size.own, MOST_UNFINISHED_OF_OWNER),
-        ("of all owners", size.total, MOST_UNFINISHED),
+    for whose, count, present, most_count, most in (
+        (f"of '{row.owner}'", size.own_count, size.own, MOST_COUNT_OF_OWNER, MOST_UNFINISHED_OF_OWNER),
+        ("of all owners", size.total_count, size.total, MOST_COUNT, MOST_UNFINISHED),
     ):
+        if count + (not is_counted) > most_count:
+            text = f"there would be {count + (not is_counted):,} unfinished experiments {whose}"
+            raise Conflict(f"{text} (expected at most {most_count:,})", "stop some of them first")
         if present + added > most:
             size_in_mib = f"{(present + added) / 2**20:.1f} MiB (expected at most {most / 2**20:.0f} MiB)"
             text = f"the specifications of the unfinished experiments {whose} would take {size_in_mib}"
