@@ -166,8 +166,8 @@ class AccessMiddleware:
             core = self.context.core
             taken = self.context.known.taken
             caller = await self.context.hot(authenticate.authenticate, core, token)
-            if caller is None and core.identities:
-                caller = await self.context.cold(authenticate.identify, core, token)
+            if caller is None:
+                caller = await self.context.identify(token, caller_address(scope, self.context.proxies))
             if caller is None:
                 raise self._unknown(scope)
             self.context.known.remember(token, caller, taken)
