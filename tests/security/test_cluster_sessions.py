@@ -14,7 +14,7 @@ import pytest
 from orchestune.domain.access.audit import FAILURES, AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
-from orchestune.server import auditing
+from orchestune.server import auditing, caller_limits
 from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
 from orchestune.server.context import ServerTimeouts
 from orchestune.server.rate_limits import FAILURES as RATE
@@ -170,6 +170,26 @@ def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server
     denied = [each["actor"] for each in events(server, "access_denied")]
     assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
     assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+
+
+def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 idle streams of one editor locked all editors out, even from stopping their own experiments."""
+    monkeypatch.setattr(caller_limits, "MOST_OF_ONE_TOKEN", 3)
+    monkeypatch.setattr(caller_limits, "MOST_OF_SHARED", 4)
+    path = "/api/v1/experiments"
+    created = server.ask("POST", path, {"specification": SPECIFICATION}, token=OTHER).json()["handle"]
+
+    def stream(token: str) -> int:
+        headers = {"Accept": "text/event-stream"}
+        return server.send("GET", path, token=token, headers=headers, connection=server.connect()).status
+
+    assert [stream(EDITOR) for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert [stream(OTHER) for _ in range(2)] == [200, 429], "the role has four"
+    for token in (EDITOR, OTHER):
+        assert server.ask("GET", path, token=token).status == 200
+    assert server.ask("POST", f"{path}/{created}/stop", {}, token=OTHER).status == 200
 
 
 def expire(server: Live) -> None:
