@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,15 +14,16 @@ import pytest
 from orchestune.domain.access.audit import FAILURES, AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
-from orchestune.server import auditing
+from orchestune.server import auditing, caller_limits
 from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
 from orchestune.server.context import ServerTimeouts
+from orchestune.server.rate_limits import FAILURES as RATE
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.core import Caller, Core
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION
-from tests.unit.server.harness import Live, live, until
+from tests.unit.server.harness import PATIENCE, Live, live, until
 
 EDITOR, OTHER = "a-token-of-a-cluster", "another-token-of-it"
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -31,8 +34,15 @@ class Cluster:
 
     def __init__(self) -> None:
         self.people = {each: Person("orchestune-editor", "editor") for each in (EDITOR, OTHER)}
+        self.reviewed: list[str] = []
+        self.answers = threading.Event()
+        """unset: reviews of unknown tokens hang"""
+        self.answers.set()
 
     def who(self, token: str) -> Person | None:
+        self.reviewed.append(token)
+        if token not in self.people:
+            assert self.answers.wait(PATIENCE)
         return self.people.get(token)
 
 
@@ -160,6 +170,66 @@ def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server
     denied = [each["actor"] for each in events(server, "access_denied")]
     assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
     assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+
+
+def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 idle streams of one editor locked all editors out, even from stopping their own experiments."""
+    monkeypatch.setattr(caller_limits, "MOST_OF_ONE_TOKEN", 3)
+    monkeypatch.setattr(caller_limits, "MOST_OF_SHARED", 4)
+    path = "/api/v1/experiments"
+    created = server.ask("POST", path, {"specification": SPECIFICATION}, token=OTHER).json()["handle"]
+
+    def stream(token: str) -> int:
+        headers = {"Accept": "text/event-stream"}
+        return server.send("GET", path, token=token, headers=headers, connection=server.connect()).status
+
+    assert [stream(EDITOR) for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert [stream(OTHER) for _ in range(2)] == [200, 429], "the role has four"
+    for token in (EDITOR, OTHER):
+        assert server.ask("GET", path, token=token).status == 200
+    assert server.ask("POST", f"{path}/{created}/stop", {}, token=OTHER).status == 200
+
+
+def expire(server: Live) -> None:
+    """Let the server review all tokens again, as after a minute."""
+    server.context.known._clock = lambda: float("inf")
+
+
+def test_reviews_of_unknown_tokens_occupy_one_thread_and_delay_no_other_caller(server: Live, cluster: Cluster) -> None:
+    """With 200 concurrent unknown tokens a viewer waited up to 20 seconds for each answer."""
+    assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 200
+    cluster.answers.clear()
+    with ThreadPoolExecutor(30) as attackers:
+        junk = [attackers.submit(server.ask, "GET", "/api/v1/experiments", token=f"junk{n}") for n in range(30)]
+        until(lambda: any("junk" in token for token in cluster.reviewed), "a review")
+        assert server.ask("GET", "/api/v1/experiments", token=OWNER).status == 200
+        expire(server)
+        assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 200, "accepted a minute ago"
+        assert len([token for token in cluster.reviewed if "junk" in token]) == 1
+        cluster.answers.set()
+        statuses = [reply.result().status for reply in junk]
+    assert set(statuses) == {401, 429} and statuses.count(429) >= 30 - RATE - 2
+    assert len([token for token in cluster.reviewed if "junk" in token]) <= RATE + 2
+
+
+def test_a_throttled_address_has_one_review_at_a_time_and_a_new_token_is_still_accepted(
+    server: Live, cluster: Cluster
+) -> None:
+    for number in range(RATE):
+        assert server.ask("GET", "/api/v1/experiments", token=f"junk{number}").status == 401
+    cluster.answers.clear()
+    with ThreadPoolExecutor(1) as attackers:
+        first = attackers.submit(server.ask, "GET", "/api/v1/experiments", token="junk")
+        until(lambda: "junk" in cluster.reviewed, "the review")
+        headers = {**SAME_SITE, "Content-Type": "application/x-www-form-urlencoded"}
+        assert server.ask("GET", "/api/v1/experiments", token="more junk").status == 429
+        assert server.ask("POST", "/sign-in", b"token=form", token=None, headers=headers).status == 429
+        assert not {"more junk", "form"} & {*cluster.reviewed}
+        cluster.answers.set()
+        assert first.result().status == 429
+    assert server.ask("GET", "/api/v1/experiments", token=OTHER).status == 200
 
 
 def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:

@@ -102,7 +102,7 @@ def test_a_browser_proves_as_much_as_the_token_by_which_it_signed_in(world: Core
     core = replace(world.core, owners={SHARED: UNNAMED, OWNER: "ada"})
     proved = {}
     for token in (SHARED, OWNER):
-        session = sign_in.begin(core, sign_in.caller_of(core, token)).token
+        session = sign_in.begin(core, sign_in.user(authenticate.authenticate(core, token))).token
         caller = authenticate.session_of(core, session)
         assert caller is not None
         proved[token] = principal(core, caller)

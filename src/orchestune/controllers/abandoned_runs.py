@@ -40,7 +40,7 @@ class AbandonedRuns:
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
             rows = experiments.labelled(session, TEST_LABEL)
-        labels = {row.id: json.loads(row.labels_json) for row in rows}
+        labels = {row.id: json.loads(row.labels) for row in rows}
         beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
         for row in rows:
             if row.id not in beats:

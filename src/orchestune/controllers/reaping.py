@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from orchestune.controllers.crash_backoff import CrashBackoff
@@ -19,6 +20,7 @@ from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
 from orchestune.store.hot import PolledWorker
+from orchestune.worker.mask import Mask, spellings
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class Reaping:
 
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
         handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
-        statuses = {status.worker: status for status in backend.observe(handles)}
+        observed = {status.worker: status for status in backend.observe(handles)}
+        statuses = {worker.id: self._masked(worker, observed[worker.id]) for worker in present if worker.id in observed}
         now = self._listened
         for worker in present:
             if worker.state != WorkerState.LOST:
@@ -100,6 +103,13 @@ class Reaping:
                     self._end(backend, worker, handles[worker.id])
             elif self._silent(worker, now):
                 self._lost(worker)
+
+    def _masked(self, worker: PolledWorker, status: WorkerStatus) -> WorkerStatus:
+        """Mask the secrets of its experiment in a new reason: a trial writes some of these, as a termination log."""
+        if not status.reason or status.reason == worker.reason:
+            return status
+        mask = Mask(spellings(self._core.secrets.get(worker.experiment).values()))
+        return replace(status, reason=mask.text(status.reason))
 
     @staticmethod
     def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:

@@ -20,7 +20,7 @@ from orchestune.errors import Denied, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
-from orchestune.server.caller_limits import CALLER, AuditedRequests, CallerLimits, key_of, most_of
+from orchestune.server.caller_limits import CALLER, AuditedRequests, CallerLimits, key_of
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.server.keyed_semaphores import KeyedSemaphores
@@ -153,7 +153,7 @@ class AccessMiddleware:
         if key:
             self._noted.count(key, scope["method"], scope["path"])
         is_export = key and _EXPORT.fullmatch(scope["path"])
-        with self._crowd.one_of(key, most_of(caller)) if key else nullcontext():
+        with self._crowd.request_of(caller, is_waiting=_is_waiting(scope)):
             async with self._exports.of(key) if is_export else nullcontext():
                 await self.app(scope, receive, send)
 
@@ -166,8 +166,8 @@ class AccessMiddleware:
             core = self.context.core
             taken = self.context.known.taken
             caller = await self.context.hot(authenticate.authenticate, core, token)
-            if caller is None and core.identities:
-                caller = await self.context.cold(authenticate.identify, core, token)
+            if caller is None:
+                caller = await self.context.identify(token, caller_address(scope, self.context.proxies))
             if caller is None:
                 raise self._unknown(scope)
             self.context.known.remember(token, caller, taken)
@@ -251,6 +251,11 @@ def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
 
 def _with_article(role: str) -> str:
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+
+
+def _is_waiting(scope: Scope) -> bool:
+    """Return True if the request is for a stream or a long poll, so it may be in progress without doing anything."""
+    return "text/event-stream" in header(scope, b"accept") or b"wait=" in scope["query_string"]
 
 
 def _given_name(scope: Scope) -> str:

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 from orchestune.errors import StoreUnavailable, Throttled
@@ -18,7 +18,8 @@ from orchestune.services.core import Caller
 # A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
 # their experiment blocked the event loop for 0.9 s.
 MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of a token that several people with one role share
+MOST_OF_SHARED = 500  # of all tokens of a role in a cluster
+MOST_OF_ONE_TOKEN = 100  # of these: one of them, so that one person does not use up the limit of the role
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
 
@@ -114,6 +115,24 @@ class CallerLimits:
             if not self._present[key]:
                 del self._present[key]
 
+    @contextmanager
+    def request_of(self, caller: Caller, *, is_waiting: bool) -> Iterator[None]:
+        """Count a request of a person or worker until it is over. Raises Throttled beyond the limits.
+
+        Streams and long polls (`is_waiting`) are counted apart: idle ones must not keep the caller, or others with the
+        same role, from short requests such as `stop`.
+        """
+        key = key_of(caller)
+        if not key:
+            yield
+            return
+        kind = "waiting" if is_waiting else "short"
+        with ExitStack() as counted:
+            if caller.shared:
+                counted.enter_context(self.one_of(f"{kind} {caller.source}", MOST_OF_ONE_TOKEN))
+            counted.enter_context(self.one_of(f"{kind} {key}", MOST_OF_SHARED if caller.shared else MOST_AT_ONCE))
+            yield
+
 
 def key_of(caller: Caller) -> str:
     """Return the key by which a caller's requests are counted; empty for owners of the server, who are not limited.
@@ -126,8 +145,3 @@ def key_of(caller: Caller) -> str:
     if caller.shared:
         return f"every {caller.role}"
     return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"
-
-
-def most_of(caller: Caller) -> int:
-    """Return the maximum of requests in progress for this caller."""
-    return MOST_OF_SHARED if caller.shared else MOST_AT_ONCE

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
-from orchestune.server.caller_address import Network
+from orchestune.server.caller_address import Network, throttle_key
 from orchestune.server.caller_limits import CALLER, CallerLimits, SignIns
 from orchestune.server.change_journal import Journal, JournalRead, LogEvents
 from orchestune.server.draining import DrainSignal
@@ -24,7 +24,8 @@ from orchestune.server.shared import SharedReads
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.unfinished import UnfinishedUploads
-from orchestune.services.core import Core
+from orchestune.services.access import authenticate
+from orchestune.services.core import Caller, Core
 from orchestune.services.memory.lru_cache import LruCache
 
 P = ParamSpec("P")
@@ -35,6 +36,7 @@ WORK_THREADS = 10
 STREAM_THREADS = 4
 COLD_THREADS = 8
 COLD_THREADS_OF_ONE_CALLER = 4
+IDENTITY_THREADS = 2
 REPORT_THREADS = 2
 REPORTS_READ_AT_ONCE = 8
 FILE_THREADS = 6
@@ -120,6 +122,8 @@ class Context:
     """likewise for file transfers of a worker, which may be slow and must not delay its heartbeats"""
     cold_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(COLD_THREADS_OF_ONE_CALLER))
     """limit per caller, so that the expensive reads of one leave threads to the others"""
+    identity_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
+    """one unknown token per address is reviewed at a time: a review is a request to the cluster"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
     report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(REPORTS_READ_AT_ONCE))
@@ -130,6 +134,7 @@ class Context:
     file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILE_THREADS))
     """for uploads and downloads of users: a hanging file store blocks no other requests"""
     worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
+    identity_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(IDENTITY_THREADS))
     report_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(REPORT_THREADS))
     export_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(EXPORT_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
@@ -160,6 +165,28 @@ class Context:
     def cold_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for plain routes."""
         return self.cold_turns.of(key) if (key := CALLER.get()) else nullcontext()
+
+    async def identify(self, token: str, address: str) -> Caller | None:
+        """Return the caller if the cluster accepts the token; None otherwise.
+
+        Reviews have threads of their own, and one at a time per address. Raises Throttled instead of waiting if the
+        address has sent too many unknown tokens. Tokens accepted earlier, which are reviewed again each minute, have
+        turns of their own: all users of a cluster may have the same address, that of a forwarded port.
+        """
+        if not self.core.identities:
+            return None
+        is_accepted = self.known.was_known(token)
+        turn = token if is_accepted else throttle_key(address)
+        had_to_wait = not is_accepted and self.identity_turns.in_use(turn)
+        self._refuse_throttled(address, had_to_wait)
+        async with self.identity_turns.of(turn):
+            self._refuse_throttled(address, had_to_wait)  # those before it may have failed
+            review = partial(authenticate.identify, self.core, token)
+            return await to_thread.run_sync(review, limiter=self.identity_threads)
+
+    def _refuse_throttled(self, address: str, had_to_wait: bool) -> None:
+        if had_to_wait and (refusal := self.failures.throttled(address)):
+            raise refusal
 
     async def reporting(self, attempt: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Apply a report of an attempt in a thread, after the earlier reports of this attempt."""

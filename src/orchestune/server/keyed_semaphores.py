@@ -14,6 +14,10 @@ class KeyedSemaphores:
         self._at_once = at_once
         self._semaphores: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
+    def in_use(self, key: str) -> bool:
+        """Return True if a request with this key is in progress or waits."""
+        return key in self._semaphores
+
     @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
         """Wait until fewer than `at_once` other requests with this key are in progress, in order of arrival (FIFO)."""

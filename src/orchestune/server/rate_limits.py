@@ -36,11 +36,19 @@ class TokenBuckets:
         now = self._clock()
         level, at = self._buckets.pop(key, (float(self._count), now))
         level = min(float(self._count), level + (now - at) * self._rate)
-        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
+        wait = self._wait(level)
         self._buckets[key] = (level if wait else level - 1.0, now)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return wait
+
+    def wait(self, key: str) -> float:
+        """Return the seconds until `take` succeeds, without taking a token."""
+        level, at = self._buckets.get(key, (float(self._count), 0.0))
+        return self._wait(level + (self._clock() - at) * self._rate)
+
+    def _wait(self, level: float) -> float:
+        return 0.0 if level >= 1.0 else (1.0 - level) / self._rate
 
 
 class FailedSignIns:
@@ -55,8 +63,15 @@ class FailedSignIns:
 
     def refusal(self, address: str, error: Denied) -> Denied:
         """Count a failure; return `error`, or `Throttled` beyond the limit, which hides if the token exists."""
-        wait = self._buckets.take(throttle_key(address))
+        return self._throttled(self._buckets.take(throttle_key(address))) or error
+
+    def throttled(self, address: str) -> Throttled | None:
+        """Return the refusal for an address beyond the limit, without counting a failure; None for others."""
+        return self._throttled(self._buckets.wait(throttle_key(address)))
+
+    @staticmethod
+    def _throttled(wait: float) -> Throttled | None:
         if not wait:
-            return error
+            return None
         text = f"too many unknown tokens from this address (at most {FAILURES} a minute)"
         return Throttled(text, "check ORCHESTUNE_TOKEN, and retry in a minute", math.ceil(wait))

@@ -25,6 +25,10 @@ class KnownCallers:
         found = self._callers.get(token)
         return found[0] if found is not None and self._clock() < found[1] else None
 
+    def was_known(self, token: str) -> bool:
+        """Return True if the token was accepted some time ago and not revoked since."""
+        return token in self._callers
+
     def remember(self, token: str, caller: Caller, taken: int) -> None:
         """Cache the caller, unless tokens were revoked since the check began.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from threading import Lock
 from typing import TypedDict
 
 from msgspec import Struct
@@ -194,20 +195,37 @@ class ExperimentRow:
 
 
 def read_specification(text: str) -> Specification:
-    """Parse a specification, with a cache: controllers read every running experiment repeatedly.
-
-    Texts above `_LONG` have a smaller cache: they may have megabytes, and take several times their length in memory.
-    """
-    return (_read_long if len(text) > _LONG else _read)(text)
+    """Parse a specification, with a cache: controllers read every running experiment repeatedly."""
+    return _PARSED.get(text) or _PARSED.add(text, Specification.from_json(json.loads(text)))
 
 
-def _read_anew(text: str) -> Specification:
-    return Specification.from_json(json.loads(text))
+class _ParsedSpecifications:
+    """The most recently used specifications by their text, at most `most` characters in all. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size = most, 0
+        self._lock = Lock()
+        self._parsed: OrderedDict[str, Specification] = OrderedDict()
+
+    def get(self, text: str) -> Specification | None:
+        with self._lock:
+            specification = self._parsed.get(text)
+            if specification is not None:
+                self._parsed.move_to_end(text)
+            return specification
+
+    def add(self, text: str, specification: Specification) -> Specification:
+        with self._lock:
+            self._size += 0 if text in self._parsed else len(text)
+            self._parsed[text] = specification
+            while self._size > self._most:
+                self._size -= len(self._parsed.popitem(last=False)[0])
+        return specification
 
 
-_LONG = 16 * 1024
-"""characters"""
-_read, _read_long = lru_cache(maxsize=4096)(_read_anew), lru_cache(maxsize=64)(_read_anew)
+_PARSED = _ParsedSpecifications(2**25)
+# Characters, not entries: a specification takes up to 17 times its length in memory, and may have 800 KiB. Twice what
+# the unfinished experiments of one owner have at most, so that they are not parsed anew at each tick.
 
 
 _COLUMN_OF = {field.name: field.name.removesuffix("_json") for field in fields(ExperimentRow)}
@@ -354,35 +372,59 @@ def find(session: Session, reference: str) -> ExperimentRow:
     Raises NotFound, Purged or Ambiguous.
     """
     name = reference.lower()
-    exact = or_(experiments.c.id == name, experiments.c.handle == name)
-    rows = session.select(select(*_COLUMNS).where(exact), ExperimentRow)
-    if not rows and 0 < len(name) <= _MAX_REFERENCE_CHARS:
-        pattern = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        prefix = or_(experiments.c.handle.like(pattern, escape="\\"), experiments.c.id.like(pattern, escape="\\"))
-        query = select(*_COLUMNS).where(prefix).order_by(experiments.c.created_at.desc())
-        rows = session.select(query.where(_IS_LISTED), ExperimentRow)
-        rows = rows or session.select(query.where(experiments.c.visibility != Visibility.LISTED), ExperimentRow)
-    if not rows:
+    row = session.first(
+        select(*_COLUMNS).where(or_(experiments.c.id == name, experiments.c.handle == name)), ExperimentRow
+    )
+    if row is not None:
+        return row
+    candidates, count = _by_prefix(session, name) if 0 < len(name) <= _MAX_REFERENCE_CHARS else ([], 0)
+    if not candidates:
         if purged_at(session, name) is not None:
             raise Purged(f"{name} was removed for good", "`orchestune status` lists the experiments")
         trial = f"; trial {name} of the newest one of a folder is /{name}" if name.isdecimal() else ""
         excerpt = reference if len(reference) <= 80 else f"{reference[:80]}…"
         raise NotFound(f"there is no experiment '{excerpt}'", f"`orchestune status` lists them{trial}")
-    if len(rows) > 1:
-        rows = [row for row in rows if row.handle.rpartition("-")[0] == name] or rows
-    if len(rows) > 1:
-        raise Ambiguous(f"'{reference}' could be {_listed(rows)}", "use more characters of the handle")
-    return rows[0]
+    if count > 1:
+        raise Ambiguous(f"'{reference}' could be {_listed(candidates, count)}", "use more characters of the handle")
+    return get(session, candidates[0].id)
+
+
+class Candidate(Struct, frozen=True, gc=False):
+    """An experiment whose handle or id begins with a given prefix."""
+
+    id: str
+    handle: str
+    state: str
 
 
 _LISTED = 5
 
 
-def _listed(rows: Sequence[ExperimentRow]) -> str:
+def _by_prefix(session: Session, name: str) -> tuple[list[Candidate], int]:
+    """Return the newest candidates for a prefix, at most `_LISTED`, and the number of all.
+
+    Reads no other columns than shown: thousands of experiments may have a common prefix, each with a specification of
+    hundreds of kilobytes.
+    """
+    literal = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    handle, identity = experiments.c.handle, experiments.c.id
+    whole_slug = handle.like(f"{literal}-____", escape="\\")
+    prefix = or_(handle.like(f"{literal}%", escape="\\"), identity.like(f"{literal}%", escape="\\"))
+    for is_visible in (_IS_LISTED, experiments.c.visibility != Visibility.LISTED):
+        for is_candidate in (whole_slug, prefix):
+            where = (is_visible, is_candidate)
+            query = select(identity, handle, experiments.c.state).where(*where)
+            candidates = session.select(query.order_by(experiments.c.created_at.desc()).limit(_LISTED), Candidate)
+            if candidates:
+                return candidates, session.first(select(func.count()).where(*where), int) or 0
+    return [], 0
+
+
+def _listed(candidates: Sequence[Candidate], count: int) -> str:
     """Return an enumeration such as `sgd-7f3a (running) or sgd-1b2c (completed)`."""
-    names = [f"{row.handle} ({row.state})" for row in rows[:_LISTED]]
-    if len(rows) > _LISTED:
-        names.append(f"{len(rows) - _LISTED} more")
+    names = [f"{row.handle} ({row.state})" for row in candidates]
+    if count > len(names):
+        names.append(f"{count - len(names)} more")
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -399,20 +441,27 @@ def get(session: Session, experiment: str) -> ExperimentRow:
     return row
 
 
+class Listed(Struct, frozen=True, gc=False):
+    """An experiment of a page, without its columns that may be large."""
+
+    id: str
+    created_at: float
+
+
 def page(
     session: Session, *, folder: str | None, limit: int, before: float | None, hidden: bool = False
-) -> list[ExperimentRow]:
+) -> list[Listed]:
     """Return up to `limit` experiments of one folder or of all, newest first, that were created before `before`.
 
     `hidden` includes hidden experiments, except those that are being purged.
     """
-    query = select(*_COLUMNS).where(_IS_KEPT if hidden else _IS_LISTED)
+    query = select(experiments.c.id, experiments.c.created_at).where(_IS_KEPT if hidden else _IS_LISTED)
     if folder is not None:
         query = query.where(experiments.c.folder == folder)
     if before is not None:
         query = query.where(experiments.c.created_at < before)
     query = query.order_by(experiments.c.created_at.desc()).limit(limit)
-    return session.select(query, ExperimentRow)
+    return session.select(query, Listed)
 
 
 class ExperimentOutline(Struct, frozen=True, gc=False):
@@ -454,8 +503,39 @@ def of_ids(session: Session, ids: Sequence[str]) -> list[ExperimentRow]:
 
 
 def unfinished(session: Session) -> list[ExperimentRow]:
-    """Return every unfinished experiment in the order of resource allocation: by priority, then age."""
+    """Return every unfinished experiment in the order of resource allocation: by priority, then age.
+
+    Several controllers hold these rows at the same time; `services.commands.size_limits` bounds their size.
+    """
     return session.rows(UNFINISHED, {})
+
+
+class UnfinishedSize(Struct, frozen=True, gc=False):
+    """Unfinished experiments of one owner and of all: their number, and the characters of specification and launch."""
+
+    own_count: int
+    own: int
+    total_count: int
+    total: int
+
+
+UNFINISHED_SIZE = Query(
+    UnfinishedSize,
+    """
+SELECT COALESCE(SUM(CASE WHEN owner = :owner AND COALESCE(principal, '') = :principal
+THEN LENGTH(specification) + LENGTH(launch) END), 0) AS own,
+COALESCE(SUM(CASE WHEN owner = :owner AND COALESCE(principal, '') = :principal THEN 1 END), 0) AS own_count,
+COUNT(*) AS total_count, COALESCE(SUM(LENGTH(specification) + LENGTH(launch)), 0) AS total
+FROM experiments WHERE state IN ('pending', 'running', 'paused', 'stopping')
+""",
+)
+
+
+def unfinished_size(session: Session, owner: str, principal: str | None) -> UnfinishedSize:
+    """Return the size of the unfinished experiments of this owner with this principal, and of all."""
+    size = session.row(UNFINISHED_SIZE, {"owner": owner, "principal": principal or ""})
+    assert size is not None, "an aggregate has one row"
+    return size
 
 
 class WithFiles(Struct, frozen=True, gc=False):
@@ -490,10 +570,20 @@ def to_remove(session: Session) -> list[str]:
     )
 
 
-def labelled(session: Session, label: str) -> list[ExperimentRow]:
+class Labelled(Struct, frozen=True, gc=False):
+    """An experiment with its labels (JSON)."""
+
+    id: str
+    handle: str
+    owner: str
+    labels: str
+
+
+def labelled(session: Session, label: str) -> list[Labelled]:
     """Return the experiments with this label, except those that are being purged."""
-    query = select(*_COLUMNS).where(_IS_KEPT, experiments.c.labels.contains(f'"{label}"', autoescape=True))
-    return session.select(query, ExperimentRow)
+    query = select(*(experiments.c[name] for name in Labelled.__struct_fields__))
+    has_label = experiments.c.labels.contains(f'"{label}"', autoescape=True)
+    return session.select(query.where(_IS_KEPT, has_label), Labelled)
 
 
 class WithArtifacts(Struct, frozen=True, gc=False):

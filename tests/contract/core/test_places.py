@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestune.controllers.launching import MOST_PENDING, MOST_STARTING
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError
@@ -489,3 +491,33 @@ def test_failures_on_the_last_machine_that_is_open_are_the_models(world: CoreWor
 def present(world: CoreWorld) -> list[quarantines.QuarantineRow]:
     with world.core.store.reading() as session:
         return quarantines.present(session, "local")
+
+
+def test_an_experiment_whose_trials_request_nothing_keeps_few_workers_pending(world: CoreWorld) -> None:
+    """1,000 Jobs of an editor were created in one tick: meanwhile no other experiment got a worker."""
+    experiment = world.create(budget=5000, parallelism=1000, resources={"cpu": 0})
+    for _ in range(5):
+        world.backend.pending |= dict.fromkeys(world.backend.orders, "unschedulable")
+        for controller in world.controllers:
+            controller.tick()
+    assert len(world.backend.orders) == MOST_PENDING
+    world.backend.pending.clear()
+    world.tick(3)
+    assert len(world.status(experiment)["workers"]) > MOST_PENDING
+
+
+def test_a_tick_starts_few_workers_of_each_experiment(world: CoreWorld) -> None:
+    world.backend.room = Capacity((Machine(500, 2**44),))
+    first = world.create(budget=5000, parallelism=400, resources={"cpu": 1}, priority=5)
+    for _ in range(2):
+        other = world.create(budget=50, parallelism=5, resources={"cpu": 1})
+        before = Counter(order.experiment for order in world.backend.orders.values())
+        for controller in world.controllers:
+            controller.tick()
+        orders = Counter(order.experiment for order in world.backend.orders.values())
+        assert 0 < orders[first] - before[first] <= 20 and orders[other] == 5
+    for _ in range(10):
+        world.backend.pending |= dict.fromkeys(world.backend.orders, "unschedulable")
+        for controller in world.controllers:
+            controller.tick()
+    assert Counter(order.experiment for order in world.backend.orders.values())[first] == MOST_STARTING

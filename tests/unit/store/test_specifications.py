@@ -46,9 +46,9 @@ def test_those_of_a_thousand_experiments_that_go_on_are_read_once(monkeypatch: p
 
 
 def test_of_very_long_ones_few_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, found = Read(monkeypatch), texts(300, 100_000)
+    read, found = Read(monkeypatch), texts(400, 100_000)
     look(found)
     look(found[-20:])
-    assert read.count == 300
+    assert read.count == 400
     look(found[:20])
-    assert read.count == 320
+    assert read.count == 420

@@ -105,7 +105,9 @@ async def sign_in_with_token(context: Here, request: Request) -> Response:
     if not cookies.from_our_pages(request.scope, context.core.url):
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     try:
-        caller = await context.cold(sign_in.caller_of, context.core, token)
+        known = await context.cold(authenticate.authenticate, context.core, token)
+        address = caller_address(request.scope, context.proxies)
+        caller = sign_in.user(known or await context.identify(token, address))
     except Denied as exc:
         return _turned_away(context, request, exc, "token", next_page)
     context.sign_ins.count(caller)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestune import documents
 from orchestune.errors import Denied
 from orchestune.ports.clock import rfc3339
-from orchestune.services.access.authenticate import authenticate, identify, session_prefix
+from orchestune.services.access.authenticate import session_prefix
 from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import digest
 from orchestune.store import credentials
@@ -66,9 +66,8 @@ def _used_up(core: Core, code: str) -> bool:
         return credentials.drop(session, digest(code))
 
 
-def caller_of(core: Core, token: str) -> Caller:
-    """Return the user whose token was typed in. Raises Denied if it is unknown or a worker's token."""
-    caller = authenticate(core, token) or identify(core, token)
+def user(caller: Caller | None) -> Caller:
+    """Return the user whose token was typed in. Raises Denied if it is unknown (None) or a worker's token."""
     if caller is None or caller.role == "worker":
         raise Denied("this token is unknown", "enter the value of ORCHESTUNE_TOKEN on your machine")
     return caller

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 
 from orchestune import documents
 from orchestune.services import bundles
+from orchestune.services.commands.size_limits import (
+    refuse_large_launch,
+    refuse_more_revisions,
+    refuse_more_unfinished,
+)
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.services.queries.read_experiments import resolve, status
@@ -30,7 +35,10 @@ def change_code(core: Core, ref: str, bundle: str, launch: Mapping[str, object],
     with locked(core, experiment, actor) as ledger:
         changed = _launch(ledger.row.launch, launch)
         if (bundle, changed) != (ledger.row.bundle, ledger.row.launch):
+            refuse_large_launch(changed)
+            refuse_more_revisions(ledger.row)
             _change(ledger, bundle, json.dumps(changed))
+            refuse_more_unfinished(ledger.session, ledger.row)
     return status(core, experiment)
 
 

@@ -16,6 +16,7 @@ from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
 from orchestune.services.actors import by
+from orchestune.services.commands.size_limits import refuse_large_labels, refuse_more_unfinished
 from orchestune.services.core import Core
 from orchestune.services.execution import policy_recheck, trials
 from orchestune.services.execution.ledger import Ledger, locked
@@ -82,12 +83,15 @@ def _change(ledger: Ledger, changes: Changes) -> None:
     excess = _beyond(ledger, budget) if budget is not None else []
     if changes.labels is not None:
         _refuse_secrets(changes.labels, json.loads(row.labels_json))
+        refuse_large_labels(changes.labels)
         columns["labels"], event["labels"] = json.dumps(dict(changes.labels)), dict(changes.labels)
     if not columns:
         return
     grew = budget is not None and budget > row.budget
     if budget is not None:
         _show(ledger)
+    if grew and row.state.over:
+        refuse_more_unfinished(session, row)
     experiments.change(session, row.id, revision=row.revision, **columns)
     for column, value in columns.items():
         setattr(row, "labels_json" if column == "labels" else column, value)
@@ -173,6 +177,8 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
         if row.desired is Desired.PAUSED and reason is not None:
             row.waive_guard(reason.code)
         if row.desired is not Desired.RUNNING:
+            if row.state.over:
+                refuse_more_unfinished(ledger.session, row)
             _show(ledger)
             _set_running(ledger)
             ledger.session.run(changes.FORGET_LOST_ATTEMPTS, {"experiment": row.id})

@@ -31,6 +31,7 @@ from orchestune.ports.backend import Guard
 from orchestune.ports.clock import new_id
 from orchestune.pruners import registry as pruners
 from orchestune.services import bundles
+from orchestune.services.commands.size_limits import refuse_large, refuse_more_unfinished
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.ledger import Ledger
@@ -229,6 +230,7 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
         elif each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
             hint += f", or start the server where {hides.partition('=')[0]} lists more GPUs"
         raise UsageError(f"this can never run: {problem}", hint)
+    refuse_large(specification, submission.launch)
     registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
     if specification.early_stopping is not None:
         pruners.check(specification.early_stopping, specification.metrics)
@@ -352,6 +354,7 @@ def _insert(
                 if first and first.checkpoint and not blobs.use(session, first.checkpoint["digest"]):
                     raise Conflict(f"the checkpoint of {new.rerun_of} was deleted", "rerun it from the start")
                 row = experiments.add(session, new, handle, actor)
+                refuse_more_unfinished(session, row)
                 ledger = Ledger(session, row, actor)
                 ledger.record("experiment_created", {"handle": handle, "budget": row.budget, "name": row.name})
                 if tracked:

@@ -10,7 +10,7 @@ from orchestune import documents
 from orchestune.domain.lifecycle.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
-from orchestune.services.queries.read_experiments import estimated, statuses_of
+from orchestune.services.queries.read_experiments import estimated, statuses_of, statuses_of_ids
 from orchestune.store import experiments
 from orchestune.store.experiments import ExperimentOutline, ExperimentRow
 
@@ -52,7 +52,7 @@ def listed(
         if sort != "age":  # already in this order
             matching.sort(key=order, reverse=sort.startswith("-"))
         page = [row.id for row in matching[offset : offset + limit]]
-        items = statuses_of(core, session, experiments.of_ids(session, page), details=False)
+        items = statuses_of_ids(core, session, page, details=False)
     return {"items": items, "next": None, "total": len(matching), "known": len(outlines)}
 
 

@@ -68,7 +68,7 @@ def statuses(
     with core.store.reading() as session:
         cursor = float(before) if before else None
         rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
-        items = statuses_of(core, session, rows[:limit], details=details)
+        items = statuses_of_ids(core, session, [row.id for row in rows[:limit]], details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
@@ -161,6 +161,17 @@ def statuses_of(
         if waits := _waits(core, row):
             document["notes"] = [waits]
     return statuses
+
+
+_ROWS_AT_ONCE = 25
+"""Rows in memory of a long list: each may take a MiB."""
+
+
+def statuses_of_ids(core: Core, session: Session, ids: Sequence[str], *, details: bool) -> list[documents.Status]:
+    """Return the `Status` of each of these experiments that exists, in this order."""
+    parts = (ids[start : start + _ROWS_AT_ONCE] for start in range(0, len(ids), _ROWS_AT_ONCE))
+    rows = (experiments.of_ids(session, part) for part in parts)
+    return [status for part in rows for status in statuses_of(core, session, part, details=details)]
 
 
 def _document(core: Core, session: Session, row: ExperimentRow, best: list[documents.Best]) -> documents.Status:

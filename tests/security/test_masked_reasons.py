@@ -1,0 +1,63 @@
+"""Attack: a trial writes a secret where the cluster reports it, such as its pod's termination log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orchestune.ports.backend import WorkerLoss
+from orchestune.services.commands import create_experiment
+from orchestune.services.queries import read_cluster, read_experiments
+from tests.contract.world import CoreWorld
+
+VALUE = "correct horse battery staple"
+SPELLED = f"ended with exit code 1; its last lines:\nkey={VALUE} url=https://a/?k={VALUE.replace(' ', '+')}"
+MASKED = "key=*** url=https://a/?k=***"
+
+
+def create(world: CoreWorld) -> str:
+    request = replace(
+        world.request(secrets=[{"name": "KEY", "source": "env:KEY"}], budget=1, parallelism=1), secrets={"KEY": VALUE}
+    )
+    return str(create_experiment.create_experiment(world.core, request, "ada")["id"])
+
+
+def shown(world: CoreWorld, experiment: str) -> str:
+    """Everything that a viewer reads of the experiment and its cluster."""
+    documents = (
+        world.status(experiment),
+        world.trials(experiment),
+        read_experiments.events(world.core, experiment, 0, 1000),
+        read_cluster.cluster(world.core),
+    )
+    return json.dumps(documents)
+
+
+def test_the_end_of_a_worker_shows_no_secret(world: CoreWorld) -> None:
+    experiment = create(world)
+    ((worker, lease),) = world.lease(1)
+    worker.call(beats=[worker.started(lease)])
+    world.backend.gone[worker.id] = SPELLED
+    world.tick(3)
+    text = shown(world, experiment)
+    assert text.count(MASKED) >= 2 and "horse" not in text
+
+
+def test_a_pause_because_of_a_worker_shows_no_secret(world: CoreWorld) -> None:
+    experiment = create(world)
+    world.tick()
+    (worker,) = world.backend.orders
+    world.backend.gone[worker], world.backend.faults[worker] = SPELLED, WorkerLoss.REFUSED
+    world.tick(2)
+    assert world.status(experiment)["state"] == "paused"
+    assert MASKED in str(world.status(experiment)["reason"]) and "horse" not in shown(world, experiment)
+
+
+def test_a_pending_worker_shows_no_secret(world: CoreWorld) -> None:
+    experiment = create(world)
+    for _ in range(3):  # without `world.tick`, in which the worker would register
+        world.backend.pending = dict.fromkeys(world.backend.orders, SPELLED)
+        for controller in world.controllers:
+            controller.tick()
+    text = shown(world, experiment)
+    assert MASKED in text and "horse" not in text
