@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 _NOMINAL = 11 / 12
 """minimum ratio of reported to nominal memory: the system reserves some (a T4 of 16 GiB reports 15)"""
 _EXACT = 1e-6
+_MOST_SHARES = 1000  # trials on one GPU: specifications request at least a thousandth
 _ENDS_THE_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 
 
@@ -100,7 +101,7 @@ class GpuSet:
         """Return how many trials with this request fit."""
         free = [self._free[card.id] for card in self._cards if wanted.suited_by(card)]
         if wanted.count < 1:
-            return sum(int((part + _EXACT) // wanted.count) for part in free)
+            return sum(int(min((part + _EXACT) // wanted.count, _MOST_SHARES)) for part in free)
         return int(sum(part > 1 - _EXACT for part in free) // wanted.count)
 
     def take(self, wanted: GpuRequest) -> tuple[str, ...]:

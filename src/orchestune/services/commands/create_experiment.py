@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +23,8 @@ from orchestune.config.document.kinds import (
 from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.resources.resources import fits
-from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
 from orchestune.domain.specification.annotations import misfits
 from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
@@ -48,7 +51,12 @@ _MOST_IMAGE = 500  # characters, as for experiment files
 _MOST_LABEL_NAME, _MOST_LABEL = 200, 1000  # characters
 
 _MOST_BYTES = 2**60
-_MOST_UNITS = 10**6  # cores or GPUs of one trial
+_LEAST_UNITS, _MOST_UNITS = 0.001, 10**6  # cores or GPUs of one trial
+_MOST_FACTOR = 100.0  # as for experiment files
+_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")  # as for experiment files
+_NUMBER_SIZE = 25  # bytes of the longest float as JSON
+MOST_CONFIGURATION = 64 * 1024
+"""maximum bytes of a configuration as JSON: each trial stores one, and views list many trials"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +156,7 @@ def parse(document: Mapping[str, object]) -> Specification:
         raise BadInput(problems)
     _refuse_long_lists(specification)
     _refuse_long_texts(specification)
+    _refuse_large_configurations(specification.space)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     rule, each = specification.early_stopping, specification.resources
@@ -159,15 +168,24 @@ def parse(document: Mapping[str, object]) -> Specification:
         "grace": (specification.grace, 0, MOST_GRACE),
         "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
         "shm": (specification.placement.shm, 0, _MOST_BYTES),
-        "resources.cpu": (each.cpu, 0, _MOST_UNITS),
         "resources.memory": (each.memory, 0, _MOST_BYTES),
-        "resources.gpu": (each.gpu, 0, _MOST_UNITS),
         "resources.gpu_memory": (each.gpu_memory, 0, _MOST_BYTES),
+        "memory_factor": (specification.memory_factor, 1, _MOST_FACTOR),
+        "keep.best": (specification.keep.best, 0, MOST_TRIALS),
+        "keep.limit": (specification.keep.limit, 0, _MOST_BYTES),
     }
+    for key, units in (("resources.cpu", each.cpu), ("resources.gpu", each.gpu)):
+        if units:  # 0: nothing is allocated
+            numbers[key] = (units, _LEAST_UNITS, _MOST_UNITS)
     for key, (number, least, most) in numbers.items():
         if number is not None and not least <= number <= most:
             bound = f"at least {least}" if number < least else f"at most {most:,}"
             problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
+    problems += [
+        Problem(f"must be last, best or mean:K, found {metric.take!r:.100}", key=f"metrics.{metric.name:.100}.take")
+        for metric in specification.metrics
+        if not _TAKE.fullmatch(metric.take)
+    ]
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may have a thousand problems
@@ -206,6 +224,22 @@ def _refuse_long_texts(specification: Specification) -> None:
     for key, text, most in texts:
         if len(text) > most:
             raise BadInput.one(f"has {len(text):,} characters (expected at most {most:,})", key)
+
+
+def _refuse_large_configurations(space: Space) -> None:
+    """Raise BadInput if a configuration of the space can take more than `MOST_CONFIGURATION`."""
+    size = sum(
+        len(encode_basestring_ascii(parameter.name))
+        + max((_size(choice) for choice in parameter.choices), default=_NUMBER_SIZE)
+        for parameter in space.parameters
+    )
+    if size > MOST_CONFIGURATION:
+        text = f"a configuration takes up to {size:,} bytes as JSON (expected at most {MOST_CONFIGURATION:,})"
+        raise BadInput.one(text, "parameters", "give long values short names, which the program maps to them")
+
+
+def _size(choice: Value) -> int:
+    return len(encode_basestring_ascii(choice)) if isinstance(choice, str) else _NUMBER_SIZE
 
 
 def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
