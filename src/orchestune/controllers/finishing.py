@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from orchestune.controllers.isolated_jobs import each
@@ -42,19 +42,20 @@ class Finishing:
         """
         with self._core.store.reading() as session:
             rows, now = experiments.unfinished(session), session.now
-        for row in rows:
-            if row.ending or _timed_out(row, now):
-                self._experiment(row.id)
+        jobs: list[Callable[[], object]] = [partial(self._experiment, row, now) for row in rows]
         unfinished = {row.id: row for row in rows}
         self._core.boards.keep(rows)
         ending = {name: self._workers_of_the_dead(name, unfinished) for name in self._core.backends}
         known = {worker.id for found in ending.values() for worker in found}
         self._told &= known
         self._sending = {worker: seen for worker, seen in self._sending.items() if worker in known}
-        each(partial(self._end, self._core.backends[name], found, unfinished) for name, found in ending.items())
+        jobs += [partial(self._end, self._core.backends[name], found, unfinished) for name, found in ending.items()]
+        each(jobs)
 
-    def _experiment(self, experiment: str) -> None:
-        with locked(self._core, experiment) as ledger:
+    def _experiment(self, row: ExperimentRow, at: float) -> None:
+        if not row.ending and not _timed_out(row, at):
+            return
+        with locked(self._core, row.id) as ledger:
             now = ledger.row
             if now.desired is not Desired.STOPPED:
                 ledger.evaluate()
@@ -64,7 +65,7 @@ class Finishing:
                 now.ending
                 and now.live_attempts == 0
                 and now.state is ExperimentState.STOPPING
-                and not workers.are_there(ledger.session, experiment)
+                and not workers.are_there(ledger.session, row.id)
             ):
                 ledger.workers_ended()
 
@@ -81,13 +82,14 @@ class Finishing:
         """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
         trials as ordered, drain, and exit on their own.
         """
-        for worker in ending:
-            if worker.id in self._told or not worker.backend_handle or self._hands_in_files(worker):
-                continue
-            row = unfinished.get(worker.experiment)
-            grace = row.specification.grace if row is not None else 10.0
-            backend.end(worker.id, json.loads(worker.backend_handle), grace)
-            self._told.add(worker.id)
+        each(partial(self._end_worker, backend, worker, unfinished.get(worker.experiment)) for worker in ending)
+
+    def _end_worker(self, backend: Backend, worker: PolledWorker, row: ExperimentRow | None) -> None:
+        if worker.id in self._told or not worker.backend_handle or self._hands_in_files(worker):
+            return
+        grace = row.specification.grace if row is not None else 10.0
+        backend.end(worker.id, json.loads(worker.backend_handle), grace)
+        self._told.add(worker.id)
 
     def _hands_in_files(self, worker: PolledWorker) -> bool:
         if not worker.sends_files or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):

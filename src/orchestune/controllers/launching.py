@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, Work
 from orchestune.domain.resources.allocation import AvailableSlots, Demand, usable
 from orchestune.domain.resources.gpus import GpuSet
 from orchestune.domain.resources.resources import Capacity, Resources, fits
+from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
@@ -27,12 +29,25 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
 
+log = logging.getLogger(__name__)
+
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
 """slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
 MOST_PENDING = 10
 """maximum pending workers of one experiment on an elastic cluster, whose size is unknown, or in a queue"""
+
+
+@dataclass(frozen=True)
+class _ExperimentPlan:
+    """The request of one experiment during one tick."""
+
+    size: Callable[[int], Resources]
+    """resources of a trial by its memory (bytes; 0: the request in the file)"""
+    closed: frozenset[str]
+    """nodes that its trials cannot use"""
+    parts: Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,8 @@ class Launching:
         self._starting = WorkerStarter(core)
         self._told: set[str] = set()
         """experiments whose workers must be notified of a change"""
+        self._unplanned: set[str] = set()
+        """experiments that could not be planned, which is logged once"""
 
     def tick(self) -> None:
         """Reconcile the workers of every cluster. A failure for one experiment does not stop the others."""
@@ -69,6 +86,7 @@ class Launching:
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
         self._deaths.keep({row.id for row in rows})
+        self._unplanned &= {row.id for row in rows}
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
@@ -88,11 +106,17 @@ class Launching:
         quarantined: Sequence[QuarantineRow],
     ) -> None:
         capacity = backend.capacity()
-        sizes = {row.id: cache(partial(room, backend, row)) for row in rows}
-        needs = {experiment: size(0) for experiment, size in sizes.items()}
-        closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
-        with self._core.store.reading() as session:
-            wanted = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
+        unfinished = {row.id for row in rows}
+        plans, failures = self._plans(backend, rows)
+        # Workers of an experiment that cannot be planned are left as they are. Their GPUs count as allocated; cores and
+        # memory do not, since the requests are unknown.
+        rows = [row for row in rows if row.id in plans]
+        unplanned = [worker for worker in present if worker.experiment in unfinished - plans.keys()]
+        present = [worker for worker in present if worker.experiment not in unfinished - plans.keys()]
+        sizes = {experiment: plan.size for experiment, plan in plans.items()}
+        needs = {experiment: plan.size(0) for experiment, plan in plans.items()}
+        closed = {experiment: plan.closed for experiment, plan in plans.items()}
+        wanted = {experiment: plan.parts for experiment, plan in plans.items()}
         shut: dict[str, frozenset[str]] = {}
         for row in rows if quarantined else ():
             largest = sizes[row.id](max((part.memory for part in wanted[row.id]), default=0))
@@ -118,15 +142,44 @@ class Launching:
         granted = share_out(capacity, demands, let_in)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in wanted[row.id])]
         cards = GpuSet(capacity.gpus)
-        for worker in present:
+        for worker in [*present, *unplanned]:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             cards.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         may_be_on = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
         left = self._room(backend, capacity, sizes, inside, may_be_on)
         cluster = _Cluster(backend, capacity, closed, shut, granted, holding, left, cards)
         jobs = [partial(self._experiment, cluster, row, wanted[row.id], by_experiment.get(row.id, [])) for row in rows]
-        over = by_experiment.keys() - {row.id for row in rows}
+        over = by_experiment.keys() - unfinished
         do_each([*jobs, *(partial(self._let_go, backend, by_experiment[experiment], rows) for experiment in over)])
+        if failures:
+            raise failures[0]
+
+    def _plans(
+        self, backend: Backend, rows: Sequence[ExperimentRow]
+    ) -> tuple[dict[str, _ExperimentPlan], list[Exception]]:
+        """Return the plan of each experiment, and the errors of those that cannot be planned.
+
+        Raises TemporaryError if the cluster or the store is unreachable, which is no fault of an experiment.
+        """
+        plans: dict[str, _ExperimentPlan] = {}
+        failures: list[Exception] = []
+        for row in rows:
+            try:
+                plans[row.id] = self._plan(backend, row)
+            except TemporaryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised after the other experiments have been processed
+                failures.append(error)
+                if row.id not in self._unplanned:
+                    log.warning("%s gets no workers: %s: %s", row.handle, type(error).__name__, error)
+                self._unplanned.add(row.id)
+        return plans, failures
+
+    def _plan(self, backend: Backend, row: ExperimentRow) -> _ExperimentPlan:
+        size = cache(partial(room, backend, row))
+        closed = backend.closed_to(size(0), row.specification.placement)
+        with self._core.store.reading() as session:
+            return _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
 
     def _let_go(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""

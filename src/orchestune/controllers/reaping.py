@@ -78,28 +78,40 @@ class Reaping:
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
         handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
         seen = {sighting.worker: sighting for sighting in backend.observe(handles)}
-        now = self._listened
+        failures: list[Exception] = []
         for worker in present:
-            if worker.state != WorkerState.LOST:
-                self._lost_since.pop(worker.id, None)
-            sighting = seen.get(worker.id)
-            if sighting is not None and sighting.node not in ("", worker.node):
-                self._locate(worker, sighting.node)
-            begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
-            if sighting is not None and sighting.phase is Phase.GONE and begun:
-                self._gone(worker, sighting)
-            elif not begun:
-                self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
-            elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
-                # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
-                self._end(backend, worker, handles[worker.id])
-            elif sighting is not None and sighting.phase.waits and worker.boot_id is None:
-                self._pending(worker, sighting, now)
-            elif worker.state == WorkerState.LOST:
-                if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
-                    self._end(backend, worker, handles[worker.id])
-            elif self._silent(worker, now):
-                self._lost(worker)
+            try:
+                self._worker(backend, worker, handles[worker.id], seen.get(worker.id))
+            except StoreUnavailable:
+                raise  # `_look` restarts all timeouts
+            except Exception as error:  # noqa: BLE001 - raised after the other workers have been checked
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _worker(
+        self, backend: Backend, worker: PolledWorker, handle: Mapping[str, object], sighting: WorkerStatus | None
+    ) -> None:
+        now = self._listened
+        if worker.state != WorkerState.LOST:
+            self._lost_since.pop(worker.id, None)
+        if sighting is not None and sighting.node not in ("", worker.node):
+            self._locate(worker, sighting.node)
+        begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
+        if sighting is not None and sighting.phase is Phase.GONE and begun:
+            self._gone(worker, sighting)
+        elif not begun:
+            self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
+        elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
+            # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
+            self._end(backend, worker, handle)
+        elif sighting is not None and sighting.phase.waits and worker.boot_id is None:
+            self._pending(worker, sighting, now)
+        elif worker.state == WorkerState.LOST:
+            if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
+                self._end(backend, worker, handle)
+        elif self._silent(worker, now):
+            self._lost(worker)
 
     @staticmethod
     def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:

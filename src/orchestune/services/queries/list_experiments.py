@@ -52,7 +52,8 @@ def listed(
         if sort != "age":  # already in this order
             found.sort(key=order, reverse=sort.startswith("-"))
         wanted = [row.id for row in found[offset : offset + limit]]
-        items = statuses_of(core, session, experiments.of_ids(session, wanted), details=False)
+        rows = experiments.readable(experiments.of_ids(session, wanted))
+        items = statuses_of(core, session, rows, details=False)
     return {"items": items, "next": None, "total": len(found), "known": len(known)}
 
 
