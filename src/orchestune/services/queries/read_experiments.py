@@ -68,7 +68,7 @@ def statuses(
     with core.store.reading() as session:
         cursor = float(before) if before else None
         rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
-        items = statuses_of(core, session, rows[:limit], details=details)
+        items = statuses_of(core, session, experiments.readable(rows[:limit]), details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
@@ -152,7 +152,7 @@ def statuses_of(
     core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
 ) -> list[documents.Status]:
     """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
-    best = best_trials.of_all(core, session, rows)
+    best = best_trials.of_all(core, session, rows, only_declared=not details)
     shown = [_document(core, session, row, best[row.id]) for row in rows]
     if details:
         _add_details(core, session, rows, shown)
