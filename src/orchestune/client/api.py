@@ -234,7 +234,9 @@ class Client:
             near = [number for number in wanted if number < wanted[0] + _PAGE]
             page = self._get(f"{_experiment(ref)}/trials", after=near[0] - 1, limit=near[-1] - near[0] + 1)
             yield from (trial for trial in page["items"] if trial["number"] in near)
-            wanted = wanted[len(near) :]
+            # a page of large trials ends early, at `next`
+            end = page.get("next") or near[-1]
+            wanted = [number for number in wanted if number > min(end, near[-1])]
 
     def trial(self, ref: str, number: int) -> documents.Trial:
         """Return a trial with the log tails of its attempts and its artifacts."""
