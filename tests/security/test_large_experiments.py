@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.config.document.kinds import MAX_ENTRIES
 from orchestune.config.sections.template import MAX_BYTES
-from orchestune.domain.specification.experiment import TEST_LABEL, Specification
+from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands import size_limits
 from orchestune.services.queries import read_experiments
 from orchestune.store import experiments
@@ -148,9 +148,9 @@ def test_parsed_specifications_are_bounded_by_their_length() -> None:
     cache = _ParsedSpecifications(2500)
     document = {**SPECIFICATION, "run": "x"}
     texts = [json.dumps({**document, "run": str(n)}).ljust(1000) for n in range(3)]
-    parsed = [cache.add(text, Specification.from_json(json.loads(text))) for text in texts]
-    assert [cache.get(text) for text in texts] == [None, *parsed[1:]]
-    assert cache.add(texts[1], parsed[1]) is parsed[1] and cache.get(texts[2]) is parsed[2]
+    parsed = [cache.get(text) for text in texts]
+    assert cache.get(texts[1]) is parsed[1] and cache.get(texts[2]) is parsed[2]
+    assert cache.get(texts[0]) is not parsed[0]
 
 
 def test_a_name_is_found_among_many_newer_ones_with_the_same_beginning(world: CoreWorld) -> None:

@@ -236,11 +236,12 @@ class Client:
         remaining = sorted(numbers)
         while remaining:
             page_numbers = [number for number in remaining if number < remaining[0] + _PAGE_SIZE]
-            page = self._get(
-                f"{_experiment(ref)}/trials", after=page_numbers[0] - 1, limit=page_numbers[-1] - page_numbers[0] + 1
-            )
+            last = page_numbers[-1]
+            page = self._get(f"{_experiment(ref)}/trials", after=page_numbers[0] - 1, limit=last - page_numbers[0] + 1)
             yield from (trial for trial in page["items"] if trial["number"] in page_numbers)
-            remaining = remaining[len(page_numbers) :]
+            # a page of large trials ends early, at `next`
+            end = min(page.get("next") or last, last)
+            remaining = [number for number in remaining if number > end]
 
     def trial(self, ref: str, number: int) -> documents.Trial:
         """Return a trial with the log tails of its attempts and its artifacts."""

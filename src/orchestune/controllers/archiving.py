@@ -103,11 +103,13 @@ class Archiving:
         """
         last_events = self._look(experiments.with_artifacts)
         self._retained_at = {name: at for name, at in self._retained_at.items() if last_events.get(name) == at}
-        for experiment, _ in [name for name in last_events if name not in self._retained_at]:
-            with self._core.store.reading() as session:
-                rows = experiments.of_ids(session, [experiment])
-            for row in rows:  # empty if it was purged meanwhile
-                self._retain(row)
+        each(partial(self._retain_of, name[0]) for name in last_events if name not in self._retained_at)
+
+    def _retain_of(self, experiment: str) -> None:
+        with self._core.store.reading() as session:
+            rows = experiments.of_ids(session, [experiment])
+        for row in rows:  # empty if it was purged meanwhile
+            self._retain(row)
 
     def _retain(self, row: ExperimentRow) -> None:
         if not row.specification.keep.best:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from orchestune.controllers.isolated_jobs import each
@@ -42,22 +42,23 @@ class Finishing:
         """
         with self._core.store.reading() as session:
             rows, now = experiments.unfinished(session), session.now
-        for row in rows:
-            if row.ending or _timed_out(row, now):
-                self._experiment(row.id)
+        jobs: list[Callable[[], object]] = [partial(self._experiment, row, now) for row in rows]
         unfinished = {row.id: row for row in rows}
         self._core.boards.keep(rows)
         ending = {name: self._workers_to_terminate(name, unfinished) for name in self._core.backends}
         ids = {worker.id for workers_of_cluster in ending.values() for worker in workers_of_cluster}
         self._terminated &= ids
         self._sending = {worker: since for worker, since in self._sending.items() if worker in ids}
-        each(
+        jobs += [
             partial(self._end, self._core.backends[name], workers_of_cluster, unfinished)
             for name, workers_of_cluster in ending.items()
-        )
+        ]
+        each(jobs)
 
-    def _experiment(self, experiment: str) -> None:
-        with locked(self._core, experiment) as ledger:
+    def _experiment(self, row: ExperimentRow, at: float) -> None:
+        if not row.ending and not _timed_out(row, at):
+            return
+        with locked(self._core, row.id) as ledger:
             now = ledger.row
             if now.desired is not Desired.STOPPED:
                 ledger.evaluate()
@@ -67,7 +68,7 @@ class Finishing:
                 now.ending
                 and now.live_attempts == 0
                 and now.state is ExperimentState.STOPPING
-                and not workers.any_present(ledger.session, experiment)
+                and not workers.any_present(ledger.session, row.id)
             ):
                 ledger.workers_ended()
 
@@ -84,13 +85,14 @@ class Finishing:
         """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
         trials as ordered, drain, and exit on their own.
         """
-        for worker in ending:
-            if worker.id in self._terminated or not worker.backend_handle or self._uploads_files(worker):
-                continue
-            row = unfinished.get(worker.experiment)
-            grace = row.specification.grace if row is not None else 10.0
-            backend.end(worker.id, json.loads(worker.backend_handle), grace)
-            self._terminated.add(worker.id)
+        each(partial(self._end_worker, backend, worker, unfinished.get(worker.experiment)) for worker in ending)
+
+    def _end_worker(self, backend: Backend, worker: PolledWorker, row: ExperimentRow | None) -> None:
+        if worker.id in self._terminated or not worker.backend_handle or self._uploads_files(worker):
+            return
+        grace = row.specification.grace if row is not None else 10.0
+        backend.end(worker.id, json.loads(worker.backend_handle), grace)
+        self._terminated.add(worker.id)
 
     def _uploads_files(self, worker: PolledWorker) -> bool:
         if not worker.sends_files or worker.state not in (WorkerState.ALIVE, WorkerState.DRAINING):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, Work
 from orchestune.domain.resources.allocation import AvailableSlots, Demand, usable
 from orchestune.domain.resources.gpus import GpuSet
 from orchestune.domain.resources.resources import Capacity, Resources, fits
+from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
@@ -26,6 +28,8 @@ from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
+
+log = logging.getLogger(__name__)
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
@@ -39,6 +43,17 @@ MOST_STARTING = 100
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
 """Starts of such workers in one tick, in all and of one experiment: each is a request to the cluster, and all
 experiments wait for the end of the tick. Measured on Kubernetes: 15 ms for each."""
+
+
+@dataclass(frozen=True)
+class _ExperimentPlan:
+    """The request of one experiment during one tick."""
+
+    size: Callable[[int], Resources]
+    """resources of a trial by its memory (bytes; 0: the request in the file)"""
+    closed: frozenset[str]
+    """nodes that its trials cannot use"""
+    parts: Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Launching:
         self._starting = WorkerStarter(core)
         self._notified: set[str] = set()
         """experiments whose workers must be notified of a change"""
+        self._unplanned: set[str] = set()
+        """experiments that could not be planned, which is logged once"""
 
     def tick(self) -> None:
         """Reconcile the workers of every cluster. A failure for one experiment does not stop the others."""
@@ -77,6 +94,7 @@ class Launching:
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
         self._backoff.keep({row.id for row in rows})
+        self._unplanned &= {row.id for row in rows}
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
@@ -96,11 +114,17 @@ class Launching:
         quarantined: Sequence[QuarantineRow],
     ) -> None:
         capacity = backend.capacity()
-        sizes = {row.id: cache(partial(room, backend, row)) for row in rows}
-        needs = {experiment: size(0) for experiment, size in sizes.items()}
-        closed = {row.id: backend.closed_to(needs[row.id], row.specification.placement) for row in rows}
-        with self._core.store.reading() as session:
-            needed_parts = {row.id: parts(session, row, sizes[row.id], slots_wanted(row)) for row in rows}
+        unfinished = {row.id for row in rows}
+        plans, failures = self._plans(backend, rows)
+        # Workers of an experiment that cannot be planned are left as they are. Their GPUs count as allocated; cores and
+        # memory do not, since the requests are unknown.
+        rows = [row for row in rows if row.id in plans]
+        unplanned = [worker for worker in present if worker.experiment in unfinished - plans.keys()]
+        present = [worker for worker in present if worker.experiment not in unfinished - plans.keys()]
+        sizes = {experiment: plan.size for experiment, plan in plans.items()}
+        needs = {experiment: plan.size(0) for experiment, plan in plans.items()}
+        closed = {experiment: plan.closed for experiment, plan in plans.items()}
+        needed_parts = {experiment: plan.parts for experiment, plan in plans.items()}
         shut: dict[str, frozenset[str]] = {}
         for row in rows if quarantined else ():
             largest = sizes[row.id](max((part.memory for part in needed_parts[row.id]), default=0))
@@ -126,7 +150,7 @@ class Launching:
         granted = share_out(capacity, demands, admitted_slots)
         holding = [row for row in rows if row.running or any(granted[part.key] for part in needed_parts[row.id])]
         free_gpus = GpuSet(capacity.gpus)
-        for worker in present:
+        for worker in [*present, *unplanned]:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             free_gpus.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         possible_nodes = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
@@ -136,8 +160,37 @@ class Launching:
         jobs = [
             partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
         ]
-        over = by_experiment.keys() - {row.id for row in rows}
+        over = by_experiment.keys() - unfinished
         do_each([*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)])
+        if failures:
+            raise failures[0]
+
+    def _plans(
+        self, backend: Backend, rows: Sequence[ExperimentRow]
+    ) -> tuple[dict[str, _ExperimentPlan], list[Exception]]:
+        """Return the plan of each experiment, and the errors of those that cannot be planned.
+
+        Raises TemporaryError if the cluster or the store is unreachable, which is no fault of an experiment.
+        """
+        plans: dict[str, _ExperimentPlan] = {}
+        failures: list[Exception] = []
+        for row in rows:
+            try:
+                plans[row.id] = self._plan(backend, row)
+            except TemporaryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised after the other experiments have been processed
+                failures.append(error)
+                if row.id not in self._unplanned:
+                    log.warning("%s gets no workers: %s: %s", row.handle, type(error).__name__, error)
+                self._unplanned.add(row.id)
+        return plans, failures
+
+    def _plan(self, backend: Backend, row: ExperimentRow) -> _ExperimentPlan:
+        size = cache(partial(room, backend, row))
+        closed = backend.closed_to(size(0), row.specification.placement)
+        with self._core.store.reading() as session:
+            return _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
 
     def _release(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.lifecycle.states import Desired
 from orchestune.domain.specification.metrics import objectives
 from orchestune.domain.specification.stopping import ChosenStop
@@ -31,18 +34,26 @@ class NoisyStopping:
             unfinished = {row.id: row for row in experiments.unfinished(session)}
             finished = self._going - set(unfinished)
             ended = experiments.of_ids(session, list(finished)) if finished else []
-            rows = [row for row in unfinished.values() if _depends_on_best(row)]
-            grown = [row for row in rows if row.history_seq != self._judged.get(row.id)]
-            noisy = [row for row in grown if row.completed >= LEAST and unsure(session, row)]
-        self._judged = {row.id: self._judged[row.id] for row in rows if row.id in self._judged}
-        for row in noisy:
-            self._experiment(row)
+        self._judged = {experiment: length for experiment, length in self._judged.items() if experiment in unfinished}
         self._going = set(unfinished)
-        for row in ended:  # lists show this estimate from now on
-            self._core.estimates.refresh(self._core.store, row)
-            self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
+        each(
+            [
+                *(partial(self._experiment, row) for row in unfinished.values()),
+                *(partial(self._ended, row) for row in ended),
+            ]
+        )
+
+    def _ended(self, row: ExperimentRow) -> None:
+        """Refresh the estimate, which lists show from now on."""
+        self._core.estimates.refresh(self._core.store, row)
+        self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
 
     def _experiment(self, row: ExperimentRow) -> None:
+        if row.history_seq == self._judged.get(row.id) or row.completed < LEAST or not _depends_on_best(row):
+            return
+        with self._core.store.reading() as session:
+            if not unsure(session, row):
+                return
         estimates = self._core.estimates
         estimates.refresh(self._core.store, row)
         if not estimates.fresh(row):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Callable
 from functools import partial
 
 from orchestune.controllers.isolated_jobs import each
@@ -58,15 +59,8 @@ class PolicyCheck:
         self._checked &= known
         self._deadlines = {name: at for name, at in self._deadlines.items() if name in known - resumed}
         self._terminated &= {worker.id for _, worker in present}
-        for row in rows:
-            if row.id not in self._checked:
-                self._check(row)
-        now = self._core.clock.monotonic()
-        each(
-            partial(self._terminate, backend, worker)
-            for backend, worker in present
-            if self._deadlines.get(worker.experiment, math.inf) <= now and worker.id not in self._terminated
-        )
+        jobs: list[Callable[[], object]] = [partial(self._check, row) for row in rows if row.id not in self._checked]
+        each([*jobs, *(partial(self._terminate_if_due, backend, worker) for backend, worker in present)])
 
     def _check(self, row: ExperimentRow) -> None:
         try:
@@ -78,7 +72,10 @@ class PolicyCheck:
             timeout = row.specification.grace + FAREWELL_SECONDS
             self._deadlines[row.id] = self._core.clock.monotonic() + timeout
 
-    def _terminate(self, backend: Backend, worker: PolledWorker) -> None:
+    def _terminate_if_due(self, backend: Backend, worker: PolledWorker) -> None:
+        deadline = self._deadlines.get(worker.experiment, math.inf)
+        if worker.id in self._terminated or self._core.clock.monotonic() < deadline:
+            return
         log.warning("worker %s did not shut down; its experiment is not allowed any more: terminating it", worker.name)
         backend.end(worker.id, json.loads(worker.backend_handle or "{}"), 0.0)
         self._terminated.add(worker.id)

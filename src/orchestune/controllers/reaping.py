@@ -80,29 +80,41 @@ class Reaping:
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
         handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
         observed = {status.worker: status for status in backend.observe(handles)}
-        statuses = {worker.id: self._masked(worker, observed[worker.id]) for worker in present if worker.id in observed}
-        now = self._listened
+        failures: list[Exception] = []
         for worker in present:
-            if worker.state != WorkerState.LOST:
-                self._lost_since.pop(worker.id, None)
-            status = statuses.get(worker.id)
-            if status is not None and status.node not in ("", worker.node):
-                self._locate(worker, status.node)
-            begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
-            if status is not None and status.phase is Phase.GONE and begun:
-                self._gone(worker, status)
-            elif not begun:
-                self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
-            elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
-                # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
-                self._end(backend, worker, handles[worker.id])
-            elif status is not None and status.phase.waits and worker.boot_id is None:
-                self._pending(worker, status, now)
-            elif worker.state == WorkerState.LOST:
-                if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
-                    self._end(backend, worker, handles[worker.id])
-            elif self._silent(worker, now):
-                self._lost(worker)
+            try:
+                self._worker(backend, worker, handles[worker.id], observed.get(worker.id))
+            except StoreUnavailable:
+                raise  # `_look` restarts all timeouts
+            except Exception as error:  # noqa: BLE001 - raised after the other workers have been checked
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _worker(
+        self, backend: Backend, worker: PolledWorker, handle: Mapping[str, object], observed: WorkerStatus | None
+    ) -> None:
+        now = self._listened
+        status = self._masked(worker, observed) if observed is not None else None
+        if worker.state != WorkerState.LOST:
+            self._lost_since.pop(worker.id, None)
+        if status is not None and status.node not in ("", worker.node):
+            self._locate(worker, status.node)
+        begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
+        if status is not None and status.phase is Phase.GONE and begun:
+            self._gone(worker, status)
+        elif not begun:
+            self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
+        elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
+            # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
+            self._end(backend, worker, handle)
+        elif status is not None and status.phase.waits and worker.boot_id is None:
+            self._pending(worker, status, now)
+        elif worker.state == WorkerState.LOST:
+            if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
+                self._end(backend, worker, handle)
+        elif self._silent(worker, now):
+            self._lost(worker)
 
     def _masked(self, worker: PolledWorker, status: WorkerStatus) -> WorkerStatus:
         """Mask the secrets of its experiment in a new reason: a trial writes some of these, as a termination log."""

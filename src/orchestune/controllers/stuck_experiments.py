@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import locked
@@ -46,11 +48,15 @@ class WorkerObservation:
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
             rows = experiments.unfinished(session)
-        limits_by_experiment = {row.id: limits for row in rows if (limits := self._limits(row))}
-        for row in rows:
-            if row.id in limits_by_experiment:
-                self._look(row, limits_by_experiment[row.id], now)
-        self._progress = {name: progress for name, progress in self._progress.items() if name in limits_by_experiment}
+        limited: set[str] = set()
+        each(partial(self._experiment, row, now, limited) for row in rows)
+        self._progress = {name: progress for name, progress in self._progress.items() if name in limited}
+
+    def _experiment(self, row: ExperimentRow, now: float, wanted: set[str]) -> None:
+        """Check one experiment, and add it to `wanted` if a hook wants to know that it is stuck."""
+        if limits := self._limits(row):
+            wanted.add(row.id)
+            self._look(row, limits, now)
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:
         """Return the hooks to notify by limit in seconds; empty while no progress is expected."""

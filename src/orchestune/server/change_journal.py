@@ -60,6 +60,12 @@ class Journal:
     _forgotten: int = 0
     _told: dict[int, bytes] = field(default_factory=dict)
     """cache of the events since a number: most clients are at the same one"""
+    _size: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the documents and cached answers."""
+        return self._size + sum(map(len, self._told.values()))
 
     def take(self, events: Mapping[str, bytes]) -> None:
         """Update the journal with the current documents: the event of each, by its name."""
@@ -77,6 +83,7 @@ class Journal:
             self.number = number
             self._told.clear()
         self._items = found
+        self._size = sum(len(event) for _, event in found.values())
 
     def knows(self, place: StreamPosition | None) -> bool:
         """Return True if the stream can resume from `place`; otherwise the client must reload all documents."""
@@ -91,6 +98,33 @@ class Journal:
             gone = [name for name, at in self._gone.items() if at > number] if number else []
             self._told[number] = b"".join([*changed, *(b"event: gone\ndata: %s\n\n" % encoded(name) for name in gone)])
         return self._told[number]
+
+
+class Journals:
+    """The journals of the most recently used views, bounded by their number and bytes.
+
+    A stream whose journal was evicted goes on: its next read starts another one, with all documents.
+    """
+
+    def __init__(self, most: int = 200, most_bytes: int = 64 * 2**20) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._journals: OrderedDict[str, Journal] = OrderedDict()
+
+    def of(self, view: str) -> Journal:
+        """Return the journal of a view, which becomes the most recently used one; a new one if absent."""
+        journal = self._journals.setdefault(view, Journal())
+        self._journals.move_to_end(view)
+        return journal
+
+    def evict(self) -> list[str]:
+        """Evict the least recently used journals beyond the bounds, but never the last one; return their views."""
+        evicted = []
+        size = sum(journal.size for journal in self._journals.values())
+        while len(self._journals) > 1 and (len(self._journals) > self._most or size > self._most_bytes):
+            view, journal = self._journals.popitem(last=False)
+            size -= journal.size
+            evicted.append(view)
+        return evicted
 
 
 @dataclass(frozen=True)

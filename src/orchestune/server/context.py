@@ -15,7 +15,7 @@ from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network, throttle_key
 from orchestune.server.caller_limits import CALLER, CallerLimits, SignIns
-from orchestune.server.change_journal import Journal, JournalRead, LogEvents
+from orchestune.server.change_journal import JournalRead, Journals, LogEvents
 from orchestune.server.draining import DrainSignal
 from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.rate_limits import FailedSignIns
@@ -26,7 +26,6 @@ from orchestune.server.tokens import KnownCallers
 from orchestune.server.unfinished import UnfinishedUploads
 from orchestune.services.access import authenticate
 from orchestune.services.core import Caller, Core
-from orchestune.services.memory.lru_cache import LruCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,7 +107,7 @@ class Context:
     """addresses of proxies whose `X-Forwarded-For` is trusted"""
     terminals: Terminals = field(default_factory=Terminals)
     unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
-    journals: LruCache[str, Journal] = field(default_factory=lambda: LruCache(200))
+    journals: Journals = field(default_factory=Journals)
     """journals of the most recently used views"""
     seen: SharedReads[JournalRead] = field(default_factory=SharedReads)
     lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(kept=20))

@@ -89,8 +89,10 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
     async def read() -> JournalRead:
         version = context.core.signals.version(view.topic)
         documents = await (context.printed if view.printed else context.streaming)(view.read)
-        journal = context.journals.keep(view.key, context.journals.get(view.key) or Journal())
+        journal = context.journals.of(view.key)
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
+        for evicted in context.journals.evict():
+            context.seen.forget(evicted)
         return JournalRead(version, journal)
 
     return await context.seen.read(view.key, context.pace.shared, read)

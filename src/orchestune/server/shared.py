@@ -51,6 +51,10 @@ class SharedReads(Generic[T]):
     def _of(self, key: str) -> _Last[T]:
         return self._readings.keep(key, self._readings.get(key) or _Last())
 
+    def forget(self, key: str) -> None:
+        """Drop the last read of a key; one that is in progress is not affected."""
+        self._readings.pop(key, None)
+
     async def fresh(
         self,
         key: str,

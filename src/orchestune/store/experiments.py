@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from threading import Lock
 from typing import TypedDict
 
@@ -21,6 +23,8 @@ from orchestune.store.removal import purged_at
 from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
 from orchestune.store.tables import artifacts, experiments, revisions
+
+log = logging.getLogger(__name__)
 
 
 class Launch(TypedDict, total=False):
@@ -194,38 +198,64 @@ class ExperimentRow:
         self.waiting_json = json.dumps(reason.to_json()) if reason else None
 
 
-def read_specification(text: str) -> Specification:
-    """Parse a specification, with a cache: controllers read every running experiment repeatedly."""
-    return _PARSED.get(text) or _PARSED.add(text, Specification.from_json(json.loads(text)))
+_MOST_CHARACTERS = 32 * 2**20
+"""characters of the cached texts; parsed, they take several times as much memory"""
 
 
 class _ParsedSpecifications:
-    """The most recently used specifications by their text, at most `most` characters in all. Thread-safe."""
+    """Thread-safe LRU cache, bounded by the length of the texts: some have 1,000 times the length of others.
+
+    Controllers read every unfinished experiment at each tick. If their texts were more than the bound, each tick would
+    parse all of them, so the bound is well above those of hundreds of usual experiments.
+    """
 
     def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._lock = Lock()
+        self._most = most
+        self._size = 0
         self._parsed: OrderedDict[str, Specification] = OrderedDict()
+        self._lock = Lock()
 
-    def get(self, text: str) -> Specification | None:
+    def get(self, text: str) -> Specification:
+        """Return the parsed text. Two threads that miss at the same time both parse it."""
         with self._lock:
-            specification = self._parsed.get(text)
-            if specification is not None:
+            if text in self._parsed:
                 self._parsed.move_to_end(text)
-            return specification
-
-    def add(self, text: str, specification: Specification) -> Specification:
+                return self._parsed[text]
+        specification = Specification.from_json(json.loads(text), is_validated=True)
         with self._lock:
-            self._size += 0 if text in self._parsed else len(text)
+            if text not in self._parsed:
+                self._size += len(text)
             self._parsed[text] = specification
             while self._size > self._most:
                 self._size -= len(self._parsed.popitem(last=False)[0])
         return specification
 
 
-_PARSED = _ParsedSpecifications(2**25)
-# Characters, not entries: a specification takes up to 17 times its length in memory, and may have 800 KiB. Twice what
-# the unfinished experiments of one owner have at most, so that they are not parsed anew at each tick.
+_PARSED = _ParsedSpecifications(_MOST_CHARACTERS)
+
+
+def read_specification(text: str) -> Specification:
+    """Parse a stored specification, which was validated before it was stored. Cached."""
+    return _PARSED.get(text)
+
+
+@lru_cache(maxsize=1000)
+def _warn(handle: str, error: str) -> None:
+    """Log once that an experiment is left out: pages read the lists every second."""
+    log.warning("lists leave out %s: its specification cannot be parsed: %s", handle, error)
+
+
+def readable(rows: Iterable[ExperimentRow]) -> list[ExperimentRow]:
+    """Return the rows without those whose specification cannot be parsed: one such row must not break a list."""
+    parsed = []
+    for row in rows:
+        try:
+            read_specification(row.specification_json)
+        except Exception as error:  # noqa: BLE001 - whatever an older version let into the store
+            _warn(row.handle, f"{type(error).__name__}: {error}")
+        else:
+            parsed.append(row)
+    return parsed
 
 
 _COLUMN_OF = {field.name: field.name.removesuffix("_json") for field in fields(ExperimentRow)}

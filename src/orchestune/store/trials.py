@@ -206,8 +206,8 @@ def last_sources(session: Session, among: Sequence[str], count: int) -> dict[str
     return sources
 
 
-def with_best_value(session: Session, among: Sequence[str]) -> dict[str, MeasuredTrial]:
-    """Return the trial with the best value of each of these experiments."""
+def with_best_value(session: Session, among: Sequence[str], *, only_declared: bool = False) -> dict[str, MeasuredTrial]:
+    """Return the trial with the best value of each of these experiments, with all or `only_declared` metrics."""
     best = and_(trials.c.experiment == experiments.c.id, trials.c.number == experiments.c.best_trial)
     query = select(trials).join(experiments, best)
     best_trials = {
@@ -216,6 +216,8 @@ def with_best_value(session: Session, among: Sequence[str]) -> dict[str, Measure
     }
     of_best = and_(trial_metrics.c.experiment == experiments.c.id, trial_metrics.c.trial == experiments.c.best_trial)
     values = select(trial_metrics).join(experiments, of_best)
+    if only_declared:
+        values = values.where(trial_metrics.c.is_declared)
     values = values.order_by(trial_metrics.c.is_declared.desc(), trial_metrics.c.name)
     for metric in session.among(values, experiments.c.id, among, MetricRow):
         best_trials[metric.experiment].metrics[metric.name] = metric.measured

@@ -21,6 +21,7 @@ MAX_LIVE = 10_000  # attempts that run or whose end is not acknowledged; nodes h
 MAX_ITEMS = 10_000  # reports in one call
 MAX_POINTS = 10_000  # points in one report; workers send at most 2,000
 MAX_PARTS = 1_000  # log parts, and usage samples, in one report; workers buffer at most 600 samples
+MAX_PROBLEM = 1_000  # characters of the problem of a rejected report, which becomes the reason of its attempt
 MAX_NAME = 500  # characters of a metric's name: databases limit the size of index entries
 
 NonFinite = Literal["nan", "inf", "-inf"]
@@ -244,7 +245,7 @@ def _valid_items(
 
 def _rejected(raw: Raw, path: str, error: Exception) -> Rejected:
     problem, _, inner = str(error).partition(" - at `$")
-    text = f"{path}{inner.removesuffix('`')}: {problem}"
+    text = f"{path}{inner.removesuffix('`')}: {problem}"[:MAX_PROBLEM]  # it may quote keys of the report
     try:
         lease = _LEASE.decode(raw)
     except ERRORS:

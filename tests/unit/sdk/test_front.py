@@ -38,8 +38,8 @@ def trial(number: int) -> dict[str, Any]:
 class Pages:
     """What a server with so many trials answers to requests for a page of them."""
 
-    def __init__(self, trials: int) -> None:
-        self.trials = trials
+    def __init__(self, trials: int, most: int = 1000) -> None:
+        self.trials, self.most = trials, most
         self.requests = 0
 
     def request(self, method: str, path: str) -> Any:
@@ -47,8 +47,9 @@ class Pages:
         asked = parse_qs(urlsplit(path).query)
         after, limit = int(asked["after"][0]), int(asked["limit"][0])
         assert limit <= 1000, "what a server allows"
-        items = [trial(number) for number in range(after + 1, min(after + limit, self.trials) + 1)]
-        return SimpleNamespace(json=lambda: {"items": items, "next": None})
+        last = min(after + min(limit, self.most), self.trials)
+        items = [trial(number) for number in range(after + 1, last + 1)]
+        return SimpleNamespace(json=lambda: {"items": items, "next": last if last < self.trials else None})
 
 
 def experiment(server: Server) -> Experiment:
@@ -77,3 +78,9 @@ def test_a_long_front_takes_few_requests() -> None:
     assert pages.requests == 4
     assert list(client.trials_of("i", [])) == []
     assert pages.requests == 4
+
+
+def test_pages_of_large_trials_that_end_early_are_continued() -> None:
+    client = Client(cast(Any, Pages(100, most=7)))
+    front = [*range(1, 30), 36, 37, 99, 100]
+    assert [found["number"] for found in client.trials_of("i", front)] == front

@@ -150,7 +150,7 @@ def test_a_guest_does_not_see_what_else_may_hold_secrets(server: Live, handles: 
         "budget": 1,
         "parallelism": 1,
         "engine": "random",
-        "placement": {"image": "python:3.12", "pod": pod},
+        "placement": {"image": "python:3.12", "pod": pod, "slurm": {"comment": "hunter2"}},
         "stdin": "hunter2 {x}",
     }
     made = call(server, "POST", "/experiments", {"specification": specification}, expect=201)

@@ -112,8 +112,8 @@ def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
             ("early_stopping.grace", "must be at most 3,600.0, found 1e+300"),
         ),
         ({"placement": {"shm": -5}}, ("shm", "must be at least 0, found -5")),
-        ({"resources": {"cpu": -1}}, ("resources.cpu", "must be at least 0, found -1")),
-        ({"resources": {"gpu": -1}}, ("resources.gpu", "must be at least 0, found -1")),
+        ({"resources": {"cpu": -1}}, ("resources.cpu", "must be at least 0.001, found -1")),
+        ({"resources": {"gpu": -1}}, ("resources.gpu", "must be at least 0.001, found -1")),
         (
             {"resources": {"memory": 10**400}},
             ("resources.memory", f"must be at most {2**60:,}, found 1{'0' * 39}"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import Space
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
@@ -20,9 +21,9 @@ class Read:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, read = 0, Specification.from_json
 
-        def counted(document: Mapping[str, Any]) -> Specification:
+        def counted(document: Mapping[str, Any], **options: bool) -> Specification:
             self.count += 1
-            return read(document)
+            return read(document, **options)
 
         monkeypatch.setattr(Specification, "from_json", counted)
 
@@ -46,9 +47,33 @@ def test_those_of_a_thousand_experiments_that_go_on_are_read_once(monkeypatch: p
 
 
 def test_of_very_long_ones_few_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, found = Read(monkeypatch), texts(400, 100_000)
+    monkeypatch.setattr(experiments, "_PARSED", experiments._ParsedSpecifications(2_000_000))
+    read, found = Read(monkeypatch), texts(30, 100_000)
     look(found)
-    look(found[-20:])
-    assert read.count == 400
-    look(found[:20])
-    assert read.count == 420
+    look(found[-15:])
+    assert read.count == 30
+    look(found[:10])
+    assert read.count == 40
+
+
+def test_hundreds_of_long_ones_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, found = Read(monkeypatch), texts(300, 50_000)
+    for _ in range(2):
+        look(found)
+    assert read.count == 300
+
+
+def test_what_was_validated_before_it_was_stored_is_not_validated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = Parameter("p", "categorical", choices=("a", "b"))
+    child = Parameter("q", "float", low=0.0, high=1.0, when=(("p", ("a",)),))
+    space = Space.of((child, parent), ["q < 2"])
+    made = Specification("slow", "true", space, (Metric("loss", "minimize"),), 1)
+
+    def refuse(_: Space) -> None:
+        raise AssertionError("validated again")
+
+    monkeypatch.setattr(Space, "problems", refuse)
+    document = made.to_json()
+    assert experiments.read_specification(json.dumps(document)) == made
+    document["parameters"].reverse()  # as an imported record may have them
+    assert experiments.read_specification(json.dumps(document)).space.parameters == (parent, child)

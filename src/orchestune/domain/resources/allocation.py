@@ -47,9 +47,9 @@ class FreeMachine:
     def fit(self, each: Resources, slots: int) -> int:
         """Return how many of `slots` trials fit."""
         if each.cpu:
-            slots = min(slots, int((self.cpu + 1e-9) // each.cpu))
+            slots = int(min(slots, (self.cpu + 1e-9) // each.cpu))  # the quotient may be infinite
         if each.memory:
-            slots = min(slots, int(self.memory // each.memory))
+            slots = int(min(slots, self.memory // each.memory))
         if each.gpu:
             slots = min(slots, self.gpus.fit(each.wanted))
         return max(slots, 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 _MIN_NOMINAL_RATIO = 11 / 12
 """minimum ratio of reported to nominal memory: the system reserves some (a T4 of 16 GiB reports 15)"""
 _ROUNDING = 1e-6
+_MAX_SHARES = 1000  # trials on one GPU: specifications request at least a thousandth
 _END_OF_LIST = re.compile(r"-\d+|NoDevFiles|none|void", re.IGNORECASE)
 
 
@@ -102,7 +103,7 @@ class GpuSet:
         """Return how many trials with this request fit."""
         free = [self._free[gpu.id] for gpu in self._gpus if request.suited_by(gpu)]
         if request.count < 1:
-            return sum(int((part + _ROUNDING) // request.count) for part in free)
+            return sum(int(min((part + _ROUNDING) // request.count, _MAX_SHARES)) for part in free)
         return int(sum(part > 1 - _ROUNDING for part in free) // request.count)
 
     def take(self, request: GpuRequest) -> tuple[str, ...]:

@@ -46,12 +46,17 @@ class Space:
         object.__setattr__(self, "by_name", {parameter.name: parameter for parameter in self.parameters})
 
     @classmethod
-    def of(cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = ()) -> Space:
-        """Validate and return a space, parents first; `constraints` are texts. Raises BadInput with all mistakes."""
-        _check_limits(parameters)
-        problems = Space(parameters).problems()
-        if problems:
-            raise BadInput(problems)
+    def of(
+        cls, parameters: tuple[Parameter, ...], constraints: Sequence[str] = (), *, is_validated: bool = False
+    ) -> Space:
+        """Validate and return a space, parents first; `constraints` are texts. Raises BadInput with all mistakes.
+
+        `is_validated`: the parameters were validated before, which takes time quadratic in their parts, up to a second.
+        """
+        if not is_validated:
+            _check_limits(parameters)
+            if problems := Space(parameters).problems():
+                raise BadInput(problems)
         placed: dict[str, Parameter] = {}
         by_name = {parameter.name: parameter for parameter in parameters}
         rest = [replace(parameter, when=_exact(parameter, by_name)) for parameter in parameters]
@@ -271,9 +276,11 @@ class Space:
         return [parameter.to_json() for parameter in self.parameters]
 
     @classmethod
-    def from_json(cls, document: list[dict[str, Any]], constraints: Sequence[str] = ()) -> Space:
-        """Parse and validate the output of `to_json`, with these constraints."""
-        return cls.of(tuple(Parameter.from_json(item) for item in document), constraints)
+    def from_json(
+        cls, document: list[dict[str, Any]], constraints: Sequence[str] = (), *, is_validated: bool = False
+    ) -> Space:
+        """Parse the output of `to_json`, with these constraints, as `of` does."""
+        return cls.of(tuple(Parameter.from_json(item) for item in document), constraints, is_validated=is_validated)
 
     def texts(self) -> list[str]:
         """Return the source texts of the constraints."""

@@ -186,15 +186,18 @@ class Specification:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Specification:
-        """Parse the output of `to_json`. Raises BadInput if the space is invalid, KeyError if a key is missing."""
+    def from_json(cls, document: Mapping[str, Any], *, is_validated: bool = False) -> Specification:
+        """Parse the output of `to_json`. Raises BadInput if the space is invalid, KeyError if a key is missing.
+
+        `is_validated`: the space was validated when the document was stored, so that this is not repeated.
+        """
         futile = (document.get("stop") or {}).get("futile")
         run, stop, keep = document["run"], document.get("stop") or {}, document.get("keep") or {}
         folds = document.get("folds") or {}
         return cls(
             name=document["name"],
             run=run if isinstance(run, str) else tuple(run),
-            space=Space.from_json(document["parameters"], document.get("constraints") or ()),
+            space=Space.from_json(document["parameters"], document.get("constraints") or (), is_validated=is_validated),
             metrics=tuple(Metric.from_json(item) for item in document["metrics"]),
             budget=int(document["budget"]),
             parallelism=int(document.get("parallelism", 1)),

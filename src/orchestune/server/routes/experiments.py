@@ -144,7 +144,7 @@ def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber 
     """What it was started with, as it is now, or as it was at the revision of a trial.
 
     A guest does not see what may hold secrets: the environment, the user's configuration file, standard input, the pod,
-    the names of secrets, messages and MLflow.
+    Slurm's options, the names of secrets, messages and MLflow.
     """
     document = read_experiments.specification(context.core, ref, revision)
     if caller.role == "guest":
@@ -156,7 +156,7 @@ def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber 
             "stdin": "",
             "notify": [],
             "mlflow": None,
-            "placement": {**placement, "pod": {}},
+            "placement": {**placement, "pod": {}, "slurm": {}},
         }
         document |= {"launch": {}, "specification": known | hidden | {"config": config and {**config, "parts": []}}}
     return answer(document)

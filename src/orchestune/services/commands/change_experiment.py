@@ -199,6 +199,12 @@ def _set_running(ledger: Ledger) -> None:
 def stop(core: Core, ref: str, actor: str) -> documents.Status:
     """Stop the experiment: cancel queued trials and send SIGTERM to running ones. Results are kept."""
     experiment = resolve(core, ref)
+    _stop(core, experiment, actor)
+    return status(core, experiment)
+
+
+def _stop(core: Core, experiment: str, actor: str) -> None:
+    """Stop an experiment by its id; works also if its specification cannot be parsed."""
     with locked(core, experiment, actor) as ledger:
         row = ledger.row
         if not row.state.over and row.desired is not Desired.STOPPED:
@@ -209,7 +215,6 @@ def stop(core: Core, ref: str, actor: str) -> documents.Status:
             trials.cancel_open(ledger, reason)
             if rows.may_still_run(ledger.session, row.id):  # attempts cancelled before this stop
                 ledger.awaits_workers()
-    return status(core, experiment)
 
 
 def delete(core: Core, ref: str, purge: bool, actor: str) -> ExperimentRow | None:
@@ -220,7 +225,7 @@ def delete(core: Core, ref: str, purge: bool, actor: str) -> ExperimentRow | Non
     try:
         with core.store.reading() as session:
             row = experiments.find(session, ref)
-        stop(core, row.id, actor)
+        _stop(core, row.id, actor)
     except Purged:
         return None
     with core.store.transaction() as session:

@@ -15,6 +15,7 @@ from orchestune.domain.access.artifact_path import problem_of as path_problem_of
 from orchestune.domain.lifecycle.states import ReasonCode, TrialState
 from orchestune.domain.resources import usage
 from orchestune.domain.search.floats import as_float
+from orchestune.wire.nesting import refuse_deep, without_strings
 from orchestune.wire.work import UsageSample
 
 _MAX_BRACKETS = 200_000  # lists and objects in one document: bounds the memory of the parsed document
@@ -22,7 +23,6 @@ _MAX_COMMAS = 1_000_000
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LABEL = re.compile(r"[A-Za-z0-9_./\-]{1,200}")
-_QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def problem_of(item: Item) -> Iterator[tuple[str, str]]:
@@ -51,12 +51,13 @@ def parsed(text: bytes) -> object:
     """Parse a nested document. Raises ValueError, with the reason, if it is malformed or too large."""
     if len(text) > format.MAX_JSON:
         raise ValueError(f"must be JSON of at most {format.MAX_JSON:,} bytes")
-    structure = _QUOTED.sub(b"", text)
+    structure = without_strings(text)
     if structure.count(b"[") + structure.count(b"{") > _MAX_BRACKETS or structure.count(b",") > _MAX_COMMAS:
         raise ValueError("contains too many values")
     try:
+        refuse_deep(text)
         document: object = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError("must be JSON") from None
     return document
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +23,8 @@ from orchestune.config.document.kinds import (
 from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.resources.resources import fits
-from orchestune.domain.search.space import Configuration
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
@@ -49,7 +52,12 @@ _MAX_IMAGE_CHARS = 500  # characters, as for experiment files
 _MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000  # characters
 
 _MAX_BYTES = 2**60
-_MAX_UNITS = 10**6  # cores or GPUs of one trial
+_MIN_UNITS, _MAX_UNITS = 0.001, 10**6  # cores or GPUs of one trial
+_MAX_FACTOR = 100.0  # as for experiment files
+_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")  # as for experiment files
+_NUMBER_BYTES = 25  # of the longest float as JSON
+MOST_CONFIGURATION = 64 * 1024
+"""maximum bytes of a configuration as JSON: each trial stores one, and views list many trials"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +157,7 @@ def parse(document: Mapping[str, object]) -> Specification:
         raise BadInput(problems)
     _check_list_lengths(specification)
     _check_text_lengths(specification)
+    _refuse_large_configurations(specification.space)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
     rule, each = specification.early_stopping, specification.resources
@@ -160,15 +169,24 @@ def parse(document: Mapping[str, object]) -> Specification:
         "grace": (specification.grace, 0, MOST_GRACE),
         "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
         "shm": (specification.placement.shm, 0, _MAX_BYTES),
-        "resources.cpu": (each.cpu, 0, _MAX_UNITS),
         "resources.memory": (each.memory, 0, _MAX_BYTES),
-        "resources.gpu": (each.gpu, 0, _MAX_UNITS),
         "resources.gpu_memory": (each.gpu_memory, 0, _MAX_BYTES),
+        "memory_factor": (specification.memory_factor, 1, _MAX_FACTOR),
+        "keep.best": (specification.keep.best, 0, MAX_TRIALS),
+        "keep.limit": (specification.keep.limit, 0, _MAX_BYTES),
     }
+    for key, units in (("resources.cpu", each.cpu), ("resources.gpu", each.gpu)):
+        if units:  # 0: nothing is allocated
+            numbers[key] = (units, _MIN_UNITS, _MAX_UNITS)
     for key, (number, least, most) in numbers.items():
         if number is not None and not least <= number <= most:
             bound = f"at least {least}" if number < least else f"at most {most:,}"
             problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
+    problems += [
+        Problem(f"must be last, best or mean:K, found {metric.take!r:.100}", key=f"metrics.{metric.name:.100}.take")
+        for metric in specification.metrics
+        if not _TAKE.fullmatch(metric.take)
+    ]
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may have a thousand problems
@@ -207,6 +225,22 @@ def _check_text_lengths(specification: Specification) -> None:
     for key, text, most in texts:
         if len(text) > most:
             raise BadInput.one(f"has {len(text):,} characters (expected at most {most:,})", key)
+
+
+def _refuse_large_configurations(space: Space) -> None:
+    """Raise BadInput if a configuration of the space can take more than `MOST_CONFIGURATION`."""
+    size = sum(
+        len(encode_basestring_ascii(parameter.name))
+        + max((_size(choice) for choice in parameter.choices), default=_NUMBER_BYTES)
+        for parameter in space.parameters
+    )
+    if size > MOST_CONFIGURATION:
+        text = f"a configuration takes up to {size:,} bytes as JSON (expected at most {MOST_CONFIGURATION:,})"
+        raise BadInput.one(text, "parameters", "give long values short names, which the program maps to them")
+
+
+def _size(choice: Value) -> int:
+    return len(encode_basestring_ascii(choice)) if isinstance(choice, str) else _NUMBER_BYTES
 
 
 def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:

@@ -16,16 +16,30 @@ from orchestune.store.session import Session
 from orchestune.store.trials import MeasuredTrial
 
 
-def of_all(core: Core, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, list[documents.Best]]:
+def of_all(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], *, only_declared: bool = False
+) -> dict[str, list[documents.Best]]:
     """Return the best trial or Pareto front of each experiment; `rows` must have been read in this session.
 
+    `only_declared` leaves out the other metrics: programs choose their number and names, up to megabytes for a trial.
     All experiments with one metric and no noise together take one query.
     """
     chosen = core.estimates.of(session, rows)
     plain = [row for row in rows if row.id not in chosen and not _several(row)]
-    measured = trials.with_best_value(session, [row.id for row in plain])
+    measured = trials.with_best_value(session, [row.id for row in plain], only_declared=only_declared)
     best = {row.id: [_entry(row, measured[row.id])] if row.id in measured else [] for row in plain}
-    return best | {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
+    others = {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
+    if only_declared:
+        others = {row.id: _declared(row, others[row.id]) for row in rows if row.id in others}
+    return best | others
+
+
+def _declared(row: ExperimentRow, best: Sequence[documents.Best]) -> list[documents.Best]:
+    names = {metric.name for metric in row.specification.metrics}
+    return [
+        {**entry, "metrics": {name: value for name, value in entry["metrics"].items() if name in names}}
+        for entry in best
+    ]
 
 
 def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[documents.Best]:

@@ -34,7 +34,7 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
         raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
     with core.store.reading() as session:
         shut = quarantined_nodes.by_machine(quarantines.present(session, chosen))
-        rows = [row for row in experiments.unfinished(session) if row.cluster == chosen]
+        rows = experiments.readable(row for row in experiments.unfinished(session) if row.cluster == chosen)
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
         handles = {row.id: row.handle for row in rows}
         trials = workers.trials_of(session, chosen)

@@ -152,7 +152,7 @@ def statuses_of(
     core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
 ) -> list[documents.Status]:
     """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
-    best = best_trials.of_all(core, session, rows)
+    best = best_trials.of_all(core, session, rows, only_declared=not details)
     statuses = [_document(core, session, row, best[row.id]) for row in rows]
     if details:
         _add_details(core, session, rows, statuses)
@@ -168,9 +168,9 @@ _ROWS_AT_ONCE = 25
 
 
 def statuses_of_ids(core: Core, session: Session, ids: Sequence[str], *, details: bool) -> list[documents.Status]:
-    """Return the `Status` of each of these experiments that exists, in this order."""
+    """Return the `Status` of each of these experiments that exists and can be parsed, in this order."""
     parts = (ids[start : start + _ROWS_AT_ONCE] for start in range(0, len(ids), _ROWS_AT_ONCE))
-    rows = (experiments.of_ids(session, part) for part in parts)
+    rows = (experiments.readable(experiments.of_ids(session, part)) for part in parts)
     return [status for part in rows for status in statuses_of(core, session, part, details=details)]
 
 

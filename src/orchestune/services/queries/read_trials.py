@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+import msgspec
+
 from orchestune import documents
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.specification.experiment import Specification
@@ -26,6 +28,10 @@ from orchestune.store.session import Session
 from orchestune.store.trials import FoldRow, TrialRow
 from orchestune.worker.command import render
 
+_PAGE_BYTES = 4 * 2**20
+"""size as JSON at which a page ends"""
+_ROWS = 25
+"""trials read first; then as many as the page has already"""
 _SEGMENTS = 40
 """Newest log segments that are searched for the log tail."""
 
@@ -33,13 +39,24 @@ _SEGMENTS = 40
 def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> documents.TrialPage:
     """Return a page of trials with numbers above `after`; `next` is the cursor of the next page, None at the end.
 
-    `tails`: include the log tail of each attempt.
+    A page of large trials has fewer than `limit`: a trial may have megabytes of parameters and metrics, of which a
+    program chooses the names. `tails`: include the log tail of each attempt.
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref).id
-        page = rows.page(session, experiment, after, limit + 1, state)
-        items = trial_documents(session, experiment, page[:limit], tails=tails)
-    return {"items": items, "next": page[limit - 1].number if len(page) > limit else None}
+        items: list[documents.Trial] = []
+        size, has_more = 0, True
+        while has_more and len(items) < limit and size < _PAGE_BYTES:
+            count = min(limit - len(items), max(_ROWS, len(items)))
+            page = rows.page(session, experiment, items[-1]["number"] if items else after, count + 1, state)
+            has_more = len(page) > count
+            for document in trial_documents(session, experiment, page[:count], tails=tails):
+                if size >= _PAGE_BYTES:
+                    has_more = True
+                    break
+                items.append(document)
+                size += len(msgspec.json.encode(document))
+    return {"items": items, "next": items[-1]["number"] if has_more else None}
 
 
 def trial(core: Core, ref: str, number: int) -> documents.Trial:
