@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from orchestune.domain.specification import unparsed_metrics
 from orchestune.domain.specification.unparsed_metrics import (
     no_number,
     separated,
+    spelled_otherwise,
     unread,
     unsure,
     with_unit,
@@ -92,3 +94,24 @@ def test_what_the_worker_says_of_a_number_that_may_mean_two_is_found() -> None:
     printed = "a\norchestune: loss came as 1,234, which may be 1234 or 1.234\n"
     assert unsure("loss", printed).startswith("it came as 1,234, which may be 1234 or 1.234; print a point ")
     assert unsure("acc", printed) == no_number("loss", printed) == ""
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "loss=" + "1" * 100_000,
+        "loss=1." + "1" * 100_000 + "%",
+        "loss: " + "1" * 100_000 + "x%",
+        "loss=1e" + "1" * 100_000,
+    ],
+)
+def test_a_number_of_very_many_digits_is_searched_in_linear_time(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker froze the server with it: a quadratic pattern takes minutes here."""
+    monkeypatch.setattr(unparsed_metrics, "_TAIL", 10**6)
+    assert unread("loss", printed) == unsure("loss", printed) == spelled_otherwise("los", printed + "x") == ""
+
+
+def test_only_the_end_of_a_long_output_is_searched() -> None:
+    assert unread("loss", "loss: 5ms" + " " * 4000)
+    assert unread("loss", "loss: 5ms" + " " * 5000) == ""
+    assert unread("loss", "val_loss: 5ms" + " " * 4087) == "", "the part of a name that is left is no name"
