@@ -18,7 +18,7 @@ from orchestune.services.core import Caller
 # A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
 # their experiment blocked the event loop for 0.9 s.
 MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of a token that several people with one role share
+MOST_OF_SHARED = 500  # of a token that several people with one role share, and of all guests of one person
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
 
@@ -119,10 +119,12 @@ def key_of(caller: Caller) -> str:
     """Return the key by which a caller's requests are counted; empty for owners of the server, who are not limited.
 
     Callers who share a role count together: they can choose the names that they send and request further tokens at no
-    cost.
+    cost. So do the guests of all links that one person created.
     """
     if caller.role == "owner":
         return ""
+    if caller.role == "guest":
+        return f"guests of {caller.shared_by}"
     if caller.shared:
         return f"every {caller.role}"
     return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"
@@ -130,4 +132,4 @@ def key_of(caller: Caller) -> str:
 
 def most_of(caller: Caller) -> int:
     """Return the maximum of requests in progress for this caller."""
-    return MOST_OF_SHARED if caller.shared else MOST_AT_ONCE
+    return MOST_OF_SHARED if caller.shared or caller.role == "guest" else MOST_AT_ONCE

@@ -50,6 +50,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         is_vouched = credentials.find(session, row.source, "vouched") is not None
         if not is_vouched and not _stands(core, session, row):
             return None
+        share = credentials.find(session, row.source, "share") if row.experiment else None
     # users who signed in with a shared token chose their name themselves: it is not verified
     shared = is_vouched or any(digest(known) == row.source and name == UNNAMED for known, name in core.owners.items())
     return Caller(
@@ -57,6 +58,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         role=row.role,
         experiment=row.experiment or "",
         handle=row.handle or "",
+        shared_by=(share.source or share.created_by) if share else "",
         shared=shared,
         source=row.source,
         browser=True,
