@@ -181,12 +181,21 @@ def brief(text: str) -> str:
 def harmless(text: str) -> str:
     """`text` with its colours, without all else that a terminal would obey: what a user's program printed."""
     shown = _CONTROL.sub(lambda found: found[1] or "", text)
-    return f"{shown}\x1b[0m" if "\x1b" in shown else shown
+    return f"{shown}\x1b[0m" if "\x1b" in shown and not shown.endswith("\x1b[0m") else shown
 
 
 def harmless_lines(text: str) -> str:
     """The same of an output that goes on: its lines stay lines, and a progress bar writes over its own."""
     return "".join(part if part in ("\n", "\r") else harmless(part) for part in re.split(r"([\n\r])", text))
+
+
+def displayed(line: str) -> str:
+    """Remove control sequences other than colours, and reset colours at the end of each line.
+
+    Names of metrics, parameters and nodes come from workers and other users. They could set the clipboard (OSC 52) or
+    clear the screen of the user who looks at them.
+    """
+    return line if line.isprintable() else "\n".join(map(harmless, line.split("\n")))
 
 
 def last_lines(text: str, count: int) -> list[str]:
@@ -220,6 +229,7 @@ def table(
     columns: int | None = None,
 ) -> list[str]:
     """Aligned lines. `right` lists the columns aligned to the right; lines are cut to `columns` where given."""
+    header = list(map(one_line, header))
     body = [[_in_colours(cell) for cell in row] for row in rows]
     widths = [max(width(cell) for cell in column) for column in zip(header, *body, strict=True)]
     aligned = frozenset(right)
