@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,9 +24,15 @@ from starlette.requests import ClientDisconnect
 
 from orchestune.server import caller_limits, connections, tls
 from orchestune.server.caller_address import throttle_key
-from orchestune.server.context import COLD_THREADS, COLD_THREADS_OF_ONE_CALLER, REPORTS_READ_AT_ONCE
+from orchestune.server.context import (
+    ANALYSIS_THREADS_OF_ONE_CALLER,
+    COLD_THREADS,
+    COLD_THREADS_OF_ONE_CALLER,
+    LOG_THREADS_OF_ONE_CALLER,
+    REPORTS_READ_AT_ONCE,
+)
 from orchestune.server.settings import Settings
-from orchestune.services.queries import export_record, read_experiments
+from orchestune.services.queries import explain_experiment, export_record, read_experiments, read_logs
 from orchestune.services.signatures import report_signature
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
@@ -193,6 +200,61 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
             plot = callers.submit(server.ask, "GET", f"{path}/columns", token=eve)
             assert plot.result(PATIENCE).status == 200 and not queued.done()
         assert queued.result(PATIENCE).body == plot.result().body
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "path", "most"),
+    [
+        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_OF_ONE_CALLER),
+        (read_logs, "logs", "logs", LOG_THREADS_OF_ONE_CALLER),
+    ],
+)
+def test_analyses_and_logs_of_one_caller_leave_threads_to_others(
+    target: Target, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, path: str, most: int
+) -> None:
+    """With 150 requests of another viewer in progress an analysis took 102 seconds instead of 0.6."""
+    server, experiment = target.server, target.world.create()
+    gate = Gate(lambda: {"items": [], "next": None})
+    monkeypatch.setattr(module, name, gate)
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    path = f"/api/v1/experiments/{experiment}/{path}"
+    with ThreadPoolExecutor(most + 4) as callers:
+        with gate:
+            replies = [callers.submit(server.ask, "GET", path, token=vera) for _ in range(most + 3)]
+            until(lambda: gate.running == most, "as many reads as one caller may have")
+            replies.append(callers.submit(server.ask, "GET", path, token=eve))
+            until(lambda: gate.running == most + 1, "a read of another caller")
+            assert gate.most == most + 1
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each link was a caller of its own, and an editor can create hundreds."""
+    server, experiment = target.server, target.world.create()
+    eddie, paths = target.token("eddie", "editor"), f"/api/v1/experiments/{experiment}"
+    cookies = []
+    for _ in range(COLD_THREADS_OF_ONE_CALLER + 1):
+        link = server.ask("POST", f"{paths}/shares", {}, token=eddie).json()["path"]
+        reply = server.ask("GET", link, token=None)
+        cookies.append({"Cookie": reply.headers["set-cookie"].partition(";")[0]})
+    gate = Gate(list)
+    monkeypatch.setattr(read_experiments, "best", gate)
+    with ThreadPoolExecutor(len(cookies)) as callers:
+        with gate:
+            replies = [
+                callers.submit(server.ask, "GET", f"{paths}/best", token=None, headers=cookie) for cookie in cookies
+            ]
+            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            assert server.ask("GET", "/api/v1/experiments", token=eddie).status == 200
+            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_body_of_a_read_is_refused_before_it_takes_memory(target: Target) -> None:
+    """Slow bodies of GET requests filled the memory for the bodies of all callers."""
+    path = f"/api/v1/experiments/{target.world.create()}/best"
+    with closing(begin(target.server, "GET", path, b"a" * 100_000, target.token("vera", "viewer"))) as client:
+        assert client.recv(12) == b"HTTP/1.1 413", "the rest of the body is not waited for"
 
 
 def test_attempt_has_few_reports_in_memory(target: Target) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.services.execution import points, report_metrics
+from orchestune.services.execution import attempt_logs, points, report_metrics
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
@@ -40,15 +40,46 @@ def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: CoreWorld)
     assert world.trial(experiment, 1)["state"] == "completed"
 
 
-def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: CoreWorld) -> None:
+def test_a_flood_of_tiny_parts_behind_the_head_ends_too(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_logs, "_TAIL_SEGMENTS", 20)
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     send_log(worker, lease, HEAD, "x", gap=HEAD)
-    for call in range(4):
-        parts = [[HEAD + 1 + call * 1000 + number, "x", 0] for number in range(1000)]
-        worker.call(beats=[worker.started(lease) | {"logs": parts}])
-    stored = sum(len(chunk["text"]) for chunk in log_of(world, experiment))
-    assert 1000 < stored <= 2000
+    for number in range(40):
+        send_log(worker, lease, HEAD + 1 + number, "x")
+    assert sum(len(chunk["text"]) for chunk in log_of(world, experiment)) == 20
+
+
+def test_adjacent_parts_of_a_call_are_one_segment(world: CoreWorld) -> None:
+    """A million parts of one byte were as many rows, which took 150 MB and ten times their size in memory."""
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    parts = [[number, "xy", 0] for number in range(0, 1000, 2)]
+    worker.call(beats=[worker.started(lease) | {"logs": [*parts, [1010, "z", 10], [1011, "z", 0]]}])
+    chunks = log_of(world, experiment)
+    assert [(chunk["text"], chunk["gap"]) for chunk in chunks] == [("xy" * 500, 0), ("zz", 10)]
+
+
+def test_a_call_adds_few_segments_whatever_gaps_are_between_its_parts(world: CoreWorld) -> None:
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    worker.call(beats=[worker.started(lease) | {"logs": [[2 * number, "x", 1] for number in range(1, 900)]}])
+    assert len(log_of(world, experiment)) == 16
+
+
+def test_an_attempt_has_a_limited_number_of_segments(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_logs, "_MOST_SEGMENTS", 20)
+    experiment = world.create(budget=2, parallelism=2)
+    (worker, lease), (other, second) = world.lease(2)
+    for number in range(30):
+        send_log(worker, lease, number, "x")
+    send_log(other, second, 0, "of another attempt")
+    *stored, mark, chunk = log_of(world, experiment)
+    assert (len(stored), mark["text"], mark["gap"]) == (20, "", 1)
+    assert chunk["text"] == "of another attempt"
+    end = worker.finish(lease, logs=[[30, "loss=1\n", 0]], log_bytes=37)
+    assert worker.call(finished=[end])["acks"][0]["result"] == "ok"
+    assert world.trial(experiment, lease["trial"])["attempts"][0]["logs_complete"]
 
 
 def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: CoreWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
 import zlib
@@ -20,6 +21,9 @@ MOST_UNPACKED = 16 * 2**30
 """maximum bytes of all files of an inspected archive: a small archive may unpack to an unbounded size"""
 _LONGEST_HEADER = 2**20
 """maximum bytes of an extended header, such as a long name, which is read at once"""
+_MOST_MEMBERS = 100_000
+_MOST_HEADERS = 32 * 2**20
+"""maximum bytes of all extended headers of an archive: their text stays in memory with up to 4 bytes a character"""
 _TOLD = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 )  # fmt: skip
@@ -85,25 +89,45 @@ def as_text(data: bytes) -> str | None:
         return None
 
 
+class _BoundedTar(tarfile.TarFile):
+    """An archive that counts the bytes of its extended headers."""
+
+    headers = 0
+
+
 class _Header(tarfile.TarInfo):
     """A tar header with bounded memory use."""
 
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # documented in tarfile as a method to override
-        if self.type in _TOLD and self.size > _LONGEST_HEADER:
-            raise BadInput.one(f"a header of the bundle is longer than {_LONGEST_HEADER // 2**20} MiB")
+    def _proc_member(self, tar: _BoundedTar) -> tarfile.TarInfo:  # documented in tarfile as a method to override
+        if self.type in _TOLD:
+            if self.size > _LONGEST_HEADER:
+                raise BadInput.one(f"a header of the bundle is longer than {_LONGEST_HEADER // 2**20} MiB")
+            tar.headers += max(0, self.size)
+            if tar.headers > _MOST_HEADERS:
+                raise BadInput.one(f"all headers of the bundle are longer than {_MOST_HEADERS // 2**20} MiB")
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise BadInput.one("a file of the bundle has holes, which nobody packs")
+            self._refuse_holes()
         found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
         return found
 
+    def _refuse_holes(self, *_: object) -> None:
+        raise BadInput.one("a file of the bundle has holes, which nobody packs")
 
-def _bounded(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield all members. Raises BadInput before the total size exceeds `MOST_UNPACKED`."""
-    size = 0
-    for member in tar:
-        size += member.size
+    # The three forms of sparse files in extended headers, whose maps tarfile reads into memory without a limit.
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
+
+
+def _bounded(tar: _BoundedTar) -> Iterator[tarfile.TarInfo]:
+    """Yield all members. Raises BadInput before the total size or number exceeds its maximum."""
+    size = count = 0
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps each member, which takes about 1 KiB
+        size += max(0, member.size)
+        count += 1
         if size > MOST_UNPACKED:
             raise BadInput.one(f"the bundle unpacks to more than {MOST_UNPACKED // 2**30} GiB: nobody looks into it")
+        if count > _MOST_MEMBERS:
+            raise BadInput.one(f"the bundle has more than {_MOST_MEMBERS:,} files and folders")
         yield member
 
 
@@ -117,12 +141,13 @@ def _digest(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 
 
 @contextmanager
-def _opened(archive: Archive) -> Iterator[tarfile.TarFile]:
+def _opened(archive: Archive) -> Iterator[_BoundedTar]:
     try:
         with (
-            archive() as stream,
-            tarfile.open(fileobj=stream, mode="r|gz", encoding="utf-8", errors="replace", tarinfo=_Header) as tar,
+            archive() as packed,
+            gzip.GzipFile(fileobj=packed) as stream,  # with mode `r|gz` each header copies up to 10 MiB
+            _BoundedTar.open(fileobj=stream, mode="r|", encoding="utf-8", errors="replace", tarinfo=_Header) as tar,
         ):
             yield tar
-    except (tarfile.TarError, zlib.error, EOFError) as exc:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError) as exc:
         raise BadInput.one("the bundle is not a complete .tar.gz archive") from exc

@@ -31,6 +31,7 @@ REST = 50.0
 """the next scan starts at least 50x the last scan's duration later: with very many trials a scan reads all of them, and
 may take at most 2 % of the time
 """
+_MAX_SEGMENTS = 50_000  # moved into one object at most: they are in memory meanwhile, with about 600 bytes each
 _MAX_LOGS = 1000
 """maximum number of logs moved per scan"""
 UPLOAD_SECONDS = 86_400.0
@@ -78,7 +79,7 @@ class Archiving:
 
     def _move_log(self, attempt: str) -> None:
         with self._core.store.reading() as session:
-            segments = logs.inline_segments(session, attempt)
+            segments = logs.inline_segments(session, attempt, _MAX_SEGMENTS)
         if not segments:
             return
         first, data = segments[0], b"".join(segment.data or b"" for segment in segments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
@@ -31,6 +32,8 @@ from orchestune.services.core import Caller
 API = "/api/v1/"
 EXPORTS_AT_ONCE = 2
 """maximum of exports in progress per caller; each writes a temporary file, which is kept until it has been sent"""
+SLOW_BODY = 1.0
+"""seconds after which the caller of a complete body is authenticated again: it may have been revoked meanwhile"""
 _EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """header with the name of a user who shares a token with others, percent-encoded if it is not ASCII"""
@@ -146,6 +149,7 @@ class AccessMiddleware:
         if wanted in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
             refuse(self.context.core)
         scope["state"]["caller"] = caller
+        receive = self._authenticating_again(scope, receive, wanted)
         if caller.role != "worker":
             send = self._while_known(scope, _with_version(send))
         key = key_of(caller)
@@ -195,6 +199,25 @@ class AccessMiddleware:
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
             raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
         return caller
+
+    def _authenticating_again(self, scope: Scope, receive: Receive, wanted: Need) -> Receive:
+        """Wrap `receive` to authenticate the caller again once a slow body is complete, before anything is done.
+
+        A body of 4 MiB may take an hour. A token that is revoked meanwhile could still create an experiment otherwise.
+        """
+        began = time.monotonic()
+
+        async def receiving() -> Message:
+            message = await receive()
+            is_complete = message["type"] == "http.request" and not message.get("more_body", False)
+            if is_complete and time.monotonic() - began > SLOW_BODY:
+                caller = await self._caller(scope)
+                if not allowed(caller, wanted, scope["path"]):
+                    raise _refused(caller, wanted, scope["path"])
+                scope["state"]["caller"] = caller
+            return message
+
+        return receiving
 
     def _while_known(self, scope: Scope, send: Send) -> Send:
         """Wrap `send` to end an event stream when the session or token of its caller expires or is revoked.

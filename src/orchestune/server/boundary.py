@@ -58,7 +58,9 @@ class Internal(OrchestuneError):
 
 
 def limit(method: str, path: str) -> int:
-    """Return the maximum body size of a request to this route, in bytes."""
+    """Return the maximum body size of a request to this route, in bytes. Reads have none: it would take memory."""
+    if method in ("GET", "HEAD"):
+        return 0
     return next(most for verb, pattern, most in _LIMITS if verb in (method, _ANY_METHOD) and pattern.fullmatch(path))
 
 
@@ -170,6 +172,8 @@ class _Exchange:
         await self._send(message)
 
     def _too_large(self) -> TooLarge:
+        if not self._most:
+            return TooLarge(f"a {self._scope['method']} request has no body here", "send it without one")
         most = f"{self._most // MEBIBYTE} MiB" if self._most >= MEBIBYTE else f"{self._most // 1024} KiB"
         return TooLarge(f"the body is larger than {most}, which is the most for such a request")
 

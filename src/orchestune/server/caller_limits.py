@@ -18,7 +18,7 @@ from orchestune.services.core import Caller
 # A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
 # their experiment blocked the event loop for 0.9 s.
 MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of all tokens of a role in a cluster
+MOST_OF_SHARED = 500  # of all tokens of a role in a cluster, and of all guests of one person
 MOST_OF_ONE_TOKEN = 100  # of these: one of them, so that one person does not use up the limit of the role
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
@@ -130,7 +130,8 @@ class CallerLimits:
         with ExitStack() as counted:
             if caller.shared:
                 counted.enter_context(self.one_of(f"{kind} {caller.source}", MOST_OF_ONE_TOKEN))
-            counted.enter_context(self.one_of(f"{kind} {key}", MOST_OF_SHARED if caller.shared else MOST_AT_ONCE))
+            most = MOST_OF_SHARED if caller.shared or caller.role == "guest" else MOST_AT_ONCE
+            counted.enter_context(self.one_of(f"{kind} {key}", most))
             yield
 
 
@@ -138,10 +139,12 @@ def key_of(caller: Caller) -> str:
     """Return the key by which a caller's requests are counted; empty for owners of the server, who are not limited.
 
     Callers who share a role count together: they can choose the names that they send and request further tokens at no
-    cost.
+    cost. So do the guests of all links that one person created.
     """
     if caller.role == "owner":
         return ""
+    if caller.role == "guest":
+        return f"guests of {caller.shared_by}"
     if caller.shared:
         return f"every {caller.role}"
     return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"

@@ -42,7 +42,9 @@ FILE_THREADS = 6
 WORKER_FILE_THREADS = 6
 EXPORT_THREADS = 3  # more than the limit of one caller (`access.EXPORTS_AT_ONCE`)
 LOG_THREADS = 4
+LOG_THREADS_OF_ONE_CALLER = 2
 ANALYSIS_THREADS = 2
+ANALYSIS_THREADS_OF_ONE_CALLER = 1
 HOT_PATIENCE = 0.05
 """timeout in seconds for the event loop to wait for another writer"""
 
@@ -123,6 +125,9 @@ class Context:
     """limit per caller, so that the expensive reads of one leave threads to the others"""
     identity_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one unknown token per address is reviewed at a time: a review is a request to the cluster"""
+    log_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(LOG_THREADS_OF_ONE_CALLER))
+    analysis_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(ANALYSIS_THREADS_OF_ONE_CALLER))
+    """likewise for logs and for computations of seconds"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
     report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(REPORTS_READ_AT_ONCE))
@@ -163,7 +168,7 @@ class Context:
 
     def cold_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for plain routes."""
-        return self.cold_turns.of(key) if (key := CALLER.get()) else nullcontext()
+        return _turn(self.cold_turns)
 
     async def identify(self, token: str, address: str) -> Caller | None:
         """Return the caller if the cluster accepts the token; None otherwise.
@@ -207,12 +212,27 @@ class Context:
 
     async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read logs in a thread."""
+        async with self.log_turn():
+            return await self.printed_in_turn(function, *args, **kwargs)
+
+    def log_turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until the caller uses fewer than its share of the threads for logs."""
+        return _turn(self.log_turns)
+
+    async def printed_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Read logs in a thread. The caller has its `log_turn` already."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.log_threads)
 
     async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a computation of seconds in a thread of its own pool: such requests delay each other, but no others."""
-        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
+        async with _turn(self.analysis_turns):
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.stream_threads)
+
+
+def _turn(turns: KeyedSemaphores) -> AbstractAsyncContextManager[None]:
+    """Wait for a turn of the caller of this task; owners of the server have no limit."""
+    return turns.of(key) if (key := CALLER.get()) else nullcontext()

@@ -42,4 +42,13 @@ def from_our_pages(scope: Scope, url: str) -> bool:
     if site:
         return site == "same-origin"
     origin, host = header(scope, b"origin"), header(scope, b"host")
-    return bool(origin) and (origin == url or (bool(host) and origin.partition("://")[2] == host))
+    schemes = ("https",) if "https" in (scope.get("scheme"), url.partition(":")[0]) else ("http", "https")
+    return bool(origin) and (origin == url or (bool(host) and origin in [f"{scheme}://{host}" for scheme in schemes]))
+
+
+def is_followed_link(scope: Scope) -> bool:
+    """Return True if another site may have sent the browser here. False if the user or our own page opened the address.
+
+    Browsers send the header only over TLS and to the own machine; without it, another site may have.
+    """
+    return header(scope, b"sec-fetch-site") not in ("none", "same-origin")

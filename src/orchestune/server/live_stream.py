@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from fastapi import Request, Response
@@ -88,14 +89,15 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
 
     async def read() -> JournalRead:
         version = context.core.signals.version(view.topic)
-        documents = await (context.printed if view.printed else context.streaming)(view.read)
+        documents = await (context.printed_in_turn if view.printed else context.streaming)(view.read)
         journal = context.journals.of(view.key)
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
         for evicted in context.journals.evict():
             context.seen.forget(evicted)
         return JournalRead(version, journal)
 
-    return await context.seen.read(view.key, context.pace.shared, read)
+    async with context.log_turn() if view.printed else nullcontext():
+        return await context.seen.read(view.key, context.pace.shared, read)
 
 
 def _event(kind: str, document: object) -> bytes:
@@ -166,8 +168,9 @@ async def _lines(context: Context, log: LogSource, after: int) -> LogEvents:
 
     async def read() -> LogEvents:
         version = context.core.signals.version(log.topic)
-        batch = await context.printed(log.read, after, _LINES, tail)
+        batch = await context.printed_in_turn(log.read, after, _LINES, tail)
         chunks = [item.document for item in batch.items]
         return LogEvents(batch.next, version, _event("log", {"items": chunks}) if chunks else b"", batch.more)
 
-    return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)
+    async with context.log_turn():  # not within the shared read: others would wait for the turn of this caller
+        return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)

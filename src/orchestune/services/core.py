@@ -71,6 +71,8 @@ class Caller:
     experiment: str = ""
     handle: str = ""
     """handle of a guest's experiment"""
+    shared_by: str = ""
+    """of a guest: who created the link, or their role if their name is only claimed"""
     worker: str = ""
     shared: bool = False
     """the token is shared or unnamed, so users state their names themselves"""

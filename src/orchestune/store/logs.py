@@ -161,6 +161,12 @@ def newest_lengths(session: Session, attempt: str, start: int, limit: int) -> li
     return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), int)
 
 
+def has_segments(session: Session, attempt: str, count: int) -> bool:
+    """Return True if the attempt has at least `count` segments. Reads up to `count` entries of an index."""
+    query = select(log_segments.c.offset).where(log_segments.c.attempt == attempt).order_by(log_segments.c.offset)
+    return bool(session.select(query.limit(1).offset(count - 1), int))
+
+
 def ended(session: Session, experiment: str, trial: int) -> bool:
     """Return True if a trial is finished and the server has received the complete logs of its attempts.
 
@@ -208,10 +214,10 @@ def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
     return session.select(query, str)
 
 
-def inline_segments(session: Session, attempt: str) -> list[SegmentRow]:
-    """Return the segments of one attempt whose bytes are still in rows, ordered by offset."""
+def inline_segments(session: Session, attempt: str, limit: int) -> list[SegmentRow]:
+    """Return the first `limit` segments of one attempt whose bytes are still in rows, ordered by offset."""
     query = select(log_segments).where(log_segments.c.attempt == attempt, log_segments.c.object_key.is_(None))
-    return session.select(query.order_by(log_segments.c.offset), SegmentRow)
+    return session.select(query.order_by(log_segments.c.offset).limit(limit), SegmentRow)
 
 
 def moved(session: Session, key: str, segments: Sequence[MovedSegment]) -> None:

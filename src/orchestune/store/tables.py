@@ -440,7 +440,7 @@ credentials = Table(  # digests only: a reader of these rows cannot sign in with
     Column("kind", _WORD, nullable=False),  # session | link | token | share | vouched (the token of a cluster)
     Column("name", Text, nullable=False),
     Column("role", _WORD, nullable=False),
-    Column("source", _WORD, nullable=False),  # digest of the token or share from which it was created, or empty
+    Column("source", _WORD, nullable=False),  # digest of its token or share; of a share `every ROLE` or empty
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
     Column("created_by", Text, nullable=False, server_default=""),  # creator of a token or share

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.live import LiveBlock
 from orchestune.cli.terminal.progress import end_lines, live_lines, trial_line
 from orchestune.cli.terminal.render import (
@@ -65,7 +66,7 @@ def test_what_is_cut_fits_whatever_it_is(text: str, columns: int) -> None:
 @pytest.mark.parametrize(
     ("printed", "shown"),
     [
-        ("a\tb ünï 实验", "a\tb ünï 实验"), ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m\x1b[0m"),
+        ("a\tb ünï 实验", "a\tb ünï 实验"), ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
         ("\x1b[1;31mleft on", "\x1b[1;31mleft on\x1b[0m"), ("\x1b[2J\x1b[3;4Hx\x07\x08", "x"),
         ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"), ("\x1bcreset \x1b(0\x9b2J\x1b", "reset 2J"),
     ],
@@ -136,6 +137,31 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     assert not Paint.of(Screen(), {"TERM": "xterm", "NO_COLOR": "1"}).colours
     assert not Paint.of(Screen(), {"TERM": "dumb"}).colours
     assert not Paint.of(io.StringIO(), {"TERM": "xterm"}).colours
+
+
+ATTACK = "\x1b]52;c;RVZJTA==\x07\x1b[2J\x9b"
+"""sets the clipboard and clears the screen"""
+
+
+def test_names_with_control_sequences_do_not_reach_a_terminal() -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    console = Console(out=Screen(), err=Screen(), environ={})
+    console.say(f"best lo{ATTACK}ss 0.5", f"two\nlines\tand \x1b[31mred{ATTACK}")
+    console.note(f"a note{ATTACK}")
+    assert console.out.getvalue() == "best loss 0.5\ntwo\nlines\tand \x1b[31mred\x1b[0m\n"  # type: ignore[attr-defined]
+    assert console.err.getvalue() == "a note\n"  # type: ignore[attr-defined]
+    (header,) = table((f"LO{ATTACK}\nSS",), [], PLAIN)
+    assert header.isprintable()
+
+
+def test_names_with_control_sequences_do_not_reach_the_live_block() -> None:
+    metrics = [{**status()["metrics"][0], "name": f"lo{ATTACK}\nss"}]
+    best = [{"trial": 1, "metrics": {}, "parameters": {f"x{ATTACK}": 1}}]
+    lines = live_lines(status(metrics=metrics, best=best), 100, 20, PLAIN)  # type: ignore[arg-type]
+    assert any("loss" in line for line in lines) and all(line.isprintable() for line in lines)
 
 
 def test_each_worker_keeps_its_colour() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from orchestune.domain.lifecycle.states import ReasonCode
 from orchestune.domain.specification.experiment import FutileTrials, StopRules
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.specification.stopping import SearchProgress, ended, missing_metric, not_finite
+from orchestune.domain.words import most_similar
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
 
@@ -129,6 +131,17 @@ def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_prin
 def test_a_name_that_is_like_it_and_stands_before_a_number_is_told(printed: str, hint: str) -> None:
     said = missing_metric("loss", {}, ("loss",), printed=printed)
     assert said == f"the command succeeded but never reported loss; {hint}"
+
+
+def test_of_very_many_long_names_a_few_are_compared() -> None:
+    """A worker reported 950 names of 500 characters, whose comparison froze the server for half a minute."""
+    rng = random.Random(1)
+    name, *others = ("".join(rng.choices("ab", k=500)) for _ in range(951))
+    assert "did you mean" in missing_metric(name, dict.fromkeys(others, 1.0), (name,))
+    far = [f"{number:060}" for number in range(50)]
+    assert most_similar("loss", ["losses", *far], 0.3) == "losses"
+    assert most_similar("loss", [*far, "losses"], 0.3) == ""
+    assert most_similar("x" * 60 + "y", ["x" * 60 + "z"], 0.9) == "x" * 60 + "z"
 
 
 def test_a_function_that_returned_nothing_is_to_return_something() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from orchestune.domain.specification import unparsed_metrics
 from orchestune.domain.specification.unparsed_metrics import (
     ambiguity_hint,
     not_a_number_hint,
     separated,
+    similar_name,
     unparsed_hint,
     with_unit,
     without_sign,
@@ -97,3 +99,24 @@ def test_what_the_worker_says_of_a_number_that_may_mean_two_is_found() -> None:
         "it was reported as 1,234, which may be 1234 or 1.234; print a decimal "
     )
     assert ambiguity_hint("acc", printed) == not_a_number_hint("loss", printed) == ""
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "loss=" + "1" * 100_000,
+        "loss=1." + "1" * 100_000 + "%",
+        "loss: " + "1" * 100_000 + "x%",
+        "loss=1e" + "1" * 100_000,
+    ],
+)
+def test_a_number_of_very_many_digits_is_searched_in_linear_time(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker froze the server with it: a quadratic pattern takes minutes here."""
+    monkeypatch.setattr(unparsed_metrics, "_TAIL", 10**6)
+    assert unparsed_hint("loss", printed) == ambiguity_hint("loss", printed) == similar_name("los", printed + "x") == ""
+
+
+def test_only_the_end_of_a_long_output_is_searched() -> None:
+    assert unparsed_hint("loss", "loss: 5ms" + " " * 4000)
+    assert unparsed_hint("loss", "loss: 5ms" + " " * 5000) == ""
+    assert unparsed_hint("loss", "val_loss: 5ms" + " " * 4087) == "", "the part of a name that is left is no name"

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
+from orchestune.controllers import archiving
 from orchestune.controllers.archiving import Archiving
 from orchestune.files.folder import FolderFiles
 from orchestune.services.core import Core
@@ -74,6 +75,17 @@ def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins
     items = page["items"] + rest["items"]
     assert [(item["trial"], item["text"]) for item in items] == [(1, LINE), (2, LINE)] * 100
     assert [start for start, _ in bucket.bodies] == [0, 0, 60 * len(LINE), 60 * len(LINE)]
+
+
+def test_a_log_of_very_many_segments_is_moved_in_several_objects(
+    world: CoreWorld, core: Core, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "_SEGMENTS", 40)
+    experiment = printed(world, lines=150)
+    Archiving(world.core).move_logs()
+    items = read_logs.logs(core, experiment, 0, 1000)["items"]
+    assert [(item["trial"], item["text"]) for item in items] == [(1, LINE), (2, LINE)] * 150
+    assert len(bucket.bodies) == 4, "two objects of each log; what is left is short"
 
 
 def test_a_record_reads_each_object_once(world: CoreWorld, core: Core, bucket: Bucket) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from orchestune.worker import prepare
 from orchestune.worker.connection.api import ServerConnection, ServerEndpoint, Unreachable
-from orchestune.worker.files import artifacts, checkpoint
+from orchestune.worker.files import artifacts, bundle, checkpoint
 from orchestune.worker.files.bundle import BundleError, UnpackedBundle, unpack
 from orchestune.worker.files.removal import remove
 from orchestune.worker.files.uploads import Outbox
@@ -79,6 +79,14 @@ def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, members: list[tu
     with pytest.raises(BundleError):
         unpack(archive(tmp_path / "x.tgz", *members), tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} <= {"x.tgz", "out"}
+
+
+def test_an_archive_of_empty_files_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MOST_BYTES", 512 * 100)
+    files = [(f"f{number}", FILE, "") for number in range(101)]
+    unpack(archive(tmp_path / "a.tgz", *files[:100]), tmp_path / "a")
+    with pytest.raises(BundleError, match="too large"):
+        unpack(archive(tmp_path / "b.tgz", *files), tmp_path / "b")
 
 
 @given(st.binary(max_size=200))

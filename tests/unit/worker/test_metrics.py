@@ -333,3 +333,11 @@ def test_a_group_that_is_called_as_a_metric_is_that_one(declared: list[str]) -> 
 def test_a_name_and_a_value_beside_a_declared_metric_are_something_else() -> None:
     found = brief(scan('{"name": "resnet", "value": 3, "accuracy": 0.5}'))
     assert found == [("value", 3.0, None, None), ("accuracy", 0.5, None, None)]
+
+
+@pytest.mark.parametrize("printed", [b"acc=" + b"1" * 60_000, b"acc=1." + b"1" * 60_000, b"acc=1" + b",111" * 15_000])
+def test_a_number_of_very_many_digits_is_scanned_in_linear_time(printed: bytes) -> None:
+    """A quadratic pattern takes minutes here, in which the worker sends no heartbeats."""
+    scanner = Scanner(Declared(["acc%", "loss"]))
+    assert scanner.feed(printed + b"x%\n") == []
+    assert names(printed + b"x%\n") == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune import __version__
-from orchestune.cli.terminal.render import Paint, one_line
+from orchestune.cli.terminal.render import Paint, displayed, one_line
 from orchestune.cli.terminal.silence import retry_message
 from orchestune.client.address import ServerPlace, named_server, place
 from orchestune.client.api import Client
@@ -107,13 +107,14 @@ class Console:
         return shutil.get_terminal_size().columns if self.out.isatty() else None
 
     def say(self, *lines: str) -> None:
-        """Print lines and flush."""
+        """Print lines and flush; on a terminal without control sequences other than colours."""
+        lines = tuple(map(displayed, lines)) if self.out.isatty() else lines
         self.out.write("".join(f"{line}\n" for line in lines))
         self.out.flush()
 
     def note(self, text: str) -> None:
         """Print a note on standard error."""
-        self.err.write(f"{text}\n")
+        self.err.write(f"{displayed(text) if self.err.isatty() else text}\n")
         self.err.flush()
 
     def note_wait(self, text: str) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestune.cli.terminal.render import Paint, assignments, bar, between, cut, duration, measured, one_line, width
+from orchestune.cli.terminal.render import (
+    Paint,
+    assignments,
+    bar,
+    between,
+    cut,
+    duration,
+    measured,
+    one_line,
+    sanitized,
+    width,
+)
 from orchestune.client.attempts import seconds
 from orchestune.client.states import OVER, deleted, extendable, finished, over
 from orchestune.domain.words import plural
@@ -43,7 +54,7 @@ def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, 
         lines.append(paint("33", one_line(status["reason"]["message"])))
     lines += best_lines(status["best"], status, paint, limit=max(1, min(3, rows - len(lines) - 2)))
     lines += _running_lines(status, rows - len(lines), paint)
-    return [cut(line, columns, paint) for line in lines[:rows]]
+    return [cut(sanitized(line), columns, paint) for line in lines[:rows]]
 
 
 def _title(status: documents.Status, columns: int, paint: Paint) -> str:

@@ -181,12 +181,21 @@ def first_and_last_line(text: str) -> str:
 def sanitized(text: str) -> str:
     """Remove all terminal control sequences except colours from a user program's output."""
     clean = _CONTROL.sub(lambda match: match[1] or "", text)
-    return f"{clean}\x1b[0m" if "\x1b" in clean else clean
+    return f"{clean}\x1b[0m" if "\x1b" in clean and not clean.endswith("\x1b[0m") else clean
 
 
 def sanitized_lines(text: str) -> str:
     """Like `sanitized` for streamed output: keeps line ends and carriage returns, which progress bars use."""
     return "".join(part if part in ("\n", "\r") else sanitized(part) for part in re.split(r"([\n\r])", text))
+
+
+def displayed(line: str) -> str:
+    """Remove control sequences other than colours, and reset colours at the end of each line.
+
+    Names of metrics, parameters and nodes come from workers and other users. They could set the clipboard (OSC 52) or
+    clear the screen of the user who looks at them.
+    """
+    return line if line.isprintable() else "\n".join(map(sanitized, line.split("\n")))
 
 
 def last_lines(text: str, count: int) -> list[str]:
@@ -220,6 +229,7 @@ def table(
     columns: int | None = None,
 ) -> list[str]:
     """Align rows in columns. `right`: indices of right-aligned columns; lines are cut to `columns` if set."""
+    header = list(map(one_line, header))
     body = [[_in_colours(cell) for cell in row] for row in rows]
     widths = [max(width(cell) for cell in column) for column in zip(header, *body, strict=True)]
     aligned = frozenset(right)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.experiment import StopRules
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.specification.unparsed_metrics import ambiguity_hint, similar_name, unparsed_hint
-from orchestune.domain.words import plural
+from orchestune.domain.words import most_similar, plural
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,8 @@ def missing_metric(
         hint = f"saw {other}; did you mean {other}?" if other else f"print a line such as `{name}=0.5`"
         return f"the {who} succeeded but never reported {name}; {hint}"
     others = ", ".join(f"{other}={value:.6g}" for other, value in list(extra.items())[:5])
-    close = get_close_matches(name, extra, n=1, cutoff=0.3) or (list(extra) if len(extra) == 1 else [])
-    hint = f"; did you mean {close[0]}?" if close else ""
+    close = most_similar(name, extra, 0.3) or (next(iter(extra)) if len(extra) == 1 else "")
+    hint = f"; did you mean {close}?" if close else ""
     return f"the {who} succeeded but never reported {name}; saw {others}{hint}"
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 
-_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+from orchestune.domain.words import most_similar
+
+# Workers choose the output and its length, so the patterns must not backtrack into a number: 10,000 digits took 7 s.
+_NUMBER = r"[-+]?(?>\d[\d,]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = r"[A-Za-z\u00b0\u00b5\u03bc][\w/]*"
 _SEPARATED = "[-+]?\\d[\\d.]*[,'\u2019\u00a0\u2009\u202f]\\d[\\d.,'\u2019\u00a0\u2009\u202f]*"
 _MAX_EXCERPT_CHARS = 60
+_TAIL = 4096  # characters at the end of the output that are searched, which is as much as a worker sends
 APART = "set a pattern in `collect: {regex: …}`"
 PLAIN = "print a decimal point, and no thousands separators"
 
@@ -19,13 +22,13 @@ def with_unit(name: str, printed: str) -> str:
 
     It is not parsed as 12.5, since another trial may print `1.2s`.
     """
-    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
+    matches = _matches(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_NUMBER}{_UNIT})(?![\w%])", printed)
     return str(matches[-1]) if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
 def separated(name: str, printed: str) -> str:
     """Return the last `name: 0,5` or `name: 1'234` of the output; empty if absent."""
-    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_SEPARATED})(?![\w%]|[.,]\d)", printed)
+    matches = _matches(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?\s*[=:]\s*{_SEPARATED})(?![\w%]|[.,]\d)", printed)
     return str(matches[-1]) if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
@@ -35,7 +38,7 @@ def without_sign(name: str, printed: str) -> str:
     It is not parsed, since numbers printed like this often mean something else (`loss 3 times`).
     """
     number = r"(?>[-+]?\.?\d[\d.,/eE+-]*)(?!\s*[\w%])"
-    matches = re.findall(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
+    matches = _matches(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
     return str(matches[-1]).rstrip(".,") if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
@@ -53,7 +56,7 @@ def unparsed_hint(name: str, printed: str) -> str:
 
 def ambiguity_hint(name: str, printed: str) -> str:
     """Return a hint from the worker's note in the log tail that a number is ambiguous; empty without such a note."""
-    notes = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+, which may be .+)$", printed)
+    notes = _matches(rf"(?m)^orchestune: {re.escape(name)} came as (.+, which may be .+)$", printed)
     return f"it was reported as {notes[-1]}; {PLAIN}" if notes else ""
 
 
@@ -62,8 +65,8 @@ def similar_name(name: str, printed: str) -> str:
 
     The worker parses this form for declared metrics only.
     """
-    names = re.findall(rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?:\s+{_NUMBER}(?![\w.%])", printed)
-    return next(iter(get_close_matches(name, dict.fromkeys(names), n=1, cutoff=0.5)), "")
+    names = _matches(rf"(?<![\w./-])([A-Za-z_][\w./-]*)[\"']?:\s+{_NUMBER}(?![\w.%])", printed)
+    return most_similar(name, dict.fromkeys(names), 0.5)
 
 
 def not_a_number_hint(name: str, printed: str) -> str:
@@ -71,8 +74,13 @@ def not_a_number_hint(name: str, printed: str) -> str:
 
     Empty without such a note.
     """
-    notes = re.findall(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
+    notes = _matches(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
     return f"it was reported as {notes[-1]}, which is not a number; write {json.dumps({name: 0.5})}" if notes else ""
+
+
+def _matches(pattern: str, printed: str) -> list[str]:
+    """Return the matches of the pattern's one group in the last `_TAIL` characters."""
+    return re.compile(pattern).findall(printed, max(0, len(printed) - _TAIL))
 
 
 def _spelled(name: str) -> str:

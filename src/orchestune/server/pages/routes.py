@@ -17,6 +17,7 @@ from orchestune.server.pages import assets, render
 from orchestune.server.parameters import Here, Known, Number
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.sign_in import SignedIn
+from orchestune.services.core import Caller
 
 router = routers.of_pages()
 
@@ -74,6 +75,10 @@ async def sign_in_by_link(context: Here, request: Request, code: str = "", next:
     """Let in whoever comes by a link that was not used yet; show everybody else how to get in."""
     if not code:
         return render.page("sign_in.html", next=_inside(next), problem="", hint="")
+    caller = await _signed_in(context, request)
+    if caller is not None and caller.role != "guest" and cookies.is_followed_link(request.scope):
+        # Another site could sign the user in as somebody else, who would then see what the user starts.
+        return RedirectResponse(_inside(next) or "/experiments", 303, {"Cache-Control": "no-store"})
     try:
         entered = await context.cold(sign_in.enter, context.core, code)
     except Denied as exc:
@@ -86,8 +91,7 @@ async def share(context: Here, request: Request, code: str = "") -> Response:
     """Show one experiment to whoever comes by its link; who is signed in stays who they are."""
     try:
         guest = await context.cold(sign_in.guest_of, context.core, code)
-        known = cookies.session_token(request.scope)
-        caller = await context.cold(authenticate.session_of, context.core, known) if known else None
+        caller = await _signed_in(context, request)
         if caller is not None and caller.role != "guest":
             return RedirectResponse(f"/experiments/{guest.handle}", 303, {"Cache-Control": "no-store"})
     except Denied as exc:
@@ -127,6 +131,12 @@ async def sign_out(context: Here, request: Request) -> Response:
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")
     return response
+
+
+async def _signed_in(context: Context, request: Request) -> Caller | None:
+    """Return the caller of the browser's session; None if it has no valid one."""
+    token = cookies.session_token(request.scope)
+    return await context.cold(authenticate.session_of, context.core, token) if token else None
 
 
 def _turned_away(context: Context, request: Request, error: Denied, by: str, wanted: str = "") -> Response:

@@ -50,6 +50,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         is_vouched = credentials.find(session, row.source, "vouched") is not None
         if not is_vouched and not _is_source_valid(core, session, row):
             return None
+        share = credentials.find(session, row.source, "share") if row.experiment else None
     # users who signed in with a shared token chose their name themselves: it is not verified
     shared = is_vouched or any(
         digest(owner_token) == row.source and name == UNNAMED for owner_token, name in core.owners.items()
@@ -59,6 +60,7 @@ def session_of(core: Core, token: str) -> Caller | None:
         role=row.role,
         experiment=row.experiment or "",
         handle=row.handle or "",
+        shared_by=(share.source or share.created_by) if share else "",
         shared=shared,
         source=row.source,
         browser=True,

@@ -33,6 +33,7 @@ def share(core: Core, ref: str, caller: Caller, *, name: str, days: int) -> docu
             "share",
             name=name or "guest",
             role="guest",
+            source=f"every {caller.role}" if caller.shared else "",  # no digest: the link outlives the token
             made_by=caller.name,
             experiment=row.id,
             seconds=days * DAY,

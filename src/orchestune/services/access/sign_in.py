@@ -136,7 +136,12 @@ def guest_of(core: Core, code: str) -> Caller:
     if share is None:
         raise _over()
     return Caller(
-        share.name, share.role, experiment=share.experiment or "", handle=share.handle or "", source=share.digest
+        share.name,
+        share.role,
+        experiment=share.experiment or "",
+        handle=share.handle or "",
+        source=share.digest,
+        shared_by=share.source or share.created_by,
     )
 
 

@@ -100,12 +100,16 @@ def unpack(archive: Path, folder: Path, *, bounded: bool = True) -> None:
     total = 0
     try:
         with tarfile.open(str(archive)) as tar:
-            for member in tar:
-                total += max(0, member.size)
+            while True:
+                member = tar.next()
+                if member is None:
+                    break
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps each member, about 1 KiB
+                total += 512 + max(0, member.size)  # the header counts: an archive may have endless empty files
                 if bounded and total > MOST_BYTES:
                     raise BundleError("the archive is too large")
                 _unpack_member(tar, member, folder)
-    except (tarfile.TarError, EOFError, ValueError, FileExistsError, NotADirectoryError) as exc:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError, FileExistsError, NotADirectoryError) as exc:
         raise BundleError(f"the archive cannot be unpacked: {exc}") from exc
 
 

@@ -19,7 +19,7 @@ LONGEST_TOLD = 60
 """characters shown of a value that is not a number"""
 
 _THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
-_NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
 _APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _UNCLEAR = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
