@@ -123,7 +123,7 @@ class PruningContract(WorldContract):
         [
             ({"type": "ash"}, r"early_stopping\.type: unknown rule 'ash' \(did you mean asha\?\)"),
             ({"type": "median", "reduction": 3}, r"early_stopping\.reduction: does not apply to the rule 'median'"),
-            ({"type": "asha", "reduction": 1}, r"early_stopping\.reduction: must be more than 1, found 1"),
+            ({"type": "asha", "reduction": 1}, r"early_stopping\.reduction: must be more than 1 \(found 1\)"),
             (
                 {"type": "asha", "metric": "los"},
                 (

@@ -59,7 +59,7 @@ def test_machines_that_take_no_such_trial_are_not_counted_for_it(world: CoreWorl
     experiment = world.create(budget=20, parallelism=9, resources={"cpu": 1})
     world.tick(3)
     assert slots(world, experiment) == 4
-    with pytest.raises(UsageError, match="no trial can ever be scheduled: a trial needs 5 cpu, cpu2 has 4"):
+    with pytest.raises(UsageError, match="this can never run: a trial needs 5 cpu, cpu2 has 4"):
         world.create(resources={"cpu": 5})
     world.backend.closed.add("cpu2")
     with pytest.raises(UsageError, match="this can never run: no machine accepts the trial: their taints or labels"):

@@ -271,7 +271,7 @@ def test_a_script_that_needs_a_configuration_says_how_it_is_named(cli: Cli, conf
 
 def test_without_a_script_the_use_is_told(cli: Cli, project: Path) -> None:
     assert "init needs a script or --from" in cli("init").err
-    assert "cannot be read" in cli("init", "nothing.py").err
+    assert "cannot read" in cli("init", "nothing.py").err
 
 
 SWEEP = (

@@ -17,8 +17,8 @@ Cli = Callable[..., Result]
     ("trials", "why"),
     [
         (0, "no trial has completed yet"),
-        (1, "one completed trial is too few, 10 are needed"),
-        (9, "9 completed trials are too few, 10 are needed"),
+        (1, "one completed trial is too few (at least 10 are needed)"),
+        (9, "9 completed trials are too few (at least 10 are needed)"),
         (12, "the loss of the 12 completed trials does not vary with the parameters beyond noise"),
     ],
 )

@@ -170,7 +170,7 @@ def test_an_experiment_elsewhere_gets_nothing_of_this_machine(lab: FakeServer, c
 def test_the_list_says_what_else_is_connected(lab: FakeServer, team: FakeServer, cli: Cli) -> None:
     result = cli("status")
     assert "tree-bbbb" in result.out
-    assert result.err == "these are of team; also connected: local, lab (`orchestune status --all`)\n"
+    assert result.err == "listed: team; also connected: local, lab (`orchestune status --all`)\n"
     assert cli("status", "--json").err == ""
 
 

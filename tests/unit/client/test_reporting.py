@@ -37,7 +37,7 @@ def test_outside_of_a_trial_metrics_are_printed(
 def test_what_is_no_number_is_refused_with_its_name() -> None:
     with pytest.raises(TypeError, match="accuracy must be a number, got list"):
         orchestune.report(accuracy=[1])
-    with pytest.raises(ValueError, match="one metric"):
+    with pytest.raises(ValueError, match="a single metric"):
         orchestune.report({"a": 1, "b": 2}, stddev=0.1)
 
 

@@ -37,8 +37,8 @@ def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
     looking = rare(world)
     status = world.run(looking)
     assert (status["state"], status["reason"]["code"], status["notes"]) == ("paused", "engine_failed", [])
-    assert "the engine grid failed: 10,000 steps" in status["reason"]["message"]
-    assert "; another engine, such as random, finds" in status["reason"]["message"]
+    assert "allowed by the constraints in 10,000 steps" in status["reason"]["message"]
+    assert "; use another engine, such as random," in status["reason"]["message"]
 
 
 def test_what_is_found_in_the_end_is_tried(world: CoreWorld) -> None:

@@ -199,7 +199,7 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(world: CoreWorld, 
         (lambda: made.history("acuracy"), "'acuracy'"),
         (lambda: made.slice(["l"]), "'l'"),
         (made.pareto, "a Pareto plot needs two metrics"),
-        (made.hypervolume, "optimizes loss alone"),
+        (made.hypervolume, "optimizes only loss"),
         (made.contour, "a contour plot needs two parameters"),
     ]
     for call, said in calls:

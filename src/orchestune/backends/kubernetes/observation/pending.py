@@ -59,7 +59,7 @@ def judge(pod: Document, events: Sequence[ObjectEvent], shortage: str, stuck: fl
 
 def _unschedulable(message: str, shortage: str) -> ObservedState:
     said = message.partition(" preemption:")[0].rstrip(". ")
-    text = f"{shortage} ({said})" if shortage else f"no node takes it: {said}"
+    text = f"{shortage} ({said})" if shortage else f"no node can run it: {said}"
     return waiting(text, "node")
 
 
