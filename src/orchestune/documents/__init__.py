@@ -1,6 +1,6 @@
 """The JSON documents that the server answers with, as docs/reference/protocol.md shows them.
 
-Services write them, clients read them, and the OpenAPI document is made of them. Whoever only reads them imports this
+Services write them, clients read them, and the OpenAPI document is made of them. Code that only reads them imports this
 for the type checker alone: it brings pydantic, which a command line would wait for.
 """
 

@@ -83,7 +83,7 @@ class ClusterEvent(TypedDict):
 
 
 class Retirement(TypedDict):
-    """When a cluster that nobody uses is archived and destroyed."""
+    """The time at which an unused cluster is archived and destroyed."""
 
     after: Annotated[float, Field(description="seconds with nothing unfinished and no worker")]
     archive: Annotated[str, Field(description="where records and files go first")]

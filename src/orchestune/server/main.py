@@ -163,7 +163,7 @@ def _refuse_foreign(settings: Settings) -> None:
     refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
     if database := _file(settings.database_url):
         for path in dict.fromkeys((database, database.resolve())):  # SQLite resolves links: its files are at the target
-            # Whoever can create files there can plant a write-ahead log, even if the folder is sticky, as /tmp is.
+            # A user who can create files there can plant a write-ahead log, even if the folder is sticky, as /tmp is.
             refuse_foreign(path.parent, "the folder of the database", "chmod go-w it, or see --database-url")
             for suffix in _OF_SQLITE:
                 refuse_foreign(Path(f"{path}{suffix}"), "the database", TAKE_BACK)

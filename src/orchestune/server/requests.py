@@ -67,7 +67,7 @@ class _Request(BaseModel):
 
 
 class LaunchRequest(_Request):
-    """What the caller's shell looked like."""
+    """The environment of the caller's shell."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     env: Texts = {}
@@ -105,7 +105,7 @@ class WarmStartRequest(_Request):
 
 
 class FirstTrial(_Request):
-    """What the first trial is, before any is suggested."""
+    """A configuration of the first trials, run before any suggestion."""
 
     parameters: Parameters
     seed: int = Field(ge=0, lt=2**32)
@@ -134,7 +134,7 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]+$", max_length=200)]
 
 
 class ChangeExperiment(_Request):
-    """What is left out stays as it is."""
+    """Changes to an experiment; omitted fields keep their values."""
 
     budget: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     parallelism: int | None = Field(default=None, ge=1, le=MAX_AT_ONCE)
@@ -180,7 +180,7 @@ class TerminalRequest(_Request):
 
 
 class RerunTrial(_Request):
-    """How a trial is repeated; what is left out is as in the first experiment."""
+    """A rerun of a trial; omitted fields are as in its experiment."""
 
     continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
     run: str | Names | None = Field(default=None, min_length=1, description="another command, as in the file")
@@ -201,7 +201,7 @@ class ShareExperiment(_Request):
 
 
 class IssueToken(_Request):
-    """A token for somebody."""
+    """A token for another user."""
 
     name: str = Field(min_length=1, max_length=200, description="whose it is")
     role: Literal["viewer", "editor", "owner"] = "viewer"
@@ -209,7 +209,7 @@ class IssueToken(_Request):
 
 
 class SignedRecord(_Request):
-    """What the end of a record says of it."""
+    """The digest and the signature at a record's end."""
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="the SHA-256 of its lines")
     signature: str = Field(default="", max_length=64, description="by the server that wrote it")

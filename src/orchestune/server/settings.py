@@ -152,7 +152,7 @@ class Settings:
 
     @property
     def secrets(self) -> list[str]:
-        """What must not stand in the log."""
+        """Return the values that must not appear in the log."""
         return [*self.owners, self.notify_url, self.notify_secret, self.mlflow_tracking_token]
 
     @property
@@ -185,7 +185,7 @@ class Settings:
 
     @property
     def outgoing(self) -> Outgoing:
-        """What it sends, and which servers it may call. A server of one user may call what that user may."""
+        """Outgoing messages and allowed destinations. An embedded server may call what its user may call."""
         reach = AllowedDestinations(everywhere=True) if self.embedded else self.outgoing_allow
         hook = Hook(self.notify_url, self.notify_secret, stuck=self.notify_stuck) if self.notify_url else None
         tracker = Tracker(self.mlflow_tracking_uri, self.mlflow_tracking_token) if self.mlflow_tracking_uri else None
@@ -197,7 +197,7 @@ class Settings:
         return self.embedded and _is_loopback(self.host) and not (self.tls_cert or self.public_url)
 
     def address(self, port: int) -> str:
-        """How others reach the server that listens on `port`; without a slash at the end."""
+        """Return the address at which clients reach the server that listens on `port`, without a trailing slash."""
         if self.public_url:
             return self.public_url
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
@@ -219,8 +219,9 @@ _KINDS = {item.name: str(item.metadata["kind"]) for item in SETTABLE}
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that flags, environment and file make together. BadInput names each key and where it came from;
-    UsageError is about the flags.
+    """Combine flags, environment and file to settings.
+
+    Raises BadInput, which names each key and its source, or UsageError for invalid flags.
     """
     parser = options.parser(SETTABLE)
     read, strange = parser.parse_known_args(argv)
@@ -253,7 +254,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
 
 
 def _is_secret(settings: Settings, raw: object) -> bool:
-    """Return True if a setting is for nobody else. The address of a database has a password, or none."""
+    """Return True if a setting may contain a secret, such as the password in the address of a database."""
     if not isinstance(raw, str) or not raw:
         return False
     if raw == settings.database_url:
@@ -276,7 +277,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[object, s
 
 
 def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Problem]:
-    """What is wrong about several settings together, or about the files that they name."""
+    """Return the problems of settings that contradict each other, and of the files that they name."""
     problems: list[Problem] = []
     if (settings.tls_cert is None) != (settings.tls_key is None):
         there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")

@@ -105,7 +105,7 @@ def refuse_encoding(engine: Engine) -> None:
 def refuse_pooler(engine: Engine) -> None:
     """Raise UsageError if a pooler in transaction mode assigns each transaction another database session.
 
-    Connections then share sessions, so that session-level advisory locks exclude nobody: no server would lead, or
+    Connections then share sessions, so that session-level advisory locks exclude no one: no server would lead, or
     several would.
     """
     with engine.connect() as one, engine.connect() as other:

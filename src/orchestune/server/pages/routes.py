@@ -24,7 +24,7 @@ router = routers.of_pages()
 
 @router.get("/")
 async def home() -> Response:
-    """The experiments are where everybody begins."""
+    """Redirect to the list of experiments."""
     return RedirectResponse("/experiments", 303)
 
 
@@ -54,7 +54,7 @@ async def compare(caller: Known) -> Response:
 
 @router.get("/cluster")
 async def cluster(caller: Known) -> Response:
-    """The machines, who uses them, and what waits."""
+    """Show the cluster page: machines, their users, and pending experiments."""
     return render.page("cluster.html", caller=caller)
 
 
@@ -72,12 +72,12 @@ async def static(version: str, path: str) -> Response:
 
 @router.get("/sign-in")
 async def sign_in_by_link(context: Here, request: Request, code: str = "", next: str = "") -> Response:
-    """Let in whoever comes by a link that was not used yet; show everybody else how to get in."""
+    """Sign in with a one-time link; without a valid one, show how to sign in."""
     if not code:
         return render.page("sign_in.html", next=_inside(next), problem="", hint="")
     caller = await _signed_in(context, request)
     if caller is not None and caller.role != "guest" and cookies.is_followed_link(request.scope):
-        # Another site could sign the user in as somebody else, who would then see what the user starts.
+        # Another site could sign the user in as its own user, who would then see what the user starts.
         return RedirectResponse(_inside(next) or "/experiments", 303, {"Cache-Control": "no-store"})
     try:
         entered = await context.cold(sign_in.enter, context.core, code)
@@ -88,7 +88,7 @@ async def sign_in_by_link(context: Here, request: Request, code: str = "", next:
 
 @router.get("/share")
 async def share(context: Here, request: Request, code: str = "") -> Response:
-    """Show one experiment to whoever comes by its link; who is signed in stays who they are."""
+    """Show one experiment to a guest with its share link; a valid session is kept."""
     try:
         guest = await context.cold(sign_in.guest_of, context.core, code)
         caller = await _signed_in(context, request)
@@ -103,7 +103,7 @@ async def share(context: Here, request: Request, code: str = "") -> Response:
 
 @router.post("/sign-in")
 async def sign_in_with_token(context: Here, request: Request) -> Response:
-    """The same for who types a token in."""
+    """Sign in with a typed token."""
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     token, next_page = (form.get(name, [""])[0].strip() for name in ("token", "next"))
     if not cookies.from_our_pages(request.scope, context.core.url):
@@ -162,6 +162,6 @@ def _welcome(context: Context, request: Request, entered: SignedIn, by: str, wan
 
 
 def _inside(wanted: str) -> str:
-    """The address of a page of ours, and never one elsewhere."""
+    """Return the path of a page of this server; the front page for any other address."""
     inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/sign-")) and wanted.isprintable()
     return wanted if inside else ""

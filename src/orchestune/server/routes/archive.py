@@ -28,7 +28,7 @@ _BODY: dict[str, Any] = {
 
 @router.get("/experiments/{ref}/archive", response_class=Response)
 async def fetch(context: Here, request: Request, audit: Audit, ref: str, wanted: Range = None) -> Response:
-    """The whole record of an experiment that is over; its blobs are fetched as bundles are."""
+    """Stream the whole record of a finished experiment; its blobs are downloaded like bundles."""
     async with noticing_departure(request) as check:
         archive = await context.exporting(export_record.open_archive, context.core, ref, check)
     audit.add(AuditKind.EXPERIMENT_EXPORTED, archive.handle, experiment=archive.experiment)

@@ -40,7 +40,7 @@ async def store(context: Here, request: Request, digest: Digest) -> Response:
 
 @router.get("", response_class=Response)
 async def fetch(context: Here, caller: Known, only: OnlyOf, digest: Digest, wanted: Range = None) -> Response:
-    """The archive."""
+    """Stream the archive of a bundle."""
     if only is None:
         file, size = await context.filing(bundles.open_bundle, context.core, digest)
         return file_answer(file, size, wanted, context.file_threads)

@@ -20,17 +20,17 @@ Side = Annotated[str, Query(max_length=300, description="a trial, as EXP/N")]
 
 @router.get("/experiments/{ref}/code", response_model=documents.Code)
 async def code(context: Here, ref: str, trial: Of = None) -> Response:
-    """The files that a trial has of the user's project."""
+    """List the files of the user's project that a trial has."""
     return answer(await context.analysing(read_code.code, context.core, ref, trial))
 
 
 @router.get("/experiments/{ref}/code/{path:file}", response_model=documents.CodeFile)
 async def text(context: Here, ref: str, path: str, trial: Of = None) -> Response:
-    """What one of them says."""
+    """Return the text of one of these files."""
     return answer(await context.analysing(read_code.text, context.core, ref, trial, path))
 
 
 @router.get("/diff", response_model=documents.Difference)
 async def diff(context: Here, old: Side, new: Side) -> Response:
-    """What is different between two trials, of one experiment or of two: values, and the code."""
+    """Compare two trials, of one experiment or of two: values and code."""
     return answer(await context.analysing(read_code.diff, context.core, old, new))

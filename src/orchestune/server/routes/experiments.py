@@ -68,7 +68,7 @@ async def statuses(
     only: Annotated[Sequence[str], Query(max_length=20)] = (),
     after: str = "",
 ) -> Response:
-    """The newest experiments, those of `folder` alone where it is given; with `details` each with its workers.
+    """List the newest experiments, of one `folder` if given; `details` adds their workers.
 
     With `search`, `state`, `sort` or `offset` those that fit, in that order, with how many there are; or `only` those
     that are named. With `Accept: text/event-stream` that part of them again whenever one of it changes.
@@ -141,7 +141,7 @@ async def status(
 
 @router.get("/{ref}/specification", response_model=documents.Specification)
 def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber = None) -> Response:
-    """What it was started with, as it is now, or as it was at the revision of a trial.
+    """Return the specification: the current one, or the one at the revision of a trial.
 
     A guest does not see what may hold secrets: the environment, the user's configuration file, standard input, the pod,
     Slurm's options, the names of secrets, messages and MLflow.
@@ -207,17 +207,17 @@ def delete(context: Here, actor: Actor, audit: Audit, ref: str, purge: bool = Fa
 
 @router.get("/{ref}/best", response_model=list[documents.Best])
 def best(context: Here, ref: str) -> Response:
-    """The best trial, or the Pareto front."""
+    """Return the best trial, or the Pareto front."""
     return answer(read_experiments.best(context.core, ref))
 
 
 @router.get("/{ref}/importance", response_model=documents.Importance)
 async def importance(context: Here, ref: str, metric: str | None = None) -> Response:
-    """Which parameters matter for a metric, the first one where none is named."""
+    """Return the importance of each parameter for a metric, by default the first."""
     return answer(await context.analysing(explain_experiment.importance, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
 async def explain(context: Here, ref: str, metric: str | None = None) -> Response:
-    """Which parameters matter, and measured facts about the search in plain words."""
+    """Return parameter importance and other findings about the search in plain words."""
     return answer(await context.analysing(explain_experiment.explain, context.core, ref, metric))

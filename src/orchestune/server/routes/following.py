@@ -28,8 +28,9 @@ _CHUNKS = 100
 async def events(
     context: Here, request: Request, ref: str, after: Cursor = 0, limit: Limit = 100, kind: Kinds = ()
 ) -> Response:
-    """What happened after `after`, of each `kind` that is named, or all. With `Accept: text/event-stream` a stream,
-    resumed by `Last-Event-ID`.
+    """Return the events after `after`, optionally of some kinds only.
+
+    With `Accept: text/event-stream` a stream, which `Last-Event-ID` resumes.
     """
     if not streams.wants_stream(request):
         page = await context.cold(read_experiments.events, context.core, ref, after, limit, kind)
@@ -58,7 +59,7 @@ async def logs(
     since: str | None = None,
     tail: Tail = None,
 ) -> Response:
-    """What trials printed, in the order in which it arrived. A stream like that of events, or a page."""
+    """Return the output of trials in the order of its arrival: a page, or a stream like that of events."""
     if not streams.wants_stream(request):
         page = await context.printed(read_logs.logs, context.core, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})

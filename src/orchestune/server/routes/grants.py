@@ -22,7 +22,7 @@ router = routers.of_clients("access")
 
 @router.post("/experiments/{ref}/shares", status_code=201, response_model=documents.Share)
 def share(context: Here, caller: Known, audit: Audit, ref: str, body: requests.ShareExperiment) -> Response:
-    """Make a link that shows this one experiment, and nothing else, to whoever has it."""
+    """Create a link that shows this experiment, and nothing else, to everyone who has it."""
     grant = grant_access.share(context.core, ref, caller, name=body.name, days=body.days)
     _created(audit, "share", grant)
     return answer(grant, 201)
@@ -42,7 +42,7 @@ async def unshare(context: Here, caller: Known, audit: Audit, identity: str) -> 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
 def issue(context: Here, caller: Known, audit: Audit, body: requests.IssueToken, key: RequestKey = None) -> Response:
-    """Make a token for somebody."""
+    """Create a token for another user."""
     grant = grant_access.issue_token(
         context.core, caller, name=body.name, role=body.role, days=body.days, request_key=key
     )

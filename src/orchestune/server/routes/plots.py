@@ -34,14 +34,14 @@ async def columns(
 
 @router.get("/hypervolume", response_model=documents.Hypervolume)
 async def hypervolume(context: Here, ref: str) -> Response:
-    """How much of the space between several objectives was covered, after each trial that added to it."""
+    """Return the dominated hypervolume after each trial that increased it."""
     read = partial(read_hypervolume.hypervolume, context.core, ref)
     return await drawn(context, f"hypervolume {ref}", read)
 
 
 @router.get("/contour", response_model=documents.Contour)
 async def contour(context: Here, ref: str, x: str, y: str, metric: str | None = None) -> Response:
-    """A metric over two parameters: the mean of the completed trials around each place."""
+    """Return a metric over two parameters: at each point of a grid the mean of the completed trials around it."""
     read = partial(read_contour.contour, context.core, ref, x, y, metric)
     return await drawn(context, f"contour {ref} {x!r} {y!r} {metric!r}", read)
 
@@ -55,7 +55,7 @@ async def overview(context: Here, ref: str) -> Response:
 
 @router.get("/timeline", response_model=documents.Timeline)
 async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 2000) -> Response:
-    """When and where attempts ran."""
+    """Return start, end and machine of attempts."""
     read = partial(read_columns.timeline, context.core, ref, limit)
     return await drawn(context, f"timeline {ref} {limit}", read)
 
@@ -64,6 +64,6 @@ async def timeline(context: Here, ref: str, limit: Annotated[int, Query(ge=1, le
 async def curves(
     context: Here, ref: str, metric: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> Response:
-    """What the newest trials and the best one reported while they ran, of the first metric where none is named."""
+    """Return the learning curves of the newest trials and the best one, by default of the first metric."""
     read = partial(read_columns.curves, context.core, ref, metric, limit)
     return await drawn(context, f"curves {ref} {limit} {metric!r}", read)

@@ -28,7 +28,7 @@ _EVERY = 5.0
 
 @router.get("/server", response_model=documents.Server)
 async def server(context: Here) -> Response:
-    """Which server this is."""
+    """Return the server's version, identity and address."""
     document = {
         "version": __version__,
         "protocol": 1,
@@ -78,14 +78,14 @@ async def shutdown(context: Here, audit: Audit) -> Response:
 @probes.head("/healthz")
 @probes.get("/healthz")
 async def healthz() -> Response:
-    """The process lives and its loop turns."""
+    """Answer if the process lives and its event loop runs."""
     return answer({"status": "ok"})
 
 
 @probes.head("/readyz")
 @probes.get("/readyz")
 async def readyz(context: Here) -> Response:
-    """The store answers in time, the disk is not full, and the server is not about to end."""
+    """Answer 200 if the store responds in time, the disk is not full and the server is not shutting down."""
     if context.draining.begun:
         raise NotReady("the server is about to end")
     await context.readiness.require()

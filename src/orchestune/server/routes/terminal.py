@@ -24,7 +24,7 @@ of_workers = routers.of_trials("/workers/{worker}/terminal", "workers")
 
 @router.put("", response_model=documents.TerminalAnswer)
 async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.TerminalRequest) -> Response:
-    """The user's end: `data` was typed, or what was printed behind `after` is asked for."""
+    """Serve the user's end: store `data` as typed, or return the output after `after`."""
     attempt = await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt, attempt.worker, attempt.open)
     terminal.size = body.size or terminal.size
@@ -41,7 +41,7 @@ async def user(context: Here, caller: Known, request: Request, ref: str, body: r
 
 @of_workers.put("", response_model=documents.TerminalAnswer)
 async def trial(context: Here, request: Request, worker: str, body: requests.TerminalRequest) -> Response:
-    """The trial's end: `data` was printed, or what was typed behind `after` is asked for."""
+    """Serve the trial's end: store `data` as output, or return what was typed after `after`."""
     await context.working(terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt, worker)
     terminal.code = terminal.code if body.over is None else body.over

@@ -105,13 +105,13 @@ def _everything(context: Context, ref: str, number: int) -> dict[str, object]:
 
 @router.get("/{number}/points", response_model=documents.Points)
 def points(context: Here, ref: str, number: Number) -> Response:
-    """What it reported while it ran."""
+    """Return the values that a trial reported while it ran."""
     return answer(read_columns.points(context.core, ref, number))
 
 
 @router.get("/{number}/usage", response_model=documents.Usage)
 def usage(context: Here, ref: str, number: Number) -> Response:
-    """What its attempts used over time: processors, memory, GPUs."""
+    """Return the resource usage of its attempts over time: CPUs, memory, GPUs."""
     return answer(read_usage.usage(context.core, ref, number))
 
 
@@ -148,7 +148,7 @@ def rerun(
 
 @router.get("/{number}/artifacts", response_model=list[documents.Artifact])
 def artifacts(context: Here, ref: str, number: Number) -> Response:
-    """What it left."""
+    """List the artifacts of a trial."""
     return answer(read_trials.artifacts(context.core, ref, number))
 
 

@@ -58,7 +58,7 @@ def _response(answer: WorkAnswer) -> Response:
 
 
 async def _wait(context: Context, request: Request, topic: str, version: int, seconds: float) -> bool:
-    """Wait for news; whether worker or server go meanwhile, so that nothing is leased to nobody."""
+    """Wait for news. Return True if the worker disconnected or the server drains: nothing may be leased then."""
     if not context.core.store.inline:
         seconds = min(seconds, context.pace.poll)
     gone = False

@@ -24,14 +24,14 @@ async def register(context: Here, request: Request, worker: str) -> Response:
 
 @router.get("/jobs/{revision}")
 async def job(context: Here, worker: str, revision: int) -> Response:
-    """What all trials of one revision share."""
+    """Return the job: what all trials of one revision share."""
     async with context.worker_turns.of(worker):
         return _answer(await context.working(register_worker.job, context.core, worker, revision))
 
 
 @router.put("/uploads/{digest}")
 async def upload(context: Here, request: Request, worker: str, digest: Digest, offset: Cursor = 0) -> Response:
-    """A part of a file."""
+    """Store a part of a file."""
     data = await request.body()
     context.unfinished.admit(worker, digest, offset + len(data))
     return _answer(await context.filing_of(worker, uploads.append, context.core, worker, digest, offset, data))
@@ -39,7 +39,7 @@ async def upload(context: Here, request: Request, worker: str, digest: Digest, o
 
 @router.head("/uploads/{digest}")
 async def uploaded(context: Here, worker: str, digest: Digest) -> Response:
-    """How much of a file is there."""
+    """Return how many bytes of a file have arrived."""
     size, complete = await context.filing_of(worker, uploads.state, context.core, worker, digest)
     return Response(headers={"X-Size": str(size), **({"X-Complete": "1"} if complete else {})})
 
@@ -64,7 +64,7 @@ async def checkpoint(context: Here, request: Request, worker: str) -> Response:
 
 @router.get("/blobs/{digest}")
 async def blob(context: Here, worker: str, digest: Digest, wanted: Range = None) -> Response:
-    """The bytes of a checkpoint."""
+    """Stream the bytes of a checkpoint."""
     file, size = await context.filing_of(worker, uploads.open_blob, context.core, worker, digest)
     return file_answer(file, size, wanted, context.worker_file_threads)
 

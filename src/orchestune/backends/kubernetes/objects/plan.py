@@ -186,7 +186,7 @@ def _spec(
 
 
 def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
-    """Copies the private Python. Its requests do not exceed the trial's, so the pod's total does not grow."""
+    """Return the container that copies the private Python. It requests no more than the trial, so the sum stays."""
     return {
         "name": RUNTIME,
         "image": config.runtime_image,
