@@ -15,7 +15,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 OLD_PYTHONS := worker config/modules domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin check format docs site benchmarks clean
+.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -139,7 +139,11 @@ imports: $(VENV)/dev.stamp ## the layers
 vermin: $(VENV)/dev.stamp ## the worker, and what scripts import, stay within Python 3.8
 	@$(BIN)/vermin --target=3.8- --no-tips --violations $(addprefix src/orchestune/,$(OLD_PYTHONS))
 
-check: lint types imports vermin ## lint, types, imports, vermin
+words: $(VENV)/dev.stamp ## spelling, and words that were replaced by the terms of the field
+	@$(BIN)/codespell src docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+	@$(BIN)/python -m tests.plain_language
+
+check: lint types imports vermin words ## lint, types, imports, vermin, words
 
 format: $(VENV)/dev.stamp ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix

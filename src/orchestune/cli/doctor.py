@@ -38,5 +38,5 @@ def doctor(console: Console, args: argparse.Namespace) -> int:
                 "cannot restart the server in ORCHESTUNE_SERVER: its operator runs it",
                 "unset the variable to restart your own server",
             )
-        connect(anew=True, environ=console.environ)
+        connect(restart=True, environ=console.environ)
     return show(console, checks(console.environ))

@@ -63,9 +63,9 @@ def checked_prefix(prefix: str) -> str:
 def _check(text: str, what: str) -> None:
     wrong = _wrong(text)
     if wrong:
-        shown = text if len(text) <= 80 else text[:80] + "…"
+        excerpt = text if len(text) <= 80 else text[:80] + "…"
         raise BadInput.one(
-            f"the {what} {shown!r} is not allowed: {wrong}",
+            f"the {what} {excerpt!r} is not allowed: {wrong}",
             hint=f"parts with `/` between them, none of them empty, `.` or `..`, at most {LONGEST} characters",
         )
 

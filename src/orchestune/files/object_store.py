@@ -123,8 +123,8 @@ class ObjectFiles:
         newest: dict[str, float] = {}
         oldest = 0.0
         for page in self._pages(f"{UPLOADS}/"):
-            said = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-            oldest = (parsedate_to_datetime(said).timestamp() if said else time.time()) - seconds
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            oldest = (parsedate_to_datetime(date).timestamp() if date else time.time()) - seconds
             for item in page.get("Contents", ()):
                 folder, at = item["Key"].rpartition("/")[0], item["LastModified"].timestamp()
                 newest[folder] = max(newest.get(folder, at), at)

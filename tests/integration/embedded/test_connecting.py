@@ -45,7 +45,7 @@ class Home:
         timeout: float = 60.0,
         version: str = "1.0",
         hang: float = 60.0,
-        anew: bool = False,
+        restart: bool = False,
     ) -> SocketAddress:
         program = self.program(*wrong, version=version)
         return connect(
@@ -55,7 +55,7 @@ class Home:
             program=program,
             version=version,
             hang=hang,
-            anew=anew,
+            restart=restart,
         )
 
     def endpoint(self) -> EmbeddedEndpoint:
@@ -140,14 +140,14 @@ def test_a_server_is_started_anew_with_the_environment_of_now(home: Home) -> Non
     first = home.connect()
     former = home.endpoint().process
     home.environ["DOCKER_HOST"] = "unix:///another"
-    assert home.connect(anew=True) == first  # the address stays
+    assert home.connect(restart=True) == first  # the address stays
     assert not former.alive()
     assert has_variable(home.endpoint().process.pid, b"DOCKER_HOST=unix:///another")
     assert len(home.pids("starts")) == 2
 
 
 def test_anew_where_none_runs_is_a_start(home: Home) -> None:
-    home.connect(anew=True)
+    home.connect(restart=True)
     assert len(home.pids("starts")) == 1
 
 

@@ -36,19 +36,19 @@ def connect(
     program: Sequence[str] = (),
     version: str = __version__,
     hang: float = _HANG_SECONDS,
-    anew: bool = False,
+    restart: bool = False,
 ) -> SocketAddress:
     """Return address and token of the embedded server of `environ`, even if that selects another server.
 
     Starts the server if none runs (of concurrent commands exactly one does), and replaces one that is older than this
-    client, does not respond for `hang` seconds, or every one if `anew` is set. Waits up to `timeout` seconds. `note`
+    client, does not respond for `hang` seconds, or every one if `restart` is set. Waits up to `timeout` seconds. `note`
     receives messages for the user. `program` overrides the command that starts the server.
 
     Raises Unreachable if no server starts, UsageError if the state folder or the environment is invalid.
     """
     state = home.state_folder(environ)
     search = _Search(state, environ, program, version, hang, note)
-    if anew:
+    if restart:
         search.unwanted = EmbeddedEndpoint.read(state / endpoint.FILE)
     server = search.running() or search.start(timeout)
     return server.address
