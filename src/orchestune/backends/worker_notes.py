@@ -56,7 +56,7 @@ class WorkerNotes:
     """Notes on a worker that takes time to end: `ending.json` when asked to terminate, `ended.json` with the end."""
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """Raises UsageError if the id is not a valid folder name."""
+        """Name the folder; raise UsageError if the id is not a valid folder name."""
         self.worker = worker
         self.path = folder_of(workers, worker)
         self._ending = self.path / "ending.json"

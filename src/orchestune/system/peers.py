@@ -156,6 +156,6 @@ def _unmapped(host: str) -> IPv4Address | IPv6Address:
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """A socket of IPv6 may speak IPv4: `::ffff:127.0.0.1` is 127.0.0.1."""
+    """Return the IPv4 address of an IPv4-mapped one: `::ffff:127.0.0.1` is 127.0.0.1."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -28,7 +28,7 @@ class WorkerFolder(WorkerNotes):
     """
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """Raises UsageError if the id is not a valid folder name."""
+        """Name the folder; raise UsageError if the id is not a valid folder name."""
         super().__init__(workers, worker)
         self._order = self.path / "order.json"
         self._started = self.path / "started.json"

@@ -20,7 +20,7 @@ class WorkerFolder:
     """`workers/ID` in the state folder: the worker's file, its log, and this backend's notes."""
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """Raises UsageError if the id is not a valid folder name."""
+        """Name the folder; raise UsageError if the id is not a valid folder name."""
         self.path = folder_of(workers, worker)
         self.file = self.path / "worker.json"
         self.log = self.path / "worker.log"

@@ -17,7 +17,7 @@ class WorkerFolder(WorkerNotes):
     """`slurm/workers/ID` in the state folder, and `workers/ID` in the folder that nodes share."""
 
     def __init__(self, notes: Path, shared: Path, worker: str) -> None:
-        """Raises UsageError if the id is not a valid folder name."""
+        """Name the folder; raise UsageError if the id is not a valid folder name."""
         super().__init__(notes, worker)
         self.shared = folder_of(shared, worker)
         self.file, self.log, self.state = (self.shared / each for each in ("worker.json", "worker.log", "state"))

@@ -68,7 +68,7 @@ _checkpoints = [0]
 
 
 def get_parameter(name: str, default: Any = None) -> Any:
-    """The value of a parameter."""
+    """Return the value of a parameter."""
     return params.get(name, default)
 
 
@@ -102,7 +102,7 @@ def log_checkpoint(values: dict[str, float]) -> None:
 
 
 def log_failure() -> None:
-    """The trial has failed, also where the script ends well."""
+    """Mark the trial as failed, even if the script exits with 0."""
     atexit.register(_fail)
 
 
@@ -136,7 +136,7 @@ class _Run:
 
 
 def create_run(*_: Any, **__: Any) -> _Run:
-    """The trial that this is."""
+    """Return the trial of this process."""
     return _Run()
 
 

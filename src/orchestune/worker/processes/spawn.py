@@ -61,7 +61,7 @@ class _Library:
     """The C library, with the attributes shared by all starts."""
 
     def __init__(self) -> None:
-        """Raises AttributeError or OSError if the library is too old, such as glibc before 2.29."""
+        """Load the library. Raises AttributeError or OSError if it is too old, such as glibc before 2.29."""
         self._start = ctypes.CDLL(None).posix_spawn
         self._c = ctypes.PyDLL(None)  # holds the GIL: releasing it costs more than these calls
         self._change_folder = self._c.posix_spawn_file_actions_addchdir_np
