@@ -25,7 +25,7 @@ def open_files(url: str) -> FileStore:
             return FolderFiles(Path(url).expanduser())
         except RuntimeError as exc:
             hint = "name the whole path"
-            raise BadInput.one(f"{url} is in the home folder of a user that there is none of", hint=hint) from exc
+            raise BadInput.one(f"cannot expand '{url}': no such user", hint=hint) from exc
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.strip("/"):
         return FolderFiles(Path(unquote(parts.path)))

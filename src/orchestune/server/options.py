@@ -72,7 +72,7 @@ def convert(kind: str, raw: object) -> Setting:
         try:
             return Path(raw).expanduser()
         except RuntimeError as exc:
-            raise ValueError(f"{raw!r} is in the home folder of a user that there is none of") from exc
+            raise ValueError(f"cannot expand {raw!r}: no such user") from exc
     allowed = {"level": ("debug", "info", "warning", "error"), "format": ("plain", "json")}.get(kind)
     if allowed:
         if raw.lower() not in allowed:

@@ -352,7 +352,7 @@ def test_a_server_on_another_machine_that_holds_the_folder_is_named(home: Home) 
     found = home.endpoint()
     elsewhere = Process(found.process.pid, found.process.started, "another machine")
     EmbeddedEndpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
-    with pytest.raises(Unreachable, match="another machine"):
+    with pytest.raises(Unreachable, match="another host"):
         home.connect(timeout=0.5)
 
 

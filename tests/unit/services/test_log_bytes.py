@@ -80,7 +80,7 @@ def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins
 def test_a_log_of_very_many_segments_is_moved_in_several_objects(
     world: CoreWorld, core: Core, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "_SEGMENTS", 40)
+    monkeypatch.setattr(archiving, "_MAX_SEGMENTS", 40)
     experiment = printed(world, lines=150)
     Archiving(world.core).move_logs()
     items = read_logs.logs(core, experiment, 0, 1000)["items"]
