@@ -73,7 +73,7 @@ class Ours:
 
 
 class OptunaFronts:
-    """A study of several objectives: by its default, NSGA-II, or by TPE with its defaults."""
+    """An Optuna study with several objectives: TPE, the default of Optuna 5, or NSGA-II."""
 
     def __init__(self, name: str, problem: TradeOff, seed: int) -> None:
         import optuna
