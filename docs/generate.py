@@ -66,56 +66,56 @@ from what was seen, so `extend` and `resume` need no special cases: the same tab
 """
 
 REASONS: Mapping[str, Mapping[str, str]] = {
-    "an experiment is over": {
+    "an experiment has finished": {
         "budget": "all trials of the budget are finished",
         "target": "`stop.target` was reached",
-        "time": "`stop.time` is over",
-        "patience": "`stop.patience`: nothing better for so many trials",
-        "futile": "`stop.futile`: nothing good enough after so many trials",
-        "exhausted": "no configuration is left that was not tried",
+        "time": "the time limit `stop.time` has passed",
+        "patience": "`stop.patience`: no better trial among the last ones",
+        "futile": "`stop.futile`: no trial good enough after that many",
+        "exhausted": "all configurations of the space were tried",
         "max_failures": "`stop.max_failures` trials failed; the experiment has failed",
-        "stopped": "somebody stopped it; also of a trial that somebody stopped",
+        "stopped": "a user stopped the experiment, or the trial",
     },
     "an experiment is paused": {
-        "paused_by_user": "somebody paused it",
-        "metric_missing_at_first": "a guard: the first trial that ended well did not report a declared metric",
+        "paused_by_user": "a user paused it",
+        "metric_missing_at_first": "a guard: the first successful trial did not report a declared metric",
         "first_trials_failed": "a guard: the first three trials all failed",
         "identical_metrics": "a guard: five configurations gave exactly the same metrics",
-        "trial_kills_workers": "a guard: a trial lost worker after worker, also while it ran alone",
-        "workers_fail": "workers cannot be started, end at once, or cannot get a trial begun",
+        "trial_kills_workers": "a guard: one trial crashed several workers, also while it ran alone",
+        "workers_fail": "workers cannot be started, exit at once, or cannot start a trial",
         "engine_failed": "the engine failed",
     },
-    "an experiment waits": {
-        "waiting_for_resources": "what its trials ask for is in use, or a machine does not start its worker yet",
-        "never_fits": "no machine that is there has what its trials ask for",
+    "an experiment is pending": {
+        "waiting_for_resources": "the requested resources are in use, or a node has not started its worker yet",
+        "never_fits": "no present machine has the requested resources",
     },
     "a trial has failed": {
-        "exit_code": "the command ended with another exit code than 0",
+        "exit_code": "the command exited with a code other than 0",
         "signal": "a signal killed the command",
-        "timeout": "`timeout` was over",
+        "timeout": "the command exceeded `timeout`",
         "metric_missing": "the command succeeded without a declared metric",
         "metric_not_finite": "a declared metric was NaN or infinite",
-        "command_not_found": "there is no such program",
-        "out_of_memory": "it took more memory than there was, or than its limit",
+        "command_not_found": "the program does not exist",
+        "out_of_memory": "OOM killed: it exceeded the available memory, or its limit",
     },
-    "an attempt ended, and its trial is offered again": {
-        "worker_lost": "its worker is gone, or was not heard of for the lease time",
-        "worker_stopped": "its worker was told to end",
-        "preempted": "its machine or pod was taken away",
+    "an attempt ended, and its trial is requeued": {
+        "worker_lost": "its worker was lost, or sent no heartbeat for the lease time",
+        "worker_stopped": "its worker was shut down",
+        "preempted": "its node or pod was preempted or evicted",
         "node_quarantined": "it failed on a machine in quarantine",
-        "bundle_unavailable": "the code, or the job, could not be fetched or unpacked",
-        "sandbox": "its folder could not be made, or nothing could be started in it; where the worker cannot deal with"
-        " the trial, that has failed",
+        "bundle_unavailable": "the code or the job could not be downloaded or unpacked",
+        "sandbox": "its folder could not be created, or no process started in it; if the worker cannot process the"
+        " trial at all, the trial has failed",
         "paused": "`pause --now`",
+        "report_rejected": "its worker sent a report that does not fit the protocol",
     },
-    "an attempt ended for good": {
-        "report_rejected": "its worker sent a report that does not fit the protocol; the trial is requeued",
-        "superseded": "a newer attempt of the task took over",
-        "cancelled": "the experiment is over, or another fold of the trial decided",
+    "an attempt ended, and its trial is not requeued for it": {
+        "superseded": "a newer attempt of the fold replaced it",
+        "cancelled": "the experiment has finished, or another fold decided the trial",
         "pruned": "early stopping, or `folds.prune_after`",
     },
     "an attempt succeeded": {
-        "files_on_the_way": "its files are still being sent",
+        "files_on_the_way": "its files are still being uploaded",
         "files_lost": "its files did not arrive",
     },
 }

@@ -36,8 +36,8 @@ def create(
 
     | name | method | use |
     |---|---|---|
-    | `auto` | Gaussian processes and TPE, alternating (`engines.portfolio`) | nearly always |
-    | `gp` | a Gaussian process with expected improvement (`engines.gp`) | few numbers, a smooth loss |
+    | `auto` | Gaussian processes and TPE, alternating (`engines.samplers.portfolio`) | nearly always |
+    | `gp` | a Gaussian process with expected improvement (`engines.samplers.gp`) | few numbers, a smooth loss |
     | `tpe` | tree-structured Parzen estimators (`engines.tpe`) | very many parameters or trials |
     | `random` | uniform draws | as a baseline |
     | `cma` | CMA-ES with margin (`engines.cma`) | numbers that depend on each other, several hundred trials |

@@ -177,7 +177,7 @@ def test_without_a_copy_it_is_never_destroyed_and_says_why(place: Place, failure
     assert place.undertaker.begun == 1 and retirement(place)["trouble"] == ""
 
 
-def test_an_undertaker_that_cannot_be_reached_is_called_again_and_one_that_refuses_is_told_of(place: Place) -> None:
+def test_a_teardown_that_cannot_be_reached_is_called_again_and_one_that_refuses_is_told_of(place: Place) -> None:
     place.undertaker.fails = Unreachable("no network")
     place.tick()
     place.tick(HOURS + 1)

@@ -73,7 +73,7 @@ class LocalBackend:
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
         """workers seen running by this object"""
-        self._undertaker = WorkerTerminator()
+        self._terminator = WorkerTerminator()
         self._lock = threading.Lock()
         self._sweep_at = time.monotonic()
 
@@ -123,10 +123,10 @@ class LocalBackend:
         if folder is None or process is None:
             return
         kill_at = time.monotonic() + grace
-        if process.alive() and not self._undertaker.busy_with(process):
+        if process.alive() and not self._terminator.busy_with(process):
             kill_at = min(kill_at, folder.kill_at() or kill_at)
             folder.note_ending(kill_at)
-        self._undertaker.take(process, folder, kill_at, tell=True)
+        self._terminator.take(process, folder, kill_at, tell=True)
 
     def sweep(self, workers: frozenset[str]) -> None:
         """Do nothing: `observe` cleans up after workers, and their tokens are no longer valid."""
@@ -160,14 +160,14 @@ class LocalBackend:
             self._alive.add(process)
             kill_at = folder.kill_at()
             if kill_at is not None:  # noted by an earlier server
-                self._undertaker.take(process, folder, kill_at)
+                self._terminator.take(process, folder, kill_at)
             return WorkerStatus(worker, Phase.RUNNING, process.to_json())
         code = client.exit_code(process)
         self._reasons[worker] = _why(process, folder, code)
         folder.forget_secrets()
         if not _in_order(folder, code):  # its guard may have been killed too; later attempts must run alone
             client.kill_all(lambda: client.left_by_trials(worker))
-        self._undertaker.take(process, folder, 0.0, just_died=process in self._alive)
+        self._terminator.take(process, folder, 0.0, just_died=process in self._alive)
         self._alive.discard(process)
         return WorkerStatus(worker, Phase.GONE, process.to_json(), self._reasons[worker])
 
@@ -181,7 +181,7 @@ class LocalBackend:
             process = folder.started() if folder else None
             if folder is not None and (process is None or not process.alive()):
                 if process is not None and not folder.emptied:
-                    self._undertaker.take(process, folder, 0.0)
+                    self._terminator.take(process, folder, 0.0)
                 folder.remove_if_older(_KEEP_LOGS)
 
 

@@ -64,7 +64,7 @@ class WorkerTerminator:
                 process.send(signal.SIGTERM)
             self._endings[process] = ending
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="local-undertaker", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="local-termination", daemon=True)
                 self._thread.start()
 
     def busy_with(self, process: Process) -> bool:

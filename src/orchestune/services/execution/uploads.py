@@ -169,7 +169,8 @@ def _keep(
     is_last: bool,
 ) -> bool:
     """Record artifacts, whose sizes are keyed by digest; return False if a newer attempt has replaced this one."""
-    for digest in {item.digest for item in batch}:  # the sweep finds blobs without an artifact by these rows
+    # In one order, so that two experiments with the same files cannot deadlock. The sweep finds blobs by these rows.
+    for digest in sorted({item.digest for item in batch}):
         blobs.put(ledger.session, digest, "artifact", sizes[digest])
     if _newest(ledger, attempt) is None:
         return False
