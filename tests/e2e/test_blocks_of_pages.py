@@ -72,7 +72,7 @@ BASE = {
     "budget": "budget: 40",
 }
 """what an experiment file has besides the keys that a page shows"""
-ADVICE = "the address travels with the code"
+ADVICE = "the URL is uploaded with the code"
 """what is said of an address that stands in a file, and no mistake"""
 SCRIPT = """
 import sys

@@ -52,7 +52,7 @@ def test_a_finished_experiment_is_extended(shared_home: Home, tmp_path: Path) ->
     shown = reached(home, handle, "completed")
     assert (shown["budget"], shown["parallelism"], shown["counts"]["completed"]) == (5, 3, 5)
     home.run("extend", handle, "--budget", "5")
-    assert "5 trials were handed out" in home.run("extend", handle, "--budget", "4", expect=2).stderr
+    assert "5 trials were started already" in home.run("extend", handle, "--budget", "4", expect=2).stderr
     assert home.json("status", handle)["state"] == "completed"
     assert len({tuple(trial["parameters"].items()) for trial in home.json("trials", handle)}) == 5
 

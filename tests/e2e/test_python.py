@@ -138,7 +138,7 @@ def test_a_wrong_key_is_named_as_in_a_file() -> None:
     with pytest.raises(BadInput, match=r"^parameters\.x: .*\n?") as caught:
         orchestune.tune(lambda x: x, {"x": "1..0"}, {"loss": "minimize"}, budget=1)
     assert "experiment:" not in caught.value.message
-    with pytest.raises(UsageError, match=r"tune\(\) decides run itself"):
+    with pytest.raises(UsageError, match=r"tune\(\) sets run itself"):
         orchestune.tune(lambda x: x, **BOWL, budget=1, run="true")
 
 
@@ -361,7 +361,7 @@ def test_the_trials_of_a_command_are_not_run_here() -> None:
     experiment = orchestune.Experiment.create(run="echo loss=1", **BOWL, budget=1)
     with pytest.raises(UsageError, match="run a command"):
         experiment.ask()
-    with pytest.raises(UsageError, match="are not run in docker"):
+    with pytest.raises(UsageError, match="cannot run in docker"):
         orchestune.Experiment.create(**BOWL, budget=1, cluster="docker")
 
 

@@ -108,7 +108,7 @@ def test_distributions_of_scipy_are_ranges() -> None:
     for configuration in search.cv_results_["params"]:
         assert 0.1 <= configuration["C"] <= 10
         assert configuration["max_iter"] in (300, 301) and isinstance(configuration["max_iter"], int)
-    with pytest.raises(BadInput, match=r"parameters\.C: norm of scipy\.stats is no range"):
+    with pytest.raises(BadInput, match=r"parameters\.C: norm of scipy\.stats is not supported as a range"):
         SearchCV(LogisticRegression(), {"C": norm(1, 1)}, n_iter=1).fit(*load_iris(return_X_y=True))
 
 

@@ -67,7 +67,7 @@ def test_with_exactly_the_documented_rights_everything_works(lab: Lab, server_im
     allow(lab.cluster, lab.namespace, "deployer", rights)
     said = lab.connect("--server-image", server_image)
     assert said.stdout.startswith(f"{lab.name}: connected as owner")
-    assert "without the administrator's part" in said.stderr
+    assert "without the administrator's manifests" in said.stderr
     folder = lab.experiment(shell, budget=2)
     lab.home.run("run", "--cluster", lab.name, cwd=folder)
     status = lab.json("status")

@@ -86,8 +86,8 @@ def test_a_trial_that_was_killed_for_memory_gets_a_pod_with_more(lab: Lab) -> No
     assert (first["state"], first["reason"]["code"]) == ("failed", "out_of_memory")
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 256 * 2**20)
     told = lab.home.run("trials", f"{handle}/1").stdout
-    assert "; retried with 256 MiB" in told
-    assert "given 256 MiB of memory, since less was not enough" in told
+    assert "retried with 256 MiB" in told
+    assert "memory raised to 256 MiB after an earlier attempt ran out of memory" in told
     until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
 
 

@@ -92,7 +92,7 @@ def test_strangers_learn_no_address_of_the_database(own_core: Core) -> None:
                 assert reply.status == 503, path
                 assert not [word for word in (str(port), "secret_name", "hunter2", "connection") if word in shown]
             reason = server.ask("GET", "/readyz", token=None).json()["error"]["message"]
-            assert reason == "the store is away"
+            assert reason == "the store is unreachable"
 
 
 def test_a_full_disk_is_red_and_green_again(own_core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_labels_and_names_are_refused_without_being_shown(text: str, key: str) -
 
 def test_a_command_of_a_file_is_refused_without_being_shown() -> None:
     (message,) = problems(changed("run: ", f"run: API_TOKEN={RANDOM} "))
-    assert ": run: holds what looks like a token or password" in message and RANDOM not in message
+    assert ": run: contains what looks like a token or password" in message and RANDOM not in message
 
 
 def test_a_label_that_is_changed_over_http_is_refused_too(own_core: Core, handles: dict[str, str]) -> None:
