@@ -94,7 +94,7 @@ def test_code_that_fails_when_it_is_tried_is_not_handed_over(home: Home, tmp_pat
     handle = launch(home, folder)
     (folder / "train.py").write_text("raise SystemExit(3)")
     said = home.run("try", "--into", handle, cwd=folder, expect=1).stdout
-    assert "exit code 3" in said and f"{handle} keeps its current code" in said
+    assert "exited with code 3" in said and f"{handle} keeps its current code" in said
     (folder / "go").touch()
     reached(home, handle, "completed")
     assert len({trial["bundle"] for trial in home.json("trials", handle)}) == 1

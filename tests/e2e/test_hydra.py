@@ -128,7 +128,7 @@ def test_ctrl_c_stops_the_experiment(shared_home: Home, tmp_path: Path) -> None:
         [found] = eventually(running, "a trial runs", shared_home)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=100)
-    assert f"`orchestune resume {found['handle']}` goes on" in out
+    assert f"continue with `orchestune resume {found['handle']}`" in out
     eventually(
         lambda: shared_home.json("status", found["handle"])["state"] == "stopped",
         "the experiment is stopped",

@@ -38,7 +38,7 @@ def test_an_option_names_who_is_told_and_a_dry_run_shows_its_host_alone(home: Ho
     project = write(tmp_path / "option", "echo loss={x}", budget=1)
     with Receiver() as receiver:
         shown = home.run("run", "--dry-run", "--notify", f"{receiver.url}/very-secret", cwd=project)
-        assert f"tells      http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in shown.stdout
+        assert f"notifies   http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in shown.stdout
         assert "very-secret" not in shown.stdout
         document = json.loads(home.run("run", "--detach", "--json", "--notify", receiver.url, cwd=project).stdout)
         eventually(receiver.taken, "the end is told", home)
