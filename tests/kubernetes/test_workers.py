@@ -101,7 +101,7 @@ def test_trials_with_gpus_get_them_and_others_leave_their_node_alone(lab: Lab) -
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_node(lab: Lab) -> None:
     said = lab.ask(resources={"gpu": 64}, expect=2)
     assert (
-        "no trial can ever be scheduled: a trial needs 64 gpu, the largest machine, gpu1, has 4"
+        "this can never run: a trial needs 64 gpu, the largest machine, gpu1, has 4"
         in said.stdout + said.stderr
     )
 

@@ -267,12 +267,12 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("resources.cpu=5000", "no trial can ever be scheduled: a trial needs 5000 cpu"),
-        ("resources.memory=900Ti", "no trial can ever be scheduled: a trial needs 921600 GiB memory"),
+        ("resources.cpu=5000", "this can never run: a trial needs 5000 cpu"),
+        ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
         (
             "resources.gpu=1",
             (
-                "no trial can ever be scheduled: a trial needs 1 gpu, this machine has 0"
+                "this can never run: a trial needs 1 gpu, this machine has 0"
                 " (CUDA_VISIBLE_DEVICES='' may hide others)"
             ),
         ),
