@@ -37,7 +37,7 @@ def dry_run_checks(
     gpus = capacity.gpus(environ) if resources.gpu else ()  # runs a program, which is slow
     problem = fits(Capacity((capacity.with_cards(gpus, environ=environ),)), resources)
     if problem:
-        raise UsageError(f"no trial can ever be scheduled: {problem}", "lower `resources`")
+        raise UsageError(f"this can never run: {problem}", "lower `resources`")
     return ()
 
 
