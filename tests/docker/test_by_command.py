@@ -122,5 +122,5 @@ def test_an_experiment_without_an_image_is_refused_with_a_proposal(home: Home, t
     folder = project(tmp_path)
     (folder / "requirements.txt").write_text("numpy\n")
     failed = home.run("run", "--cluster", "docker", cwd=folder, expect=2).stderr
-    assert "a container needs an image" in failed
+    assert "no image for the container in the experiment file" in failed
     assert "install: pip install -r requirements.txt" in failed
