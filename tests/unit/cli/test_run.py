@@ -271,10 +271,7 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
         ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
         (
             "resources.gpu=1",
-            (
-                "this can never run: a trial needs 1 gpu, this machine has 0"
-                " (CUDA_VISIBLE_DEVICES='' may hide others)"
-            ),
+            ("this can never run: a trial needs 1 gpu, this machine has 0 (CUDA_VISIBLE_DEVICES='' may hide others)"),
         ),
         (
             "engine={name: tpe, startups: 3}",
