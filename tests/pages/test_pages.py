@@ -154,7 +154,7 @@ def test_what_the_server_notes_of_an_experiment_is_said(open_page: OpenPage, cor
         changed = json.loads(row.specification_json) | {"early_stopping": {"type": "asha"}}
         experiments.change(session, row.id, specification=json.dumps(changed))
     page = open_page(f"/experiments/{ref}")
-    expect(page.get_by_text("early stopping (asha) has ended no trial: each reports loss only once")).to_be_visible()
+    expect(page.get_by_text("early stopping (asha) has pruned no trial: each reports loss only once")).to_be_visible()
     page.close()
     client.delete(ref, purge=True)
 
@@ -420,7 +420,7 @@ def test_what_the_server_refuses_for_good_is_asked_for_once(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "sort=nothing" in request.url else None)
     page.goto(f"{page.url}/{handles['sgd classifier']}?tab=trials&sort=nothing")
-    expect(page.get_by_role("alert").filter(has_text="There is no column 'nothing'")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="Unknown column: 'nothing'")).to_be_visible()
     before = len(asked)
     for _ in range(10):
         page.clock.run_for(4000)
@@ -428,5 +428,5 @@ def test_what_the_server_refuses_for_good_is_asked_for_once(
     assert len(asked) == before
     page.get_by_label("State").select_option("completed")
     page.clock.run_for(4000)
-    expect(page.get_by_role("alert").filter(has_text="There is no column 'nothing'")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="Unknown column: 'nothing'")).to_be_visible()
     assert len(asked) > before
