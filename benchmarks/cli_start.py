@@ -1,4 +1,4 @@
-"""What `orchestune --help` and `orchestune status` cost over the interpreter's own start."""
+"""Measure the start of `orchestune --help` and `orchestune status` beside the interpreter's own."""
 
 from __future__ import annotations
 

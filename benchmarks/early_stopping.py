@@ -1,4 +1,4 @@
-"""What does each rule of early stopping save, and what does it cost?
+"""Measure the time that each rule of early stopping saves, and the quality that it costs.
 
 Records real learning curves (see `curves`; `--tables`: takes those of a package, see `training_sizes`), then simulates
 searches: 15 workers go through 200 of the configurations in random order; a step takes as long as it took. For each

@@ -1,4 +1,4 @@
-"""What the server in a cluster takes with a hundred workers: simulated ones, and real pods beside them."""
+"""Measure CPU and memory of the server in a cluster with 100 workers: simulated ones, and real pods beside them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def forwarded(lab: Lab) -> Iterator[str]:
 
 
 def orders(lab: Lab, handle: str, count: int) -> list[dict[str, Any]]:
-    """What the workers of an experiment were told, once there are so many."""
+    """Return the registered workers of an experiment, once there are so many."""
     selector = f"orchestune.dev/handle={handle}"
 
     def look() -> list[dict[str, Any]] | None:

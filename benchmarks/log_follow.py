@@ -1,4 +1,4 @@
-"""How far `orchestune logs --follow` is behind 100 trials that print 100 lines a second each, and what it misses.
+"""Measure the delay and the losses of `orchestune logs --follow` with 100 trials that print 100 lines a second each.
 
 Each line carries the trial, a number and the moment when it was written; the follower's clock is the same machine's.
 Lines that were written before the follower had shown its first one waited for the command line to start: how long is

@@ -1,4 +1,4 @@
-"""How good the trial is that `best` shows of a noisy search, where the reported noise is right and where it is not.
+"""Measure the quality of the trial that `best` shows of a noisy search, with a right and a wrong reported noise.
 
 Bowls of two parameters, 50 results each, of which 30 are near the bottom, as a search leaves them.
 """
@@ -23,7 +23,7 @@ PAIRS = [(0.3, 0.3), (0.1, 0.1), (0.1, 0.3), (0.05, 0.3), (0.02, 0.15), (0.3, 0.
 
 
 def searched(chance: random.Random, noise: float, reported: float) -> tuple[list[Observation], dict[int, float]]:
-    """What a search was told, and what is true of its trials."""
+    """The reported values of a search, and the true values of its trials."""
     points = [(chance.random(), chance.random()) for _ in range(20)]
     near = [(chance.gauss(0.3, 0.15), chance.gauss(0.7, 0.2)) for _ in range(30)]
     points += [(min(1.0, max(0.0, x)), min(1.0, max(0.0, y))) for x, y in near]
@@ -36,7 +36,7 @@ def searched(chance: random.Random, noise: float, reported: float) -> tuple[list
 
 
 def lost(noise: float, reported: float, searches: int) -> tuple[float, float]:
-    """How far above the best configuration tried are, in the mean, that of the best value and the one that is shown."""
+    """Return the mean regret against the best configuration tried: of the best value, and of the shown trial."""
     raw, shown = [], []
     for seed in range(searches):
         told, true = searched(random.Random(seed), noise, reported)

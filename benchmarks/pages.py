@@ -63,7 +63,7 @@ def seeded(folder: Path, trials: int) -> Iterator[tuple[subprocess.Popen[str], s
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used."""
+    """Resources that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -99,7 +99,7 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def overview(port: int, ref: str, ended: threading.Event) -> None:
-    """What an open page of an experiment asks for: its stream, and the plots anew whenever that tells of a change."""
+    """The requests of an open page of an experiment: its stream, and the plots again after each change."""
     stream = HTTPConnection("127.0.0.1", port, timeout=60)
     stream.request("GET", f"/api/v1/experiments/{ref}", headers=HEADERS | {"Accept": "text/event-stream"})
     answer = stream.getresponse()
@@ -117,7 +117,7 @@ def overview(port: int, ref: str, ended: threading.Event) -> None:
 
 
 def log(port: int, ref: str, ended: threading.Event) -> None:
-    """The same of the tab of logs, whose lines come in the stream of the page."""
+    """The requests of the tab of logs, whose lines come in the stream of the page."""
     stream = HTTPConnection("127.0.0.1", port, timeout=60)
     path = f"/api/v1/experiments/{ref}?logs=1&tail=1000"
     stream.request("GET", path, headers=HEADERS | {"Accept": "text/event-stream"})

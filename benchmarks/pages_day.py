@@ -99,7 +99,7 @@ class Open:
     session: CDPSession
 
     def behind(self, finished: int) -> bool:
-        """Whether it says that it is stale, or shows fewer trials than have ended."""
+        """Return True if the page says that it is stale, or shows fewer trials than have ended."""
         shown = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
         late = shown is not None and int(shown[1].replace(",", "")) < finished
         return late or self.page.locator("#connection").get_attribute("data-state") not in ("live", None)
@@ -155,7 +155,7 @@ def lasting(home: Home) -> str:
 
 
 class Day:
-    """What is looked at, and what was seen."""
+    """A page under observation, with its measurements."""
 
     def __init__(self, home: Home, line: Line, browser: Browser, port: int) -> None:
         self._home, self._line, self._browser, self._port = home, line, browser, port
@@ -174,7 +174,7 @@ class Day:
         self.held: list[dict[str, Held]] = []
 
     def look(self, event: str = "") -> None:
-        """How far the pages are behind, and what they hold."""
+        """Measure the delay of the pages and the memory that they hold."""
         behind = catching_up(self._pages, self._client, self.handle)
         self.held.append({name: Held.by(each.session) for name, each in self._pages.items()})
         held = self.held[-1].values()

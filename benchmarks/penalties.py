@@ -1,4 +1,4 @@
-"""What it costs a search where scripts report a number for what failed: `python -m benchmarks.penalties [--quick]`.
+"""Measure searches whose scripts report a number for failures: `python -m benchmarks.penalties [--quick]`.
 
 Regret (smaller is better, 0 the optimum) in the median of seeds, after 45 trials one by one, of a bowl of four numbers
 of which a share is cut off; the best lies within. `plateau` cuts off the height in the place of the width: there many

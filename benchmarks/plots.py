@@ -114,7 +114,7 @@ def theirs(
 
 
 def taken(library: Library, figures: Sequence[Document]) -> list[Document]:
-    """What a library draws: Plotly its figures as they are."""
+    """The input of a library: Plotly draws its figures as they are."""
     if library.drawing != "plotly.js":
         return panels(figures)
     return [{"title": figure["layout"]["title"]["text"], "width": WIDTH, "figure": figure} for figure in figures]

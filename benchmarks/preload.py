@@ -1,4 +1,4 @@
-"""What `preload` saves: trials that import a library and do little else, each for itself or as a copy of one process.
+"""Measure the time that `preload` saves: trials that import a library and do little else, with and without it.
 
 `--python` is the Python of the trials, which needs the libraries; those that it lacks are left out.
 """

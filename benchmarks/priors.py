@@ -1,4 +1,4 @@
-"""What a prior gains where it is right, and costs where it is wrong: `python -m benchmarks.priors [--quick]`.
+"""Measure the gain of a right prior and the cost of a wrong one: `python -m benchmarks.priors [--quick]`.
 
 Regret (smaller is better, 0 the optimum) of the best of so many trials, four pending, over functions whose optimum is
 drawn by the seed. The right prior has its mean near the optimum, the wrong one far away from it.

@@ -1,4 +1,4 @@
-"""What does early stopping cost the server's busiest call?
+"""Measure the cost of early stopping in the server's busiest call.
 
 Prints the milliseconds of processor time of a `work` call that brings one point, without a rule and with each one,
 when nothing has finished yet and after 10,000 trials; and of the first call after a restart, when what the rule knows
@@ -18,8 +18,9 @@ from benchmarks import table
 from orchestune.domain.specification.early_stopping import TYPES, EarlyStopping
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.registry import create
-from orchestune.store import hot
 from orchestune.store.rows import Query
+from orchestune.store.statements.pruning import PUT_MARK
+from orchestune.store.statements.trials import INSERT_TRIAL
 from tests.contract.world import CoreWorld, Document, FakeWorker
 
 STEPS = 30
@@ -84,8 +85,8 @@ def _fill(world: CoreWorld, experiment: str, count: int, rule: str | None) -> No
                 value = (number * 7919 % 1000) / 1000 - step / 100
                 mark = {"experiment": experiment, "trial": number, "fold": 0, "step": float(step), "seq": seq}
                 marks.append(mark | {"loss": value, "best": value, "mean": value})
-        session.many(hot.INSERT_TRIAL, trials)
-        session.many(hot.PUT_MARK, marks)
+        session.many(INSERT_TRIAL, trials)
+        session.many(PUT_MARK, marks)
         session.run(
             "UPDATE trials SET history_seq = number WHERE experiment = :experiment AND number > 100",
             {"experiment": experiment},

@@ -1,4 +1,4 @@
-"""What does TPE lose when its model is made of a part of a long history?
+"""Measure the regret of TPE when its model is built from a part of a long history.
 
 Runs the same searches with several caps (and with the whole history), and prints for each function and cap the best
 value found (median over the seeds, smaller is better) and the time of one ask at the end.

@@ -52,7 +52,7 @@ class Connection:
 
 @dataclass
 class Seen:
-    """What all simulated workers of a benchmark saw, in seconds."""
+    """Measurements of all simulated workers of a benchmark, in seconds."""
 
     work: list[float] = field(default_factory=list)
     """a call that beats, or hands in, and asks for nothing that the server could wait for"""
@@ -63,7 +63,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Pace:
-    """How a simulated worker behaves; `seconds` is drawn for each attempt."""
+    """The behaviour of a simulated worker; `seconds` is drawn for each attempt."""
 
     seconds: Callable[[random.Random], float]
     beat: float = 5.0

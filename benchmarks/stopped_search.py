@@ -1,4 +1,4 @@
-"""How good is what a search with early stopping has found after so much time?
+"""Measure the best result of a search with early stopping against time.
 
 Trains scikit-learn models live, on the data that it brings (see `curves`), as 15 workers would in simulated time: a
 step takes a 32nd of a trial's duration, which differs from trial to trial. Whoever becomes free asks for a

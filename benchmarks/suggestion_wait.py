@@ -1,4 +1,4 @@
-"""How long a worker waits for its next configuration, from handing in a result to holding the next lease.
+"""Measure the time that a worker waits for its next configuration: from its result to the next lease.
 
 A real server with the default engine, or another one, that finds an experiment with so many finished trials in its
 store; simulated workers hand in one result per second together. A result is on the disk before its worker hears of it,

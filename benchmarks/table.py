@@ -1,4 +1,4 @@
-"""How every benchmark tells its result: one aligned table, also as Markdown."""
+"""The output of every benchmark: one aligned table, also as Markdown."""
 
 from __future__ import annotations
 

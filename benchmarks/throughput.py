@@ -82,7 +82,7 @@ def slower_disk(milliseconds: float) -> Iterator[None]:
 
 
 def sync_seconds(count: int = 200) -> float:
-    """How long a program of now waits for the disk to have a page, in the median."""
+    """Return the median time in which the disk has synced a page."""
     program = (
         "import os, sys, time, statistics\n"
         "file, found = os.open('page', os.O_RDWR | os.O_CREAT), []\n"

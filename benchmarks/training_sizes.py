@@ -36,7 +36,7 @@ def recorded() -> dict[str, list[Recorded]]:
 
 
 def _whole(curves: list[dict[int, tuple[float, float]]]) -> list[Recorded]:
-    """Those that were not cut off."""
+    """Return the trials that were not cut off."""
     by_sizes: dict[tuple[int, ...], list[Recorded]] = defaultdict(list)
     for curve in curves:
         sizes = tuple(sorted(curve))

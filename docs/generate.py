@@ -136,7 +136,7 @@ def diagram(table: Mapping[tuple[StrEnum, transitions.Cause], StrEnum]) -> str:
 
 
 def experiment_table() -> str:
-    """What an experiment is, for each pair of what is wanted and what was seen."""
+    """Return the state of an experiment for each pair of desired and observed state."""
     lines = ["| wanted | an attempt is live | budget spent, or a stop rule holds | state |", "|---|---|---|---|"]
     for (desired, live, ended), state in transitions.EXPERIMENT.items():
         lines.append(f"| {desired} | {_yes(live)} | {_yes(ended)} | {_variants(desired, live, ended, state)} |")

@@ -1,4 +1,4 @@
-"""What makes a site of these pages, which are written to be read in the repository: hooks of MkDocs (`mkdocs.yml`)."""
+"""Hooks of MkDocs (`mkdocs.yml`) that build a site from these pages, which are written for the repository."""
 
 from __future__ import annotations
 

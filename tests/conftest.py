@@ -1,4 +1,4 @@
-"""What every suite shares: a real PostgreSQL where a test asks for one, no silent skips in CI, all cores at work."""
+"""Fixtures of every suite: a real PostgreSQL for tests that need one, no silent skips in CI, all cores in use."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The same figures by several plot libraries, each from its package as the registries have it now."""
+"""Identical figures by several plot libraries, each from its current package."""

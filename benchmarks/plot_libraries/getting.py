@@ -1,4 +1,4 @@
-"""What each library's scripts are, and where they come from: the registries' ordinary clients, into a folder."""
+"""The scripts of each library, fetched into a folder by the registries' ordinary clients."""
 
 from __future__ import annotations
 

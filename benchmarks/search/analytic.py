@@ -83,7 +83,7 @@ _BEST_AT = (-7.3, 4.1, 8.6, -2.9, 6.2, -8.8, 0.7, -5.4, 9.1, -1.6, 3.3, -9.4, 7.
 
 
 def moved_levy(c: Configuration) -> float:
-    """The same with its best anywhere, where that of `levy` lies beside the middle: some engines begin there."""
+    """Return `levy` with its optimum anywhere: that of `levy` lies beside the middle, where some engines begin."""
     return levy({f"x{index}": x - best + 1 for index, (x, best) in enumerate(zip(numbers(c), _BEST_AT, strict=False))})
 
 

@@ -51,7 +51,7 @@ _DRAWS, _CHILDREN, _KEPT, _STEPS = 10_000, 1_000, 300, (0.1, 0.05, 0.02, 0.01, 0
 
 
 class Searcher(Protocol):
-    """What is compared."""
+    """A searcher in the comparison."""
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]: ...
     def tell(self, observation: Observation) -> None: ...
@@ -120,7 +120,7 @@ def search(problem: TradeOff, searcher: Searcher, seed: int, budget: int, worker
 
 
 def volume(points: Points, reference: Points) -> float:
-    """What the points dominate within the reference; of two and three losses, exact."""
+    """Return the volume that the points dominate within the reference; exact for two and three losses."""
     points = undominated(points[(points < reference).all(axis=1)])
     if points.shape[1] == 2:
         return max((total for _, total in growth(points, reference)), default=0.0)

@@ -1,4 +1,4 @@
-"""What a problem of the suite is."""
+"""A problem of the suite."""
 
 from __future__ import annotations
 

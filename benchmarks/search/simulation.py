@@ -29,7 +29,7 @@ _FAILS_AFTER = 0.3
 
 
 class Searcher(Protocol):
-    """What is compared. Knows the problem's space, never its loss."""
+    """A searcher in the comparison. It has the problem's space, never its loss."""
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
         """The configuration of trial `number`, told what runs now."""
@@ -43,7 +43,7 @@ class Searcher(Protocol):
 
 @dataclass
 class Trace:
-    """What a search found."""
+    """The results of a search."""
 
     best: list[float] = field(default_factory=list)
     """after each result: the loss without noise of the best configuration; infinite without one.

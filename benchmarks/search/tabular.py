@@ -63,7 +63,7 @@ class Table:
     loss: Callable[[Row], float]
 
     def row(self, configuration: Configuration) -> Row:
-        """What was measured of a configuration."""
+        """The measurements of a configuration."""
         indices = (
             int(configuration[p.name]) if p.numeric else p.choices.index(configuration[p.name])
             for p in self.space.parameters

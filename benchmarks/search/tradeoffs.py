@@ -56,19 +56,19 @@ def sphere(c: Configuration) -> Losses:
 
 
 def network(c: Configuration) -> Losses:
-    """How good a network is, and how large."""
+    """Return the loss and the size of a network."""
     return mixed.network(c), math.log2(float(c["width"])) + math.log2(float(c["layers"]))
 
 
 def pipeline(c: Configuration) -> Losses:
-    """How good a pipeline is, and how long it takes, which depends on the branch."""
+    """Return the loss and the duration of a pipeline; the duration depends on the branch."""
     if c["model"] == "kernel":
         return mixed.pipeline(c), 2.0 + 0.2 * math.log10(float(c["c"])) + (0.5 if c["kernel"] == "poly" else 0.0)
     return mixed.pipeline(c), math.log10(float(c["rounds"])) + (0.4 if c["booster"] == "dart" else 0.0)
 
 
 def training(c: Configuration) -> Losses:
-    """How good, how much memory and how unsteady: three losses in a conditional space."""
+    """Return error, memory and variance: three losses in a conditional space."""
     rate = math.log10(float(c["rate"]))
     memory = 3.0 if c["optimizer"] == "adam" else 1.0 + 2 * float(c["momentum"])
     return mixed.training(c), memory, max(0.0, rate + 4) / 5 + (0.3 if c["schedule"] == "none" else 0.0)

@@ -54,7 +54,7 @@ def _cell(found: Solution | None) -> str:
 
 
 def show(task: Task) -> str:
-    """What is counted for an example."""
+    """The counts of an example."""
     parts = []
     for tool, find in TOOLS.items():
         found = find(task)

@@ -1,4 +1,4 @@
-"""What somebody has to do, in pieces that can be counted and run."""
+"""The steps that a user has to do, in pieces that can be counted and run."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether they are whole numbers."""
+        """True if they are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 

@@ -1,4 +1,4 @@
-"""What a library that searches over functions takes around a program: start it, and read its result."""
+"""The wrapper that a library for functions needs around a program: start it, and read its result."""
 
 from __future__ import annotations
 

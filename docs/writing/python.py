@@ -36,7 +36,7 @@ _GIVEN = ("orchestune.Experiment", "orchestune.OpenTrial")
 
 
 class _Plain(str):
-    """What is shown without quotes around it."""
+    """A text that is written without quotes."""
 
     __slots__ = ()
     __repr__ = str.__str__
@@ -76,7 +76,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
 
 
 def _call(name: str, value: Any) -> str:
-    """How it is called, and what comes of it."""
+    """Return the signature with the return type."""
     signature = inspect.signature(value)
     kept = [_shown(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
     result = signature.empty if inspect.isclass(value) else _Plain(signature.return_annotation)

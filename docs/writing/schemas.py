@@ -12,14 +12,14 @@ from orchestune.config.keys import EXPERIMENT
 
 
 def experiment() -> str:
-    """What a schema can say of the file: keys, types, ranges and spellings, but not how sections fit together."""
+    """Build the schema of the file: keys, types, ranges and spellings, but not the relations between sections."""
     grid = {"anyOf": [{"const": "grid"}, {"type": "object", "properties": {"name": {"const": "grid"}}}]}
     least = [{"required": ["budget"]}, {"required": ["engine"], "properties": {"engine": grid}}]
     return _written("Orchestune experiment", EXPERIMENT.schema, least)
 
 
 def cluster() -> str:
-    """The same of a cluster file in its present spelling."""
+    """Build the schema of a cluster file in its current format."""
     return _written("Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*SHORT, "pools")])
 
 

@@ -31,7 +31,7 @@ from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.policy_check import PolicyCheck
 from orchestune.controllers.purging import Purging
 from orchestune.controllers.reaping import Reaping
-from orchestune.controllers.stuck_experiments import WorkerObservation
+from orchestune.controllers.stuck_experiments import StuckExperiments
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
 from orchestune.controllers.tracking import Tracking
@@ -57,7 +57,8 @@ from orchestune.services.memory.signals import ACTING, NOTIFYING, SUGGESTING
 from orchestune.services.memory.teardown_plan import TeardownPlan
 from orchestune.store import imports, notifications, workers
 from orchestune.store.database import open_store
-from orchestune.store.experiments import ExperimentRow, unfinished
+from orchestune.store.experiment_lists import unfinished
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.leadership import Leadership
 
 _IDLE_DELIVERY_TRIES = 4
@@ -94,8 +95,10 @@ class RunningCore:
         self.core.store.close()
 
     def is_idle(self) -> bool:
-        """Return True if nothing is unfinished (except paused experiments), no worker is registered, no record is being
-        imported, and no message is due for delivery soon.
+        """Return True if the embedded server may exit.
+
+        Nothing is unfinished (except paused experiments), no worker is registered, no record is being imported, and no
+        message is due for delivery soon.
         """
         with self.core.store.reading() as session:
             if notifications.waiting(session, _IDLE_DELIVERY_TRIES) or imports.begun(session):
@@ -157,7 +160,7 @@ def build(
         ControllerLoop(SUGGESTING, core, (suggesting,), leads=leadership, pause=0.02),
         ControllerLoop(ACTING, core, acting_controllers, leads=leadership, pause=0.1),
         ControllerLoop("storing", core, storing_controllers, leads=leadership, pause=0.1),
-        ControllerLoop(NOTIFYING, core, (WorkerObservation(core), Notifying(core)), leads=leadership, pause=0.1),
+        ControllerLoop(NOTIFYING, core, (StuckExperiments(core), Notifying(core)), leads=leadership, pause=0.1),
         ControllerLoop("tracking", core, (tracking,), leads=leadership),
         ControllerLoop("judging", core, (NoisyStopping(core),), leads=leadership, pause=0.5),
         ControllerLoop("checkpointing", core, (Checkpointing(core),), leads=leadership),

@@ -219,8 +219,10 @@ class Denied(OrchestuneError):
 
 
 class Throttled(Denied):
-    """A rate limit is exceeded: too many unknown tokens from an address (a valid token is still accepted), too many
-    requests in progress, or an action repeated too often.
+    """A rate limit is exceeded.
+
+    There were too many unknown tokens from an address (a valid token is still accepted) or too many requests in
+    progress, or an action was repeated too often.
     """
 
     code = "throttled"

@@ -317,8 +317,9 @@ def _range(name: str, distribution: Any) -> dict[str, Any] | list[int]:
 
 
 def _resume_if_valid(experiment: Experiment, folder: str, error_score: Any) -> bool:
-    """Resume an experiment that a guard paused for failed fits or equal scores, which are valid results here. Returns
-    True if it was resumed.
+    """Resume an experiment that a guard paused for failed fits or equal scores, which are valid results here.
+
+    Returns True if it was resumed.
     """
     status = experiment.status()
     reason, fits = status["reason"], any(Path(folder).glob("*.outcome"))

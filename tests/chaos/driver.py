@@ -35,7 +35,7 @@ DEADLINE_SECONDS = 3600.0
 
 @dataclass
 class Outcome:
-    """What was done, and what was found wrong afterwards."""
+    """The faults that were injected, and the violations found afterwards."""
 
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0

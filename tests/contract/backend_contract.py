@@ -1,4 +1,4 @@
-"""What every backend promises, as tests: subclass `BackendContract` and give it a `place`."""
+"""The promises of every backend, as tests: subclass `BackendContract` and give it a `place`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEADLINE = 60.0
 
 
 class BackendUnderTest(Protocol):
-    """Where the workers of one test run, seen from the outside."""
+    """The place in which the workers of one test run, seen from the outside."""
 
     def backend(self) -> Backend:
         """A new object over the same place, as after a restart of the server."""
@@ -30,7 +30,7 @@ class BackendUnderTest(Protocol):
         """A line for everything that runs for the worker, however far it went from it."""
 
     def in_public(self) -> str:
-        """What every user of the place can read: command lines, descriptions."""
+        """Texts that every user of the place can read: command lines, descriptions."""
 
 
 class BackendContract:

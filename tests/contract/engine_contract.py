@@ -1,4 +1,4 @@
-"""What each `orchestune.ports.engine.Engine` keeps its word on. A test class inherits `EngineContract`."""
+"""The promises of each `orchestune.ports.engine.Engine`. A test class inherits `EngineContract`."""
 
 from __future__ import annotations
 

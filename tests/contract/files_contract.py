@@ -1,4 +1,4 @@
-"""What every `FileStore` promises, as tests. A subclass gives the fixture `files`, a store that is empty."""
+"""The promises of every `FileStore`, as tests. A subclass gives the fixture `files`, an empty store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything that makes clusters at a provider owes, one class for all of them."""
+"""The promises of everything that makes clusters at a provider, as one class of tests."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ProvisionerContract:
         assert self.everything() == before
 
     def applied(self, spec: ClusterSpec, what: CompletedStep) -> list[str]:
-        """What was told of, in order."""
+        """The reported steps, in order."""
         events: list[ProvisioningEvent] = []
         self.make().apply(spec, events.append)
         ended = [event for event in events if event.what is not CompletedStep.WAITING]

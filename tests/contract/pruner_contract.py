@@ -1,4 +1,4 @@
-"""What every rule of early stopping owes, one class for all of them."""
+"""The promises of every rule of early stopping, as one class of tests."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
 
 
 def marks(pruner: Pruner, trial: int, values: list[float]) -> list[Mark]:
-    """How the trial stands at each of its looks."""
+    """Return the verdict on the trial at each of its evaluations."""
     curve, found, before = LearningCurve(ACCURACY), [], None
     for step, value in enumerate(values, start=1):
         curve.add(value, step)

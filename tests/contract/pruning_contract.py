@@ -13,7 +13,7 @@ from orchestune.services.execution import report_metrics, uploads
 from orchestune.services.memory.pruner_boards import Boards
 from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import report_signature
-from orchestune.store import hot
+from orchestune.store.statements.pruning import NEW_MARKS
 from tests.contract.world import CoreWorld, Document, FakeWorker, decoded
 from tests.contract.world_contract import WorldContract
 
@@ -376,7 +376,7 @@ class PruningContract(WorldContract):
     def marks(self, world: CoreWorld, experiment: str) -> list[tuple[Any, ...]]:
         """(trial, step, loss, best, mean) in the order of their writing."""
         with world.core.store.reading() as session:
-            rows = session.rows(hot.NEW_MARKS, {"experiment": experiment, "after": 0})
+            rows = session.rows(NEW_MARKS, {"experiment": experiment, "after": 0})
         return [(row.trial, row.step, row.loss, row.best, row.mean) for row in rows]
 
 
@@ -414,5 +414,5 @@ def publish(world: CoreWorld, worker: FakeWorker, lease: Document, step: float) 
 
 
 def fail(*_: object) -> None:
-    """What a full disk does."""
+    """Raise an error in the place of a function, as a full disk would."""
     raise RuntimeError("no")

@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def refusing_the_first(function: Callable[[str], Result], why: str) -> tuple[Callable[[str], Result], set[str]]:
-    """The same function, which refuses the first key that it gets, for good; and that key, once there is one."""
+    """Return `function` made to refuse the first key that it gets, for good, and the set that will hold that key."""
     refused = set[str]()
 
     def call(key: str) -> Result:

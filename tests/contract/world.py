@@ -225,7 +225,7 @@ class FakeWorker:
         return {"kept": kept.kept}
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
-        """What a worker says of a lease whose command printed `loss=…` (the first parameter's value) and succeeded."""
+        """Build the report of a successful lease whose command printed `loss=…` (the first parameter's value)."""
         value = next(iter(lease["parameters"].values())) if value is None else value
         text = f"loss={value}\n"
         return {
@@ -310,7 +310,7 @@ class CoreWorld:
         return str(create_experiment.create_experiment(self.core, request, owner, principal=principal)["id"])
 
     def request(self, **changes: Any) -> NewExperiment:
-        """What a client asks for: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
+        """Build a client's request: random search of one float, minimizing `loss`, unless `changes` say otherwise."""
         warm = changes.pop("warm_start", None)
         specification = {
             "name": "test",
@@ -357,7 +357,7 @@ class CoreWorld:
         return document
 
     def observations(self, experiment: str) -> list[Observation]:
-        """What its engine is told of everything that has ended."""
+        """Return the history that its engine gets."""
         with self.core.store.reading() as session:
             return history.observations(session, experiments.get(session, experiment), 0)
 

@@ -1,4 +1,4 @@
-"""What every contract of the core begins with: a world on the store that a subclass names."""
+"""The base of every contract of the core: a world on the store that a subclass names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class WorldContract:
 
     @pytest.fixture
     def database_url(self) -> str | None:
-        """Where the rows go."""
+        """Return the URL of the store."""
         return None
 
     @pytest.fixture

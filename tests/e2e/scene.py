@@ -1,4 +1,4 @@
-"""How the tests of the promises set their scene: a folder with an experiment, what runs of it, and waiting for it."""
+"""Helpers of the end-to-end tests: a folder with an experiment, its processes, and waiting for it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Scene:
         self.busybox = docker_images.load(engine, "test-busybox:1", docker_images.busybox())
 
     def containers(self, handle: str = "") -> list[dict[str, Any]]:
-        """Those of this home's experiment, or of all of them, running or not."""
+        """Return the containers of this home's experiment, or of all of them, running or not."""
         identity = self.home.folder / "docker" / "identity"
         if not identity.exists():
             return []
@@ -91,7 +91,7 @@ HELD = "touch /hold/$ORCHESTUNE_TRIAL; while [ ! -e /hold/go ]; do sleep 0.05; d
 
 
 def listening(port: int) -> socket.socket | None:
-    """Somebody else who has the port; None while it is taken."""
+    """Bind the port as another program would; return None if it is in use."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError:

@@ -52,7 +52,7 @@ def newest(home: Home) -> dict[str, Any]:
 
 
 def words(project: Path) -> list[str]:
-    """What the example's README says to type, where there is no file."""
+    """Return the command in the example's README, for an example without a file."""
     return ["run"] if (project / "experiment.yml").exists() else typed(project, "orchestune")
 
 

@@ -1,4 +1,4 @@
-"""What a finished search says of its parameters, asked as a user asks."""
+"""Statements about the parameters of a finished search, requested by commands."""
 
 from __future__ import annotations
 

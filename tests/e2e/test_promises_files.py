@@ -1,4 +1,4 @@
-"""What trials leave, what they see of the project, and trials that go on or are repeated."""
+"""Files of trials, the project as trials see it, and trials that resume or are repeated."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ esac
 def test_shares_of_a_card_run_side_by_side_and_a_whole_card_is_nobody_elses(
     home_with_cards: Home, tmp_path: Path
 ) -> None:
-    """Whoever shares the card leaves a file while it runs; the trial that has a card alone looks for others there."""
+    """Trials that share the card leave a file while they run; the trial that has a card alone looks for such files."""
     home = home_with_cards
     (tmp_path / "bin/nvidia-smi").write_text(NAMED)
     held = f"{tmp_path}/held-$CUDA_VISIBLE_DEVICES"

@@ -45,7 +45,7 @@ def finished(shared_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def printed(home: Home, *words: str, cwd: Path | None = None) -> Any:
-    """What a script reads from the program."""
+    """Return the JSON that a script reads from the program."""
     return json.loads(home.run(*words, "--json", cwd=cwd).stdout)
 
 

@@ -1,4 +1,4 @@
-"""What the README and the tutorial say is typed is typed here, and what they say comes out of it comes."""
+"""The commands of the README and of the tutorial are run here, and their output is compared with what they show."""
 
 from __future__ import annotations
 

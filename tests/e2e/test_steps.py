@@ -1,4 +1,4 @@
-"""What is counted as the steps with Orchestune is all that it takes."""
+"""The counted steps with Orchestune suffice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published works without this folder: the wheel in a clean environment, and the main example from there."""
+"""The published package works without this folder: the wheel in a clean environment runs the main example."""
 
 from __future__ import annotations
 

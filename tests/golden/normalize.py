@@ -78,7 +78,7 @@ def rounded(value: Any, digits: int = 6) -> Any:
 
 
 def _without_duration(name: str, value: Any) -> str | None:
-    """What stands for a duration that this process measured; None for anything else."""
+    """Return the placeholder of a duration that this process measured; None for anything else."""
     return "<duration>" if name in ("eta_seconds", "wall_seconds") and value is not None else None
 
 

@@ -1,4 +1,4 @@
-"""What `orchestune run --dry-run` says of right experiment files, and of the mistakes that people make in them."""
+"""Output of `orchestune run --dry-run` for correct experiment files, and for the mistakes that people make in them."""
 
 from __future__ import annotations
 

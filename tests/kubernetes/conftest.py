@@ -49,6 +49,6 @@ def shared_namespace(kubernetes: Access) -> Iterator[str]:
 def lab(
     kubernetes: Access, shared_namespace: str, worker_images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lab]:
-    """The same for the tests of a file that leave nothing which would harm the next one."""
+    """A lab shared by the tests of a file that leave nothing which would harm the next one."""
     with Lab(kubernetes, shared_namespace, worker_images, tmp_path_factory.mktemp("lab")) as running:
         yield running

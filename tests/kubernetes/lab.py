@@ -47,7 +47,7 @@ class Lab:
         return self.home.run("cluster", command, "-n", self.name, *options, expect=expect)
 
     def json(self, command: str, *options: str) -> Any:
-        """What `cluster COMMAND -n NAME --json` prints."""
+        """Return the output of `cluster COMMAND -n NAME --json`."""
         return self.home.json("cluster", command, "-n", self.name, *options)
 
     def ours(self) -> list[str]:
@@ -113,7 +113,7 @@ def bind(cluster: Access, namespace: str, account: str, role: str) -> None:
 
 
 def may(cluster: Access, *asked: str) -> bool:
-    """What `kubectl auth can-i` says."""
+    """Return the output of `kubectl auth can-i`."""
     try:
         return cluster.kubectl(*asked).strip() == "yes"
     except Broken:  # it exits with 1 for a no

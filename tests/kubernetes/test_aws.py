@@ -53,7 +53,7 @@ def aws() -> Iterator[Fake]:
 
 @pytest.fixture
 def eks(aws: Fake, registry: Registry) -> Iterator[Cluster]:
-    """What the fake gives out as its only control plane."""
+    """A real control plane as the only one that the fake hands out."""
     with cluster(registry, reviewer=aws.port) as running:
         aws.behaviour.endpoint = running.network.server
         aws.behaviour.authority = base64.b64encode((running.folder / "pki/ca.crt").read_bytes()).decode()
@@ -78,7 +78,7 @@ def server_image_here(registry: Registry, tmp_path_factory: pytest.TempPathFacto
 
 @dataclasses.dataclass
 class Files:
-    """What a user writes."""
+    """The cluster file of a user."""
 
     home: Home
     shell: str
@@ -115,7 +115,7 @@ def files(home: Home, shell: str) -> Files:
 
 
 def status_of(eks: Cluster, aws: Fake, who: Identity) -> int:
-    """What the API server answers to the login that our command line signs for somebody."""
+    """Return the API server's answer to the login that the command line signs for an identity."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment(who).items():
             patch.setenv(name, value)

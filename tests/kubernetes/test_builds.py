@@ -28,7 +28,7 @@ SMALL = {"cpu": "100m", "memory": "64Mi"}
 
 
 def without_builders(path: str, folder: Path) -> str:
-    """The same programs but those that build images."""
+    """Return the PATH without the programs that build images."""
     folder.mkdir()
     found: dict[str, Path] = {}
     for place in reversed(path.split(os.pathsep)):
@@ -64,7 +64,7 @@ def editor(lab: Lab, own_kubernetes: Cluster, namespace: str, registry: Registry
 
 
 def surroundings(env: Mapping[str, str], registry: Registry, folder: Path) -> dict[str, str]:
-    """What such a user's shell says."""
+    """Return the environment of the shell of a user without local builders."""
     buildah = registry.push("testbed/buildah:1", Image(buildah_root(), command=["sh"]))
     return {"PATH": without_builders(env["PATH"], folder / "bin"), "ORCHESTUNE_BUILDER": buildah}
 

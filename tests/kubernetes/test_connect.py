@@ -31,7 +31,7 @@ def lab(kubernetes: Access, namespace: str, registry: Registry) -> Iterator[Lab]
 
 
 def answers(lab: Lab, experiment: str) -> dict[str, Any]:
-    """What a user sees of an experiment, without what says where it lies; the owner of an imported one is a claim."""
+    """Return a user's view of an experiment without its location; the owner of an imported one is a claim."""
     home = lab.home
     status = home.json("status", experiment)
     return {
@@ -71,7 +71,7 @@ def version(lab: Lab) -> str:
 
 
 def there(lab: Lab, name: str, *, no: bool = False) -> bool:
-    """Whether the object is (not) there."""
+    """Return True if the object does (not) exist."""
     return lab.cluster.exists(name, "-n", lab.namespace) is not no
 
 
@@ -209,7 +209,7 @@ def test_an_upgrade_keeps_data_and_no_other_command_does_it(
 
 
 def elsewhere(place: registries.Registry, image: str, repository: str) -> str:
-    """The same image in another repository: for the cluster another one, whose layers need not be made again."""
+    """Push the same image to another repository: another image for the cluster, whose layers are reused."""
     own = parse(image)
     manifest = place.manifest(own.repository, own.version)
     for blob in (manifest.document["config"], *manifest.document["layers"]):
@@ -219,7 +219,7 @@ def elsewhere(place: registries.Registry, image: str, repository: str) -> str:
 
 
 def as_if_deployed_by(lab: Lab, version: str) -> None:
-    """What stands in the cluster says so, and is another's in form as well."""
+    """Make the deployed server look as if another version of the command line had deployed it."""
     found = lab.cluster.json("get", "configmap", "orchestune-config", "-n", lab.namespace)
     document = json.loads(found["data"]["connection.json"]) | {"version": version}
     patch = {"data": {"connection.json": json.dumps(document)}}

@@ -29,7 +29,7 @@ def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: st
 
 
 def images(registry: Registry, folder: Path) -> dict[str, list[str]]:
-    """What stands here for the image of each example; of the last one the very program that its Dockerfile makes."""
+    """The image of each example; for the last one, the program that its Dockerfile builds."""
     python = registry.push("examples/python:1", Image(python_root(), user="65534"))
     program = folder / "ackley"
     checked(["gcc", "-static", "-O2", "-o", str(program), str(EXAMPLES / "10-no-shell/ackley.c"), "-lm"])

@@ -1,4 +1,4 @@
-"""What is followed from a laptop goes on when the laptop sleeps, changes network, or the server gets another pod."""
+"""Following from a laptop continues when the laptop sleeps, changes network, or the server gets another pod."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def test_a_log_is_followed_without_a_gap_over_cuts_a_sleep_and_a_new_pod_of_the_
 
 
 def lines(lab: Lab, handle: str) -> list[str]:
-    """What was logged so far."""
+    """Return the log so far."""
     return lab.home.run("logs", handle, "--cluster", lab.name).stdout.splitlines()
 
 
 @contextmanager
 def another(lab: Lab, kubeconfig: Path) -> Iterator[Lab]:
-    """Somebody else's laptop, on which the cluster is known; no line lies between."""
+    """Another user's laptop that knows the cluster; no connection is open yet."""
     with Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig) as made:
         made.name = lab.name
         known = ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace, user="vera")

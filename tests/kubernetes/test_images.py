@@ -93,7 +93,7 @@ def test_where_a_rule_of_the_cluster_takes_no_image_volume_pods_get_a_copy(
 
 
 def forbidden(cluster: Access, namespace: str) -> bool:
-    """Whether a pod with an image volume is refused now."""
+    """Return True if a pod with an image volume is refused now."""
     spec = {"containers": [{"name": "a", "image": "a"}], "volumes": [{"name": "v", "image": {"reference": "b"}}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": spec}
     try:

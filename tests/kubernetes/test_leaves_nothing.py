@@ -27,7 +27,7 @@ with cluster(nodes=["only"]) as mine:
 
 
 def traces(folder: Path, uplink: str) -> list[str]:
-    """What of a cluster can be seen on this machine."""
+    """Return the traces of a cluster on this machine."""
     found = [str(folder)] if folder.exists() else []
     found += [f"device {uplink}"] if Path("/sys/class/net", uplink).exists() else []
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]

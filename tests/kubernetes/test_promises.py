@@ -1,4 +1,4 @@
-"""What holds on a real cluster whatever dies: exact budgets, several users, GPUs beside CPUs."""
+"""Promises on a real cluster under faults: exact budgets, several users, GPUs beside CPUs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def pods(lab: Lab, selector: str) -> list[dict[str, Any]]:
 
 
 def running(lab: Lab, selector: str = WORKERS) -> list[dict[str, Any]]:
-    """Those whose containers run."""
+    """Return the pods whose containers run."""
     return [pod for pod in pods(lab, selector) if pod["status"]["phase"] == "Running"]
 
 
@@ -115,7 +115,7 @@ def assert_exact(lab: Lab, handle: str, budget: int, parallelism: int) -> None:
 
 
 class Faults:
-    """What goes wrong, one after the other."""
+    """The faults, one after the other."""
 
     def __init__(self, lab: Lab, cluster: Cluster, seed: int) -> None:
         self.lab, self.cluster, self.random = lab, cluster, random.Random(seed)
@@ -135,11 +135,11 @@ class Faults:
             self.done.append("worker killed")
 
     def pod_deleted(self) -> None:
-        """Somebody deletes a pod, which may say goodbye."""
+        """Delete a pod with its grace period."""
         self._delete("--wait=false")
 
     def pod_deleted_by_force(self) -> None:
-        """Somebody deletes a pod, which may not."""
+        """Delete a pod without a grace period."""
         self._delete("--grace-period=0", "--force")
 
     def server_deleted(self) -> None:

@@ -41,7 +41,7 @@ def lab(queueing: Cluster, namespace: str, worker_images: Images, tmp_path: Path
 
 
 def words(lab: Lab, handle: str) -> str:
-    """What is told of an experiment and its workers."""
+    """Return the status of an experiment and its workers."""
     shown = lab.status(handle)
     return json.dumps([shown["reason"], shown["workers"]])
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def documented(namespace: str) -> list[ResourcePermission]:
-    """What docs/how-to/permissions.md lists for whoever deploys, destroys and builds."""
+    """The rules in docs/how-to/permissions.md for users who deploy, destroy and build."""
     connection = ConnectionSettings("lab", namespace, registry="x")
     steps = (permissions.to_deploy, permissions.to_destroy, permissions.to_build)
     return permissions.distinct([right for step in steps for right in step(connection)])

@@ -178,7 +178,7 @@ def like_openshift(kubernetes: Access, namespace: str) -> Iterator[str]:
 
 
 def _assigned(cluster: Access, namespace: str) -> bool:
-    """Whether a pod would get its user."""
+    """Return True if a pod would get its user."""
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}  # fmt: skip  # noqa: E501
     said = cluster.kubectl("create", "-n", namespace, "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(pod))
     return bool(json.loads(said)["spec"].get("securityContext", {}).get("runAsUser") == ASSIGNED)

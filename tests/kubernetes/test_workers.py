@@ -166,7 +166,7 @@ def test_when_a_node_is_drained_its_trial_goes_on_elsewhere_from_its_checkpoint(
 
 
 def _bystander(node: str) -> dict[str, Any]:
-    """Somebody else's pod on a node."""
+    """Another user's pod on a node."""
     container = {"name": "main", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
     spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 1}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bystander"}, "spec": spec}

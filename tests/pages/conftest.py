@@ -101,7 +101,7 @@ def no_more_time_passes(page: Page, shown: Locator) -> None:
 
 
 class Trouble:
-    """What pages complained of."""
+    """Errors of pages."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -112,7 +112,7 @@ class Trouble:
         self._expected.append(pattern)
 
     def unexpected(self) -> list[str]:
-        """What no test asked for."""
+        """Requests that no test expected."""
         return [text for text in self.said if not any(re.search(pattern, text) for pattern in self._expected)]
 
 

@@ -35,7 +35,7 @@ PLOTS = {
 
 
 def drawn(page: Page, name: str) -> bool:
-    """Whether there is more than one colour on the canvas."""
+    """Return True if there is more than one colour on the canvas."""
     canvas = page.get_by_role("img", name=re.compile(f"^{name}: "))
     return bool(
         canvas.evaluate(

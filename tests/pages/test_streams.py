@@ -18,7 +18,7 @@ RUNNING = 60
 
 
 class Requests:
-    """What a page asks for from now on."""
+    """Return the list of requests that the page sends from now on."""
 
     def __init__(self, page: Page) -> None:
         self.streams: list[str] = []

@@ -10,7 +10,8 @@ from playwright.sync_api import Locator, expect
 from sqlalchemy import insert, select, update
 
 from orchestune.services.core import Core
-from orchestune.store import attempts, experiments, hot, tables
+from orchestune.store import attempts, experiments, tables
+from orchestune.store.statements.attempts import PUT_USAGE, SELECT_USAGE
 from tests.pages.conftest import OpenPage, for_everybody
 from tests.testbeds.seed import ACCURACY, HOSTILE, SGD, Plan, Writer
 
@@ -46,10 +47,10 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
     with core.store.transaction() as session:
         experiment = experiments.find(session, handles["image model"])
         attempt = attempts.of_trials(session, experiment.id, [RUNNING])[RUNNING][-1]
-        kept = session.row(hot.SELECT_USAGE, {"attempt": attempt.id})
+        kept = session.row(SELECT_USAGE, {"attempt": attempt.id})
         samples = [*json.loads(kept or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
         row = {"attempt": attempt.id, "experiment": experiment.id, "samples": json.dumps(samples)}
-        session.run(hot.PUT_USAGE, row)
+        session.run(PUT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
     page.close()
 
@@ -137,7 +138,7 @@ def test_no_way_leads_beyond_the_first_and_the_last_trial(open_page: OpenPage, h
 
 
 def seen(box: Locator, part: Locator) -> bool:
-    """Whether the part is seen without scrolling its box sideways."""
+    """Return True if the part is visible without scrolling its box sideways."""
     expect(part).to_be_visible()
     outer, inner = box.bounding_box(), part.bounding_box()
     assert outer is not None and inner is not None

@@ -1,4 +1,4 @@
-"""Who loses a role in a cluster cannot keep it by a token that was asked for in time."""
+"""A user who loses a role in a cluster cannot keep it by a token requested before."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def folders(tmp_path: Path) -> Folders:
 
 
 def mounts(policy: MountPolicy, *volumes: Volume, host: DockerHost = HERE, **launch: Any) -> list[dict[str, Any]]:
-    """What the container of a worker mounts beside what is Orchestune's."""
+    """Return the mounts of a worker's container beside those of Orchestune itself."""
     placement = Placement("image", volumes=volumes)
     order = WorkerOrder("w-1", "e-1", "a-token", 1, launch=launch, placement=placement)
     site = ContainerDefaults("5a7e", host, "/runtime", "http://tune.lab:80", mounts=policy)
@@ -192,7 +192,7 @@ def test_an_editor_is_refused_over_http_with_the_key(folders: Folders, owns: boo
 
 
 def test_an_allowed_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(folders: Folders) -> None:
-    """Whoever mounts the outer folder makes the inner one a link to /etc, and mounts that next."""
+    """A user who mounts the outer folder makes the inner one a link to /etc, and mounts that next."""
     outer, inner = folders.others, folders.others / "deep"
     policy = folders.hosted(str(outer), str(inner))
     assert not is_refused(policy, str(outer))

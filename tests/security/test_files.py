@@ -41,8 +41,9 @@ def mode(path: Path) -> int:
 
 
 def readable_by_others(folder: Path) -> list[str]:
-    """What others may open of a folder. The code that a worker unpacks has the modes that its trials expect, in folders
-    that are closed.
+    """Return the entries of a folder that other users may open.
+
+    The code that a worker unpacks has the modes that its trials expect, in folders that are closed.
     """
     code = {"bundles", "workers"}  # files in folders of the user alone keep the modes that they had in the project
     paths = [path for path in (folder, *folder.rglob("*")) if not code.intersection(path.parts) or path.is_dir()]

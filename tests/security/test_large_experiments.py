@@ -14,7 +14,7 @@ from orchestune.config.sections.template import MAX_BYTES
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands import size_limits
 from orchestune.services.queries import read_experiments
-from orchestune.store import experiments
+from orchestune.store import experiment_lists, experiments
 from orchestune.store.experiments import _ParsedSpecifications
 from tests.contract.code_contract import put
 from tests.contract.world import CoreWorld
@@ -125,7 +125,7 @@ def peak(world: CoreWorld, read: str) -> int:
             read_experiments.statuses(world.core, limit=500)
         elif read == "labels":
             with world.core.store.reading() as session:
-                experiments.labelled(session, TEST_LABEL)
+                experiment_lists.labelled(session, TEST_LABEL)
         else:
             with world.core.store.reading() as session, pytest.raises(Exception, match=r"could be|there is no"):
                 experiments.find(session, read)

@@ -1,4 +1,4 @@
-"""What a request for an experiment or a token may hold, and that a repeated one leaves no second token."""
+"""Contents of a request for an experiment or a token; a repeated request leaves no second token."""
 
 from __future__ import annotations
 

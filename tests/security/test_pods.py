@@ -285,7 +285,7 @@ def test_workers_of_an_experiment_that_is_allowed_and_resumed_again_stay(tmp_pat
 
 
 def test_a_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(tmp_path: Path, cluster: Cluster) -> None:
-    """Whoever mounts the outer folder makes the inner one a link to /, and mounts that next."""
+    """A user who mounts the outer folder makes the inner one a link to /, and mounts that next."""
     outer, inner = ({"volumes": [{"path": path, "mount": "/d"}]} for path in ("/mnt/data", "/mnt/data/team"))
     with serving(tmp_path, backend_on(cluster, "path:/mnt/data", "path:/mnt/data/team")) as (server, token):
         assert create(server, token, outer)[0] == 201

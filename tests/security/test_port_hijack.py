@@ -49,7 +49,7 @@ class Hijacker(Listening):
         return {urlsplit(path).path for path, _ in list(self.requests)}
 
     def answer(self, path: str) -> Any:
-        """What a worker would follow if it asked."""
+        """The answer that a worker would follow if it asked."""
         if path == PROOF:
             return {"proof": "00" * 32}
         job = {
@@ -84,7 +84,7 @@ def home() -> Iterator[Home]:
 
 
 def as_nobody(act: Callable[[], bytes]) -> bytes:
-    """What `act` returns in a process of another user."""
+    """Return the result of `act` in a process of another user."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -26,8 +26,9 @@ from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.points import MOST_NAMES, append, within_names
 from orchestune.services.memory.loop_clock import LONGEST_GAP
 from orchestune.services.signatures import report_signature, worker_token
-from orchestune.store import hot, logs
+from orchestune.store import logs
 from orchestune.store.rows import Query
+from orchestune.store.statements.points import REPORTED_NAMES
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
 from tests.contract.world import CoreWorld
 from tests.unit.server.harness import Live, Reply, live
@@ -292,7 +293,7 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
-        kept = {name.name for name in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
+        kept = {name.name for name in session.rows(REPORTED_NAMES, {"attempt": lease["attempt"]})}
     assert len(kept) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= kept
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1

@@ -1,4 +1,4 @@
-"""Where what is slow to make is kept between runs: outside of the repository, one folder per thing and version."""
+"""Folders for results that are slow to make, kept between runs outside of the repository: one per thing and version."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from tests.testbeds.waiting import until
 
 
 def hierarchies() -> list[Path]:
-    """Where control groups are mounted: one folder of version 2, or one per controller of version 1."""
+    """Return the mount points of control groups: one folder of version 2, or one per controller of version 1."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     return [Path(mount[1]) for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
 

@@ -1,4 +1,4 @@
-"""What a promise of seconds is measured against: a process that started at the same moment and suffers the same load.
+"""A reference for promises of seconds: a process that started at the same moment and suffers the same load.
 
 A machine that is busy with other things makes everything late, the control too; so "before the control has ended"
 says what "within two seconds" means, and holds on every machine.
@@ -34,7 +34,7 @@ class Control:
         self._process.wait()
 
     def outlives(self, is_there: Callable[[], bool]) -> bool:
-        """Whether `is_there()` gets false before the control has ended. Blocks until one of both is so."""
+        """Return True if `is_there()` turns false before the control has ended. Blocks until one of both happens."""
         while True:
             ended = self._process.poll() is not None  # before the look: who is seen after it was late for sure
             if not is_there():

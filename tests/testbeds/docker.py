@@ -68,7 +68,7 @@ class Engine:
         until("dockerd", self.answers, told=lambda: self.machine.tail(PROGRAM))
 
     def answers(self) -> bool:
-        """Whether the daemon is there."""
+        """Return True if the daemon answers."""
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(self.url.removeprefix("unix://"))

@@ -20,7 +20,7 @@ def run_example(name: str) -> None:
 
 
 def run_examples(name: str, value: Any, names: dict[str, Any]) -> None:
-    """The same of a value that is called so, with these names."""
+    """Run the examples of a value and of its public members."""
     _run(name, value, names)
     if not inspect.isclass(value) or issubclass(value, dict):
         return

@@ -113,7 +113,7 @@ def worker_images(registry: Registry, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def own_kubernetes(kubernetes: Access) -> Iterator[Cluster]:
-    """The same cluster for tests that break its parts; whole again afterwards. Never a developer's own."""
+    """The cluster for tests that break its parts; whole again afterwards. Never a developer's own."""
     if not isinstance(kubernetes, Cluster):
         pytest.skip(f"this test stops parts of the cluster, and the one in {KUBECONFIG} belongs to somebody")
     yield kubernetes

@@ -1,4 +1,4 @@
-"""What stands between a company's machines and the rest: an HTTP proxy, and TLS by an authority of its own."""
+"""Gateways between a company's machines and the internet: an HTTP proxy, and TLS by an authority of its own."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Home:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def look(self, *arguments: str, cwd: Path | str | None = None, expect: int | None = 0) -> str:
-        """What `orchestune ARGUMENTS` prints, a command that only shows something; CommandFailed as by `run`.
+        """Return the output of a command that only shows something; raises CommandFailed like `run`.
 
         It runs in this process where it can: who waits for something looks often, and a process for each look would
         take the processors from what is waited for.
@@ -89,7 +89,7 @@ class Home:
         return out.getvalue()
 
     def json(self, *arguments: str, cwd: Path | str | None = None) -> Any:
-        """What `orchestune ARGUMENTS --json` prints; see `look` and `LOOKS`."""
+        """Return the output of `orchestune ARGUMENTS --json`; see `look` and `LOOKS`."""
         show = self.look if arguments[0] in LOOKS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
         return json.loads(show(*arguments, "--json", cwd=cwd))
 

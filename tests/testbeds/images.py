@@ -50,7 +50,7 @@ class Image:
         return json.dumps(document, sort_keys=True).encode()
 
     def manifest(self) -> bytes:
-        """What a registry stores under the image's tag."""
+        """Return the manifest that a registry stores under the image's tag."""
         config = self.config()
         parts = {
             "schemaVersion": 2, "mediaType": MANIFEST,

@@ -72,7 +72,7 @@ class Machine:
 
     @property
     def alive(self) -> bool:
-        """Whether it is switched on."""
+        """Return True if it is switched on."""
         init = self.init
         return init is not None and init.alive()
 
@@ -128,7 +128,7 @@ class Machine:
         return checked(self.enter(*command), text, env=_environment({}))
 
     def log(self, program: str) -> Path:
-        """Where a program's output goes."""
+        """Return the file for a program's output."""
         return self.folder / f"{self.name}.{program}.log"
 
     def start(self, program: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Process:
@@ -154,7 +154,7 @@ class Machine:
         return self.folder / f"{self.name}.{program}.json"
 
     def running(self, program: str) -> bool:
-        """Whether a program that `start` started still runs."""
+        """Return True if a program that `start` started still runs."""
         process = Process.load(self._pid_file(program))
         return process is not None and process.alive()
 

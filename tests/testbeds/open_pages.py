@@ -41,7 +41,7 @@ def paths(handle: str, running: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Held:
-    """What a page holds, once what it no longer needs is gone."""
+    """Return the memory of a page after garbage collection."""
 
     heap: float
     """bytes of its scripts' objects"""

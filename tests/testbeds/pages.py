@@ -31,7 +31,7 @@ class Block(NamedTuple):
         return f"{self.page}:{self.line}"
 
     def commands(self) -> list[str]:
-        """What is typed, each line that is continued as one: all of a script, what has a prompt of anything else."""
+        """Return the commands, continued lines joined: all lines of a script, those with a prompt of anything else."""
         text = self.text.replace("\\\n", " ")
         if self.language == "sh":
             return [line for line in map(str.strip, text.splitlines()) if line and not self.name]

@@ -49,7 +49,7 @@ def binaries() -> Path:
 
 
 def _account() -> Mapping[str, Any]:
-    """How the server's processes are started: PostgreSQL refuses to run as root."""
+    """Return the command prefix of the server's processes: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     try:

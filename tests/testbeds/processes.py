@@ -38,7 +38,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs: a zombie does not."""
+    """Return True if a process runs: a zombie does not."""
     return _status(pid)[:1] not in ([], ["Z"], ["X"])
 
 
@@ -74,7 +74,7 @@ class Process:
         file.write_text(json.dumps(asdict(self)))
 
     def alive(self) -> bool:
-        """Whether any thread of it runs; what only waits to be collected does not."""
+        """Return True if any of its threads runs; a process that only waits to be reaped does not count."""
         status = _status(self.pid)
         if not status or status[19] != self.born:
             return False

@@ -105,5 +105,5 @@ class Receiver:
                      told=lambda: self.received)  # fmt: skip
 
     def taken(self) -> list[Received]:
-        """Those that were answered with success."""
+        """Return the messages that were answered with success."""
         return [request for request in self.received if request.answer.startswith("2")]

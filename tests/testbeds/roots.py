@@ -33,7 +33,7 @@ def python_root() -> Path:
 
 
 def buildah_root() -> Path:
-    """The same Debian with buildah, as far as an image of buildah has to have it (a minute to make)."""
+    """Build a Debian root with buildah, as in an image of buildah; this takes a minute."""
 
     def make(folder: Path) -> None:
         tool = _needed("mmdebstrap", "mmdebstrap")

@@ -144,7 +144,7 @@ def _wide(parameters: dict[str, Any], chance: random.Random) -> Outcome:
 
 
 def plans(large: int) -> list[Plan]:
-    """What is written, the oldest first."""
+    """Return the plans of the experiments to write, oldest first."""
     width = ({"name": "width", "type": "int", "min": 8, "max": 512}, _number("rate", 1e-5, 0.1, log=True))
     two = ({"name": "error", "goal": "minimize"}, {"name": "latency", "goal": "minimize"})
     hostile = replace(

@@ -95,7 +95,7 @@ class Lab:
         return True
 
     def log(self) -> str:
-        """What the server said."""
+        """Return the server's output."""
         return (self.folder / "server.log").read_text()
 
     def run(self, model: str = LOOP, **keys: Any) -> str:
@@ -116,11 +116,11 @@ class Lab:
         return self.home.run("run", "--detach", "--json", cwd=project, expect=expect)
 
     def status(self, handle: str) -> Any:
-        """What `orchestune status HANDLE --json` prints, without a new process for each look."""
+        """Return the output of `orchestune status HANDLE --json`, without a new process for each call."""
         return self._client.experiment(handle)
 
     def trial(self, handle: str, number: int = 1) -> Any:
-        """What `orchestune trials HANDLE/N --json` prints."""
+        """Return the output of `orchestune trials HANDLE/N --json`."""
         return self._client.trial(handle, number)
 
     def wait(self, handle: str, *states: str) -> Any:
@@ -154,12 +154,12 @@ class Lab:
         return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def leftovers(self) -> str:
-        """What of ours is in the namespace."""
+        """Return our objects in the namespace."""
         return self.cluster.kubectl("get", "jobs,pods,secrets", "-n", self.namespace, "-l", LABEL, "-o", "name")
 
 
 def address_for_pods(cluster: Access) -> str:
-    """Where pods reach this host."""
+    """Return the address at which pods reach this host."""
     if isinstance(cluster, Cluster):
         return cluster.host_address
     addresses = cluster.json("get", "nodes")["items"][0]["status"]["addresses"]

@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def body(self) -> bytes:
-        """What came with the request."""
+        """The received request."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def send(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
@@ -58,5 +58,5 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_json(self, status: int, document: Any) -> None:
-        """The same of a document."""
+        """Answer with a document."""
         self.send(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -84,11 +84,11 @@ class Slurm:
 
     @property
     def configuration(self) -> Path:
-        """What `SLURM_CONF` names."""
+        """The file that `SLURM_CONF` names."""
         return self.folder / "slurm.conf"
 
     def environment(self) -> dict[str, str]:
-        """What commands need to find it."""
+        """The environment with which commands find it."""
         return {"SLURM_CONF": str(self.configuration)}
 
     def up(self) -> None:
@@ -126,7 +126,7 @@ class Slurm:
         self.machine.start(f"slurmd-{node}", ["slurmd", "-D", "-f", str(self.configuration), "-N", node])
 
     def answers(self) -> bool:
-        """Whether the controller is there."""
+        """Return True if the controller answers."""
         return self._run("scontrol", "ping").returncode == 0
 
     def idle(self) -> set[str]:
@@ -139,7 +139,7 @@ class Slurm:
         return {number: (state, name) for number, state, name in (line.split(maxsplit=2) for line in lines)}
 
     def say(self, *command: str) -> str:
-        """What a command of Slurm prints. Broken, with its errors, unless it exits with 0."""
+        """Return the output of a command of Slurm. Raises Broken, with its errors, unless it exits with 0."""
         return checked(command, env={**os.environ, **self.environment()})
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""How much work questions to a store in SQLite are, in its own instructions: the same on every machine."""
+"""Work of questions to a store in SQLite, counted in SQLite's own instructions: the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestune.store.database import Store
 
 
 def steps(store: Store, act: Callable[[], object]) -> int:
-    """How many instructions SQLite carries out to read what it asks for."""
+    """Return the number of instructions that SQLite executes for `read`."""
     count = 0
 
     def one_more() -> None:

@@ -1,4 +1,4 @@
-"""What happens to an experiment of the seeded store while pages look at it: as fast as a test likes."""
+"""Changes of an experiment of the seeded store while pages show it, as fast as a test likes."""
 
 from __future__ import annotations
 

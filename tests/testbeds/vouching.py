@@ -1,4 +1,4 @@
-"""Somebody who vouches for people, as a cluster does for its accounts."""
+"""An identity provider, like a cluster for its accounts."""
 
 from __future__ import annotations
 

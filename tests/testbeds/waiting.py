@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 
 class GaveUp(AssertionError):
-    """What was waited for did not come; says what it was and what was seen last."""
+    """A condition did not become true in time; the message has the condition and the last observation."""
 
 
 def until(

@@ -1,4 +1,4 @@
-"""What CI says when a suite fails: that, and how all the others went."""
+"""CI reports that a suite failed, and the results of all others."""
 
 from __future__ import annotations
 

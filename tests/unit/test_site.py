@@ -1,4 +1,4 @@
-"""What the site makes of the pages, without making it: `make site` does, strictly."""
+"""Hooks that build the site from the pages, without building it: `make site` does that strictly."""
 
 from __future__ import annotations
 

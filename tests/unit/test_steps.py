@@ -1,4 +1,4 @@
-"""What the page says that each tool makes its user do is what was counted, and programs are as they are said to be."""
+"""The counted steps of each tool match the page, and the programs match their descriptions."""
 
 from __future__ import annotations
 

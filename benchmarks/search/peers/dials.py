@@ -37,16 +37,16 @@ class Dial:
 
     @property
     def log(self) -> bool:
-        """Whether the library is to search the logarithm."""
+        """True if the library should search the logarithm."""
         return self.parameter.log and self.parameter.step is None
 
     @property
     def size(self) -> int:
-        """How many choices there are."""
+        """Number of choices."""
         return len(self.parameter.choices)
 
     def value(self, position: float) -> Value:
-        """What the parameter is where the dial stands at `position`; of a choice its index."""
+        """Return the parameter's value at `position` of the dial; for a choice, its index."""
         if self.kind == "choice":
             return self.parameter.choices[int(position)]
         if self.parameter.step is not None:
@@ -67,7 +67,7 @@ class Dials:
 
 
 class Losses:
-    """What a library without failures is told of a failed trial: the worst loss so far, as its users do."""
+    """Return the loss of a failed trial for a library without failures: the worst loss so far, as its users report."""
 
     def __init__(self) -> None:
         self._worst: float | None = None

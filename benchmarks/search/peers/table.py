@@ -1,4 +1,4 @@
-"""What the peers are: how each is made, and what it needs that Orchestune does not bring."""
+"""The peers: a factory for each, and the packages that it needs beyond those of Orchestune."""
 
 from __future__ import annotations
 

@@ -90,9 +90,10 @@ def place(
     *,
     note: Callable[[str], None] = lambda text: None,
 ) -> ServerPlace:
-    """Return the server of the cluster `cluster`; if None, the one in `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`), or
-    that of `ORCHESTUNE_CLUSTER`, or that of the default cluster. An embedded server is started on demand; `note`
-    receives messages about that.
+    """Return the server to use: of the cluster `cluster`, of the environment, or of the default cluster.
+
+    The environment counts if `cluster` is None: `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`), then
+    `ORCHESTUNE_CLUSTER`. An embedded server is started on demand; `note` receives messages about that.
 
     Sends no request. Raises UsageError if the address is invalid, NotFound if there is no such cluster.
     """
@@ -148,8 +149,9 @@ def _embedded(environ: Mapping[str, str], note: Callable[[str], None]) -> Server
 
 
 def check_address(address: str, holder: str, otherwise: str = "") -> None:
-    """Raise UsageError, without any password, unless requests can be sent to the address: a host with optional port and
-    path.
+    """Raise UsageError unless requests can be sent to the address: a host with optional port and path.
+
+    Messages contain no password.
 
     `holder` is the setting that has the address, `otherwise` an alternative for the hint.
     """

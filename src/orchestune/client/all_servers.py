@@ -31,8 +31,9 @@ class ServerResult(Generic[T]):
 def ask(
     places: Sequence[ServerPlace], question: Callable[[Client], T], patience: float = PATIENCE
 ) -> list[ServerResult[T]]:
-    """Query all servers concurrently, and return the answers in the order of `places`. The thread of a server that
-    times out is abandoned.
+    """Query all servers concurrently, and return the answers in the order of `places`.
+
+    The thread of a server that times out is abandoned.
     """
     queries = [_Query(place, question) for place in places]
     for query in queries:

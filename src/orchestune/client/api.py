@@ -314,8 +314,10 @@ class Client:
 
 
 def _with_handle(status: Any) -> documents.Status:
-    """Return the status. Raises OrchestuneError if its handle is malformed: it is used in shells, files and terminals,
-    and the server need not be trusted.
+    """Return the status.
+
+    Raises OrchestuneError if its handle is malformed: it is used in shells, files and terminals, and the server need
+    not be trusted.
     """
     handle = str(status["handle"])
     if not is_handle(handle):

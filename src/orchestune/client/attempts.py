@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def decisive(trial: documents.Trial) -> documents.Attempt | None:
     """Return the last failed attempt, which decided the trial's state: its parallel folds were terminated with it.
+
     Otherwise return the last attempt.
     """
     failed = [each for each in trial["attempts"] if each["state"] == "failed"]
@@ -21,8 +22,9 @@ def decisive(trial: documents.Trial) -> documents.Attempt | None:
 
 
 def seconds(trial: documents.Trial) -> float | None:
-    """Return the seconds in which at least one attempt ran: parallel attempts count once, and gaps (a pause, the delay
-    before a retry) do not count. None for a trial that is queued or has never started.
+    """Return the seconds in which at least one attempt ran; None for a trial that is queued or has never started.
+
+    Parallel attempts count once; gaps (a pause, the delay before a retry) do not count.
     """
     spans = [_span(each) for each in trial["attempts"] if each["started_at"]]
     return together(spans) if spans and trial["state"] != "queued" else None

@@ -85,8 +85,9 @@ def parse(
 
 
 def with_sibling_command(root: Entries, path: Path, report: ProblemReport) -> Entries:
-    """Add the command from the run file beside it if the experiment has none, as in files of later SigOpt Orchestrate
-    clients.
+    """Add the command from the run file beside it if the experiment has none.
+
+    Files of later SigOpt Orchestrate clients are split like that.
     """
     run_file = path.parent / RUN_FILE
     if root.get("run") is not None or not run_file.is_file():

@@ -10,7 +10,7 @@ from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services import audit
 from orchestune.services.commands.change_experiment import delete
 from orchestune.services.core import Core
-from orchestune.store import experiments
+from orchestune.store import experiment_lists
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class AbandonedRuns:
             return
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
-            rows = experiments.labelled(session, TEST_LABEL)
+            rows = experiment_lists.labelled(session, TEST_LABEL)
         labels = {row.id: json.loads(row.labels) for row in rows}
         beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
         for row in rows:

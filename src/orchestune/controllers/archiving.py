@@ -16,7 +16,7 @@ from orchestune.services.bundles import blob_key
 from orchestune.services.core import Core
 from orchestune.services.memory import estimates
 from orchestune.services.queries import best_trials
-from orchestune.store import artifacts, blobs, experiments, logs, trials
+from orchestune.store import artifacts, blobs, experiment_lists, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.logs import MovedSegment
 from orchestune.store.session import Session
@@ -102,13 +102,13 @@ class Archiving:
         Trials that `best` shows are always kept. While a noisy search runs, any of the good trials may become the best
         one, so at least `WHILE_NOISY` of them are kept.
         """
-        last_events = self._look(experiments.with_artifacts)
+        last_events = self._look(experiment_lists.with_artifacts)
         self._retained_at = {name: at for name, at in self._retained_at.items() if last_events.get(name) == at}
         each(partial(self._retain_of, name[0]) for name in last_events if name not in self._retained_at)
 
     def _retain_of(self, experiment: str) -> None:
         with self._core.store.reading() as session:
-            rows = experiments.of_ids(session, [experiment])
+            rows = experiment_lists.of_ids(session, [experiment])
         for row in rows:  # empty if it was purged meanwhile
             self._retain(row)
 
@@ -133,8 +133,10 @@ class Archiving:
         return retained.union([number for number in others if number not in retained][: max(0, count - len(retained))])
 
     def drop_orphans(self) -> None:
-        """Delete unreferenced blobs. A row is deleted after its bytes: if deleting fails, it is retried later, and the
-        blob can be referenced again meanwhile.
+        """Delete unreferenced blobs.
+
+        A row is deleted after its bytes: if deleting fails, it is retried later, and the blob can be referenced again
+        meanwhile.
         """
         limit = self._core.clock.now() - ORPHAN_SECONDS
         orphans = self._look(lambda session: blobs.unreferenced(session, limit))

@@ -8,8 +8,8 @@ from functools import partial
 from orchestune.controllers.isolated_jobs import each
 from orchestune.services.commands.change_experiment import drop_files
 from orchestune.services.core import Core
-from orchestune.store import experiments
-from orchestune.store.experiments import FIRST
+from orchestune.store import experiment_lists
+from orchestune.store.experiment_lists import FIRST
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Expiring:
         if now < self._next:
             return
         with self._core.store.reading() as session:
-            old = experiments.with_old_files(session, session.now - self._retention, MOST, self._seen)
+            old = experiment_lists.with_old_files(session, session.now - self._retention, MOST, self._seen)
         if len(old) < MOST:
             self._next, self._seen = now + EVERY_SECONDS, FIRST
         else:

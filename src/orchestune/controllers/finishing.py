@@ -14,9 +14,9 @@ from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.ledger import locked
-from orchestune.store import experiments, workers
+from orchestune.store import experiment_lists, experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
+from orchestune.store.statements.workers import PolledWorker
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Finishing:
         Raises TemporaryError, after all others were processed, if a cluster is unreachable.
         """
         with self._core.store.reading() as session:
-            rows, now = experiments.unfinished(session), session.now
+            rows, now = experiment_lists.unfinished(session), session.now
         jobs: list[Callable[[], object]] = [partial(self._experiment, row, now) for row in rows]
         unfinished = {row.id: row for row in rows}
         self._core.boards.keep(rows)
@@ -82,8 +82,9 @@ class Finishing:
         return [worker for worker in ending if not self._warm_pool.keeps(backend, worker, rows)]
 
     def _end(self, backend: Backend, ending: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> None:
-        """Terminate the workers not terminated yet. Workers with pending uploads get time for these: they end their
-        trials as ordered, drain, and exit on their own.
+        """Terminate the workers not terminated yet.
+
+        Workers with pending uploads get time for these: they end their trials as ordered, drain, and exit on their own.
         """
         each(partial(self._end_worker, backend, worker, unfinished.get(worker.experiment)) for worker in ending)
 

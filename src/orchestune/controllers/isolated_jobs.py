@@ -12,8 +12,9 @@ _MAX_UNREACHABLE = 2
 
 
 def each(jobs: Iterable[Callable[[], object]]) -> None:
-    """Run all jobs; one that fails does not stop the others. If the file store is unreachable, skip the remaining jobs
-    until the next call.
+    """Run all jobs; one that fails does not stop the others.
+
+    If the file store is unreachable, skip the remaining jobs until the next call.
 
     Raises one error at the end: `FileStoreUnreachable` if jobs were skipped, else the first but StoreUnavailable, else
     the first error.

@@ -24,10 +24,10 @@ from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import locked
 from orchestune.services.queries.trial_resources import room
-from orchestune.store import experiments, quarantines, workers
+from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
+from orchestune.store.statements.workers import PolledWorker
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Launching:
     def tick(self) -> None:
         """Reconcile the workers of every cluster. A failure for one experiment does not stop the others."""
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows = experiment_lists.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
             shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
         self._backoff.keep({row.id for row in rows})

@@ -13,13 +13,15 @@ from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.trials import cancel_open
 from orchestune.services.memory.estimates import LEAST, unsure
 from orchestune.services.memory.signals import EXPERIMENTS
-from orchestune.store import experiments, trials
+from orchestune.store import experiment_lists, trials
 from orchestune.store.experiments import ExperimentRow
 
 
 class NoisyStopping:
-    """Fitting a model takes up to a second, too long for the path on which trials finish. So if the best value has a
-    reported noise, rules that depend on the best trial wait for this controller, and for enough results for a model.
+    """Applies stop rules that depend on the best trial while its value has a reported noise.
+
+    Fitting a model takes up to a second, too long for the path on which trials finish. So these rules wait for this
+    controller, and for enough results for a model.
     """
 
     def __init__(self, core: Core) -> None:
@@ -31,9 +33,9 @@ class NoisyStopping:
     def tick(self) -> None:
         """Evaluate the experiments whose history has grown."""
         with self._core.store.reading() as session:
-            unfinished = {row.id: row for row in experiments.unfinished(session)}
+            unfinished = {row.id: row for row in experiment_lists.unfinished(session)}
             finished = self._going - set(unfinished)
-            ended = experiments.of_ids(session, list(finished)) if finished else []
+            ended = experiment_lists.of_ids(session, list(finished)) if finished else []
         self._judged = {experiment: length for experiment, length in self._judged.items() if experiment in unfinished}
         self._going = set(unfinished)
         each(

@@ -38,8 +38,9 @@ _RETRY_SECONDS = 5.0
 
 
 class Notifying:
-    """At-least-once delivery: a row is deleted after its message was accepted. If the server dies in between, the
-    message is sent twice; the receiver recognizes duplicates by their identity.
+    """Delivers messages at least once: a row is deleted after its message was accepted.
+
+    If the server dies in between, the message is sent twice; the receiver recognizes duplicates by their identity.
     """
 
     def __init__(self, core: Core) -> None:

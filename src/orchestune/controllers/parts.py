@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from orchestune.domain.lifecycle.states import Desired
 from orchestune.domain.resources.more_memory import next_memory
 from orchestune.domain.resources.resources import Capacity, Resources
-from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.trials import WITH_MORE_MEMORY
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,15 @@ class Part:
 
 
 def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], slots_needed: int) -> list[Part]:
-    """Return the parts of an experiment that could use `slots_needed` slots in total: trials with more memory first,
-    those with the file's request last. A part may count slots that the parts before it get. `room` maps the bytes of a
-    trial to the resources allocated for it.
+    """Return the parts of an experiment that could use `slots_needed` slots in total.
+
+    Trials with more memory come first, those with the file's request last. A part may count slots that the parts before
+    it get. `room` maps the bytes of a trial to the resources allocated for it.
     """
     groups: list[Part] = []
     others = unfinished(row)
     if row.specification.oom_retries:
-        for tasks in session.rows(hot.WITH_MORE_MEMORY, {"experiment": row.id}):
+        for tasks in session.rows(WITH_MORE_MEMORY, {"experiment": row.id}):
             slots = min(tasks.open if row.desired is Desired.RUNNING else tasks.active, slots_needed)
             groups.append(Part(row.id, tasks.memory, room(tasks.memory), slots))
             others -= tasks.open
@@ -59,6 +60,7 @@ def memory_after(
     closed: frozenset[str] = frozenset(),
 ) -> int | None:
     """Return the bytes for retrying a trial that ran out of `requested`, as `next_memory`; None also without retries.
+
     `allocated`: the resources it used on its node; `closed`: nodes that its trials cannot use.
     """
     specification = row.specification

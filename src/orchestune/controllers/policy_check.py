@@ -13,9 +13,9 @@ from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.services.execution import policy_recheck
-from orchestune.store import experiments, workers
+from orchestune.store import experiment_lists, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
+from orchestune.store.statements.workers import PolledWorker
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,9 @@ FAREWELL_SECONDS = 30.0
 
 
 class PolicyCheck:
-    """Checks each experiment that is unfinished or has workers, once per server start: a change of the allow-list
-    restarts the server.
+    """Checks each experiment that is unfinished or has workers against the allow-list, once per server start.
+
+    A change of the allow-list restarts the server.
 
     The workers of a refused experiment are drained. Those that are still there at a deadline are terminated by the
     backend, whatever they report: a worker keeps its access as long as it runs, and code of a trial may control it.
@@ -47,13 +48,13 @@ class PolicyCheck:
         """
         backends = self._core.backends
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows = experiment_lists.unfinished(session)
             present = [
                 (backend, worker) for name, backend in backends.items() for worker in workers.present(session, name)
             ]
             staffed = {worker.experiment for _, worker in present}
             over = staffed - self._checked - {row.id for row in rows}
-            rows += experiments.of_ids(session, sorted(over))
+            rows += experiment_lists.of_ids(session, sorted(over))
         known = staffed | {row.id for row in rows}
         resumed = {row.id for row in rows if row.can_start_trials}  # `resume` has checked the policy again
         self._checked &= known

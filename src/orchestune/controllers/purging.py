@@ -8,7 +8,7 @@ from orchestune.controllers.isolated_jobs import each
 from orchestune.services.commands.change_experiment import remove
 from orchestune.services.commands.import_record import sweep
 from orchestune.services.core import Core
-from orchestune.store import experiments, imports, workers
+from orchestune.store import experiment_lists, imports, workers
 
 
 class Purging:
@@ -20,7 +20,7 @@ class Purging:
     def tick(self) -> None:
         """Purge the experiments without workers. A failure for one does not stop the others."""
         with self._core.store.reading() as session:
-            doomed, begun = experiments.to_remove(session), imports.begun(session)
+            doomed, begun = experiment_lists.to_remove(session), imports.begun(session)
         each(
             [
                 *(partial(self._remove, experiment) for experiment in doomed),

@@ -10,7 +10,7 @@ from orchestune.domain.resources.allocation import Demand, allocate
 from orchestune.domain.resources.resources import Capacity
 from orchestune.ports.backend import Backend, Phase
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
+from orchestune.store.statements.workers import PolledWorker
 
 
 def in_queue(backend: Backend, row: ExperimentRow) -> bool:
@@ -41,8 +41,10 @@ def admitted(workers: Sequence[PolledWorker], memory: int) -> int:
 
 
 def share_out(capacity: Capacity, demands: Sequence[Demand], let_in: Mapping[str, int]) -> dict[str, int]:
-    """Return the slots of each demand. Demands in `let_in` (key → admitted slots) wait in queues; they get what they
-    would get without a queue, so that they can grow whenever it admits more. The others get what these do not use now.
+    """Return the slots of each demand; `let_in` maps the key of a demand that waits in a queue to its admitted slots.
+
+    Those demands get what they would get without a queue, so that they can grow whenever it admits more. The others get
+    what these do not use now.
     """
     granted = allocate(capacity, demands)
     if not let_in or len(let_in) == len(demands):

@@ -18,8 +18,9 @@ from orchestune.ports.backend import Backend, Phase, WorkerLoss, WorkerStatus
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.ledger import Ledger, locked
-from orchestune.store import experiments, hot, workers
-from orchestune.store.hot import PolledWorker
+from orchestune.store import experiments, workers
+from orchestune.store.statements.attempts import LIVE_OF_WORKER
+from orchestune.store.statements.workers import PolledWorker
 from orchestune.worker.mask import Mask, spellings
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,11 @@ LATE_SECONDS = 1.5
 
 
 class Reaping:
-    """Declares workers lost. Silence is measured on this process's own monotonic clock, and only while the server could
-    have received heartbeats (`LoopClock`). So no lease expires because of a jump of the wall clock, a restart or long
-    outage of the server or its store, a request that blocks the event loop, or a suspended machine.
+    """Declares workers lost.
+
+    Silence is measured on this process's own monotonic clock, and only while the server could have received heartbeats
+    (`LoopClock`). So no lease expires because of a jump of the wall clock, a restart or long outage of the server or
+    its store, a request that blocks the event loop, or a suspended machine.
     """
 
     def __init__(self, core: Core, backoff: CrashBackoff) -> None:
@@ -170,7 +173,7 @@ class Reaping:
         if status.gone is WorkerLoss.PLACE:
             self._backoff.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
-            for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+            for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker.id}):
                 self._end_attempt(ledger, attempt.id, status.gone, f"worker {worker.name} is gone: {text}")
             if status.gone is WorkerLoss.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
@@ -198,6 +201,6 @@ class Reaping:
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)
-            for attempt in ledger.session.rows(hot.LIVE_OF_WORKER, {"worker": worker.id}):
+            for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker.id}):
                 attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, text))
             ledger.record("worker_lost", {"worker": worker.name, "reason": text})

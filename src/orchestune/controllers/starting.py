@@ -85,8 +85,9 @@ class WorkerStarter:
         return self.hand_over(site, worker, slots, gpus)
 
     def hand_over(self, site: LaunchTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
-        """Let the backend start a worker whose row exists; idempotent. Returns False if it could not: the obstacle (an
-        unreachable or full cluster) concerns further workers, too.
+        """Let the backend start a worker whose row exists; idempotent.
+
+        Returns False if it could not: the obstacle (an unreachable or full cluster) concerns further workers, too.
         """
         row = site.row
         order = WorkerOrder(

@@ -11,7 +11,7 @@ from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import locked
-from orchestune.store import experiments, notifications
+from orchestune.store import experiment_lists, notifications
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.notifications import SERVER
 
@@ -30,9 +30,11 @@ class _LastProgress:
     notified: set[float] = field(default_factory=set)
 
 
-class WorkerObservation:
-    """Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server
-    counts as inactivity of the experiment. After a restart the full time applies again.
+class StuckExperiments:
+    """Notifies the hooks of experiments that make no progress for the time that each hook states.
+
+    Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server counts
+    as inactivity of the experiment. After a restart the full time applies again.
     """
 
     def __init__(self, core: Core) -> None:
@@ -47,15 +49,15 @@ class WorkerObservation:
             return
         self._next = now + EVERY_SECONDS
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows = experiment_lists.unfinished(session)
         limited: set[str] = set()
         each(partial(self._experiment, row, now, limited) for row in rows)
         self._progress = {name: progress for name, progress in self._progress.items() if name in limited}
 
-    def _experiment(self, row: ExperimentRow, now: float, wanted: set[str]) -> None:
-        """Check one experiment, and add it to `wanted` if a hook wants to know that it is stuck."""
+    def _experiment(self, row: ExperimentRow, now: float, limited: set[str]) -> None:
+        """Check one experiment, and add it to `limited` if a hook has a limit for it."""
         if limits := self._limits(row):
-            wanted.add(row.id)
+            limited.add(row.id)
             self._look(row, limits, now)
 
     def _limits(self, row: ExperimentRow) -> Mapping[float, Sequence[str]]:

@@ -23,9 +23,10 @@ from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.prefetch import missing, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING
-from orchestune.store import experiments, hot, workers
+from orchestune.store import experiment_lists, experiments, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.history import UNFINISHED
 from orchestune.store.trials import tried_first
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Suggesting:
     def tick(self) -> None:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows = experiment_lists.unfinished(session)
         unfinished = {row.id for row in rows}
         self._tried_first &= unfinished
         for finished in self._open.keys() - unfinished:
@@ -123,8 +124,7 @@ class Suggesting:
                 return
             observations = read_history.observations(session, row, opened.fed)
             pending = {
-                trial.number: json.loads(trial.parameters)
-                for trial in session.rows(hot.UNFINISHED, {"experiment": row.id})
+                trial.number: json.loads(trial.parameters) for trial in session.rows(UNFINISHED, {"experiment": row.id})
             }
         opened.engine.tell(observations)
         opened.fed = row.history_seq

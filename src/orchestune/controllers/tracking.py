@@ -48,8 +48,10 @@ class _Backoff:
 
 
 class Tracking:
-    """Progress is stored in rows: the last event recorded, and the MLflow run of each trial. A row is created before
-    its run, so that after a crash the run is looked up before another one is created.
+    """Records the progress of experiments at their tracking servers.
+
+    Progress is stored in rows: the last event recorded, and the MLflow run of each trial. A row is created before its
+    run, so that after a crash the run is looked up before another one is created.
 
     Each tracking server has its own thread, so that one that hangs does not delay the others.
     """
@@ -62,8 +64,9 @@ class Tracking:
         """experiment with new events → address"""
 
     def tick(self) -> None:
-        """Record the next events of each experiment that has new ones; slow servers continue in the background. Raises
-        the error of any of them.
+        """Record the next events of each experiment that has new ones; slow servers continue in the background.
+
+        Raises the error of any of them.
         """
         with self._core.store.reading() as session:
             behind = tracked.behind(session)

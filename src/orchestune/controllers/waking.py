@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.services.core import Core
-from orchestune.store import experiments
+from orchestune.store import experiment_lists
 
 
 class Waking:
@@ -15,7 +15,7 @@ class Waking:
     def tick(self) -> None:
         """Wake at most as many workers as there are leasable trials, so that a thousand idle workers cost nothing."""
         with self._core.store.reading() as session:
-            rows = experiments.unfinished(session)
+            rows = experiment_lists.unfinished(session)
         for row in rows:
             if row.leasable:
                 self._core.signals.offer(f"work:{row.id}", row.leasable)

@@ -14,9 +14,9 @@ from orchestune.domain.resources.resources import Resources
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
-from orchestune.store import experiments, workers
+from orchestune.store import experiment_lists, experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
+from orchestune.store.statements.workers import PolledWorker
 
 WARM_SECONDS = 120.0
 """timeout for which the worker of a finished test is kept, while no experiment is pending for its resources"""
@@ -36,9 +36,11 @@ class _WorkerKind:
 
 
 class WarmPool:
-    """Runs of `test`, `try` and `shell` are short, but their workers start slowly: a container, a pod, perhaps a node.
-    So a test takes over an idle worker of another experiment of its owner with the same image, resources and mounts.
-    Time is measured on this process's own clock.
+    """Hands idle workers over to runs of `test`, `try` and `shell`, which are short.
+
+    Their own workers would start slowly: a container, a pod, perhaps a node. So a test takes over an idle worker of
+    another experiment of its owner with the same image, resources and mounts. Time is measured on this process's own
+    clock.
 
     Code that ran in a worker before may read what runs in it next. So both experiments must have been created by the
     same authenticated principal. Unauthenticated owners hand over no worker: a name alone is only a claim.
@@ -67,8 +69,10 @@ class WarmPool:
     def hand_over(
         self, backend: Backend, rows: Sequence[ExperimentRow], present: Sequence[PolledWorker]
     ) -> tuple[list[PolledWorker], list[str]]:
-        """Hand idle workers over to tests without a worker. Returns all workers, each with the experiment that has it
-        or takes it over, and the experiments whose workers must be notified.
+        """Hand idle workers over to tests without a worker.
+
+        Returns all workers, each with the experiment that has it or takes it over, and the experiments whose workers
+        must be notified.
         """
         ids = {worker.id for worker in present}
         self._since = {name: at for name, at in self._since.items() if name in ids}
@@ -98,7 +102,7 @@ class WarmPool:
         with self._core.store.reading() as session:
             busy = workers.live_attempts(session, backend.name)
             over = {worker.experiment for worker in alive} - by_id.keys()
-            by_id |= {row.id: row for row in experiments.of_ids(session, sorted(over))}
+            by_id |= {row.id: row for row in experiment_lists.of_ids(session, sorted(over))}
         ours = {experiment: row for experiment, row in by_id.items() if row.principal and not row.leasable}
         kinds = {experiment: _kind(backend, row) for experiment, row in ours.items()}
         free = [worker for worker in alive if worker.id not in busy and worker.experiment in kinds]

@@ -75,8 +75,10 @@ def create(
 
 
 def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence[Metric]) -> None:
-    """Raise BadInput for an unknown name or option, an option out of range, a space without a feasible configuration,
-    or several objectives for an engine that supports one. Fast; creates no engine.
+    """Raise BadInput for an engine, options or a space that cannot work together.
+
+    That is an unknown name or option, an option out of range, a space without a feasible configuration, or several
+    objectives for an engine that supports one. Fast; creates no engine.
     """
     if name not in NAMES:
         raise BadInput([Problem(f"unknown engine '{name}'", key="engine", hint=_advice(name, NAMES))])

@@ -13,8 +13,7 @@ from orchestune.sdk.trial_end import should_stop
 
 
 class OrchestuneCallback(TrainerCallback):
-    """Reports the metrics that the trainer evaluates (`eval_loss`, …) and logs, and stops training when the trial
-    should end.
+    """Reports the metrics that the trainer evaluates (`eval_loss`, …) and logs; ends the training with the trial.
 
     The step counts epochs as the trainer prints them: 1.5 in the middle of the second. In distributed training, rank 0
     reports and all processes stop together. `metrics` selects and renames metrics: `{"loss": "eval_loss"}`.

@@ -35,8 +35,9 @@ def create(rule: EarlyStopping, metrics: Iterable[Metric]) -> Pruner:
 
 
 def check(rule: EarlyStopping, metrics: Iterable[Metric]) -> Metric:
-    """Return the metric that the rule evaluates. Raises BadInput for an unknown rule, metric or option, or an
-    option out of range.
+    """Return the metric that the rule evaluates.
+
+    Raises BadInput for an unknown rule, metric or option, or an option out of range.
     """
     if rule.type not in TYPES:
         hint = did_you_mean(rule.type, TYPES) or f"rules: {', '.join(TYPES)}"

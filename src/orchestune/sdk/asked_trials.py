@@ -203,8 +203,10 @@ def release_abandoned(trials: Iterable[OpenTrial]) -> None:
 
 
 def _is_abandoned(trial: OpenTrial) -> bool:
-    """Return True if this thread asked for the trial, and a statement has failed or was interrupted since. Usually that
-    was a loop around it, whose end only a `with` block sees. A task that asked may still be running in the background.
+    """Return True if this thread asked for the trial, and a statement has failed or was interrupted since.
+
+    Usually that was a loop around it, whose end only a `with` block sees. A task that asked may still be running in the
+    background.
     """
     thread, last_error = _current_statement()
     task = trial.asked_by() if trial.asked_by else None
@@ -221,8 +223,9 @@ def assign_to_task(trial: OpenTrial) -> OpenTrial:
 
 @contextmanager
 def iteration(trial: OpenTrial) -> Iterator[None]:
-    """Run one iteration of a loop: afterwards the trial is finished with its reported metrics, or released if the loop
-    was left.
+    """Run one iteration of a loop, then finish the trial with its reported metrics, or release it.
+
+    It is released if the loop was left.
     """
     trial.looped = True
     try:
@@ -235,8 +238,9 @@ def iteration(trial: OpenTrial) -> Iterator[None]:
 
 
 class PollSchedule:
-    """Schedule of requests whether there will be another trial: looking for offers is cheap, requests to the server are
-    not.
+    """Schedule of the requests for another trial.
+
+    Looking for offers is cheap, requests to the server are not.
     """
 
     def __init__(self, first_interval: float, max_interval: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -80,8 +80,9 @@ def _listen(path: Path, stack: ExitStack) -> LocalListener:
 
 
 def _serve(connection: Connection[Any, Any], timeout: float | None) -> int | None:
-    """Relay the process's messages until there is an outcome; returns the exit code, or None if it disconnected without
-    one.
+    """Relay the process's messages until there is an outcome, and return the exit code.
+
+    None if the process disconnected without one.
     """
     about = {name: int(os.environ[variable]) for name, variable in _VARIABLES.items()}
     began = time.monotonic()

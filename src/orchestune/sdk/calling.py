@@ -30,8 +30,9 @@ def main(path: str) -> None:
 
 
 def _load(path: str) -> Any:
-    """Return the call, after restoring the module path of the program that called `tune`: PYTHONPATH lacks folders that
-    other users can write to.
+    """Return the call, after restoring the module path of the program that called `tune`.
+
+    PYTHONPATH lacks folders that other users can write to.
     """
     with open(path, "rb") as file:
         sys.path[1:] = dict.fromkeys([*pickle.load(file), *sys.path[1:]])
@@ -39,9 +40,10 @@ def _load(path: str) -> Any:
 
 
 def _main_globals(function: Any) -> dict[str, Any]:
-    """Return the globals of the program that called `tune`, if the function refers to its main module. They are
-    restored as globals of this main module, where pickle looks up classes and functions: for `torch.save` of a model,
-    or a process pool.
+    """Return the globals of the program that called `tune`, if the function refers to its main module.
+
+    They are restored as globals of this main module, where pickle looks up classes and functions: for `torch.save` of a
+    model, or a process pool.
     """
     while isinstance(function, partial):
         function = function.func

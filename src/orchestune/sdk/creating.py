@@ -124,7 +124,8 @@ def module_path(path: Sequence[str]) -> list[str]:
 
 
 def importable(path: Sequence[str]) -> str:
-    """Return the PYTHONPATH of a process with this module path, without folders that other users can write to: Python
-    imports `sitecustomize` from the first folder that has one, even from /tmp.
+    """Return the PYTHONPATH of a process with this module path, without folders that other users can write to.
+
+    Python imports `sitecustomize` from the first folder that has one, even from /tmp.
     """
     return os.pathsep.join(entry for entry in module_path(path) if not access_of_others(Path(entry)))

@@ -49,8 +49,9 @@ class LiveDisplay:
 
 
 def live_display(view: Any) -> Callable[[Any], None]:
-    """Display `view` in a notebook cell, and return a function that replaces it by another view. Does nothing
-    elsewhere.
+    """Display `view` in a notebook cell, and return a function that replaces it by another view.
+
+    Does nothing elsewhere.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or not hasattr(shell, "kernel"):

@@ -440,8 +440,9 @@ class Experiment:
 
 
 def _is_blocked(status: documents.Status, began: float) -> bool:
-    """Return True if a caller waiting since `began` is blocked by open trials rather than by a trial about to be
-    offered.
+    """Return True if a caller waiting since `began` is blocked by open trials.
+
+    Otherwise a trial is about to be offered.
     """
     return status["counts"]["running"] >= status["parallelism"] and time.monotonic() > began + _OFFER_DELAY_SECONDS
 

@@ -42,8 +42,9 @@ def launch(
     code: CodeSettings,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """Return the environment and folder that trials get, empty if they cannot see them, and the rules for packing the
-    code.
+    """Return the environment and folder that trials get, and the rules for packing the code.
+
+    Environment and folder are empty if trials cannot see them.
     """
     rules: dict[str, Any] = {"ignore": list(code.ignore), "limit": code.limit}
     packed = {"code": {**rules, "modules": list(code.modules)} if code.modules else rules}
@@ -89,8 +90,9 @@ def request(
 
 
 def outgoing(specification: Specification, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return URLs and secrets of `notify` and `mlflow` by name, which are sent beside the specification. Raises
-    BadInput.
+    """Return URLs and secrets of `notify` and `mlflow` by name, which are sent beside the specification.
+
+    Raises BadInput.
     """
     texts = dict(_outgoing(specification))
     sources = [(name, text) for name, text in texts.items() if not is_address(text)]
@@ -124,8 +126,9 @@ def ours(code: CodeSettings) -> dict[str, Path]:
 
 
 def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettings) -> str:
-    """Pack the code in `folder` and upload it unless the server has it. Returns its digest. Raises the errors of
-    `pack`.
+    """Pack the code in `folder` and upload it unless the server has it.
+
+    Returns its digest. Raises the errors of `pack`.
     """
     from orchestune.bundles.pack import pack  # pathspec is slow to import, and only needed here
 

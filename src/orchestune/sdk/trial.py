@@ -62,8 +62,9 @@ def trial_of(document: documents.Trial) -> Trial:
 
 
 def frame(trials: Iterable[Trial], folds: int = 1) -> pd.DataFrame:
-    """Return a DataFrame with a row per trial, by number; columns `state`, `source`, `params.NAME`, `metrics.NAME`,
-    `seconds`, `error`.
+    """Return a DataFrame with a row per trial, by number.
+
+    Columns are `state`, `source`, `params.NAME`, `metrics.NAME`, `seconds` and `error`.
 
     As in an export, also `metrics.NAME.stddev` if it was reported, and `folds` if there are several. Without these
     columns, a warm start treats values as exact.

@@ -166,8 +166,9 @@ _PICKLE_ERRORS = (pickle.PicklingError, TypeError, AttributeError, ValueError)
 
 
 def pickled(call: FunctionCall) -> bytes:
-    """Pickle this process's module path and the call for another process. A function in a module that cannot be
-    imported there is pickled with its code.
+    """Pickle this process's module path and the call for another process.
+
+    A function in a module that cannot be imported there is pickled with its code.
     """
     module = sys.modules.get(getattr(call.function, "__module__", None) or "")
     if module is None or module.__name__ == "__main__" or _importable(module):
@@ -185,8 +186,9 @@ def pickled(call: FunctionCall) -> bytes:
 
 @contextmanager
 def _by_value(module: ModuleType) -> Iterator[None]:
-    """Pickle functions of a module with their code in this block. cloudpickle has one registry for all threads; modules
-    registered by others stay registered.
+    """Pickle functions of a module with their code in this block.
+
+    cloudpickle has one registry for all threads; modules registered by others stay registered.
     """
     import cloudpickle  # for functions of notebooks and lambdas; only needed to tune functions
 

@@ -8,7 +8,7 @@ from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.store import archive, workers
 from orchestune.store.archive import Extent
-from orchestune.store.experiments import unfinished
+from orchestune.store.experiment_lists import unfinished
 
 _HINT = "`orchestune cluster create` makes a new one, `orchestune import` brings the records there"
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from orchestune.domain.lifecycle.states import TrialState
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.search.warm_start import mapped
-from orchestune.store import hot, trials, warm_starts
+from orchestune.store import trials, warm_starts
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.history import HISTORY, HISTORY_METRICS
+from orchestune.store.statements.pruning import LAST_MARKS_OF_PRUNED, MarkOfPruned
 
 _PAGE = 1000
 
@@ -28,14 +30,14 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
     """Return the observations after position `after` of the history, in order; only each `every`-th one."""
     history: list[Observation] = []
     while after < row.history_seq:
-        rows = session.rows(hot.HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
+        rows = session.rows(HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
         if not rows:
             break
         upto = rows[-1].history_seq
         where = {"experiment": row.id, "after": after, "upto": upto}
         values: dict[int, dict[str, float]] = {}
         spread: dict[int, dict[str, float]] = {}
-        for metric in session.rows(hot.HISTORY_METRICS, where | {"every": every}):
+        for metric in session.rows(HISTORY_METRICS, where | {"every": every}):
             values.setdefault(metric.trial, {})[metric.name] = metric.value
             if metric.stddev is not None:
                 spread.setdefault(metric.trial, {})[metric.name] = _of_the_mean(row, metric.stddev)
@@ -77,11 +79,12 @@ def _of_the_mean(row: ExperimentRow, stddev: float) -> float:
     return stddev / math.sqrt(row.specification.folds.count)
 
 
-def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[hot.MarkOfPruned]:
-    """Return the marks of the pruned trials in that part of the history, the last mark of each trial after its others;
-    empty if the pruner does not compare the first metric.
+def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[MarkOfPruned]:
+    """Return the marks of the pruned trials in that part of the history, the last mark of each trial after its others.
+
+    Empty if the pruner does not compare the first metric.
     """
     rule, objective = row.specification.early_stopping, row.specification.objective
     if rule is None or rule.metric not in (None, objective.name):
         return []
-    return session.rows(hot.LAST_MARKS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})
+    return session.rows(LAST_MARKS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})

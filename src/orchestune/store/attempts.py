@@ -12,10 +12,10 @@ from sqlalchemy import and_, select
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.metrics import Point
-from orchestune.store import hot
-from orchestune.store.hot import AttemptSpan, RunColumns
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
+from orchestune.store.statements.points import LAST_POINTS
+from orchestune.store.statements.spans import OPEN_RAN, OPEN_SPANS, RAN_BETWEEN, SPANS_BETWEEN, AttemptSpan, RunColumns
 from orchestune.store.tables import attempts, trials, usage, workers
 
 
@@ -176,7 +176,7 @@ def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict
     newest_points: dict[str, Point] = {}
     for attempt in attempts_:
         where = {"attempt": attempt, "name": name, "upto": math.inf, "count": 1}
-        for point in session.rows(hot.LAST_POINTS, where):
+        for point in session.rows(LAST_POINTS, where):
             newest_points[attempt] = point
     return newest_points
 
@@ -275,22 +275,22 @@ def usage_of(session: Session, experiment: str, number: int) -> list[UsageOfAtte
 
 def spans_between(session: Session, experiment: str, after: int, upto: int) -> list[AttemptSpan]:
     """Return the lease of every attempt of the trials with `after < history_seq <= upto`."""
-    return session.rows(hot.SPANS_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
+    return session.rows(SPANS_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def ran_between(session: Session, experiment: str, after: int, upto: int) -> RunColumns:
     """Return the attempts that ran, of the trials with `after < history_seq <= upto`."""
-    return session.columns(hot.RAN_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
+    return session.columns(RAN_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def open_ran(session: Session, experiment: str) -> RunColumns:
     """Return the attempts that ran, of cancelled trials."""
-    return session.columns(hot.OPEN_RAN, {"experiment": experiment})
+    return session.columns(OPEN_RAN, {"experiment": experiment})
 
 
 def open_spans(session: Session, experiment: str) -> list[AttemptSpan]:
     """Return the lease of every attempt of queued, running and cancelled trials."""
-    return session.rows(hot.OPEN_SPANS, {"experiment": experiment})
+    return session.rows(OPEN_SPANS, {"experiment": experiment})
 
 
 def spans_of(session: Session, experiment: str, numbers: Sequence[int]) -> list[AttemptSpan]:

@@ -67,7 +67,9 @@ def runs_bundle(session: Session, experiment: str, digest: str) -> bool:
 
 
 def unreferenced(session: Session, older_than: float) -> list[str]:
-    """Return the digests that no experiment, trial or artifact references and that are older than the time `older_than`
+    """Return the digests of blobs that can be deleted.
+
+    These are the ones that no experiment, trial or artifact references and that are older than the time `older_than`
     (bytes are uploaded before the rows that reference them), and those whose deletion was interrupted.
     """
     named = _of_checkpoints(session)

@@ -10,8 +10,8 @@ from msgspec.structs import asdict
 from sqlalchemy import BigInteger, ColumnElement, func, literal, or_, select
 
 from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerState
-from orchestune.store import hot
 from orchestune.store.session import Session
+from orchestune.store.statements.journal import MOVE_SEGMENT
 from orchestune.store.tables import attempts, events, log_segments, trials, workers
 
 
@@ -222,4 +222,4 @@ def inline_segments(session: Session, attempt: str, limit: int) -> list[SegmentR
 
 def moved(session: Session, key: str, segments: Sequence[MovedSegment]) -> None:
     """Record that the bytes of these segments are in the object `key` of the file store."""
-    session.many(hot.MOVE_SEGMENT, [asdict(segment) | {"key": key} for segment in segments])
+    session.many(MOVE_SEGMENT, [asdict(segment) | {"key": key} for segment in segments])

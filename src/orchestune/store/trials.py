@@ -15,10 +15,17 @@ from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.specification.metrics import Limit, Metric, ReducedMetric
 from orchestune.errors import NotFound
-from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import ColumnRows, FailedTrial, FinishedColumns, ValueColumns
 from orchestune.store.session import Session
+from orchestune.store.statements.history import (
+    FINISHED_COLUMNS,
+    OPEN_COLUMNS,
+    VALUE_COLUMNS,
+    ColumnRows,
+    FinishedColumns,
+    ValueColumns,
+)
+from orchestune.store.statements.spans import FAILED_BETWEEN, FailedTrial
 from orchestune.store.tables import attempts, events, experiments, folds, points, trial_metrics, trials, workers
 
 if TYPE_CHECKING:
@@ -157,8 +164,9 @@ class _Child(Struct, frozen=True, gc=False):
 
 
 def stopped_with_all(session: Session, experiment: str) -> list[TrialRow]:
-    """Return the trials with user-defined configurations that the last stop of the whole experiment cancelled and that
-    have not been queued again since.
+    """Return the trials with user-defined configurations that the last stop cancelled.
+
+    Only a stop of the whole experiment counts, and only trials that have not been queued again since.
     """
     cancelled = and_(trials.c.experiment == experiment, trials.c.state == TrialState.CANCELLED)
     ends = select(trials.c.finished_at).where(cancelled, trials.c.finished_at.is_not(None))
@@ -382,17 +390,17 @@ def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
 
 def finished_after(session: Session, experiment: str, after: int, limit: int) -> FinishedColumns:
     """Return up to `limit` finished trials with `history_seq > after`, in history order."""
-    return session.columns(hot.FINISHED_COLUMNS, {"experiment": experiment, "after": after, "limit": limit})
+    return session.columns(FINISHED_COLUMNS, {"experiment": experiment, "after": after, "limit": limit})
 
 
 def values_between(session: Session, experiment: str, after: int, upto: int) -> ValueColumns:
     """Return every metric of the trials with `after < history_seq <= upto`."""
-    return session.columns(hot.VALUE_COLUMNS, {"experiment": experiment, "after": after, "upto": upto})
+    return session.columns(VALUE_COLUMNS, {"experiment": experiment, "after": after, "upto": upto})
 
 
 def without_history(session: Session, experiment: str) -> ColumnRows:
     """Return the queued, running and cancelled trials, ordered by number."""
-    return session.columns(hot.OPEN_COLUMNS, {"experiment": experiment})
+    return session.columns(OPEN_COLUMNS, {"experiment": experiment})
 
 
 def values_of(session: Session, experiment: str, numbers: Sequence[int]) -> ValueColumns:
@@ -437,4 +445,4 @@ def configurations(session: Session, experiment: str) -> list[Configuration]:
 
 def failed_between(session: Session, experiment: str, after: int, upto: int) -> list[FailedTrial]:
     """Return the failed trials with `after < history_seq <= upto`."""
-    return session.rows(hot.FAILED_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})
+    return session.rows(FAILED_BETWEEN, {"experiment": experiment, "after": after, "upto": upto})

@@ -10,10 +10,10 @@ from sqlalchemy import Select, func, insert, or_, select, update
 
 from orchestune.domain.lifecycle.states import AttemptState, WorkerState
 from orchestune.domain.lifecycle.transitions import WORKER, Cause, after
-from orchestune.store import hot
-from orchestune.store.hot import PolledWorker
 from orchestune.store.rows import StateCount
 from orchestune.store.session import Session, parts
+from orchestune.store.statements.attempts import LIVE_OF_WORKER
+from orchestune.store.statements.workers import PRESENT_SLOTS, PRESENT_WORKERS, PolledWorker
 from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
@@ -54,8 +54,9 @@ class WorkerRow(Struct, frozen=True, gc=False):
 
 
 class WorkerLoad(WorkerRow, frozen=True, gc=False):
-    """A worker with its numbers of live attempts (`running`) and of cancelled ones possibly in their grace period
-    (`ending`).
+    """A worker with its numbers of live (`running`) and of cancelled attempts (`ending`).
+
+    Cancelled ones are possibly in their grace period.
     """
 
     running: int
@@ -150,7 +151,7 @@ def has_run_attempt(session: Session, worker: str) -> bool:
 
 def present(session: Session, cluster: str) -> list[PolledWorker]:
     """Return the starting, alive, draining and lost workers of a cluster, oldest first."""
-    return session.rows(hot.PRESENT_WORKERS, {"cluster": cluster})
+    return session.rows(PRESENT_WORKERS, {"cluster": cluster})
 
 
 def any_present(session: Session, experiment: str | None = None) -> bool:
@@ -162,7 +163,7 @@ def any_present(session: Session, experiment: str | None = None) -> bool:
 
 def present_slots(session: Session, experiment: str) -> int:
     """Return the number of slots of an experiment's workers that hold resources (see `PRESENT`)."""
-    return session.row(hot.PRESENT_SLOTS, {"experiment": experiment}) or 0
+    return session.row(PRESENT_SLOTS, {"experiment": experiment}) or 0
 
 
 def recent(session: Session, cluster: str, most: int) -> list[RecentWorker]:
@@ -240,7 +241,7 @@ def take_over(session: Session, worker: str, name: str, came_from: str, former: 
     handle is `came_from`: the record of that experiment must not depend on the next one.
     """
     row = get(session, worker)
-    if row is None or row.next_experiment is None or session.rows(hot.LIVE_OF_WORKER, {"worker": worker}):
+    if row is None or row.next_experiment is None or session.rows(LIVE_OF_WORKER, {"worker": worker}):
         return False
     moved = move(
         session, worker, Cause.MOVE,

@@ -151,8 +151,9 @@ class Published(Struct, frozen=True):
 
 
 class WorkAnswer(Struct, frozen=True, kw_only=True):
-    """The response to a `work` call. `drain`: request no more leases and shut down; `again`: then register again, for
-    another experiment.
+    """The response to a `work` call.
+
+    `drain`: request no more leases and shut down; `again`: then register again, for another experiment.
     """
 
     acks: list[Ack]

@@ -166,8 +166,10 @@ class Envelope(Struct, Generic[_HeartbeatT, _FinishedT], frozen=True, kw_only=Tr
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """One call. `boot` identifies the worker's process, `beat` counts its calls, `want` is the number of leases that it
-    can accept now.
+    """One call.
+
+    `boot` identifies the worker's process, `beat` counts its calls, `want` is the number of leases that it can accept
+    now.
 
     `wait`: maximum seconds of the long poll. `live`: attempts that it runs; None if not reported in this call.
     `sending`: number of pending uploads; None if not reported in this call.

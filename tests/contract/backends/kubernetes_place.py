@@ -60,7 +60,7 @@ class Pods:
         return found
 
     def _processes(self, pod: str, folder: str) -> list[str]:
-        """What runs in the container; the pod itself where it is being ended and tells no more."""
+        """Return the status of the container, or of the pod while it is being deleted and has no container status."""
         look = [*private_python.interpreter(folder), "-c", _LIST]
         try:
             return self.cluster.kubectl("exec", "-n", self.namespace, pod, "-c", "worker", "--", *look).splitlines()

@@ -55,7 +55,7 @@ class TestDockerBackend(BackendContract):
 
 
 class TestADaemonThatDoesNotSeeThisMachinesFolders(BackendContract):
-    """The same, over a connection as to another machine: the private Python comes to it in a volume."""
+    """The contract over a connection to another machine: the private Python is delivered in a volume."""
 
     @pytest.fixture
     def place(

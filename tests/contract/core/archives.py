@@ -29,11 +29,11 @@ from tests.contract.world_contract import WorldContract
 
 
 class Killed(BaseException):
-    """What a server does no more that dies."""
+    """Raised where a server is killed in the middle of an import."""
 
 
 class ArchivesContract(WorldContract):
-    """What comes in, and what becomes of what is there. Where another server is needed, the same one has forgotten."""
+    """Imports of a record into a server that has it, or that has forgotten it as if it were another one."""
 
     def _exported(self, world: CoreWorld, experiment: str) -> io.BytesIO:
         record = io.BytesIO()

@@ -1,4 +1,4 @@
-"""How much is tried, and what with."""
+"""Number of trials, and their configurations."""
 
 from __future__ import annotations
 

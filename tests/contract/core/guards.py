@@ -1,4 +1,4 @@
-"""What ends an experiment or holds it up by itself."""
+"""Rules that end an experiment or pause it."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def _sends_for_ever(world: CoreWorld, worker: FakeWorker, most: float) -> None:
 def _handed_in(
     world: CoreWorld, worker: FakeWorker, lease: Mapping[str, Any], *paths: str, content: bytes = b"x"
 ) -> dict[str, Any]:
-    """What a worker says of files that it has sent."""
+    """Build a worker's report of uploaded files."""
     digest = hashlib.sha256(content).hexdigest()
     uploads.append(world.core, worker.id, digest, 0, content)
     files = [{"path": path, "digest": digest, "size": len(content)} for path in paths]

@@ -1,4 +1,4 @@
-"""What an owner may ask of an experiment that is there."""
+"""Requests of an owner that concern an existing experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trials print, and how long that and their files are kept."""
+"""Output of trials, and the retention of logs and files."""
 
 from __future__ import annotations
 

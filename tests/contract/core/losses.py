@@ -1,4 +1,4 @@
-"""What becomes of messages and workers that get lost."""
+"""Lost messages and lost workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How experiments and files go for good."""
+"""Permanent removal of experiments and files."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class RemovalContract(WorldContract):
         assert self._rows(world, kept) == others
 
     def _rows(self, world: CoreWorld, experiment: str) -> int:
-        """How many rows are an experiment's, beside its own."""
+        """Return the number of rows that belong to an experiment, beside its own."""
         own = select(attempts.c.id).where(attempts.c.experiment == experiment)
         queries = [select(func.count()).where(points.c.attempt.in_(own))]
         queries += [

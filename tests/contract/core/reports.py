@@ -1,4 +1,4 @@
-"""What trials leave."""
+"""Results of trials."""
 
 from __future__ import annotations
 

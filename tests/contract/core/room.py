@@ -1,4 +1,4 @@
-"""Who runs where, and who waits."""
+"""Placement of trials on machines, and waiting for capacity."""
 
 from __future__ import annotations
 

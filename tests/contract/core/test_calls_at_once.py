@@ -38,7 +38,7 @@ def begun(world: CoreWorld) -> tuple[str, FakeWorker]:
 
 
 def meanwhile(world: CoreWorld, experiment: str, call: Callable[[], T], change: Callable[[Ledger], object]) -> T:
-    """What a call answers which waits for the lock of the experiment while a change is made under it."""
+    """Return the answer of a call that waited for the lock of the experiment during a change."""
     with ThreadPoolExecutor(1) as others:
         with locked(world.core, experiment) as ledger:
             answer = others.submit(call)

@@ -1,4 +1,4 @@
-"""What of the values that trials report decides them."""
+"""The value of a trial, chosen among the values that it reported."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution import report_metrics, uploads
 from orchestune.services.signatures import report_signature
-from orchestune.store import hot
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
+from orchestune.store.statements.points import SELECT_CURVE
 from tests.contract.world import CoreWorld
 from tests.contract.world_contract import WorldContract
 
@@ -147,7 +147,7 @@ class ValuesContract(WorldContract):
         values = {"loss": 1, "step": "nan", "stddev": "inf"}
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
         with world.core.store.reading() as session:
-            [point] = session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": "loss"})
+            [point] = session.rows(SELECT_CURVE, {"attempt": attempt, "name": "loss"})
         assert (point.value, point.step, point.stddev) == (1.0, None, None)
 
     def test_an_end_reads_few_of_many_values(self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:

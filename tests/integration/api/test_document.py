@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document allows to be sent is answered, and the answers are what the document says."""
+"""Every request that the OpenAPI document allows is answered, and the answers match the document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What any user of boto3 would write: a network, roles, a cluster with a node group."""
+"""Calls that any user of boto3 would write: a network, roles, a cluster with a node group."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def cluster(name: str = "demo", **more: Any) -> tuple[dict[str, Any], list[str]]
 
 
 def pool(subnets: list[str], **more: Any) -> dict[str, Any]:
-    """What a node group of one machine is asked for with."""
+    """Return the request for a node group of one machine."""
     return {
         "clusterName": "demo", "nodegroupName": "cpu", "subnets": subnets, "instanceTypes": ["m5.large"],
         "scalingConfig": {"minSize": 1, "maxSize": 2, "desiredSize": 1}, **more,

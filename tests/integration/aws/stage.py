@@ -42,7 +42,7 @@ class Clock:
 
 @dataclass
 class Told:
-    """What a user sees of it."""
+    """Collects the events that a user sees."""
 
     events: list[ProvisioningEvent] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Told:
 
 
 class Time(Protocol):
-    """What a provisioner asks for the time, and waits by."""
+    """The clock and the waiting of a provisioner."""
 
     def __call__(self) -> float: ...
 
@@ -86,17 +86,17 @@ def destroy(name: str = NAME, clock: Time | None = None) -> Told:
 
 
 def with_pools(*pools: Pool, **changes: Any) -> ClusterSpec:
-    """The same cluster with other pools."""
+    """Return the same cluster with other pools."""
     return dataclasses.replace(SPEC, pools=pools or SPEC.pools, **changes)
 
 
 def counted(inventory: Mapping[str, set[str]]) -> dict[str, int]:
-    """How many of each kind: what of two runs that gave other ids can be compared."""
+    """Return the number of resources of each kind: comparable between two runs that assigned other ids."""
     return {kind: len(found) for kind, found in inventory.items()}
 
 
 def changes(call: Call) -> bool:
-    """Whether a call changes something."""
+    """Return True if a call changes something."""
     return not call.operation.startswith(LOOKS)
 
 

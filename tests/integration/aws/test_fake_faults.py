@@ -1,4 +1,4 @@
-"""What the fake refuses, delays and breaks when a test says so, and what it does not let pass ever."""
+"""Faults of the fake that tests plan, and requests that it never accepts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _MARKS = "orchestune.dev/maker", "orchestune.dev/beat"
 
 
 def requests(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """What was asked for, with ids by the order in which they came."""
+    """Return the requests, with ids numbered in the order in which they appeared."""
     known: dict[str, str] = {}
     numbers: dict[str, int] = {}
 

@@ -23,7 +23,7 @@ COMPLETE = {"cluster": 1, "node group": 2, "add-on": 5, "bucket": 1, "NAT gatewa
 
 
 def complete(aws: Fake) -> dict[str, int]:
-    """What there is of the kinds that a whole cluster has."""
+    """Return the resources of the kinds that a whole cluster has."""
     made = stage.counted(aws.inventory())
     assert {kind: made[kind] for kind in COMPLETE} == COMPLETE
     return made

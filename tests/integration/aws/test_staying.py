@@ -1,4 +1,4 @@
-"""What of a file cannot change a cluster that is there is told at its place, instead of being passed over."""
+"""Parts of a file that cannot change an existing cluster are reported with their position instead of ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong at AWS, what the user is told, and that the next command puts it right."""
+"""Failures at AWS: the message to the user, and the next command that repairs them."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def start(name: str, folder: Path, *words: object, **variables: str) -> subproce
 
 
 def trial(folder: Path) -> dict[str, str]:
-    """What a worker would set for a script in that folder."""
+    """Return the variables that a worker would set for a script in that folder."""
     return {"ORCHESTUNE_METRICS": str(folder / "metrics"), "ORCHESTUNE_STOP": str(folder / "stop")}
 
 
@@ -64,7 +64,7 @@ def reported(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """What it printed; it must have ended well."""
+    """Return the script's output; it must have succeeded."""
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     return out

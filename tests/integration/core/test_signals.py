@@ -1,4 +1,4 @@
-"""Who is woken by what: as few as there is something to do for."""
+"""Signals wake only the loops that have something to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: the budget is exact, no lease too many, nothing lost, nothing counted twice."""
+"""In any order of operations the budget is exact, no lease is in excess, nothing is lost or counted twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where images go, and what runs them."""
+"""A registry for images, and programs that run them."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def serve(folder: Path, more: str = "") -> tuple[str, subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="session")
 def address(registry: Registry) -> str:
-    """Where the registry answers."""
+    """Return the address of the registry."""
     return registry.address

@@ -69,7 +69,7 @@ def prepare(
 
 
 def said_in(docker_engine: Engine, image: str, command: list[str]) -> bytes:
-    """What a program of an image says."""
+    """Return the output of a program of an image."""
     with docker_engine.client() as engine:
         container = engine.containers.run(image, command, detach=True, network_mode="none")
         try:

@@ -22,7 +22,7 @@ Fault = Callable[[str, Document], str]
 
 @dataclass
 class Told:
-    """What the server heard of one attempt."""
+    """The reports of one attempt that the server received."""
 
     lease: Document
     log: bytearray = field(default_factory=bytearray)
@@ -74,7 +74,7 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        """Where it listens now."""
+        """The current address."""
         assert self._httpd is not None
         return self._httpd.url
 

@@ -226,7 +226,7 @@ def test_a_command_that_has_ended_by_itself_when_the_order_comes_keeps_its_end(
 
 
 def stopped_below_a_shell(serve: Serve, employ: Employ, child: str) -> Told:
-    """What came of an attempt whose shell ends at once when it is stopped, once its child had reported a loss."""
+    """Return the outcome of an attempt whose shell ends at once when stopped, after its child reported a loss."""
     server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
     attempt = server.queue()
     employ(server)

@@ -1,4 +1,4 @@
-"""What becomes of commands: results, reasons, environment, usage."""
+"""Commands of trials: results, reasons, environment, usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nobody thought of goes wrong while one trial is dealt with."""
+"""Unexpected errors while one trial is handled."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def _eks(call: Call) -> Iterator[str]:
 
 
 def _eks_made(call: Call) -> str:
-    """What a call makes, which has no identifier yet: a part of a cluster, or the cluster itself."""
+    """Return the resource that a call creates before it has an identifier: a cluster or a part of one."""
     start, kind = f"arn:aws:eks:{call.region}:{ACCOUNT}", call.operation.removeprefix("Create").lower()
     cluster = call.parameters.get("clusterName")
     kind = {"accessentry": "access-entry"}.get(kind, kind)

@@ -54,7 +54,7 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def admission(account: str, namespace: str, more: dict[str, str]) -> list[dict[str, Any]]:
-    """What changes the pods of a service account as EKS does; `more` are other variables that they get."""
+    """Return the patch for pods of a service account as EKS makes it; `more` are other variables that they get."""
     variables = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{ADDRESS}{PATH}",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{_MOUNT}/{_NAME}",

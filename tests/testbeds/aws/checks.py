@@ -17,7 +17,7 @@ gateways and endpoints that its model does not have"""
 
 
 def problems(value: Mapping[str, Any], shape: Shape | None, *, request: bool) -> list[str]:
-    """What the model has against it. Enums bind answers too; lengths and patterns only what a client sends."""
+    """Return the model's objections. Enums bind answers too; lengths and patterns only requests."""
     if shape is None:
         return [f"unexpected: {', '.join(value)}"] if value else []
     report = ParamValidator().validate(value, shape)

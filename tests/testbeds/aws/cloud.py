@@ -17,7 +17,7 @@ from tests.testbeds.aws.identities import ACCOUNT
 
 
 def forward(service: str, environ: dict[str, Any], body: bytes) -> tuple[int, dict[str, str], bytes]:
-    """What moto answers to this request, in an account that only this fake uses."""
+    """Return moto's answer to this request, in an account that only this fake uses."""
     passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     passed["HTTP_X_MOTO_ACCOUNT_ID"] = ACCOUNT
     pieces, status, headers = run_wsgi_app(_application("elb" if service == "elbv2" else service), passed)

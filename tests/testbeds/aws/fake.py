@@ -96,7 +96,7 @@ class Fake:
         return int(self._server.server_port)
 
     def environment(self, who: Identity | None = None) -> dict[str, str]:
-        """What makes any SDK call this fake as somebody."""
+        """Return the environment in which any SDK calls this fake as the given identity."""
         who = who or self.user
         found = {
             "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": who.access_key, "AWS_SECRET_ACCESS_KEY": who.secret,
@@ -119,7 +119,7 @@ class Fake:
 
     @property
     def broken(self) -> list[str]:
-        """What the models do not allow; empty after a test, or it has failed."""
+        """Violations of the models; a test that leaves any has failed."""
         return self.front.broken
 
     def inventory(self, region: str = REGION) -> Mapping[str, set[str]]:

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: tests plan it, the front asks at each call."""
+"""Planned faults: tests plan them, the front asks for them at each call."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Faults:
         return self.die_where(lambda call: call.number == number, after=after)
 
     def die_where(self, at: Choice, *, after: bool = True) -> Fault:
-        """The same at the first call that `at` chooses."""
+        """Plan the death of the process at the first call that `at` chooses."""
 
         def die() -> None:
             self.dead = True
@@ -81,7 +81,7 @@ def named(operation: str) -> Choice:
 
 
 def throttled(operation: str) -> Refused:
-    """The same thing has four names."""
+    """Build the throttling error of the service of an operation: services use four different codes."""
     service = operation.partition(":")[0]
     if service == "ec2":
         return Refused("RequestLimitExceeded", "Request limit exceeded.", 503)

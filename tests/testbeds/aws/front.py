@@ -30,13 +30,13 @@ REQUEST = "b25f48e8-84fd-11e6-80d9-574e0c4664cb"
 
 
 class Service(Protocol):
-    """What answers some operations of one service; None for those that moto answers."""
+    """Answers some operations of one service; None for those that moto answers."""
 
     def handler(self, call: Call) -> Handler | None: ...
 
 
 class Rules(Protocol):
-    """What is done around moto's answers of one service."""
+    """Wraps moto's answers of one service."""
 
     def before(self, call: Call) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Who calls: access keys, the identities behind them, and signed addresses."""
+"""Callers: access keys, the identities behind them, and signed addresses."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Identities:
         return found
 
     def of_url(self, url: str, headers: dict[str, str], now: datetime) -> Identity:
-        """Who signed `url` (a GET of the token service) with these headers. Refused where the signature is wrong."""
+        """Return the signer of `url` (a GET of the token service) with these headers. Refuses a wrong signature."""
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         given = query.pop("X-Amz-Signature", "")

@@ -1,4 +1,4 @@
-"""What there is in the account, without asking the API."""
+"""The resources of the account, read without the API."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_image(kind: str, image: str) -> None:
 
 
 def template(call: Call, wanted: dict[str, str] | None) -> dict[str, Any]:
-    """What a launch template says. Refused where it does not exist."""
+    """Return the content of a launch template. Refuses one that does not exist."""
     if wanted is None:
         return {}
     templates = cloud.backend("ec2", call.region).launch_templates

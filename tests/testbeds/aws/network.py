@@ -126,7 +126,7 @@ class Network:
                     self._held[address.allocation_id] = self._world.behaviour.read_lag
 
     def _delete_endpoints(self, call: Call) -> dict[str, Any]:
-        """Those with interfaces take their time; what is refused stands in an answer that is no error."""
+        """Delete endpoints: those with interfaces take time, and refusals stand in a successful answer."""
         ec2, wrong = cloud.backend("ec2", call.region), []
         for name in call.parameters["VpcEndpointIds"]:
             found = ec2.vpc_end_points.get(name)

@@ -1,4 +1,4 @@
-"""Whether a policy allows what a call needs, and how each service says that it does not."""
+"""Evaluation of policies, and the error of each service for a denied call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TagsOf = Callable[[str], Mapping[str, str] | None]
 
 
 def allows(policy: Mapping[str, Any] | None, need: Need, tags: TagsOf) -> bool:
-    """Whether some statement of `policy` allows it (there are no statements that deny)."""
+    """Return True if some statement of `policy` allows it (there are no statements that deny)."""
     return policy is None or any(_fits(statement, need, tags) for statement in policy["Statement"])
 
 
@@ -49,7 +49,7 @@ def _many(value: str | Iterable[str]) -> list[str]:
 
 
 def denied(call: Call, who: Identity, need: Need, terse: bool) -> Refused:
-    """What the service says. `terse`: EC2 without the sentence that names the action, as it used to."""
+    """Return the error of the service. `terse`: EC2 without the sentence that names the action, as it used to."""
     action = need.action
     because = f"because no identity-based policy allows the {action} action"
     sentence = f"User: {who.arn} is not authorized to perform: {action} on resource: {need.resource} {because}"

@@ -1,4 +1,4 @@
-"""What a service of AWS answers instead of a result, in the words and the form of each protocol."""
+"""Errors of AWS's services, in the words and the form of each protocol."""
 
 from __future__ import annotations
 

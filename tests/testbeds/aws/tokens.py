@@ -18,7 +18,7 @@ PREFIX = "k8s-aws-v1."
 
 
 class Tokens:
-    """Who somebody is."""
+    """An identity."""
 
     def __init__(self, world: World, clusters: Clusters) -> None:
         self._world, self._clusters = world, clusters

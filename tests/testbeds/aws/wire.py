@@ -54,7 +54,7 @@ class Incoming:
 
     @property
     def parameters(self) -> MultiDict[str, str]:
-        """Those of the query string and of a form."""
+        """Return the parameters of the query string and of a form."""
         pairs = parse_qsl(self.query, keep_blank_values=True)
         if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
             pairs += parse_qsl(self.body.decode(), keep_blank_values=True)
@@ -63,7 +63,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Signed:
-    """What a signature (of a header or of a URL) says of itself."""
+    """The contents of a signature, of a header or of a URL."""
 
     access_key: str
     region: str
@@ -114,7 +114,7 @@ _LOADER = create_loader()
 
 
 def signed(request: Incoming) -> Signed:
-    """Who signed for which service. Unreadable without a signature."""
+    """Return the signer and the service. Raises Unreadable without a signature."""
     found = re.search(r"Credential=([^,\s]+)", request.headers.get("Authorization", ""))
     scope = found[1] if found else request.parameters.get("X-Amz-Credential", "")
     parts = scope.split("/")

@@ -1,4 +1,4 @@
-"""What an account holds beyond moto's resources, and how the fake's clouds behave: all that a test may turn."""
+"""State of an account beyond moto's resources, and the settings of the fake's clouds that a test may change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Behaviour:
-    """How slow and how tight this cloud is."""
+    """Speed and limits of this cloud."""
 
     polls: int = 2
     """looks at a resource until it is what it was asked to become"""
@@ -71,7 +71,7 @@ class Becoming:
             then()
 
     def settle(self, status: str) -> Callable[[], None]:
-        """What makes it `status`."""
+        """The change that gives it `status`."""
 
         def become() -> None:
             self.document["status"] = status
@@ -120,7 +120,10 @@ class World:
         return found
 
     def policy_of(self, who: Identity) -> dict[str, Any] | None:
-        """What somebody may at this call. What a role got or lost counts some calls later. Refused once it is gone."""
+        """Return the rights of an identity at this call.
+
+        Rights that a role got or lost count some calls later. Refused once the role is gone.
+        """
         if not who.role:
             return who.policy
         role = self.role(who.role)

@@ -16,7 +16,7 @@ from tests.testbeds.registry import Registry
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line accepts."""
+    """Build the parser of the command line."""
     top = argparse.ArgumentParser(prog="python -m tests.testbeds.kubernetes", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the programs that are not in the cache yet (7-8 minutes the first time)")

@@ -1,4 +1,4 @@
-"""What a test does with a cluster, its own or a developer's: kubectl, the API, and what follows from them."""
+"""Access of a test to a cluster, its own or a developer's: kubectl, the API, and helpers that build on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Access:
         return checked(["kubectl", *arguments], text, env=env)
 
     def json(self, *arguments: str) -> Any:
-        """What `kubectl ARGUMENTS -o json` prints."""
+        """Return the output of `kubectl ARGUMENTS -o json`."""
         return json.loads(self.kubectl(*arguments, "-o", "json"))
 
     def apply(self, *objects: Mapping[str, Any], namespace: str | None = None) -> None:
@@ -40,7 +40,7 @@ class Access:
         self.kubectl("apply", *where, "-f", "-", text=json.dumps(together))
 
     def exists(self, *what: str) -> bool:
-        """Whether `kubectl get WHAT` finds something."""
+        """Return True if `kubectl get WHAT` lists something."""
         return bool(self.kubectl("get", *what, "--ignore-not-found", "-o", "name"))
 
     def create_namespace(self, name: str) -> None:
@@ -54,14 +54,14 @@ class Access:
         return made
 
     def answers(self) -> bool:
-        """Whether the API server is there and ready."""
+        """Return True if the API server is ready."""
         try:
             return self.kubectl("get", "--raw", "/readyz", "--request-timeout=5s") == "ok"
         except Broken:
             return False
 
     def node_ready(self, name: str) -> bool:
-        """Whether the node exists, and is Ready in the eyes of the cluster."""
+        """Return True if the node exists and the cluster considers it Ready."""
         try:
             conditions = self.json("get", "node", name)["status"].get("conditions", [])
         except Broken:

@@ -98,7 +98,7 @@ def built(source: Source, said: Callable[[str], None] = lambda _: None) -> Path:
 
 
 def missing() -> list[str]:
-    """What `binaries` would have to build first."""
+    """Return the programs that `binaries` would have to build first."""
     return [source.folder for source in SOURCES if not (cache_folder() / source.folder).is_dir()]
 
 
@@ -170,7 +170,7 @@ def _staging(source: Source, work: Path) -> list[str]:
 
 
 def _downloaded(source: Source, work: Path) -> Mapping[str, str]:
-    """Where Go keeps the module: `Dir`, `GoMod`."""
+    """Return the folder in which Go keeps the module: `Dir`, `GoMod`."""
     told: Mapping[str, str] = json.loads(
         _go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work)
     )

@@ -57,7 +57,7 @@ class Cluster(Access):
 
     @property
     def host_address(self) -> str:
-        """Where nodes and pods reach what listens on this address (or on all) of the host."""
+        """Return the address at which nodes and pods reach a port of the host (of this address or of all)."""
         return self.network.host
 
     # Up and down
@@ -236,7 +236,7 @@ class Cluster(Access):
         return authority.kubeconfig(self.folder / f"user-{name}.kubeconfig", f"user-{name}", self.network.server)
 
     def heal(self) -> None:
-        """Whatever a test stopped, lost or cordoned runs again when this returns."""
+        """Restart, reconnect and uncordon everything that a test stopped, lost or cordoned."""
         for program in PLANE:
             if not self.control.running(program):
                 self.start(program)

@@ -102,7 +102,7 @@ def proxy(root: Path, node: str) -> list[str]:
 
 
 def commands(root: Path, network: Network) -> dict[str, list[str]]:
-    """How each program of the control plane is started, by its name."""
+    """The command of each program of the control plane, by its name."""
     provisioner = [sys.executable, "-m", "tests.testbeds.kubernetes.provisioner"]
     return {
         "etcd": etcd(root),

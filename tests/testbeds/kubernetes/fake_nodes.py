@@ -42,7 +42,7 @@ def node(name: str, cpu: int, memory: str, pods: int) -> dict[str, Any]:
 
 
 def status(cpu: int, memory: str, pods: int) -> dict[str, Any]:
-    """What its kubelet would say."""
+    """Return the status that its kubelet would report."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     amounts = {"cpu": str(cpu), "memory": memory, "pods": str(pods)}
     ready = {"type": "Ready", "status": "True", "reason": "Fake", "lastHeartbeatTime": now}

@@ -76,12 +76,12 @@ def _made(kind: str, name: str, spec: Mapping[str, Any], **metadata: str) -> Doc
 
 
 def _shown(cluster: Cluster) -> bool:
-    """Whether a program that starts now finds them in the newest version."""
+    """Return True if a program that starts now finds them in the newest version."""
     return f"{GROUP}/v1beta2" in cluster.kubectl("api-versions")
 
 
 def _takes(cluster: Cluster) -> bool:
-    """Whether the webhooks answer."""
+    """Return True if the webhooks answer."""
     return _ask(cluster, "apply", "-f", "-", text=json.dumps(_made("ResourceFlavor", "default", {})))
 
 

@@ -1,4 +1,4 @@
-"""Who can reach whom: the host, the control plane and the nodes share one local network, each node routes its own pods.
+"""The network: host, control plane and nodes share one local network, each node routes its own pods.
 
     host .254 ── uplink ─┐
     control plane .1 ── lan (bridge) ── node .11, .12, …  ── pods 10.244.INDEX.0/24

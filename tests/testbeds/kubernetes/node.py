@@ -25,12 +25,12 @@ class Node:
 
     @property
     def folder(self) -> Path:
-        """Where its disk is."""
+        """Folder of its disk."""
         return self.root / "nodes" / self.name
 
     @property
     def socket(self) -> Path:
-        """Where its containerd listens."""
+        """Socket of its containerd."""
         return self.folder / "containerd.sock"
 
     @property
@@ -40,12 +40,12 @@ class Node:
 
     @property
     def gpus(self) -> int:
-        """How many cards it pretends to have."""
+        """Number of cards that it pretends to have."""
         return GPUS if self.name.startswith(GPU_PREFIX) else 0
 
     @property
     def registries(self) -> Path:
-        """Where containerd looks up how to reach a registry."""
+        """Folder in which containerd looks up the access to a registry."""
         return self.folder / "registries"
 
     def write(self, authority: Authority, network: Network) -> None:
@@ -63,11 +63,11 @@ class Node:
         (self.folder / "resolv.conf").write_text(f"nameserver {network.control}\n")
 
     def containerd(self) -> list[str]:
-        """How its containerd is started."""
+        """The command of its containerd."""
         return ["containerd", "--config", f"{self.folder}/containerd.toml"]
 
     def kubelet(self, network: Network) -> list[str]:
-        """How its kubelet is started."""
+        """The command of its kubelet."""
         return [
             "kubelet", f"--config={self.folder}/kubelet.yaml", f"--kubeconfig={self.folder}/kubeconfig",
             f"--root-dir={self.folder}/kubelet", f"--hostname-override={self.name}",

@@ -1,4 +1,4 @@
-"""What is told of two archives of code."""
+"""Differences between two archives of code."""
 
 from __future__ import annotations
 

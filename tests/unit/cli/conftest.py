@@ -26,7 +26,7 @@ SOURCE = Path(__file__).parents[3] / "src"
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended and what it said."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

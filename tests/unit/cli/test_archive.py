@@ -92,7 +92,7 @@ def damage(archive: Path, handle: str) -> None:
 
 
 def take_in(archive: Path, target: Target, trust_unverified: bool = False) -> str:
-    """What `import` prints."""
+    """Return the output of `import`."""
     out = io.StringIO()
     console = Console(out=out, err=io.StringIO(), environ={}, started_in=archive.parent)
     console._client = cast(Client, target)  # a shelf takes records as a server does

@@ -1,4 +1,4 @@
-"""What is said while somebody waits for an experiment of one trial."""
+"""Output while a user waits for an experiment of one trial."""
 
 from __future__ import annotations
 

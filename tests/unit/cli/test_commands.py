@@ -1,4 +1,4 @@
-"""What each command asks of the server, says, and exits with."""
+"""Requests, output and exit code of each command."""
 
 from __future__ import annotations
 

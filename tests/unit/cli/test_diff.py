@@ -1,4 +1,4 @@
-"""How `diff` shows two values."""
+"""Display of two values by `diff`."""
 
 from __future__ import annotations
 

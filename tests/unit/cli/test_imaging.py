@@ -1,4 +1,4 @@
-"""What is asked of registries before anything starts in a cluster."""
+"""Requests to registries before anything starts in a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who ends a command that runs the user's program ends that program: SIGTERM, and a terminal that is closed."""
+"""A command that is ended by SIGTERM or a closed terminal ends the user's program, too."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Stage:
         self.say()
 
     def say(self, first: str = "", **keys: str) -> None:
-        """What the program is, and what its file says."""
+        """Write the program and its experiment file."""
         script = self.folder / "train.sh"
         script.write_text(PROGRAM.format(first=first, known=self.known))
         script.chmod(0o755)
@@ -91,7 +91,7 @@ class Stage:
         return process
 
     def left(self) -> list[Process]:
-        """What still runs of the program and of what it started: each has the folder in its environment."""
+        """Return the running processes of the program and its children: each has the folder in its environment."""
         found = []
         for entry in Path("/proc").iterdir():
             try:

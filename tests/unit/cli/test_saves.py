@@ -1,4 +1,4 @@
-"""What counts as a save."""
+"""File changes that count as a save."""
 
 from __future__ import annotations
 

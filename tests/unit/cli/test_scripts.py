@@ -1,4 +1,4 @@
-"""What is known of a script before it runs."""
+"""Knowledge about a script before it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the output goes: closed, full, or what no file of ours may replace."""
+"""Output to closed streams, full disks, and files that must not be replaced."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class FakeApiServer:
         return path
 
     def cluster(self, folder: Path, **changes: Any) -> ConnectedCluster:
-        """What `cluster connect` would remember."""
+        """Return the connected cluster that `cluster connect` would store."""
         values = {"kubeconfig": str(self.kubeconfig(folder)), "context": "lab", "namespace": "ml", **changes}
         return ConnectedCluster("lab", "kubernetes", **values)
 

@@ -23,7 +23,7 @@ AT = "2026-01-31T12:00:00.000Z"
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """A request of a client."""
 
     method: str
     path: str
@@ -116,7 +116,7 @@ def attempt(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """What the server knows. Change it under `changed`, and notify."""
+    """The state of the server. Change it under `changed`, and notify."""
 
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class World:
         self.purged |= {handle} if purge else set()
 
     def gone(self, ref: str) -> bool:
-        """Whether it was purged."""
+        """True if it was purged."""
         if ref == self.doomed:
             self.purging -= 1
             if not self.purging:
@@ -520,7 +520,7 @@ def until(condition: Any, what: str, seconds: float = 60.0) -> None:
 
 
 def _columns(document: dict[str, Any]) -> dict[str, Any]:
-    """What was best so far, as if the best trial had been the last one."""
+    """Return the series of best values, as if the best trial had been the last one."""
     found, done = document["best"][:1], document["counts"]["completed"]
     values = [next(iter(best["metrics"].values()))["value"] for best in found]
     best = {"finished": [done] * len(found), "number": [best["trial"] for best in found], "value": values}

@@ -41,7 +41,7 @@ def connect(url: str) -> Browser:
 
 
 def to(server: Live) -> Callable[[float], socket.socket]:
-    """What dials a server."""
+    """A program that connects to a server."""
     return lambda timeout: socket.create_connection(("127.0.0.1", server.port), timeout)
 
 

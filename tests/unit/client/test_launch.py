@@ -1,4 +1,4 @@
-"""What trials inherit from the shell: what a program needs, and nothing that is secret."""
+"""The environment that trials inherit from the shell: what programs need, and no secret."""
 
 from __future__ import annotations
 

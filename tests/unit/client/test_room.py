@@ -1,4 +1,4 @@
-"""What keeps a state folder from being written to is told with what to do."""
+"""Messages about a state folder that cannot be written to, and their hints."""
 
 from __future__ import annotations
 

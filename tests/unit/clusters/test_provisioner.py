@@ -27,7 +27,7 @@ LAB = ConnectionSettings("lab", "ml", server_image="registry.lab/server@sha256:"
 
 
 class Interrupted(Exception):
-    """Somebody pressed Ctrl-C."""
+    """Raised when a user presses Ctrl-C."""
 
 
 class Ready(World):

@@ -35,7 +35,7 @@ def with_lines(lines: str) -> str:
 
 
 def problems(text: str, overrides: Sequence[str] = ()) -> list[str]:
-    """What is wrong with it, each as a user sees it; empty where nothing is."""
+    """The mistakes as a user sees them; empty for a correct file."""
     try:
         parse(text, "experiment.yml", overrides)
     except BadInput as exc:

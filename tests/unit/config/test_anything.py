@@ -1,4 +1,4 @@
-"""Whatever a file holds, it becomes an experiment or one error for its reader."""
+"""Any file becomes an experiment or one error for its reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where values stand in files of users, and what a trial's copy looks like."""
+"""Positions of values in files of users, and the copy of a file for a trial."""
 
 from __future__ import annotations
 

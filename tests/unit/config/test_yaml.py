@@ -1,4 +1,4 @@
-"""What the text itself may be: YAML 1.2 words and numbers, and guards against files that are no experiment."""
+"""Accepted text: YAML 1.2 words and numbers, and guards against files that are no experiment."""
 
 from __future__ import annotations
 

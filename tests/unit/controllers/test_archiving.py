@@ -1,4 +1,4 @@
-"""How often it is looked for what can be moved out of the way."""
+"""Frequency of the search for files to archive or delete."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
 from orchestune.domain.specification.experiment import Specification
 from orchestune.store import artifacts, blobs
 from orchestune.store.artifacts import ArtifactRow
-from orchestune.store.experiments import ExperimentRow, read_specification
+from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.specifications import read_specification
 from tests.contract.world import CoreWorld
 
 

@@ -1,4 +1,4 @@
-"""What a controller does to many things, of which some are in trouble."""
+"""Jobs of a controller, some of which fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What it costs to look whether something is over."""
+"""Cost of checking for finished experiments."""
 
 from __future__ import annotations
 

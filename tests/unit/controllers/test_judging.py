@@ -47,7 +47,7 @@ def searched(world: CoreWorld, rules: dict[str, Any], stddev: float | None, valu
 def searched_for_two(
     world: CoreWorld, rules: dict[str, Any], spread: dict[str, float | None], values: Sequence[float] = VALUES
 ) -> str:
-    """The same with a second metric, whose best value came first, so that the eleventh trial comes onto the front."""
+    """Run a search with two metrics, the second best at first, so that the eleventh trial joins the front."""
     metrics = [{"name": name, "goal": "minimize"} for name in ("loss", "size")]
     experiment = world.create(budget=60, parallelism=1, stop=rules, metrics=metrics)
     for number, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""What a loop of controllers survives: everything."""
+"""A loop of controllers survives everything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Counting:
 
 
 def after(errors: list[Exception]) -> Callable[[], bool]:
-    """Whether this server leads: it is known once these errors are over."""
+    """Return True if this server leads: known once these errors are over."""
 
     def leads() -> bool:
         if errors:

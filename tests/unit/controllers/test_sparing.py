@@ -14,7 +14,7 @@ from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands.change_experiment import delete, stop
 from orchestune.services.signatures import read_worker_token
-from orchestune.store import experiments, workers
+from orchestune.store import experiment_lists, workers
 from tests.contract.world import CoreWorld, FakeWorker
 
 WIDE = Capacity((Machine(16, 2**36),))
@@ -23,7 +23,7 @@ TEST = {TEST_LABEL: "0"}
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
-    """Where a worker is a container with one slot."""
+    """A world whose cluster runs a worker as a container with one slot."""
     made = CoreWorld(tmp_path, capacity=WIDE)
     made.backend.slots_per_worker = 1
     yield made
@@ -169,7 +169,7 @@ def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_
         assert len(world.lease(parallelism)) == parallelism
         test = world.create(budget=1, parallelism=1, labels=TEST, owner=f"of {parallelism}")
         with world.core.store.reading() as session:
-            rows, present = experiments.unfinished(session), workers.present(session, "local")
+            rows, present = experiment_lists.unfinished(session), workers.present(session, "local")
         asked.clear()
         seen, told = WarmPool(world.core).hand_over(world.backend, rows, present)
         counts.append(len(asked))

@@ -1,4 +1,4 @@
-"""How many suggestions are kept ready."""
+"""Number of suggestions that are kept ready."""
 
 from __future__ import annotations
 

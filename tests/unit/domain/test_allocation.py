@@ -1,4 +1,4 @@
-"""Who gets the places of a cluster."""
+"""Allocation of the slots of a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a search is what was measured, and nothing is said of what is not known."""
+"""Findings about a search state what was measured, and nothing that is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a trial gets that was killed for want of it."""
+"""Memory of a trial that was killed because it ran out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory is set aside for a trial once others were seen."""
+"""Memory that is reserved for a trial after others were measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the rest of an experiment takes."""
+"""Estimated duration of the rest of an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How few samples of an attempt are kept."""
+"""Number of usage samples that are kept of an attempt."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_the_engines_own_process_answers_the_same() -> None:
 
 
 def test_what_a_search_has_learnt_well_still_counts_for_much() -> None:
-    """Where nearly all trials stand near the best `lr`, good ones differ from all in other things alone."""
+    """Build a history in which nearly all trials are near the best `lr`; good ones differ only in other parameters."""
     chance = random.Random(5)
     found = []
     for number in range(1, 101):

@@ -1,4 +1,4 @@
-"""What counts as a penalty, and what does not."""
+"""Detection of penalties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build may see of a folder: what its steps name, never the code, never a secret."""
+"""The context of a build: files that its steps name, never the code, never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `ldd` says, read."""
+"""Parsing the output of `ldd`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is run to build, what its failure means, how the result is called, what is suggested: pure functions."""
+"""Commands of builds, meanings of their failures, names of results and hints: pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server's image says of itself, and what of this installation goes into it."""
+"""Labels of the server's image, and the parts of this installation that go into it."""
 
 from __future__ import annotations
 

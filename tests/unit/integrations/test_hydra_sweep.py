@@ -1,4 +1,4 @@
-"""What a sweep of Hydra asks of the server, and what it hands on to its trials."""
+"""Requests of a sweep of Hydra to the server, and the overrides of its trials."""
 
 from __future__ import annotations
 

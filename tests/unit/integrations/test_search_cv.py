@@ -1,4 +1,4 @@
-"""What the trials of a search for scikit-learn have of the process that searches."""
+"""State that trials of a scikit-learn search inherit from the searching process."""
 
 from __future__ import annotations
 

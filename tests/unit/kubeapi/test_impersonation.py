@@ -1,4 +1,4 @@
-"""Who acts as somebody else is known to the API server as that one."""
+"""A caller who acts as another user is known to the API server as that user."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def write(path: Path, cluster: dict[str, Any], user: dict[str, Any] | None = Non
 
 
 def ask(kubeconfig: Path, **environ: str) -> dict[str, Any]:
-    """What the server says of who asks."""
+    """Return the server's answer to the question who the caller is."""
     endpoint = load(str(kubeconfig), None, environ)
     with endpoint.pool() as pool:
         found: dict[str, Any] = pool.request(

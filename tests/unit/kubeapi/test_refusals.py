@@ -1,4 +1,4 @@
-"""What an API server refuses, in words of ours, and whether to try again."""
+"""Refusals of an API server in our words, and whether a retry makes sense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a rule of early stopping can end anything is told by how far trials come."""
+"""Early-stopping rules that can never end anything are detected by the length of trials."""
 
 from __future__ import annotations
 

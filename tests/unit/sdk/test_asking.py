@@ -1,4 +1,4 @@
-"""How often who waits for a trial asks the server, and what is known of one that was taken."""
+"""Frequency of requests while a caller waits for a trial, and knowledge about a leased one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function finds in the process of its trial."""
+"""State of the process in which a function runs as a trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Python asks the server for to know the best trials."""
+"""Requests of the SDK for the best trials."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def trial(number: int) -> dict[str, Any]:
 
 
 class Pages:
-    """What a server with so many trials answers to requests for a page of them."""
+    """Answers requests for pages of trials like a server with so many trials."""
 
     def __init__(self, trials: int, most: int = 1000) -> None:
         self.trials, self.most = trials, most

@@ -1,4 +1,4 @@
-"""What of a folder goes along with an experiment."""
+"""Files of a folder that are packed with an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `tune` makes of the end of an experiment."""
+"""Results and errors of `tune` at the end of an experiment."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Script:
         }
 
     def call(self, name: str, core: Core, *args: Any) -> Any:
-        """What the server hears that calls a function of this name."""
+        """Record the call of a service and return its prepared answer."""
         if name != "record":  # of the audit log, which follows many requests
             self.calls.append((name, args))
         answer = self.answers[name]

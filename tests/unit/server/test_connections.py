@@ -98,7 +98,7 @@ async def _nothing(scope: object, receive: object, send: object) -> None:
 
 
 class Client:
-    """Who connects."""
+    """Address of the peer."""
 
     def __init__(self) -> None:
         self.loop, self.wire = Loop(), Wire()
@@ -107,7 +107,7 @@ class Client:
         self.connection.connection_made(cast(Any, self.wire))
 
     def ended(self) -> str:
-        """How the connection ended; empty while it has not."""
+        """The end of the connection; empty while it is open."""
         return self.wire.ended
 
     def send(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a view has shown, counted."""
+"""Counted changes that a view has shown."""
 
 from __future__ import annotations
 

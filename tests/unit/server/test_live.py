@@ -35,7 +35,7 @@ def server(own_core: Core) -> Iterator[Live]:
 
 
 def heard(stream: HTTPResponse) -> Iterator[tuple[str, str, Any]]:
-    """What a browser takes for the last id, kind and document of each event."""
+    """Return the id, kind and document of each event as a browser parses them."""
     last = kind = ""
     for line in stream:
         if line.startswith(b"id: "):
@@ -186,7 +186,7 @@ def test_what_is_no_place_in_a_stream_is_refused(server: Live, handles: dict[str
 
 
 def lines(said: list[tuple[str, Any]]) -> list[str]:
-    """What was printed."""
+    """Return the printed text."""
     text = "".join(item["text"] for kind, document in said if kind == "log" for item in document["items"])
     return [line for line in text.splitlines() if line.startswith("line")]
 

@@ -49,7 +49,7 @@ def enter(pages: Live, token: str = TOKEN, *, after: str = "") -> str:
 
 
 def moved(cookie: str, pages: Live) -> str:
-    """The same session at a server with another port: that has another name for its cookie."""
+    """Return the cookie of the session under the name that a server with another port uses."""
     return f"orchestune-{pages.port}={cookie.partition('=')[2]}"
 
 

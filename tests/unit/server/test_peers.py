@@ -81,7 +81,7 @@ def test_a_unix_socket_is_the_owners_and_a_listener_for_workers_is_nobodys(monke
 
 
 def passes(home: str, path: str, token: str = "", connection: PeerUser | None = None) -> bool:
-    """Whether a request of another user gets to the application."""
+    """Return True if a request of another user reaches the application."""
     calls: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -20,7 +20,7 @@ BODY = {"parameters": {"lr": 0.1}}
 
 
 class Memory:
-    """What `services.idempotency` does."""
+    """A stand-in for `services.idempotency`."""
 
     def __init__(self, server: Live) -> None:
         self.kept: dict[str, tuple[str, int, str]] = {}

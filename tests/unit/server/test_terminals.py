@@ -13,7 +13,7 @@ import pytest
 from orchestune.domain.lifecycle.states import AttemptState, FoldState, TrialState
 from orchestune.errors import Throttled
 from orchestune.server.terminals import FORGOTTEN, MOST, MOST_OF_WORKER, MOST_TERMINALS, Pipe, Terminals
-from orchestune.store.hot import AttemptInTrial
+from orchestune.store.statements.attempts import AttemptInTrial
 from tests.unit.server.harness import WORKER, Live, live
 
 USER, TRIAL = "/api/v1/experiments/sgd/terminal", "/api/v1/workers/worker-1/terminal"

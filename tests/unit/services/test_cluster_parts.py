@@ -1,4 +1,4 @@
-"""What is told of a cluster's GPUs one by one, of its quarantine and of what happened."""
+"""GPUs of a cluster, its quarantine and its events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of the code of trials."""
+"""Views of the code of trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `explain` says agrees with what `best` shows."""
+"""`explain` agrees with `best`."""
 
 from __future__ import annotations
 

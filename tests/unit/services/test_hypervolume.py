@@ -1,4 +1,4 @@
-"""How much of the space between several objectives results cover."""
+"""Volume of the objective space that results dominate."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LINE = "x" * 1023 + "\n"
 
 
 class Body(io.BytesIO):
-    """What a bucket answers: it can be read forward alone."""
+    """A bucket's answer, which can only be read forward."""
 
     def seekable(self) -> bool:
         return False

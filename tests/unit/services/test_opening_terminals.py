@@ -1,4 +1,4 @@
-"""Who may type into a trial's terminal."""
+"""Permission to type into a trial's terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who paused or stopped something, as people read it."""
+"""Reasons of pauses and stops as people read them."""
 
 from __future__ import annotations
 

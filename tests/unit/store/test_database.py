@@ -1,4 +1,4 @@
-"""What the store says when the disk, the lock or the schema is against it; what of it is lost: nothing."""
+"""Errors of the store with a full disk, a held lock or another schema; nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked again and again looks at no more rows when there are more of what is over."""
+"""Polled queries read no more rows when there are more finished experiments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerState
 from orchestune.domain.specification.metrics import Point
-from orchestune.store import attempts, experiments, tables, trials, workers
+from orchestune.store import attempts, experiment_lists, tables, trials, workers
 from orchestune.store.database import Store, open_store
 from orchestune.store.session import Session
 from tests.testbeds.steps import steps
@@ -32,7 +32,7 @@ def write(store: Store, table: str, rows: list[dict[str, Any]]) -> None:
 
 
 def grows(store: Store, fill: Callable[[range], None], ask: Callable[[Session], object]) -> float:
-    """How many times as much it takes with many as with few."""
+    """Return the ratio of the work with many rows to that with few."""
 
     def look() -> None:
         with store.reading() as session:
@@ -69,9 +69,9 @@ def a_trial(number: int, state: TrialState = TrialState.COMPLETED, **more: Any) 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda session: experiments.to_remove(session),
-        lambda session: experiments.page(session, folder=None, limit=5, before=None),
-        lambda session: experiments.page(session, folder=None, limit=5, before=20.0),
+        lambda session: experiment_lists.to_remove(session),
+        lambda session: experiment_lists.page(session, folder=None, limit=5, before=None),
+        lambda session: experiment_lists.page(session, folder=None, limit=5, before=20.0),
     ],
     ids=["what is to be removed", "the newest", "older ones"],
 )

@@ -1,4 +1,4 @@
-"""What reading a log costs."""
+"""Cost of reading a log."""
 
 from __future__ import annotations
 

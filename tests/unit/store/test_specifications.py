@@ -12,7 +12,7 @@ from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import Space
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
-from orchestune.store import experiments
+from orchestune.store import specifications
 
 
 class Read:
@@ -36,7 +36,7 @@ def texts(count: int, length: int) -> list[str]:
 
 def look(found: list[str]) -> None:
     for text in found:
-        assert experiments.read_specification(text).name in text
+        assert specifications.read_specification(text).name in text
 
 
 def test_those_of_a_thousand_experiments_that_go_on_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_those_of_a_thousand_experiments_that_go_on_are_read_once(monkeypatch: p
 
 
 def test_of_very_long_ones_few_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "_PARSED", experiments._ParsedSpecifications(2_000_000))
+    monkeypatch.setattr(specifications, "_PARSED", specifications._ParsedSpecifications(2_000_000))
     read, found = Read(monkeypatch), texts(30, 100_000)
     look(found)
     look(found[-15:])
@@ -74,6 +74,6 @@ def test_what_was_validated_before_it_was_stored_is_not_validated_again(monkeypa
 
     monkeypatch.setattr(Space, "problems", refuse)
     document = made.to_json()
-    assert experiments.read_specification(json.dumps(document)) == made
+    assert specifications.read_specification(json.dumps(document)) == made
     document["parameters"].reverse()  # as an imported record may have them
-    assert experiments.read_specification(json.dumps(document)).space.parameters == (parent, child)
+    assert specifications.read_specification(json.dumps(document)).space.parameters == (parent, child)

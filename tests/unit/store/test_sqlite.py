@@ -1,4 +1,4 @@
-"""What a commit waits for, and what becomes of the log that it leaves."""
+"""Durability of a commit, and the size of the write-ahead log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stop of a whole experiment has cancelled."""
+"""Trials that a stop of a whole experiment has cancelled."""
 
 from __future__ import annotations
 

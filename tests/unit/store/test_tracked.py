@@ -1,4 +1,4 @@
-"""What is recorded elsewhere: what is read of it again and again."""
+"""Polled queries about records at tracking servers."""
 
 from __future__ import annotations
 

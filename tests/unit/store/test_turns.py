@@ -1,4 +1,4 @@
-"""What must not be carried out twice is carried out by one of several servers on one database."""
+"""Work that must not be done twice is done by one of several servers on one database."""
 
 from __future__ import annotations
 

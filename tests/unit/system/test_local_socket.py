@@ -14,7 +14,7 @@ from orchestune.worker.connection.dialling import ServerAddress, dial
 
 
 def echo(listening: socket.socket, path: Path) -> bytes:
-    """What arrives from a client that connects at `path`."""
+    """Return the bytes that arrive from a client that connects at `path`."""
     with connect(str(path), 5.0) as client, listening.accept()[0] as connection:
         client.sendall(b"x")
         return connection.recv(1)

@@ -88,7 +88,7 @@ def connection(
 
 @pytest.fixture(params=["query", "table"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How the kernel is asked."""
+    """Choose the way in which the kernel is queried."""
     if request.param == "table":
         monkeypatch.setattr(peers, "_queried_user", lambda client, server: None)
     return str(request.param)

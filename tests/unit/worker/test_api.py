@@ -1,4 +1,4 @@
-"""What a worker sends is text that any server can store, and what it gets is whole."""
+"""Text from a worker can be stored by any server, and answers arrive whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a metric in the output of a program."""
+"""Metrics in the output of a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrives of a value, in each place of a command and in each shell that is here."""
+"""Values of parameters in each place of a command and in each shell of this machine."""
 
 from __future__ import annotations
 

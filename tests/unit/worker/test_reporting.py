@@ -1,4 +1,4 @@
-"""What the server hears of an attempt, and when."""
+"""Content and time of the reports about an attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestune.worker.output import LogBuffer
 
 
 class Clock:
-    """What `time.monotonic` says."""
+    """The value of `time.monotonic`."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a worker could not tell before it ended, and its next life tells."""
+"""Reports that a worker could not send before it ended are sent by its next process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def finished(spool: Spool) -> UnsentReport:
 
 
 def shipped(record: UnsentReport) -> dict[str, object]:
-    """What the next call says of its end."""
+    """Return the report of its end in the next call."""
     reporting = Reporting()
     reporting.add(record)
     [item] = reporting.ship().finished

@@ -1,4 +1,4 @@
-"""What a worker tells of the processors, the memory and the cards that attempts use."""
+"""A worker's report of the processors, the memory and the GPUs that attempts use."""
 
 from __future__ import annotations
 

@@ -81,8 +81,9 @@ def _failed(name: str, exc: OrchestuneError) -> CheckResult:
 def _rights(
     cluster_api: ContextClient, cluster: ConnectedCluster, connection: ConnectionSettings
 ) -> Iterator[CheckResult]:
-    """Check the permissions: without those to use the server nothing works; without those to deploy, this user cannot
-    change it.
+    """Check the permissions to use the server and to deploy it.
+
+    Without the first nothing works; without the second, this user cannot change the server.
     """
     lacking = permissions.missing(cluster_api, permissions.to_use(connection, _server_pods(cluster_api, connection)))
     if lacking:

@@ -77,8 +77,9 @@ def made_there(console: Console, args: argparse.Namespace) -> ConnectedCluster |
 
 
 def joined(console: Console, args: argparse.Namespace) -> ConnectedCluster:
-    """Return the cluster that another user created at a provider, with a kubeconfig. Raises NotFound if it does not
-    exist.
+    """Return the cluster that another user created at a provider, with a kubeconfig.
+
+    Raises NotFound if it does not exist.
     """
     cluster = made_there(console, args)
     assert cluster is not None  # --cloud is set

@@ -76,8 +76,9 @@ def platforms(api: ContextClient) -> list[str]:
 
 
 def _resolved(console: Console, text: str, profile: str) -> tuple[str, str]:
-    """Resolve a reference to a digest, unless its registry is unreachable from here; also return its
-    only architecture.
+    """Resolve a reference to a digest and the image's only architecture.
+
+    The reference stays as it is if its registry is unreachable from here.
     """
     from orchestune.images.registries.reference import parse
     from orchestune.images.registries.registry import open_registry

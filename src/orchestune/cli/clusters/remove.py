@@ -1,6 +1,4 @@
-"""`cluster destroy` of a cluster at a cloud provider: copy, verify, remove everything, and check that
-nothing remains.
-"""
+"""`cluster destroy` of a cluster at a cloud provider: copy, verify, remove everything, check that nothing remains."""
 
 from __future__ import annotations
 

@@ -110,8 +110,9 @@ def _program(run: str | Sequence[str]) -> str:
 
 
 def _script(run: str | Sequence[str]) -> str:
-    """Return the script of the command, or an empty string. Only certain cases count: an interpreter, followed by a
-    file name with the suffix of a script.
+    """Return the script of the command, or an empty string.
+
+    Only certain cases count: an interpreter, followed by a file name with the suffix of a script.
     """
     words = split(run) or run.split() if isinstance(run, str) else run  # of a shell command line, the first command
     if not words or not _INTERPRETER.fullmatch(Path(words[0]).name):

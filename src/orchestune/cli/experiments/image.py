@@ -46,8 +46,9 @@ def pinned(console: Console, prepared: PreparedExperiment) -> Specification:
 
 
 def _with_default(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Specification:
-    """Return the specification with the cluster's default image, if any. An image that cannot be resolved from here is
-    left to the server.
+    """Return the specification with the cluster's default image, if any.
+
+    An image that cannot be resolved from here is left to the server.
     """
     if cluster.provider == "docker":
         return prepared.specification
@@ -81,8 +82,7 @@ def _resolve(console: Console, prepared: PreparedExperiment, cluster: ConnectedC
 
 
 def _resolve_in_registry(console: Console, prepared: PreparedExperiment, cluster: ConnectedCluster) -> Placement:
-    """Resolve the image in the registry that the nodes pull from; keep it as it is if that registry cannot be reached
-    from here.
+    """Resolve the image in the registry that the nodes pull from; keep it if that registry is unreachable from here.
 
     If nodes may be of several architectures and the image does not support all of them, trials are restricted to nodes
     that can run it.

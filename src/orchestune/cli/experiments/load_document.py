@@ -14,8 +14,9 @@ from orchestune.errors import BadInput, UsageError
 
 
 def loaded_from(args: argparse.Namespace) -> Loaded:
-    """Load the named file, or the default one if the arguments describe no experiment, with the arguments applied over
-    it.
+    """Load the named file, or the default one if the arguments describe no experiment.
+
+    The arguments override what the file says.
     """
     file, overrides, words = args.file, args.overrides, described(args)
     changed = {override.partition("=")[0].strip() for override in overrides}

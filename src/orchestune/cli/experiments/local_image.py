@@ -11,8 +11,9 @@ from orchestune.images.registries.manifests import Platform
 
 
 def of_the_engine(console: Console, prepared: PreparedExperiment) -> str:
-    """Return the image by digest; an image that is in no registry by the daemon's own id. Raises what `prepare_image`
-    raises.
+    """Resolve the image to its digest, or to the daemon's own id if it is in no registry.
+
+    Raises the errors of `prepare_image`.
     """
     engine = DockerEngine()
     image = prepared.specification.placement.image

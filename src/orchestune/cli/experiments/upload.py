@@ -42,8 +42,9 @@ def create(
 
 
 def launched(console: Console, prepared: PreparedExperiment) -> dict[str, Any]:
-    """Build the launch context: the environment and links that trials get, and the folder. Raises UsageError if the
-    folder's name is not UTF-8.
+    """Build the launch context: the environment and links that trials get, and the folder.
+
+    Raises UsageError if the folder's name is not UTF-8.
     """
     context = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
     folder_name = in_utf8(prepared.folder)

@@ -85,8 +85,9 @@ def _export_all(console: Console, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _target(path: Path | None) -> Iterator[TextIO]:
-    """Open standard output, or a file that is written completely or not at all. Pipes, devices and links are written
-    to, not replaced.
+    """Open standard output, or a file that is written completely or not at all.
+
+    Pipes, devices and links are written to, not replaced.
     """
     if path is None:
         yield sys.stdout

@@ -14,8 +14,9 @@ _MAX_COLUMNS = 60
 
 
 def best_so_far(best: documents.BestSoFar, finished: int, metric: documents.Metric, columns: int, paint: Paint) -> str:
-    """Format `best so far   ▁▁▃▅▅▇█  accuracy 0.71 → 0.93`, one bar per few finished trials; empty before the first
-    one.
+    """Format `best so far   ▁▁▃▅▅▇█  accuracy 0.71 → 0.93`, one bar per few finished trials.
+
+    Empty before the first finished trial.
     """
     steps = [(at, value) for at, value in zip(best["finished"], best["value"], strict=True) if value is not None]
     if not steps or finished < 1:

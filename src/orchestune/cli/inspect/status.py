@@ -204,8 +204,9 @@ def _repeat(console: Console, look: Callable[[], tuple[list[str], bool]]) -> int
 def list_lines(
     statuses: list[documents.Status], console: Console, clusters: Sequence[str] = (), *, limit: int
 ) -> list[str]:
-    """Format the first `limit` experiments as a table, with their clusters if they differ, followed by a note about
-    older ones and the notes of the experiments.
+    """Format the first `limit` experiments as a table, with their clusters if they differ.
+
+    A note about older experiments and the notes of the listed ones follow.
     """
     clusters = (clusters or [status["cluster"] for status in statuses])[:limit]
     has_more, statuses = len(statuses) > limit, statuses[:limit]

@@ -133,8 +133,9 @@ def _table(trials: list[documents.Trial], status: documents.Status, console: Con
 
 
 def _fitted(rows: list[list[str]], first: int, end: int, console: Console) -> list[list[str]]:
-    """Keep as many of the columns from `first` to `end` as leave room for duration and reason, and show the number of
-    hidden ones.
+    """Keep as many of the columns from `first` to `end` as leave room for duration and reason.
+
+    The number of hidden columns is shown.
     """
     widths = [max(map(width, column)) + _COLUMN_GAP for column in zip(*rows, strict=True)]
     widths[-1] = min(widths[-1], _MIN_REASON_COLUMNS)

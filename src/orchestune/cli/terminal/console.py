@@ -202,8 +202,9 @@ class Console:
         raise NotFound("no experiment was started in this folder", self._parent_folder_hint() or hint)
 
     def _parent_folder_hint(self) -> str:
-        """Build a hint with the newest experiment of the nearest parent folder that has one; it is never used
-        implicitly.
+        """Build a hint with the newest experiment of the nearest parent folder that has one.
+
+        That experiment is never used implicitly.
         """
         for folder in self.folder.resolve().parents:
             if newest := self.client.experiments(folder=folder_key(folder), limit=1):

@@ -104,8 +104,9 @@ def _outcome_counts(status: documents.Status) -> str:
 
 
 def _infeasible_reason(status: documents.Status) -> str:
-    """Return that no completed trial satisfies the constraints; empty if there are no completed trials or no
-    constraints.
+    """Return a line that says that no completed trial satisfies the constraints.
+
+    Empty if there are no completed trials or no constraints.
     """
     completed = status["counts"]["completed"]
     limits = [f"{metric['name']} {metric['constraint']}" for metric in status["metrics"] if metric.get("constraint")]

@@ -12,8 +12,9 @@ _TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit with the shell's exit code at the first of these signals; ignore later ones, which would only
-    disturb the cleanup.
+    """Raise SystemExit with the shell's exit code at the first of these signals.
+
+    Later ones are ignored: they would only disturb the cleanup.
 
     Signals that were ignored (`nohup`) stay ignored. Main thread only.
     """

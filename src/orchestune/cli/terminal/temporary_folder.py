@@ -14,8 +14,9 @@ from orchestune.worker.files.removal import remove
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Create a folder that is removed at the end. Raises UsageError if that fails; for writes into it see
-    `translated_disk_errors`.
+    """Create a folder that is removed at the end.
+
+    Raises UsageError if that fails; for writes into it see `translated_disk_errors`.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=prefix))

@@ -39,8 +39,9 @@ class ExperimentIndex:
         self._path, self._lock = state / FILE, state / _LOCK
 
     def all(self) -> list[StartedExperiment]:
-        """Return all remembered experiments. Skips malformed handles: an untrusted server may have sent them, and shell
-        completion inserts handles.
+        """Return all remembered experiments.
+
+        Skips malformed handles: an untrusted server may have sent them, and shell completion inserts handles.
         """
         try:
             experiments = [StartedExperiment(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]

@@ -30,8 +30,9 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def state_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the state folder, without creating it. Raises UsageError if the path is too long, or if
-    another user could have changed its content, or can replace it.
+    """Return the path of the state folder, without creating it.
+
+    Raises UsageError if the path is too long, or if another user could have changed its content, or can replace it.
     """
     folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")

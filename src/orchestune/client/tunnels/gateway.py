@@ -37,8 +37,10 @@ Dial = Callable[[float], socket.socket]
 
 @contextmanager
 def gateway(dial: Dial) -> Iterator[str]:
-    """Yield the address of a gateway that is open for the duration of the block. It rejects other users of the machine:
-    the server, which checks for a session or a token, cannot distinguish them from this one.
+    """Yield the address of a gateway that is open for the duration of the block.
+
+    It rejects other users of the machine: the server, which checks for a session or a token, cannot distinguish them
+    from this one.
 
     Raises UsageError if no port can be bound at all loopback addresses: a browser may dial any of them.
     """

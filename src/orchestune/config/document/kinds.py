@@ -104,8 +104,9 @@ TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
 
 
 def text(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
-    """Build the kind of non-empty text that matches all of `pattern`. `loose` also accepts numbers and booleans, as
-    they were written.
+    """Build the kind of non-empty text that matches all of `pattern`.
+
+    `loose` also accepts numbers and booleans, as they were written.
     """
     types = ["string", "number", "boolean"] if loose else ["string"]
     schema: dict[str, Any] = {"type": types, "pattern": f"^(?:{pattern})$" if pattern else r"\S", "maxLength": most}
@@ -143,8 +144,9 @@ def one_of(options: Sequence[str], also: Mapping[str, str] | None = None) -> Val
 def amount(
     words: str, pattern: str, parse: Callable[[str | int | float], T], check: Callable[[T], str] | None = None
 ) -> ValueKind[T]:
-    """Build the kind of a number with a unit. `parse` raises ValueError if it cannot read it; `check` returns an
-    objection or "".
+    """Build the kind of a number with a unit.
+
+    `parse` raises ValueError if it cannot read it; `check` returns an objection or "".
     """
 
     def read(field: Field) -> T | None:

@@ -107,6 +107,7 @@ class Field:
 
 def located(problem: Problem, root: Node) -> Problem:
     """Return the problem with the position of its key in a document, or of the deepest key of its path that exists.
+
     Unchanged if not even the first does.
     """
     node = root

@@ -10,8 +10,10 @@ MAX_BYTES = 2**20
 
 
 def read_text(path: Path, description: str, missing_hint: str) -> str:
-    """Read the whole file. Raises BadInput if it is not a text file. `description` names the expected kind of file,
-    `missing_hint` is the hint if it does not exist.
+    """Read the whole file.
+
+    Raises BadInput if it is not a text file. `description` names the expected kind of file, `missing_hint` is the hint
+    if it does not exist.
     """
     try:
         with path.open("rb") as file:

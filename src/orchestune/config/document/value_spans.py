@@ -41,8 +41,9 @@ class Unreadable(ValueError):
 
 
 def of_yaml(text: str) -> Spans:
-    """Return the spans of a YAML file. Keys of merged mappings, keys without a colon and further documents are left
-    out.
+    """Return the spans of a YAML file.
+
+    Keys of merged mappings, keys without a colon and further documents are left out.
     """
     events = YAML(typ="safe", pure=True).parse(text)
     spans: Spans = {}

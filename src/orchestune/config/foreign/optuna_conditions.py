@@ -19,8 +19,9 @@ _MAX_COUNTS = 16
 def with_conditions(
     spaces: dict[str, Any], distributions: _Distributions, trials: Sequence[FrozenTrial], notes: list[str]
 ) -> dict[str, Any]:
-    """Add a condition to each parameter that only some trials have, if values of another parameter separate these
-    trials.
+    """Add a condition to each parameter that only some trials have.
+
+    A condition is only added if values of another parameter separate these trials from the others.
     """
     done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     conditioned, unexplained, earlier = dict(spaces), list[str](), dict[str, Sequence[BaseDistribution]]()

@@ -225,8 +225,9 @@ def _renamed(space: Any, new_names: Mapping[str, str]) -> Any:
 def _result(
     trial: FrozenTrial, new_names: Mapping[str, str], names: Sequence[str], words: Container[str]
 ) -> dict[str, Any] | None:
-    """Convert a finished trial to a result for a warm start; None for any other trial. Booleans of the parameters
-    `words` become text.
+    """Convert a finished trial to a result for a warm start; None for any other trial.
+
+    Booleans of the parameters `words` become text.
     """
     state = _STATES.get(trial.state)
     values = trial.values or []

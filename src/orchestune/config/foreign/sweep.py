@@ -28,8 +28,9 @@ _MAX_EXPONENT = 700.0
 
 
 def draft(root: Entries, report: ProblemReport, python: str = "python") -> Draft:
-    """Convert the sweep to an experiment that uses the interpreter `python`. Problems and notes are added to the
-    report.
+    """Convert the sweep to an experiment that uses the interpreter `python`.
+
+    Problems and notes are added to the report.
     """
     top = ForeignFile(root, "", report)
     program = root.get("program")

@@ -12,8 +12,9 @@ NUMBER = r"[-+]?(?:[0-9.]+(?:e[-+]?[0-9]+)?|[nN]a[nN]|[iI]nf(?:inity)?)"
 
 
 def wandb_collect(program: Path, metric: str, new_name: str) -> tuple[dict[str, Any], list[str]]:
-    """Return keys of the experiment file with which a script that uses wandb runs unchanged, and notes; empty without
-    wandb.
+    """Return the keys of the experiment file with which a script that uses wandb runs unchanged, and notes.
+
+    Both are empty for a script without wandb.
 
     `new_name`: the new name of its `metric`.
     """

@@ -76,8 +76,9 @@ def _before_commands(tree: ast.Module) -> set[str]:
 
 
 def _exclusive(tree: ast.Module, scope: ModuleScope) -> list[tuple[int, str, str]]:
-    """Return each assignment to a variable: its line, the variable, and the id of the mutually exclusive group that it
-    holds from there on; empty if it holds something else.
+    """Return each assignment to a variable with the mutually exclusive group that the variable holds from there on.
+
+    An assignment is its line, the variable, and the id of the group; the id is empty if it holds something else.
     """
     groups: list[tuple[int, str, str]] = []
     for node in ast.walk(tree):
@@ -170,8 +171,9 @@ def _kind(keyword_args: dict[str, ast.expr], default: Any, scope: ModuleScope) -
 
 
 def _reads_truth(kind: str, default: Any, parses_bool: bool) -> bool:
-    """Return True if a type function parses booleans from words. `bool` itself does not, since any word is true, except
-    with a `better` parser.
+    """Return True if a type function parses booleans from words.
+
+    `bool` itself does not, since any word is true, except with a `better` parser.
     """
     name = kind.rpartition(".")[2]
     if name == "bool":

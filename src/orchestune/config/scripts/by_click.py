@@ -36,8 +36,10 @@ def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
 
 
 def _decorator_calls(function: Function, scope: ModuleScope) -> Iterator[tuple[ast.Call, ModuleScope]]:
-    """Yield the decorator calls of a function with their scope, including those inside the user's own decorators, in
-    lists passed to these, and behind names: `rate = click.option("--rate")`.
+    """Yield the decorator calls of a function with their scope.
+
+    They include those inside the user's own decorators, in lists passed to these, and behind names: `rate =
+    click.option("--rate")`.
     """
     for item in function.decorator_list:
         callee = item.func if isinstance(item, ast.Call) else item

@@ -156,8 +156,9 @@ def _groups(defaults: Any, root: Path) -> list[list[Option]]:
 
 
 def _group(root: Path, group: str, selected: str, package: str) -> list[Option]:
-    """Return the options of a group. `package` is the package that the defaults list assigns, which overrides that of
-    the file.
+    """Return the options of a group.
+
+    `package` is the package that the defaults list assigns, which overrides that of the file.
     """
     folder = root / group
     files = {path.stem: path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])}
@@ -179,8 +180,9 @@ def _group(root: Path, group: str, selected: str, package: str) -> list[Option]:
 
 
 def _before(path: Path, group: str, package: str) -> str:
-    """Return the prefix of the value names: the package in the defaults list or in the file's first line, otherwise its
-    group.
+    """Return the prefix of the value names: the package of the defaults list or of the file, otherwise its group.
+
+    A file names its package in its first line.
     """
     declaration = _PACKAGE.search(path.read_text(encoding="utf-8"))
     package = package or (declaration[1] if declaration else "_group_")

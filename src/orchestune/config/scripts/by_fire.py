@@ -10,8 +10,9 @@ from orchestune.config.scripts.signature import annotated, arguments, functions,
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """Return the options of the component passed to `fire.Fire`: a function, a class, a dictionary of them, or the
-    module. None without it.
+    """Return the options of the component passed to `fire.Fire`; None without it.
+
+    A component is a function, a class, a dictionary of them, or the module.
     """
     for call in calls(tree):
         if scope.named(call.func) != "fire.Fire":

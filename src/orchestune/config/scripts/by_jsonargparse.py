@@ -15,8 +15,9 @@ ADDING = ("add_class_arguments", "add_dataclass_arguments", "add_function_argume
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """Return the options of the components of `CLI`: functions, a class, or the functions of the module. None without
-    it.
+    """Return the options of the components of `CLI`: functions, a class, or the functions of the module.
+
+    None without it.
     """
     for call in calls(tree):
         if _is_lightning(call.func, scope):
@@ -50,8 +51,9 @@ def _is_lightning(callee: ast.expr, scope: ModuleScope) -> bool:
 
 
 def _of_lightning(call: ast.Call, scope: ModuleScope) -> Script | None:
-    """Return the options of `LightningCLI(Model, Data)`: those of both classes for the command `fit`, or top-level
-    without commands.
+    """Return the options of `LightningCLI(Model, Data)`.
+
+    They are those of both classes for the command `fit`, or top-level options without commands.
     """
     args = dict(zip(("model_class", "datamodule_class"), call.args, strict=False)) | keywords(call)
     options: list[Option] = []

@@ -63,8 +63,9 @@ _ARGUMENT = re.compile(rf"\s*,\s*({_TEXT}|[^\s,()\"'`]+(?:\([^()]*\))?)")
 
 
 def _of_commander(text: str) -> Iterator[Option]:
-    """Yield the options of commander: `.option('-l, --lr <n>', 'how fast', parseFloat, 0.1)`, where the last argument
-    is the default.
+    """Yield the options of commander, whose last argument is the default.
+
+    Example: `.option('-l, --lr <n>', 'how fast', parseFloat, 0.1)`.
     """
     for flag in _FLAG.finditer(text):
         arguments, at = list[str](), flag.end()

@@ -37,8 +37,9 @@ class _SettingsSource:
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """Return the fields of the settings class that is instantiated or passed to `CliApp.run`. None without one, or if
-    the environment sets only texts, such as keys.
+    """Return the fields of the settings class that is instantiated or passed to `CliApp.run`.
+
+    None without one, or if the environment sets only texts, such as keys.
     """
     for call in calls(tree):
         is_cli_app = scope.named(call.func).endswith("CliApp.run")

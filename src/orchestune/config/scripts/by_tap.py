@@ -11,8 +11,9 @@ from orchestune.config.scripts.signature import of_fields, of_function
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """Return the options of the first instantiated subclass of `Tap`, or of the component passed to `tapify`. None
-    without them.
+    """Return the options of the first instantiated subclass of `Tap`, or of the component passed to `tapify`.
+
+    None without them.
     """
     for call in calls(tree):
         component, options = call.func, list[Option]()

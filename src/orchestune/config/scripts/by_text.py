@@ -49,8 +49,9 @@ def _number(text: str) -> Any:
 
 
 def makefile(text: str) -> Script:
-    """Return the variables of a Makefile, which the command line can set (`make train LR=0.1`); its targets are
-    commands.
+    """Return the variables of a Makefile, which the command line can set (`make train LR=0.1`).
+
+    Its targets are commands.
     """
     by_name: dict[str, Option] = {}
     for name, value in _MAKE_VARIABLE.findall(text):

@@ -11,8 +11,9 @@ from orchestune.config.scripts.signature import of_fields, of_function
 
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
-    """Return the options of the components of `tyro.cli` or `HfArgumentParser`: a function, or data classes. None
-    without them.
+    """Return the options of the components of `tyro.cli` or `HfArgumentParser`: a function, or data classes.
+
+    None without them.
     """
     for call in calls(tree):
         callee = scope.named(call.func)

@@ -54,8 +54,9 @@ def missing(invocation: ScriptInvocation) -> list[Option]:
 
 
 def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str, str], *, named: bool = False) -> Draft:
-    """Build the draft. `fixed_values` are the values of required options; with `named`, parameters are given elsewhere,
-    so that no example is added if the script has no options.
+    """Build the draft. `fixed_values` are the values of required options.
+
+    With `named`, parameters are given elsewhere, so that no example is added if the script has no options.
     """
     script = invocation.script or Script("", ())
     position = SourcePosition(invocation.command[-1])
@@ -127,8 +128,9 @@ def _without_early_options(script: Script, varied: _Pairs) -> tuple[_Pairs, list
 
 
 def _resolve_exclusive(varied: _Pairs, notes: list[str]) -> tuple[_Pairs, dict[str, dict[str, Any]]]:
-    """Resolve mutually exclusive options: a switch is varied only if those before it are off, and an option with a
-    value only if no other is varied. Returns the rest, and the conditions of the switches.
+    """Resolve mutually exclusive options; return the rest, and the conditions of the switches.
+
+    A switch is varied only if those before it are off, and an option with a value only if no other is varied.
     """
     groups: dict[str, list[str]] = {}
     for name, (option, _) in varied.items():
@@ -149,8 +151,9 @@ def _resolve_exclusive(varied: _Pairs, notes: list[str]) -> tuple[_Pairs, dict[s
 
 
 def _with_common_placeholder(varied: _Pairs) -> _Pairs:
-    """Select the options that one placeholder can stand for: those with long names, if there are any; otherwise all
-    with values, each with its own placeholder.
+    """Select the options that one placeholder can stand for.
+
+    Those are the ones with long names, if there are any; otherwise all with values, each with its own placeholder.
     """
     long = {name: pair for name, pair in varied.items() if not pair[0].word}
     return long or {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}

@@ -57,8 +57,9 @@ class ScriptInvocation:
 
 
 def read(path: Path, folder: Path, python: str, config: str | None = None) -> ScriptInvocation:
-    """Read the script at `path` within `folder`, and the configuration at `config`. Raises UsageError or BadInput if
-    they cannot be read.
+    """Read the script at `path` within `folder`, and the configuration at `config`.
+
+    Raises UsageError or BadInput if they cannot be read.
     """
     root = os.path.realpath(folder)  # also resolves a link to itself
     try:

@@ -102,8 +102,9 @@ class ModuleScope:
         return value if isinstance(value, str) else ""
 
     def value(self, node: ast.expr, depth: int = 0) -> Any:
-        """Evaluate an expression to strings, numbers, booleans, None, or lists of these. Raises UnknownValue for
-        anything else.
+        """Evaluate an expression to strings, numbers, booleans, None, or lists of these.
+
+        Raises UnknownValue for anything else.
         """
         if depth > 20:
             raise UnknownValue

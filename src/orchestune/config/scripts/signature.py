@@ -56,6 +56,7 @@ def _data_class(annotation: ast.expr | None, scope: ModuleScope) -> ast.ClassDef
 
 def of_fields(node: ast.ClassDef, scope: ModuleScope, prefix: str = "", *, by_name: bool = False) -> list[Option]:
     """Return the fields of a data class, inherited ones first, with those of nested data classes: `optim.lr`.
+
     `by_name`: enumeration members are written by name, not by value.
     """
     options: list[Option] = []
@@ -81,8 +82,9 @@ def of_fields(node: ast.ClassDef, scope: ModuleScope, prefix: str = "", *, by_na
 def field(
     name: str, annotation: ast.expr | None, default: ast.expr | None, scope: ModuleScope, *, by_name: bool = False
 ) -> Option:
-    """Return the option of an argument or field. `field(default=…)` has a default; the one of
-    `field(default_factory=…)` is unknown.
+    """Return the option of an argument or field.
+
+    `field(default=…)` has a default; the one of `field(default_factory=…)` is unknown.
     """
     about: Any = ""
     metadata_choices: Any = None

@@ -46,8 +46,9 @@ _SOURCE_SECTION = section(KEYS)
 
 
 def read_source(field: Field) -> str | None:
-    """Parse `env:NAME`, `file:PATH`, or a mapping with one of them. Messages never show the text, which may be the
-    secret.
+    """Parse `env:NAME`, `file:PATH`, or a mapping with one of them.
+
+    Messages never show the text, which may be the secret.
     """
     pairs: list[tuple[str, str]] = []
     if isinstance(field.node, ScalarNode):

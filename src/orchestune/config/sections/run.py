@@ -65,8 +65,7 @@ RUN: ValueKind[str | tuple[str, ...]] = _COMMAND.read_by(_read_command)
 
 
 def check_placeholders(run: Field, names: Collection[str], with_config: bool) -> None:
-    """Report each placeholder of the command that is not a parameter, or is at a place where the shell does not
-    substitute.
+    """Report each placeholder of the command that is no parameter or that the shell would not substitute.
 
     `with_config` allows `{config}`.
     """

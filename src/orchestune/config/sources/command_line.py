@@ -142,8 +142,10 @@ def _set(setting: DescribedOption, root: Entries, report: ProblemReport) -> Entr
 
 
 def command(words: Sequence[str]) -> str | tuple[str, ...]:
-    """Return the command as text or as a list. A single word with spaces is text for `sh -c`; several words are text if
-    it splits into the same words, otherwise a list.
+    """Return the command as text or as a list.
+
+    A single word with spaces is text for `sh -c`; several words are text if it splits into the same words, otherwise a
+    list.
     """
     text = " ".join(words)
     spaced = len(words) == 1 and re.search(r"\s", text)

@@ -101,8 +101,9 @@ def _sections(top: dict[str, tuple[ScalarNode, Node]], report: ProblemReport) ->
 
 
 def _constraint(node: Node) -> Node:
-    """Convert `{type: less_than, threshold: 1, terms: [{name: a, weight: 2}]}` to `2 * {a} <= 1`; other nodes are
-    returned unchanged.
+    """Convert a comparison of linear terms to an expression; return other nodes unchanged.
+
+    `{type: less_than, threshold: 1, terms: [{name: a, weight: 2}]}` becomes `2 * {a} <= 1`.
     """
     if not isinstance(node, Entries):
         return node
@@ -213,8 +214,9 @@ def _metric(name: str, item: Entries, report: ProblemReport) -> Node | None:
 
 
 def _resources(node: Node) -> Node:
-    """Convert `{gpus, requests: {cpu, memory}, limits: {cpu, memory}}` to `{gpu, cpu, memory}`; requests take
-    precedence.
+    """Convert `{gpus, requests: {cpu, memory}, limits: {cpu, memory}}` to `{gpu, cpu, memory}`.
+
+    Requests take precedence over limits.
     """
     if not isinstance(node, Entries):
         return node

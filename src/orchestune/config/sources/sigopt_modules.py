@@ -15,8 +15,9 @@ MAX_FILES = 200
 
 
 def missing_modules(root: Entries, folder: Path) -> tuple[str, ...]:
-    """Return the module files that the command's scripts import and lack, relative to `folder`; empty if they import
-    none.
+    """Return the module files that the command's scripts import and lack, relative to `folder`.
+
+    Empty if the scripts import none.
     """
     script_folder = _script_folder(root.get("run"))
     modules = sorted(

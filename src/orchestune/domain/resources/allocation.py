@@ -63,8 +63,10 @@ class AvailableSlots:
         self._free = [FreeMachine.whole(machine) for machine in capacity.machines]
 
     def take(self, each: Resources, slots: int, machine: str = "", among: Iterable[str] | None = None) -> None:
-        """Allocate resources to `slots` trials on `machine` or, if that is unknown, on any machine `among` those given
-        that has enough available. Trials on a cordoned or excluded machine use nothing of the other machines.
+        """Allocate resources to `slots` trials on `machine`, or on any machine of `among` if it is unknown.
+
+        Only a machine that has enough available is used. Trials on a cordoned or excluded machine use nothing of the
+        other machines.
         """
         if machine in self._capacity.shut | self._capacity.away:
             return
@@ -152,8 +154,10 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
 
 
 def _allocate_slots(machines: deque[FreeMachine], each: Resources, slots: int) -> int:
-    """Allocate resources to up to `slots` trials and return how many fit. Machines without space for one more are
-    removed from `machines`: nothing frees space on them, and thousands of slots may be allocated one by one.
+    """Allocate resources to up to `slots` trials and return how many fit.
+
+    Machines without space for one more are removed from `machines`: nothing frees space on them, and thousands of slots
+    may be allocated one by one.
     """
     placed = 0
     while machines and placed < slots:

@@ -206,8 +206,9 @@ class _Compiler:
         raise InvalidConstraint(f"not supported: {_excerpt(node)}", "use arithmetic, comparisons, and, or, not")
 
     def distance(self, node: ast.expr, expected: bool = True) -> _Term:
-        """Return a function for the distance of a configuration from one for which `node` is `expected`: a number if
-        numbers are compared, otherwise 0 or 1.
+        """Return a function for the distance of a configuration from one for which `node` is `expected`.
+
+        The distance is a number if numbers are compared, otherwise 0 or 1.
         """
         match node:
             case ast.UnaryOp(op=ast.Not(), operand=operand):

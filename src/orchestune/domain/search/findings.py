@@ -58,6 +58,7 @@ def findings(
     whole: SearchFacts | None = None,
 ) -> list[Finding]:
     """Return findings about the trials of `history` (in the order in which they finished), most useful first.
+
     `whole` describes all trials if `history` is a sample.
 
     The best trials are chosen among those that satisfy every limit of `metrics`. Progress is reported for the Pareto

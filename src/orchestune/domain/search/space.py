@@ -288,8 +288,9 @@ class Space:
 
 
 def _check_limits(parameters: tuple[Parameter, ...]) -> None:
-    """Raise BadInput if parameters, choices or conditions are so many that validating the space, or a configuration of
-    it, would take minutes.
+    """Raise BadInput if validating the space, or a configuration of it, would take minutes.
+
+    The numbers of parameters, choices and conditions decide that.
     """
     choices = {parameter.name: len(parameter.choices) for parameter in parameters}
     conditions = [condition for parameter in parameters for condition in parameter.when]

@@ -63,8 +63,9 @@ def wander(space: Space, start: Configuration, random: Random, steps: int = _WAL
 
 
 def climbed(space: Space, random: Random) -> dict[str, Value]:
-    """Return the end of a climb from a draw, which may be infeasible. It also reaches feasible regions that no walk
-    connects with the example.
+    """Return the end of a climb from a draw, which may be infeasible.
+
+    It also reaches feasible regions that no walk connects with the example.
     """
     return _climbed(space, draw(space, random), random, _CLIMB)
 

@@ -33,8 +33,9 @@ _GROUPS, _IN_GROUP = 10, 10
 
 
 def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> dict[str, float]:
-    """Return the share of each parameter, largest first; they sum to 1. Empty with fewer than `ENOUGH` completed
-    trials, or if a process explains the values no better than chance.
+    """Return the share of each parameter, largest first; they sum to 1.
+
+    Empty with fewer than `ENOUGH` completed trials, or if a process explains the values no better than chance.
 
     An inactive parameter has no effect in that part of the space. Infeasible configurations do not count.
     """

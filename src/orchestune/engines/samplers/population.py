@@ -55,8 +55,10 @@ class Population:
 
 
 def order(members: Sequence[Individual]) -> list[int]:
-    """Return the indices of the members, best first: feasible ones by the number of members dominating them, then by
-    crowding distance; then infeasible ones by total excess; then those without a result.
+    """Return the indices of the members, best first.
+
+    Feasible members are ordered by the number of members dominating them, then by crowding distance; then infeasible
+    ones by total excess; then those without a result.
 
     With one metric feasible members are sorted by loss; with several the order is that of NSGA-II (Deb et al., 2002).
     """

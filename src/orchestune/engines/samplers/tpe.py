@@ -216,8 +216,9 @@ class TpeProposer:
 
 
 class _Sampler(TPESampler):
-    """Chooses among the feasible candidates only. All known bad results are feasible, so of all candidates the most
-    promising ones would be infeasible.
+    """Chooses among the feasible candidates only.
+
+    All known bad results are feasible, so of all candidates the most promising ones would be infeasible.
     """
 
     def __init__(self, allowed: _Allowed | None, seed: int, candidates: int) -> None:

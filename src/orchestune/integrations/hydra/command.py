@@ -33,8 +33,9 @@ def program_command(folder: Path) -> list[str]:
 
 
 def settings(hydra_overrides: ListConfig, sweep_dir: Path | None, metrics: Sequence[str]) -> list[str]:
-    """Return the overrides of Hydra's own configuration: those of the command line, and those that turn a run into a
-    trial.
+    """Return the overrides of Hydra's own configuration for a trial.
+
+    They are those of the command line, and those that turn a run into a trial.
 
     With `sweep_dir`, the output folder of a trial is the subfolder of its number.
     """

@@ -8,8 +8,8 @@ from __future__ import annotations
 from orchestune.errors import Denied, NotFound
 from orchestune.services.core import Caller, Core
 from orchestune.services.ownership import may_act_as_owner
-from orchestune.store import experiments, hot, workers
-from orchestune.store.hot import AttemptInTrial
+from orchestune.store import experiments, workers
+from orchestune.store.statements.attempts import SELECT_ATTEMPT, AttemptInTrial
 from orchestune.worker.job import TOLD
 
 
@@ -21,7 +21,7 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTria
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        row_of_attempt = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
+        row_of_attempt = session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
     if row_of_attempt is None:
         raise NotFound(f"{experiment.handle} has no such attempt")
     if not may_act_as_owner(caller, experiment):
@@ -37,7 +37,7 @@ def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
         row = workers.get(session, worker)
         experiment = experiments.get(session, row.experiment) if row else None
         where = {"id": attempt, "experiment": experiment.id if experiment else ""}
-        row_of_attempt = session.row(hot.SELECT_ATTEMPT, where)
+        row_of_attempt = session.row(SELECT_ATTEMPT, where)
     if experiment is None or row_of_attempt is None or row_of_attempt.worker != worker or not row_of_attempt.open:
         raise NotFound("this worker does not run this attempt")
     if TOLD not in experiment.specification.env:

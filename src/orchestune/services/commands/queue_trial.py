@@ -20,8 +20,10 @@ from orchestune.store import trials as rows
 def queue_trial(
     core: Core, ref: str, parameters: Configuration, actor: str, request: IdempotentRequest | None = None
 ) -> documents.Trial:
-    """Queue one configuration; it counts towards the budget. If the budget is used up, it replaces the last suggested
-    trial that has not started; raises Conflict if there is none or if the experiment is ending.
+    """Queue one configuration; it counts towards the budget.
+
+    If the budget is used up, it replaces the last suggested trial that has not started; raises Conflict if there is
+    none or if the experiment is ending.
 
     `request`: the request, for idempotent retries.
     """

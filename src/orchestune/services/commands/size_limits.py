@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import Conflict, TooLarge
-from orchestune.store import experiments
+from orchestune.store import experiment_lists
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
@@ -60,7 +60,7 @@ def refuse_more_unfinished(session: Session, row: ExperimentRow) -> None:
     """
     is_counted = not row.state.over
     added = 0 if is_counted else len(row.specification_json) + len(row.launch_json)
-    size = experiments.unfinished_size(session, row.owner, row.principal)
+    size = experiment_lists.unfinished_size(session, row.owner, row.principal)
     for whose, count, present, most_count, most in (
         (f"of '{row.owner}'", size.own_count, size.own, MOST_COUNT_OF_OWNER, MOST_UNFINISHED_OF_OWNER),
         ("of all owners", size.total_count, size.total, MOST_COUNT, MOST_UNFINISHED),

@@ -21,8 +21,14 @@ from orchestune.services.execution.attempt_logs import append_logs
 from orchestune.services.execution.ledger import Ledger
 from orchestune.services.execution.raise_memory import applies, consider, raise_memory
 from orchestune.services.memory.pruner_boards import Boards
-from orchestune.store import hot
-from orchestune.store.hot import AttemptInTrial
+from orchestune.store.statements.attempts import (
+    CLOSE_ATTEMPT,
+    END_ATTEMPT,
+    GROW_LOG,
+    SELECT_ATTEMPT,
+    START_ATTEMPT,
+    AttemptInTrial,
+)
 from orchestune.wire.answers import Result
 from orchestune.wire.work import AttemptReport, EndState, Finished, Heartbeat
 
@@ -52,7 +58,7 @@ class AttemptVerdict:
 
 def find(ledger: Ledger, attempt: str) -> AttemptInTrial | None:
     """Return the attempt; None if this experiment has no such attempt."""
-    return ledger.session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
+    return ledger.session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": ledger.row.id})
 
 
 def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTrial | None:
@@ -72,7 +78,7 @@ def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result
         return "unknown"
     if item.logs:
         end = append_logs(ledger, attempt, row.trial, row.log_end, item.logs)
-        ledger.session.run(hot.GROW_LOG, {"id": attempt, "log_end": end})
+        ledger.session.run(GROW_LOG, {"id": attempt, "log_end": end})
     if item.usage:
         usage.take(ledger, attempt, item.usage, ended=not row.state.live)
     if not row.state.live:
@@ -83,7 +89,7 @@ def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result
         return "ok"
     if item.started and row.state is AttemptState.LEASED:
         ledger.session.run(
-            hot.START_ATTEMPT,
+            START_ATTEMPT,
             {
                 "id": attempt,
                 "old": row.state,
@@ -126,7 +132,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
     late = row.state is AttemptState.LOST
     fields = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _REPORTED_FIELDS}
     if not row.open:
-        ledger.session.run(hot.CLOSE_ATTEMPT, fields)
+        ledger.session.run(CLOSE_ATTEMPT, fields)
         return ("ok" if row.state in ENDS_OF_ITS_OWN else "superseded"), None
     points = _points(ledger, row, item, at_end=True)
     pruning.take(boards, ledger, attempt, row.trial, row.fold, points)  # later trials are compared with this curve
@@ -136,7 +142,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         verdict = AttemptVerdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     verdict = _with_more_memory(ledger, row, verdict)
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
-        ledger.session.run(hot.CLOSE_ATTEMPT, fields)
+        ledger.session.run(CLOSE_ATTEMPT, fields)
         return "ok", None
     state = after(ATTEMPT, row.state, verdict.cause)
     files_message = None
@@ -346,7 +352,7 @@ def _write_end(
     values = {"old": row.state, "state": state, "now": ledger.now}
     values |= {"files_state": "uploading" if files_message else None, "files_message": files_message}
     values["reason"] = json.dumps(reason_json) if reason_json else None
-    if ledger.session.run(hot.END_ATTEMPT, {**fields, **values}) != 1:
+    if ledger.session.run(END_ATTEMPT, {**fields, **values}) != 1:
         raise InvalidTransition(f"attempt {fields['id']} is no longer {row.state}")
     if row.state.live:
         ledger.row.live_attempts -= 1

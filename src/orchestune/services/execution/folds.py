@@ -11,9 +11,9 @@ from orchestune.domain.specification import folds
 from orchestune.domain.specification.metrics import ReducedMetric, objectives
 from orchestune.services.execution import trials
 from orchestune.services.execution.ledger import Ledger
-from orchestune.store import hot
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.statements.trials import FOLDS_OF_TRIAL, MEASURE_FOLD
 
 Folds = dict[int, Mapping[str, ReducedMetric]]
 
@@ -72,7 +72,7 @@ def _bests(row: ExperimentRow) -> dict[str, list[float | None]]:
 
 def _store_metrics(ledger: Ledger, trial: int, fold: int, measured: Mapping[str, ReducedMetric]) -> None:
     row, text = ledger.row, json.dumps({name: value.to_json() for name, value in measured.items()})
-    ledger.session.run(hot.MEASURE_FOLD, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
+    ledger.session.run(MEASURE_FOLD, {"experiment": row.id, "trial": trial, "fold": fold, "metrics": text})
     specification = row.specification
     if specification.folds.prune_after is not None:
         bests, metrics = _bests(row), objectives(specification.metrics)
@@ -84,7 +84,7 @@ def _store_metrics(ledger: Ledger, trial: int, fold: int, measured: Mapping[str,
 
 def _states_and_metrics(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
     """Return the state of each fold, and the metrics of the completed ones."""
-    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
+    folds = ledger.session.rows(FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
     measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
     measured_folds: Folds = {
         fold: {name: ReducedMetric(value["value"], value["stddev"]) for name, value in metrics.items()}

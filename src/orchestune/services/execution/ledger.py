@@ -19,9 +19,10 @@ from orchestune.services.execution import notifications
 from orchestune.services.execution.prefetch import missing
 from orchestune.services.memory import estimates
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
-from orchestune.store import experiments, hot, trials
+from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.journal import DELETE_REPEATED_EVENTS, INSERT_EVENT, INSERT_SEGMENT
 
 _STATE_FIELDS = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
 # A worker can repeat some events without end, such as reported metrics and published checkpoints. An experiment keeps
@@ -205,12 +206,12 @@ class Ledger:
             reason = row.reason
             self.record("experiment_state", {"state": row.state, "reason": reason.to_json() if reason else None})
         self._noticed |= notifications.note(self.session, row, self._before[0], self._loaded["best_value"])
-        self.session.many(hot.INSERT_SEGMENT, self._segments)
-        self.session.many(hot.INSERT_EVENT, self._events)
+        self.session.many(INSERT_SEGMENT, self._segments)
+        self.session.many(INSERT_EVENT, self._events)
         if self._events and row.event_seq > MOST_EVENTS:
             # those before `after` are deleted already: the statement never scans the events that stay
             after, upto = (seq - MOST_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
-            self.session.run(hot.DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
+            self.session.run(DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
         if vars(row) != self._loaded:
             experiments.save(self.session, row)
 

@@ -11,7 +11,7 @@ from orchestune.domain.lifecycle.states import ExperimentState
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.domain.specification.notify import BETTER, STUCK, moment
 from orchestune.services.core import Core
-from orchestune.store import experiments, notifications, trials
+from orchestune.store import experiment_lists, notifications, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.notifications import NewNotice
 from orchestune.store.session import Session
@@ -56,7 +56,7 @@ def note(session: Session, row: ExperimentRow, before: ExperimentState, best_bef
     kind = moment(before, row.state)
     if not kind and row.best_value == best_before:
         return False
-    if not experiments.readable([row]):
+    if not experiment_lists.readable([row]):
         return False  # it can be stopped all the same
     objective = row.specification.objective
     messages = [(notifications.SERVER, kind)] if kind and TEST_LABEL not in json.loads(row.labels_json) else []

@@ -10,8 +10,20 @@ from typing import Any
 
 from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Metric, Point, storable
 from orchestune.services.execution.ledger import Ledger
-from orchestune.store import hot
 from orchestune.store.session import Session
+from orchestune.store.statements.attempts import GROW_POINTS, NOT_FINITE, NOTE_NOT_FINITE, RESUMED_FROM
+from orchestune.store.statements.points import (
+    COUNT_NAMES,
+    HIGHEST_POINT,
+    INSERT_POINT,
+    LAST_POINTS,
+    LAST_STEP_BEYOND,
+    LOWEST_POINT,
+    REPORTED,
+    REPORTED_NAMES,
+    SELECT_CURVE,
+    PointRow,
+)
 from orchestune.wire.work import Measurement
 
 MOST_NAMES = 1000
@@ -38,7 +50,7 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
     others = [name for name in names if name not in declared][:MOST_NAMES]
     allowed = {name for name in others if _is_reported(ledger.session, attempt, name)}
     if len(allowed) < len(others):
-        room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
+        room = MOST_NAMES - (ledger.session.row(COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
         allowed |= set([name for name in others if name not in allowed][: max(0, room)])
     return [point for point in points if point.name in allowed or point.name in declared]
 
@@ -64,7 +76,7 @@ def within_limit(
 
 
 def _is_reported(session: Session, attempt: str, name: str) -> bool:
-    return session.row(hot.REPORTED, {"attempt": attempt, "name": name}) is not None
+    return session.row(REPORTED, {"attempt": attempt, "name": name}) is not None
 
 
 def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
@@ -82,8 +94,8 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
         for point in points
         if math.isfinite(point.value)
     ]
-    ledger.session.many(hot.INSERT_POINT, rows)
-    ledger.session.run(hot.GROW_POINTS, {"id": attempt, "count": len(points)})
+    ledger.session.many(INSERT_POINT, rows)
+    ledger.session.run(GROW_POINTS, {"id": attempt, "count": len(points)})
 
 
 def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Sequence[Point]) -> None:
@@ -93,27 +105,29 @@ def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Se
     after = {name: entry for name, entry in after.items() if not math.isfinite(float(entry[0]))}
     after = dict(islice(after.items(), MOST_NAMES))
     if after != before:
-        ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
+        ledger.session.run(NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 
 
 def http_not_finite(stored: str | None, others: Sequence[Point]) -> list[Point]:
-    """Return the values stored by `note_not_finite`, except names that the worker reported too: for these it is unknown
-    which value was the last.
+    """Return the values stored by `note_not_finite`, except names that the worker reported too.
+
+    For these it is unknown which value was the last.
     """
     reported_names = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
     return [point for point in _not_finite(stored) if point.name not in reported_names]
 
 
 def inherited_not_finite(session: Session, experiment: str, attempt: str, points: Sequence[Point]) -> list[Point]:
-    """Return the values that `note_not_finite` stored for the attempt that this one resumed from, except names that
-    this attempt reported itself, in `points` or before.
+    """Return the values that `note_not_finite` stored for the attempt that this one resumed from.
+
+    Names that this attempt reported itself, in `points` or before, are left out.
     """
     *before, _ = _lineage(session, experiment, attempt)
     if not before:
         return []
     origin, upto = before[-1]
-    row = session.row(hot.NOT_FINITE, {"id": origin})
-    own = {reported.name for reported in session.rows(hot.REPORTED_NAMES, {"attempt": attempt})}
+    row = session.row(NOT_FINITE, {"id": origin})
+    own = {reported.name for reported in session.rows(REPORTED_NAMES, {"attempt": attempt})}
     own |= {point.name for point in points}
     return [point for point in _within(_not_finite(row.non_finite if row else None), upto) if point.name not in own]
 
@@ -139,14 +153,14 @@ def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: S
     declared = {metric.name: metric for metric in metrics}
     points: list[Point] = []
     for origin, upto in _lineage(session, experiment, attempt):
-        for name in session.rows(hot.REPORTED_NAMES, {"attempt": origin}):
+        for name in session.rows(REPORTED_NAMES, {"attempt": origin}):
             if name.first < HTTP_SEQUENCE <= name.last:
                 points += _within(curve(session, origin, name.name), upto)
                 continue
             metric = declared.get(name.name)
-            query = hot.LAST_POINTS
+            query = LAST_POINTS
             if metric and metric.take == "best":
-                query = hot.HIGHEST_POINT if metric.goal == "maximize" else hot.LOWEST_POINT
+                query = HIGHEST_POINT if metric.goal == "maximize" else LOWEST_POINT
             count = metric.counted if metric else 1
             parameters = {"attempt": origin, "name": name.name, "upto": upto, "count": count}
             points += reversed(session.rows(query, parameters))
@@ -155,7 +169,7 @@ def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: S
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
     """Return the last step reported by HTTP up to the time `until`, or `step`, known to the worker, if it is higher."""
-    last = session.row(hot.LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
+    last = session.row(LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
     if last is None or (step is not None and step >= last):
         return step
     return storable(int(last)) if last == int(last) else last
@@ -163,10 +177,10 @@ def furthest(session: Session, attempt: str, until: float, step: float | None) -
 
 def curve(session: Session, attempt: str, name: str) -> list[Point]:
     """Return the points of one metric that this attempt itself reported, in order."""
-    return _in_order(session.rows(hot.SELECT_CURVE, {"attempt": attempt, "name": name}))
+    return _in_order(session.rows(SELECT_CURVE, {"attempt": attempt, "name": name}))
 
 
-def _in_order(rows: Sequence[hot.PointRow]) -> list[Point]:
+def _in_order(rows: Sequence[PointRow]) -> list[Point]:
     """Merge the points from the worker and from HTTP by arrival time; each source keeps the order of its sequence.
 
     Arrival is wall time, which may jump back; a running maximum per source keeps a point from moving before one of a
@@ -194,13 +208,13 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
     Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
     """
     lineage, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
-    row = session.row(hot.RESUMED_FROM, {"id": attempt, "experiment": experiment})
+    row = session.row(RESUMED_FROM, {"id": attempt, "experiment": experiment})
     while row and row.resumed_from:
         origin = json.loads(row.resumed_from)
         if origin["attempt"] in visited:  # only an imported record can contain a cycle
             break
         visited.add(origin["attempt"])
-        row = session.row(hot.RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
+        row = session.row(RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
         if row is not None:
             step = storable(origin["step"])
             upto = upto if step is None else min(upto, step)

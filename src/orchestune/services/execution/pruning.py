@@ -16,8 +16,10 @@ from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
 from orchestune.services.execution import points as rows
 from orchestune.services.execution.ledger import Ledger
 from orchestune.services.memory.pruner_boards import Board, Boards, Track
-from orchestune.store import hot
 from orchestune.store.session import Session
+from orchestune.store.statements.attempts import ORDER_PRUNE
+from orchestune.store.statements.points import ANY_BETWEEN
+from orchestune.store.statements.pruning import LAST_MARK, PUT_MARK
 
 _HIGHEST = 2**31 - 1
 """Upper bound of a point's sequence."""
@@ -32,9 +34,9 @@ def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, po
     marks = _marks(board, ledger, attempt, trial, fold, points)
     if not marks:
         return None
-    last = ledger.session.row(hot.LAST_MARK, {"experiment": ledger.row.id}) or 0
+    last = ledger.session.row(LAST_MARK, {"experiment": ledger.row.id}) or 0
     ledger.session.many(
-        hot.PUT_MARK,
+        PUT_MARK,
         [
             {"experiment": ledger.row.id, "trial": trial, "fold": fold, "step": mark.step, "seq": last + number}
             | {"loss": mark.loss, "best": mark.best, "mean": mark.mean}
@@ -49,7 +51,7 @@ def take(boards: Boards, ledger: Ledger, attempt: str, trial: int, fold: int, po
 
 def order(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """Order a live attempt to stop as pruned, unless it has another stop order already."""
-    if ledger.session.run(hot.ORDER_PRUNE, {"id": attempt, "reason": json.dumps(reason.to_json())}):
+    if ledger.session.run(ORDER_PRUNE, {"id": attempt, "reason": json.dumps(reason.to_json())}):
         ledger.orders()
 
 
@@ -75,7 +77,7 @@ def _is_behind(track: Track, session: Session, attempt: str, name: str) -> bool:
     """Return True if another server has stored points of the attempt that `track` does not contain."""
     unknown = (track.counted, HTTP_SEQUENCE), (max(track.sent, HTTP_SEQUENCE - 1), _HIGHEST)
     where = {"attempt": attempt, "name": name}
-    return any(session.row(hot.ANY_BETWEEN, {**where, "after": one, "before": end}) is not None for one, end in unknown)
+    return any(session.row(ANY_BETWEEN, {**where, "after": one, "before": end}) is not None for one, end in unknown)
 
 
 def _track(board: Board, ledger: Ledger, attempt: str, trial: int, fold: int) -> Track:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.resources.more_memory import size
 from orchestune.services.execution.ledger import Ledger
-from orchestune.store import hot, workers
+from orchestune.store import workers
+from orchestune.store.statements.trials import MEMORY_RAISES, RAISE_MEMORY
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
     """Return how much memory the next attempt gets after that worker's was too small, or why there is no retry."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
     present = workers.get(ledger.session, worker)
-    raised, most = ledger.session.row(hot.MEMORY_RAISES, where) or 0, ledger.row.specification.oom_retries
+    raised, most = ledger.session.row(MEMORY_RAISES, where) or 0, ledger.row.specification.oom_retries
     memory = present.memory_next if present is not None else None
     if raised >= most:
         memory, outcome = 0, f"{most} {'retry' if most == 1 else 'retries'} with more memory did not help"
@@ -44,5 +45,5 @@ def consider(ledger: Ledger, worker: str, trial: int, fold: int, reason: Reason)
 def raise_memory(ledger: Ledger, trial: int, fold: int, memory: int) -> None:
     """Request `memory` bytes for the next attempt of the fold."""
     where = {"experiment": ledger.row.id, "trial": trial, "fold": fold}
-    ledger.session.run(hot.RAISE_MEMORY, where | {"memory": memory})
+    ledger.session.run(RAISE_MEMORY, where | {"memory": memory})
     ledger.needs_other_workers()

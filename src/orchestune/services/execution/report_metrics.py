@@ -18,7 +18,8 @@ from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.services.execution.points import MOST_NAMES
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
-from orchestune.store import experiments, hot
+from orchestune.store import experiments
+from orchestune.store.statements.attempts import SELECT_ATTEMPT, AttemptInTrial
 from orchestune.wire.work import MAX_NAME
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
@@ -77,11 +78,11 @@ def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldSto
     """Return the stop decision for a trial: `{"stop", "reason"}`. Raises Denied for a wrong signature."""
     experiment = _experiment(core, attempt, signature)
     with core.store.reading() as session:
-        row = session.row(hot.SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
+        row = session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": experiment})
     return _answer(row)
 
 
-def _answer(row: hot.AttemptInTrial | None) -> documents.ShouldStop:
+def _answer(row: AttemptInTrial | None) -> documents.ShouldStop:
     continues = row is not None and row.stop_order is None and row.open
     reason = json.loads(row.reason) if row is not None and row.reason and not continues else None
     return {"stop": not continues, "reason": reason}

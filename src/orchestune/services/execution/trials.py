@@ -16,8 +16,18 @@ from orchestune.domain.search.trial import ask_seed
 from orchestune.domain.specification import stopping
 from orchestune.domain.specification.metrics import ReducedMetric, feasible, objectives
 from orchestune.services.execution.ledger import Ledger
-from orchestune.store import changes, hot
+from orchestune.store import changes
 from orchestune.store import trials as rows
+from orchestune.store.statements.trials import (
+    CHANGE_FOLD,
+    FINISH_TRIAL,
+    FOLDS_OF_TRIAL,
+    INSERT_FOLD,
+    INSERT_METRIC,
+    INSERT_TRIAL,
+    REQUEUE_TRIAL,
+    START_TRIAL,
+)
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ def queue(ledger: Ledger, suggestions: Sequence[SuggestedTrial]) -> list[int]:
             rows_of_folds.append({"experiment": experiment, "trial": number, "fold": fold, "state": FoldState.PENDING})
         count(ledger, None, TrialState.QUEUED)
         ledger.record("trial_queued", {"trial": number, "source": suggestion.source})
-    ledger.session.many(hot.INSERT_TRIAL, trials)
-    ledger.session.many(hot.INSERT_FOLD, rows_of_folds)
+    ledger.session.many(INSERT_TRIAL, trials)
+    ledger.session.many(INSERT_FOLD, rows_of_folds)
     row.pending_folds += len(rows_of_folds)
     return [trial["number"] for trial in trials]
 
@@ -102,7 +112,7 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
     parameters = {"not_before": 0.0, "failures": 0, "is_isolated": False} | values
     parameters |= {"experiment": ledger.row.id, "trial": trial, "fold": fold, "old": old}
     state = after(FOLD, old, cause)
-    if ledger.session.run(hot.CHANGE_FOLD, parameters | {"state": state}) != 1:
+    if ledger.session.run(CHANGE_FOLD, parameters | {"state": state}) != 1:
         raise InvalidTransition(f"the fold of trial {trial} is no longer {old}")
     ledger.row.pending_folds += (state is FoldState.PENDING) - (old is FoldState.PENDING)
 
@@ -112,14 +122,14 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
     is_running = ledger.row.specification.folds.count > 1 and _others_run(ledger, number)
     new = after(TRIAL, old, Cause.CONTINUE if is_running else cause)
     parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
-    if ledger.session.run(hot.REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
+    if ledger.session.run(REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
         raise InvalidTransition(f"trial {number} is no longer {old}")
     count(ledger, old, new)
     ledger.record("trial_requeued", {"trial": number, "cause": cause})
 
 
 def _others_run(ledger: Ledger, number: int) -> bool:
-    folds = ledger.session.rows(hot.FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
+    folds = ledger.session.rows(FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
     return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
 
 
@@ -129,7 +139,7 @@ def keep_running(ledger: Ledger, number: int, old: TrialState) -> None:
     if new is old:
         return
     where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
-    if ledger.session.run(hot.START_TRIAL, where) != 1:
+    if ledger.session.run(START_TRIAL, where) != 1:
         raise InvalidTransition(f"trial {number} is no longer {old}")
     count(ledger, old, new)
 
@@ -143,14 +153,15 @@ def finish(
     measured: Mapping[str, ReducedMetric],
     missing: str | None = None,
 ) -> None:
-    """Finish a trial: write its state, metrics and position in the history; update the incumbent; apply the stop rules
-    and the guards.
+    """Finish a trial: write its state, metrics and position in the history; apply the stop rules and the guards.
+
+    The incumbent is updated, too.
     """
     row = ledger.row
     state = after(TRIAL, old, cause)
     row.history_seq += 1
     changed = ledger.session.run(
-        hot.FINISH_TRIAL,
+        FINISH_TRIAL,
         {
             "experiment": row.id,
             "number": number,
@@ -166,7 +177,7 @@ def finish(
     count(ledger, old, state)
     declared = {metric.name for metric in row.specification.metrics}
     ledger.session.many(
-        hot.INSERT_METRIC,
+        INSERT_METRIC,
         [
             {
                 "experiment": row.id,

@@ -16,9 +16,10 @@ from orchestune.services.core import Core
 from orchestune.services.execution import pending_files, points
 from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.services.execution.worker_call import GroupOver
-from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, hot, workers
+from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, workers
 from orchestune.store.artifacts import ArtifactRow
 from orchestune.store.attempts import AttemptRow
+from orchestune.store.statements.trials import PUBLISH_CHECKPOINT
 from orchestune.wire.answers import KeptArtifacts, Published, Uploaded
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint, UploadedArtifact
 
@@ -211,7 +212,7 @@ def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
             return Published(False)
         published = {"attempt": attempt.id, "digest": call.digest, "step": step}
         where = {"experiment": attempt.experiment, "trial": attempt.trial, "fold": attempt.fold}
-        ledger.session.run(hot.PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
+        ledger.session.run(PUBLISH_CHECKPOINT, where | {"checkpoint": json.dumps(published)})
         ledger.record("checkpoint_published", {"trial": attempt.trial, "step": step, "size": size})
     return Published(True)
 

@@ -12,8 +12,9 @@ from orchestune.domain.resources.usage import AT_THE_END, MOST, Sample, with_mor
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import Ledger
-from orchestune.store import attempts, experiments, hot
+from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
+from orchestune.store.statements.attempts import PUT_USAGE, SELECT_USAGE
 from orchestune.wire.work import UsageSample
 
 LASTING = 900.0
@@ -22,13 +23,13 @@ LASTING = 900.0
 
 def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: bool) -> None:
     """Append new samples and thin the series. Under the ledger's lock."""
-    text = ledger.session.row(hot.SELECT_USAGE, {"attempt": attempt})
+    text = ledger.session.row(SELECT_USAGE, {"attempt": attempt})
     stored = json.loads(text) if text is not None else []
     new: list[Sample] = [list(astuple(sample)) for sample in items]
     samples = with_more(stored, new, AT_THE_END if ended else MOST)
     if samples != stored:
         text = json.dumps(samples, separators=(",", ":"))
-        ledger.session.run(hot.PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
+        ledger.session.run(PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
 
 
 def usage(core: Core, ref: str, number: int) -> documents.Usage:

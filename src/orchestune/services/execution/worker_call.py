@@ -17,10 +17,12 @@ from orchestune.services.core import Core
 from orchestune.services.execution import attempts, trials
 from orchestune.services.execution.ledger import Ledger
 from orchestune.services.signatures import report_address
-from orchestune.store import changes, experiments, hot, workers
+from orchestune.store import changes, experiments, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import CallingWorker, WorkerLease
 from orchestune.store.session import Session
+from orchestune.store.statements.attempts import INSERT_ATTEMPT, LIVE_OF_WORKER, WorkerLease
+from orchestune.store.statements.trials import LEASE_FOLD, PENDING_FOLDS, START_TRIAL, PendingFold
+from orchestune.store.statements.workers import BEAT_WORKER, SELECT_WORKER, CallingWorker
 from orchestune.wire.answers import Ack, CheckpointToResume, Lease, ReasonDocument, StopOrder, WorkAnswer
 from orchestune.wire.registration import PROTOCOL
 from orchestune.wire.work import Rejected, Work
@@ -73,7 +75,7 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
 
 
 def _worker(session: Session, worker: str) -> CallingWorker:
-    row = session.row(hot.SELECT_WORKER, {"id": worker})
+    row = session.row(SELECT_WORKER, {"id": worker})
     if row is None or row.state == WorkerState.ENDED:
         raise GroupOver("this worker is no longer needed")
     return row
@@ -113,7 +115,7 @@ class _Call:
         held, orders = self._compare()
         leases = self._lease(held)
         self.ledger.session.run(
-            hot.BEAT_WORKER,
+            BEAT_WORKER,
             {
                 "id": self.worker,
                 "boot_id": self.call.boot,
@@ -160,7 +162,7 @@ class _Call:
         Return the number of remaining leases and the stop orders.
         """
         session = self.ledger.session
-        live = {attempt.id: attempt for attempt in session.rows(hot.LIVE_OF_WORKER, {"worker": self.worker})}
+        live = {attempt.id: attempt for attempt in session.rows(LIVE_OF_WORKER, {"worker": self.worker})}
         ordered = [self._ordered(attempt, attempt.stop_order) for attempt in live.values() if attempt.stop_order]
         if self.call.live is None:
             return len(live), ordered
@@ -207,7 +209,7 @@ class _Call:
         now = self.ledger.now
         farthest = now + 2 * attempts.LONGEST_DELAY  # a later `not_before` predates a clock jump: due now
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
-        candidates = session.rows(hot.PENDING_FOLDS, where)
+        candidates = session.rows(PENDING_FOLDS, where)
         if candidates and candidates[0].is_isolated:  # only isolated trials are left, which run one at a time
             candidates = candidates[:1] if row.live_attempts == 0 else []
         elif candidates and row.live_attempts and self._isolated_live():
@@ -220,24 +222,22 @@ class _Call:
     def _isolated_live(self) -> bool:
         return self.ledger.session.row(changes.HAS_ISOLATED, {"experiment": self.ledger.row.id}) is not None
 
-    def _grant(self, pending: hot.PendingFold) -> Lease:
+    def _grant(self, pending: PendingFold) -> Lease:
         ledger, row, now = self.ledger, self.ledger.row, self.ledger.now
         attempt, token = new_id(self.core.clock), pending.lease_token + 1
         trial, fold = pending.trial, pending.fold
         where = {"experiment": row.id, "trial": trial, "fold": fold, "lease_token": token}
         state = after(FOLD, FoldState.PENDING, Cause.LEASE)
-        ledger.session.run(hot.LEASE_FOLD, where | {"state": state, "old": FoldState.PENDING})
+        ledger.session.run(LEASE_FOLD, where | {"state": state, "old": FoldState.PENDING})
         row.pending_folds -= 1
         old = TrialState.RUNNING if trial in self._begun else TrialState(pending.trial_state)
         self._begun.add(trial)
         new = after(TRIAL, old, Cause.LEASE)
-        ledger.session.run(
-            hot.START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now}
-        )
+        ledger.session.run(START_TRIAL, {"experiment": row.id, "number": trial, "old": old, "state": new, "now": now})
         trials.count(ledger, old, new)
         resumed = json.loads(pending.checkpoint) if pending.checkpoint else None
         ledger.session.run(
-            hot.INSERT_ATTEMPT,
+            INSERT_ATTEMPT,
             where
             | {
                 "id": attempt,

@@ -40,8 +40,9 @@ class FailureCount:
 
 @dataclass
 class TrialTotals:
-    """Totals of the trials that had finished at the last read. Finished trials do not change, but an attempt may end
-    after its trial.
+    """Totals of the trials that had finished at the last read.
+
+    Finished trials do not change, but an attempt may end after its trial.
     """
 
     read_up_to: int = 0

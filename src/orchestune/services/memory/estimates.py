@@ -19,11 +19,12 @@ from orchestune.engines.process import analyses
 from orchestune.errors import OrchestuneError
 from orchestune.services import history as read_history
 from orchestune.services.memory.lru_cache import LruCache
-from orchestune.store import estimates, experiments, hot, trials
+from orchestune.store import estimates, experiments, trials
 from orchestune.store.database import Store
 from orchestune.store.estimates import EstimateRow
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.trials import IS_NOISY
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def noisy(session: Session, row: ExperimentRow, first: int | None = None) -> boo
     """Return True if the best trial reports the noise of an objective (of one of the `first` ones, if given)."""
     optimized = objectives(row.specification.metrics)[:first] if row.best_trial is not None else ()
     where = {"experiment": row.id, "trial": row.best_trial}  # a cheap query, since stop rules run it after every trial
-    return any(session.row(hot.IS_NOISY, where | {"name": metric.name}) is not None for metric in optimized)
+    return any(session.row(IS_NOISY, where | {"name": metric.name}) is not None for metric in optimized)
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,9 @@ class Estimates:
         return choice.estimate if choice is not None else None
 
     def of(self, session: Session, rows: Sequence[ExperimentRow]) -> dict[str, Choice]:
-        """Return the known choices, including fronts, by experiment id. For absent experiments the measured best
-        trials stand.
+        """Return the known choices, including fronts, by experiment id.
+
+        For absent experiments the measured best trials stand.
         """
         entries = {row.id: self._of(row) for row in rows}
         entries |= self._stored(session, [row for row in rows if entries[row.id] is None and row.state.over])

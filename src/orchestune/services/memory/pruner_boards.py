@@ -13,9 +13,9 @@ from orchestune.domain.specification.metrics import Metric, Point
 from orchestune.ports.pruner import Pruner
 from orchestune.pruners import registry
 from orchestune.services.memory.lru_cache import LruCache
-from orchestune.store import hot
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.pruning import ENDS, NEW_MARKS
 
 _MAX_BOARDS = 500
 _MAX_TRACKS = 20_000
@@ -71,12 +71,12 @@ class Board:
 
     def refresh(self, session: Session, row: ExperimentRow) -> None:
         """Feed the rule with rows added since the last refresh."""
-        for mark in session.rows(hot.NEW_MARKS, {"experiment": row.id, "after": self._marks}):
+        for mark in session.rows(NEW_MARKS, {"experiment": row.id, "after": self._marks}):
             self.pruner(mark.fold).tell(Mark(mark.trial, mark.step, mark.loss, mark.best, mark.mean))
             self._marks = mark.seq
         if self._ends == row.history_seq:
             return
-        for trial in session.rows(hot.ENDS, {"experiment": row.id, "after": self._ends}):
+        for trial in session.rows(ENDS, {"experiment": row.id, "after": self._ends}):
             for pruner in self._folds.values():
                 pruner.finish(trial.number, TrialState(trial.state))
             self._ends = trial.history_seq

@@ -17,7 +17,8 @@ from orchestune.domain.search.space import Configuration
 from orchestune.domain.specification.metrics import Metric
 from orchestune.errors import BadInput
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import ColumnRows, RunColumns, ValueColumns
+from orchestune.store.statements.history import ColumnRows, ValueColumns
+from orchestune.store.statements.spans import RunColumns
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]

@@ -9,7 +9,7 @@ from orchestune import documents
 from orchestune.domain.resources.resources import Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.ports.backend import Backend
-from orchestune.store.hot import PolledWorker
+from orchestune.store.statements.workers import PolledWorker
 
 MOST = 2000
 """limit on listed GPUs"""

@@ -11,8 +11,9 @@ from orchestune.domain.lifecycle.states import ExperimentState
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.core import Core
 from orchestune.services.queries.read_experiments import estimated, statuses_of, statuses_of_ids
-from orchestune.store import experiments
-from orchestune.store.experiments import ExperimentOutline, ExperimentRow
+from orchestune.store import experiment_lists, experiments
+from orchestune.store.experiment_lists import ExperimentOutline
+from orchestune.store.experiments import ExperimentRow
 
 _STATES = list(ExperimentState)
 _ORDERS: dict[str, Callable[[ExperimentOutline], float | str]] = {
@@ -46,7 +47,7 @@ def listed(
     if order is None:
         raise BadInput.one(f"unknown sort order: '{sort}'", key="sort", hint=f"available are {', '.join(_ORDERS)}")
     with core.store.reading() as session:
-        outlines = experiments.outlines(session, folder=folder, hidden=hidden)
+        outlines = experiment_lists.outlines(session, folder=folder, hidden=hidden)
         words = search.casefold().split()
         matching = [row for row in outlines if (not state or row.state == state) and (not words or _fits(row, words))]
         if sort != "age":  # already in this order

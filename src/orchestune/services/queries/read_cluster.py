@@ -19,10 +19,10 @@ from orchestune.services.ownership import is_authenticated
 from orchestune.services.queries.cluster_events import recent
 from orchestune.services.queries.cluster_gpus import HeldGpu, gpus
 from orchestune.services.queries.trial_resources import room
-from orchestune.store import experiments, quarantines, workers
+from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
+from orchestune.store.statements.workers import PolledWorker
 from orchestune.store.workers import PRESENT
 
 
@@ -34,7 +34,7 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
         raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
     with core.store.reading() as session:
         shut = quarantined_nodes.by_machine(quarantines.present(session, chosen))
-        rows = experiments.readable(row for row in experiments.unfinished(session) if row.cluster == chosen)
+        rows = experiment_lists.readable(row for row in experiment_lists.unfinished(session) if row.cluster == chosen)
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
         handles = {row.id: row.handle for row in rows}
         trials = workers.trials_of(session, chosen)

@@ -19,9 +19,10 @@ from orchestune.services.ownership import is_authenticated
 from orchestune.services.queries import best_trials
 from orchestune.services.queries.pruning_diagnosis import unpruned
 from orchestune.services.queries.trial_resources import room
-from orchestune.store import attempts, experiments, hot, logs, trials, warm_starts, workers
+from orchestune.store import attempts, experiment_lists, experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+from orchestune.store.statements.spans import LAST_SPANS, RUN_SO_FAR
 from orchestune.store.workers import WorkerLoad
 
 _T = TypeVar("_T")
@@ -67,7 +68,7 @@ def statuses(
     """
     with core.store.reading() as session:
         cursor = float(before) if before else None
-        rows = experiments.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
+        rows = experiment_lists.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
         items = statuses_of_ids(core, session, [row.id for row in rows[:limit]], details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
@@ -170,7 +171,7 @@ _ROWS_AT_ONCE = 25
 def statuses_of_ids(core: Core, session: Session, ids: Sequence[str], *, details: bool) -> list[documents.Status]:
     """Return the `Status` of each of these experiments that exists and can be parsed, in this order."""
     parts = (ids[start : start + _ROWS_AT_ONCE] for start in range(0, len(ids), _ROWS_AT_ONCE))
-    rows = (experiments.readable(experiments.of_ids(session, part)) for part in parts)
+    rows = (experiment_lists.readable(experiment_lists.of_ids(session, part)) for part in parts)
     return [status for part in rows for status in statuses_of(core, session, part, details=details)]
 
 
@@ -329,11 +330,11 @@ def _eta(session: Session, row: ExperimentRow) -> float | None:
         return None
     folds = row.specification.folds.count
     after = row.history_seq - max(LAST // folds, 4)
-    spans = session.rows(hot.LAST_SPANS, {"experiment": row.id, "after": after})
+    spans = session.rows(LAST_SPANS, {"experiment": row.id, "after": after})
     if not spans:
         return None
     recent_pace = pace([(span.leased_at, span.finished_at) for span in spans], len({span.trial for span in spans}))
-    [now] = session.rows(hot.RUN_SO_FAR, {"experiment": row.id, "now": session.now})
+    [now] = session.rows(RUN_SO_FAR, {"experiment": row.id, "now": session.now})
     return round(
         recent_pace.left(max(row.budget - row.finished, 0), row.running, now.live, max(now.seconds, 0.0), folds), 3
     )

@@ -39,8 +39,10 @@ def logs(
     since: str | None = None,
     tail: int | None = None,
 ) -> LogBatch:
-    """Return a page of `LogChunk`s, the next cursor, `more` if more are available, and `over` if the experiment (or the
-    `trial`) has ended and all was read. A page of large chunks may have fewer than `limit` although more are available.
+    """Return a page of `LogChunk`s, the next cursor, and the flags `more` and `over`.
+
+    `more`: more chunks are available. `over`: the experiment (or the `trial`) has ended and all was read. A page of
+    large chunks may have fewer than `limit` although more are available.
 
     `tail` starts near the end, so that at least that many lines follow, unless they lie beyond the search bounds; the
     client cuts the surplus. It applies to the first page only: later ones pass `after`.

@@ -11,7 +11,7 @@ from orchestune.domain.lifecycle.states import ExperimentState, WorkerState
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.store import experiments, idempotency, notifications, tracking_runs, workers
+from orchestune.store import experiment_lists, idempotency, notifications, tracking_runs, workers
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def health(core: Core) -> None:
     if core.store.full:
         raise StoreUnavailable("the disk of the store is full", "free some space; nothing was lost")
     with core.store.reading() as session:
-        experiments.page(session, folder=None, limit=1, before=None)
+        experiment_lists.page(session, folder=None, limit=1, before=None)
 
 
 def check(core: Core) -> None:
@@ -85,12 +85,12 @@ def metrics(core: Core) -> list[Sample]:
     with core.store.reading() as session:
         samples: list[Sample] = [
             ("orchestune_experiments", {"state": state}, count)
-            for state, count in experiments.count_by_state(session).items()
+            for state, count in experiment_lists.count_by_state(session).items()
         ]
         samples += [
             ("orchestune_workers", {"state": state}, count) for state, count in workers.count_by_state(session).items()
         ]
-        sums = experiments.sums(session, (*_COUNTED, "live_attempts"))
+        sums = experiment_lists.sums(session, (*_COUNTED, "live_attempts"))
         messages, unrecorded = notifications.waiting(session), len(tracking_runs.behind(session))
     samples += [("orchestune_trials", {"state": name}, float(sums[name])) for name in _COUNTED]
     samples.append(("orchestune_live_attempts", {}, float(sums["live_attempts"])))

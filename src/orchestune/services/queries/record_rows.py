@@ -5,11 +5,10 @@ The format stays when the schema changes; this is the one place that knows both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, inspect
 
 from orchestune.archives import format
 from orchestune.archives.format import Item
@@ -48,27 +47,39 @@ _COLUMNS: Mapping[type[Struct], Mapping[str, str]] = {
 }
 """Field → column, if their names differ."""
 _FIELDS = {
-    item: [
-        (field.name, _COLUMNS.get(item, {}).get(field.name, field.name), field.type)
-        for field in msgspec.structs.fields(item)
-    ]
-    for item in TABLE_OF
+    item: [(name, _COLUMNS.get(item, {}).get(name, name)) for name in item.__struct_fields__] for item in TABLE_OF
 }
+"""Fields with their columns."""
 
 
-def _holds(annotation: Any, type_in_it: type) -> bool:
-    inner = getattr(annotation, "__args__", ())
-    return annotation is type_in_it or any(_holds(each, type_in_it) for each in inner)
+def _fields_of(kind: type[inspect.Type]) -> frozenset[tuple[type[Struct], str]]:
+    """Return the fields whose values are of a kind of type, alone or in a union."""
+    return frozenset(
+        (item, field.name)
+        for item in TABLE_OF
+        for field in cast(inspect.StructType, inspect.type_info(item)).fields
+        if any(isinstance(part, kind) for part in _parts(field.type))
+    )
 
 
-_JSON = {(item, name) for item, fields in _FIELDS.items() for name, _, kind in fields if _holds(kind, Raw)}
-_BOOLEAN = {(item, name) for item, fields in _FIELDS.items() for name, _, kind in fields if _holds(kind, bool)}
+def _parts(declared: inspect.Type) -> Iterator[inspect.Type]:
+    """Yield the types of a union, or the type itself, without its annotations."""
+    if isinstance(declared, inspect.Metadata):
+        yield from _parts(declared.type)
+    elif isinstance(declared, inspect.UnionType):
+        for each in declared.types:
+            yield from _parts(each)
+    else:
+        yield declared
+
+
+_JSON, _BOOLEAN = _fields_of(inspect.RawType), _fields_of(inspect.BoolType)
 
 
 def item_of(table: str, row: Mapping[str, Any]) -> Item:
     """Convert a row to an item; the bytes of a log segment must be in `data`."""
     kind = _TYPE_OF[table]
-    values = {name: row[column] for name, column, _ in _FIELDS[kind]}
+    values = {name: row[column] for name, column in _FIELDS[kind]}
     for name, value in values.items():
         if (kind, name) in _JSON:
             values[name] = format.raw(value)
@@ -81,7 +92,7 @@ def row_of(item: Item, experiment: str) -> Row:
     """Convert an item to a row with the columns that the format has. Raises UnicodeDecodeError for non-UTF-8 JSON."""
     kind = type(item)
     row: Row = {}
-    for name, column, _ in _FIELDS[kind]:
+    for name, column in _FIELDS[kind]:
         value = getattr(item, name)
         if isinstance(value, Raw):
             text = bytes(value).decode()

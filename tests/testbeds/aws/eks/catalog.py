@@ -1,4 +1,4 @@
-"""What EKS offers: versions of Kubernetes, add-ons with their versions, access policies."""
+"""Offers of EKS: versions of Kubernetes, add-ons with their versions, access policies."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Clusters:
         return found
 
     def ready(self, call: Call) -> Cluster:
-        """The same, which must be ACTIVE. (An update does not make it anything else here.)"""
+        """Return the cluster, which must be ACTIVE. (An update does not change its status here.)"""
         found = self.of(call)
         if found.document["status"] not in ("ACTIVE", "UPDATING"):
             text = f"Cluster '{found.name}' is not in ACTIVE status"

@@ -205,7 +205,7 @@ class Nodegroups:
         return cluster, found
 
     def running(self, cluster: Cluster) -> int:
-        """How many machines a cluster has."""
+        """Return the number of machines of a cluster."""
         autoscaling = cloud.backend("autoscaling", cluster.region)
         groups = [pool.group for pool in cluster.nodegroups.values() if isinstance(pool, Nodegroup)]
         return sum(len(autoscaling.autoscaling_groups[name].instance_states) for name in groups

@@ -30,7 +30,7 @@ class Eks:
         self._parts = [self.clusters, self.nodegroups, self.addons, self.entries, self.pods, Catalog(), self]
 
     def handler(self, call: Call) -> Callable[[Call], dict[str, Any]]:
-        """What answers this call."""
+        """Return the function that answers this call."""
         name = xform_name(call.operation)
         return next((getattr(part, name) for part in self._parts if hasattr(part, name)), self._unknown)
 

@@ -1,4 +1,4 @@
-"""Whether a service may take on a role, and since when."""
+"""Trust of services in roles, and the time since when it counts."""
 
 from __future__ import annotations
 

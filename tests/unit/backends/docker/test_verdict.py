@@ -12,7 +12,7 @@ ENDED = "2026-11-25T09:25:53.667982888Z"
 
 
 def state(code: int, **more: Any) -> dict[str, Any]:
-    """What Docker Engine 20.10 shows of a container that has ended."""
+    """Build the description of an ended container as Docker Engine 20.10 gives it."""
     return {"Status": "exited", "Running": False, "ExitCode": code, "Error": "", "FinishedAt": ENDED, **more}
 
 

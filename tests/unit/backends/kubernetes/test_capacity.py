@@ -1,4 +1,4 @@
-"""What nodes have for us, who holds the rest, and why a pod finds no place."""
+"""Capacity of nodes, its holders, and the reasons why a pod is not scheduled."""
 
 from __future__ import annotations
 

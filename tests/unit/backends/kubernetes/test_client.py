@@ -1,4 +1,4 @@
-"""Who the server is for an API server, when what it had got for that counts no more."""
+"""Credentials of the server at an API server, and their renewal."""
 
 from __future__ import annotations
 

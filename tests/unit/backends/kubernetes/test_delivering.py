@@ -1,4 +1,4 @@
-"""Whether a cluster has image volumes, and what happens where it was judged wrongly."""
+"""Detection of image volumes in a cluster, and the fallback after a wrong guess."""
 
 from __future__ import annotations
 

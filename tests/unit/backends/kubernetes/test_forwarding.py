@@ -47,7 +47,7 @@ class Cluster:
         self.meanwhile: Callable[[int], None] = lambda number: None
 
     def apply_anew(self) -> None:
-        """Somebody applies the Roles as they are printed."""
+        """Apply the printed Roles again, as an administrator would."""
         versions = {name: version for name, (version, _) in self.roles.items()}
         self.roles = {account(role): (versions.get(account(role), 0) + 1, role_rules(role)) for role in SERVER_ROLES}
 
@@ -161,7 +161,7 @@ def test_a_role_that_an_administrator_has_removed_keeps_nobody_else_out() -> Non
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Those of a server in a pod."""
+    """Return the settings of a server in a pod."""
     config = {"cluster": "lab", "namespace": "ml", "url": "http://o", "runtime_image": "o:1"}
     (tmp_path / "kubernetes.json").write_text(json.dumps(config))
     url, files = f"sqlite:///{tmp_path}/orchestune.db", str(tmp_path / "files")

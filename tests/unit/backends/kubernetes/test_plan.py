@@ -1,6 +1,4 @@
-"""What is put into a cluster for a worker, against files that people can read. `ORCHESTUNE_WRITE_GOLDEN=1` writes them
-anew.
-"""
+"""Objects of a worker in a cluster, compared with golden files. `ORCHESTUNE_WRITE_GOLDEN=1` rewrites them."""
 
 from __future__ import annotations
 

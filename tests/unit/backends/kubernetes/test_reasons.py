@@ -1,4 +1,4 @@
-"""What became of a worker, from statuses as API servers show them."""
+"""Ends of workers, derived from statuses as API servers report them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def failed_create(message: str) -> list[ObjectEvent]:
 
 
 def kueue_says(why: str) -> ObjectEvent:
-    """What Kueue notes about the Workload that it has made for a Job, as the API shows it."""
+    """Build the event of Kueue about the Workload of a Job, as the API shows it."""
     found = event(
         {
             "metadata": {"creationTimestamp": "2026-01-31T12:00:00Z"},

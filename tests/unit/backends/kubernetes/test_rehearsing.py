@@ -1,4 +1,4 @@
-"""What an API server says of a Job in advance, in the words of Kubernetes 1.36."""
+"""Answers of an API server to a dry run of a Job, in the words of Kubernetes 1.36."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Server:
 
 
 def refusal(server: Server) -> str:
-    """What is said; empty where the Job is taken."""
+    """Return the message of the dry run; empty if the Job is accepted."""
     try:
         rehearse(cast(ApiServer, server), CONFIG, Resources(1), Placement("model:1", pod=POD))
     except UsageError as exc:

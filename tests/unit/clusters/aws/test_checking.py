@@ -1,4 +1,4 @@
-"""What a region does not have is told before anything is made, at its place in the file."""
+"""Offers that a region lacks are reported with their position in the file before anything is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever AWS refuses is told with the resource, the reason, and what to do."""
+"""Every error of AWS is reported with the resource, the reason, and a hint."""
 
 from __future__ import annotations
 

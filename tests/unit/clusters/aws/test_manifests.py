@@ -1,4 +1,4 @@
-"""What runs beside the server, against a file; and which releases of it."""
+"""Objects beside the server, compared with a golden file; and their releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever stands in the place of a value of another tool's file, it becomes a draft or mistakes for its reader."""
+"""Any value in another tool's file becomes a draft, or mistakes that the reader reports."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_one_and_true_are_two_choices(source: str) -> None:
 
 
 def made_by(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
-    """What is read of a study that Optuna made by 14 trials of this function."""
+    """Read a study that Optuna made of 14 trials of this function."""
     storage = RDBStorage(source)
     study = optuna.create_study(study_name="made", storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
     study.optimize(objective, 14)

@@ -1,4 +1,4 @@
-"""What scripts say of themselves, by whatever reads their options: the file that each becomes."""
+"""Options of scripts, whichever library reads them: the experiment file of each."""
 
 from __future__ import annotations
 

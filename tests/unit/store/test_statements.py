@@ -1,28 +1,31 @@
-"""What runs for every trial takes no longer when there are more of them."""
+"""Statements that run for every trial take no longer when there are more trials."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 from sqlalchemy import text
 
-from orchestune.store import changes, experiments, hot
+from orchestune.store import changes, experiment_lists, experiments, statements
 from orchestune.store.database import Store, open_store
 from orchestune.store.rows import Query
 
-WHOLE = {"experiments.OUTLINES": "the list of experiments is searched and sorted as a whole"}
+HOT = [import_module(f"{statements.__name__}.{each.name}") for each in iter_modules(statements.__path__)]
+WHOLE = {"experiment_lists.OUTLINES": "the list of experiments is searched and sorted as a whole"}
 """statements that read all there is on purpose, and why"""
 QUERIES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": query
-    for module in (hot, changes, experiments)
+    for module in (*HOT, changes, experiments, experiment_lists)
     for name, query in vars(module).items()
     if isinstance(query, Query) and not query.statement.endswith("FOR UPDATE")  # SQLite locks otherwise
 }
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": statement
-    for module in (hot, experiments)
+    for module in (*HOT, experiments, experiment_lists)
     for name, value in vars(module).items()
     if isinstance(statement := value.statement if isinstance(value, Query) else value, str)
     and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", statement)

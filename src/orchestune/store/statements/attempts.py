@@ -1,0 +1,119 @@
+"""Statements about attempts: leased, started, stopped and ended, with their resource usage."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from orchestune.domain.lifecycle.states import AttemptState, FoldState, TrialState
+from orchestune.store.rows import Query
+
+INSERT_ATTEMPT = """
+INSERT INTO attempts (id, experiment, trial, fold, attempt_number, state, worker, lease_call, node, gpus, leased_at,
+raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :lease_token, :state, :worker, :lease_call, :node,
+:gpus, :leased_at, :raised_memory, :resumed_from)
+"""
+
+
+class WorkerLease(Struct, frozen=True, gc=False):
+    """The lease of a live attempt. `stop_order`: the state in which a stop order requests the attempt to end."""
+
+    id: str
+    stop_order: str | None
+    lease_call: int
+    reason: str | None
+
+
+LIVE_OF_WORKER = Query(
+    WorkerLease,
+    """
+SELECT id, stop_order, lease_call, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
+""",
+)
+
+
+class AttemptInTrial(Struct, gc=False):
+    """An attempt with the state of its fold and of its trial."""
+
+    state: AttemptState
+    attempt_number: int
+    trial: int
+    fold: int
+    stop_order: str | None
+    point_count: int
+    log_end: int
+    started_at: float | None
+    worker: str
+    reason: str | None
+    resumed_from: str | None
+    non_finite: str | None
+    fold_state: FoldState
+    lease_token: int
+    failures: int
+    trial_state: TrialState
+    lost_attempts: int
+    is_isolated: bool
+
+    def __post_init__(self) -> None:
+        self.state = AttemptState(self.state)
+        self.fold_state = FoldState(self.fold_state)
+        self.trial_state = TrialState(self.trial_state)
+
+    @property
+    def open(self) -> bool:
+        """True if a report of its end counts: it is live, or it is lost and its fold has not been leased again."""
+        lost = self.state is AttemptState.LOST and self.lease_token == self.attempt_number
+        return self.state.live or (lost and self.fold_state is FoldState.PENDING)
+
+
+SELECT_ATTEMPT = Query(
+    AttemptInTrial,
+    """
+SELECT a.state, a.attempt_number, a.trial, a.fold, a.stop_order, a.point_count, a.log_end, a.started_at, a.worker,
+a.reason, a.resumed_from, a.non_finite, t.state AS fold_state, t.lease_token, t.failures, r.state AS trial_state,
+r.lost_attempts, r.is_isolated
+FROM attempts a JOIN folds t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
+JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
+WHERE a.id = :id AND a.experiment = :experiment
+""",
+)
+
+
+class NotFinite(Struct, frozen=True, gc=False):
+    """The last values of an attempt's metrics that are NaN or infinite, as JSON."""
+
+    non_finite: str | None
+
+
+NOT_FINITE = Query(NotFinite, "SELECT non_finite FROM attempts WHERE id = :id")
+NOTE_NOT_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
+
+
+class ResumedCheckpoint(Struct, frozen=True, gc=False):
+    """The checkpoint from which an attempt resumed, as JSON: `{attempt, step}`."""
+
+    resumed_from: str | None
+
+
+RESUMED_FROM = Query(ResumedCheckpoint, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment")
+START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
+END_ATTEMPT = """
+UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
+started_at = COALESCE(started_at, :started_at), finished_at = :now, wall_seconds = :wall, cpu_seconds = :cpu,
+peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail, files_state = :files_state,
+files_message = :files_message WHERE id = :id AND state = :old
+"""
+GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
+CLOSE_ATTEMPT = """
+UPDATE attempts SET exit_code = :exit_code, signal = :signal, wall_seconds = :wall, cpu_seconds = :cpu,
+peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail WHERE id = :id
+"""
+GROW_POINTS = "UPDATE attempts SET point_count = point_count + :count WHERE id = :id"
+SELECT_USAGE = Query(str, "SELECT samples FROM usage WHERE attempt = :attempt")
+PUT_USAGE = """
+INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
+ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
+"""
+ORDER_PRUNE = """
+UPDATE attempts SET stop_order = 'pruned', reason = :reason WHERE id = :id AND stop_order IS NULL
+AND state IN ('leased', 'running')
+"""

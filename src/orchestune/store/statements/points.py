@@ -1,0 +1,82 @@
+"""Statements about reported values of metrics: inserted, and read as curves."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from orchestune.domain.specification.metrics import Point
+from orchestune.store.rows import Query
+
+INSERT_POINT = """
+INSERT INTO points (attempt, name, sequence, value, step, stddev, at) VALUES (:attempt, :name, :sequence, :value,
+:step, :stddev, :at) ON CONFLICT DO NOTHING
+"""
+
+
+class ReportedName(Struct, frozen=True, gc=False):
+    """A metric that an attempt reported, with the sequence numbers of its first and its last point."""
+
+    name: str
+    first: int
+    last: int
+
+
+REPORTED_NAMES = Query(
+    ReportedName,
+    """
+SELECT name, MIN(sequence) AS first, MAX(sequence) AS last FROM points WHERE attempt = :attempt
+GROUP BY name ORDER BY name
+""",
+)
+REPORTED = Query(int, "SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name LIMIT 1")
+# one lookup in the primary key per name, independent of the number of points
+COUNT_NAMES = Query(
+    int,
+    """
+WITH RECURSIVE names (name, place) AS (
+    SELECT MIN(name), 1 FROM points WHERE attempt = :attempt
+    UNION ALL
+    SELECT (SELECT MIN(p.name) FROM points p WHERE p.attempt = :attempt AND p.name > n.name), n.place + 1
+    FROM names n WHERE n.name IS NOT NULL AND n.place < :most
+) SELECT COUNT(name) AS count FROM names
+""",
+)
+_POINTS_WITHIN = """
+SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
+AND (step IS NULL OR step <= :upto)"""
+LAST_POINTS = Query(Point, f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count")
+HIGHEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1")
+LOWEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1")
+
+
+class PointRow(Struct, frozen=True, gc=False):
+    """A reported value with the time of its arrival."""
+
+    name: str
+    value: float
+    step: float | None
+    stddev: float | None
+    sequence: int
+    at: float
+
+
+SELECT_CURVE = Query(
+    PointRow,
+    """
+SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
+""",
+)
+ANY_BETWEEN = Query(
+    int,
+    """
+SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name AND sequence > :after
+AND sequence < :before LIMIT 1
+""",
+)
+LAST_STEP_BEYOND = Query(
+    float,
+    """
+SELECT step FROM points WHERE attempt = :attempt AND sequence >= :sequence AND step IS NOT NULL AND at <= :until
+ORDER BY sequence DESC LIMIT 1
+""",
+)
