@@ -27,7 +27,7 @@ FILES_DROPPED = "files_dropped"
 """kind of an event that each server with a copy of the experiment records on its own; it makes no record newer"""
 MAX_LINE = 24 * 2**20  # bytes of an item: the largest request body, 16 MiB, may be a single log part in base64
 MAX_HEAD = 32 * 2**20  # bytes of the head, which lists up to 450,000 files
-_BATCH = 500  # maximum number of items
+_BATCH_ITEMS = 500  # maximum number of items
 _BATCH_BYTES = 4 * 2**20  # maximum bytes of the items of a batch, unless a single item is larger
 
 
@@ -134,7 +134,7 @@ def batches(source: BinaryIO) -> Iterator[list[Item]]:
     """Yield the items of a verified stream in batches of one type each."""
     batch, size = list[Item](), 0
     for item, length in _items(source):
-        if batch and (type(item) is not type(batch[0]) or len(batch) >= _BATCH or size + length > _BATCH_BYTES):
+        if batch and (type(item) is not type(batch[0]) or len(batch) >= _BATCH_ITEMS or size + length > _BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(item)

@@ -13,7 +13,7 @@ from orchestune.client.address import ServerPlace
 from orchestune.client.api import Client
 from orchestune.errors import OrchestuneError, Unreachable
 
-PATIENCE = 8.0
+TIMEOUT_SECONDS = 8.0
 """timeout in seconds, counted from a server's last response to any request"""
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class ServerResult(Generic[T]):
 
 
 def ask(
-    places: Sequence[ServerPlace], question: Callable[[Client], T], patience: float = PATIENCE
+    places: Sequence[ServerPlace], question: Callable[[Client], T], patience: float = TIMEOUT_SECONDS
 ) -> list[ServerResult[T]]:
     """Query all servers concurrently, and return the answers in the order of `places`.
 

@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 
-OVER = frozenset({"completed", "failed", "stopped"})
+FINAL_STATES = frozenset({"completed", "failed", "stopped"})
 
 
 def over(status: documents.Status) -> bool:
     """Return True if it has ended, or a guard has paused it: nothing more happens without the user."""
-    return status["state"] in OVER or guarded(status)
+    return status["state"] in FINAL_STATES or guarded(status)
 
 
 def deleted(status: documents.Status) -> bool:
@@ -24,7 +24,7 @@ def deleted(status: documents.Status) -> bool:
 def extendable(status: documents.Status) -> bool:
     """Return True if it has ended and a larger budget continues it; otherwise it would end again at once."""
     reason = status["reason"]
-    return status["state"] in OVER and (reason is None or reason["code"] in ("budget", "stopped"))
+    return status["state"] in FINAL_STATES and (reason is None or reason["code"] in ("budget", "stopped"))
 
 
 def is_uploading(status: documents.Status) -> bool:

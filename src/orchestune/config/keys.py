@@ -33,8 +33,8 @@ from orchestune.config.sections.small import CODE, FOLDS, PRELOAD, RESOURCES, RE
 from orchestune.config.sections.template import CONFIG
 from orchestune.config.sections.tokens import looks_like_a_secret
 from orchestune.config.sections.warm_start import WARM_START
-from orchestune.domain.search.constraints import LONGEST
-from orchestune.domain.search.space import MOST_CONSTRAINTS
+from orchestune.domain.search.constraints import MAX_CONSTRAINT_CHARS
+from orchestune.domain.search.space import MAX_CONSTRAINTS
 
 CONFIGURATION = mapping_of(
     NamedEntry("a parameter", r"[^\0]+", "expected the name of a parameter"),
@@ -75,11 +75,11 @@ LABELS = mapping_of(  # labels under orchestune.dev/ control the server: one mak
     "a mapping from names to texts",
 )
 
-_CONSTRAINT = text("a condition such as lr * 2 + momentum <= 1", most=LONGEST)
+_CONSTRAINT = text("a condition such as lr * 2 + momentum <= 1", most=MAX_CONSTRAINT_CHARS)
 CONSTRAINTS = either(
     "a condition or a list of conditions",
     scalar=changed(_CONSTRAINT, lambda one: (one,)),
-    listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MOST_CONSTRAINTS),
+    listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MAX_CONSTRAINTS),
 )
 _ANY_NAME = text(
     "a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True

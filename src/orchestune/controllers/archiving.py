@@ -27,7 +27,7 @@ INLINE_BYTES = 64 * 1024
 """logs up to this size stay in their rows: thousands of tiny objects would gain nothing"""
 ORPHAN_SECONDS = 3600.0
 EVERY_SECONDS = 30.0
-REST = 50.0
+SCAN_PAUSE_FACTOR = 50.0
 """the next scan starts at least 50x the last scan's duration later: with very many trials a scan reads all of them, and
 may take at most 2 % of the time
 """
@@ -63,7 +63,7 @@ class Archiving:
         try:
             each((self.retain_artifacts, self.move_logs, self.drop_orphans, self._drop_uploads))
         finally:
-            self._next = self._core.clock.monotonic() + max(EVERY_SECONDS, REST * self._looked)
+            self._next = self._core.clock.monotonic() + max(EVERY_SECONDS, SCAN_PAUSE_FACTOR * self._looked)
 
     def _look(self, query: Callable[[Session], _T]) -> _T:
         began = self._core.clock.monotonic()

@@ -32,13 +32,13 @@ from orchestune.store.statements.workers import PolledWorker
 log = logging.getLogger(__name__)
 
 _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
-MANY_SLOTS = 4
+MAX_SLOTS_PER_CORE = 4
 """slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
-MOST_PENDING = 10
+MAX_PENDING_UNSIZED = 10
 """maximum pending workers of one experiment on an elastic cluster, whose size is unknown, in a queue, or if each
 requests nothing: then the room of the cluster is no bound"""
-MOST_STARTING = 100
+MAX_PENDING = 100
 """maximum pending workers of any other experiment, if each worker is a container or job of its own"""
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
 """Starts of such workers in one tick, in all and of one experiment: each is a request to the cluster, and all
@@ -253,7 +253,7 @@ class Launching:
         is_unbounded = waits or cluster.capacity.elastic
         if is_unbounded or site.backend.slots_per_worker is not None:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
-            most = MOST_PENDING if is_unbounded or requests_nothing else MOST_STARTING
+            most = MAX_PENDING_UNSIZED if is_unbounded or requests_nothing else MAX_PENDING
             missing = min(missing, max(most - starting, 0))
         if not waits:
             cluster.room.take(each, missing, among=site.machines)
@@ -389,7 +389,7 @@ def workers_for(cores: int, slots: int) -> int:
     Many slots per core are used for trials that are short or mostly wait. Fewer workers serve these: one call that
     finishes and leases many trials costs much less per trial (measured with 16 slots on two cores: a sixth).
     """
-    return max(cores // CORES_SERVED if slots > MANY_SLOTS * cores else cores, 1)
+    return max(cores // CORES_SERVED if slots > MAX_SLOTS_PER_CORE * cores else cores, 1)
 
 
 def spread(slots: int, processes: int) -> list[int]:

@@ -26,11 +26,11 @@ from orchestune.store.notifications import Notice
 
 log = logging.getLogger(__name__)
 
-PAUSES = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+RETRY_DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """seconds between delivery attempts: 16 hours in total"""
 _MAX_SENDING, _MAX_SENDING_EACH = 8, 2
 """concurrent messages: in total, and per experiment or host, so that a slow host does not block the others"""
-_PAGE = 100
+_PAGE_MESSAGES = 100
 """messages per query; the hosts of ten times as many are cached"""
 _HTTP_GONE = 410
 _RETRY_SECONDS = 5.0
@@ -48,7 +48,7 @@ class Notifying:
         self._lock = threading.Lock()
         self._sending: dict[Notice, str] = {}
         """messages being sent → their hosts"""
-        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _PAGE)
+        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _PAGE_MESSAGES)
         """(experiment, hook) → host"""
         self._ended = set[str]()
         """messages whose delivery ended while due rows were being read: the rows read may be stale"""
@@ -69,14 +69,14 @@ class Notifying:
         full = {experiment for experiment, count in counts.items() if count >= _MAX_SENDING_EACH}
         while free > 0:
             with self._core.store.reading() as session:
-                notices = notifications.due(session, full, _PAGE, 2 * PAUSES[-1])
+                notices = notifications.due(session, full, _PAGE_MESSAGES, 2 * RETRY_DELAYS[-1])
             for notice in notices:
                 one_of = notice.experiment, self._host(notice)
                 if free and all(counts[each] < _MAX_SENDING_EACH for each in one_of) and self._begin(notice, one_of[1]):
                     counts.update(one_of)
                     free -= 1
             waits = {notice.experiment for notice in notices if counts[self._host(notice)] >= _MAX_SENDING_EACH} - full
-            if len(notices) < _PAGE or not waits:
+            if len(notices) < _PAGE_MESSAGES or not waits:
                 return
             full |= waits  # also read the messages queued behind these
 
@@ -153,7 +153,7 @@ class Notifying:
         )
 
     def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
-        if notice.delivery_attempts >= len(PAUSES):
+        if notice.delivery_attempts >= len(RETRY_DELAYS):
             return partial(self._give_up, notice, hook, why)
         log.warning("delivery of message %s to %s failed: %s", notice.kind, shown(hook.url), why)
         return partial(self._later, notice, seconds)
@@ -163,9 +163,9 @@ class Notifying:
             notifications.drop(session, notice)
 
     def _later(self, notice: Notice, seconds: float | None) -> None:
-        pause = PAUSES[min(notice.delivery_attempts, len(PAUSES) - 1)]
+        pause = RETRY_DELAYS[min(notice.delivery_attempts, len(RETRY_DELAYS) - 1)]
         with self._core.store.transaction() as session:
-            notifications.postpone(session, notice, min(max(pause, seconds or 0.0), PAUSES[-1]))
+            notifications.postpone(session, notice, min(max(pause, seconds or 0.0), RETRY_DELAYS[-1]))
 
     def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
         """Drop the message and record the failure in the events of the experiment, where users see it."""

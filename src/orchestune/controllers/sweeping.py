@@ -8,7 +8,7 @@ from orchestune.controllers.isolated_jobs import each
 from orchestune.services.core import Core
 from orchestune.store import workers
 
-SECONDS = 2.0
+INTERVAL_SECONDS = 2.0
 """interval; a backend calls its cluster's API only if there is something to delete"""
 
 
@@ -24,7 +24,7 @@ class Sweeping:
         now = self._core.clock.monotonic()
         if now < self._next:
             return
-        self._next = now + SECONDS
+        self._next = now + INTERVAL_SECONDS
         with self._core.store.reading() as session:
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
         each(

@@ -15,7 +15,7 @@ from orchestune.store.session import Session
 from orchestune.store.statements.history import HISTORY, HISTORY_METRICS
 from orchestune.store.statements.pruning import LAST_MARKS_OF_PRUNED, MarkOfPruned
 
-_PAGE = 1000
+_PAGE_TRIALS = 1000
 
 
 def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
@@ -30,7 +30,7 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
     """Return the observations after position `after` of the history, in order; only each `every`-th one."""
     history: list[Observation] = []
     while after < row.history_seq:
-        rows = session.rows(HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE})
+        rows = session.rows(HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE_TRIALS})
         if not rows:
             break
         upto = rows[-1].history_seq

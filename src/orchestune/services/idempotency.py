@@ -11,7 +11,7 @@ from orchestune.services.core import Core
 from orchestune.store import idempotency
 from orchestune.store.session import Session
 
-SECONDS = 24 * 3600.0
+RETENTION_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class IdempotentRequest:
 
         A retry is then not executed twice if the server dies before it has sent the response.
         """
-        idempotency.remember(session, self.key, self.hash, status, json.dumps(answer), SECONDS)
+        idempotency.remember(session, self.key, self.hash, status, json.dumps(answer), RETENTION_SECONDS)
 
 
 def take(core: Core, key: str) -> bool:
@@ -53,4 +53,4 @@ def remembered(core: Core, key: str, request_hash: str) -> tuple[int, str] | Non
 def remember(core: Core, key: str, request_hash: str, status: int, answer: str) -> None:
     """Store the response for 24 hours."""
     with core.store.transaction() as session:
-        idempotency.remember(session, key, request_hash, status, answer, SECONDS)
+        idempotency.remember(session, key, request_hash, status, answer, RETENTION_SECONDS)

@@ -43,7 +43,7 @@ TABLES = {
     )
 }  # fmt: skip
 """tables of an archive by name, in the order in which they are written"""
-_AT_ONCE = 500
+_BATCH_ROWS = 500
 OF_THIS_SERVER = frozenset(("principal", "secret_bytes"))
 """columns that archives exclude: one server alone authenticates a principal, and has the secrets"""
 _TRIAL, _ATTEMPT = ("trial", "trials", "number"), ("attempt", "attempts", "id")
@@ -84,7 +84,7 @@ class _Blob(Struct, frozen=True, gc=False):
 def rows(session: Session, experiment: str) -> Iterator[tuple[str, Row]]:
     """Yield every row with the name of its table; log segments are ordered by attempt and offset."""
     for name, table in TABLES.items():
-        cursor = session.connection.execution_options(yield_per=_AT_ONCE).execute(_of(table, experiment))
+        cursor = session.connection.execution_options(yield_per=_BATCH_ROWS).execute(_of(table, experiment))
         columns = list(cursor.keys())
         for row in cursor:
             values = dict(zip(columns, row, strict=True))

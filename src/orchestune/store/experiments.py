@@ -359,11 +359,11 @@ class Candidate(Struct, frozen=True, gc=False):
     state: str
 
 
-_LISTED = 5
+_MAX_CANDIDATES = 5
 
 
 def _by_prefix(session: Session, name: str) -> tuple[list[Candidate], int]:
-    """Return the newest candidates for a prefix, at most `_LISTED`, and the number of all.
+    """Return the newest candidates for a prefix, at most `_MAX_CANDIDATES`, and the number of all.
 
     Reads no other columns than shown: thousands of experiments may have a common prefix, each with a specification of
     hundreds of kilobytes.
@@ -376,7 +376,9 @@ def _by_prefix(session: Session, name: str) -> tuple[list[Candidate], int]:
         for is_candidate in (whole_slug, prefix):
             where = (is_visible, is_candidate)
             query = select(identity, handle, experiments.c.state).where(*where)
-            candidates = session.select(query.order_by(experiments.c.created_at.desc()).limit(_LISTED), Candidate)
+            candidates = session.select(
+                query.order_by(experiments.c.created_at.desc()).limit(_MAX_CANDIDATES), Candidate
+            )
             if candidates:
                 return candidates, session.first(select(func.count()).where(*where), int) or 0
     return [], 0

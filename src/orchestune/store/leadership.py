@@ -14,7 +14,7 @@ from orchestune.store.database import Store, translated
 
 _LEADER = 7_021_502
 """arbitrary fixed key of the advisory lock that the leader holds"""
-_SHARED = 7_021_503
+_SHARED_LOCK_KEY = 7_021_503
 """first key of the shared advisory locks by which replicas compare their `common` values"""
 
 _OTHERS = text(
@@ -68,7 +68,7 @@ class Leadership:
         return connection
 
     def _compare(self, connection: Connection) -> None:
-        for number, (warning, value) in enumerate(self._common.items(), start=_SHARED):
+        for number, (warning, value) in enumerate(self._common.items(), start=_SHARED_LOCK_KEY):
             own = {"number": number, "digest": int.from_bytes(hashlib.sha256(value).digest()[:4], signed=True)}
             connection.execute(text("SELECT pg_advisory_lock_shared(:number, :digest)"), own)
             if connection.execute(_OTHERS, own).scalar():

@@ -25,7 +25,7 @@ _KEEPALIVE = {
     "tcp_user_timeout": (_IDLE + _BETWEEN * _TIMES) * 1000,
 }
 """settings of the database's side; with its defaults a host that lost power keeps its locks for two hours"""
-_OURS = {
+_CONNECTION_SETTINGS = {
     "connect_timeout": 10,
     "keepalives_idle": _IDLE,
     "keepalives_interval": _BETWEEN,
@@ -58,7 +58,7 @@ class _Never(Exception):
 
 def create(url: URL) -> Engine:
     """Return an engine. Raises ModuleNotFoundError if psycopg is missing."""
-    options = {**_OURS, **(_REQUIRED_AUTH if _needs_proof(url, os.environ) else {})}
+    options = {**_CONNECTION_SETTINGS, **(_REQUIRED_AUTH if _needs_proof(url, os.environ) else {})}
     defaults = {name: value for name, value in options.items() if name not in url.query}
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 
-from orchestune.domain.resources.quarantine import SECONDS, NodeOutcomes
+from orchestune.domain.resources.quarantine import QUARANTINE_SECONDS, NodeOutcomes
 from orchestune.store.session import Session
 from orchestune.store.tables import quarantines, workers
 
@@ -59,7 +59,7 @@ def present(session: Session, cluster: str) -> list[QuarantineRow]:
 
     One that would last much longer than possible was recorded before the clock jumped back, and is left out.
     """
-    farthest = session.now + 2 * SECONDS
+    farthest = session.now + 2 * QUARANTINE_SECONDS
     query = select(quarantines).where(quarantines.c.cluster == cluster)
     query = query.where(quarantines.c.until.between(session.now, farthest))
     return session.select(query.order_by(quarantines.c.at, quarantines.c.node), QuarantineRow)

@@ -35,7 +35,7 @@ _OWN = (
     log_segments, events, notifications, pruner_observations, artifacts, trial_metrics, usage, attempts, folds, trials,
     workers, warm_starts, estimates, revisions, tracking_runs,
 )  # fmt: skip
-_BATCH = 2000
+_BATCH_ROWS = 2000
 
 
 def shrink(session: Session, experiment: str) -> bool:
@@ -44,7 +44,7 @@ def shrink(session: Session, experiment: str) -> bool:
     Call it repeatedly before `purge`, for an experiment that clients can no longer see. Mark its blobs as old first:
     their digests are in these rows.
     """
-    first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH)
+    first = select(attempts.c.id).where(attempts.c.experiment == experiment).limit(_BATCH_ROWS)
     if some := session.select(first, str):
         return bool(
             session.change(delete(points).where(_some(points, points.c.attempt.in_(some))))
@@ -60,7 +60,7 @@ def _batch(table: Table, experiment: str) -> Delete:
 def _some(table: Table, where: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return a condition for one batch of the rows that match `where`."""
     key = table.primary_key.columns
-    return tuple_(*key).in_(select(*key).where(where).limit(_BATCH))
+    return tuple_(*key).in_(select(*key).where(where).limit(_BATCH_ROWS))
 
 
 def purge(session: Session, experiment: str) -> None:

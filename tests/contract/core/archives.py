@@ -279,7 +279,7 @@ class ArchivesContract(WorldContract):
         experiment = world.create(budget=3)
         whole = self._with_curves(world, experiment)
         self._forget(world, experiment)
-        monkeypatch.setattr(record, "_BATCH", 2)
+        monkeypatch.setattr(record, "_BATCH_ITEMS", 2)
         return experiment, whole
 
     def _rows_of_any(self, world: CoreWorld) -> int:

@@ -336,7 +336,7 @@ class LogsContract(WorldContract):
                 raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
             delete(key)
 
-        monkeypatch.setattr("orchestune.controllers.expiring.MOST", 2)
+        monkeypatch.setattr("orchestune.controllers.expiring.MAX_PER_TICK", 2)
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", refuse)
             for _ in range(3):
@@ -364,7 +364,7 @@ class LogsContract(WorldContract):
             left.append(len(segments) + len(checkpoints))
             return more
 
-        monkeypatch.setattr(removal, "_BATCH", 2)
+        monkeypatch.setattr(removal, "_BATCH_ROWS", 2)
         monkeypatch.setattr(removal, "drop_files", counted)
         change_experiment.drop_files(world.core, experiment)
         assert left == [10, 8, 6, 5, 3, 1, 0, 0]

@@ -107,7 +107,7 @@ class RemovalContract(WorldContract):
                 raise StoreUnavailable("cut off")
             return shrink(session, experiment)
 
-        monkeypatch.setattr(removal, "_BATCH", 2)
+        monkeypatch.setattr(removal, "_BATCH_ROWS", 2)
         monkeypatch.setattr(removal, "shrink", cut_off)
         others, left = self._rows(world, kept), [self._rows(world, experiment)]
         while left[-1]:

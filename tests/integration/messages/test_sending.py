@@ -15,7 +15,7 @@ from sqlalchemy import select
 from standardwebhooks import Webhook
 
 from orchestune.controllers import notifying
-from orchestune.controllers.notifying import PAUSES, Notifying
+from orchestune.controllers.notifying import RETRY_DELAYS, Notifying
 from orchestune.controllers.stuck_experiments import StuckExperiments
 from orchestune.domain.specification.notify import Hook
 from orchestune.engines.process import analyses
@@ -190,7 +190,7 @@ def test_what_is_not_taken_comes_again_with_longer_pauses_and_the_same_identity(
     with Receiver([500, "cut", 302, 404, 200]) as receiver:
         world.run(create(world, receiver.url))
         sending = Notifying(world.core)
-        for tries, seconds in enumerate(PAUSES[:4], 1):
+        for tries, seconds in enumerate(RETRY_DELAYS[:4], 1):
             tried(world, sending, tries)
             sending.tick()
             assert len(receiver.received) == tries, "before its time"
@@ -216,9 +216,9 @@ def test_what_nobody_takes_is_given_up_and_the_events_say_so(world: CoreWorld) -
         experiment = create(world, f"{receiver.url}?key=hidden")
         world.run(experiment)
         sending = Notifying(world.core)
-        for tries in range(1, len(PAUSES) + 1):
+        for tries in range(1, len(RETRY_DELAYS) + 1):
             tried(world, sending, tries)
-            world.clock.pass_time(PAUSES[-1])
+            world.clock.pass_time(RETRY_DELAYS[-1])
         sent(world, sending)
     assert events(world, experiment, "message_failed") == [
         {
@@ -259,7 +259,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
 def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(notifying, "_PAGE", at_once)
+    monkeypatch.setattr(notifying, "_PAGE_MESSAGES", at_once)
     monkeypatch.setattr(notifying, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Receiver() as quick:
         for _ in range(5):

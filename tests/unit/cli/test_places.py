@@ -15,7 +15,7 @@ from orchestune import __version__
 from orchestune.client.clusters import Clusters, ConnectedCluster
 from orchestune.client.connection.versions import remedy
 from orchestune.client.local.endpoint import FILE, EmbeddedEndpoint
-from orchestune.client.local.experiment_index import LIMIT, ExperimentIndex, StartedExperiment
+from orchestune.client.local.experiment_index import MAX_EXPERIMENTS, ExperimentIndex, StartedExperiment
 from orchestune.client.local.launch_context import folder_key
 from orchestune.errors import Ambiguous
 from orchestune.system.process import Process
@@ -231,12 +231,15 @@ def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> 
     known = ExperimentIndex(tmp_path)
     (tmp_path / "whereabouts.json").write_text('{"experiments": 3}')
     assert known.all() == []
-    full = [asdict(StartedExperiment(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x")) for number in range(LIMIT)]
+    full = [
+        asdict(StartedExperiment(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x"))
+        for number in range(MAX_EXPERIMENTS)
+    ]
     (tmp_path / "whereabouts.json").write_text(json.dumps({"schema": 1, "experiments": full}))
     known.add(StartedExperiment("new-0000", "id-new", "lab", "here:/x"))
-    assert len(known.all()) == LIMIT
+    assert len(known.all()) == MAX_EXPERIMENTS
     assert known.all()[0].handle == "new-0000"
-    assert known.cluster_of(f"sgd-{LIMIT - 1:04}") is None
+    assert known.cluster_of(f"sgd-{MAX_EXPERIMENTS - 1:04}") is None
     assert (tmp_path / "whereabouts.json").stat().st_mode & 0o077 == 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.controllers.archiving import EVERY_SECONDS, REST, Archiving
+from orchestune.controllers.archiving import EVERY_SECONDS, SCAN_PAUSE_FACTOR, Archiving
 from orchestune.domain.specification.experiment import Specification
 from orchestune.store import artifacts, blobs
 from orchestune.store.artifacts import ArtifactRow
@@ -17,7 +17,7 @@ from orchestune.store.specifications import read_specification
 from tests.contract.world import CoreWorld
 
 
-@pytest.mark.parametrize(("seconds", "pause"), [(0.0, EVERY_SECONDS), (4.0, 4.0 * REST)])
+@pytest.mark.parametrize(("seconds", "pause"), [(0.0, EVERY_SECONDS), (4.0, 4.0 * SCAN_PAUSE_FACTOR)])
 def test_what_takes_long_to_look_for_is_looked_for_less_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
 ) -> None:

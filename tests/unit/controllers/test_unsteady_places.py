@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.sweeping import SECONDS, Sweeping
+from orchestune.controllers.sweeping import INTERVAL_SECONDS, Sweeping
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands.change_experiment import Changes, change_experiment, pause, stop
@@ -179,7 +179,7 @@ def test_a_sweep_is_told_what_there_still_is(world: CoreWorld, place: Unsteady) 
     assert place.swept == [frozenset(place.orders)]
     sweeping.tick()
     assert len(place.swept) == 1
-    world.clock.pass_time(SECONDS + 0.1)
+    world.clock.pass_time(INTERVAL_SECONDS + 0.1)
     world.run(experiment)
     place.gone.update(dict.fromkeys(place.orders, ""))
     world.tick(2)

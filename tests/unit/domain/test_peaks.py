@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestune.domain.resources.peaks import ENOUGH, MemoryPeaks, set_aside
+from orchestune.domain.resources.peaks import MIN_ATTEMPTS, MemoryPeaks, set_aside
 from orchestune.domain.resources.resources import Resources
 
 MIB, GIB = 2**20, 2**30
@@ -20,7 +20,7 @@ def seen(*sizes: int) -> MemoryPeaks:
 
 
 def test_a_few_attempts_say_nothing() -> None:
-    assert set_aside(ASKED, seen(*[100] * (ENOUGH - 1)), 64 * GIB) == ASKED
+    assert set_aside(ASKED, seen(*[100] * (MIN_ATTEMPTS - 1)), 64 * GIB) == ASKED
     assert set_aside(Resources(), MemoryPeaks(), 64 * GIB) == Resources()
 
 

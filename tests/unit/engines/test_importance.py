@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.search.findings import ENOUGH
+from orchestune.domain.search.findings import MIN_TRIALS
 from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
@@ -59,7 +59,7 @@ def test_conditional_parameters_are_weighed_too() -> None:
     assert found["momentum"] > found["lr"] + found["noise"]
 
 
-@pytest.mark.parametrize("seen", [[], history(ENOUGH - 1)], ids=["none", "few"])
+@pytest.mark.parametrize("seen", [[], history(MIN_TRIALS - 1)], ids=["none", "few"])
 def test_nothing_is_said_of_few_trials(seen: list[Observation]) -> None:
     assert importance(SPACE, LOSS, seen) == {}
 

@@ -54,7 +54,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
         return request(document)
 
     monkeypatch.setattr(child, "request", counted)
-    monkeypatch.setattr(parent, "_TOLD_AT_ONCE", 8)
+    monkeypatch.setattr(parent, "_MAX_RESULTS_PER_MESSAGE", 8)
     ours = create("tpe", MIXED, [LOSS], seed=1, options={"startup": 3}, in_process=True)
     theirs = engine_in(host)
     for engine in (ours, theirs):

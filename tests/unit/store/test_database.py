@@ -281,8 +281,8 @@ def test_a_database_that_refuses_its_user_is_told_in_a_sentence(postgres_databas
 
 
 def test_a_database_that_takes_connections_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert postgres._OURS["connect_timeout"] == 10
-    monkeypatch.setitem(postgres._OURS, "connect_timeout", 2)  # the least that the driver takes
+    assert postgres._CONNECTION_SETTINGS["connect_timeout"] == 10
+    monkeypatch.setitem(postgres._CONNECTION_SETTINGS, "connect_timeout", 2)  # the least that the driver takes
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(StoreUnavailable, match="timeout"):
             open_store(f"postgresql://ada:secret@127.0.0.1:{silent.getsockname()[1]}/orchestune")

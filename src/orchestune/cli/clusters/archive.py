@@ -14,7 +14,7 @@ from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
-from orchestune.client.states import OVER
+from orchestune.client.states import FINAL_STATES
 from orchestune.errors import Conflict, OrchestuneError, UsageError
 from orchestune.files.open import open_files
 
@@ -61,7 +61,7 @@ class Archive:
 
 def ask_to_end(console: Console, archive: Archive, *, stop: bool) -> None:
     """Wait until all experiments have ended. Raises Conflict if one is running and `stop` is not set."""
-    running = [status for status in archive.experiments() if status["state"] not in OVER]
+    running = [status for status in archive.experiments() if status["state"] not in FINAL_STATES]
     if running and not stop:
         names = ", ".join(status["handle"] for status in running[:5]) + (", …" if len(running) > 5 else "")
         raise Conflict(f"{names} {'is' if len(running) == 1 else 'are'} still running", "wait, or add --stop")
@@ -69,7 +69,7 @@ def ask_to_end(console: Console, archive: Archive, *, stop: bool) -> None:
         console.note(f"stopping {status['handle']}")
         archive.source.stop(status["id"])
     deadline = time.monotonic() + _STOP_SECONDS
-    while any(archive.source.experiment(status["id"])["state"] not in OVER for status in running):
+    while any(archive.source.experiment(status["id"])["state"] not in FINAL_STATES for status in running):
         if time.monotonic() > deadline:
             raise OrchestuneError(
                 "stopped experiments have not ended in time", "check `orchestune status`, then repeat the command"
@@ -85,9 +85,9 @@ def copy_over(console: Console, archive: Archive) -> list[str]:
     copied: list[list[str]] | None = None
     for _ in range(_MAX_ROUNDS):
         statuses = archive.experiments()
-        over = [status for status in statuses if status["state"] in OVER]
+        over = [status for status in statuses if status["state"] in FINAL_STATES]
         if _fingerprints(over) == copied:
-            return [status["handle"] for status in statuses if status["state"] not in OVER]
+            return [status["handle"] for status in statuses if status["state"] not in FINAL_STATES]
         copy_all(console, archive.source, archive.target, [(status["id"], status["handle"]) for status in over])
         copied = _fingerprints(over)
     raise Conflict("experiments on the server keep changing", "other users are working there; repeat the command later")

@@ -10,7 +10,7 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment, positive
 from orchestune.cli.terminal.progress import at_a_time
 from orchestune.cli.terminal.prompts import confirm
-from orchestune.client.states import OVER, extendable, is_uploading
+from orchestune.client.states import FINAL_STATES, extendable, is_uploading
 from orchestune.domain.words import plural
 from orchestune.errors import Purged, UsageError
 
@@ -73,9 +73,9 @@ def stop(console: Console, args: argparse.Namespace) -> int:
     if number is None:
         status = console.client.stop(ref)
         suffix = ""
-        if status["state"] in OVER - {"stopped"}:
+        if status["state"] in FINAL_STATES - {"stopped"}:
             suffix = "; nothing to stop"
-        elif status["state"] not in OVER and is_uploading(status):
+        elif status["state"] not in FINAL_STATES and is_uploading(status):
             suffix = "; still uploading files of completed trials"
         return _done(console, status, status["state"] + suffix)
     before = console.client.trial(ref, number)["state"]
@@ -91,7 +91,7 @@ def stop(console: Console, args: argparse.Namespace) -> int:
 
 def _after_stop(status: documents.Status) -> str:
     """Return the consequence of stopping one trial."""
-    if status["state"] in OVER or status["desired"] == "stopped":
+    if status["state"] in FINAL_STATES or status["desired"] == "stopped":
         return f"its experiment is {status['state']}"
     condition = f" after `orchestune resume {status['handle']}`" if status["desired"] == "paused" else ""
     return f"another trial replaces it{condition}"
@@ -145,7 +145,7 @@ def extend(console: Console, args: argparse.Namespace) -> int:
 def _not_resumable(status: documents.Status) -> str:
     """Describe why an experiment stays ended, if neither `resume` nor a larger budget continues it; else empty."""
     reason = status["reason"]
-    if status["state"] not in OVER or reason is None or extendable(status):
+    if status["state"] not in FINAL_STATES or reason is None or extendable(status):
         return ""
     hint = f"`orchestune run --warm-start {status['handle']}` starts a new search from its results"
     return f"; it cannot be continued: {reason['message']}; {hint}"
@@ -159,7 +159,7 @@ def delete(console: Console, args: argparse.Namespace) -> int:
     except Purged:
         return _deleted(console, ref, True, "already deleted permanently")
     handle = status["handle"]
-    if not args.yes and (args.purge or status["state"] not in OVER):
+    if not args.yes and (args.purge or status["state"] not in FINAL_STATES):
         consequence = (
             "its records, logs and files are removed permanently" if args.purge else "it is stopped and hidden"
         )
@@ -186,7 +186,7 @@ def _purge_remainder(console: Console, handle: str) -> str:
         if time.monotonic() >= deadline:
             break
         time.sleep(_POLL_SECONDS)
-    if status["state"] not in OVER:
+    if status["state"] not in FINAL_STATES:
         return "stopped and hidden; its records, logs and files are removed once its trials have ended"
     note = "the server keeps retrying, `orchestune doctor` looks for the cause"
     return f"hidden; its records, logs and files are not removed yet: {note}"

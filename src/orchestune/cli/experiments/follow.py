@@ -15,7 +15,7 @@ from orchestune.cli.terminal.render import failure_tail, one_line
 from orchestune.cli.terminal.silence import retry_message, silence_message
 from orchestune.client.attempts import decisive
 from orchestune.client.connection.stream import ServerSentEvent
-from orchestune.client.states import OVER, is_uploading, over
+from orchestune.client.states import FINAL_STATES, is_uploading, over
 from orchestune.client.watching import ServerUnreachable, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 
@@ -178,7 +178,7 @@ def _stop(console: Console, handle: str) -> int:
     try:
         status = console.client.stop(handle)
         message, is_upload_announced = f"{handle} is stopping.", False
-        while status["state"] not in OVER:
+        while status["state"] not in FINAL_STATES:
             if is_uploading(status) and not is_upload_announced:
                 is_upload_announced = True
                 _aside(console, "Still uploading files of completed trials; Ctrl-C stops waiting for them.")

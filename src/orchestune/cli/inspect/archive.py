@@ -17,7 +17,7 @@ from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.cli.terminal.temporary_folder import temporary_folder, translated_disk_errors
 from orchestune.client.api import Client
-from orchestune.client.states import OVER
+from orchestune.client.states import FINAL_STATES
 from orchestune.domain.words import plural
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError, UsageError
 from orchestune.files.open import open_files
@@ -128,11 +128,11 @@ def export_all(console: Console, place: str) -> int:
     """Copy every ended experiment of the server to `place`."""
     archive = ArchiveStore(open_files(place))
     statuses = console.client.experiments(limit=None, hidden=True)
-    over = [status for status in statuses if status["state"] in OVER]
+    over = [status for status in statuses if status["state"] in FINAL_STATES]
     if not statuses:
         raise NotFound("no experiments to export")
     copy_all(console, console.client, archive, [(status["id"], status["handle"]) for status in over])
-    running = [status["handle"] for status in statuses if status["state"] not in OVER]
+    running = [status["handle"] for status in statuses if status["state"] not in FINAL_STATES]
     if running:
         console.note(f"not exported, because they have not ended: {', '.join(running)}")
     return 0

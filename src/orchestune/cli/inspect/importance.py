@@ -10,7 +10,7 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import Paint, one_line, table
-from orchestune.domain.search.findings import ENOUGH
+from orchestune.domain.search.findings import MIN_TRIALS
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -90,9 +90,9 @@ def _no_importance_reason(importances: documents.Importance, console: Console, r
     trials = importances["trials"]
     if not trials:
         return no_best_reason(console.client.experiment(ref))
-    if trials < ENOUGH:
+    if trials < MIN_TRIALS:
         amount = "one completed trial is" if trials == 1 else f"{trials} completed trials are"
-        return f"{amount} too few (at least {ENOUGH} are needed)"
+        return f"{amount} too few (at least {MIN_TRIALS} are needed)"
     return (
         f"the {importances['metric']} of the {trials} completed trials does not vary with the parameters beyond noise"
     )

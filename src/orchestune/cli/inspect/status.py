@@ -30,7 +30,7 @@ from orchestune.client.api import Client
 from orchestune.client.clusters import Clusters
 from orchestune.client.connection.stream import SILENCE
 from orchestune.client.local.home import state_folder
-from orchestune.client.states import OVER, finished, over, owner_of
+from orchestune.client.states import FINAL_STATES, finished, over, owner_of
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.domain.words import plural
 from orchestune.errors import TemporaryError, Unreachable, UsageError
@@ -164,7 +164,7 @@ class _WatchedExperiment:
         """Return its current lines, and True if it has ended."""
         console = self._console
         status = console.client.experiment(self._ref)
-        return detail_lines(status, console, self._sparkline(status)), status["state"] in OVER
+        return detail_lines(status, console, self._sparkline(status)), status["state"] in FINAL_STATES
 
     def _sparkline(self, status: documents.Status) -> str:
         finished_count, console = finished(status), self._console

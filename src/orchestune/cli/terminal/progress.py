@@ -18,7 +18,7 @@ from orchestune.cli.terminal.render import (
     width,
 )
 from orchestune.client.attempts import seconds
-from orchestune.client.states import OVER, deleted, extendable, finished, over
+from orchestune.client.states import FINAL_STATES, deleted, extendable, finished, over
 from orchestune.domain.words import plural
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
     handle, done, state = status["handle"], finished(status), status["state"]
     # a paused experiment may have been idle for days
     wall_seconds = (
-        between(status["started_at"] or status["created_at"], status["finished_at"]) if state in OVER else None
+        between(status["started_at"] or status["created_at"], status["finished_at"]) if state in FINAL_STATES else None
     )
     duration_text = f" in {duration(wall_seconds)}" if wall_seconds is not None else ""
     text = counts_text(status, paint, always=("completed",))

@@ -12,7 +12,7 @@ from orchestune.client.connection.transport import Transport
 from orchestune.client.local.write_errors import DISK_ERRORS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
 
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
@@ -104,7 +104,7 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
     expected = response.length
     with part.open("ab" if resumed else "wb") as file:
         received = 0
-        while block := response.read(_BLOCK):
+        while block := response.read(_BLOCK_BYTES):
             file.write(block)
             received += len(block)
         if expected is not None and received < expected:

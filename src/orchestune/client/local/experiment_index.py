@@ -14,7 +14,7 @@ from orchestune.system.private import locked, write_private
 
 FILE = "whereabouts.json"
 _LOCK = "whereabouts.lock"
-LIMIT = 500
+MAX_EXPERIMENTS = 500
 """maximum number of remembered experiments; the oldest are dropped"""
 
 
@@ -51,7 +51,9 @@ class ExperimentIndex:
 
     def add(self, started: StartedExperiment) -> None:
         """Add an experiment as the newest."""
-        self._change(lambda experiments: [started, *(item for item in experiments if item.id != started.id)][:LIMIT])
+        self._change(
+            lambda experiments: [started, *(item for item in experiments if item.id != started.id)][:MAX_EXPERIMENTS]
+        )
 
     def forget(self, forgotten: Callable[[StartedExperiment], bool]) -> None:
         """Remove matching experiments, which were deleted or whose cluster was."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-_BLOCK = 1 << 16
+_BLOCK_BYTES = 1 << 16
 _FULL = 1 << 20
 """bytes buffered for one side above which the other is not read"""
 PING = 4.0
@@ -109,7 +109,7 @@ class _Pump:
     def _read_web(self) -> bool:
         """Read available data; return True if there was any."""
         try:
-            data = self._web.recv(_BLOCK)
+            data = self._web.recv(_BLOCK_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         if not data:
@@ -143,7 +143,7 @@ class _Pump:
     def _read_local(self) -> bool:
         """Read data to send; return False if this process has closed its end."""
         try:
-            data = self._local.recv(_BLOCK)
+            data = self._local.recv(_BLOCK_BYTES)
         except BlockingIOError:
             return True
         self._to_web += frame(_BINARY, bytes([_DATA]) + data) if data else b""
@@ -152,7 +152,7 @@ class _Pump:
     def _write(self, side: socket.socket, waiting: bytearray) -> None:
         if waiting:
             with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                del waiting[: side.send(waiting[:_BLOCK])]
+                del waiting[: side.send(waiting[:_BLOCK_BYTES])]
 
 
 def frame(kind: int, content: bytes) -> bytes:

@@ -20,7 +20,7 @@ from orchestune.worker.command import KNOWN
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
 _LIKELY = ("train", "fit", "run", "main", "tune")
 _EXAMPLE = {"lr": "1e-5..0.1 log"}
-_LONGEST = 60
+_MAX_DESCRIPTION_CHARS = 60
 _DEFAULT = re.compile(r"[\[(]?\s*default(?:s to)?\s*[:=]?\s*[^\s)\]]*\s*[\])]?", re.IGNORECASE)
 """the default as repeated in help texts"""
 
@@ -203,7 +203,7 @@ def _why_example(invocation: ScriptInvocation, has_options: bool) -> str:
 
 def _remark(option: Option, guessed: bool = False) -> str:
     about = " ".join(_DEFAULT.sub("", option.about.replace("%(default)s", "")).split())
-    short = about if len(about) <= _LONGEST else f"{about[: _LONGEST - 1].rstrip()}…"
+    short = about if len(about) <= _MAX_DESCRIPTION_CHARS else f"{about[: _MAX_DESCRIPTION_CHARS - 1].rstrip()}…"
     default = "" if option.default in (None, "") else f"default {yaml_text(option.default)}"
     default = "a guess, since it has no default" if guessed else default
     return ": ".join(part for part in (default, short) if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.document.kinds import GRACE, LARGEST, NUMBER, Key, ValueKind, one_of, text
+from orchestune.config.document.kinds import GRACE, MAX_NUMBER, NUMBER, Key, ValueKind, one_of, text
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, section
@@ -16,7 +16,7 @@ def _more_than(least: int) -> ValueKind[float]:
 
     def read(field: Field) -> float | None:
         value = field.node.value if isinstance(field.node, ScalarNode) else None
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and least < value <= LARGEST:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and least < value <= MAX_NUMBER:
             return value
         field.expected(words)
         return None

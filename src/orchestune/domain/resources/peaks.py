@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from orchestune.domain.resources.resources import Resources
 
-ENOUGH = 5
+MIN_ATTEMPTS = 5
 """measured attempts before memory is predicted from them"""
 _MARGIN_FACTOR, _MARGIN_BYTES, _GRANULARITY_BYTES = (
     1.25,
@@ -28,7 +28,7 @@ class MemoryPeaks:
     @property
     def expected(self) -> int | None:
         """Expected upper bound of the next attempt's memory in bytes, with a margin; None if too few were measured."""
-        if self.count < ENOUGH:
+        if self.count < MIN_ATTEMPTS:
             return None
         return -(-int(self.highest * _MARGIN_FACTOR + _MARGIN_BYTES) // _GRANULARITY_BYTES) * _GRANULARITY_BYTES
 

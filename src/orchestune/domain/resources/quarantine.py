@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import comb
 
-SECONDS = 3600.0
+QUARANTINE_SECONDS = 3600.0
 """duration of a quarantine; then the node gets trials again"""
 _SIGNIFICANCE = 0.01
 """significance level: maximum probability that the failures concentrate on one node by chance"""

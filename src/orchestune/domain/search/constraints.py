@@ -20,7 +20,7 @@ from typing import Any, Literal
 from orchestune.domain.search.parameters import same
 from orchestune.domain.words import did_you_mean
 
-LONGEST = 1000
+MAX_CONSTRAINT_CHARS = 1000
 DEEPEST = 100
 """nesting levels: a deeper expression would overflow Python's stack"""
 Kind = Literal["number", "decimal", "text", "truth", "any"]
@@ -101,8 +101,8 @@ def _computed(term: _Term, configuration: Mapping[str, Any], otherwise: Any) -> 
 
 def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
     """Parse a constraint over parameters of these kinds. Raises InvalidConstraint if `text` is invalid."""
-    if len(text) > LONGEST:
-        raise InvalidConstraint(f"is longer than {LONGEST} characters")
+    if len(text) > MAX_CONSTRAINT_CHARS:
+        raise InvalidConstraint(f"is longer than {MAX_CONSTRAINT_CHARS} characters")
     quoted: dict[str, str] = {}
 
     def placeholder(match: re.Match[str]) -> str:

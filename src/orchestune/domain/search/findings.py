@@ -16,7 +16,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, feasible, mean_of, objectives, pareto_front
 from orchestune.domain.words import plural
 
-ENOUGH = 10
+MIN_TRIALS = 10
 """minimum number of trials for a finding about a parameter"""
 _MIN_CORRELATION = 0.35
 """minimum absolute rank correlation for a finding"""
@@ -109,10 +109,10 @@ def _progress(
         rank = min(done, key=lambda rank: _loss(metric, done[rank]))
         value = done[rank].metrics[metric.name]
         summary = f"the best {metric.name}, {value:.6g}, came from trial {done[rank].number}"
-    if count >= ENOUGH and count - rank >= count / 2:
+    if count >= MIN_TRIALS and count - rank >= count / 2:
         text = f"{summary}, and none of the {count - rank} trials that finished after it was better"
         yield Finding("converged", text)
-    elif count >= ENOUGH and count - rank <= count / 10:
+    elif count >= MIN_TRIALS and count - rank <= count / 10:
         yield Finding("improving", f"{summary}, {_ordinal(rank)} of {count} to finish: the search is still improving")
     else:
         yield Finding("best", f"{summary}, {_ordinal(rank)} of {count} to finish")
@@ -140,7 +140,7 @@ def _trials(count: int) -> str:
 
 
 def _edge(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    if not parameter.numeric or parameter.count() <= 2 * ENOUGH or len(done) < ENOUGH:
+    if not parameter.numeric or parameter.count() <= 2 * MIN_TRIALS or len(done) < MIN_TRIALS:
         return
     ordered = sorted(done, key=lambda trial: _loss(metric, trial))
     last = _loss(metric, ordered[max(3, len(done) // 10) - 1])
@@ -166,7 +166,7 @@ def _position_in_range(parameter: Parameter, value: Value) -> float:
 
 
 def _direction(parameter: Parameter, metric: Metric, done: Sequence[Observation]) -> Iterator[Finding]:
-    if len(done) < ENOUGH:
+    if len(done) < MIN_TRIALS:
         return
     if not parameter.numeric:
         yield from _choices(parameter, metric, done)
@@ -253,7 +253,7 @@ def _failures(parameter: Parameter, history: Sequence[Observation]) -> Iterator[
     """Yield a finding if failures cluster in one choice (the most significant) or in one half of the range."""
     having = [trial for trial in history if parameter.name in trial.parameters]
     failed = [trial for trial in having if trial.state is TrialState.FAILED]
-    if len(failed) < _MIN_AFFECTED or len(having) < ENOUGH:
+    if len(failed) < _MIN_AFFECTED or len(having) < MIN_TRIALS:
         return
     trials_by_region = Counter(_region(parameter, trial.parameters[parameter.name]) for trial in having)
     failures_by_region = Counter(_region(parameter, trial.parameters[parameter.name]) for trial in failed)

@@ -13,7 +13,7 @@ from orchestune.domain.search.trial import Observation, ask_seed
 from orchestune.engines.constraints.feasible import allows_any, climbed, draw_allowed
 from orchestune.engines.constraints.identity import ConfigurationKeys, continuous
 from orchestune.engines.samplers.uniform import draw
-from orchestune.engines.samplers.walk import MOST, Walk
+from orchestune.engines.samplers.walk import MAX_STEPS, Walk
 from orchestune.ports.engine import Exhausted, StillLooking
 
 _PROBES, _LAST_PROBES = 64, 1000
@@ -21,7 +21,7 @@ _CONSTRAINED = 8  # probes if there are constraints: a draw may need a long rand
 _CLIMBS = 40
 _OPERATIONS = 4000  # constraint operations times draws or climbs: each evaluates the constraints hundreds of times
 _WALKABLE = 1_000_000  # configurations; in a larger space there are always new ones to draw
-_MANY = 1000  # values from which on a parameter counts as having many
+_MANY_VALUES = 1000  # values from which on a parameter counts as having many
 
 
 class Proposer(Protocol):
@@ -144,7 +144,7 @@ class DistinctEngine:
         try:
             configuration = self._in_order.next(self._told, self._identity.set_of(pending))
         except StillLooking:
-            if self._in_order.barren > MOST:
+            if self._in_order.barren > MAX_STEPS:
                 raise Exhausted(message) from None
             self._looking = (number, seed)
             raise
@@ -186,7 +186,7 @@ def _ways_to_many(space: Space) -> list[Mapping[str, Sequence[Value]]]:
     """
     ways: list[Mapping[str, Sequence[Value]]] = []
     endless = [parameter for parameter in space.parameters if continuous(parameter)]
-    for parameter in endless or [parameter for parameter in space.parameters if parameter.count() > _MANY]:
+    for parameter in endless or [parameter for parameter in space.parameters if parameter.count() > _MANY_VALUES]:
         way: dict[str, list[Value]] = {}
         waiting = list(parameter.when)
         while waiting:

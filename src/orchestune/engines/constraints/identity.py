@@ -10,7 +10,7 @@ from orchestune.domain.search.parameters import Parameter, token
 from orchestune.domain.search.space import Configuration, Space
 
 _STRANGE = -2.0  # not a value of the parameter, for example from before a change of the space
-_LONGEST = 64  # bytes; longer keys are hashed
+_MAX_KEY_BYTES = 64  # bytes; longer keys are hashed
 
 
 class ConfigurationKeys:
@@ -33,7 +33,7 @@ class ConfigurationKeys:
                 for name, coordinate in self._coordinates
             ],
         ).tobytes()
-        return name if len(name) <= _LONGEST else blake2b(name, digest_size=16).digest()
+        return name if len(name) <= _MAX_KEY_BYTES else blake2b(name, digest_size=16).digest()
 
     def continuous(self, configuration: Configuration) -> bool:
         """Return True if a float without a step is active: only a repeated draw gives an equal configuration then."""

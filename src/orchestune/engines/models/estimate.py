@@ -34,7 +34,7 @@ _CLEAR = 3.0
 """joint reported standard deviations from which a value counts as clearly worse, whatever the posterior says"""
 _COMMON = 10.0
 """upper bound of the common noise, in multiples of the reported variance: scripts may report too little noise"""
-_OUTSIDE = 3.0
+_DIVERGED_RANGES = 3.0
 """trials this many interquartile ranges above the upper quartile, and clearly worse than the best, diverged; the model
 leaves them out
 """
@@ -191,7 +191,7 @@ def _worst(losses: Floats, spread: float) -> float | None:
         low, high = ordered[place], ordered[-place - 1]
         if high - low < _CLEAR * spread:
             return most
-        return min(most, max(float(high + _OUTSIDE * (high - low)), float(ordered[0] + 2 * _CLEAR * spread)))
+        return min(most, max(float(high + _DIVERGED_RANGES * (high - low)), float(ordered[0] + 2 * _CLEAR * spread)))
 
 
 def _modelled(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Floats] | None:

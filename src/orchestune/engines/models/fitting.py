@@ -17,9 +17,9 @@ from orchestune.engines.models.kernel import Scales, matern_and_slope, squared_d
 from orchestune.engines.models.training_data import TrainingData
 
 JITTER = 1e-8
-MOST_SINGLES = 32
+MAX_ADDITIVE_COORDINATES = 32
 """coordinates up to which the additive part is used; with more it takes too long"""
-_CELLS = 4_000_000  # array elements of a fit
+_MAX_ARRAY_ELEMENTS = 4_000_000  # array elements of a fit
 _ITERATIONS = 60
 _LENGTH_SPREAD = math.sqrt(3.0)  # prior of Hvarfner et al. (2024); its mean grows with the dimensions
 _NOISE_MEAN, _NOISE_SPREAD = -5.0, 2.0
@@ -38,7 +38,7 @@ _CLEARLY = 1.0
 
 def most_fitted(width: int) -> int:
     """Return the maximum number of points of a fit: time and memory allow fewer with many coordinates."""
-    return int((_CELLS / max(1, width)) ** 0.5)
+    return int((_MAX_ARRAY_ELEMENTS / max(1, width)) ** 0.5)
 
 
 def fit(

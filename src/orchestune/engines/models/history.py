@@ -15,7 +15,7 @@ from orchestune.engines.models.dominance import beaten
 T = TypeVar("T")
 Losses = Sequence[float]
 
-_RECENT = 25
+_RECENT_RESULTS = 25
 
 
 class History(Generic[T]):
@@ -29,7 +29,7 @@ class History(Generic[T]):
 
     def __init__(self, limit: int, objectives: int) -> None:
         self._elite = math.ceil(limit / 10) if objectives > 1 else min(math.ceil(limit / 10), 25)
-        self._recent: deque[tuple[int, T]] = deque(maxlen=min(_RECENT, limit // 4))
+        self._recent: deque[tuple[int, T]] = deque(maxlen=min(_RECENT_RESULTS, limit // 4))
         self._rest = limit - self._elite - (self._recent.maxlen or 0)
         self._sample: list[tuple[int, int, T]] = []  # heap, largest mark first
         self._best: list[tuple[Losses, int, T]] = []

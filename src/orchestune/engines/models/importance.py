@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from orchestune.domain.search.findings import ENOUGH
+from orchestune.domain.search.findings import MIN_TRIALS
 from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats, stacked
-from orchestune.engines.models.fitting import MOST_SINGLES, beyond_chance, fit, most_fitted
+from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, beyond_chance, fit, most_fitted
 from orchestune.engines.models.posterior import Posterior
 from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
 
@@ -26,7 +26,7 @@ _FITTED, _MODELLED = 150, 250
 """completed trials used to fit the scales and to build the model: the best and an even selection of the others"""
 _DRAWS, _LOOKS = 512, 20_000
 """points whose parameters are resampled, and the upper bound of model evaluations"""
-_TRIES = 8
+_MAX_SAMPLES_PER_ROW = 8
 _TIED = 0.9
 """share of points at which resampling fails from which on a parameter counts as tied to others by constraints"""
 _GROUPS, _IN_GROUP = 10, 10
@@ -42,7 +42,7 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
     points = [entry(cube, alone, observation) for observation in history]
     entries = [item for item in points if item is not None and item.losses is not None]
-    if len(entries) < ENOUGH or len({item.losses for item in entries}) < 2:
+    if len(entries) < MIN_TRIALS or len({item.losses for item in entries}) < 2:
         return {}
     used = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
     effects = np.where(used, _total_effects(cube, entries), 0.0)
@@ -57,7 +57,7 @@ def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
     most = most_fitted(cube.width)
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
-        additive = cube.width <= MOST_SINGLES
+        additive = cube.width <= MAX_ADDITIVE_COORDINATES
         if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
             return np.zeros(cube.width)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
@@ -70,7 +70,7 @@ def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
         resampled = cube.anywhere(len(base), random)
         expected = model.at(cube.features(base))[0]
         effects, constrained = np.zeros(cube.width), cube.constrained()
-        tries = min(max(_LOOKS // (len(base) * max(int(constrained.sum()), 1)), 1), _TRIES)
+        tries = min(max(_LOOKS // (len(base) * max(int(constrained.sum()), 1)), 1), _MAX_SAMPLES_PER_ROW)
         for place in range(cube.width):
             moved, fixed = _moved(cube, base, resampled, place, random, tries if constrained[place] else 0)
             if fixed > _TIED * len(base):

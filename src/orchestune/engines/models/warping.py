@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 Warping = Literal["plain", "power"]
 
-_OUTSIDE = 10.0
+_CLIPPED_RANGES = 10.0
 """losses are clipped this many interquartile ranges above the upper quartile: the size of divergence is irrelevant"""
 
 
@@ -45,7 +45,7 @@ def _cut(losses: Floats) -> Floats:
     low, high = ordered[(len(ordered) - 1) // 4], ordered[-((len(ordered) - 1) // 4) - 1]
     with np.errstate(over="ignore"):
         width = high - (low if low < high else ordered[0])
-        return np.minimum(losses, high + _OUTSIDE * width) if width > 0 else losses
+        return np.minimum(losses, high + _CLIPPED_RANGES * width) if width > 0 else losses
 
 
 def _standardized(values: Floats) -> tuple[Floats, float]:

@@ -26,9 +26,9 @@ from orchestune.ports.engine import Exhausted, StillLooking
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 120.0
-_TOLD_AT_ONCE = 2000
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_TIMEOUT_SECONDS = 120.0
+_MAX_RESULTS_PER_MESSAGE = 2000
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class EngineLost(TemporaryError):
@@ -88,7 +88,7 @@ def _start(fd: int) -> subprocess.Popen[bytes]:
         # -P: a file in the current directory must not shadow a library
         [sys.executable, "-P", "-m", "orchestune.engines.process.child", str(fd)],
         pass_fds=[fd],
-        env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREADS, "1")},
+        env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, "1")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C in the server's terminal must not reach it
@@ -101,7 +101,7 @@ class ChildHost:
     `patience`: timeout of a request in seconds, after which the child counts as stuck and is killed.
     """
 
-    def __init__(self, patience: float = _PATIENCE) -> None:
+    def __init__(self, patience: float = _TIMEOUT_SECONDS) -> None:
         self._patience = patience
         self._lock = threading.Lock()
         self._child: Child | None = None
@@ -173,7 +173,7 @@ class ProcessEngine:
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if self._failed:
             raise EngineLost("the engine failed before, and nobody knows how much it was told")
-        while len(self._unsent) > _TOLD_AT_ONCE:
+        while len(self._unsent) > _MAX_RESULTS_PER_MESSAGE:
             self._request({})
         answer = self._request(
             {"pending": [dict(configuration) for configuration in pending], "number": number, "seed": seed}
@@ -188,7 +188,7 @@ class ProcessEngine:
 
     def _request(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Send the first chunk of unsent observations with a question; return the answer."""
-        sent = self._unsent[:_TOLD_AT_ONCE]
+        sent = self._unsent[:_MAX_RESULTS_PER_MESSAGE]
         request = {"engine": self._number, "observations": [observation_to_json(each) for each in sent], **question}
         if self._child is None:
             self._child = self._host.child()

@@ -27,7 +27,7 @@ class Effort:
 
 _NEAR, _CLOSE = 0.15, 0.03
 _FLIPS = 0.15
-_FEW = 3.0
+_MEAN_CHANGED_COORDINATES = 3.0
 """coordinates that half of the children change on average: in many dimensions changing all at once seldom helps"""
 
 
@@ -77,7 +77,7 @@ def mutated(cube: Cube, points: Floats, width: float, random: np.random.Generato
     A child that violates the constraints is replaced by its parent.
     """
     shape = points.shape
-    share = np.where(random.random((shape[0], 1)) < 0.5, 1.0, min(1.0, _FEW / max(1, shape[1])))
+    share = np.where(random.random((shape[0], 1)) < 0.5, 1.0, min(1.0, _MEAN_CHANGED_COORDINATES / max(1, shape[1])))
     touched = random.random(shape) < share
     moves = random.standard_normal(shape) * np.maximum(width, 0.7 * cube.spacing())
     moved = np.where(touched & cube.numeric, points + moves, points)

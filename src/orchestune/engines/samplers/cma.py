@@ -24,9 +24,9 @@ from orchestune.engines.samplers.quasi import start_design
 from orchestune.engines.samplers.start import STARTUP
 from orchestune.engines.versions import version_of
 
-_MOST_LEVELS = 64  # with more the parameter is treated as continuous
+_MAX_LEVELS = 64  # with more the parameter is treated as continuous
 _WIDTH = 0.25
-_LARGEST = 256
+_MAX_POPULATION = 256
 
 
 class CmaProposer:
@@ -85,7 +85,7 @@ class CmaProposer:
         random = np.random.default_rng([self._seed, self._begun])
         point = filled(self._cube, start, random) if start is not None else self._cube.uniform(1, random)[0]
         if self._begun:
-            self._population = min(2 * self._population, _LARGEST)
+            self._population = min(2 * self._population, _MAX_POPULATION)
         self._begun += 1
         self._batch = []
         half = np.where(self._levels > 0, 0.5 / np.maximum(self._levels, 1), 0.0)
@@ -129,4 +129,4 @@ def _levels(space: Space, index: int) -> float:
     """Return the number of values of a coordinate if they are few and evenly spaced, else 0."""
     parameter = space.parameters[index]
     count = parameter.count()
-    return count if count <= _MOST_LEVELS and not parameter.log else 0.0
+    return count if count <= _MAX_LEVELS and not parameter.log else 0.0

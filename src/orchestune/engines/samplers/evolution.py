@@ -17,7 +17,7 @@ from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.models.cube import Floats
 from orchestune.engines.samplers.population import Individual, Population, filled, order
 
-_RECENT = 400
+_MAX_MEMBERS = 400
 """members kept with several metrics"""
 
 
@@ -35,8 +35,8 @@ class EvolutionProposer(Population):
     def _take(self, member: Individual, place: int) -> None:
         if self._several:
             self._everyone.append(member)
-            if len(self._everyone) > 2 * _RECENT:
-                self._everyone = [self._everyone[index] for index in order(self._everyone)[:_RECENT]]
+            if len(self._everyone) > 2 * _MAX_MEMBERS:
+                self._everyone = [self._everyone[index] for index in order(self._everyone)[:_MAX_MEMBERS]]
             return
         holder = self._places.get(place)
         if holder is None or order([holder, member])[0] == 1:

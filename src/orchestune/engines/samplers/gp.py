@@ -21,7 +21,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.engines.models.cube import Cube, Flags, Floats, stacked
-from orchestune.engines.models.fitting import MOST_SINGLES, fit, most_fitted
+from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, fit, most_fitted
 from orchestune.engines.models.history import History
 from orchestune.engines.models.kernel import Scales
 from orchestune.engines.models.posterior import Posterior
@@ -45,8 +45,8 @@ from orchestune.engines.versions import version_of
 
 HISTORY = 250
 """default number of observations in the process"""
-_FEWEST = 50
-_MOST_FITTED = 150
+_MIN_HISTORY = 50
+_MAX_FITTED_RESULTS = 150
 """observations used to fit the scales; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
@@ -58,7 +58,7 @@ border, times a small probability, would outweigh the small improvement possible
 _BELIEF = 10.0
 """results after which a user's prior has the same weight as the model"""
 _BEHIND = 1e6  # added when sorting known points: infeasible ones come last
-_LOOKED_AT = 300
+_TOP_POINTS = 300
 """top points, of which the first new one is suggested"""
 _DIRECTIONS = 10
 """weight vectors for several metrics, chosen at random"""
@@ -93,7 +93,7 @@ class _Bound:
 _VIEWS = (ModelVariant("plain", False), ModelVariant("plain", True), ModelVariant("power", False))
 _FIRST_VIEWS = (ModelVariant("plain", True), ModelVariant("power", True))
 """used with few results: additive effects are learned from fewer results than interactions"""
-_FEW = 4
+_FIRST_RESULTS_PER_COORDINATE = 4
 """results per coordinate below which the first views are used"""
 
 
@@ -117,14 +117,16 @@ class GpProposer:
         self._metrics, self._startup = tuple(metrics), startup
         self._objectives = len(objectives(metrics))
         self._limits = sum(metric.limit is not None for metric in metrics)
-        singles = len(space.parameters) <= MOST_SINGLES
+        singles = len(space.parameters) <= MAX_ADDITIVE_COORDINATES
         self._views = _VIEWS if singles else tuple(view for view in _VIEWS if not view.additive)
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
         self._identity = ConfigurationKeys(space)
         self._design = start_design(space, seed)
         most = most_fitted(self._cube.width)
-        self._history: History[TrainingPoint] = History(max(_FEWEST, min(history or HISTORY, most)), self._objectives)
+        self._history: History[TrainingPoint] = History(
+            max(_MIN_HISTORY, min(history or HISTORY, most)), self._objectives
+        )
         self.source = self._design.source
         self._told: set[bytes] = set()
         self._scored = self._failed = 0
@@ -167,7 +169,7 @@ class GpProposer:
             due = len(self._history) >= self._next_fit or (point.failed and not self._failures_fitted)
             if due and self._scored and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
-                self._fitted = thinned(window, _MOST_FITTED)
+                self._fitted = thinned(window, _MAX_FITTED_RESULTS)
                 self._failures_fitted = any(item.failed for item in self._fitted)
                 self._scales.clear()
                 self._limit_scales.clear()
@@ -243,7 +245,7 @@ class GpProposer:
         return EvaluatedPoint(item.point, self._cube.features(item.point[None])[0], item.losses[0])
 
     def _view(self, number: int) -> ModelVariant:
-        views = self._first_views if self._scored < _FEW * self._cube.width else self._views
+        views = self._first_views if self._scored < _FIRST_RESULTS_PER_COORDINATE * self._cube.width else self._views
         return views[number // 2 % len(views)]
 
     def _inside(self, acquisition: Acquisition) -> Acquisition:
@@ -305,7 +307,7 @@ class GpProposer:
 def _distinct(points: Floats) -> Floats:
     """Return the first distinct points. If a corner is the known optimum, most climbs end in the same point."""
     _, first = np.unique(points, axis=0, return_index=True)
-    distinct: Floats = points[np.sort(first)[:_LOOKED_AT]]
+    distinct: Floats = points[np.sort(first)[:_TOP_POINTS]]
     return distinct
 
 

@@ -20,9 +20,9 @@ _RESULTS = 20
 """results without improvement after which a niche ends"""
 _FREE = 0.7
 """a new niche must have a lower correlation with every place that was left"""
-_THERE = 0.95
+_RETURNED_CORRELATION = 0.95
 """correlation with a left place from which on the niche has led back to it"""
-_MOST_LEFT = 60
+_MAX_LEFT_PLACES = 60
 """places remembered; those left longest ago may be entered again"""
 
 
@@ -45,7 +45,7 @@ class Niches:
     def __init__(self, numeric: Flags) -> None:
         self._numeric = numeric
         self._weights = np.ones(len(numeric))
-        self._left: deque[Floats] = deque(maxlen=_MOST_LEFT)
+        self._left: deque[Floats] = deque(maxlen=_MAX_LEFT_PLACES)
         self._entrance = np.empty(0)
         self._since = 0
         self.best: EvaluatedPoint | None = None
@@ -78,7 +78,7 @@ class Niches:
         if place.loss < self.best.loss:
             self._since = 0 if place.loss < self.best.loss - worth else self._since
             self.best = place
-        back = self._alike(self.best.features[None], np.stack(self._left)).max() > _THERE
+        back = self._alike(self.best.features[None], np.stack(self._left)).max() > _RETURNED_CORRELATION
         if self._since < _RESULTS and not back:
             return False
         self._left.extend((self._entrance, self.best.features))

@@ -18,9 +18,9 @@ from orchestune.engines.models.cube import Floats
 
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
-_MOST_PASSED = 100
+_MAX_TRIED_POINTS = 100
 """upper bound of points tried per trial number to find a feasible one"""
-_MANY = 10
+_MANY_PARAMETERS = 10
 """numeric parameters above which only some are likely to matter"""
 _EDGE = 1e-12
 """positions are clipped to [_EDGE, 1 - _EDGE], since 0 and 1 map to infinity"""
@@ -71,7 +71,7 @@ class QuasiRandomProposer:
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self._space.constraints and not self._known:
             return self._point(number)
-        while len(self._allowed) < number and self._passed < number * _MOST_PASSED:
+        while len(self._allowed) < number and self._passed < number * _MAX_TRIED_POINTS:
             self._passed += 1
             configuration = self._point(self._passed)
             if self._space.allows(configuration) and self._identity.of(configuration) not in self._known:
@@ -93,7 +93,7 @@ class QuasiRandomProposer:
         return self._space.active(values)
 
     def _drawn_in(self, point: Floats, number: int) -> Floats:
-        farther = self._numbers > _MANY and number % 4 == 0
+        farther = self._numbers > _MANY_PARAMETERS and number % 4 == 0
         mattering = self._numbers / 4 if farther else self._numbers
         deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / mattering))
         contracted: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))

@@ -9,9 +9,9 @@ from orchestune.engines.samplers.start import STARTUP
 
 ELSEWHERE = "gp-elsewhere"
 """source of suggestions that a stalled search makes away from its incumbent"""
-_PATIENCE = 40
+_MIN_STALLED_RESULTS = 40
 _SHARE = 0.25
-"""share of all results without improvement from which on the search is stalled, if they are at least `_PATIENCE`"""
+"""share of all results without improvement from which on it is stalled, if they are at least `_MIN_STALLED_RESULTS`"""
 _GAIN = 0.01
 """minimum relevant improvement, as a share of the total improvement since the first results"""
 
@@ -41,4 +41,4 @@ class Stall:
     @property
     def lasts(self) -> bool:
         """True if there was no improvement during the last quarter of all results, and at least 40."""
-        return self._count - self._since >= max(_PATIENCE, _SHARE * self._count)
+        return self._count - self._since >= max(_MIN_STALLED_RESULTS, _SHARE * self._count)

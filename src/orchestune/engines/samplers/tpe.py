@@ -43,8 +43,8 @@ from orchestune.engines.versions import version_of
 
 HISTORY = 500
 """default number of observations in the model, measured by benchmarks/search_history_cap.py"""
-_CELLS = 10_000  # values in the model: fewer observations with many parameters, so that an ask stays fast
-_FEWEST = 100
+_MAX_MODEL_VALUES = 10_000  # values in the model: fewer observations with many parameters, so that an ask stays fast
+_MIN_HISTORY = 100
 _ATTEMPTS = 2  # with constraints: the best feasible candidate is taken; if there is none, a repaired one
 _DRAWS = 8
 _BELIEF = 10.0  # with priors: the share of draws from them falls from 1/2; it is 1/4 after this many results
@@ -74,7 +74,7 @@ class TpeProposer:
         self._startup = startup
         self._candidates = candidates
         self._axes: dict[str, OptunaAxis] = {parameter.name: axis(parameter) for parameter in space.parameters}
-        limit = history or max(_FEWEST, min(HISTORY, _CELLS // max(1, len(self._axes))))
+        limit = history or max(_MIN_HISTORY, min(HISTORY, _MAX_MODEL_VALUES // max(1, len(self._axes))))
         self._history: History[FrozenTrial] = History(limit, len(self._metrics))
         self._completed = self._ranked = 0
         self._identity = ConfigurationKeys(space)

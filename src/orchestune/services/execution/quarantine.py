@@ -36,7 +36,7 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
     if why is None:
         return None
     if row.node not in shut:
-        until = ledger.now + quarantine.SECONDS
+        until = ledger.now + quarantine.QUARANTINE_SECONDS
         quarantines.put(ledger.session, ledger.row.cluster, Quarantine(row.node, why, until, evidence_of))
         ledger.record("node_quarantined", {"node": row.node, "reason": why, "cluster": ledger.row.cluster})
     _drain(ledger, row.node)

@@ -17,7 +17,7 @@ from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
-_PAGE = 2000
+_PAGE_TRIALS = 2000
 """Trials read per query; larger pages are slower (measured: 10,000 takes a quarter longer)."""
 _MAX_ENTRIES = 8
 """Experiments kept in the cache."""
@@ -76,7 +76,7 @@ class ExperimentCache:
 
 def _read_on(session: Session, row: ExperimentRow, done: TrialColumns) -> TrialColumns:
     """Append the trials that have finished since to `done`; return a view that also has the unfinished trials."""
-    while (finished := rows.finished_after(session, row.id, done.read_up_to, _PAGE)).number:
+    while (finished := rows.finished_after(session, row.id, done.read_up_to, _PAGE_TRIALS)).number:
         last = finished.history_seq[-1]
         values = rows.values_between(session, row.id, done.read_up_to, last)
         done.add(finished, values, attempts.ran_between(session, row.id, done.read_up_to, last))

@@ -10,7 +10,7 @@ from orchestune.store.session import Session
 
 _MIN_TRIALS = 5
 """Minimum of completed trials for a diagnosis."""
-_LOOKED_AT = 20
+_EXAMINED_TRIALS = 20
 """Newest trials whose last steps are examined."""
 
 
@@ -20,5 +20,5 @@ def unpruned(session: Session, row: ExperimentRow) -> str | None:
     if rule is None or row.pruned or row.completed < _MIN_TRIALS:
         return None
     metric = registry.check(rule, row.specification.metrics)
-    reaches = trials.reached(session, row.id, metric.name, _LOOKED_AT)
+    reaches = trials.reached(session, row.id, metric.name, _EXAMINED_TRIALS)
     return why_idle(rule, metric, [TrialProgress(each.step, each.values, each.seconds) for each in reaches], row.budget)

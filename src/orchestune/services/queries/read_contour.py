@@ -14,7 +14,7 @@ from orchestune.services.memory.lru_cache import Recent
 from orchestune.services.memory.trial_columns import STATES, Column, Numbers
 from orchestune.store.experiments import ExperimentRow
 
-_CELLS = 40
+_CELLS_PER_AXIS = 40
 """Grid cells along each axis; fewer if a parameter has fewer values."""
 _KERNEL_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 0.25, 0.03, 0.15
 """Kernel width as a share of the axis: at one trial (it shrinks with their number), its lower and upper bound."""
@@ -71,7 +71,7 @@ class _Axis:
         if not parameter.numeric:
             words = tuple(column.words or ())
             return cls(parameter.name, words, values, ordered=False)
-        levels = parameter.levels() if parameter.count() <= _CELLS else None
+        levels = parameter.levels() if parameter.count() <= _CELLS_PER_AXIS else None
         if levels is not None:
             middles = np.array(levels, float)
             nearest = np.abs(values[:, None] - middles[None, :]).argmin(axis=1)
@@ -80,8 +80,8 @@ class _Axis:
         ahead, back = (np.log, np.exp) if parameter.log else (_same, _same)
         low, high = ahead(np.array([parameter.low, parameter.high], float))
         inside = np.clip(values, parameter.low, parameter.high)
-        places = np.clip(np.floor((ahead(inside) - low) / (high - low) * _CELLS), 0, _CELLS - 1)
-        centres = back(low + (np.arange(_CELLS) + 0.5) / _CELLS * (high - low))
+        places = np.clip(np.floor((ahead(inside) - low) / (high - low) * _CELLS_PER_AXIS), 0, _CELLS_PER_AXIS - 1)
+        centres = back(low + (np.arange(_CELLS_PER_AXIS) + 0.5) / _CELLS_PER_AXIS * (high - low))
         return cls(parameter.name, tuple(float(f"{centre:.6g}") for centre in centres), places, ordered=True)
 
     def reach(self, trials: int) -> Numbers:

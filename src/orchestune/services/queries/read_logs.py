@@ -17,7 +17,7 @@ _TAIL_BYTES, _TAIL_LINE = 2**20, 2000
 """Bytes searched for the start of a log tail: in total, or per requested line if that is more."""
 _TAIL_PARTS = 2000
 """Segments searched, or two per line if that is more: a progress bar produces many segments without a newline."""
-_AT_ONCE = 50
+_SEGMENTS_PER_QUERY = 50
 """Segments read per query when searching for the start of a log tail."""
 
 
@@ -70,7 +70,9 @@ def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
     before: int | None = None
     while True:
         with core.store.reading() as session:
-            segments = rows.last_segments(session, experiments.find(session, ref).id, trial, _AT_ONCE, before)
+            segments = rows.last_segments(
+                session, experiments.find(session, ref).id, trial, _SEGMENTS_PER_QUERY, before
+            )
         if not segments:
             return 0
         for segment, data in zip(segments, read_all(core.files, segments), strict=True):
