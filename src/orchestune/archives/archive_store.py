@@ -21,7 +21,7 @@ _NEXT = ".next"
 
 
 class ArchiveStore:
-    """A `copying.Source` and `copying.Target` on top of a file store."""
+    """A `copy_records.Source` and `copy_records.Target` on top of a file store."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files

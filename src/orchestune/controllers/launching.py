@@ -1,4 +1,26 @@
-"""Scales workers: as many per experiment as it can use and its cluster has room for."""
+"""Scales workers: as many per experiment as it can use and its cluster has room for.
+
+Idea: a reconciler, not a queue. Each tick compares, for every cluster, the demands of all unfinished experiments with
+the workers that exist, and starts, resizes or drains workers. Only the crash backoff is remembered between ticks, so a
+server that was killed continues with its first tick.
+
+A tick of one cluster has four steps: plan each experiment (`parts`: trials that need more memory get workers of their
+own size); hand over idle workers (`warm_pool`); share the slots (`queueing.share_out`, which calls
+`domain.resources.allocation`); bring each part to its slots (`_scale`).
+
+Invariants:
+- A worker holds the resources of all its slots until it ends, also while it drains: `_room` counts running trials of
+  draining and shrunk workers, so nothing is allocated twice.
+- The row of a worker is written before the backend starts it. A row without a handle may belong to a worker that was
+  started by a server that died in between, so the start is repeated; backends start a worker at most once per id.
+- One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
+  or store is no fault of an experiment and ends the tick of that cluster.
+- Leasing is not decided here. A worker that exists asks for leases (`services.execution.worker_call`), under the lock of
+  its experiment, which alone keeps `parallelism` and `budget` exact.
+
+Race: a worker may lease a trial between the read of this tick and its drain. The drain only refuses further leases, so
+that trial finishes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,21 @@
-"""Detects lost workers: at once if the backend reports their end, otherwise when their lease expires."""
+"""Detects lost workers: at once if the backend reports their end, otherwise when their lease expires.
+
+Idea: no time stands in the database. This controller notes, in memory, when it last saw the number of a worker's last
+call change, on a clock that only counts time in which heartbeats could have arrived (`loop_clock`, `_max_gap`). A
+worker is lost when that number has not changed for the lease. A restarted server therefore gives every worker a whole
+lease; docs/explanation/leases.md has the cases.
+
+Invariants:
+- A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_forget`), and
+  a silent worker's row is written as a probe before it is declared lost (`_write`).
+- The decision is made twice: without a lock, and again under the lock of the experiment (`_lost`), where a heartbeat
+  that arrived meanwhile wins.
+- A lost worker may come back within `GIVE_UP_SECONDS`; its late results count until their folds are leased again. Only
+  then is it terminated, and only then do its resources become free: it may still run.
+- A worker that is pending for a reason (no node, image pull) is never lost; that has no timeout.
+
+Race: two servers on one database may both decide. The state transitions in the store accept one of them.
+"""
 
 from __future__ import annotations
 

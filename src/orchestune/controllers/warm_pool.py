@@ -1,4 +1,15 @@
-"""Warm worker pool: keeps the workers of tests (ephemeral runs) and hands them over to the next test."""
+"""Warm worker pool: keeps the workers of tests (ephemeral runs) and hands them over to the next test.
+
+Idea: a handover is a drain with a successor. The worker's row gets `next_experiment` and the state `draining`; its next
+call tells it to register again, for the other experiment. Until then it counts as a starting worker of that experiment
+(`_as_reassigned`), so that `launching` neither starts a second one nor drains it.
+
+Invariants: only containers with one slot and the request of the file move; owner, principal, image, resources, mounts
+and grace have to be equal (`_WorkerKind`), because none of them can change in a running container.
+
+Race: the worker may lease a trial while it is handed over. The lock on its experiment, which leasing takes too, decides:
+`_hand_over` looks for live attempts again under it.
+"""
 
 from __future__ import annotations
 

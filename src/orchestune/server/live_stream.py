@@ -1,6 +1,15 @@
 """The live stream of a page: documents as they change, and log lines of trials. It can be resumed.
 
 All documents are sent first, then those that change, at most once a second.
+
+Idea: pages with the same view share one reader (`LiveView.key`) and one journal of numbered changes
+(`change_journal`). The id of an event is its position in the journal and in the log, so a browser that reconnects with
+`Last-Event-ID` gets exactly what it missed; a position of another journal (the server was restarted) starts again with
+all documents.
+
+Invariants: a read happens only after a signal of the view's topic, or after `every` seconds for documents that change
+without one; however many pages are open, reads take a bounded share of the time (`shared`). A ping tells a page that
+the stream is alive: a page that hears nothing marks itself as stale.
 """
 
 from __future__ import annotations

@@ -1,4 +1,14 @@
-"""Slot allocation: fair share by user, then priority; trials with GPUs never wait behind trials without."""
+"""Slot allocation: fair share by user, then priority; trials with GPUs never wait behind trials without.
+
+Idea: dominant resource fairness. One slot at a time goes to the user whose largest fraction of all cores, memory or
+GPUs is smallest; within a user, demands are served by priority, then age. It is a pure function of capacity and
+demands, computed again in each tick from zero: what is held now is not kept as such, but equal demands get equal
+results, so nothing moves without a cause.
+
+Invariants: no machine is given more than it has; a demand gets at most the slots it asked for; a trial without GPUs
+uses machines with GPUs only if it fits nowhere else (`usable`). A single user gets all slots in one step, which keeps
+thousands of slots cheap.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Maximizes an acquisition function: random points everywhere and near the best ones, then a local search."""
+"""Maximizes an acquisition function: random points everywhere and near the best ones, then a local search.
+
+The function has many local maxima, is flat in most of the space, and has no gradient with respect to choices and
+conditions. So it is evaluated in batches of points (`Effort` has their numbers): uniform points of the feasible space,
+mutations of the best trials with two widths, then hill climbing from the best of these with shrinking steps.
+
+Invariants: every returned point is feasible and has no NaN; inactive coordinates of parents are filled with random
+values first, so that a mutation may activate them. With the same random generator the result is the same, and the
+number of evaluations does not depend on the function.
+"""
 
 from __future__ import annotations
 

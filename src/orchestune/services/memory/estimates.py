@@ -1,6 +1,15 @@
 """Cached posterior estimates of the best trials of noisy searches.
 
-Models are fitted in the engines' process, so never inside a transaction: call `refresh` before one, `known` within.
+The largest of many noisy values is mostly a lucky one. If results report their noise, a model of all results says which
+trial has the best expected value; `best`, pages and stop rules show that trial. Exact values need no model.
+
+Invariants and races:
+- Models are fitted in the engines' process, so never inside a transaction: call `refresh` before one, `known` within.
+- An entry belongs to a length of the history and a revision of the experiment. During a search an old entry is shown
+  until the next fit, and fits pause for a multiple of their own duration: viewers cannot keep a core busy.
+- The estimate of an experiment that is over is stored, once, under the lock of its row and only if the row is still the
+  same one (`cache_key`: an import may have replaced it). So all servers and exports show the same trial.
+- One thread fits; others keep the last estimate, or wait for the fit if the experiment is over.
 """
 
 from __future__ import annotations
