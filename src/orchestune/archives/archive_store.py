@@ -21,7 +21,7 @@ _NEXT = ".next"
 
 
 class ArchiveStore:
-    """A `copy_records.Source` and `copy_records.Target` on top of a file store."""
+    """A `RecordSource` and `RecordTarget` on top of a file store."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files

@@ -15,8 +15,8 @@ Invariants:
   started by a server that died in between, so the start is repeated; backends start a worker at most once per id.
 - One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
   or store is no fault of an experiment and ends the tick of that cluster.
-- Leasing is not decided here. A worker that exists asks for leases (`services.execution.worker_call`), under the lock of
-  its experiment, which alone keeps `parallelism` and `budget` exact.
+- Leasing is not decided here. A worker asks for leases (`services.execution.worker_call`) under the lock of its
+  experiment, and that lock alone keeps `parallelism` and `budget` exact.
 
 Race: a worker may lease a trial between the read of this tick and its drain. The drain only refuses further leases, so
 that trial finishes.

@@ -7,7 +7,7 @@ call tells it to register again, for the other experiment. Until then it counts 
 Invariants: only containers with one slot and the request of the file move; owner, principal, image, resources, mounts
 and grace have to be equal (`_WorkerKind`), because none of them can change in a running container.
 
-Race: the worker may lease a trial while it is handed over. The lock on its experiment, which leasing takes too, decides:
+Race: the worker may lease a trial while it is handed over. The lock on its experiment decides, which leasing takes too:
 `_hand_over` looks for live attempts again under it.
 """
 
