@@ -46,22 +46,31 @@ class PolicyCheck:
         A check that fails with TemporaryError is retried at the next tick, and so is a termination. An error of a
         backend is raised after all workers have been processed.
         """
-        backends = self._core.backends
         with self._core.store.reading() as session:
             rows = experiment_lists.unfinished(session)
-            present = [
-                (backend, worker) for name, backend in backends.items() for worker in workers.present(session, name)
-            ]
-            staffed = {worker.experiment for _, worker in present}
+            staffed = workers.staffed(session)
             over = staffed - self._checked - {row.id for row in rows}
             rows += experiment_lists.of_ids(session, sorted(over))
         known = staffed | {row.id for row in rows}
         resumed = {row.id for row in rows if row.can_start_trials}  # `resume` has checked the policy again
         self._checked &= known
         self._deadlines = {name: at for name, at in self._deadlines.items() if name in known - resumed}
-        self._terminated &= {worker.id for _, worker in present}
         jobs: list[Callable[[], object]] = [partial(self._check, row) for row in rows if row.id not in self._checked]
-        each([*jobs, *(partial(self._terminate_if_due, backend, worker) for backend, worker in present)])
+        each([*jobs, *self._terminations()])
+
+    def _terminations(self) -> list[Callable[[], object]]:
+        """Return the jobs that terminate the workers of refused experiments whose deadline has passed."""
+        if not self._deadlines:  # nearly always: thousands of workers need not be read at each tick
+            self._terminated.clear()
+            return []
+        with self._core.store.reading() as session:
+            present = [
+                (backend, worker)
+                for name, backend in self._core.backends.items()
+                for worker in workers.present(session, name)
+            ]
+        self._terminated &= {worker.id for _, worker in present}
+        return [partial(self._terminate_if_due, backend, worker) for backend, worker in present]
 
     def _check(self, row: ExperimentRow) -> None:
         try:

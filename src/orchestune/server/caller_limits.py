@@ -60,19 +60,22 @@ class BodyMemory:
 
     def __init__(self) -> None:
         self._held: Counter[str] = Counter()
+        self._total = 0
 
     def hold(self, key: str, count: int) -> None:
         """Add bytes. Raises Throttled if the caller would exceed its share, StoreUnavailable beyond the total limit."""
         if key and self._held[key] + count > BODIES_OF_ONE_CALLER:
             text = f"the bodies of this caller's requests exceed {BODIES_OF_ONE_CALLER // 2**20} MiB at once"
             raise Throttled(text, "send fewer requests at once, and retry", 1)
-        if self._held.total() + count > BODIES:
+        if self._total + count > BODIES:
             raise StoreUnavailable("the server holds as many bodies of requests as it can", "retry in a second")
         self._held[key] += count
+        self._total += count
 
     def release(self, key: str, count: int) -> None:
         """Subtract bytes that `hold` has added."""
         self._held[key] -= count
+        self._total -= count
         if not self._held[key]:
             del self._held[key]
 

@@ -40,8 +40,10 @@ class BoundedConnection(HttpToolsProtocol):
     byte or without an end, or do not read the response.
     """
 
-    _due: TimerHandle | None = None
+    _due: float | None = None
     """deadline for the part of a request that is being received"""
+    _timer: TimerHandle | None = None
+    """wakes up at the deadline, or earlier: deadlines only move later, and a new timer for each costs more"""
     _stuck: TimerHandle | None = None
     """deadline for the client to read a part of the response"""
     _aside = 0
@@ -77,9 +79,10 @@ class BoundedConnection(HttpToolsProtocol):
                 self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._expect(None)
-        if self._authenticating is not None:
-            self._authenticating.cancel()
+        self._due = None
+        for timer in (self._timer, self._authenticating):
+            if timer is not None:
+                timer.cancel()
         self.resume_writing()
         super().connection_lost(exc)
         if self._running is not None and not self._running.response_complete:
@@ -126,7 +129,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_body(body)
         self._aside = 0
         if self._due is not None:
-            self._expect(min(self._due.when() + len(body) / SLOWEST, self.loop.time() + ASKING))
+            self._expect(min(self._due + len(body) / SLOWEST, self.loop.time() + ASKING))
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -151,9 +154,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _expect(self, when: float | None) -> None:
         """Set the deadline for the next part of the request; None if no part is expected."""
-        if self._due is not None:
-            self._due.cancel()
-        self._due = None if when is None else self.loop.call_at(when, self._late)
+        self._due = when
+        if when is not None and self._timer is None:
+            self._timer = self.loop.call_at(when, self._wake)
 
     def _are_many(self) -> bool:
         """Return True if connections use more than half of the file descriptors.
@@ -208,6 +211,13 @@ class BoundedConnection(HttpToolsProtocol):
         if caller is None:
             return self._due is not None or self._answered()
         return self._answered() and caller.role != "worker"
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._due is not None and self.loop.time() < self._due:
+            self._expect(self._due)
+        elif self._due is not None:
+            self._late()
 
     def _late(self) -> None:
         if self.flow.read_paused:  # backpressure: the server, not the client, is slow

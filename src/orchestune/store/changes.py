@@ -60,7 +60,7 @@ FORGET_LOST_ATTEMPTS = (
 HAS_ISOLATED = Query(
     int,
     """
-SELECT 1 AS is_isolated FROM folds WHERE experiment = :experiment AND state = 'active' AND is_isolated LIMIT 1
+SELECT 1 AS is_isolated FROM folds WHERE experiment = :experiment AND state = 'active' AND is_isolated = TRUE LIMIT 1
 """,
 )
 

@@ -13,7 +13,7 @@ from orchestune.domain.lifecycle.transitions import WORKER, Cause, after
 from orchestune.store.rows import StateCount
 from orchestune.store.session import Session, parts
 from orchestune.store.statements.attempts import LIVE_OF_WORKER
-from orchestune.store.statements.workers import PRESENT_SLOTS, PRESENT_WORKERS, PolledWorker
+from orchestune.store.statements.workers import PRESENT_SLOTS, PRESENT_WORKERS, STAFFED, PolledWorker
 from orchestune.store.tables import attempts, experiments, workers
 
 PRESENT = (WorkerState.STARTING, WorkerState.ALIVE, WorkerState.DRAINING)
@@ -152,6 +152,11 @@ def has_run_attempt(session: Session, worker: str) -> bool:
 def present(session: Session, cluster: str) -> list[PolledWorker]:
     """Return the starting, alive, draining and lost workers of a cluster, oldest first."""
     return session.rows(PRESENT_WORKERS, {"cluster": cluster})
+
+
+def staffed(session: Session) -> set[str]:
+    """Return the experiments that have starting, alive, draining or lost workers."""
+    return set(session.rows(STAFFED, {}))
 
 
 def any_present(session: Session, experiment: str | None = None) -> bool:

@@ -85,6 +85,10 @@ next_experiment, sends_files, phase FROM workers
 WHERE cluster = :cluster AND state IN ('starting', 'alive', 'draining', 'lost') ORDER BY created_at
 """,
 )
+STAFFED = Query(
+    str,
+    "SELECT DISTINCT experiment FROM workers WHERE state IN ('starting', 'alive', 'draining', 'lost')",
+)
 PRESENT_SLOTS = Query(
     int,
     """
