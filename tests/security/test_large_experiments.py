@@ -14,8 +14,8 @@ from orchestune.config.sections.template import MAX_BYTES
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands import size_limits
 from orchestune.services.queries import read_experiments
-from orchestune.store import experiment_lists, experiments
-from orchestune.store.experiments import _ParsedSpecifications
+from orchestune.store import experiment_lists, experiments, specifications
+from orchestune.store.specifications import _ParsedSpecifications
 from tests.contract.code_contract import put
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION, Target
@@ -136,7 +136,7 @@ def peak(world: CoreWorld, read: str) -> int:
 
 def test_reads_hold_few_large_rows_at_once(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight reads of the prefix '0' by a viewer, which fits every id, exceeded the memory of a server."""
-    monkeypatch.setattr(experiments, "_PARSED", _ParsedSpecifications(MEBIBYTE))
+    monkeypatch.setattr(specifications, "_PARSED", _ParsedSpecifications(MEBIBYTE))
     monkeypatch.setattr(size_limits, "MAX_UNFINISHED_CHARS_OF_OWNER", 2**30)
     fill(world, 60)
     assert peak(world, "0") < 2 * MEBIBYTE
