@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote, urlencode
@@ -157,9 +156,16 @@ class AccessMiddleware:
         if key:
             self._noted.count(key, scope["method"], scope["path"])
         is_export = key and _EXPORT.fullmatch(scope["path"])
-        with self._crowd.request_of(caller, is_waiting=_is_waiting(scope)):
-            async with self._exports.of(key) if is_export else nullcontext():
+        counted = self._crowd.add_request_of(caller, key, is_waiting=_is_waiting(scope))
+        try:
+            if is_export:
+                async with self._exports.of(key):
+                    await self.app(scope, receive, send)
+            else:
                 await self.app(scope, receive, send)
+        finally:
+            for each in counted:
+                self._crowd.remove(each)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)
@@ -278,6 +284,8 @@ def _with_article(role: str) -> str:
 
 def _is_waiting(scope: Scope) -> bool:
     """Return True if the request is for a stream or a long poll, so it may be in progress without doing anything."""
+    if scope["method"] != "GET":
+        return False
     return "text/event-stream" in header(scope, b"accept") or b"wait=" in scope["query_string"]
 
 

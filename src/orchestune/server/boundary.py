@@ -31,12 +31,12 @@ UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count, 
 _ANY_METHOD = ""
 _NO_CALLER = "no caller"
 _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
+    ("POST", re.compile(rf"{API}workers/[^/]*/work"), WORK_LIMIT),  # most calls by far, so it is compared first
     ("PUT", re.compile(rf"{API}bundles/.*"), STREAM_LIMIT),
     ("POST", re.compile(rf"{API}archive"), STREAM_LIMIT),
     ("PUT", re.compile(rf"{API}workers/[^/]*/uploads/.*"), PART_LIMIT),
     # one document with all stored files of a trial
     ("POST", re.compile(rf"{API}workers/[^/]*/artifacts"), PART_LIMIT),
-    ("POST", re.compile(rf"{API}workers/[^/]*/work"), WORK_LIMIT),
     # 1 MiB of base64 within a JSON document
     ("PUT", re.compile(rf"{API}(workers/[^/]*|experiments/.*)/terminal"), WORK_LIMIT),
     ("POST", re.compile(rf"{API}experiments"), CREATE_LIMIT),
@@ -128,7 +128,7 @@ class _Exchange:
         self.seconds = 0.0
         self._receive, self._send = receive, send
         self._most = limit(scope["method"], scope["path"])
-        self._announced = next((_length(value) for name, value in scope["headers"] if _is_length(name, value)), 0)
+        self._announced = _announced(scope)
         self._counted = 0
         self._scope, self._bodies = scope, bodies
         self._held: tuple[str, int] = ("", 0)
@@ -150,18 +150,21 @@ class _Exchange:
 
     def _hold(self) -> None:
         """Count the received part of the body as held in memory."""
+        if self._counted <= UNCOUNTED:
+            return
         caller: Caller | None = self._scope["state"].get("caller")
         key = _NO_CALLER if caller is None else key_of(caller)
         _, held = self._held
-        more = max(0, self._counted - UNCOUNTED) - held
+        more = self._counted - UNCOUNTED - held
         if more > 0:
             self._bodies.hold(key, more)
             self._held = key, held + more
 
     def release(self) -> None:
         """Release the body's memory count at the end of the request."""
-        self._bodies.release(*self._held)
-        self._held = "", 0
+        if self._held[1]:
+            self._bodies.release(*self._held)
+            self._held = "", 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -178,10 +181,9 @@ class _Exchange:
         return TooLarge(f"the body is larger than {most}, which is the most for such a request")
 
 
-def _length(value: bytes) -> int:
+def _announced(scope: Scope) -> int:
     """Return the announced length, capped: `int` rejects numbers of thousands of digits, which are too large anyway."""
-    return int(value) if len(value) < 20 else 10**20
-
-
-def _is_length(name: bytes, value: bytes) -> bool:
-    return name == b"content-length" and value.isdigit()
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value) if len(value) < 20 else 10**20
+    return 0

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from orchestune.errors import StoreUnavailable, Throttled
@@ -98,44 +98,56 @@ class CallerLimits:
     """Counts requests in progress by caller. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._present: Counter[str] = Counter()
+        self._present: dict[str, int] = {}
 
     def count(self, key: str) -> int:
         """Return how many requests of this caller are in progress."""
-        return self._present[key]
+        return self._present.get(key, 0)
+
+    def add(self, key: str, most: int) -> None:
+        """Count a request of this caller until `remove`. Raises Throttled if the caller has `most` in progress."""
+        present = self._present.get(key, 0)
+        if present >= most:
+            text = f"this caller has {most} requests in progress, which is the most at once"
+            raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
+        self._present[key] = present + 1
+
+    def remove(self, key: str) -> None:
+        """Stop counting a request that `add` has counted."""
+        present = self._present.pop(key)
+        if present > 1:
+            self._present[key] = present - 1
 
     @contextmanager
     def one_of(self, key: str, most: int) -> Iterator[None]:
-        """Count a request of this caller until it is over. Raises Throttled if the caller has `most` in progress."""
-        if self._present[key] >= most:
-            text = f"this caller has {most} requests in progress, which is the most at once"
-            raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
-        self._present[key] += 1
+        """Count a request of this caller during the block. Raises Throttled if the caller has `most` in progress."""
+        self.add(key, most)
         try:
             yield
         finally:
-            self._present[key] -= 1
-            if not self._present[key]:
-                del self._present[key]
+            self.remove(key)
 
-    @contextmanager
-    def request_of(self, caller: Caller, *, is_waiting: bool) -> Iterator[None]:
-        """Count a request of a person or worker until it is over. Raises Throttled beyond the limits.
+    def add_request_of(self, caller: Caller, key: str, *, is_waiting: bool) -> tuple[str, ...]:
+        """Count a request of a person or worker, and return the keys to `remove` when it is over.
 
         Streams and long polls (`is_waiting`) are counted apart: idle ones must not keep the caller, or others with the
-        same role, from short requests such as `stop`.
+        same role, from short requests such as `stop`. Raises Throttled beyond the limits. `key`: that of `key_of`.
         """
-        key = key_of(caller)
         if not key:
-            yield
-            return
+            return ()
         kind = "waiting" if is_waiting else "short"
-        with ExitStack() as counted:
-            if caller.shared:
-                counted.enter_context(self.one_of(f"{kind} {caller.source}", MOST_OF_ONE_TOKEN))
-            most = MOST_OF_SHARED if caller.shared or caller.role == "guest" else MOST_AT_ONCE
-            counted.enter_context(self.one_of(f"{kind} {key}", most))
-            yield
+        own = f"{kind} {key}"
+        if not caller.shared:
+            self.add(own, MOST_OF_SHARED if caller.role == "guest" else MOST_AT_ONCE)
+            return (own,)
+        by_token = f"{kind} {caller.source}"
+        self.add(by_token, MOST_OF_ONE_TOKEN)
+        try:
+            self.add(own, MOST_OF_SHARED)
+        except Throttled:
+            self.remove(by_token)
+            raise
+        return by_token, own
 
 
 def key_of(caller: Caller) -> str:

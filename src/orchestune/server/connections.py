@@ -50,8 +50,8 @@ class BoundedConnection(HttpToolsProtocol):
     """bytes received since the last part of a body"""
     _began = 0.0
     """time when the connection was accepted"""
-    _head = 0
-    """bytes of the headers, or of the trailers, received so far"""
+    _segment = 0
+    """bytes that are being parsed"""
     _running: RequestResponseCycle | None = None
     """the request in progress; pipelined ones may be queued behind it"""
     _authenticating: TimerHandle | None = None
@@ -93,6 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         silent = self.timeout_keep_alive_task
         self._aside += len(data)
+        self._segment = len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -109,20 +110,11 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = 0
         self._expect(self.loop.time() + ASKING)
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._count(len(name) + len(value) + _AROUND_HEADER)
-
     def on_headers_complete(self) -> None:
+        self._refuse_large_headers()
         super().on_headers_complete()
-        self._head = 0
         self._expect(self.loop.time() + ASKING)
 
     def on_body(self, body: bytes) -> None:
@@ -132,6 +124,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._expect(min(self._due + len(body) / SLOWEST, self.loop.time() + ASKING))
 
     def on_message_complete(self) -> None:
+        self._refuse_large_headers()  # trailers are among them
         super().on_message_complete()
         self._aside = 0
         self._expect(None)
@@ -146,11 +139,15 @@ class BoundedConnection(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
 
-    def _count(self, size: int) -> None:
-        """Count bytes of headers. Headers that arrive in one segment are parsed before `_aside` is checked."""
-        self._head += size
-        if self._head > LARGEST:
-            raise HttpParserError(_TOO_LARGE)
+    def _refuse_large_headers(self) -> None:
+        """Raise HttpParserError if the headers are too large.
+
+        Those that arrive in one segment are parsed before `_aside` is checked; in a shorter segment they cannot be.
+        """
+        if self._segment > LARGEST:
+            size = len(self.url) + sum(len(name) + len(value) + _AROUND_HEADER for name, value in self.headers)
+            if size > LARGEST:
+                raise HttpParserError(_TOO_LARGE)
 
     def _expect(self, when: float | None) -> None:
         """Set the deadline for the next part of the request; None if no part is expected."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 
 class KeyedSemaphores:
@@ -18,15 +17,42 @@ class KeyedSemaphores:
         """Return True if a request with this key is in progress or waits."""
         return key in self._semaphores
 
-    @asynccontextmanager
-    async def of(self, key: str) -> AsyncIterator[None]:
+    def of(self, key: str) -> AbstractAsyncContextManager[None]:
         """Wait until fewer than `at_once` other requests with this key are in progress, in order of arrival (FIFO)."""
+        return _Turn(self, key)
+
+    async def enter(self, key: str) -> None:
+        """Wait for a turn, which `leave` ends."""
         semaphore, users = self._semaphores.get(key) or (asyncio.Semaphore(self._at_once), 0)
         self._semaphores[key] = (semaphore, users + 1)
         try:
-            async with semaphore:
-                yield
-        finally:
-            semaphore, users = self._semaphores.pop(key)
-            if users > 1:
-                self._semaphores[key] = (semaphore, users - 1)
+            await semaphore.acquire()
+        except BaseException:
+            self._forget(key)
+            raise
+
+    def leave(self, key: str) -> None:
+        """End a turn."""
+        self._forget(key).release()
+
+    def _forget(self, key: str) -> asyncio.Semaphore:
+        """Count one user of the key's semaphore less, and return the semaphore."""
+        semaphore, users = self._semaphores.pop(key)
+        if users > 1:
+            self._semaphores[key] = (semaphore, users - 1)
+        return semaphore
+
+
+class _Turn(AbstractAsyncContextManager[None]):
+    """A turn of a request. A class, since a generator costs more, and every call of a worker takes a turn."""
+
+    __slots__ = ("_key", "_turns")
+
+    def __init__(self, turns: KeyedSemaphores, key: str) -> None:
+        self._turns, self._key = turns, key
+
+    async def __aenter__(self) -> None:
+        await self._turns.enter(self._key)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._turns.leave(self._key)

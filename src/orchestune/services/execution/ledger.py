@@ -55,6 +55,8 @@ class Ledger:
         self._ordered = False
         self._noticed = False
         self._undo: list[Callable[[], None]] = []
+        self._changed = False
+        """True if `close` has written the row"""
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
         """Add an event."""
@@ -212,7 +214,8 @@ class Ledger:
             # those before `after` are deleted already: the statement never scans the events that stay
             after, upto = (seq - MAX_REPEATED_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
             self.session.run(DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
-        if vars(row) != self._loaded:
+        self._changed = vars(row) != self._loaded
+        if self._changed:
             experiments.save(self.session, row)
 
     def announce(self, signals: Signals) -> None:
@@ -223,7 +226,7 @@ class Ledger:
         or pauses, the other controllers have work after each event.
         """
         row, topics = self.row, []
-        moved = any(getattr(row, name) != self._loaded[name] for name in _STATE_FIELDS)
+        moved = self._changed and any(getattr(row, name) != self._loaded[name] for name in _STATE_FIELDS)
         if self._events:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments:
@@ -232,7 +235,7 @@ class Ledger:
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
-        used = any(getattr(row, name) != self._loaded[name] for name in _QUEUE_FIELDS)
+        used = self._changed and any(getattr(row, name) != self._loaded[name] for name in _QUEUE_FIELDS)
         if moved or (used and (row.id not in signals.without_memory or missing(row) > 0)):
             topics.append(SUGGESTING)
         if self._noticed:
