@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ DAMAGED = (
 )
 
 
+_RETRY = "retry in a moment"
 _TOO_LARGE = ("22001", "22003")  # SQLSTATE: text too long for its column, number out of range
 _FULL_SECONDS = 15.0
 """seconds for which the disk counts as full after a failed write: workers and controllers retry in a third of that"""
@@ -86,14 +87,20 @@ class Store:
         if not self._writing.acquire(timeout=self._patience.limit):
             raise StoreUnavailable("the store is busy", "retry; `orchestune doctor` looks for the cause")
         try:
-            with self._translated(), self._sqlite_transaction(durable) as connection:
-                yield Session(connection, self._now())
+            yield Session(self._begun(durable), self._now())
+            self._commit()
+        except BaseException as error:
+            failure = self._failure(error)
+            with suppress(sqlite3.Error, DBAPIError):  # closing the connection rolls back as well
+                self._discard_writer()
+            if failure is error:
+                raise
+            raise failure from error
         finally:
             self._writing.release()
 
-    @contextmanager
-    def _sqlite_transaction(self, durable: bool) -> Iterator[Connection]:
-        """Use the one writing connection, kept open: a pool checkout costs more than a trial's statements."""
+    def _begun(self, durable: bool) -> Connection:
+        """Begin a transaction on the one writing connection, kept open: a pool checkout costs more than a trial."""
         if self._writer is None:
             self._writer = self.engine.connect().execution_options(orchestune_begun=True)
             self._durable, self._waits = None, 0.0
@@ -101,21 +108,31 @@ class Store:
         driver: Any = connection.connection.driver_connection
         if self._durable is None:
             driver.execute(f"PRAGMA {sqlite.WRITERS_PRAGMA}")
+        if durable is not self._durable:
+            driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self._begin(driver)
+        return connection
+
+    def _commit(self) -> None:
+        connection = self._writer
+        assert connection is not None, "a transaction has begun"
+        driver: Any = connection.connection.driver_connection
+        driver.execute("COMMIT")
+        if connection.in_transaction():  # SQLAlchemy assumes so after a Core statement
+            connection.commit()
+
+    def _discard_writer(self) -> None:
+        """Roll back and close the writing connection: its state is unknown after an error."""
+        connection, self._writer = self._writer, None
+        if connection is None:
+            return
         try:
-            if durable is not self._durable:
-                driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
-            self._begin(driver)
-            yield connection
-            driver.execute("COMMIT")
-            if connection.in_transaction():  # SQLAlchemy assumes so after a Core statement
-                connection.commit()
-        except BaseException:
+            driver: Any = connection.connection.driver_connection
             if driver.in_transaction:
                 driver.execute("ROLLBACK")
-            self._writer = None
+        finally:
             connection.close()
-            raise
 
     def _begin(self, driver: sqlite3.Connection) -> None:
         """Begin; wait for other processes up to this thread's timeout. After BEGIN IMMEDIATE no statement waits."""
@@ -150,11 +167,19 @@ class Store:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            with translated():
-                yield
-        except StoreFull:
+            yield
+        except BaseException as error:
+            failure = self._failure(error)
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """Return the translation of an error, and note a full disk."""
+        failure = translation(error)
+        if isinstance(failure, StoreFull):
             self._full_at = self._now()
-            raise
+        return failure
 
     def acquire_lock(self, name: str) -> bool:
         """Acquire the lock `name` without blocking, to be released by `release_lock`.
@@ -231,35 +256,43 @@ def connect(url: str, now: Callable[[], float] = time.time) -> Store:
 
 
 @contextmanager
-def translated(hint: str = "retry in a moment") -> Iterator[None]:
+def translated(hint: str = _RETRY) -> Iterator[None]:
     """Translate driver errors, into `StoreUnavailable` if a retry may help. `hint` is for an unreachable store."""
     try:
         yield
-    except PoolTimeout as error:
-        raise StoreUnavailable("every connection to the store is in use", "retry in a moment") from error
-    except (DBAPIError, sqlite3.Error, postgres.error()) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        text = str(cause)
-        if getattr(cause, "sqlstate", "") in _TOO_LARGE:
-            raise BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}") from error
-        if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
-            hint = "free some space (`orchestune doctor` shows where); nothing was lost"
-            raise StoreFull("the disk of the store is full", hint) from error
-        if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
-            raise StoreUnavailable(f"the database rejects changes: {text.splitlines()[0]}", PRIMARY) from error
-        if "readonly" in text or "read-only" in text:
-            raise StoreUnavailable("the store is read-only", "make its folder writable for this user") from error
-        if isinstance(cause, sqlite3.Error) and "malformed" in text:
-            raise StoreDamaged(f"the database is damaged: {text}", DAMAGED) from error
-        if "locked" in text or "busy" in text:
-            raise StoreUnavailable(
-                "the store is locked by another process", "retry; see `orchestune doctor`"
-            ) from error
-        away = OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")
-        if isinstance(error, away) or "terminating connection" in text:  # by PostgreSQL, after an idle timeout
-            raise StoreUnavailable(f"the store is unreachable: {text.splitlines()[0]}", hint) from error
-        raise
-    except OverflowError as error:
-        if "SQLite" not in str(error):
+    except Exception as error:
+        failure = translation(error, hint)
+        if failure is error:
             raise
-        raise BadInput.one("a number is larger than the store can hold (expected less than 2**63)") from error
+        raise failure from error
+
+
+def translation(error: BaseException, hint: str = _RETRY) -> BaseException:
+    """Return the error of this project for a driver error, and any other error as it is."""
+    if isinstance(error, PoolTimeout):
+        return StoreUnavailable("every connection to the store is in use", _RETRY)
+    if isinstance(error, OverflowError) and "SQLite" in str(error):
+        return BadInput.one("a number is larger than the store can hold (expected less than 2**63)")
+    if not isinstance(error, (DBAPIError, sqlite3.Error, postgres.error())):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = str(cause)
+    if getattr(cause, "sqlstate", "") in _TOO_LARGE:
+        return BadInput.one(f"a value is larger than the store can hold: {text.splitlines()[0]}")
+    if "disk is full" in text or "disk full" in text.lower() or "No space left" in text:
+        return StoreFull(
+            "the disk of the store is full",
+            "free some space (`orchestune doctor` shows where); nothing was lost",
+        )
+    if any(words in text for words in ("read-only transaction", "session is read-only", "during recovery")):
+        return StoreUnavailable(f"the database rejects changes: {text.splitlines()[0]}", PRIMARY)
+    if "readonly" in text or "read-only" in text:
+        return StoreUnavailable("the store is read-only", "make its folder writable for this user")
+    if isinstance(cause, sqlite3.Error) and "malformed" in text:
+        return StoreDamaged(f"the database is damaged: {text}", DAMAGED)
+    if "locked" in text or "busy" in text:
+        return StoreUnavailable("the store is locked by another process", "retry; see `orchestune doctor`")
+    away = OperationalError | sqlite3.OperationalError | postgres.error("OperationalError")
+    if isinstance(error, away) or "terminating connection" in text:  # by PostgreSQL, after an idle timeout
+        return StoreUnavailable(f"the store is unreachable: {text.splitlines()[0]}", hint)
+    return error
