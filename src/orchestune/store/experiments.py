@@ -33,8 +33,22 @@ class Launch(TypedDict, total=False):
     links: list[str]
 
 
+# By value: calling the enumeration costs ten times as much, and a row is built for every call of a worker.
+_DESIRED = {each.value: each for each in Desired}
+_STATES = {each.value: each for each in ExperimentState}
+_VISIBILITIES = {each.value: each for each in Visibility}
+_PROGRAMS = {each.value: each for each in ProgramKind}
+
+
+class _WithSpecification:
+    """Holds the parsed specification of a row outside of its fields, which are compared and saved."""
+
+    __slots__ = ("_specification",)
+    _specification: Specification
+
+
 @dataclass
-class ExperimentRow:
+class ExperimentRow(_WithSpecification):
     """A row of `experiments`; fields that end in `_json` hold the text of the column without that suffix.
 
     Mutable: the holder of the row lock changes it and saves it once.
@@ -100,10 +114,8 @@ class ExperimentRow:
     """the authenticated caller that created it; None if its owner is unverified"""
 
     def __post_init__(self) -> None:
-        self.desired = Desired(self.desired)
-        self.state = ExperimentState(self.state)
-        self.visibility = Visibility(self.visibility)
-        self.program = ProgramKind(self.program)
+        self.desired, self.state = _DESIRED[self.desired], _STATES[self.state]
+        self.visibility, self.program = _VISIBILITIES[self.visibility], _PROGRAMS[self.program]
         self.is_exhausted, self.awaits_suggestion = bool(self.is_exhausted), bool(self.awaits_suggestion)
 
     @property
@@ -170,7 +182,11 @@ class ExperimentRow:
     @property
     def specification(self) -> Specification:
         """Specification of the current revision. Columns have the current budget, parallelism, priority and labels."""
-        return read_specification(self.specification_json)
+        try:
+            return self._specification
+        except AttributeError:
+            self._specification = read_specification(self.specification_json)
+            return self._specification
 
     @property
     def launch(self) -> Launch:
