@@ -38,7 +38,9 @@ IDENTIFIERS = {
 }
 """Names of variables and parameters that say how a value was obtained instead of what it is."""
 
-PENDING = ("backends", "clusters", "documents", "images", "kubeapi", "outgoing", "server", "system", "worker")
+PENDING = (
+    *("backends/kubernetes", "clusters", "documents", "images", "kubeapi", "outgoing", "server", "system", "worker"),
+)
 """Packages whose names of variables are still to be reworded; the list only shrinks."""
 
 _WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
@@ -87,8 +89,9 @@ def findings(source: str) -> list[Finding]:
 def main() -> int:
     """Print what was found in the sources; return 1 if there is anything."""
     count = 0
+    pending = tuple(f"{package}/" for package in PENDING)
     for path in sorted((SOURCES / "orchestune").rglob("*.py")):
-        is_pending = path.relative_to(SOURCES / "orchestune").parts[0] in PENDING
+        is_pending = path.relative_to(SOURCES / "orchestune").as_posix().startswith(pending)
         for finding in findings(path.read_text()):
             if is_pending and finding.word.strip("_") in IDENTIFIERS:
                 continue

@@ -16,20 +16,20 @@ class ServerAddressFile:
     """A folder that contains only the address: the users of containers may read it."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._folder, self._url = folder, url
-        self._told = False
+        self.folder, self._url = folder, url
+        self._is_written = False
         self._lock = threading.Lock()
 
-    def tell(self) -> Path:
+    def write(self) -> Path:
         """Write the address, once. Return the folder."""
         with self._lock:
-            if not self._told:
-                self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._folder.mkdir(exist_ok=True)
-                self._folder.chmod(0o755)
-                draft = self._folder / f".{ADDRESS}"
+            if not self._is_written:
+                self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.folder.mkdir(exist_ok=True)
+                self.folder.chmod(0o755)
+                draft = self.folder / f".{ADDRESS}"
                 write_private(draft, json.dumps({"url": self._url}))
                 draft.chmod(0o644)
-                os.replace(draft, self._folder / ADDRESS)
-                self._told = True
-        return self._folder
+                os.replace(draft, self.folder / ADDRESS)
+                self._is_written = True
+        return self.folder

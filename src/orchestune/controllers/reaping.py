@@ -38,6 +38,7 @@ from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.store import experiments, workers
 from orchestune.store.statements.attempts import LIVE_OF_WORKER
 from orchestune.store.statements.workers import PolledWorker
+from orchestune.system.isolation import failure_of
 from orchestune.worker.mask import Mask, spellings
 
 log = logging.getLogger(__name__)
@@ -102,11 +103,9 @@ class Reaping:
         observed = {status.worker: status for status in backend.observe(handles)}
         failures: list[Exception] = []
         for worker in present:
-            try:
-                self._worker(backend, worker, handles[worker.id], observed.get(worker.id))
-            except StoreUnavailable:
-                raise  # `_look` restarts all timeouts
-            except Exception as error:  # noqa: BLE001 - raised after the other workers have been checked
+            check = partial(self._worker, backend, worker, handles[worker.id], observed.get(worker.id))
+            error = failure_of(check, passing=StoreUnavailable)  # on which `_look` restarts all timeouts
+            if error is not None:
                 failures.append(error)
         if failures:
             raise failures[0]
@@ -147,7 +146,7 @@ class Reaping:
     def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:
         """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
-            backend.end(worker.id, handle, 0.0)
+            backend.terminate(worker.id, handle, 0.0)
         except TemporaryError as error:
             log.warning("cannot terminate worker %s now: %s", worker.name, error)
 

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -59,26 +60,26 @@ class Endpoint:
         """Open a connection that a pool cannot provide, for a websocket. Raises OSError."""
         parts = urlsplit(self.host)
         name, port = str(parts.hostname), parts.port or (80 if self.tls is None else 443)
-        opened = self._through(name, port, timeout) if self.proxy else socket.create_connection((name, port), timeout)
-        try:
+        with ExitStack() as on_error:
+            opened = (
+                self._through(name, port, timeout) if self.proxy else socket.create_connection((name, port), timeout)
+            )
+            on_error.callback(opened.close)
             for option in _KEPT_ALIVE:
                 opened.setsockopt(*option)
-            if self.tls is None:
-                return opened
-            return self.tls.wrap_socket(opened, server_hostname=self.server_name or name)
-        except BaseException:
-            opened.close()
-            raise
+            if self.tls is not None:
+                opened = self.tls.wrap_socket(opened, server_hostname=self.server_name or name)
+            on_error.pop_all()
+        return opened
 
     def _through(self, name: str, port: int, timeout: float) -> socket.socket:
         proxy = urlsplit(str(self.proxy))
         asking = http.client.HTTPConnection(str(proxy.hostname), proxy.port or 80, timeout=timeout)
         asking.set_tunnel(name, port, _who(str(self.proxy)))
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(asking.close)
             asking.connect()
-        except BaseException:
-            asking.close()
-            raise
+            on_error.pop_all()
         opened: socket.socket = asking.sock
         return opened
 

@@ -45,6 +45,8 @@ class Kubeconfig:
     @classmethod
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
         """Read `kubeconfig`; if None, KUBECONFIG or ~/.kube/config. Raises UsageError if it is invalid."""
+        import yaml  # imported on demand, only for clusters
+
         found = cls(kubeconfig or environ.get("KUBECONFIG") or USUAL)
         paths = [Path(os.path.expanduser(path)) for path in found.named.split(os.pathsep) if path]
         paths = [path for path in paths if path.exists()]
@@ -55,7 +57,7 @@ class Kubeconfig:
         for path in paths:
             try:
                 found._add(path)
-            except Exception as exc:  # malformed files cause arbitrary errors of the parsers
+            except (OSError, AttributeError, LookupError, TypeError, ValueError, RecursionError, yaml.YAMLError) as exc:
                 raise found.unusable(exc) from exc
         return found
 

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -224,21 +224,20 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
     """Open the store at `sqlite:///PATH` or `postgresql://…` and upgrade its schema (never downgrade)."""
     from orchestune.store.migrate import upgrade  # import Alembic only when a store is opened
 
-    store = connect(url, now)
-    try:
-        with translated("is its address right, and does it run?"):
-            if not store.inline:
-                postgres.refuse_pooler(store.engine)
-                postgres.refuse_encoding(store.engine)
-            upgrade(store.engine)
-    except DBAPIError as error:  # a missing permission or an invalid option
-        store.close()
-        words = str(error.orig).splitlines()[0]
-        hint = "check its address and the permissions of its user"
-        raise UsageError(f"the database cannot be used: {words}", hint) from error
-    except BaseException:
-        store.close()
-        raise
+    with ExitStack() as on_error:
+        store = connect(url, now)
+        on_error.callback(store.close)
+        try:
+            with translated("is its address right, and does it run?"):
+                if not store.inline:
+                    postgres.refuse_pooler(store.engine)
+                    postgres.refuse_encoding(store.engine)
+                upgrade(store.engine)
+        except DBAPIError as error:  # a missing permission or an invalid option
+            words = str(error.orig).splitlines()[0]
+            hint = "check its address and the permissions of its user"
+            raise UsageError(f"the database cannot be used: {words}", hint) from error
+        on_error.pop_all()
     return store
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import and_, case, func, or_, select
 
 from orchestune.domain.lifecycle.states import ExperimentState, Visibility
+from orchestune.errors import OrchestuneError
 from orchestune.store.experiments import COLUMNS, IS_KEPT, IS_LISTED, SELECTED, ExperimentRow
 from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
@@ -25,13 +26,21 @@ def _warn(handle: str, error: str) -> None:
     log.warning("lists leave out %s: its specification cannot be parsed: %s", handle, error)
 
 
+_PARSE_ERRORS = (
+    *(AttributeError, LookupError, OverflowError, TypeError, ValueError),
+    RecursionError,  # of the JSON parser
+    OrchestuneError,
+)
+"""errors of `Specification.from_json` for documents that an earlier version accepted"""
+
+
 def readable(rows: Iterable[ExperimentRow]) -> list[ExperimentRow]:
     """Return the rows without those whose specification cannot be parsed: one such row must not break a list."""
     parsed = []
     for row in rows:
         try:
             read_specification(row.specification_json)
-        except Exception as error:  # noqa: BLE001 - whatever an older version let into the store
+        except _PARSE_ERRORS as error:
             _warn(row.handle, f"{type(error).__name__}: {error}")
         else:
             parsed.append(row)

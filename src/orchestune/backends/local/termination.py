@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestune.backends.local.client import belongings, kill_all
 from orchestune.backends.local.folder import WorkerFolder
+from orchestune.system.isolation import failure_of
 from orchestune.system.process import Process
 
 _log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ class _Ending:
     kill_at: float
     session: bool
     """True if the session id still belongs to the worker"""
-    known: set[Process] = field(default_factory=set)
+    processes: set[Process] = field(default_factory=set)
     dead_since: float | None = None
 
 
@@ -59,7 +61,7 @@ class WorkerTerminator:
             alive = process.alive()
             ending = _Ending(process, folder, kill_at, session=alive or just_died)
             if alive:
-                ending.known = _left(ending)
+                ending.processes = _left(ending)
             if alive and tell:
                 process.send(signal.SIGTERM)
             self._endings[process] = ending
@@ -80,35 +82,31 @@ class WorkerTerminator:
                     return
                 endings = list(self._endings.values())
             for ending in endings:
-                try:
-                    done = self._advance(ending)
-                except Exception:  # noqa: BLE001 - the other workers must still end; retried
-                    _log.exception("cannot end worker %s", ending.folder.path.name)
-                    done = False
-                if done:
-                    with self._lock:
-                        del self._endings[ending.process]
+                error = failure_of(partial(self._advance, ending))
+                if error is not None:  # retried after the next pause; the other workers must still end
+                    _log.error("cannot end worker %s", ending.folder.path.name, exc_info=error)
             time.sleep(_POLL)
 
-    def _advance(self, ending: _Ending) -> bool:
-        """Advance by one step. Return True once no process of the worker is left."""
+    def _advance(self, ending: _Ending) -> None:
+        """Advance by one step; forget the worker once none of its processes is left."""
         now = self._clock()
         if ending.process.alive():
             if now >= ending.kill_at:
-                ending.known |= _left(ending)
+                ending.processes |= _left(ending)
                 ending.process.send(signal.SIGKILL)
-            return False
+            return
         if ending.dead_since is None:
             ending.dead_since = now
             ending.folder.forget_secrets()
         dead_for = now - ending.dead_since
         if dead_for < _GIVE_UP:
-            ending.known = _left(ending)
-            if ending.known and (dead_for < _GUARD or kill_all(lambda: _left(ending))):
-                return False
+            ending.processes = _left(ending)
+            if ending.processes and (dead_for < _GUARD or kill_all(lambda: _left(ending))):
+                return
         ending.folder.empty()
-        return True
+        with self._lock:
+            del self._endings[ending.process]
 
 
 def _left(ending: _Ending) -> set[Process]:
-    return belongings(ending.process, ending.folder.file, ending.known, session=ending.session)
+    return belongings(ending.process, ending.folder.file, ending.processes, session=ending.session)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -75,16 +76,15 @@ class TunnelApiServer:
         channel = websocket.WebSocket()
         try:
             opened = endpoint.connect(timeout)
-            try:
+            with ExitStack() as on_error:
+                on_error.callback(opened.close)
                 channel.connect(  # type: ignore[no-untyped-call]
                     f"ws{endpoint.host.removeprefix('http')}{path}",
                     timeout=timeout,
                     header={**endpoint.login(), "sec-websocket-protocol": "v4.channel.k8s.io"},
                     socket=opened,
                 )
-            except BaseException:
-                opened.close()
-                raise
+                on_error.pop_all()
         except websocket.WebSocketBadStatusException as exc:
             raise self._refusal(exc.status_code, exc.resp_body or b"") from exc
         except (websocket.WebSocketException, OSError) as exc:

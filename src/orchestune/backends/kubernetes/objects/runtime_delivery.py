@@ -13,8 +13,9 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.observation.views import container_statuses
 from orchestune.errors import Denied, NotFound
@@ -42,13 +43,6 @@ _NOT_STARTED = {
     "waiting": ("CreateContainerError", "RunContainerError"),
     "terminated": ("StartError", "ContainerCannotRun"),
 }
-
-
-class ApiClient(Protocol):
-    """A client of an API server."""
-
-    def call(self, method: str, path: str) -> Any:
-        """Return the response document."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def uses_volume(document: Mapping[str, Any] | None) -> bool:
 class Delivering:
     """Delivery methods of one cluster, updated by failed and successful pods since the server started. Thread-safe."""
 
-    def __init__(self, api: ApiClient, setting: bool | None) -> None:
+    def __init__(self, api: ApiReader, setting: bool | None) -> None:
         self._api, self._setting = api, setting
         self._lock = threading.Lock()
         self._version: str | None = None
@@ -136,7 +130,7 @@ class Delivering:
             return self._version
 
 
-def server_version(api: ApiClient) -> str:
+def server_version(api: ApiReader) -> str:
     """Return the API server's version, such as `v1.36.3`; empty if the account may not ask."""
     try:
         return str(api.call("GET", "/version").get("gitVersion") or "")

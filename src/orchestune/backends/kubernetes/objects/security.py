@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.objects.runtime_delivery import ApiClient
 from orchestune.backends.kubernetes.observation.worker_state import NonRoot
 from orchestune.errors import Denied, NotFound
 from orchestune.kubeapi.labels import is_restricted
@@ -12,7 +12,7 @@ from orchestune.kubeapi.labels import is_restricted
 class Security:
     """Reads the namespace once; a server without that right learns from the first rejection."""
 
-    def __init__(self, api: ApiClient, config: KubernetesConfig) -> None:
+    def __init__(self, api: ApiReader, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
         self._known = config.restricted
         self._experiments: set[str] = set()

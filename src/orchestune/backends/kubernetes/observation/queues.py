@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.watching import WatchCache
@@ -78,7 +79,7 @@ class Queues:
         return {found.job: found for found in kept.all()} if kept is not None else {}
 
 
-def preferred_version(api: ApiServer) -> str:
+def preferred_version(api: ApiReader) -> str:
     """Return the API version, such as `kueue.x-k8s.io/v1beta2`. Raises NotFound if Kueue is not installed."""
     group = api.call("GET", f"/apis/{GROUP}")
     return str((group.get("preferredVersion") or {}).get("groupVersion") or f"{GROUP}/v1beta1")

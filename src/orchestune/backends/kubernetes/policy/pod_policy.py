@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.policy import pod
@@ -64,7 +64,7 @@ def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.
         raise PolicyRefused.first_of(problems)
 
 
-def refuse_objects_of_ours(api: ApiServer, config: KubernetesConfig, placement: Placement) -> None:
+def refuse_objects_of_ours(api: ApiReader, config: KubernetesConfig, placement: Placement) -> None:
     """Refuse claims and accounts with Orchestune's labels, even if an allow-list names them by mistake.
 
     Objects that do not exist or that the server may not read are left to the other checks.

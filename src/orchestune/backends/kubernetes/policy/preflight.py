@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.observation.capacity import PRODUCT
 from orchestune.backends.kubernetes.observation.queues import preferred_version
@@ -19,7 +19,7 @@ _DEEPEST = 32
 """maximum nesting of a `pod:`; the deepest field of a pod template is on level 12"""
 
 
-def check(api: ApiServer, config: KubernetesConfig, placement: Placement) -> None:
+def check(api: ApiReader, config: KubernetesConfig, placement: Placement) -> None:
     """Raise UsageError for missing objects. Objects that the server may not read are assumed to exist."""
     if not placement.image and not config.default_image:
         raise UsageError(
@@ -74,11 +74,8 @@ def _depth(value: object) -> int:
     return _DEEPEST + 1
 
 
-def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:
-    """Raise UsageError for requests that no node of the cluster can satisfy.
-
-    `products` are the labels of nodes whose GPUs match the trial; `seen` is True if nodes may be read.
-    """
+def check_resources(each: Resources) -> None:
+    """Raise UsageError for requests that no node of any cluster can satisfy."""
     if 0 < each.gpu < 1:
         raise UsageError(
             f"`resources.gpu: {each.gpu:g}` is a share of a card, and device plugins give whole cards",
@@ -90,14 +87,21 @@ def check_resources(each: Resources, config: KubernetesConfig, products: Sequenc
             "`resources.pin` is for processes of one machine; in a cluster the kubelet pins (its static CPU manager)",
             "leave it out: --set resources.pin=false",
         )
-    if (each.gpu_type or each.gpu_memory) and not products and (config.elastic or not seen):
+
+
+def check_gpu_labels(each: Resources, products: Sequence[str]) -> None:
+    """Raise UsageError for requests of particular GPUs that no labelled node has, if nodes are not all known.
+
+    `products` are the labels of nodes whose GPUs match the trial.
+    """
+    if (each.gpu_type or each.gpu_memory) and not products:
         raise UsageError(
             f"a trial needs {each.cards}, and no node that is there now is labelled ({PRODUCT}) as having such cards",
             "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",
         )
 
 
-def _exists(api: ApiServer, path: str, kind: str, key: str) -> None:
+def _exists(api: ApiReader, path: str, kind: str, key: str) -> None:
     try:
         api.call("GET", path)
     except NotFound:
@@ -107,7 +111,7 @@ def _exists(api: ApiServer, path: str, kind: str, key: str) -> None:
         pass
 
 
-def _queue(api: ApiServer, namespace: str, queue: str) -> None:
+def _queue(api: ApiReader, namespace: str, queue: str) -> None:
     """Check the queue: its Job is suspended until Kueue admits it, so without Kueue it would be pending forever."""
     try:
         version = preferred_version(api)
