@@ -261,28 +261,25 @@ def worker_planner(place: ServerPlace, environ: Mapping[str, str]) -> WorkerPlan
 
 
 def _kubernetes_planner(cluster: ConnectedCluster, environ: Mapping[str, str]) -> WorkerPlanner:
-    from orchestune.backends.kubernetes import config  # importing the official client takes half a second
+    from orchestune.backends.kubernetes import config
     from orchestune.backends.kubernetes.planning import DryRunPlanner
-    from orchestune.client.tunnels.api_server import TunnelApiServer
+    from orchestune.client.tunnels.api_server import api_server
 
-    api = TunnelApiServer(cluster, environ)
+    api = api_server(cluster, environ)
     config_map = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
     return DryRunPlanner(config.parse(config_map["data"][BACKEND_SETTINGS], BACKEND_SETTINGS), api)
 
 
 def _cluster_site(file: Path) -> _Site:
-    from orchestune.backends.kubernetes import (
-        allow_list,
-        config,  # importing the official client takes half a second
-    )
+    from orchestune.backends.kubernetes import allow_list, config
     from orchestune.backends.kubernetes.backend import KubernetesBackend
-    from orchestune.backends.kubernetes.client import ApiServer
+    from orchestune.backends.kubernetes.client import connect
     from orchestune.backends.kubernetes.objects.secrets import KubernetesSecrets
     from orchestune.backends.kubernetes.policy.forwarding import Forwarding
     from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 
     configuration = config.read(file)
-    api = ApiServer.connect(configuration)
+    api = connect(configuration)
     in_pod = not (configuration.kubeconfig or configuration.context)
     allowances = partial(allow_list.stored, api, configuration.namespace) if in_pod else None
     backends = {configuration.cluster: KubernetesBackend(configuration, api, allowances=allowances)}

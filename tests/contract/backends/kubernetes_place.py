@@ -9,12 +9,13 @@ from typing import Any
 from unittest import mock
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import WORKER
 from orchestune.backends.kubernetes.objects.plan import ClusterRequirements
 from orchestune.backends.kubernetes.objects.runtime_delivery import uses_volume
 from orchestune.images.runtime import private_python
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import WorkerOrder
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.machine import Broken
@@ -41,7 +42,7 @@ class Pods:
         self._made: list[KubernetesBackend] = []
 
     def backend(self) -> KubernetesBackend:
-        made = KubernetesBackend(self.config, ApiServer.connect(self.config), stand_in_command)
+        made = KubernetesBackend(self.config, connect(self.config), stand_in_command)
         self._made.append(made)
         return made
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.planning import DryRunPlanner
 from orchestune.ports.backend import Phase, WorkerLoss
@@ -41,7 +41,7 @@ class TestKubernetesBackend(BackendContract):
 
 def test_a_dry_run_of_a_client_plans_what_the_server_would(place: Pods) -> None:
     order = new_order()
-    client = DryRunPlanner(place.config, ApiServer.connect(place.config), stand_in_command)
+    client = DryRunPlanner(place.config, connect(place.config), stand_in_command)
     assert client.plan(order) == place.backend().plan(order)
 
 

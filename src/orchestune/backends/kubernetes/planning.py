@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from orchestune.backends.kubernetes.api_reader import ApiReader
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.plan import ClusterRequirements, Manifest
@@ -26,6 +25,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.errors import Denied
 from orchestune.images.runtime import private_python
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import PlannedWorker, WorkerOrder
 
 
@@ -47,7 +47,7 @@ class KubernetesPlanner(ABC):
     def __init__(
         self,
         config: KubernetesConfig,
-        api: ApiReader,
+        api: ApiServer,
         command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
         allowances: Callable[[], Allowances] | None = None,
     ) -> None:
