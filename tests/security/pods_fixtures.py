@@ -26,6 +26,8 @@ class Cluster:
     def __init__(self) -> None:
         self.objects: dict[str, Document] = {f"{NAMESPACE}/persistentvolumeclaims/disk": _ours("disk")}
         self.created: list[Document] = []
+        self.requested: list[str] = []
+        """paths of objects that were read"""
         self._ending = threading.Event()
 
     def call(self, method: str, path: str, body: object = None, **_: Any) -> Document:
@@ -33,6 +35,7 @@ class Cluster:
             document = cast(Document, body)
             self.created.append(document)
             return {**document, "metadata": {**document["metadata"], "uid": "1"}}
+        self.requested.append(path)
         if path == "/version":
             return {"gitVersion": "v1.36.3"}
         if path in self.objects or path.rpartition("/")[2] in ("datasets", "trainer", "ml"):

@@ -245,6 +245,43 @@ def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:
     until(lambda: events(server, "token_failed"), "the unknown token")
 
 
+def test_links_that_an_editor_takes_back_make_no_accepted_token_unknown(server: Live, cluster: Cluster) -> None:
+    """With 5 links a second and a flood of unknown tokens, all users of a forwarded port were answered 429."""
+    created = server.ask("POST", "/api/v1/experiments", {"specification": SPECIFICATION}, token=OTHER).json()
+    assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 200
+    link = server.ask("POST", f"/api/v1/experiments/{created['handle']}/shares", {}, token=OTHER).json()["id"]
+    for number in range(RATE):
+        assert server.ask("GET", "/api/v1/experiments", token=f"junk{number}").status == 401
+    cluster.answers.clear()
+    with ThreadPoolExecutor(1) as attackers:
+        junk = attackers.submit(server.ask, "GET", "/api/v1/experiments", token="junk")
+        until(lambda: "junk" in cluster.reviewed, "the review")
+        assert server.ask("DELETE", f"/api/v1/shares/{link}", token=OTHER).status == 204
+        reviews = cluster.reviewed.count(EDITOR)
+        assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 200
+        assert cluster.reviewed.count(EDITOR) == reviews + 1, "after a revocation it is reviewed again"
+        cluster.answers.set()
+        assert junk.result().status == 429
+
+
+def test_a_token_that_the_cluster_no_longer_accepts_is_an_unknown_one(server: Live, cluster: Cluster) -> None:
+    assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 200
+    del cluster.people[EDITOR]
+    expire(server)
+    assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 401
+    assert not server.context.known.was_known(EDITOR)
+
+
+def test_sign_outs_without_a_session_change_nothing(server: Live, core: Core) -> None:
+    """They need no authentication: each took the lock of the store, and kept other callers from being cached."""
+    revocations = server.context.known.taken
+    cookie = {"Cookie": f"orchestune-{server.port}=s.made-up"}
+    with core.store.transaction(), core.store.impatient(0.1):
+        reply = server.ask("POST", "/sign-out", b"", token=None, headers={**SAME_SITE, **cookie})
+    assert (reply.status, reply.headers["location"]) == (303, "/sign-in")
+    assert server.context.known.taken == revocations
+
+
 def events(server: Live, kind: str) -> list[dict[str, object]]:
     reply = server.ask("GET", "/api/v1/audit?limit=1000", token=OWNER)
     assert reply.status == 200

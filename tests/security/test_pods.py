@@ -309,3 +309,27 @@ def test_names_of_the_wrong_type_are_no_mistake_of_the_server(tmp_path: Path, cl
     with serving(tmp_path, backend_on(cluster)) as (server, token):
         for spec in [*pods, {"containers": [{"name": "worker", "resources": limits}]}]:
             assert create(server, token, {"pod": {"spec": spec}})[0] != 500, spec
+
+
+@pytest.mark.parametrize("name", ["../secrets/x", "x?watch=true", "x#", "..", "", "A", "a" * 254])
+def test_what_the_server_looks_up_by_a_name_is_an_object_also_if_pod_overrides_it(
+    tmp_path: Path, cluster: Cluster, name: str
+) -> None:
+    """The template was harmless, and the server then requested any path of the API, such as an endless watch."""
+    overridden: dict[str, dict[str, Any]] = {
+        "service_account": {"pod": {"spec": {"serviceAccountName": "orchestune-worker"}}},
+        "priority_class": {"pod": {"spec": {"priorityClassName": None}}},
+        "queue": {},
+    }
+    own: list[dict[str, Any]] = [{"name": "volume-0", "persistentVolumeClaim": None, "emptyDir": {}}]
+    attacks = {key: {key: name, **pod} for key, pod in overridden.items()}
+    attacks["volumes[0].claim"] = {"volumes": [{"claim": name, "mount": "/d"}], "pod": {"spec": {"volumes": own}}}
+    with serving(tmp_path, backend_on(cluster)) as (server, token):
+        cluster.requested.clear()
+        for key, placement in attacks.items():
+            status, answer = create(server, token, placement)
+            assert (status, answer["error"]["code"]) == (403, "policy_refused"), key
+            assert [problem["key"] for problem in answer["error"]["problems"]] == [key]
+        assert cluster.requested == []
+        fit = {**attacks["volumes[0].claim"], "volumes": [{"claim": "datasets", "mount": "/d"}]}
+        assert create(server, token, fit)[0] == 201

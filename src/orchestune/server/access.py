@@ -179,6 +179,7 @@ class AccessMiddleware:
             if caller is None:
                 caller = await self.context.identify(token, caller_address(scope, self.context.proxies))
             if caller is None:
+                self.context.known.reject(token)
                 raise self._unknown(scope)
             self.context.known.remember(token, caller, taken)
         return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
@@ -200,6 +201,7 @@ class AccessMiddleware:
             taken = self.context.known.taken
             caller = await self.context.hot(authenticate.session_of, self.context.core, token)
             if caller is None:
+                self.context.known.reject(token)
                 raise UnknownToken("the session is over", "sign in again: `orchestune ui`")
             self.context.known.remember(token, caller, taken)
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 from orchestune.services.core import Caller
@@ -16,7 +17,12 @@ class KnownCallers:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._callers: dict[str, tuple[Caller, float]] = {}
+        self._callers: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        """token → caller, and the time from which it is looked up again; the most recently checked one is last"""
+        self._cleared = 0
+        """number of revocations at the last one that may concern any token"""
+        self._forgotten: dict[str, int] = {}
+        """token → number of revocations when it was forgotten, for later ones than `_cleared`"""
         self.taken = 0
         """number of revocations so far"""
 
@@ -26,27 +32,41 @@ class KnownCallers:
         return found[0] if found is not None and self._clock() < found[1] else None
 
     def was_known(self, token: str) -> bool:
-        """Return True if the token was accepted some time ago and not revoked since."""
+        """Return True if the token was accepted at its last check."""
         return token in self._callers
 
     def remember(self, token: str, caller: Caller, taken: int) -> None:
-        """Cache the caller, unless tokens were revoked since the check began.
+        """Cache the caller, unless a revocation since the check began may concern this token.
 
-        `taken` is the number of revocations then: a later one may concern this token. Unknown tokens are never cached,
-        so that guessing cannot fill the cache.
+        `taken` is the number of revocations then. Unknown tokens are never cached, so that guessing cannot fill the
+        cache; beyond its size, the token that was checked least recently is dropped.
         """
-        if taken != self.taken:
+        if taken < max(self._cleared, self._forgotten.get(token, 0)):
             return
-        if len(self._callers) >= _REMEMBERED:
-            self._callers.clear()
         self._callers[token] = (caller, self._clock() + _SECONDS)
+        self._callers.move_to_end(token)
+        if len(self._callers) > _REMEMBERED:
+            self._callers.popitem(last=False)
 
     def clear(self) -> None:
-        """Clear the cache after a revocation: all callers are looked up again."""
+        """Have all callers looked up again after a revocation. Until then it stays known which tokens were accepted:
+        an editor, who may take back links of its own, must not turn the tokens of others into unknown ones.
+        """
         self.taken += 1
-        self._callers.clear()
+        self._cleared = self.taken
+        self._forgotten.clear()
+        for token, (caller, _) in self._callers.items():
+            self._callers[token] = (caller, float("-inf"))
+
+    def reject(self, token: str) -> None:
+        """Record that the token was not accepted at its last check."""
+        self._callers.pop(token, None)
 
     def forget(self, token: str) -> None:
-        """Remove a token that is no longer valid."""
+        """Remove a token that was revoked."""
         self.taken += 1
         self._callers.pop(token, None)
+        if len(self._forgotten) >= _REMEMBERED:
+            self._cleared = self.taken
+            self._forgotten.clear()
+        self._forgotten[token] = self.taken

@@ -64,3 +64,39 @@ def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: C
     take_back(known)
     known.remember("token", Caller("ada", "owner"), before)
     assert known.get("token") is None
+
+
+def test_a_revocation_of_one_token_does_not_concern_the_look_up_of_another() -> None:
+    known = KnownCallers()
+    before = known.taken
+    known.forget("another token")
+    known.remember("token", Caller("ada", "owner"), before)
+    assert known.get("token") is not None
+
+
+def test_many_forgotten_tokens_are_remembered_as_one_revocation_of_all() -> None:
+    known = KnownCallers()
+    before = known.taken
+    for number in range(5000):
+        known.forget(f"t{number}")
+    known.remember("t1", Caller("eve", "editor"), before)
+    assert known.get("t1") is None and len(known._forgotten) <= 4096
+
+
+def test_accepted_tokens_are_checked_again_after_a_revocation_and_stay_known() -> None:
+    known = KnownCallers()
+    known.remember("token", Caller("ada", "editor"), known.taken)
+    known.clear()
+    assert known.get("token") is None and known.was_known("token")
+    known.reject("token")
+    assert not known.was_known("token")
+
+
+def test_the_token_that_was_checked_least_recently_is_dropped_first() -> None:
+    known = KnownCallers()
+    known.remember("ada", Caller("ada", "editor"), known.taken)
+    for number in range(4095):
+        known.remember(str(number), Caller("w", "worker"), known.taken)
+    known.remember("ada", Caller("ada", "editor"), known.taken)
+    known.remember("another", Caller("w", "worker"), known.taken)
+    assert known.was_known("ada") and not known.was_known("0")

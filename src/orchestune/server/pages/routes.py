@@ -126,8 +126,9 @@ async def sign_out(context: Here, request: Request) -> Response:
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     token = cookies.session_token(request.scope)
     if token:
-        await context.cold(sign_in.leave, context.core, token)
-        context.known.forget(token)  # not before: an open page is asked about all the time
+        was_session = await context.cold(sign_in.leave, context.core, token)
+        if was_session or context.known.was_known(token):
+            context.known.forget(token)  # not before: an open page is asked about all the time
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")
     return response

@@ -213,6 +213,7 @@ def test_what_is_not_known_to_be_harmless_is_refused_with_its_key(pod: Pod, key:
         (Placement(image="x", volumes=(Volume("/", claim="a"),)), "volumes[0].mount"),
         (Placement(image="x", priority_class="system-cluster-critical"), "priority_class"),
         (Placement(image="x", queue="../../../secrets/x"), "queue"),
+        (Placement(image="x", queue="A"), "queue"),
     ],
 )
 def test_keys_beside_pod_are_refused_by_their_own_names(placement: Placement, key: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.policy import pod
-from orchestune.backends.kubernetes.policy.rules import RuleScope, label, mapping, mappings
+from orchestune.backends.kubernetes.policy.rules import RuleScope, label, mapping, mappings, shown
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, NotFound, PolicyRefused, Problem
@@ -33,7 +33,8 @@ _PROTECTED = (
     "/proc",
     "/sys",
 )
-_QUEUE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""names of cluster objects; no other text may become part of a path of the API"""
 _VOLUME_NAME = re.compile(r"volume-(\d+)")
 
 
@@ -57,9 +58,7 @@ def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.
         protected=_PROTECTED,
         aliases=tuple(_aliases(order.placement, template)),
     )
-    problems = pod.refusals(scope, template)
-    if order.placement.queue is not None and not _QUEUE.fullmatch(order.placement.queue):
-        problems.append(Problem("is not the name of a LocalQueue", key="queue"))
+    problems = [*_invalid_names(order.placement), *pod.refusals(scope, template)]
     if problems:
         raise PolicyRefused.first_of(problems)
 
@@ -80,6 +79,22 @@ def refuse_objects_of_ours(api: ApiServer, config: KubernetesConfig, placement: 
             continue
         if are_in(OURS, document["metadata"].get("labels")):
             raise PolicyRefused.one(f"'{name}' belongs to Orchestune's server", scope.key(path), "name another one")
+
+
+def _invalid_names(placement: Placement) -> Iterator[Problem]:
+    """Yield a problem for each key of the placement that is not an object's name, even if `pod:` overrides it.
+
+    The preflight checks request these objects with the server's rights: a name such as `../secrets/x` or `x?watch=true`
+    would request something else.
+    """
+    names = {"queue": placement.queue, "service_account": placement.service_account}
+    names["priority_class"] = placement.priority_class
+    names |= {f"volumes[{index}].claim": volume.claim for index, volume in enumerate(placement.volumes)}
+    for key, name in names.items():
+        if name is not None and not _NAME.fullmatch(name):
+            yield Problem(
+                f"invalid name '{shown(name)}' (expected at most 253 lower-case letters, digits, - and .)", key=key
+            )
 
 
 def _objects(spec: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
