@@ -84,7 +84,8 @@ class Lab:
         request = self.world.request(name=name, seed=1, **changes)
         launch = {"env": {"LANG": "C"}, "root": str(self.folder)}
         request = replace(request, folder=f"{HOST}:{self.folder}", bundle=bundle, launch=launch)
-        status = create_experiment.create_experiment(self.world.core, request, owner)
+        principal = f"token:{owner}"
+        status = create_experiment.create_experiment(self.world.core, request, owner, principal=principal)
         self.handles[name] = status["handle"]
         self.run(count, outcome)
         return str(status["id"])

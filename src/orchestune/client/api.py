@@ -132,15 +132,22 @@ class Client:
         return _with_handle(self._send("POST", "/experiments", body))
 
     def experiments(
-        self, *, folder: str | None = None, limit: int | None = 50, hidden: bool = False, details: bool = False
+        self,
+        *,
+        folder: str | None = None,
+        limit: int | None = 50,
+        hidden: bool = False,
+        details: bool = False,
+        mine: bool = False,
     ) -> list[documents.Status]:
         """Return the newest experiments, optionally only those of `folder`; with `hidden`, deleted ones too.
 
-        With `details`, each has its running trials and workers.
+        With `details`, each has its running trials and workers. `mine`: only those of this user.
         """
         statuses: list[documents.Status] = []
         before: str | None = None
-        filters = {"hidden": "true" if hidden else None, "details": "true" if details else None}
+        flags = {"hidden": hidden, "details": details, "mine": mine}
+        filters = {name: "true" if is_set else None for name, is_set in flags.items()}
         while limit is None or len(statuses) < limit:
             page_size = 200 if limit is None else min(limit - len(statuses), 200)
             page = self._get("/experiments", folder=folder, limit=page_size, before=before, **filters)

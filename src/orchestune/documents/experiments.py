@@ -231,6 +231,9 @@ class Specification(TypedDict):
     bundle: str | None
     revision: int
     origin: str | None
+    owned_by_caller: NotRequired[
+        Annotated[bool, Field(description="the caller has proved to be the user who created it on this server")]
+    ]
 
 
 class Event(TypedDict):

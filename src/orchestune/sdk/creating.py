@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import uuid
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 BRIDGE = "orchestune.sdk.bridge"
 """module that is the command of trials which processes claim by themselves"""
+_OFFERS = "offers"
+"""folder in the state folder that contains a folder of offers for each experiment"""
+_OFFER_FOLDER = re.compile(r"[0-9a-f]{32}")
 _COMMAND_KEYS = ("checkpoint", "code", "collect", "config", "env", "keep", "preload", "secrets", "stdin")
 """keys that only apply to a command, not to a process that claims trials"""
 
@@ -90,7 +94,7 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
     if unused := [key for key in _COMMAND_KEYS if key in keys]:
         text = f"{', '.join(unused)}: no effect on trials that this process runs"
         raise UsageError(text, "remove it and do that in the loop, or set `run` to the command of the trials")
-    offers = state_folder() / "offers" / uuid.uuid4().hex  # created by the first trial, with the user's umask
+    offers = state_folder() / _OFFERS / uuid.uuid4().hex  # created by the first trial, with the user's umask
     offers.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="orchestune-open-") as folder:
         document = {
@@ -102,6 +106,13 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
         return create(
             document, Path(folder), "local", started_in=Path.cwd(), variables=variables, change=_with_bridge_timeout
         )
+
+
+def is_offer_folder(folder: Path) -> bool:
+    """Return True if `create_open` of this user could have chosen the folder of offers."""
+    offers = state_folder() / _OFFERS
+    is_in_offers = os.path.realpath(folder.parent) == os.path.realpath(offers)
+    return is_in_offers and _OFFER_FOLDER.fullmatch(folder.name) is not None
 
 
 def _with_bridge_timeout(specification: Specification) -> Specification:

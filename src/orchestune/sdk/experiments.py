@@ -29,7 +29,7 @@ from orchestune.sdk.asked_trials import (
     warn_if_paused,
 )
 from orchestune.sdk.async_methods import in_thread
-from orchestune.sdk.creating import BRIDGE, connected, create, create_open
+from orchestune.sdk.creating import BRIDGE, connected, create, create_open, is_offer_folder
 from orchestune.sdk.display import LiveDisplay, as_html, live_display
 from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame, trial_of
@@ -349,10 +349,14 @@ class Experiment:
         if self._offer_folder is None:
             with self._lock:
                 run = self._client.specification(self.id)["specification"]["run"]
-            if not isinstance(run, list) or run[1:3] != ["-m", BRIDGE]:
+            if not isinstance(run, list) or run[1:3] != ["-m", BRIDGE] or len(run) < 4:
                 hint = "create it without `run` to run its trials in this process"
                 raise UsageError(f"the trials of {self.handle} run a command", hint)
-            self._offer_folder = Path(run[3])
+            # The author of the experiment, who may be another user, chose the path. At the end the folder is deleted.
+            if not is_offer_folder(folder := Path(run[3])):
+                text = f"cannot run the trials of {self.handle}: {folder} is not a folder for offers of this user"
+                raise UsageError(text, "run them on the machine, and with the ORCHESTUNE_HOME, that created it")
+            self._offer_folder = folder
         return self._offer_folder
 
     def _claim(self, folder: Path) -> OpenTrial | None:

@@ -7,9 +7,10 @@ created, so that no authorization depends on a claim.
 
 from __future__ import annotations
 
+from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import Denied
 from orchestune.services.core import Caller, Core
-from orchestune.store.experiments import ExperimentRow
+from orchestune.store.experiments import ExperimentRow, OwnedBy
 
 LOCAL = "local"
 """Principal of everything on an embedded server, which has a single user."""
@@ -42,6 +43,23 @@ def is_authenticated(core: Core, row: ExperimentRow) -> bool:
     if row.imported_at is not None:
         return False
     return row.principal is not None or core.single_user
+
+
+def owned_by(core: Core, caller: Caller) -> OwnedBy | None:
+    """Return the filter for the experiments of `caller`; None if the server has a single user, who owns all.
+
+    A claimed name matches only claimed owners: otherwise a user who shares a token could present an experiment as that
+    of a user with a token of their own.
+    """
+    return None if core.single_user else OwnedBy(caller.name, principal(core, caller) is not None)
+
+
+def is_proven_owner(core: Core, caller: Caller, row: ExperimentRow) -> bool:
+    """Return True if `caller` has proved to be the user who created the experiment on this server."""
+    if core.single_user:
+        return not row.owner.endswith(IMPORTED)
+    is_proven = row.principal is not None and not caller.shared and caller.role not in ("guest", "worker")
+    return is_proven and caller.name == row.owner
 
 
 def may_act_as_owner(caller: Caller, row: ExperimentRow) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import and_, case, func, or_, select
@@ -63,8 +64,21 @@ class Listed(Struct, frozen=True, gc=False):
     created_at: float
 
 
+class OwnedBy(NamedTuple):
+    """A filter: the experiments of one owner whose name was authenticated at their creation, or was only claimed."""
+
+    owner: str
+    is_authenticated: bool
+
+
 def page(
-    session: Session, *, folder: str | None, limit: int, before: float | None, hidden: bool = False
+    session: Session,
+    *,
+    folder: str | None,
+    limit: int,
+    before: float | None,
+    hidden: bool = False,
+    owned_by: OwnedBy | None = None,
 ) -> list[Listed]:
     """Return up to `limit` experiments of one folder or of all, newest first, that were created before `before`.
 
@@ -73,6 +87,10 @@ def page(
     query = select(experiments.c.id, experiments.c.created_at).where(IS_KEPT if hidden else IS_LISTED)
     if folder is not None:
         query = query.where(experiments.c.folder == folder)
+    if owned_by is not None:
+        is_claimed = experiments.c.principal.is_(None)
+        query = query.where(experiments.c.owner == owned_by.owner)
+        query = query.where(~is_claimed if owned_by.is_authenticated else is_claimed)
     if before is not None:
         query = query.where(experiments.c.created_at < before)
     query = query.order_by(experiments.c.created_at.desc()).limit(limit)

@@ -49,6 +49,7 @@ def original_experiment(project: Path, ignore: tuple[str, ...] = ()) -> Original
     specification = load(project / "experiment.yml").specification.to_json()
     launch = {"root": str(project), "links": [], "code": {"ignore": list(ignore), "limit": 1000}}
     document = {"specification": specification, "launch": launch, "bundle": None, "revision": 1, "origin": None}
+    document["owned_by_caller"] = True
     return OriginalExperiment(cast(Any, status("sgd-7f3a")), cast(Any, document), None, "no trial has completed yet")
 
 

@@ -904,6 +904,7 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     server.world.specification = {
         "specification": {"parameters": [], "secrets": [{"name": "KEY", "source": "env:MY_KEY"}]},
         "launch": {"root": "/project", "links": ["data"], "env": {"OLD": "1"}},
+        "owned_by_caller": True,
     }
     result = cli("rerun", "sgd/2", "--continue", "--detach")
     assert (result.code, result.out) == (0, "sgd-7f3a\n")

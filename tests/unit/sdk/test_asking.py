@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_an_offer_behind_which_nothing_answers_is_passed_over(tmp_path: Path, mo
 
 
 def test_another_user_reaches_no_trial_on_offer(one_at_a_time: Experiment, tmp_path: Path) -> None:
-    offers = tmp_path / "offers"
+    [offers] = (tmp_path / "offers").iterdir()
     while not list(offers.glob("*.offer")):
         time.sleep(0.02)
     offer = next(offers.glob("*.offer"))
@@ -117,8 +118,11 @@ def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
     monkeypatch.setattr(experiments, "_OFFER_DELAY_SECONDS", 0.2)
-    command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers")]
-    server: Any = _Server(tmp_path / "offers")
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path))
+    offers = tmp_path / "offers" / uuid.uuid4().hex
+    offers.mkdir(parents=True, mode=0o700)
+    command = [sys.executable, "-m", BRIDGE, str(offers)]
+    server: Any = _Server(offers)
     with subprocess.Popen(command, env={**os.environ, **told, **files}) as bridge:
         try:
             yield Experiment(server, server.experiment(""))

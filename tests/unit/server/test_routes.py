@@ -18,7 +18,7 @@ from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.create_experiment import NewExperiment
 from orchestune.services.commands.rerun_trial import Rerun
-from orchestune.services.core import Core
+from orchestune.services.core import Caller, Core
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint
 from orchestune.wire.registration import Registration
 from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
@@ -26,6 +26,7 @@ from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
 X = "/api/v1/experiments"
+ADA = Caller("ada", "owner")
 W = "/api/v1/workers/worker-1"
 CREATE = {
     "specification": {"name": "sgd"},
@@ -39,18 +40,18 @@ CREATE = {
     ("method", "path", "body", "service", "arguments", "status"),
     [
         ("POST", X, CREATE, "create_experiment", None, 201),
-        ("GET", f"{X}", None, "statuses", (None, 50, None, False, False), 200),
+        ("GET", f"{X}", None, "statuses", (None, 50, None, False, False, None), 200),
         (
             "GET",
             f"{X}?folder=h:/p&limit=7&before=17.5&hidden=true&details=true",
             None,
             "statuses",
-            ("h:/p", 7, "17.5", True, True),
+            ("h:/p", 7, "17.5", True, True, None),
             200,
         ),
         ("GET", f"{X}/sgd", None, "status", ("sgd",), 200),
-        ("GET", f"{X}/sgd/specification", None, "specification", ("sgd", None), 200),
-        ("GET", f"{X}/sgd/specification?revision=2", None, "specification", ("sgd", 2), 200),
+        ("GET", f"{X}/sgd/specification", None, "specification", ("sgd", None, ADA), 200),
+        ("GET", f"{X}/sgd/specification?revision=2", None, "specification", ("sgd", 2, ADA), 200),
         (
             "PUT",
             f"{X}/sgd/code",

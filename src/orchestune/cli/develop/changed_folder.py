@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestune.cli.experiments.authorship import is_own
 from orchestune.cli.experiments.command_words import DEFAULT_FILE
 from orchestune.cli.experiments.prepare import PreparedExperiment, listed
 from orchestune.cli.terminal.console import Console
@@ -32,6 +33,11 @@ class OriginalExperiment:
     """the trial whose configuration is used; None if there is no best one"""
     why: str
     """description of this trial, or why there is none"""
+
+    @property
+    def reference(self) -> str:
+        """The handle, with the number of the trial if there is one."""
+        return self.status["handle"] if self.trial is None else f"{self.status['handle']}/{self.trial['number']}"
 
     @property
     def specification(self) -> Specification:
@@ -61,8 +67,12 @@ def changed_experiment(
 ) -> tuple[PreparedExperiment, list[str]]:
     """Return the code in `folder`, by default this folder, with notes about it. A subfolder of the experiment's own
     folder stands for the latter.
+
+    The author of another user's experiment chooses neither the folder nor which of its files are packed.
     """
     launch, handle = original.document["launch"], original.status["handle"]
+    if not is_own(console, original.status, original.document):
+        launch = {}
     root = Path(launch["root"]) if launch.get("root") else None
     code_folder = Path(os.path.realpath(folder or console.folder))  # also resolves a link to itself
     notes = []

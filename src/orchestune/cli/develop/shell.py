@@ -18,6 +18,7 @@ from orchestune.cli.develop.changed_folder import OriginalExperiment, original_e
 from orchestune.cli.develop.local_gpus import assign_gpus
 from orchestune.cli.develop.report_endpoint import ReportEndpoint
 from orchestune.cli.develop.trial_environment import TrialContext, TrialInputs, environment_and_command
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads
 from orchestune.cli.inspect.trials import SHORT_DIGEST_DIGITS
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
@@ -50,6 +51,7 @@ def add(commands: Commands) -> None:
     add_experiment(parser, trial="must")
     parser.add_argument("--fold", type=int, default=0, metavar="K", help="fold of the trial (default: 0)")
     parser.add_argument("--keep", action="store_true", help="keep the folder at the end")
+    add_yes_option(parser)
     parser.set_defaults(words=())
 
 
@@ -60,6 +62,9 @@ def shell(console: Console, args: argparse.Namespace) -> int:
     if not 0 <= args.fold < original.specification.folds.count:
         raise UsageError(f"no such fold: {args.fold} (expected 0 to {original.specification.folds.count - 1})")
     command_words = _command_words(args.words)
+    if not args.yes:
+        root = (original.document["launch"] or {}).get("root")
+        confirm_reads(console, original.status, original.document, original.reference, Path(root or console.folder))
     if not at_hand(console.place):
         from orchestune.cli.develop.remote_shell import remote_shell  # only needed for clusters and containers
 

@@ -11,6 +11,7 @@ from orchestune.cli.develop.configuration import add_choices, configuration
 from orchestune.cli.develop.outcome import missing_metrics, verdict
 from orchestune.cli.develop.test import run_once
 from orchestune.cli.experiments import upload
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.inspect.trials import SHORT_DIGEST_DIGITS
 from orchestune.cli.terminal.console import Console
@@ -46,6 +47,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--into", metavar="EXP", help="switch this experiment to the code if the trial succeeds")
     parser.add_argument("--untried", action="store_true", help="with --into: skip the trial")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="folder of the code (default: this folder)")
+    add_yes_option(parser)
 
 
 def try_changed(console: Console, args: argparse.Namespace) -> int:
@@ -60,6 +62,8 @@ def try_changed(console: Console, args: argparse.Namespace) -> int:
     prepared, notes = changed_experiment(console, original, args.folder)
     for note in notes:
         console.note(note)
+    if not args.untried and not args.yes:
+        confirm_reads(console, original.status, original.document, original.reference, prepared.folder)
     # Uploaded before the trial, so that the experiment gets the tried code even if files are saved meanwhile.
     digest = upload.upload(console, prepared) if into is not None else ""
     document: Document = {"schema": 1}

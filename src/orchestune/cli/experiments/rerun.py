@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
-from orchestune.cli.terminal.prompts import confirm, is_interactive
-from orchestune.cli.terminal.render import one_line
 from orchestune.client.local.launch_context import folder_key, owner, secret_values
-from orchestune.domain.specification.experiment import IMPORTED, Specification
+from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import how_packed, launch, named
 from orchestune.worker.command import render, split
@@ -39,12 +39,7 @@ def add(commands: Commands) -> None:
         dest="go_on",
         help="start from the trial's checkpoint instead of from scratch",
     )
-    parser.add_argument(
-        "--yes",
-        "-y",
-        action="store_true",
-        help="send secrets without asking to a trial imported or owned by another user",
-    )
+    add_yes_option(parser)
     add_detach_option(parser)
     parser.set_defaults(words=())
 
@@ -58,8 +53,10 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
     folder = Path(launch_context.get("root") or console.folder)
     links = launch_context.get("links") or ()
-    if sources and not args.yes:
-        _confirm_secrets(console, ref, number, sources)
+    linked = [os.path.join(folder, link) for link in links] if console.place.embedded else []
+    if (sources or linked) and not args.yes:
+        status = console.client.experiment(ref)
+        confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, linked)
     folder_id = folder_key(console.folder)
     body = {
         **({} if console.place.told_who else {"owner": owner(console.environ)}),
@@ -77,23 +74,6 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         return [f"{console.paint.bold(status['handle'])} {verb} {status['origin'] or f'{ref}/{number}'}{suffix}"]
 
     return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, args.detach)
-
-
-def _confirm_secrets(console: Console, ref: str, number: int, sources: Sequence[tuple[str, str]]) -> None:
-    """Ask for confirmation before secrets of this machine are sent to a command that another user wrote.
-
-    Only a hosted server authenticates its caller's name; on it, only imported experiments count as another user's.
-    """
-    status = console.client.experiment(ref)
-    is_own = console.place.told_who or status["owner"] == owner(console.environ)
-    if is_own and not status["owner"].endswith(IMPORTED):
-        return
-    secrets = ", ".join(f"{one_line(name)} ({one_line(source)})" for name, source in sources)
-    trial = f"{status['handle']}/{number}, of {one_line(status['owner'])},"
-    if not is_interactive():
-        message = f"cannot ask whether to send secrets: no terminal; {trial} reads {secrets} on this machine"
-        raise UsageError(message, "check its command with `orchestune trials`, then add --yes")
-    confirm(f"{trial} reads {secrets} on this machine. Send them to its command?", "nothing was started")
 
 
 def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:

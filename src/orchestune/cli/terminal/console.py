@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from orchestune import documents
 
 
+_CANDIDATES = 20
+"""newest experiments of a folder of which one with a proven owner takes precedence over claims of this user's name"""
+
+
 @dataclass
 class Console:
     """Context of one run of the command line."""
@@ -82,6 +86,10 @@ class Console:
         changed_module = changed(state_folder(self.environ)) if self.place.embedded else ""
         if changed_module:
             self.note(f"the server was started before {changed_module} was changed: {REMEDY}")
+
+    def was_started_here(self, status: documents.Status) -> bool:
+        """Return True if the experiment was started from this state folder."""
+        return any(started.id == status["id"] for started in self.experiment_index.all())
 
     def compare_versions(self) -> None:
         """Print a note if the server's version differs from this program's."""
@@ -189,15 +197,19 @@ class Console:
         return ref, number
 
     def newest(self) -> str:
-        """Return the handle of the newest experiment of this folder."""
+        """Return the handle of this user's newest experiment of this folder.
+
+        Any user of a server can create an experiment with the key of this folder. Those of others do not count.
+        """
         folder = folder_key(self.folder)
         started = [] if self._is_server_named else self.experiment_index.of_folder(folder)
         for cluster in dict.fromkeys([*(item.cluster for item in started), None]):
             if not self._is_server_named:
                 self._switch_to(cluster)
-            newest = self.client.experiments(folder=folder, limit=1)
+            newest = self.client.experiments(folder=folder, limit=_CANDIDATES, mine=True)
+            proven = (each for each in newest if each.get("owner_authenticated") or self.was_started_here(each))
             if newest:
-                return newest[0]["handle"]
+                return next(proven, newest[0])["handle"]
         hint = "`orchestune run` starts one; `orchestune status` lists those of other folders"
         raise NotFound("no experiment was started in this folder", self._parent_folder_hint() or hint)
 
@@ -207,7 +219,7 @@ class Console:
         That experiment is never used implicitly.
         """
         for folder in self.folder.resolve().parents:
-            if newest := self.client.experiments(folder=folder_key(folder), limit=1):
+            if newest := self.client.experiments(folder=folder_key(folder), limit=1, mine=True):
                 return f"name it: the newest experiment of the parent folder {folder} is {newest[0]['handle']}"
         return ""
 

@@ -20,7 +20,7 @@ from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.create_experiment import InitialTrial, NewExperiment, WarmResults
 from orchestune.services.memory.signals import EXPERIMENTS
-from orchestune.services.ownership import principal_of_new
+from orchestune.services.ownership import owned_by, principal_of_new
 from orchestune.services.queries import explain_experiment, list_experiments, read_experiments
 
 router = routers.of_clients("experiments", "/experiments")
@@ -56,6 +56,7 @@ def _warm_results(given: requests.WarmStartRequest) -> WarmResults:
 async def statuses(
     context: Here,
     request: Request,
+    caller: Known,
     folder: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
@@ -66,9 +67,10 @@ async def statuses(
     sort: Annotated[str | None, Query(description="a column, such as age or -failed: downwards")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     only: Annotated[Sequence[str], Query(max_length=20)] = (),
+    mine: Annotated[bool, Query(description="only those of the caller; not with `search`, `state` and `sort`")] = False,
     after: str = "",
 ) -> Response:
-    """List the newest experiments, of one `folder` if given; `details` adds their workers.
+    """List the newest experiments, of one `folder` if given; `details` adds their workers, `mine` omits others' ones.
 
     With `search`, `state`, `sort` or `offset` those that fit, in that order, with how many there are; or `only` those
     that are named. With `Accept: text/event-stream` that part of them again whenever one of it changes.
@@ -99,7 +101,8 @@ async def statuses(
         return answer({"items": await context.cold(list_experiments.several, context.core, only), "next": None})
     if search or state or sort or offset:
         return answer(await context.cold(part))
-    newest = await context.cold(read_experiments.statuses, context.core, folder, limit, before, hidden, details)
+    owner = owned_by(context.core, caller) if mine else None
+    newest = await context.cold(read_experiments.statuses, context.core, folder, limit, before, hidden, details, owner)
     return answer(newest)
 
 
@@ -146,7 +149,7 @@ def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber 
     A guest does not see what may hold secrets: the environment, the user's configuration file, standard input, the pod,
     Slurm's options, the names of secrets, messages and MLflow.
     """
-    document = read_experiments.specification(context.core, ref, revision)
+    document = read_experiments.specification(context.core, ref, revision, caller)
     if caller.role == "guest":
         known = document["specification"]
         config, placement = known["config"], known["placement"]

@@ -14,12 +14,13 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.descriptions import doing
 from orchestune.errors import UsageError
 from orchestune.ports.clock import rfc3339
-from orchestune.services.core import Core
-from orchestune.services.ownership import is_authenticated
+from orchestune.services.core import Caller, Core
+from orchestune.services.ownership import is_authenticated, is_proven_owner
 from orchestune.services.queries import best_trials
 from orchestune.services.queries.pruning_diagnosis import unpruned
 from orchestune.services.queries.trial_resources import room
 from orchestune.store import attempts, experiment_lists, experiments, logs, trials, warm_starts, workers
+from orchestune.store.experiment_lists import OwnedBy
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.statements.spans import LAST_SPANS, RUN_SO_FAR
@@ -61,6 +62,7 @@ def statuses(
     before: str | None = None,
     hidden: bool = False,
     details: bool = False,
+    owned_by: OwnedBy | None = None,
 ) -> documents.StatusPage:
     """Return a page of `Status`, newest first, without running trials and workers unless `details`.
 
@@ -68,12 +70,16 @@ def statuses(
     """
     with core.store.reading() as session:
         cursor = float(before) if before else None
-        rows = experiment_lists.page(session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden)
+        rows = experiment_lists.page(
+            session, folder=folder, limit=limit + 1, before=cursor, hidden=hidden, owned_by=owned_by
+        )
         items = statuses_of_ids(core, session, [row.id for row in rows[:limit]], details=details)
     return {"items": items, "next": repr(rows[limit - 1].created_at) if len(rows) > limit else None}
 
 
-def specification(core: Core, ref: str, revision: int | None = None) -> documents.Specification:
+def specification(
+    core: Core, ref: str, revision: int | None = None, caller: Caller | None = None
+) -> documents.Specification:
     """Return the current specification and launch options, or those of `revision`, such as one of a trial."""
     with core.store.reading() as session:
         row = experiments.find(session, ref)
@@ -90,6 +96,7 @@ def specification(core: Core, ref: str, revision: int | None = None) -> document
         "bundle": row.bundle,
         "revision": revision or row.revision,
         "origin": row.rerun_of,
+        "owned_by_caller": caller is not None and is_proven_owner(core, caller, row),
     }
 
 

@@ -1,0 +1,67 @@
+"""Experiments that another user may have created: their authors do not choose what is read on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestune.cli.terminal.console import Console
+from orchestune.cli.terminal.prompts import confirm, is_interactive
+from orchestune.cli.terminal.render import one_line
+from orchestune.domain.specification.experiment import IMPORTED
+from orchestune.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestune import documents
+
+
+def add_yes_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--yes`, which skips the question of `confirm_reads`."""
+    parser.add_argument(
+        "--yes",
+        "-y",
+        action="store_true",
+        help="send secrets without asking to a trial imported or created by another user",
+    )
+
+
+def is_own(console: Console, status: documents.Status, document: documents.Specification) -> bool:
+    """Return True if this user is known to have created the experiment: the server has proof of it, or it was started
+    from this state folder. A name alone is only a claim.
+    """
+    if status["owner"].endswith(IMPORTED):
+        return False
+    return document.get("owned_by_caller", False) or console.was_started_here(status)
+
+
+def confirm_reads(
+    console: Console,
+    status: documents.Status,
+    document: documents.Specification,
+    trial: str,
+    folder: Path,
+    files: Sequence[str] = (),
+) -> None:
+    """Ask before secrets of this machine, and `files`, are given to a command that another user may have written.
+
+    Does not ask if the experiment is this user's own, or reads nothing. `trial` names the trial in the question, and
+    paths of secrets are relative to `folder`. Raises UsageError without a terminal, Declined if the user refuses.
+    """
+    secrets = document["specification"].get("secrets") or ()
+    reads = [f"{secret['name']} ({_resolved(secret['source'], folder)})" for secret in secrets]
+    if not (reads or files) or is_own(console, status, document):
+        return
+    text = ", ".join(map(one_line, (*reads, *files)))  # all of them: the author could hide one behind many others
+    trial = f"{trial}, of {one_line(status['owner'])},"
+    if not is_interactive():
+        message = f"cannot ask whether to send secrets: no terminal; {trial} reads {text} on this machine"
+        raise UsageError(message, "check its command with `orchestune trials`, then add --yes")
+    confirm(f"{trial} reads {text} on this machine. Send them to its command?", "nothing was started")
+
+
+def _resolved(source: str, folder: Path) -> str:
+    kind, _, path = source.partition(":")
+    return f"file:{os.path.normpath(folder / os.path.expanduser(path))}" if kind == "file" else source
