@@ -86,7 +86,7 @@ def test_an_experiment_has_a_bounded_number_of_revisions(target: Target, monkeyp
 def test_unfinished_experiments_of_an_owner_are_bounded_and_others_create_theirs(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_CHARS_OF_OWNER", 20_000)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES_OF_OWNER", 20_000)
     eve, ada = target.token("eve", "editor"), target.token("ada", "editor")
     specification = {**SPECIFICATION, "run": "echo " + "x" * 6000}
     replies = [target.create(eve, specification=specification) for _ in range(4)]
@@ -105,7 +105,7 @@ def test_unfinished_experiments_of_an_owner_are_bounded_and_others_create_theirs
 
 
 def test_claimed_names_do_not_pass_the_limit_of_all(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_CHARS", 20_000)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES", 20_000)
     specification = {**SPECIFICATION, "run": "echo " + "x" * 6000}
     replies = [target.create(specification=specification, owner=f"eve-{n}") for n in range(4)]
     assert [reply.status for reply in replies] == [201, 201, 409, 409] and "all owners" in message(replies[-1])
@@ -137,7 +137,7 @@ def peak(world: CoreWorld, read: str) -> int:
 def test_reads_hold_few_large_rows_at_once(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight reads of the prefix '0' by a viewer, which fits every id, exceeded the memory of a server."""
     monkeypatch.setattr(specifications, "_PARSED", _ParsedSpecifications(MEBIBYTE))
-    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_CHARS_OF_OWNER", 2**30)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES_OF_OWNER", 2**30)
     fill(world, 60)
     assert peak(world, "0") < 2 * MEBIBYTE
     assert peak(world, "labels") < 2 * MEBIBYTE

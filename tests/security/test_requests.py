@@ -23,7 +23,7 @@ from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.execution import ledger, report_metrics, uploads
 from orchestune.services.execution.ledger import locked
-from orchestune.services.execution.points import MAX_NAMES, append, within_names
+from orchestune.services.execution.points import MAX_METRIC_NAMES, append, within_names
 from orchestune.services.memory.loop_clock import MAX_GAP_SECONDS
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import logs
@@ -289,12 +289,12 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
     for part in range(5):
-        names = [f"m{part}-{index}" for index in range(MAX_NAMES // 2)]
+        names = [f"m{part}-{index}" for index in range(MAX_METRIC_NAMES // 2)]
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
         kept = {name.name for name in session.rows(REPORTED_NAMES, {"attempt": lease["attempt"]})}
-    assert len(kept) <= MAX_NAMES + 1 and {"loss", "m0-0"} <= kept
+    assert len(kept) <= MAX_METRIC_NAMES + 1 and {"loss", "m0-0"} <= kept
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
 
@@ -305,7 +305,7 @@ def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: Core
     points = [[0, f"m{index}", 1.0, None, None] for index in range(9_000)]
     worker.call(finished=[worker.finish(lease, points=[*points, [0, "loss", 0.5, None, None]])])
     [trial] = [trial for trial in world.trials(experiment) if trial["state"] == "completed"]
-    assert len(trial["metrics"]) <= MAX_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
+    assert len(trial["metrics"]) <= MAX_METRIC_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
 
 
 def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: CoreWorld) -> None:
@@ -314,7 +314,7 @@ def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: Cor
     worker.call(beats=[worker.started(lease)])
     attempt = lease["attempt"]
     signature = report_signature(world.core, attempt)
-    report_metrics.report(world.core, attempt, signature, {f"a{index}": 1 for index in range(MAX_NAMES)})
+    report_metrics.report(world.core, attempt, signature, {f"a{index}": 1 for index in range(MAX_METRIC_NAMES)})
     with pytest.raises(BadInput, match="different metrics"):
         report_metrics.report(world.core, attempt, signature, {"b": 1})
     assert not report_metrics.report(world.core, attempt, signature, {"a0": 2, "loss": 0.5})["stop"]
@@ -332,7 +332,7 @@ def test_events_that_a_worker_can_repeat_are_bounded_and_others_stay(
 ) -> None:
     """A million reports of one attempt were a million events, which nothing deleted before the experiment was."""
     world, most = any_world, 30
-    monkeypatch.setattr(ledger, "MAX_REPEATED_EVENTS", most)
+    monkeypatch.setattr(ledger, "MAX_EVENTS", most)
     experiment = world.create(budget=2, parallelism=1, checkpoint_every=60)
     worker, lease = world.lease()[0]
     attempt = {"attempt": lease["attempt"], "token": lease["token"]}

@@ -13,7 +13,7 @@ from orchestune.store.experiments import ExperimentRow
 
 DEATHS_BEFORE_PAUSE = 5
 """consecutive workers that ended without having run a trial, after which the experiment is paused"""
-MAX_BACKOFF_SECONDS = 30.0
+MAX_WAIT_SECONDS = 30.0
 """upper bound of the backoff, in seconds"""
 
 
@@ -67,7 +67,7 @@ class CrashBackoff:
             failures.evictions = failures.evictions + 1 if is_evicted else 0
             if failures.deaths or is_evicted:
                 failures.not_before = now + min(
-                    0.5 * 2 ** min(failures.deaths + failures.evictions, 6), MAX_BACKOFF_SECONDS
+                    0.5 * 2 ** min(failures.deaths + failures.evictions, 6), MAX_WAIT_SECONDS
                 )
         if failures.deaths >= DEATHS_BEFORE_PAUSE:
             text = (

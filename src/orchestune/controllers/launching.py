@@ -58,10 +58,10 @@ _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MAX_SLOTS_PER_CORE = 4
 """slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
-MAX_PENDING_UNSIZED = 10
+MAX_PENDING_WORKERS = 10
 """maximum pending workers of one experiment on an elastic cluster, whose size is unknown, in a queue, or if each
 requests nothing: then the room of the cluster is no bound"""
-MAX_PENDING = 100
+MAX_STARTING_WORKERS = 100
 """maximum pending workers of any other experiment, if each worker is a container or job of its own"""
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
 """Starts of such workers in one tick, in all and of one experiment: each is a request to the cluster, and all
@@ -274,7 +274,7 @@ class Launching:
         is_unbounded = waits or cluster.capacity.elastic
         if is_unbounded or site.backend.slots_per_worker is not None:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
-            most = MAX_PENDING_UNSIZED if is_unbounded or requests_nothing else MAX_PENDING
+            most = MAX_PENDING_WORKERS if is_unbounded or requests_nothing else MAX_STARTING_WORKERS
             missing = min(missing, max(most - starting, 0))
         if not waits:
             cluster.room.take(each, missing, among=site.machines)

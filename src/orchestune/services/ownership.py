@@ -10,7 +10,8 @@ from __future__ import annotations
 from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import Denied
 from orchestune.services.core import Caller, Core
-from orchestune.store.experiments import ExperimentRow, OwnedBy
+from orchestune.store.experiment_lists import OwnedBy
+from orchestune.store.experiments import ExperimentRow
 
 LOCAL = "local"
 """Principal of everything on an embedded server, which has a single user."""

@@ -20,7 +20,7 @@ MAX_FOLDS = 1000  # per trial: all of them are queued in one transaction
 MAX_TRY_FIRST = 10_000  # configurations
 MAX_ENTRIES = 1000  # of any other mapping or list in an experiment file
 PRIORITIES = (-1000, 1000)
-MAX_EXACT_INTEGER = 2**53  # larger integers are not exact as floats
+MAX_INTEGER = 2**53  # larger integers are not exact as floats
 MAX_NUMBER = 1e100  # differences and ratios of two such numbers never overflow
 
 
@@ -62,7 +62,7 @@ class Key:
     required: bool = False
 
 
-def whole(least: int, most: int = MAX_EXACT_INTEGER) -> ValueKind[int]:
+def whole(least: int, most: int = MAX_INTEGER) -> ValueKind[int]:
     """Build the kind of integers in a range. `1e3` is an integer."""
     words = f"an integer of at least {least}" if most >= MAX_TRIALS else f"an integer from {least:,} to {most:,}"
 

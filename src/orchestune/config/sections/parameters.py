@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.document.kinds import MAX_EXACT_INTEGER, MAX_NUMBER, NUMBER, TRUTH, Key, ValueKind, one_of
+from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, TRUTH, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode, quoted, yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.document.scalars import resolve
 from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
-from orchestune.domain.search.parameters import MAX_TEXT_CHARS, Parameter, Value
+from orchestune.domain.search.parameters import MAX_CHOICE_CHARS, Parameter, Value
 from orchestune.domain.search.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.search.priors import Prior
 from orchestune.domain.search.space import MAX_CHOICES
@@ -37,15 +37,17 @@ def _read_value(field: Field) -> Value | None:
         return NUMBER.read(field)
     if not isinstance(node, ScalarNode) or node.value is None:
         field.expected("text, a number, true or false")
-    elif len(node.text) > MAX_TEXT_CHARS:
-        field.expected(f"text of at most {MAX_TEXT_CHARS:,} characters")
+    elif len(node.text) > MAX_CHOICE_CHARS:
+        field.expected(f"text of at most {MAX_CHOICE_CHARS:,} characters")
     else:
         return node.value
     return None
 
 
 VALUE = ValueKind[Value](
-    "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": MAX_TEXT_CHARS}, _read_value
+    "text, a number, true or false",
+    {"type": ["string", "number", "boolean"], "maxLength": MAX_CHOICE_CHARS},
+    _read_value,
 )
 _VALUE_LIST = list_of(VALUE, "a list with at least one value", most=MAX_CHOICES)
 
@@ -166,8 +168,8 @@ def _numeric(
     if kind == "int" and any(number != int(number) for number in numbers):
         field.reject("an int needs integer bounds and an integer step", "write type: float, or integers")
         return None
-    if kind == "int" and any(abs(number) > MAX_EXACT_INTEGER for number in numbers):
-        field.reject(f"integers up to {MAX_EXACT_INTEGER} are allowed", "write the bounds as floats")
+    if kind == "int" and any(abs(number) > MAX_INTEGER for number in numbers):
+        field.reject(f"integers up to {MAX_INTEGER} are allowed", "write the bounds as floats")
         return None
     if step is not None and step > 0 and low < high and (high - low) / step > MAX_STEPS:
         field.reject(f"the step {step:g} gives more than {MAX_STEPS:,} values", "choose a larger step")

@@ -46,7 +46,7 @@ from orchestune.engines.versions import version_of
 HISTORY = 250
 """default number of observations in the process"""
 _MIN_HISTORY = 50
-_MAX_FITTED_RESULTS = 150
+_MAX_FITTED = 150
 """observations used to fit the scales; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
@@ -169,7 +169,7 @@ class GpProposer:
             due = len(self._history) >= self._next_fit or (point.failed and not self._failures_fitted)
             if due and self._scored and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
-                self._fitted = thinned(window, _MAX_FITTED_RESULTS)
+                self._fitted = thinned(window, _MAX_FITTED)
                 self._failures_fitted = any(item.failed for item in self._fitted)
                 self._scales.clear()
                 self._limit_scales.clear()

@@ -47,8 +47,8 @@ from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
 _log = logging.getLogger(__name__)
 
-MAX_SECRET_BYTES = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
-MAX_PRINCIPAL_SECRET_BYTES = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
+MAX_SECRETS_BYTES = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
+MAX_SECRETS_BYTES_OF_PRINCIPAL = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
 
 _MAX_IMAGE_CHARS = 500  # characters, as for experiment files
 _MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000  # characters
@@ -257,10 +257,8 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     check_methods(specification)
     for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
         size = len(json.dumps(dict(values)))
-        if size > MAX_SECRET_BYTES:
-            text = (
-                f"{key}: take {size:,} bytes (expected at most {MAX_SECRET_BYTES:,}: stopped experiments keep them too)"
-            )
+        if size > MAX_SECRETS_BYTES:
+            text = f"{key}: take {size:,} bytes (expected at most {MAX_SECRETS_BYTES:,}: stopped experiments keep them too)"
             raise TooLarge(text, "pass large ones as files on a volume")
     missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:
@@ -277,8 +275,8 @@ def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
         return
     with core.store.reading() as session:
         total = experiments.secret_bytes(session, principal) + size
-    if total > MAX_PRINCIPAL_SECRET_BYTES:
-        limit = f"expected at most {MAX_PRINCIPAL_SECRET_BYTES:,}"
+    if total > MAX_SECRETS_BYTES_OF_PRINCIPAL:
+        limit = f"expected at most {MAX_SECRETS_BYTES_OF_PRINCIPAL:,}"
         raise TooLarge(
             f"secrets: those of all your experiments would take {total:,} bytes ({limit})",
             "have an owner of the server remove old ones for good: orchestune delete EXPERIMENT --purge",

@@ -27,7 +27,7 @@ from orchestune.store.statements.journal import DELETE_REPEATED_EVENTS, INSERT_E
 _STATE_FIELDS = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
 # A worker can repeat some events without end, such as reported metrics and published checkpoints. An experiment keeps
 # those among its last 100,000 events, about 20 MB.
-MAX_REPEATED_EVENTS = 100_000
+MAX_EVENTS = 100_000
 _QUEUE_FIELDS = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
@@ -210,9 +210,9 @@ class Ledger:
         self._noticed |= notifications.note(self.session, row, self._before[0], self._loaded["best_value"])
         self.session.many(INSERT_SEGMENT, self._segments)
         self.session.many(INSERT_EVENT, self._events)
-        if self._events and row.event_seq > MAX_REPEATED_EVENTS:
+        if self._events and row.event_seq > MAX_EVENTS:
             # those before `after` are deleted already: the statement never scans the events that stay
-            after, upto = (seq - MAX_REPEATED_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
+            after, upto = (seq - MAX_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
             self.session.run(DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
         self._changed = vars(row) != self._loaded
         if self._changed:

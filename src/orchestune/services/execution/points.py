@@ -26,7 +26,7 @@ from orchestune.store.statements.points import (
 )
 from orchestune.wire.work import Measurement
 
-MAX_NAMES = 1000
+MAX_METRIC_NAMES = 1000
 """Metric names stored per attempt, besides the declared metrics. Each view of a trial contains all of them."""
 
 MAX_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
@@ -44,13 +44,13 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
     points of a few names costs a few lookups.
     """
     names = dict.fromkeys(point.name for point in points)
-    if stored + len(names) <= MAX_NAMES:
+    if stored + len(names) <= MAX_METRIC_NAMES:
         return points
     declared = {metric.name for metric in ledger.row.specification.metrics}
-    others = [name for name in names if name not in declared][:MAX_NAMES]
+    others = [name for name in names if name not in declared][:MAX_METRIC_NAMES]
     allowed = {name for name in others if _is_reported(ledger.session, attempt, name)}
     if len(allowed) < len(others):
-        room = MAX_NAMES - (ledger.session.row(COUNT_NAMES, {"attempt": attempt, "most": MAX_NAMES}) or 0)
+        room = MAX_METRIC_NAMES - (ledger.session.row(COUNT_NAMES, {"attempt": attempt, "most": MAX_METRIC_NAMES}) or 0)
         allowed |= set([name for name in others if name not in allowed][: max(0, room)])
     return [point for point in points if point.name in allowed or point.name in declared]
 
@@ -103,7 +103,7 @@ def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Se
     before: dict[str, Any] = json.loads(stored) if stored else {}
     after = before | {point.name: [repr(point.value), point.step] for point in points}
     after = {name: entry for name, entry in after.items() if not math.isfinite(float(entry[0]))}
-    after = dict(islice(after.items(), MAX_NAMES))
+    after = dict(islice(after.items(), MAX_METRIC_NAMES))
     if after != before:
         ledger.session.run(NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 

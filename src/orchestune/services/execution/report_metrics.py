@@ -15,7 +15,7 @@ from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, points
 from orchestune.services.execution.ledger import Ledger, locked
-from orchestune.services.execution.points import MAX_NAMES
+from orchestune.services.execution.points import MAX_METRIC_NAMES
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import experiments
@@ -70,7 +70,7 @@ def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, reported: Sequ
     allowed = {point.name for point in points.within_names(ledger, attempt, stored, reported)}
     extra = next((point.name for point in reported if point.name not in allowed), None)
     if extra is not None:
-        message = f"more than {MAX_NAMES:,} different metrics are reported"
+        message = f"more than {MAX_METRIC_NAMES:,} different metrics are reported"
         raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
 
 
