@@ -304,7 +304,7 @@ def test_a_viewer_signs_in_a_limited_number_of_times_and_an_owner_always(server:
 def test_the_oldest_session_of_a_link_ends_where_there_are_too_many(
     own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enter, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(enter, "MAX_SESSIONS", 3)
     ada = Caller("ada", "owner", source="a")
     mine = enter.begin(own_core, replace(ada, source=digest(TOKEN))).token
     code = share(own_core, handles["one trial"], ada, name="", days=1)["path"].partition("code=")[2]
@@ -320,7 +320,7 @@ def test_a_sign_in_link_counts_as_a_sign_in_and_not_as_a_grant(server: Live) -> 
     assert AuditKind.SIGN_IN_LINK_CREATED not in LASTING
 
 
-def _append(store: Store, batch: list[AuditEvent], most: int = rows.MOST_ROWS) -> None:
+def _append(store: Store, batch: list[AuditEvent], most: int = rows.MAX_ROWS) -> None:
     with store.transaction() as session:
         rows.append(session, batch, most)
 

@@ -23,7 +23,7 @@ from orchestune.services.execution import attempts
 from orchestune.services.execution.ledger import Ledger
 from orchestune.services.queries import list_experiments, read_cluster, read_experiments
 from orchestune.store import experiments
-from orchestune.wire.nesting import MOST_LEVELS, refuse_deep
+from orchestune.wire.nesting import MAX_LEVELS, refuse_deep
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.unit.server.harness import Live, live
 
@@ -65,7 +65,7 @@ def body(place: str, levels: int) -> bytes:
 
 
 @pytest.mark.parametrize("place", ["slurm", "launch", "unknown"])
-@pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 400, 975, 980, 984, 988, 1000, 100_000])
+@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 400, 975, 980, 984, 988, 1000, 100_000])
 def test_a_deeply_nested_body_creates_nothing(server: Live, place: str, levels: int) -> None:
     before = server.ask("GET", PATH, token=OWNER).json()
     reply = server.ask("POST", PATH, body(place, levels), token=OWNER, headers={"Content-Type": "application/json"})
@@ -84,7 +84,7 @@ def test_no_encoding_hides_brackets(encoding: str) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [nested(MOST_LEVELS), "[" + ",".join(["[]"] * 200_000) + "]", json.dumps(["[" * 500, '"' + "[" * 500, "\\" * 9])],
+    [nested(MAX_LEVELS), "[" + ",".join(["[]"] * 200_000) + "]", json.dumps(["[" * 500, '"' + "[" * 500, "\\" * 9])],
 )
 def test_brackets_in_strings_and_beside_each_other_are_no_depth(document: str) -> None:
     refuse_deep(document.encode())
@@ -92,12 +92,12 @@ def test_brackets_in_strings_and_beside_each_other_are_no_depth(document: str) -
 
 def test_a_deep_document_behind_many_others_is_found() -> None:
     with pytest.raises(json.JSONDecodeError, match="nested"):
-        refuse_deep(("[" + "[]," * 100_000 + nested(MOST_LEVELS) + "]").encode())
+        refuse_deep(("[" + "[]," * 100_000 + nested(MAX_LEVELS) + "]").encode())
 
 
 def test_a_document_of_a_record_is_bounded_alike() -> None:
     with pytest.raises(ValueError, match="must be JSON"):
-        parsed(nested(MOST_LEVELS + 1).encode())
+        parsed(nested(MAX_LEVELS + 1).encode())
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ def message(reply: Reply) -> str:
 @pytest.mark.parametrize(
     ("fields", "place"),
     [
-        ({"launch": {"env": {}, "note": "x" * size_limits.MOST_LAUNCH}}, "the environment of the shell"),
-        ({"launch": {"env": {"A": "x" * size_limits.MOST_LAUNCH}}}, "the environment of the shell"),
-        ({"specification": {"run": "x" * size_limits.MOST_SPECIFICATION}}, "the specification"),
-        ({"specification": {"stdin": "x" * size_limits.MOST_SPECIFICATION}}, "the specification"),
+        ({"launch": {"env": {}, "note": "x" * size_limits.MAX_LAUNCH_BYTES}}, "the environment of the shell"),
+        ({"launch": {"env": {"A": "x" * size_limits.MAX_LAUNCH_BYTES}}}, "the environment of the shell"),
+        ({"specification": {"run": "x" * size_limits.MAX_SPECIFICATION_BYTES}}, "the specification"),
+        ({"specification": {"stdin": "x" * size_limits.MAX_SPECIFICATION_BYTES}}, "the specification"),
         ({"specification": {"labels": {str(n): "x" * 1000 for n in range(10)}}}, "labels"),
         (
             {"specification": {"metrics": [{"name": f"m{n}", "goal": "minimize"} for n in range(MAX_ENTRIES)]}},
@@ -66,7 +66,7 @@ def test_later_changes_have_the_same_limits(target: Target) -> None:
     world, editor = target.world, target.token("eve", "editor")
     bundle = put(world, b"1")
     path = f"/api/v1/experiments/{world.create()}"
-    body = {"bundle": bundle, "launch": {"root": "/" + "x" * size_limits.MOST_LAUNCH}}
+    body = {"bundle": bundle, "launch": {"root": "/" + "x" * size_limits.MAX_LAUNCH_BYTES}}
     assert target.server.ask("PUT", f"{path}/code", body, token=editor).status == 413
     labels = {str(n): "x" * 1000 for n in range(10)}
     assert target.server.ask("PATCH", path, {"labels": labels}, token=editor).status == 413
@@ -75,7 +75,7 @@ def test_later_changes_have_the_same_limits(target: Target) -> None:
 
 def test_an_experiment_has_a_bounded_number_of_revisions(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each request of 90 bytes stores the whole specification and launch again."""
-    monkeypatch.setattr(size_limits, "MOST_REVISIONS", 3)
+    monkeypatch.setattr(size_limits, "MAX_REVISIONS", 3)
     world = target.world
     path = f"/api/v1/experiments/{world.create()}/code"
     bundles = [put(world, content) for content in (b"1", b"2")]
@@ -86,7 +86,7 @@ def test_an_experiment_has_a_bounded_number_of_revisions(target: Target, monkeyp
 def test_unfinished_experiments_of_an_owner_are_bounded_and_others_create_theirs(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(size_limits, "MOST_UNFINISHED_OF_OWNER", 20_000)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES_OF_OWNER", 20_000)
     eve, ada = target.token("eve", "editor"), target.token("ada", "editor")
     specification = {**SPECIFICATION, "run": "echo " + "x" * 6000}
     replies = [target.create(eve, specification=specification) for _ in range(4)]
@@ -105,7 +105,7 @@ def test_unfinished_experiments_of_an_owner_are_bounded_and_others_create_theirs
 
 
 def test_claimed_names_do_not_pass_the_limit_of_all(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size_limits, "MOST_UNFINISHED", 20_000)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES", 20_000)
     specification = {**SPECIFICATION, "run": "echo " + "x" * 6000}
     replies = [target.create(specification=specification, owner=f"eve-{n}") for n in range(4)]
     assert [reply.status for reply in replies] == [201, 201, 409, 409] and "all owners" in message(replies[-1])
@@ -137,7 +137,7 @@ def peak(world: CoreWorld, read: str) -> int:
 def test_reads_hold_few_large_rows_at_once(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight reads of the prefix '0' by a viewer, which fits every id, exceeded the memory of a server."""
     monkeypatch.setattr(experiments, "_PARSED", _ParsedSpecifications(MEBIBYTE))
-    monkeypatch.setattr(size_limits, "MOST_UNFINISHED_OF_OWNER", 2**30)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_BYTES_OF_OWNER", 2**30)
     fill(world, 60)
     assert peak(world, "0") < 2 * MEBIBYTE
     assert peak(world, "labels") < 2 * MEBIBYTE
@@ -164,7 +164,7 @@ def test_a_name_is_found_among_many_newer_ones_with_the_same_beginning(world: Co
 def test_an_owner_has_a_bounded_number_of_unfinished_experiments(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(size_limits, "MOST_COUNT_OF_OWNER", 2)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_COUNT_OF_OWNER", 2)
     eve, ada = target.token("eve", "editor"), target.token("ada", "editor")
     replies = [target.create(eve) for _ in range(3)]
     assert [reply.status for reply in replies] == [201, 201, 409] and "of 'eve'" in message(replies[-1])

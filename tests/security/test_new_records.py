@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.services.access import grant_access
 from orchestune.services.commands import create_experiment
-from orchestune.services.commands.create_experiment import MOST_SECRETS
+from orchestune.services.commands.create_experiment import MAX_SECRETS_BYTES
 from orchestune.services.core import Caller
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
 
@@ -59,7 +59,7 @@ def test_secrets_of_all_experiments_of_a_person_are_bounded(
     any_target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """64 KiB of each of many experiments filled the store of a cluster, which all its programs share."""
-    monkeypatch.setattr(create_experiment, "MOST_SECRETS_OF_ONE", 2500)
+    monkeypatch.setattr(create_experiment, "MAX_SECRETS_BYTES_OF_PRINCIPAL", 2500)
     target, ada, eve = any_target, *(any_target.token(name, "editor") for name in ("ada", "eve"))
     specification = {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]}
     fields: dict[str, Any] = {"specification": specification, "secrets": {"KEY": "a" * 1000}}
@@ -85,7 +85,7 @@ def test_secrets_of_an_experiment_are_small(target: Target, key: str) -> None:
     specification = (
         {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]} if key == "secrets" else SPECIFICATION
     )
-    values = {"KEY": "a" * (MOST_SECRETS - 100)}
+    values = {"KEY": "a" * (MAX_SECRETS_BYTES - 100)}
     fields: dict[str, Any] = {"specification": specification, key: {**values, "OTHER": "a" * 200}}
     refused = target.create(**fields)
     assert refused.status == 413, refused.body

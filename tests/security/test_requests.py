@@ -15,7 +15,7 @@ import pytest
 
 from orchestune.cli.inspect import logs as cli_logs
 from orchestune.domain.search.parameters import Parameter
-from orchestune.domain.search.space import MOST_CHOICES, MOST_CONSTRAINTS, MOST_PARAMETERS, Space
+from orchestune.domain.search.space import MAX_CHOICES, MAX_CONSTRAINTS, MAX_PARAMETERS, Space
 from orchestune.domain.specification.metrics import Metric, Point
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, from_json
 from orchestune.server import caller_limits, requests
@@ -23,8 +23,8 @@ from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
 from orchestune.services.execution import ledger, report_metrics, uploads
 from orchestune.services.execution.ledger import locked
-from orchestune.services.execution.points import MOST_NAMES, append, within_names
-from orchestune.services.memory.loop_clock import LONGEST_GAP
+from orchestune.services.execution.points import MAX_METRIC_NAMES, append, within_names
+from orchestune.services.memory.loop_clock import MAX_GAP_SECONDS
 from orchestune.services.signatures import report_signature, worker_token
 from orchestune.store import hot, logs
 from orchestune.store.rows import Query
@@ -176,8 +176,8 @@ def chain(count: int) -> tuple[Parameter, ...]:
 @pytest.mark.parametrize(
     "change",
     [
-        {"parameters": [{"name": f"p{index}", "type": "bool"} for index in range(MOST_PARAMETERS + 1)]},
-        {"constraints": ["x <= 1"] * (MOST_CONSTRAINTS + 1)},
+        {"parameters": [{"name": f"p{index}", "type": "bool"} for index in range(MAX_PARAMETERS + 1)]},
+        {"constraints": ["x <= 1"] * (MAX_CONSTRAINTS + 1)},
         {"try_first": [{"x": 0}] * 10_001},
         {"metrics": [{"name": f"m{index}", "goal": "minimize"} for index in range(1001)]},
         {"labels": {f"l{index}": "" for index in range(1001)}},
@@ -191,14 +191,14 @@ def test_a_specification_with_too_many_parts_is_refused(site: Site, change: dict
 
 
 def test_a_chain_of_as_many_conditions_as_are_allowed_is_checked() -> None:
-    assert len(Space.of(chain(MOST_PARAMETERS)).parameters) == MOST_PARAMETERS
+    assert len(Space.of(chain(MAX_PARAMETERS)).parameters) == MAX_PARAMETERS
 
 
 @pytest.mark.parametrize(
     ("parameter", "path"),
     [
-        ({"type": "categorical", "choices": [*range(MOST_CHOICES + 1)]}, "parameters.y.choices"),
-        ({"type": "bool", "when": {"x": [0.5] * (MOST_CHOICES + 1)}}, "parameters.y.when.x"),
+        ({"type": "categorical", "choices": [*range(MAX_CHOICES + 1)]}, "parameters.y.choices"),
+        ({"type": "bool", "when": {"x": [0.5] * (MAX_CHOICES + 1)}}, "parameters.y.when.x"),
     ],
 )
 def test_more_values_than_an_experiment_file_may_list_are_refused_by_path(
@@ -213,7 +213,7 @@ def test_more_values_than_an_experiment_file_may_list_are_refused_by_path(
 
 def test_values_in_conditions_are_bounded_in_all() -> None:
     """Each configuration is compared with all of them: 10,000 of `try_first` took minutes."""
-    when = (("x", (0,) * MOST_CHOICES),)
+    when = (("x", (0,) * MAX_CHOICES),)
     parameters = (Parameter("x", "int", 0, 1), *(Parameter(f"p{n}", "int", 0, 1, when=when) for n in range(101)))
     with pytest.raises(BadInput, match="101,000 values in `when`"):
         Space.of(parameters)
@@ -288,12 +288,12 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
     for part in range(5):
-        names = [f"m{part}-{index}" for index in range(MOST_NAMES // 2)]
+        names = [f"m{part}-{index}" for index in range(MAX_METRIC_NAMES // 2)]
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
         kept = {name.name for name in session.rows(hot.REPORTED_NAMES, {"attempt": lease["attempt"]})}
-    assert len(kept) <= MOST_NAMES + 1 and {"loss", "m0-0"} <= kept
+    assert len(kept) <= MAX_METRIC_NAMES + 1 and {"loss", "m0-0"} <= kept
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
 
@@ -304,7 +304,7 @@ def test_names_that_the_end_of_an_attempt_brings_are_bounded_as_well(world: Core
     points = [[0, f"m{index}", 1.0, None, None] for index in range(9_000)]
     worker.call(finished=[worker.finish(lease, points=[*points, [0, "loss", 0.5, None, None]])])
     [trial] = [trial for trial in world.trials(experiment) if trial["state"] == "completed"]
-    assert len(trial["metrics"]) <= MOST_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
+    assert len(trial["metrics"]) <= MAX_METRIC_NAMES + 1 and trial["metrics"]["loss"]["value"] == 0.5
 
 
 def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: CoreWorld) -> None:
@@ -313,7 +313,7 @@ def test_reports_by_http_with_ever_new_names_are_refused_at_the_bound(world: Cor
     worker.call(beats=[worker.started(lease)])
     attempt = lease["attempt"]
     signature = report_signature(world.core, attempt)
-    report_metrics.report(world.core, attempt, signature, {f"a{index}": 1 for index in range(MOST_NAMES)})
+    report_metrics.report(world.core, attempt, signature, {f"a{index}": 1 for index in range(MAX_METRIC_NAMES)})
     with pytest.raises(BadInput, match="different metrics"):
         report_metrics.report(world.core, attempt, signature, {"b": 1})
     assert not report_metrics.report(world.core, attempt, signature, {"a0": 2, "loss": 0.5})["stop"]
@@ -331,7 +331,7 @@ def test_events_that_a_worker_can_repeat_are_bounded_and_others_stay(
 ) -> None:
     """A million reports of one attempt were a million events, which nothing deleted before the experiment was."""
     world, most = any_world, 30
-    monkeypatch.setattr(ledger, "MOST_EVENTS", most)
+    monkeypatch.setattr(ledger, "MAX_EVENTS", most)
     experiment = world.create(budget=2, parallelism=1, checkpoint_every=60)
     worker, lease = world.lease()[0]
     attempt = {"attempt": lease["attempt"], "token": lease["token"]}
@@ -374,8 +374,8 @@ def test_a_worker_that_is_silent_while_the_loop_runs_is_lost(world: CoreWorld) -
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
-    for _ in range(int(world.core.lease_seconds / LONGEST_GAP) + 3):
-        world.clock.pass_time(LONGEST_GAP)
+    for _ in range(int(world.core.lease_seconds / MAX_GAP_SECONDS) + 3):
+        world.clock.pass_time(MAX_GAP_SECONDS)
         world.core.listening.tick(world.clock.monotonic())
         world.reaping.tick()
     assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["lost"]

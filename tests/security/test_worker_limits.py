@@ -68,7 +68,7 @@ def test_a_call_adds_few_segments_whatever_gaps_are_between_its_parts(world: Cor
 
 
 def test_an_attempt_has_a_limited_number_of_segments(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_logs, "_MOST_SEGMENTS", 20)
+    monkeypatch.setattr(attempt_logs, "_MAX_SEGMENTS", 20)
     experiment = world.create(budget=2, parallelism=2)
     (worker, lease), (other, second) = world.lease(2)
     for number in range(30):
@@ -96,7 +96,7 @@ def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: CoreW
 
 @pytest.fixture
 def few_points(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(points, "MOST_POINTS", 100)
+    monkeypatch.setattr(points, "MAX_POINTS", 100)
     return 100
 
 

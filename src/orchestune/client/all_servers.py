@@ -13,7 +13,7 @@ from orchestune.client.address import ServerPlace
 from orchestune.client.api import Client
 from orchestune.errors import OrchestuneError, Unreachable
 
-PATIENCE = 8.0
+TIMEOUT_SECONDS = 8.0
 """timeout in seconds, counted from a server's last response to any request"""
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class ServerResult(Generic[T]):
 
 
 def ask(
-    places: Sequence[ServerPlace], question: Callable[[Client], T], patience: float = PATIENCE
+    places: Sequence[ServerPlace], question: Callable[[Client], T], timeout: float = TIMEOUT_SECONDS
 ) -> list[ServerResult[T]]:
     """Query all servers concurrently, and return the answers in the order of `places`. The thread of a server that
     times out is abandoned.
@@ -38,9 +38,9 @@ def ask(
     for query in queries:
         query.start()
     for query in queries:
-        while query.is_alive() and (remaining := query.heard + patience - time.monotonic()) > 0:
+        while query.is_alive() and (remaining := query.heard + timeout - time.monotonic()) > 0:
             query.join(remaining)
-    timeout_error = Unreachable(f"no answer within {patience:g} s")
+    timeout_error = Unreachable(f"no answer within {timeout:g} s")
     return [
         ServerResult(query.answer.place, error=timeout_error) if query.is_alive() else query.answer for query in queries
     ]
@@ -53,7 +53,7 @@ class _Query(threading.Thread, Generic[T]):
         super().__init__(daemon=True)
         self.answer = ServerResult[T](place)
         self._question = question
-        self._client = Client.connect(place.resolve, patience=2.0)
+        self._client = Client.connect(place.resolve, retry_seconds=2.0)
         self._began = time.monotonic()
 
     @property

@@ -13,7 +13,7 @@ from orchestune.store.experiments import ExperimentRow
 
 DEATHS_BEFORE_PAUSE = 5
 """consecutive workers that ended without having run a trial, after which the experiment is paused"""
-LONGEST_WAIT = 30.0
+MAX_WAIT_SECONDS = 30.0
 """upper bound of the backoff, in seconds"""
 
 
@@ -66,7 +66,9 @@ class CrashBackoff:
         if fresh:
             failures.evictions = failures.evictions + 1 if is_evicted else 0
             if failures.deaths or is_evicted:
-                failures.not_before = now + min(0.5 * 2 ** min(failures.deaths + failures.evictions, 6), LONGEST_WAIT)
+                failures.not_before = now + min(
+                    0.5 * 2 ** min(failures.deaths + failures.evictions, 6), MAX_WAIT_SECONDS
+                )
         if failures.deaths >= DEATHS_BEFORE_PAUSE:
             text = (
                 f"{failures.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"

@@ -14,7 +14,7 @@ from orchestune.store.experiments import FIRST
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 600.0
-MOST = 20
+MAX_EXPERIMENTS_PER_TICK = 20
 """experiments per tick; if there are more, the next tick continues without waiting for the interval"""
 
 
@@ -33,8 +33,10 @@ class Expiring:
         if now < self._next:
             return
         with self._core.store.reading() as session:
-            old = experiments.with_old_files(session, session.now - self._retention, MOST, self._seen)
-        if len(old) < MOST:
+            old = experiments.with_old_files(
+                session, session.now - self._retention, MAX_EXPERIMENTS_PER_TICK, self._seen
+            )
+        if len(old) < MAX_EXPERIMENTS_PER_TICK:
             self._next, self._seen = now + EVERY_SECONDS, FIRST
         else:
             self._seen = old[-1]

@@ -35,10 +35,10 @@ _USABLE = (WorkerState.STARTING, WorkerState.ALIVE)
 MANY_SLOTS = 4
 """slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
-MOST_PENDING = 10
+MAX_PENDING_WORKERS = 10
 """maximum pending workers of one experiment on an elastic cluster, whose size is unknown, in a queue, or if each
 requests nothing: then the room of the cluster is no bound"""
-MOST_STARTING = 100
+MAX_STARTING_WORKERS = 100
 """maximum pending workers of any other experiment, if each worker is a container or job of its own"""
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
 """Starts of such workers in one tick, in all and of one experiment: each is a request to the cluster, and all
@@ -245,7 +245,7 @@ class Launching:
         each, missing = site.part.each, max(slots - have, 0)
         requests_nothing = not (each.cpu or each.memory or each.gpu)
         if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.free_gpus.fit(each.wanted))
+            missing = min(missing, cluster.free_gpus.fit(each.gpu_request))
             each = replace(each, gpu=0)
         waits = in_queue(site.backend, site.row)
         if not waits:
@@ -253,7 +253,7 @@ class Launching:
         is_unbounded = waits or cluster.capacity.elastic
         if is_unbounded or site.backend.slots_per_worker is not None:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
-            most = MOST_PENDING if is_unbounded or requests_nothing else MOST_STARTING
+            most = MAX_PENDING_WORKERS if is_unbounded or requests_nothing else MAX_STARTING_WORKERS
             missing = min(missing, max(most - starting, 0))
         if not waits:
             cluster.room.take(each, missing, among=site.machines)
@@ -298,7 +298,7 @@ class Launching:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cluster.free_gpus.take(each.wanted)
+                chosen = cluster.free_gpus.take(each.gpu_request)
                 if not chosen or not self._starting.start(site, 1, chosen):
                     return
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from orchestune.domain.search.engines import LEARNERS, MOST, NAMES, OPTIONS
+from orchestune.domain.search.engines import LEARNERS, NAMES, OPTION_MAXIMUMS, OPTIONS
 from orchestune.domain.search.space import Space
 from orchestune.domain.specification.metrics import Metric, aimed, objectives
 from orchestune.domain.words import did_you_mean
@@ -95,8 +95,8 @@ def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]
             yield Problem(f"unknown option of the engine '{name}'", key=key, hint=allowed)
         elif type(value) is not int or value < minimums[option]:
             yield Problem(f"{value!r} is not an integer of at least {minimums[option]}", key=key)
-        elif value > MOST[option]:
-            yield Problem(f"must be at most {MOST[option]:,} (found {value:,})", key=key)
+        elif value > OPTION_MAXIMUMS[option]:
+            yield Problem(f"must be at most {OPTION_MAXIMUMS[option]:,} (found {value:,})", key=key)
 
 
 def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Problem]:

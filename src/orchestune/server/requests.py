@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
-from orchestune.domain.search.space import MOST_PARAMETERS
+from orchestune.domain.search.space import MAX_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
 _OWNER = "the caller's name if left out; only an owner of the server may name another person"
@@ -32,7 +32,7 @@ def _at_most(count: int) -> BeforeValidator:
 
 
 # Of a list the first wrong item is reported alone (`fail_fast`): a list of a million wrong items costs one error.
-Parameters = Annotated[dict[str, bool | int | float | str], _at_most(MOST_PARAMETERS)]
+Parameters = Annotated[dict[str, bool | int | float | str], _at_most(MAX_PARAMETERS)]
 Texts = Annotated[dict[str, str], _at_most(_MOST_ENTRIES)]
 Names = Annotated[list[str], Field(fail_fast=True)]
 
@@ -94,7 +94,7 @@ class WarmResult(_Request):
 
     parameters: Parameters
     state: Literal["completed", "failed", "pruned"] = "completed"
-    metrics: Annotated[dict[str, WarmValue], _at_most(MOST_PARAMETERS)] = {}
+    metrics: Annotated[dict[str, WarmValue], _at_most(MAX_PARAMETERS)] = {}
 
 
 class WarmStartRequest(_Request):

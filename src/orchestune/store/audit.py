@@ -12,9 +12,9 @@ from orchestune.domain.access.audit import LASTING, AuditEvent, AuditKind
 from orchestune.store.session import Session
 from orchestune.store.tables import audit
 
-MOST_ROWS = 100_000  # limit for the kinds in `LASTING` together, and again for all other kinds together
+MAX_ROWS = 100_000  # limit for the kinds in `LASTING` together, and again for all other kinds together
 OLDEST_SECONDS = 365 * 24 * 3600.0
-_STEP = 200  # rows between two scans for excess rows, which read `MOST_ROWS`; old rows deleted per call
+_STEP = 200  # rows between two scans for excess rows, which read `MAX_ROWS`; old rows deleted per call
 _LOCK = 7_021_601  # arbitrary fixed key of the advisory lock under which PostgreSQL assigns numbers
 
 
@@ -37,7 +37,7 @@ class AuditRow(Struct, frozen=True, gc=False):
         return details
 
 
-def append(session: Session, events: Sequence[AuditEvent], most: int = MOST_ROWS) -> None:
+def append(session: Session, events: Sequence[AuditEvent], most: int = MAX_ROWS) -> None:
     """Insert `events`, delete some rows older than `OLDEST_SECONDS`, and every `_STEP` rows those beyond `most`.
 
     The kinds in `LASTING` share a quota of `most` rows and all other kinds another one, so that a caller who floods the

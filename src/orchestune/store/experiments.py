@@ -198,7 +198,7 @@ class ExperimentRow:
         self.waiting_json = json.dumps(reason.to_json()) if reason else None
 
 
-_MOST_CHARACTERS = 32 * 2**20
+_MAX_CHARS = 32 * 2**20
 """characters of the cached texts; parsed, they take several times as much memory"""
 
 
@@ -231,7 +231,7 @@ class _ParsedSpecifications:
         return specification
 
 
-_PARSED = _ParsedSpecifications(_MOST_CHARACTERS)
+_PARSED = _ParsedSpecifications(_MAX_CHARS)
 
 
 def read_specification(text: str) -> Specification:

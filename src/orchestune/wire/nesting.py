@@ -10,7 +10,7 @@ import json
 import re
 from itertools import accumulate
 
-MOST_LEVELS = 100  # lists and objects inside one another; experiment files have at most about ten
+MAX_LEVELS = 100  # lists and objects inside one another; experiment files have at most about ten
 _QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _OTHERS = bytes(set(range(256)) - set(_STEPS))
@@ -23,14 +23,14 @@ def without_strings(text: bytes) -> bytes:
 
 
 def refuse_deep(text: bytes) -> None:
-    """Raise JSONDecodeError if lists and objects are nested more than `MOST_LEVELS` deep; `text` may be malformed."""
+    """Raise JSONDecodeError if lists and objects are nested more than `MAX_LEVELS` deep; `text` may be malformed."""
     if (encoding := json.detect_encoding(text)) not in ("utf-8", "utf-8-sig"):
         text = text.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
-    if text.count(b"[") + text.count(b"{") <= MOST_LEVELS:
+    if text.count(b"[") + text.count(b"{") <= MAX_LEVELS:
         return
     brackets, depth = without_strings(text).translate(None, _OTHERS), 0
     for start in range(0, len(brackets), _AT_ONCE):
         depths = list(accumulate(map(_STEPS.__getitem__, brackets[start : start + _AT_ONCE]), initial=depth))
-        if max(depths) > MOST_LEVELS:
-            raise json.JSONDecodeError(f"nested more than {MOST_LEVELS} levels deep", "", 0)
+        if max(depths) > MAX_LEVELS:
+            raise json.JSONDecodeError(f"nested more than {MAX_LEVELS} levels deep", "", 0)
         depth = depths[-1]

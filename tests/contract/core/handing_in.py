@@ -13,7 +13,7 @@ from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECOND
 from orchestune.errors import StoreUnavailable
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution import uploads
-from orchestune.services.execution.attempts import LONGEST_DELAY
+from orchestune.services.execution.attempts import MAX_DELAY_SECONDS
 from orchestune.services.queries import read_trials
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.contract.world_contract import WorldContract
@@ -150,7 +150,7 @@ class HandingInContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         ((worker, old),) = world.lease()
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
-        world.clock.pass_time(LONGEST_DELAY)
+        world.clock.pass_time(MAX_DELAY_SECONDS)
         ((worker, new),) = world.lease()
         kept = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
         worker.call(finished=[worker.finish(new) | {"files": 1}])
@@ -164,7 +164,7 @@ class HandingInContract(WorldContract):
         world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         ((worker, old),) = world.lease()
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
-        world.clock.pass_time(LONGEST_DELAY)
+        world.clock.pass_time(MAX_DELAY_SECONDS)
         world.lease()
         late = _handed_in(world, worker, old, "best.pt", content=b"old")
         if what == "files":

@@ -336,7 +336,7 @@ class LogsContract(WorldContract):
                 raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
             delete(key)
 
-        monkeypatch.setattr("orchestune.controllers.expiring.MOST", 2)
+        monkeypatch.setattr("orchestune.controllers.expiring.MAX_EXPERIMENTS_PER_TICK", 2)
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", refuse)
             for _ in range(3):

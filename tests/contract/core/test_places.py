@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.launching import MOST_PENDING, MOST_STARTING
+from orchestune.controllers.launching import MAX_PENDING_WORKERS, MAX_STARTING_WORKERS
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError
@@ -500,10 +500,10 @@ def test_an_experiment_whose_trials_request_nothing_keeps_few_workers_pending(wo
         world.backend.pending |= dict.fromkeys(world.backend.orders, "unschedulable")
         for controller in world.controllers:
             controller.tick()
-    assert len(world.backend.orders) == MOST_PENDING
+    assert len(world.backend.orders) == MAX_PENDING_WORKERS
     world.backend.pending.clear()
     world.tick(3)
-    assert len(world.status(experiment)["workers"]) > MOST_PENDING
+    assert len(world.status(experiment)["workers"]) > MAX_PENDING_WORKERS
 
 
 def test_a_tick_starts_few_workers_of_each_experiment(world: CoreWorld) -> None:
@@ -520,4 +520,4 @@ def test_a_tick_starts_few_workers_of_each_experiment(world: CoreWorld) -> None:
         world.backend.pending |= dict.fromkeys(world.backend.orders, "unschedulable")
         for controller in world.controllers:
             controller.tick()
-    assert Counter(order.experiment for order in world.backend.orders.values())[first] == MOST_STARTING
+    assert Counter(order.experiment for order in world.backend.orders.values())[first] == MAX_STARTING_WORKERS

@@ -46,7 +46,7 @@ def below(folder: Path, size: int) -> Path:
 
 
 def test_a_path_that_is_too_long_for_the_database_is_told_by_its_beginning(tmp_path: Path) -> None:
-    longest, longer = below(tmp_path, home.LONGEST), below(tmp_path, home.LONGEST + 1)
+    longest, longer = below(tmp_path, home.MAX_PATH_BYTES), below(tmp_path, home.MAX_PATH_BYTES + 1)
     assert home.state_folder({"ORCHESTUNE_HOME": str(longest)}) == longest
     open_store(f"sqlite:///{longest / 'orchestune.db'}").close()
     longer.mkdir(parents=True)

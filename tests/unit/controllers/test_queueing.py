@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.launching import MOST_PENDING
+from orchestune.controllers.launching import MAX_PENDING_WORKERS
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.ports.backend import WorkerOrder
 from tests.contract.world import CoreWorld, FakeBackend
@@ -84,10 +84,10 @@ def test_only_some_workers_wait_in_a_queue_at_once(world: CoreWorld, place: Queu
     place.room = Capacity((Machine(500, 2**40),))
     world.create(**wants(100, placement={"queue": "team"}))
     world.tick(3)
-    assert len(place.pending) == MOST_PENDING
+    assert len(place.pending) == MAX_PENDING_WORKERS
     place.let_in(4)
     world.tick(3)
-    assert len(place.pending) == MOST_PENDING
+    assert len(place.pending) == MAX_PENDING_WORKERS
 
 
 def test_what_a_queue_let_in_keeps_its_place_while_it_pulls_its_image(world: CoreWorld, place: Queueing) -> None:

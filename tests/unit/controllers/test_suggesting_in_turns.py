@@ -33,7 +33,7 @@ def test_while_a_grid_is_walked_others_get_their_suggestions_and_status_says_wha
 def test_a_walk_that_finds_nothing_for_too_long_pauses_with_the_reason(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "MOST", 10_000)
+    monkeypatch.setattr(grid, "MAX_STEPS", 10_000)
     looking = rare(world)
     status = world.run(looking)
     assert (status["state"], status["reason"]["code"], status["notes"]) == ("paused", "engine_failed", [])

@@ -137,7 +137,7 @@ def failures(world: CoreWorld, experiment: str) -> list[Any]:
 def test_however_many_values_come_at_once_they_are_told_once(
     world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking_runs, "MOST_POINTS", 500)
+    monkeypatch.setattr(tracking_runs, "MAX_POINTS", 500)
     with Recorder() as server:
         experiment = world.create(name="many", budget=1, mlflow={"uri": server.url})
         [(_, lease)] = world.lease()
@@ -153,7 +153,7 @@ def test_however_many_values_come_at_once_they_are_told_once(
 def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
     world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(tracking_runs, "MOST_POINTS", 20)
+    monkeypatch.setattr(tracking_runs, "MAX_POINTS", 20)
     metric = {"name": "loss", "goal": "minimize", "take": "best"}
     with Recorder() as server:
         experiment = world.create(name="long", budget=1, metrics=[metric], mlflow={"uri": server.url})

@@ -13,7 +13,7 @@ from orchestune.domain.lifecycle.states import TrialState
 from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
-from orchestune.domain.search.warm_start import MOST, WarmStart, mapped, to_json, together
+from orchestune.domain.search.warm_start import MAX_RESULTS, WarmStart, mapped, to_json, together
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.samplers.uniform import draw
 from tests.contract.spaces import spaces
@@ -234,17 +234,21 @@ def test_of_two_metrics_the_first_one_prunes() -> None:
 
 def test_of_very_many_results_the_best_are_kept_in_their_order() -> None:
     documents: list[dict[str, Any]] = [
-        {**WHOLE, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MOST)
+        {**WHOLE, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MAX_RESULTS)
     ]
     made = mapped("old.csv", documents, SPACE, LOSS)
     losses = [seen.metrics["loss"] for seen in made.observations]
-    assert len(losses) == MOST
-    assert sorted(losses)[: MOST // 10] == sorted(document["loss"] for document in documents)[: MOST // 10]
+    assert len(losses) == MAX_RESULTS
+    assert (
+        sorted(losses)[: MAX_RESULTS // 10] == sorted(document["loss"] for document in documents)[: MAX_RESULTS // 10]
+    )
     order = {document["loss"]: index for index, document in enumerate(documents)}
     places = [order[loss] for loss in losses]
     assert places == sorted(places)
     assert max(after - before for before, after in pairwise(places)) <= 3
-    assert made.notes == (f"old.csv: of {2 * MOST} results the best and an even selection of the others are used",)
+    assert made.notes == (
+        f"old.csv: of {2 * MAX_RESULTS} results the best and an even selection of the others are used",
+    )
 
 
 def test_several_sources_are_one_and_named() -> None:

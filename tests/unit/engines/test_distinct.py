@@ -179,7 +179,7 @@ def test_a_wide_parameter_behind_many_conditions_is_found_when_all_else_was_trie
 
 
 def test_a_walk_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deduplication, "MOST", 10_000)
+    monkeypatch.setattr(deduplication, "MAX_STEPS", 10_000)
     space = Space.of((Parameter("a", "int", 1, 10_000), Parameter("b", "int", 1, 10_000))).constrained(["a * b == 1"])
     engine = DistinctEngine(space, Stubborn({"a": 1, "b": 1}))
     engine.tell(told({"a": 1, "b": 1}))

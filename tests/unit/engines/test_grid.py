@@ -85,7 +85,7 @@ def test_where_the_next_configuration_is_far_away_it_is_looked_for_in_turns() ->
 
 
 def test_a_search_without_end_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid, "MOST", 10_000)
+    monkeypatch.setattr(grid, "MAX_STEPS", 10_000)
     engine = GridEngine(digits(9, "d0 + d1 + d2 + d3 + d4 + d5 + d6 + d7 + d8 >= 81"))
     for _ in range(5):
         with pytest.raises(StillLooking):

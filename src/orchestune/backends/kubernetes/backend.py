@@ -272,7 +272,7 @@ class KubernetesBackend:
         sighting = WorkerStatus(worker, found.phase, handle, found.words, found.gone, node)
         if found.phase is Phase.GONE:
             if found.gone is WorkerLoss.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
-                sighting = replace(sighting, gone=WorkerLoss.PLACE)
+                sighting = replace(sighting, loss=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
                     self._verdicts[worker] = sighting

@@ -62,7 +62,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         _confirm_secrets(console, ref, number, sources)
     folder_id = folder_key(console.folder)
     body = {
-        **({} if console.place.told_who else {"owner": owner(console.environ)}),
+        **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
         **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),
@@ -85,7 +85,7 @@ def _confirm_secrets(console: Console, ref: str, number: int, sources: Sequence[
     Only a hosted server authenticates its caller's name; on it, only imported experiments count as another user's.
     """
     status = console.client.experiment(ref)
-    is_own = console.place.told_who or status["owner"] == owner(console.environ)
+    is_own = console.place.sends_caller_name or status["owner"] == owner(console.environ)
     if is_own and not status["owner"].endswith(IMPORTED):
         return
     secrets = ", ".join(f"{one_line(name)} ({one_line(source)})" for name, source in sources)

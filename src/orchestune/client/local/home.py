@@ -14,7 +14,7 @@ from orchestune.errors import UsageError
 from orchestune.system.private import claim, refuse_replaceable
 
 OWN_FOLDER = "set ORCHESTUNE_HOME to a folder of your own"
-LONGEST = 480
+MAX_PATH_BYTES = 480
 """maximum path length of a state folder in bytes: SQLite appends suffixes and limits paths to 512"""
 
 
@@ -81,9 +81,9 @@ def check_length(folder: Path, name: str, hint: str) -> None:
     """Raise UsageError if the path is too long for a database; a link's target too, since SQLite resolves links."""
     for path in (str(folder), os.path.realpath(folder)):
         size = len(os.fsencode(path))
-        if size > LONGEST:
+        if size > MAX_PATH_BYTES:
             raise UsageError(
-                f"path of {name} too long: {path[:60]}… has {size:,} bytes (expected at most {LONGEST})", hint
+                f"path of {name} too long: {path[:60]}… has {size:,} bytes (expected at most {MAX_PATH_BYTES})", hint
             )
 
 

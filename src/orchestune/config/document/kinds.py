@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.domain.resources.resources import parse_bytes, parse_seconds
-from orchestune.domain.specification.experiment import MOST_GRACE
+from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS
 from orchestune.domain.words import did_you_mean
 
 MAX_TRIALS = 10**9
@@ -20,8 +20,8 @@ MAX_FOLDS = 1000  # per trial: all of them are queued in one transaction
 MAX_TRY_FIRST = 10_000  # configurations
 MAX_ENTRIES = 1000  # of any other mapping or list in an experiment file
 PRIORITIES = (-1000, 1000)
-LARGEST_INTEGER = 2**53  # larger integers are not exact as floats
-LARGEST = 1e100  # differences and ratios of two such numbers never overflow
+MAX_INTEGER = 2**53  # larger integers are not exact as floats
+MAX_NUMBER = 1e100  # differences and ratios of two such numbers never overflow
 
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Key:
     required: bool = False
 
 
-def whole(least: int, most: int = LARGEST_INTEGER) -> ValueKind[int]:
+def integer(least: int, most: int = MAX_INTEGER) -> ValueKind[int]:
     """Build the kind of integers in a range. `1e3` is an integer."""
     words = f"an integer of at least {least}" if most >= MAX_TRIALS else f"an integer from {least:,} to {most:,}"
 
@@ -79,16 +79,16 @@ def whole(least: int, most: int = LARGEST_INTEGER) -> ValueKind[int]:
 
 def _read_number(field: Field) -> float | None:
     value = field.node.value if isinstance(field.node, ScalarNode) else None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
         return value
-    huge = isinstance(value, (int, float)) and LARGEST < abs(value) < math.inf
-    field.expected(f"a number from -{LARGEST:g} to {LARGEST:g}" if huge else "a finite number")
+    huge = isinstance(value, (int, float)) and MAX_NUMBER < abs(value) < math.inf
+    field.expected(f"a number from -{MAX_NUMBER:g} to {MAX_NUMBER:g}" if huge else "a finite number")
     return None
 
 
 NUMBER = ValueKind[float](
-    f"a number from -{LARGEST:g} to {LARGEST:g}",
-    {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
+    f"a number from -{MAX_NUMBER:g} to {MAX_NUMBER:g}",
+    {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
     _read_number,
 )
 
@@ -103,7 +103,7 @@ def _read_truth(field: Field) -> bool | None:
 TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
 
 
-def text(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
+def string(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
     """Build the kind of non-empty text that matches all of `pattern`. `loose` also accepts numbers and booleans, as
     they were written.
     """
@@ -140,7 +140,7 @@ def one_of(options: Sequence[str], also: Mapping[str, str] | None = None) -> Val
     return ValueKind(words, {"enum": list(options)}, read)
 
 
-def amount(
+def quantity(
     words: str, pattern: str, parse: Callable[[str | int | float], T], check: Callable[[T], str] | None = None
 ) -> ValueKind[T]:
     """Build the kind of a number with a unit. `parse` raises ValueError if it cannot read it; `check` returns an
@@ -174,19 +174,21 @@ def _seconds(duration: str | int | float) -> float:
     return seconds
 
 
-TIME = amount(
+TIME = quantity(
     "a duration such as 30s, 5m, 1h30m or 2d",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
 )
-GRACE = amount(
+GRACE = quantity(
     "a duration of at most 1h, such as 30s or 5m",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
-    lambda seconds: "" if seconds <= MOST_GRACE else f"must be at most {MOST_GRACE:g} seconds (found {seconds:g})",
+    lambda seconds: (
+        "" if seconds <= MAX_GRACE_SECONDS else f"must be at most {MAX_GRACE_SECONDS:g} seconds (found {seconds:g})"
+    ),
 )
 SIZE_PATTERN = r"[0-9]+(?:\.[0-9]+)?\s*(?:[kKMGTP]i?)?[bB]?"
-SIZE = amount(
+SIZE = quantity(
     "a size such as 500k, 200Mi or 1G",
     SIZE_PATTERN,
     parse_bytes,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from orchestune.config.document.kinds import LARGEST
+from orchestune.config.document.kinds import MAX_NUMBER
 from orchestune.config.document.nodes import Entries, Items, Node, ScalarNode, SourcePosition, plain
 from orchestune.config.document.report import ProblemReport
 
@@ -104,7 +104,7 @@ def valid_names(section: str, names: Collection[str], notes: list[str]) -> dict[
 def number(value: Any) -> int | float | None:
     """Parse a number within the limits of an experiment file, also from text, as in Katib."""
     parsed = _parse(value) if isinstance(value, str) else value
-    if not isinstance(parsed, (int, float)) or isinstance(parsed, bool) or not abs(parsed) <= LARGEST:
+    if not isinstance(parsed, (int, float)) or isinstance(parsed, bool) or not abs(parsed) <= MAX_NUMBER:
         return None
     return parsed
 

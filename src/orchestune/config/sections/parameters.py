@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.document.kinds import LARGEST, LARGEST_INTEGER, NUMBER, TRUTH, Key, ValueKind, one_of
+from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, TRUTH, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode, quoted, yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.document.scalars import resolve
 from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
-from orchestune.domain.search.parameters import LONGEST_TEXT, Parameter, Value
+from orchestune.domain.search.parameters import MAX_CHOICE_CHARS, Parameter, Value
 from orchestune.domain.search.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.search.priors import Prior
-from orchestune.domain.search.space import MOST_CHOICES
+from orchestune.domain.search.space import MAX_CHOICES
 from orchestune.domain.words import did_you_mean
 from orchestune.worker.command import variable
 
@@ -37,17 +37,19 @@ def _read_value(field: Field) -> Value | None:
         return NUMBER.read(field)
     if not isinstance(node, ScalarNode) or node.value is None:
         field.expected("text, a number, true or false")
-    elif len(node.text) > LONGEST_TEXT:
-        field.expected(f"text of at most {LONGEST_TEXT:,} characters")
+    elif len(node.text) > MAX_CHOICE_CHARS:
+        field.expected(f"text of at most {MAX_CHOICE_CHARS:,} characters")
     else:
         return node.value
     return None
 
 
 VALUE = ValueKind[Value](
-    "text, a number, true or false", {"type": ["string", "number", "boolean"], "maxLength": LONGEST_TEXT}, _read_value
+    "text, a number, true or false",
+    {"type": ["string", "number", "boolean"], "maxLength": MAX_CHOICE_CHARS},
+    _read_value,
 )
-_VALUE_LIST = list_of(VALUE, "a list with at least one value", most=MOST_CHOICES)
+_VALUE_LIST = list_of(VALUE, "a list with at least one value", most=MAX_CHOICES)
 
 
 def is_range(text: str) -> bool:
@@ -143,9 +145,9 @@ _SCALES = {
 
 def _bound(field: Field, text: str) -> float | None:
     value = resolve(text)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
         return value
-    huge = isinstance(value, (int, float)) and abs(value) > LARGEST
+    huge = isinstance(value, (int, float)) and abs(value) > MAX_NUMBER
     allowed = NUMBER.words if huge else _RANGE_WORDS
     field.reject(f"found {quoted(text)} in the range {quoted(_text(field))}, expected {allowed}")
     return None
@@ -166,8 +168,8 @@ def _numeric(
     if kind == "int" and any(number != int(number) for number in numbers):
         field.reject("an int needs integer bounds and an integer step", "write type: float, or integers")
         return None
-    if kind == "int" and any(abs(number) > LARGEST_INTEGER for number in numbers):
-        field.reject(f"integers up to {LARGEST_INTEGER} are allowed", "write the bounds as floats")
+    if kind == "int" and any(abs(number) > MAX_INTEGER for number in numbers):
+        field.reject(f"integers up to {MAX_INTEGER} are allowed", "write the bounds as floats")
         return None
     if step is not None and step > 0 and low < high and (high - low) / step > MAX_STEPS:
         field.reject(f"the step {step:g} gives more than {MAX_STEPS:,} values", "choose a larger step")
@@ -195,7 +197,7 @@ _PRIOR_KEYS = (
         ("median", "Median of a log-normal distribution."), ("factor", "Factor around it with 2/3 of the values."),
         ("a", "First shape parameter of a beta distribution over the range."), ("b", "Its second shape parameter."),
     )),
-    Key("weights", list_of(NUMBER, "a list of numbers", most=MOST_CHOICES), "One for each listed value."),
+    Key("weights", list_of(NUMBER, "a list of numbers", most=MAX_CHOICES), "One for each listed value."),
 )  # fmt: skip
 _PRIOR = section(_PRIOR_KEYS, also={"sd": "std", "stddev": "std", "sigma": "std", "mu": "mean", "scale": "std"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LONGEST = 2048
+MAX_PATH_BYTES = 2048
 """bytes in UTF-8: the path is part of a key, and an index row of PostgreSQL has at most 2,704 bytes"""
 
 
@@ -18,7 +18,7 @@ def problem_of(path: str) -> str | None:
         size = len(path.encode())
     except UnicodeEncodeError:
         return "it has half of a surrogate pair"
-    if size > LONGEST:
-        return f"it has {size:,} bytes (expected at most {LONGEST:,})"
+    if size > MAX_PATH_BYTES:
+        return f"it has {size:,} bytes (expected at most {MAX_PATH_BYTES:,})"
     part = next((part for part in path.split("/") if part in ("", ".", "..")), None)
     return None if part is None else f"one of its parts is '{part}'"

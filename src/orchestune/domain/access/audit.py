@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MOST_TEXT = 200  # characters per value: callers choose names, paths and references
+MAX_TEXT_CHARS = 200  # characters per value: callers choose names, paths and references
 _MAX_REASON_CHARS = 500  # characters of a refusal's message
 
 
@@ -70,7 +70,7 @@ class AuditEvent:
         object.__setattr__(self, "details", details)
 
 
-def printable(text: str, max_chars: int = MOST_TEXT) -> str:
+def printable(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     """Return `text` with control characters and line breaks replaced by U+FFFD, truncated to `max_chars` characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text[:max_chars])
     return line if len(text) <= max_chars else f"{line[: max_chars - 1]}…"

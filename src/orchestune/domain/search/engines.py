@@ -17,7 +17,7 @@ OPTIONS: Mapping[str, Mapping[str, int]] = {
     "tpe": {"startup": 1, "candidates": 1, "history": 50},
 }
 """minimum of each option, all of them whole numbers; the other engines have none"""
-MOST: Mapping[str, int] = {
+OPTION_MAXIMUMS: Mapping[str, int] = {
     "startup": 100_000,
     "candidates": 1000,
     "history": 5000,

@@ -17,7 +17,7 @@ from orchestune.domain.words import some
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
 
-LONGEST_TEXT = 1000  # characters of a choice; bounded because every trial stores its own copy
+MAX_CHOICE_CHARS = 1000  # characters of a choice; bounded because every trial stores its own copy
 _ROUNDING_TOLERANCE = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
 
 
@@ -277,8 +277,8 @@ def _choice_problems(choices: tuple[Value, ...]) -> Iterator[str]:
     if not choices:
         yield "has no values to choose from"
     longest = max((len(choice) for choice in choices if isinstance(choice, str)), default=0)
-    if longest > LONGEST_TEXT:
-        yield f"has a value of {longest:,} characters (expected at most {LONGEST_TEXT:,})"
+    if longest > MAX_CHOICE_CHARS:
+        yield f"has a value of {longest:,} characters (expected at most {MAX_CHOICE_CHARS:,})"
         return
     for (_, value), times in Counter(map(token, choices)).items():
         if times > 1:

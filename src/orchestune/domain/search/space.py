@@ -22,13 +22,13 @@ from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem
 Configuration = Mapping[str, Value]
 
 # Limits of experiment files: checking a space takes time quadratic in its parts.
-MOST_PARAMETERS = 1000
-MOST_CHOICES = 1000  # of one parameter, and values of one parent in `when`
-MOST_CONSTRAINTS = 100
+MAX_PARAMETERS = 1000
+MAX_CHOICES = 1000  # of one parameter, and values of one parent in `when`
+MAX_CONSTRAINTS = 100
 _MAX_CONDITIONS = 10_000  # parents in the `when` of all parameters together
 _MAX_ACTIVATING_VALUES = 100_000  # values in the `when` of all parameters together
 _MAX_COMPARISONS = 10**7  # values in `when`, each compared with every choice of its parent
-MOST_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
+MAX_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
 _MAX_COUNTING_OPERATIONS = 1_000_000  # operations for counting a space, about one second
 _MAX_BRANCHES = 10_000  # combinations of parents that are counted; a space with more counts as infinite
 
@@ -68,8 +68,8 @@ class Space:
 
     def constrained(self, texts: Sequence[str]) -> Space:
         """Return a space with these constraints only. Raises BadInput with the mistakes by their index in the list."""
-        if len(texts) > MOST_CONSTRAINTS:
-            raise BadInput.one(f"has {len(texts):,} entries (expected at most {MOST_CONSTRAINTS:,})", "constraints")
+        if len(texts) > MAX_CONSTRAINTS:
+            raise BadInput.one(f"has {len(texts):,} entries (expected at most {MAX_CONSTRAINTS:,})", "constraints")
         kinds, problems, read = {p.name: _kind_in_constraints(p) for p in self.parameters}, [], []
         for index, text in enumerate(texts):
             try:
@@ -81,9 +81,9 @@ class Space:
         if problems:
             raise BadInput(problems)
         space = Space(self.parameters, tuple(read))
-        if space.operations > MOST_OPERATIONS:
+        if space.operations > MAX_OPERATIONS:
             many = f"have {space.operations:,} names, constants and operators together"
-            raise BadInput.one(f"{many} (expected at most {MOST_OPERATIONS:,})", "constraints")
+            raise BadInput.one(f"{many} (expected at most {MAX_OPERATIONS:,})", "constraints")
         return space
 
     @property
@@ -295,7 +295,7 @@ def _check_limits(parameters: tuple[Parameter, ...]) -> None:
     conditions = [condition for parameter in parameters for condition in parameter.when]
     compared = sum(len(values) * choices.get(parent, 0) for parent, values in conditions)
     for count, noun, limit in (
-        (len(parameters), "parameters", MOST_PARAMETERS),
+        (len(parameters), "parameters", MAX_PARAMETERS),
         (len(conditions), "conditions in `when`", _MAX_CONDITIONS),
         (sum(len(values) for _, values in conditions), "values in `when`", _MAX_ACTIVATING_VALUES),
         (compared, "comparisons of values in `when` with choices", _MAX_COMPARISONS),
@@ -307,8 +307,8 @@ def _check_limits(parameters: tuple[Parameter, ...]) -> None:
             ("choices", parameter.choices),
             *((f"when.{parent}", each) for parent, each in parameter.when),
         ):
-            if len(values) > MOST_CHOICES:
-                text = f"has {len(values):,} values (expected at most {MOST_CHOICES:,})"
+            if len(values) > MAX_CHOICES:
+                text = f"has {len(values):,} values (expected at most {MAX_CHOICES:,})"
                 raise BadInput.one(text, f"parameters.{parameter.name}.{key}")
 
 

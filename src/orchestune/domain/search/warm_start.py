@@ -23,7 +23,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.words import plural, some
 
-MOST = 5000
+MAX_RESULTS = 5000
 """maximum results of one warm start; models are fitted to fewer"""
 MAPPED = "results are mapped by the names of parameters and metrics"
 """hint if no result can be mapped"""
@@ -303,7 +303,7 @@ def _size(observations: Sequence[Observation]) -> float:
 
 def _thinned(observations: list[Observation], metrics: Sequence[Metric]) -> list[Observation]:
     """Limit the results, in their order: a tenth are the best by the first metric, the rest an even selection."""
-    metric, limit = metrics[0], min(MOST, max(1, int(_MAX_BYTES / _size(observations))))
+    metric, limit = metrics[0], min(MAX_RESULTS, max(1, int(_MAX_BYTES / _size(observations))))
     if len(observations) <= limit:
         return observations
     sign = 1 if metric.goal == "minimize" else -1

@@ -84,7 +84,7 @@ class Secret:
     """`env:NAME` or `file:PATH` on the client's machine"""
 
 
-MOST_GRACE = 3600.0  # seconds: upper bound on how long a trial keeps its resources after SIGTERM
+MAX_GRACE_SECONDS = 3600.0  # seconds: upper bound on how long a trial keeps its resources after SIGTERM
 
 
 @dataclass(frozen=True)

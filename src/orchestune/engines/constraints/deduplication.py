@@ -13,7 +13,7 @@ from orchestune.domain.search.trial import Observation, ask_seed
 from orchestune.engines.constraints.feasible import allows_any, climbed, draw_allowed
 from orchestune.engines.constraints.identity import ConfigurationKeys, continuous
 from orchestune.engines.samplers.uniform import draw
-from orchestune.engines.samplers.walk import MOST, Walk
+from orchestune.engines.samplers.walk import MAX_STEPS, Walk
 from orchestune.ports.engine import Exhausted, StillLooking
 
 _PROBES, _LAST_PROBES = 64, 1000
@@ -144,7 +144,7 @@ class DistinctEngine:
         try:
             configuration = self._in_order.next(self._told, self._identity.set_of(pending))
         except StillLooking:
-            if self._in_order.barren > MOST:
+            if self._in_order.barren > MAX_STEPS:
                 raise Exhausted(message) from None
             self._looking = (number, seed)
             raise

@@ -22,12 +22,12 @@ from orchestune.engines.constraints.feasible import example, wander
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_MOST_LEVELS = 2**20  # with more the parameter is treated as continuous
+_MAX_LEVELS = 2**20  # with more the parameter is treated as continuous
 _MIDDLE = 0.5
 _NO_CHOICE = -1.0
 _CLOSE = 1e-9
 _TIMES = 3
-_MOST_WALKS = 100
+_MAX_WALKS = 100
 
 
 class Cube:
@@ -118,7 +118,7 @@ class Cube:
         if len(accepted) < count // _TIMES:  # allowed points are rare: check the other points, too
             rest = points[count:]
             accepted = np.concatenate([accepted, rest[self.allowed(rest)]])
-        missing = min(count - len(accepted), _MOST_WALKS if len(accepted) < _MOST_WALKS else 0)
+        missing = min(count - len(accepted), _MAX_WALKS if len(accepted) < _MAX_WALKS else 0)
         chance, start = Random(int(random.integers(2**32))), example(self._space)
         walked: list[Floats] = []
         for _ in range(missing):
@@ -204,7 +204,7 @@ class _Line:
         self._log, self._first = parameter.log, float(parameter.low)
         self._step = float(parameter.step or 1.0)
         count = parameter.count()
-        self.levels = int(count) if count <= _MOST_LEVELS else 0
+        self.levels = int(count) if count <= _MAX_LEVELS else 0
         low, high = parameter.ends()
         if self._log:
             low, high = math.log(low), math.log(high)

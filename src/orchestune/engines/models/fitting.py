@@ -17,7 +17,7 @@ from orchestune.engines.models.kernel import Scales, matern_and_slope, squared_d
 from orchestune.engines.models.training_data import TrainingData
 
 JITTER = 1e-8
-MOST_SINGLES = 32
+MAX_ADDITIVE_COORDINATES = 32
 """coordinates up to which the additive part is used; with more it takes too long"""
 _CELLS = 4_000_000  # array elements of a fit
 _ITERATIONS = 60

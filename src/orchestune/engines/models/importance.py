@@ -18,7 +18,7 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats, stacked
-from orchestune.engines.models.fitting import MOST_SINGLES, beyond_chance, fit, most_fitted
+from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, beyond_chance, fit, most_fitted
 from orchestune.engines.models.posterior import Posterior
 from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
 
@@ -56,7 +56,7 @@ def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
     most = most_fitted(cube.width)
     with np.errstate(over="ignore", under="ignore"):
         few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
-        additive = cube.width <= MOST_SINGLES
+        additive = cube.width <= MAX_ADDITIVE_COORDINATES
         if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
             return np.zeros(cube.width)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)

@@ -26,7 +26,7 @@ from orchestune.engines.models.kernel import Scales
 from orchestune.engines.models.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
-_MOST_VARIANCE = 100.0
+_MAX_VARIANCE = 100.0
 _NO_WIDTH = 1e-9
 _SHARED, _OTHERS = 3, 5
 """minimum number of trials that share a penalty, and of better ones: fewer may do so by chance"""
@@ -166,7 +166,7 @@ def gathered(entries: Sequence[TrainingPoint], width: int, how: Warping, shares:
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
     values, factor = warped(losses[:, 0], how) if len(shares) == 1 else (_scalar(losses, shares), 0.0)
     with np.errstate(over="ignore"):
-        reported_variances = np.minimum((deviations[:, 0] * factor) ** 2, _MOST_VARIANCE)
+        reported_variances = np.minimum((deviations[:, 0] * factor) ** 2, _MAX_VARIANCE)
     poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
     completed = np.array([entry.losses is not None for entry in entries])
     all_values, reported = np.full(len(entries), poorer), np.zeros(len(entries))

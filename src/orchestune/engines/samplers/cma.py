@@ -24,7 +24,7 @@ from orchestune.engines.samplers.quasi import start_design
 from orchestune.engines.samplers.start import STARTUP
 from orchestune.engines.versions import version_of
 
-_MOST_LEVELS = 64  # with more the parameter is treated as continuous
+_MAX_LEVELS = 64  # with more the parameter is treated as continuous
 _WIDTH = 0.25
 _LARGEST = 256
 
@@ -129,4 +129,4 @@ def _levels(space: Space, index: int) -> float:
     """Return the number of values of a coordinate if they are few and evenly spaced, else 0."""
     parameter = space.parameters[index]
     count = parameter.count()
-    return count if count <= _MOST_LEVELS and not parameter.log else 0.0
+    return count if count <= _MAX_LEVELS and not parameter.log else 0.0

@@ -21,7 +21,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.engines.models.cube import Cube, Flags, Floats, stacked
-from orchestune.engines.models.fitting import MOST_SINGLES, fit, most_fitted
+from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, fit, most_fitted
 from orchestune.engines.models.history import History
 from orchestune.engines.models.kernel import Scales
 from orchestune.engines.models.posterior import Posterior
@@ -46,7 +46,7 @@ from orchestune.engines.versions import version_of
 HISTORY = 250
 """default number of observations in the process"""
 _FEWEST = 50
-_MOST_FITTED = 150
+_MAX_FITTED = 150
 """observations used to fit the scales; the time of a fit grows with their cube"""
 _PENDING = 100
 _PARENTS = 5
@@ -117,7 +117,7 @@ class GpProposer:
         self._metrics, self._startup = tuple(metrics), startup
         self._objectives = len(objectives(metrics))
         self._limits = sum(metric.limit is not None for metric in metrics)
-        singles = len(space.parameters) <= MOST_SINGLES
+        singles = len(space.parameters) <= MAX_ADDITIVE_COORDINATES
         self._views = _VIEWS if singles else tuple(view for view in _VIEWS if not view.additive)
         self._first_views = _FIRST_VIEWS if singles else self._views
         self._cube = Cube(space)
@@ -167,7 +167,7 @@ class GpProposer:
             due = len(self._history) >= self._next_fit or (point.failed and not self._failures_fitted)
             if due and self._scored and (window := self._window()):
                 self._next_fit = len(self._history) + max(3, len(self._history) // 8)
-                self._fitted = thinned(window, _MOST_FITTED)
+                self._fitted = thinned(window, _MAX_FITTED)
                 self._failures_fitted = any(item.failed for item in self._fitted)
                 self._scales.clear()
                 self._limit_scales.clear()

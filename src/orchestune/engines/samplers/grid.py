@@ -8,7 +8,7 @@ from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
 from orchestune.engines.constraints.identity import ConfigurationKeys, continuous
-from orchestune.engines.samplers.walk import MOST, Walk
+from orchestune.engines.samplers.walk import MAX_STEPS, Walk
 from orchestune.errors import BadInput, OrchestuneError, Problem
 from orchestune.ports.engine import Exhausted, StillLooking
 
@@ -42,10 +42,10 @@ class GridEngine:
         try:
             configuration = self._walk.next(self._told, self._identity.set_of(pending))
         except StillLooking:
-            if self._walk.barren <= MOST:
+            if self._walk.barren <= MAX_STEPS:
                 raise
             raise OrchestuneError(
-                f"no further configuration allowed by the constraints in {MOST:,} steps through the grid",
+                f"no further configuration allowed by the constraints in {MAX_STEPS:,} steps through the grid",
                 "use another engine, such as random, or list fewer values",
             ) from None
         if configuration is None:

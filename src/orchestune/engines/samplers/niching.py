@@ -22,7 +22,7 @@ _FREE = 0.7
 """a new niche must have a lower correlation with every place that was left"""
 _THERE = 0.95
 """correlation with a left place from which on the niche has led back to it"""
-_MOST_LEFT = 60
+_MAX_LEFT = 60
 """places remembered; those left longest ago may be entered again"""
 
 
@@ -45,7 +45,7 @@ class Niches:
     def __init__(self, numeric: Flags) -> None:
         self._numeric = numeric
         self._weights = np.ones(len(numeric))
-        self._left: deque[Floats] = deque(maxlen=_MOST_LEFT)
+        self._left: deque[Floats] = deque(maxlen=_MAX_LEFT)
         self._entrance = np.empty(0)
         self._since = 0
         self.best: EvaluatedPoint | None = None

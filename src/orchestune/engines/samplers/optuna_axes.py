@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from orchestune.domain.search.parameters import Parameter, Value, token
 
-_MOST_LEVELS = 2**20  # with more the parameter is treated as continuous
+_MAX_LEVELS = 2**20  # with more the parameter is treated as continuous
 _SLACK = 1e-6
 
 
@@ -30,9 +30,9 @@ def axis(parameter: Parameter) -> OptunaAxis:
     if not parameter.numeric:
         return _choices(parameter)
     if parameter.kind == "int" or parameter.step is not None:
-        if parameter.count() <= _MOST_LEVELS and not parameter.log:
+        if parameter.count() <= _MAX_LEVELS and not parameter.log:
             return _steps(parameter)
-        if parameter.count() <= _MOST_LEVELS and (parameter.step or 1) == 1 and parameter.kind == "int":
+        if parameter.count() <= _MAX_LEVELS and (parameter.step or 1) == 1 and parameter.kind == "int":
             return _log_integers(parameter)
     return _logarithmic(parameter) if parameter.log else _linear(parameter)
 

@@ -18,7 +18,7 @@ from orchestune.engines.models.cube import Floats
 
 _SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
 
-_MOST_PASSED = 100
+_MAX_PASSED = 100
 """upper bound of points tried per trial number to find a feasible one"""
 _MANY = 10
 """numeric parameters above which only some are likely to matter"""
@@ -71,7 +71,7 @@ class QuasiRandomProposer:
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self._space.constraints and not self._known:
             return self._point(number)
-        while len(self._allowed) < number and self._passed < number * _MOST_PASSED:
+        while len(self._allowed) < number and self._passed < number * _MAX_PASSED:
             self._passed += 1
             configuration = self._point(self._passed)
             if self._space.allows(configuration) and self._identity.of(configuration) not in self._known:

@@ -9,7 +9,7 @@ from orchestune.domain.search.space import Space
 from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.ports.engine import StillLooking
 
-MOST = 10_000_000
+MAX_STEPS = 10_000_000
 """upper bound of the steps from one new configuration to the next; they take minutes"""
 _TURN, _TURN_OPERATIONS = 2000, 100_000
 """steps per ask, and constraint operations on them: an ask takes at most 0.1 s"""

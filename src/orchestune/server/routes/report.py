@@ -19,7 +19,7 @@ from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import direct_peer_of
 from orchestune.services.execution import report_metrics
-from orchestune.services.execution.report_metrics import LOCAL, MOST_VALUES
+from orchestune.services.execution.report_metrics import LOCAL, MAX_VALUES
 
 router = routers.of_trials("/report", "reports")
 _VALUES = {
@@ -76,7 +76,7 @@ async def _refuse_other_users(context: Context, request: Request, attempt: str, 
 
 
 def _form(text: str) -> dict[str, str]:
-    return dict(parse_qsl(text, strict_parsing=True, max_num_fields=MOST_VALUES))
+    return dict(parse_qsl(text, strict_parsing=True, max_num_fields=MAX_VALUES))
 
 
 def parse(body: bytes) -> dict[str, object]:

@@ -16,7 +16,7 @@ from orchestune.store.session import Session
 
 LINK_SECONDS = 300.0
 SESSION_SECONDS = 7 * 24 * 3600.0
-MOST_SESSIONS = 200  # per token or share link: a link may be for a whole course, with one session per browser
+MAX_SESSIONS = 200  # per token or share link: a link may be for a whole course, with one session per browser
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def leave(core: Core, session_token: str) -> None:
 
 
 def begin(core: Core, caller: Caller) -> SignedIn:
-    """Start a session of a user. Beyond `MOST_SESSIONS` of the same token the oldest one is deleted."""
+    """Start a session of a user. Beyond `MAX_SESSIONS` of the same token the oldest one is deleted."""
     with core.store.transaction() as session:
         _keep_end(session, caller)
         vouched = credentials.find(session, caller.source, "vouched")
@@ -98,7 +98,7 @@ def _keep_end(session: Session, caller: Caller) -> None:
 
 
 def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
-    """Create a session and return its token; delete the oldest ones of its source beyond `MOST_SESSIONS`."""
+    """Create a session and return its token; delete the oldest ones of its source beyond `MAX_SESSIONS`."""
     token = session_prefix(core) + secret(core)
     credentials.put(
         session,
@@ -110,12 +110,12 @@ def _put(core: Core, session: Session, caller: Caller, seconds: float) -> str:
         experiment=caller.experiment or None,
         seconds=seconds,
     )
-    credentials.drop_sessions_beyond(session, MOST_SESSIONS, caller.source, caller.name)
+    credentials.drop_sessions_beyond(session, MAX_SESSIONS, caller.source, caller.name)
     return token
 
 
 def enter_share(core: Core, code: str) -> SignedIn:
-    """Start a guest session by a share link to one experiment. Beyond `MOST_SESSIONS` of it the oldest one is deleted.
+    """Start a guest session by a share link to one experiment. Beyond `MAX_SESSIONS` of it the oldest one is deleted.
 
     Raises Denied if the link has expired or was revoked.
     """

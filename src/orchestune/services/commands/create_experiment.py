@@ -27,7 +27,7 @@ from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
-from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
+from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS, TEST_LABEL, Specification
 from orchestune.engines import registry
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
 from orchestune.ports.backend import Guard
@@ -46,8 +46,8 @@ from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracking_runs as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
-MOST_SECRETS = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
-MOST_SECRETS_OF_ONE = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
+MAX_SECRETS_BYTES = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
+MAX_SECRETS_BYTES_OF_PRINCIPAL = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
 _MAX_IMAGE_CHARS = 500  # characters, as for experiment files
 _MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000  # characters
 
@@ -56,7 +56,7 @@ _MIN_UNITS, _MAX_UNITS = 0.001, 10**6  # cores or GPUs of one trial
 _MAX_FACTOR = 100.0  # as for experiment files
 _TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")  # as for experiment files
 _NUMBER_BYTES = 25  # of the longest float as JSON
-MOST_CONFIGURATION = 64 * 1024
+MAX_CONFIGURATION_BYTES = 64 * 1024
 """maximum bytes of a configuration as JSON: each trial stores one, and views list many trials"""
 
 
@@ -166,8 +166,8 @@ def parse(document: Mapping[str, object]) -> Specification:
         "parallelism": (specification.parallelism, 1, MAX_AT_ONCE),
         "folds": (specification.folds.count, 1, MAX_FOLDS),
         "priority": (specification.priority, *PRIORITIES),
-        "grace": (specification.grace, 0, MOST_GRACE),
-        "early_stopping.grace": (rule.grace if rule else None, 0, MOST_GRACE),
+        "grace": (specification.grace, 0, MAX_GRACE_SECONDS),
+        "early_stopping.grace": (rule.grace if rule else None, 0, MAX_GRACE_SECONDS),
         "shm": (specification.placement.shm, 0, _MAX_BYTES),
         "resources.memory": (each.memory, 0, _MAX_BYTES),
         "resources.gpu_memory": (each.gpu_memory, 0, _MAX_BYTES),
@@ -228,14 +228,14 @@ def _check_text_lengths(specification: Specification) -> None:
 
 
 def _refuse_large_configurations(space: Space) -> None:
-    """Raise BadInput if a configuration of the space can take more than `MOST_CONFIGURATION`."""
+    """Raise BadInput if a configuration of the space can take more than `MAX_CONFIGURATION_BYTES`."""
     size = sum(
         len(encode_basestring_ascii(parameter.name))
         + max((_size(choice) for choice in parameter.choices), default=_NUMBER_BYTES)
         for parameter in space.parameters
     )
-    if size > MOST_CONFIGURATION:
-        text = f"a configuration takes up to {size:,} bytes as JSON (expected at most {MOST_CONFIGURATION:,})"
+    if size > MAX_CONFIGURATION_BYTES:
+        text = f"a configuration takes up to {size:,} bytes as JSON (expected at most {MAX_CONFIGURATION_BYTES:,})"
         raise BadInput.one(text, "parameters", "give long values short names, which the program maps to them")
 
 
@@ -270,8 +270,9 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
         pruners.check(specification.early_stopping, specification.metrics)
     for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
         size = len(json.dumps(dict(values)))
-        if size > MOST_SECRETS:
-            text = f"{key}: take {size:,} bytes (expected at most {MOST_SECRETS:,}: stopped experiments keep them too)"
+        if size > MAX_SECRETS_BYTES:
+            limit = f"expected at most {MAX_SECRETS_BYTES:,}: stopped experiments keep them too"
+            text = f"{key}: take {size:,} bytes ({limit})"
             raise TooLarge(text, "pass large ones as files on a volume")
     missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:
@@ -288,8 +289,8 @@ def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
         return
     with core.store.reading() as session:
         total = experiments.secret_bytes(session, principal) + size
-    if total > MOST_SECRETS_OF_ONE:
-        limit = f"expected at most {MOST_SECRETS_OF_ONE:,}"
+    if total > MAX_SECRETS_BYTES_OF_PRINCIPAL:
+        limit = f"expected at most {MAX_SECRETS_BYTES_OF_PRINCIPAL:,}"
         raise TooLarge(
             f"secrets: those of all your experiments would take {total:,} bytes ({limit})",
             "have an owner of the server remove old ones for good: orchestune delete EXPERIMENT --purge",

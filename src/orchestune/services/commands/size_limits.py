@@ -15,35 +15,35 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 
 # characters of JSON, which is ASCII
-MOST_SPECIFICATION = 800 * 2**10  # a config file alone may have 256 KiB: up to three times that when escaped
-MOST_LAUNCH = 2**18
-MOST_LABELS = 2**13  # searches read the labels of all experiments
-MOST_METRICS = 2**15  # lists show the metrics of up to 500 experiments
+MAX_SPECIFICATION_BYTES = 800 * 2**10  # a config file alone may have 256 KiB: up to three times that when escaped
+MAX_LAUNCH_BYTES = 2**18
+MAX_LABELS_BYTES = 2**13  # searches read the labels of all experiments
+MAX_METRICS_BYTES = 2**15  # lists show the metrics of up to 500 experiments
 # A process at these limits, with five holders of all rows and eight lists at once, takes 0.94 GiB (measured); the
 # server's pod in a cluster may take 2 GiB.
-MOST_UNFINISHED_OF_OWNER = 2**24
-MOST_UNFINISHED = 2**26
-MOST_COUNT_OF_OWNER, MOST_COUNT = 1000, 4000  # unfinished experiments: each tick of a controller visits all
-MOST_REVISIONS = 1000  # each stores specification and launch
+MAX_UNFINISHED_BYTES_OF_OWNER = 2**24
+MAX_UNFINISHED_BYTES = 2**26
+MAX_UNFINISHED_COUNT_OF_OWNER, MAX_UNFINISHED_COUNT = 1000, 4000  # unfinished experiments: each tick visits all
+MAX_REVISIONS = 1000  # each stores specification and launch
 
 
 def refuse_large(specification: Specification, launch: Mapping[str, object]) -> None:
     """Raise TooLarge if a part of a new experiment exceeds its limit."""
     document = specification.to_json()
     refuse_large_labels(specification.labels)
-    _refuse("metrics", document["metrics"], MOST_METRICS, "declare fewer")
-    _refuse("the specification", document, MOST_SPECIFICATION, "give large inputs as files of the code")
+    _refuse("metrics", document["metrics"], MAX_METRICS_BYTES, "declare fewer")
+    _refuse("the specification", document, MAX_SPECIFICATION_BYTES, "give large inputs as files of the code")
     refuse_large_launch(launch)
 
 
 def refuse_large_labels(labels: Mapping[str, str]) -> None:
     """Raise TooLarge if the labels exceed their limit."""
-    _refuse("labels", dict(labels), MOST_LABELS, "use fewer or shorter ones")
+    _refuse("labels", dict(labels), MAX_LABELS_BYTES, "use fewer or shorter ones")
 
 
 def refuse_large_launch(launch: Mapping[str, object]) -> None:
     """Raise TooLarge if the launch exceeds its limit."""
-    _refuse("the environment of the shell", dict(launch), MOST_LAUNCH, "unset large variables")
+    _refuse("the environment of the shell", dict(launch), MAX_LAUNCH_BYTES, "unset large variables")
 
 
 def _refuse(name: str, document: object, most: int, hint: str) -> None:
@@ -62,8 +62,8 @@ def refuse_more_unfinished(session: Session, row: ExperimentRow) -> None:
     added = 0 if is_counted else len(row.specification_json) + len(row.launch_json)
     size = experiments.unfinished_size(session, row.owner, row.principal)
     for whose, count, present, most_count, most in (
-        (f"of '{row.owner}'", size.own_count, size.own, MOST_COUNT_OF_OWNER, MOST_UNFINISHED_OF_OWNER),
-        ("of all owners", size.total_count, size.total, MOST_COUNT, MOST_UNFINISHED),
+        (f"of '{row.owner}'", size.own_count, size.own, MAX_UNFINISHED_COUNT_OF_OWNER, MAX_UNFINISHED_BYTES_OF_OWNER),
+        ("of all owners", size.total_count, size.total, MAX_UNFINISHED_COUNT, MAX_UNFINISHED_BYTES),
     ):
         if count + (not is_counted) > most_count:
             text = f"there would be {count + (not is_counted):,} unfinished experiments {whose}"
@@ -76,6 +76,6 @@ def refuse_more_unfinished(session: Session, row: ExperimentRow) -> None:
 
 def refuse_more_revisions(row: ExperimentRow) -> None:
     """Raise Conflict if the experiment has as many revisions as it may have."""
-    if row.revision >= MOST_REVISIONS:
-        text = f"{row.handle} has {row.revision:,} revisions of its code (expected at most {MOST_REVISIONS:,})"
+    if row.revision >= MAX_REVISIONS:
+        text = f"{row.handle} has {row.revision:,} revisions of its code (expected at most {MAX_REVISIONS:,})"
         raise Conflict(text, f"`orchestune run --warm-start {row.handle}` begins another search with its results")

@@ -14,7 +14,7 @@ LOG_CAP = 64 * 2**20
 _HEAD = LOG_CAP - TAIL  # bytes; a worker sends the log up to here, and only the last `TAIL` bytes of the rest
 _TAIL_BYTES, _TAIL_SEGMENTS = 2 * TAIL, 2000  # behind the head; an honest worker needs half the bytes, far fewer parts
 _PARTS_OF_A_CALL = 16  # a worker sends two parts, and adjacent ones are joined
-_MOST_SEGMENTS = 300_000  # of one attempt; a worker that has output in each heartbeat of 2 s needs a week for them
+_MAX_SEGMENTS = 300_000  # of one attempt; a worker that has output in each heartbeat of 2 s needs a week for them
 
 
 def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: Sequence[LogPart]) -> int:
@@ -26,7 +26,7 @@ def append_logs(ledger: Ledger, attempt: str, trial: int, log_end: int, parts: S
     end = log_end
     quota: _QuotaBehindHead | None = None
     # No attempt can have more segments than its experiment has, which is known.
-    is_full = ledger.row.log_seq >= _MOST_SEGMENTS and logs.has_segments(ledger.session, attempt, _MOST_SEGMENTS)
+    is_full = ledger.row.log_seq >= _MAX_SEGMENTS and logs.has_segments(ledger.session, attempt, _MAX_SEGMENTS)
     for part, data in _joined(parts)[:_PARTS_OF_A_CALL]:
         if part.gap and part.offset >= end:
             end = part.offset  # not a lost part: the worker itself dropped `gap` bytes here

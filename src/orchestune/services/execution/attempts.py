@@ -34,7 +34,7 @@ _DECIDED_BY_SERVER = (AttemptState.CANCELLED, AttemptState.PRUNED)
 _REPORTED_FIELDS = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
 """fields that a worker reports about a process that ended"""
 RETRY_SECONDS = 2.0
-LONGEST_DELAY = 60.0
+MAX_DELAY_SECONDS = 60.0
 """seconds; upper bound of the backoff before a failed or lost attempt is retried"""
 
 
@@ -229,7 +229,7 @@ def _conclude(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdict, late
     has_retries = row.failures < ledger.row.specification.retries and row.stop_order != "pruned"
     if cause is Cause.FAIL and has_retries and not applies(ledger, verdict.reason):
         if not late:
-            delay = min(RETRY_SECONDS * 2**row.failures, LONGEST_DELAY)
+            delay = min(RETRY_SECONDS * 2**row.failures, MAX_DELAY_SECONDS)
             _requeue(ledger, row, Cause.RETRY, failures=row.failures + 1, not_before=ledger.now + delay)
         return
     trials.change_fold(ledger, trial, fold, row.fold_state, cause, failures=row.failures)
@@ -253,7 +253,7 @@ def _with_more_memory(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdi
 
 def _requeue_later(ledger: Ledger, row: AttemptInTrial, reason: Reason | None) -> None:
     losses = row.lost_attempts + 1
-    delay = min(2.0**losses, LONGEST_DELAY)
+    delay = min(2.0**losses, MAX_DELAY_SECONDS)
     _requeue(ledger, structs.replace(row, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
     if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
         last = reason.message if reason else "for an unknown reason"

@@ -26,7 +26,7 @@ from orchestune.store.session import Session
 _STATE_FIELDS = ("desired", "state", "ended_by", "reason_json", "budget", "parallelism", "priority")
 # A worker can repeat some events without end, such as reported metrics and published checkpoints. An experiment keeps
 # those among its last 100,000 events, about 20 MB.
-MOST_EVENTS = 100_000
+MAX_EVENTS = 100_000
 _QUEUE_FIELDS = ("last_trial", "queued", "running", "pending_folds", "history_seq")
 
 
@@ -86,8 +86,8 @@ class Ledger:
             }
         )
 
-    def progress(self, chosen: stopping.ChosenStop | None) -> stopping.SearchProgress:
-        """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
+    def progress(self, incumbent: stopping.Incumbent | None) -> stopping.SearchProgress:
+        """Return the input of the stop rules; `incumbent`: the best trial if it has not the best value."""
         row = self.row
         exhausted = bool(row.is_exhausted) or self._all_tried()
         progress = stopping.SearchProgress(
@@ -102,11 +102,11 @@ class Ledger:
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
-            unsure=chosen is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
+            unsure=incumbent is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
         )
-        if chosen is None:
+        if incumbent is None:
             return progress
-        return replace(progress, best_value=chosen.value, since_best=row.finished - chosen.place)
+        return replace(progress, best_value=incumbent.value, since_best=row.finished - incumbent.finished)
 
     def _all_tried(self) -> bool:
         """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
@@ -116,15 +116,15 @@ class Ledger:
         size = row.specification.space.size()
         return size <= row.budget and len(set(map(key, trials.configurations(self.session, row.id)))) >= size
 
-    def evaluate(self, chosen: stopping.ChosenStop | None = None) -> None:
+    def evaluate(self, incumbent: stopping.Incumbent | None = None) -> None:
         """Apply the stop rules: end the experiment if one holds, let it continue if none holds any more.
 
         An end decided by the best value stands while noise makes that value uncertain: only the controller that passes
-        `chosen` can revert it.
+        `incumbent` can revert it.
         """
         row = self.row
         specification = row.specification
-        progress = self.progress(chosen)
+        progress = self.progress(incumbent)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
             if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:
@@ -207,9 +207,9 @@ class Ledger:
         self._noticed |= notifications.note(self.session, row, self._before[0], self._loaded["best_value"])
         self.session.many(hot.INSERT_SEGMENT, self._segments)
         self.session.many(hot.INSERT_EVENT, self._events)
-        if self._events and row.event_seq > MOST_EVENTS:
+        if self._events and row.event_seq > MAX_EVENTS:
             # those before `after` are deleted already: the statement never scans the events that stay
-            after, upto = (seq - MOST_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
+            after, upto = (seq - MAX_EVENTS for seq in (self._loaded["event_seq"], row.event_seq))
             self.session.run(hot.DELETE_REPEATED_EVENTS, {"experiment": row.id, "after": after, "upto": upto})
         if vars(row) != self._loaded:
             experiments.save(self.session, row)

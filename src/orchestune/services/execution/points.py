@@ -14,10 +14,10 @@ from orchestune.store import hot
 from orchestune.store.session import Session
 from orchestune.wire.work import Measurement
 
-MOST_NAMES = 1000
+MAX_METRIC_NAMES = 1000
 """Metric names stored per attempt, besides the declared metrics. Each view of a trial contains all of them."""
 
-MOST_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
+MAX_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
 
 
 def reported(measurements: Sequence[Measurement]) -> list[Point]:
@@ -32,13 +32,15 @@ def within_names(ledger: Ledger, attempt: str, stored: int, points: Sequence[Poi
     points of a few names costs a few lookups.
     """
     names = dict.fromkeys(point.name for point in points)
-    if stored + len(names) <= MOST_NAMES:
+    if stored + len(names) <= MAX_METRIC_NAMES:
         return points
     declared = {metric.name for metric in ledger.row.specification.metrics}
-    others = [name for name in names if name not in declared][:MOST_NAMES]
+    others = [name for name in names if name not in declared][:MAX_METRIC_NAMES]
     allowed = {name for name in others if _is_reported(ledger.session, attempt, name)}
     if len(allowed) < len(others):
-        room = MOST_NAMES - (ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MOST_NAMES}) or 0)
+        room = MAX_METRIC_NAMES - (
+            ledger.session.row(hot.COUNT_NAMES, {"attempt": attempt, "most": MAX_METRIC_NAMES}) or 0
+        )
         allowed |= set([name for name in others if name not in allowed][: max(0, room)])
     return [point for point in points if point.name in allowed or point.name in declared]
 
@@ -48,16 +50,16 @@ def within_limit(
 ) -> Sequence[Point]:
     """Return the points that the attempt may still store; `stored` is its number of stored points.
 
-    Beyond `MOST_POINTS` (recorded once as an event) only the last value of each declared metric in a report is kept,
+    Beyond `MAX_POINTS` (recorded once as an event) only the last value of each declared metric in a report is kept,
     because it decides the trial; beyond twice as many, only if the report is the attempt's final one (`at_end`).
     """
-    room = MOST_POINTS - stored
+    room = MAX_POINTS - stored
     if len(points) < room:
         return points
     if room > 0:
-        ledger.record("points_limit_reached", {"trial": trial, "attempt": attempt, "most": MOST_POINTS})
+        ledger.record("points_limit_reached", {"trial": trial, "attempt": attempt, "most": MAX_POINTS})
     accepted, rest = list(points[: max(0, room)]), points[max(0, room) :]
-    if at_end or room > -MOST_POINTS:
+    if at_end or room > -MAX_POINTS:
         declared = {metric.name for metric in ledger.row.specification.metrics}
         accepted += {point.name: point for point in rest if point.name in declared}.values()
     return accepted
@@ -91,7 +93,7 @@ def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Se
     before: dict[str, Any] = json.loads(stored) if stored else {}
     after = before | {point.name: [repr(point.value), point.step] for point in points}
     after = {name: entry for name, entry in after.items() if not math.isfinite(float(entry[0]))}
-    after = dict(islice(after.items(), MOST_NAMES))
+    after = dict(islice(after.items(), MAX_METRIC_NAMES))
     if after != before:
         ledger.session.run(hot.NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
 

@@ -15,7 +15,7 @@ from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, points
 from orchestune.services.execution.ledger import Ledger, locked
-from orchestune.services.execution.points import MOST_NAMES
+from orchestune.services.execution.points import MAX_METRIC_NAMES
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows
 from orchestune.store import experiments, hot
@@ -25,7 +25,7 @@ from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
 
 LOCAL = "local"
 """Name of the cluster whose workers are processes of the server's own user."""
-MOST_VALUES = 5000
+MAX_VALUES = 5000
 """Upper bound of the values in one report, non-numeric ones included: the store is locked while they are parsed."""
 
 
@@ -36,8 +36,8 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     Conflict if the attempt is over, BadInput if a declared metric, a step or `stddev` is not a number or for too many
     values or names; other non-numeric values are skipped.
     """
-    if len(values) > MOST_VALUES:
-        raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MOST_VALUES:,})")
+    if len(values) > MAX_VALUES:
+        raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MAX_VALUES:,})")
     experiment = _experiment(core, attempt, signature)
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
@@ -69,7 +69,7 @@ def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, reported: Sequ
     allowed = {point.name for point in points.within_names(ledger, attempt, stored, reported)}
     extra = next((point.name for point in reported if point.name not in allowed), None)
     if extra is not None:
-        message = f"more than {MOST_NAMES:,} different metrics are reported"
+        message = f"more than {MAX_METRIC_NAMES:,} different metrics are reported"
         raise BadInput.one(message, key=f"{extra:.100}", hint="keep other values in files of the trial (`keep`)")
 
 

@@ -205,7 +205,7 @@ class _Call:
             return []
         session = self.ledger.session
         now = self.ledger.now
-        farthest = now + 2 * attempts.LONGEST_DELAY  # a later `not_before` predates a clock jump: due now
+        farthest = now + 2 * attempts.MAX_DELAY_SECONDS  # a later `not_before` predates a clock jump: due now
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(hot.PENDING_FOLDS, where)
         if candidates and candidates[0].is_isolated:  # only isolated trials are left, which run one at a time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TICK_SECONDS = 0.25
 """seconds between two ticks of the event loop"""
-LONGEST_GAP = 1.0
+MAX_GAP_SECONDS = 1.0
 """upper bound, in seconds, of the counted time between two ticks: the loop was blocked or the host suspended"""
 
 
@@ -23,7 +23,7 @@ class LoopClock:
     def tick(self, now: float) -> None:
         """Count the time since the last tick; `now` is the monotonic clock. Called on the event loop alone."""
         before = self._heard
-        self._heard = now if before is None else before + min(max(now - self._ticked, 0.0), LONGEST_GAP)
+        self._heard = now if before is None else before + min(max(now - self._ticked, 0.0), MAX_GAP_SECONDS)
         self._ticked = now
 
     def seconds(self, now: float) -> float:

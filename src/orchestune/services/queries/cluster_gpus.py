@@ -11,7 +11,7 @@ from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.ports.backend import Backend
 from orchestune.store.hot import PolledWorker
 
-MOST = 2000
+MAX_GPUS = 2000
 """limit on listed GPUs"""
 
 
@@ -30,7 +30,7 @@ class HeldGpu:
 def gpus(backend: Backend, machines: Sequence[MachineAllocation], held: HeldGpu) -> list[documents.Gpu]:
     """Return each GPU with its holders; `holders` is None if the cluster allocates GPUs without saying to whom."""
     gpus = _told(backend, held) if backend.assigns_gpus else _counted(machines)
-    return gpus[:MOST]
+    return gpus[:MAX_GPUS]
 
 
 def _told(backend: Backend, held: HeldGpu) -> list[documents.Gpu]:

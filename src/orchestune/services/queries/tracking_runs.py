@@ -19,7 +19,7 @@ from orchestune.store.trials import TrialRow
 EXPERIMENT_TAG, TRIAL_TAG = "orchestune.experiment", "orchestune.trial"
 """Tags that identify a run: the experiment's ID and the trial's number."""
 PARENT_TAG = "mlflow.parentRunId"
-MOST_POINTS = 5000
+MAX_POINTS = 5000
 _MAX_STEP = 2**63
 """First step beyond MLflow's range (signed 64-bit)."""
 
@@ -54,7 +54,7 @@ class TrackedRun:
     reported_at: float = 0.0
     """Time at which the last of the measures was reported."""
     more: bool = False
-    """True if there are more measures than `MOST_POINTS`, the limit of one upload."""
+    """True if there are more measures than `MAX_POINTS`, the limit of one upload."""
 
 
 def of_experiment(row: ExperimentRow) -> TrackedRun:
@@ -84,12 +84,12 @@ def of_trials(session: Session, row: ExperimentRow, since: Mapping[int, float]) 
 def _of_trial(
     session: Session, row: ExperimentRow, trial: TrialRow, since: float, measured: Mapping[str, ReducedMetric]
 ) -> TrackedRun:
-    points = points_since(session, row.id, trial.number, since, MOST_POINTS)
-    more = len(points) >= MOST_POINTS and points[-1].at > since
+    points = points_since(session, row.id, trial.number, since, MAX_POINTS)
+    more = len(points) >= MAX_POINTS and points[-1].at > since
     folds = row.specification.folds.count > 1
     if trial.finished_at is not None and since and not more:  # send all again: MLflow drops duplicates
-        all_points = points_since(session, row.id, trial.number, 0.0, MOST_POINTS)
-        points = all_points if len(all_points) < MOST_POINTS else points
+        all_points = points_since(session, row.id, trial.number, 0.0, MAX_POINTS)
+        points = all_points if len(all_points) < MAX_POINTS else points
     measures = _measures(points, folds)
     if trial.finished_at is not None and not more:
         of_folds = _of_folds(session, row, trial.number) if folds else {}

@@ -21,7 +21,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     unless,
 )
 from orchestune.backends.kubernetes.policy.volumes import config_map_reference, mount_path, mounts, secret_reference
-from orchestune.domain.specification.experiment import MOST_GRACE
+from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS
 from orchestune.errors import Problem
 
 PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
@@ -79,8 +79,8 @@ _TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successT
 
 def grace(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check the termination grace period of a container."""
-    if not isinstance(value, int) or not 0 <= value <= MOST_GRACE:
-        yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MOST_GRACE:g} seconds)")
+    if not isinstance(value, int) or not 0 <= value <= MAX_GRACE_SECONDS:
+        yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MAX_GRACE_SECONDS:g} seconds)")
 
 
 _PROBE: Check = table({**_ACTION, **dict.fromkeys(_TIMING, free), "terminationGracePeriodSeconds": grace})

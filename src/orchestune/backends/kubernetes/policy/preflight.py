@@ -92,7 +92,8 @@ def check_resources(each: Resources, config: KubernetesConfig, products: Sequenc
         )
     if (each.gpu_type or each.gpu_memory) and not products and (config.elastic or not seen):
         raise UsageError(
-            f"a trial needs {each.cards}, and no node that is there now is labelled ({PRODUCT}) as having such cards",
+            f"a trial needs {each.gpu_text}, and no node that is there now is labelled ({PRODUCT}) "
+            "as having such cards",
             "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",
         )
 
