@@ -36,7 +36,7 @@ def connected() -> Iterator[tuple[Lab, str, Client]]:
         with Lab(kubernetes, namespace, registry) as lab:
             lab.connect("--server-image", image, "--registry", registry.address)
             lab.home.run("cluster", "use", lab.name)
-            client = Client.connect(resolver(lab.home.env, lab.name), patience=120)
+            client = Client.connect(resolver(lab.home.env, lab.name), retry_seconds=120)
             try:
                 yield lab, shell, client
             finally:

@@ -161,7 +161,7 @@ class Day:
         self._home, self._line, self._browser, self._port = home, line, browser, port
         self._server = started(home, port)
         url = f"http://127.0.0.1:{port}"
-        self._client = Client.connect(lambda: ServerAccess(url, TOKEN), patience=60)
+        self._client = Client.connect(lambda: ServerAccess(url, TOKEN), retry_seconds=60)
         until("the server to answer", self._answers, 120, home.server_log)
         self.handle = lasting(home)
         self._hours = 0

@@ -80,7 +80,7 @@ def status(lab: Lab, handle: str) -> dict[str, Any]:
 @cache
 def client(lab: Lab) -> Client:
     """A client like that of the command line, without a new process for each look."""
-    return Client.connect(resolver(lab.home.env, lab.name), patience=300)
+    return Client.connect(resolver(lab.home.env, lab.name), retry_seconds=300)
 
 
 def ended(lab: Lab, handle: str) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def test_a_name_is_found_among_many_newer_ones_with_the_same_beginning(world: Co
 def test_an_owner_has_a_bounded_number_of_unfinished_experiments(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(size_limits, "MOST_COUNT_OF_OWNER", 2)
+    monkeypatch.setattr(size_limits, "MAX_UNFINISHED_COUNT_OF_OWNER", 2)
     eve, ada = target.token("eve", "editor"), target.token("ada", "editor")
     replies = [target.create(eve) for _ in range(3)]
     assert [reply.status for reply in replies] == [201, 201, 409] and "of 'eve'" in message(replies[-1])

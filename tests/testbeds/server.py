@@ -53,7 +53,7 @@ class Lab:
         self.config = folder / "kubernetes.json"
         self.config.write_text(json.dumps(document))
         self.home = Home(ORCHESTUNE_SERVER=f"http://127.0.0.1:{self._port}", ORCHESTUNE_TOKEN=self._secret)
-        self._client = Client.connect(resolver(self.home.env), patience=60)
+        self._client = Client.connect(resolver(self.home.env), retry_seconds=60)
         self._server: subprocess.Popen[bytes] | None = None
 
     @property

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Literal
 
-from orchestune.bundles.unpack import MOST_BYTES, Archive, ArchiveMember, as_text, contents, members
+from orchestune.bundles.unpack import MAX_TEXT_FILE_BYTES, Archive, ArchiveMember, as_text, contents, members
 
 if TYPE_CHECKING:
     from orchestune.documents import ChangedFile
 
-MOST_TEXT = 4 * MOST_BYTES
+MAX_COMPARED_BYTES = 4 * MAX_TEXT_FILE_BYTES
 """bytes of all files whose lines are compared; files beyond this limit are listed without a diff"""
-MOST_PAIRS = 1_000_000
+MAX_PAIRS = 1_000_000
 """upper bound on pairs of equal lines, one of each side, to compare for one file: about a second. Two lists of 50,000
 numbers below 200 have twelve times as many.
 """
@@ -58,9 +58,9 @@ def compare(old: Archive | None, new: Archive | None) -> list[PathChange]:
 
 
 def _worth_reading(sizes: Mapping[str, Sequence[int]]) -> set[str]:
-    found, room = set(), MOST_TEXT
+    found, room = set(), MAX_COMPARED_BYTES
     for path, both in sizes.items():
-        if max(both) <= MOST_BYTES and sum(both) <= room:
+        if max(both) <= MAX_TEXT_FILE_BYTES and sum(both) <= room:
             found.add(path)
             room -= sum(both)
     return found
@@ -77,7 +77,7 @@ def _change(
     if how == "mode":
         return PathChange(path, how)
     old_lines, new_lines = (_lines(member, data) for member, data in ((before, old), (after, new)))
-    if old_lines is None or new_lines is None or _pairs(old_lines, new_lines) > MOST_PAIRS:
+    if old_lines is None or new_lines is None or _pairs(old_lines, new_lines) > MAX_PAIRS:
         return PathChange(path, how)
     names = (f"a/{path}" if before else "/dev/null", f"b/{path}" if after else "/dev/null")
     lines = list(unified_diff(old_lines, new_lines, *names))

@@ -14,15 +14,15 @@ from typing import BinaryIO, Literal
 
 from orchestune.errors import BadInput
 
-MOST_BYTES = 2**20
+MAX_TEXT_FILE_BYTES = 2**20
 """maximum bytes of a file that is read as text"""
 
-MOST_UNPACKED = 16 * 2**30
+MAX_UNPACKED_BYTES = 16 * 2**30
 """maximum bytes of all files of an inspected archive: a small archive may unpack to an unbounded size"""
-_LONGEST_HEADER = 2**20
+_MAX_HEADER_BYTES = 2**20
 """maximum bytes of an extended header, such as a long name, which is read at once"""
-_MOST_MEMBERS = 100_000
-_MOST_HEADERS = 32 * 2**20
+_MAX_MEMBERS = 100_000
+_MAX_HEADERS_BYTES = 32 * 2**20
 """maximum bytes of all extended headers of an archive: their text stays in memory with up to 4 bytes a character"""
 _TOLD = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
@@ -66,13 +66,13 @@ def members(archive: Archive) -> dict[str, ArchiveMember]:
 
 
 def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
-    """Return the contents of the named files, without those above `MOST_BYTES`."""
+    """Return the contents of the named files, without those above `MAX_TEXT_FILE_BYTES`."""
     found: dict[str, bytes] = {}
     if not names:
         return found
     with _opened(archive) as tar:
         for member in _bounded(tar):
-            if member.name in names and member.isreg() and member.size <= MOST_BYTES:
+            if member.name in names and member.isreg() and member.size <= MAX_TEXT_FILE_BYTES:
                 source = tar.extractfile(member)
                 assert source is not None
                 found[member.name] = source.read()
@@ -100,11 +100,11 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, tar: _BoundedTar) -> tarfile.TarInfo:  # documented in tarfile as a method to override
         if self.type in _TOLD:
-            if self.size > _LONGEST_HEADER:
-                raise BadInput.one(f"a header of the bundle is longer than {_LONGEST_HEADER // 2**20} MiB")
+            if self.size > _MAX_HEADER_BYTES:
+                raise BadInput.one(f"a header of the bundle is longer than {_MAX_HEADER_BYTES // 2**20} MiB")
             tar.headers += max(0, self.size)
-            if tar.headers > _MOST_HEADERS:
-                raise BadInput.one(f"all headers of the bundle are longer than {_MOST_HEADERS // 2**20} MiB")
+            if tar.headers > _MAX_HEADERS_BYTES:
+                raise BadInput.one(f"all headers of the bundle are longer than {_MAX_HEADERS_BYTES // 2**20} MiB")
         if self.type == tarfile.GNUTYPE_SPARSE:
             self._refuse_holes()
         found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
@@ -124,10 +124,12 @@ def _bounded(tar: _BoundedTar) -> Iterator[tarfile.TarInfo]:
         tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps each member, which takes about 1 KiB
         size += max(0, member.size)
         count += 1
-        if size > MOST_UNPACKED:
-            raise BadInput.one(f"the bundle unpacks to more than {MOST_UNPACKED // 2**30} GiB: nobody looks into it")
-        if count > _MOST_MEMBERS:
-            raise BadInput.one(f"the bundle has more than {_MOST_MEMBERS:,} files and folders")
+        if size > MAX_UNPACKED_BYTES:
+            raise BadInput.one(
+                f"the bundle unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB: nobody looks into it"
+            )
+        if count > _MAX_MEMBERS:
+            raise BadInput.one(f"the bundle has more than {_MAX_MEMBERS:,} files and folders")
         yield member
 
 

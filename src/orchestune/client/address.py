@@ -49,7 +49,7 @@ class ServerPlace:
         return self.cluster.name if self.cluster else "ORCHESTUNE_SERVER"
 
     @property
-    def told_who(self) -> bool:
+    def sends_caller_name(self) -> bool:
         """True if each request carries the caller's name, which the server accepts or ignores."""
         return self.cluster is None or self.cluster.provider == "hosted" or bool(self.cluster.user)
 

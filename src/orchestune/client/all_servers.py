@@ -29,7 +29,7 @@ class ServerResult(Generic[T]):
 
 
 def ask(
-    places: Sequence[ServerPlace], question: Callable[[Client], T], patience: float = TIMEOUT_SECONDS
+    places: Sequence[ServerPlace], question: Callable[[Client], T], timeout: float = TIMEOUT_SECONDS
 ) -> list[ServerResult[T]]:
     """Query all servers concurrently, and return the answers in the order of `places`.
 
@@ -39,9 +39,9 @@ def ask(
     for query in queries:
         query.start()
     for query in queries:
-        while query.is_alive() and (remaining := query.heard + patience - time.monotonic()) > 0:
+        while query.is_alive() and (remaining := query.heard + timeout - time.monotonic()) > 0:
             query.join(remaining)
-    timeout_error = Unreachable(f"no answer within {patience:g} s")
+    timeout_error = Unreachable(f"no answer within {timeout:g} s")
     return [
         ServerResult(query.answer.place, error=timeout_error) if query.is_alive() else query.answer for query in queries
     ]
@@ -54,7 +54,7 @@ class _Query(threading.Thread, Generic[T]):
         super().__init__(daemon=True)
         self.answer = ServerResult[T](place)
         self._question = question
-        self._client = Client.connect(place.resolve, patience=2.0)
+        self._client = Client.connect(place.resolve, retry_seconds=2.0)
         self._began = time.monotonic()
 
     @property

@@ -41,15 +41,15 @@ class Client:
         cls,
         resolve: Resolve | None = None,
         *,
-        patience: float = 10.0,
+        retry_seconds: float = 10.0,
         on_wait: Callable[[TemporaryError], None] = lambda error: None,
     ) -> Client:
         """Return a client of the server that the environment selects, or of the embedded one. Sends no request."""
-        return cls(Transport(resolve or resolver(), patience=patience, on_wait=on_wait))
+        return cls(Transport(resolve or resolver(), retry_seconds=retry_seconds, on_wait=on_wait))
 
-    def clone(self, *, patience: float | None = None) -> Client:
+    def clone(self, *, retry_seconds: float | None = None) -> Client:
         """Return a client of the same server for another thread."""
-        return Client(self.transport.clone(patience=patience))
+        return Client(self.transport.clone(retry_seconds=retry_seconds))
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""

@@ -59,7 +59,7 @@ class Watch:
 
     def _guarded(self, work: Callable[[Client], None]) -> None:
         try:
-            with closing(self._client.clone(patience=2.0)) as client:
+            with closing(self._client.clone(retry_seconds=2.0)) as client:
                 work(client)
         except OrchestuneError as exc:
             self.updates.put(exc)

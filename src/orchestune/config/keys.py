@@ -11,9 +11,9 @@ from orchestune.config.document.kinds import (
     TIME,
     Key,
     ValueKind,
+    integer,
     one_of,
-    text,
-    whole,
+    string,
 )
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
@@ -75,13 +75,13 @@ LABELS = mapping_of(  # labels under orchestune.dev/ control the server: one mak
     "a mapping from names to texts",
 )
 
-_CONSTRAINT = text("a condition such as lr * 2 + momentum <= 1", most=MAX_CONSTRAINT_CHARS)
+_CONSTRAINT = string("a condition such as lr * 2 + momentum <= 1", most=MAX_CONSTRAINT_CHARS)
 CONSTRAINTS = either(
     "a condition or a list of conditions",
     scalar=changed(_CONSTRAINT, lambda one: (one,)),
     listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MAX_CONSTRAINTS),
 )
-_ANY_NAME = text(
+_ANY_NAME = string(
     "a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True
 )
 _NAME = _ANY_NAME.read_by(_read_name)
@@ -96,9 +96,9 @@ KEYS = (
         " condition on an inactive parameter counts as satisfied.", "none"),
     Key("metrics", METRICS, "The metrics; the first one decides which trial is best, all together the Pareto front.",
         required=True),
-    Key("budget", whole(1, MAX_TRIALS), "The number of finished trials.", "with `engine: grid`, the number of"
+    Key("budget", integer(1, MAX_TRIALS), "The number of finished trials.", "with `engine: grid`, the number of"
         " configurations"),
-    Key("parallelism", whole(1, MAX_AT_ONCE),
+    Key("parallelism", integer(1, MAX_AT_ONCE),
         "The maximum number of trials that run at the same time; with `folds`, of folds.",
         "1"),
     Key("folds", FOLDS, "The number of parts in which each trial is measured, for example the folds of a"
@@ -130,9 +130,9 @@ KEYS = (
     Key("keep", KEEP, "Files to keep from each trial."),
     Key("checkpoint", CHECKPOINT, "Publishes `$ORCHESTUNE_CHECKPOINT_DIR`, so that an interrupted trial resumes"
         " from there. `true` means every 5 minutes.", "no checkpoints"),
-    Key("seed", whole(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
+    Key("seed", integer(0, 2**53), "The same seed at parallelism 1 gives the same configurations.", "0"),
     Key("engine", ENGINE, "The algorithm that suggests configurations; `auto` selects one.", "auto"),
-    Key("priority", whole(*PRIORITIES), "Experiments with a higher priority get free slots first.", "0"),
+    Key("priority", integer(*PRIORITIES), "Experiments with a higher priority get free slots first.", "0"),
     Key("notify", NOTIFY, "Webhooks to call when the experiment finishes, fails, pauses, improves, or gets stuck."),
     Key("mlflow", MLFLOW, "An MLflow tracking server to which each trial is logged while the experiment runs."),
     Key("labels", LABELS, "Labels of your own, shown and exported with the experiment."),

@@ -266,7 +266,7 @@ class Launching:
         each, missing = site.part.each, max(slots - have, 0)
         requests_nothing = not (each.cpu or each.memory or each.gpu)
         if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.free_gpus.fit(each.wanted))
+            missing = min(missing, cluster.free_gpus.fit(each.gpu_request))
             each = replace(each, gpu=0)
         waits = in_queue(site.backend, site.row)
         if not waits:
@@ -319,7 +319,7 @@ class Launching:
         backend, each = site.backend, site.part.each
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cluster.free_gpus.take(each.wanted)
+                chosen = cluster.free_gpus.take(each.gpu_request)
                 if not chosen or not self._starting.start(site, 1, chosen):
                     return
             return

@@ -7,11 +7,11 @@ from functools import partial
 from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.lifecycle.states import Desired
 from orchestune.domain.specification.metrics import objectives
-from orchestune.domain.specification.stopping import ChosenStop
+from orchestune.domain.specification.stopping import Incumbent
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import locked
 from orchestune.services.execution.trials import cancel_open
-from orchestune.services.memory.estimates import LEAST, unsure
+from orchestune.services.memory.estimates import MIN_TRIALS, unsure
 from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.store import experiment_lists, trials
 from orchestune.store.experiments import ExperimentRow
@@ -51,7 +51,7 @@ class NoisyStopping:
         self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
 
     def _experiment(self, row: ExperimentRow) -> None:
-        if row.history_seq == self._judged.get(row.id) or row.completed < LEAST or not _depends_on_best(row):
+        if row.history_seq == self._judged.get(row.id) or row.completed < MIN_TRIALS or not _depends_on_best(row):
             return
         with self._core.store.reading() as session:
             if not unsure(session, row):
@@ -60,15 +60,15 @@ class NoisyStopping:
         estimates.refresh(self._core.store, row)
         if not estimates.fresh(row):
             return  # a model was fitted a moment ago, or another thread is fitting one
-        chosen = self._chosen(row)
+        incumbent = self._incumbent(row)
         with locked(self._core, row.id) as ledger:
             if ledger.row.desired is not Desired.STOPPED:
-                ledger.evaluate(chosen)
+                ledger.evaluate(incumbent)
             if ledger.to_be_cancelled:
                 cancel_open(ledger)
         self._judged[row.id] = row.history_seq
 
-    def _chosen(self, row: ExperimentRow) -> ChosenStop:
+    def _incumbent(self, row: ExperimentRow) -> Incumbent:
         """Return the best trial; with several objectives, the best in the first and the latest on the Pareto front."""
         estimates, several = self._core.estimates, len(objectives(row.specification.metrics)) > 1
         with self._core.store.reading() as session:
@@ -80,7 +80,7 @@ class NoisyStopping:
             places = trials.places(session, row.id, front).values()
         assert row.best_value is not None, "it is unsure"
         value = row.best_value if estimate is None else estimate.value
-        return ChosenStop(value, max(places, default=row.finished - row.trials_since_best))
+        return Incumbent(value, max(places, default=row.finished - row.trials_since_best))
 
 
 def _depends_on_best(row: ExperimentRow) -> bool:

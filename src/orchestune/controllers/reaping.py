@@ -186,12 +186,12 @@ class Reaping:
         text = status.reason or ("drained" if drained else "its process ended")
         if worker.state == WorkerState.LOST and worker.reason:
             text = f"{worker.reason}; {text}"  # keep the reason for the loss: the way it ended does not explain it
-        if status.gone is WorkerLoss.PLACE:
+        if status.loss is WorkerLoss.PLACE:
             self._backoff.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
             for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker.id}):
-                self._end_attempt(ledger, attempt.id, status.gone, f"worker {worker.name} is gone: {text}")
-            if status.gone is WorkerLoss.REFUSED:
+                self._end_attempt(ledger, attempt.id, status.loss, f"worker {worker.name} is gone: {text}")
+            if status.loss is WorkerLoss.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
             if missing := pending_files.lost(ledger.session, worker.id, worker.name, text):
                 text = f"files of {plural(missing, 'attempt')} did not arrive; {text}"

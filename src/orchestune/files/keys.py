@@ -7,8 +7,8 @@ import re
 
 from orchestune.errors import BadInput
 
-LONGEST = 512
-LARGEST_PART = 8 << 20
+MAX_KEY_CHARS = 512
+MAX_PART_BYTES = 8 << 20
 """maximum number of bytes that one call may append to an upload"""
 EMPTY_DIGEST = hashlib.sha256().hexdigest()
 UPLOADS = "uploads"
@@ -42,8 +42,8 @@ def check_part(offset: int, data: bytes) -> None:
     """Raise BadInput if the offset is negative or the part too large."""
     if offset < 0:
         raise BadInput.one(f"the offset {offset} is negative")
-    if len(data) > LARGEST_PART:
-        raise BadInput.one(f"a part of {len(data)} bytes is too large; the largest has {LARGEST_PART}")
+    if len(data) > MAX_PART_BYTES:
+        raise BadInput.one(f"a part of {len(data)} bytes is too large; the largest has {MAX_PART_BYTES}")
 
 
 def other_content(upload: str, found: str, digest: str) -> BadInput:
@@ -66,12 +66,12 @@ def _check(text: str, what: str) -> None:
         excerpt = text if len(text) <= 80 else text[:80] + "…"
         raise BadInput.one(
             f"the {what} {excerpt!r} is not allowed: {wrong}",
-            hint=f"parts with `/` between them, none of them empty, `.` or `..`, at most {LONGEST} characters",
+            hint=f"parts with `/` between them, none of them empty, `.` or `..`, at most {MAX_KEY_CHARS} characters",
         )
 
 
 def _wrong(text: str) -> str:
-    if not text or len(text) > LONGEST:
+    if not text or len(text) > MAX_KEY_CHARS:
         return f"it has {len(text)} characters"
     if any(ord(character) < 32 or character in "\x7f\\" or "\ud800" <= character <= "\udfff" for character in text):
         return "it has a control character, a backslash or half a character"

@@ -81,7 +81,7 @@ class WorkerStatus:
     handle: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     """why it is gone, or what it is blocked on, as text for users"""
-    gone: WorkerLoss = WorkerLoss.UNKNOWN
+    loss: WorkerLoss = WorkerLoss.UNKNOWN
     node: str = ""
     """the node, if known"""
 

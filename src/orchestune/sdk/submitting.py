@@ -81,7 +81,7 @@ def request(
         "bundle": digest,
         **named(place),
         "folder": "" if is_test else folder_key(folder),
-        **({} if place.told_who else {"owner": owner(environ)}),
+        **({} if place.sends_caller_name else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
         **({"outgoing": destinations} if destinations else {}),

@@ -193,7 +193,7 @@ def with_points(session: Session, experiment: str, limit: int) -> list[int]:
     return session.select(query, int)
 
 
-LEAST_POINTS = 100
+MIN_CURVE_POINTS = 100
 """lower bound on the values of a thinned curve, however many curves there are"""
 
 
@@ -239,8 +239,8 @@ def points_of(
     """Return the curves that attempts of these trials reported, ordered by trial, fold, attempt and name.
 
     A curve is thinned to about `most` values: every k-th and the last. If all curves together would exceed `in_all`,
-    each gets fewer, but at least `LEAST_POINTS`. Each curve is read by its own query in the order of the index: sorting
-    a million values takes seconds.
+    each gets fewer, but at least `MIN_CURVE_POINTS`. Each curve is read by its own query in the order of the index:
+    sorting a million values takes seconds.
     """
     query = select(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number, attempts.c.id)
     query = query.where(attempts.c.experiment == experiment)
@@ -251,7 +251,7 @@ def points_of(
         for attempt in session.among(query, attempts.c.trial, sorted(numbers), _AttemptId)
         for reported in session.rows(counted, {"attempt": attempt.id, "name": name})
     ]
-    each = int(min(most, max(in_all / max(len(counts), 1), LEAST_POINTS)))
+    each = int(min(most, max(in_all / max(len(counts), 1), MIN_CURVE_POINTS)))
     curves: list[AttemptCurve] = []
     for attempt, reported in counts:
         last = reported.count - 1

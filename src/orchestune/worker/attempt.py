@@ -36,7 +36,7 @@ PIPEFULS = 64
 """reads of CHUNKS_AT_ONCE chunks allowed after the process has exited: more than a pipe holds, but bounded in case a
 process that could not be killed keeps writing
 """
-MOST_VALUES = 50_000
+MAX_VALUES = 50_000
 """values from files that are merged in order with the final output; earlier ones are added in batches before it"""
 
 PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
@@ -192,7 +192,7 @@ class RunningAttempt:
         printed += self._scanner.flush()
         files: list[Reported] = []
         for piece in chain(self._metrics.rest(), self._sources.rest()):
-            if len(files) > MOST_VALUES:  # bounds memory for files of any size
+            if len(files) > MAX_VALUES:  # bounds memory for files of any size
                 self.points.add(files)
                 files = []
             files += piece

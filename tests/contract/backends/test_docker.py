@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_for_memory_is_gone_for_that_reason(place: Conta
     backend, order = place.backend(), order_of(place, "hungry", each=Resources(None, 2**25), slots=2)
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.gone, "its limit of 0.0625 GiB" in gone.reason) == (WorkerLoss.OUT_OF_MEMORY, True), gone
+    assert (gone.loss, "its limit of 0.0625 GiB" in gone.reason) == (WorkerLoss.OUT_OF_MEMORY, True), gone
 
 
 def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Containers) -> None:
@@ -97,7 +97,7 @@ def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Cont
     order = replace(order_of(place), placement=Placement(image="127.0.0.1:1/no/such:1"))
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert gone.gone is WorkerLoss.REFUSED
+    assert gone.loss is WorkerLoss.REFUSED
     assert "cannot pull the image 127.0.0.1:1/no/such:1" in gone.reason
     assert "connection refused" in gone.reason
 
@@ -108,7 +108,7 @@ def test_a_mount_that_the_daemon_refuses_is_final(place: Containers) -> None:
     order = replace(order, placement=replace(order.placement, volumes=(volume,)))
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.gone, "/no/such/folder" in gone.reason) == (WorkerLoss.REFUSED, True), gone
+    assert (gone.loss, "/no/such/folder" in gone.reason) == (WorkerLoss.REFUSED, True), gone
     assert not place.names(order.worker, running=False)
 
 

@@ -51,7 +51,7 @@ def test_a_worker_that_is_deleted_by_somebody_else_is_the_places_doing(place: Po
     wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
     place.kill(order.worker, handle)
     sighting = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (sighting.gone, sighting.reason) == (WorkerLoss.PLACE, "its pod was deleted")
+    assert (sighting.loss, sighting.reason) == (WorkerLoss.PLACE, "its pod was deleted")
 
 
 def test_a_worker_is_seen_on_its_node(place: Pods) -> None:

@@ -81,7 +81,7 @@ def test_a_node_that_does_not_see_the_shared_folder_is_named(place: Jobs) -> Non
     place.shared.rename(place.shared.with_name("elsewhere"))
     place.slurm.say("scancel", *blocked)
     sighting = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert sighting.gone is WorkerLoss.REFUSED
+    assert sighting.loss is WorkerLoss.REFUSED
     assert f"does not see {place.shared}" in sighting.reason
     assert any(node in sighting.reason for node in place.slurm.cpus)
 

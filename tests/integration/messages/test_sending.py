@@ -26,7 +26,7 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.services.commands.change_experiment import Changes, change_experiment, delete, pause, resume, stop
 from orchestune.services.commands.create_experiment import create_experiment
 from orchestune.services.commands.rerun_trial import Rerun, rerun_trial
-from orchestune.services.memory.estimates import LEAST
+from orchestune.services.memory.estimates import MIN_TRIALS
 from orchestune.services.queries import read_experiments
 from orchestune.store.notifications import Notice
 from orchestune.store.tables import metadata, notifications
@@ -114,8 +114,8 @@ def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
 ) -> None:
     monkeypatch.setattr(analyses, "best_estimate", lambda *given: (7, 0.1, 0.02))
     with Receiver() as receiver:
-        experiment = create(world, receiver.url, budget=LEAST)
-        for number in range(1, LEAST + 1):
+        experiment = create(world, receiver.url, budget=MIN_TRIALS)
+        for number in range(1, MIN_TRIALS + 1):
             [(worker, lease)] = world.lease()
             points = [[1, "loss", 1 / number, None, 0.5]]
             worker.call(finished=[worker.finish(lease, 1 / number, points=points)])

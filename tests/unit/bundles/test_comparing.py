@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.bundles.compare import MOST_TEXT, PathChange, compare
+from orchestune.bundles.compare import MAX_COMPARED_BYTES, PathChange, compare
 from orchestune.bundles.pack import pack
-from orchestune.bundles.unpack import MOST_BYTES, Archive, archive_at
+from orchestune.bundles.unpack import MAX_TEXT_FILE_BYTES, Archive, archive_at
 from orchestune.errors import BadInput
 
 Files = Mapping[str, bytes | str]
@@ -27,7 +27,7 @@ def archive(folder: Path, files: Files, programs: tuple[str, ...] = ()) -> Archi
             path.chmod(0o755 if name in programs else 0o644)
         else:
             path.symlink_to(content)
-    path = pack(folder, (), 10 * MOST_BYTES, folder.parent / "packed").path
+    path = pack(folder, (), 10 * MAX_TEXT_FILE_BYTES, folder.parent / "packed").path
     return archive_at(path)
 
 
@@ -54,8 +54,8 @@ def test_files_that_came_went_or_are_no_text_are_named(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_named_and_not_compared(tmp_path: Path) -> None:
-    old = archive(tmp_path / "old", {"a.csv": b"1\n" * MOST_BYTES})
-    new = archive(tmp_path / "new", {"a.csv": b"2\n" * MOST_BYTES})
+    old = archive(tmp_path / "old", {"a.csv": b"1\n" * MAX_TEXT_FILE_BYTES})
+    new = archive(tmp_path / "new", {"a.csv": b"2\n" * MAX_TEXT_FILE_BYTES})
     assert compare(old, new) == [PathChange("a.csv", "changed")]
 
 
@@ -77,8 +77,8 @@ def test_one_changed_line_of_a_long_program_is_shown(tmp_path: Path) -> None:
 
 
 def test_of_very_many_changes_the_rest_is_named(tmp_path: Path) -> None:
-    size = MOST_BYTES // 2
-    count = MOST_TEXT // size
+    size = MAX_TEXT_FILE_BYTES // 2
+    count = MAX_COMPARED_BYTES // size
     old = archive(tmp_path / "old", {f"{number}.txt": b"a" * size for number in range(count)})
     new = archive(tmp_path / "new", {f"{number}.txt": b"b" * size for number in range(count)})
     found = compare(old, new)

@@ -29,7 +29,7 @@ def made(path: Path, kind: bytes, size: int) -> Path:
 def test_of_an_archive_that_unpacks_to_very_much_nothing_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unpack, "MOST_UNPACKED", 10**6)
+    monkeypatch.setattr(unpack, "MAX_UNPACKED_BYTES", 10**6)
     archive = archive_at(made(tmp_path / "a", tarfile.REGTYPE, 10**6 + 1))
     for look in (lambda: members(archive), lambda: contents(archive, ["y"])):
         with pytest.raises(BadInput, match="unpacks to more than"):
@@ -69,7 +69,7 @@ def extended(number: int, size: int, kind: bytes = tarfile.XHDTYPE) -> bytes:
 
 def test_an_archive_of_very_many_empty_files_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 MB of such members took 3 GB of the server."""
-    monkeypatch.setattr(unpack, "_MOST_MEMBERS", 8000)
+    monkeypatch.setattr(unpack, "_MAX_MEMBERS", 8000)
     header = tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT)
     within = archive_at(packed(tmp_path / "a", header * 8000))
     tracemalloc.start()

@@ -144,7 +144,7 @@ def test_the_machine_itself_is_meant_where_nothing_else_is_said(environ: dict[st
     assert place({**environ, "ORCHESTUNE_CLUSTER": "docker"}).name == "docker"
     elsewhere = place({**environ, "ORCHESTUNE_SERVER": "https://tune.example.org", "USER": "ada"})
     assert not elsewhere.embedded
-    assert elsewhere.told_who and elsewhere.resolve().user == "ada"
+    assert elsewhere.sends_caller_name and elsewhere.resolve().user == "ada"
 
 
 def test_a_cluster_that_nobody_connected_is_told_at_once(environ: dict[str, str]) -> None:

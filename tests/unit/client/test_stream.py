@@ -24,7 +24,7 @@ def test_events_come_in_order_and_the_stream_ends_with_the_experiment(server: Fa
 
 
 def test_a_stream_goes_on_after_a_restart_on_another_port_without_loss_or_repetition(server: FakeServer) -> None:
-    client = Client.connect(server.resolve, patience=0.2)
+    client = Client.connect(server.resolve, retry_seconds=0.2)
     seen: list[int] = []
 
     def read() -> None:
@@ -50,7 +50,7 @@ def test_a_stream_goes_on_after_a_restart_on_another_port_without_loss_or_repeti
 def test_a_stream_and_a_watch_outlive_a_server_without_its_store_or_behind_a_proxy(
     server: FakeServer, fault: str
 ) -> None:
-    client = Client.connect(server.resolve, patience=0.0)
+    client = Client.connect(server.resolve, retry_seconds=0.0)
     away: list[OrchestuneError] = []
     server.update("sgd-7f3a", state="completed")
     server.event("trial_finished", trial=1)

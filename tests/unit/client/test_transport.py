@@ -74,7 +74,7 @@ def test_what_a_proxy_says_while_the_server_begins_anew_is_ridden_out(server: Fa
     server.world.faults += ["502", "502"]
     assert client.experiment("sgd")["handle"] == "sgd-7f3a"
     server.world.faults += ["502"] * 10
-    impatient = client.clone(patience=0.0)
+    impatient = client.clone(retry_seconds=0.0)
     with pytest.raises(Unreachable, match=r"the server is unavailable \(502 Bad Gateway\)"):
         impatient.experiment("sgd")
     impatient.close()
@@ -86,7 +86,7 @@ def test_a_record_is_waited_for_as_long_as_a_server_needs_to_take_it_in(
     record = tmp_path / "record"
     record.write_bytes(b"rows")
     server.world.faults += ["hold"]
-    with closing(client.clone(patience=0.0)) as impatient:
+    with closing(client.clone(retry_seconds=0.0)) as impatient:
         impatient.transport.timeout = 0.05
         release = threading.Timer(1.0, server.world.held.set)
         release.start()
@@ -112,7 +112,7 @@ def test_two_posts_have_two_keys(server: FakeServer, client: Client) -> None:
 
 def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server: FakeServer) -> None:
     waited: list[float] = []
-    transport = Transport(server.resolve, patience=5.0, sleep=waited.append, clock=lambda: sum(waited))
+    transport = Transport(server.resolve, retry_seconds=5.0, sleep=waited.append, clock=lambda: sum(waited))
     server.world.faults += ["503"] * 100
     with pytest.raises(StoreUnavailable, match="the store is locked"):
         transport.request("GET", "/api/v1/server")
@@ -154,7 +154,7 @@ def test_a_kept_connection_gets_the_timeout_of_now(server: FakeServer, client: C
 def test_no_server_is_unreachable_with_the_address_in_the_message() -> None:
     port = free_port()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught:
-        Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{port}", ""), patience=0.1).server()
+        Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{port}", ""), retry_seconds=0.1).server()
     assert caught.value.exit_code == 3
 
 
@@ -189,7 +189,7 @@ def test_what_is_refused_of_files_is_refused_in_the_words_of_the_server(server: 
 
 
 def test_what_keeps_a_server_from_looking_for_files_is_told_in_its_words(server: FakeServer, tmp_path: Path) -> None:
-    client = Client.connect(server.resolve, patience=0.0)
+    client = Client.connect(server.resolve, retry_seconds=0.0)
     server.world.faults += ["503"]
     with pytest.raises(StoreUnavailable, match="the store is locked"):
         client.upload_bundle("ab" * 32, tmp_path / "code.tar.gz")
@@ -384,7 +384,7 @@ def test_a_server_that_no_address_leads_to_is_reached_by_what_dials_it(server: F
 
 def test_a_file_that_never_begins_to_arrive_is_given_up(server: FakeServer, tmp_path: Path) -> None:
     server.world.faults += ["503"] * 100
-    impatient = Client.connect(server.resolve, patience=0.0)
+    impatient = Client.connect(server.resolve, retry_seconds=0.0)
     with closing(impatient), pytest.raises(Unreachable, match=r"cannot download best\.pt"):
         impatient.download("sgd", 1, {"path": "best.pt", "digest": "0" * 64, "size": 11}, tmp_path / "best.pt")
     assert not (tmp_path / "best.pt").exists()

@@ -182,7 +182,7 @@ def test_a_missing_right_is_named_with_verb_and_resource(
     moments = count(1000.0, 5.0)
     tunnel = Tunnel(api.cluster(tmp_path), clock=lambda: next(moments))
     with pytest.raises(Denied, match=f"you may not {verb} in the namespace ml of cluster 'lab'") as caught:
-        Client.connect(tunnel.resolve, patience=60).server()
+        Client.connect(tunnel.resolve, retry_seconds=60).server()
     assert "orchestune-viewer" in caught.value.hint
 
 
@@ -198,9 +198,9 @@ def test_a_new_pod_is_waited_for_until_the_server_lets_people_reach_it(
         else "orchestune-server-1 is running, and does not accept connections"
     )
     with pytest.raises(Unreachable, match=refusal):
-        Client.connect(tunnel.resolve, patience=0).server()
+        Client.connect(tunnel.resolve, retry_seconds=0).server()
     threading.Timer(0.3, api.forbidden.clear).start()
-    with closing(Client.connect(tunnel.resolve, patience=60)) as client:
+    with closing(Client.connect(tunnel.resolve, retry_seconds=60)) as client:
         assert client.server()["protocol"] == 1
 
 
@@ -254,7 +254,7 @@ def test_whom_a_cluster_at_aws_does_not_know_hears_who_can_change_that(
 
 
 def test_a_server_without_a_pod_and_one_that_cannot_start_are_told_apart(api: FakeApiServer, tmp_path: Path) -> None:
-    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
+    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, retry_seconds=0)
     api.pods = []
     with pytest.raises(Unreachable, match="it has no pod in namespace ml"):
         client.server()
@@ -273,8 +273,8 @@ def test_what_may_be_otherwise_in_a_moment_is_tried_again(
     api.failing[path] = status
     resolve = Tunnel(api.cluster(tmp_path)).resolve
     with pytest.raises(Unreachable, match=f"answered {status}"):
-        Client.connect(resolve, patience=0).server()
-    with closing(Client.connect(resolve, patience=60)) as client:
+        Client.connect(resolve, retry_seconds=0).server()
+    with closing(Client.connect(resolve, retry_seconds=60)) as client:
         threading.Timer(0.3, api.failing.clear).start()
         assert client.server()["protocol"] == 1
 
@@ -284,7 +284,7 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(
 ) -> None:
     port, api.port = api.port, 1
     api.pods = [pod(ready=False)]
-    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, patience=0)
+    client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve, retry_seconds=0)
     with pytest.raises(Unreachable, match="does not accept connections yet") as caught:
         client.server()
     assert caught.value.hint.startswith("retry in a moment; ")

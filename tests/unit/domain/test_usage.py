@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestune.domain.resources.usage import AT_THE_END, MOST, NEWEST, with_more
+from orchestune.domain.resources.usage import MAX_ENDED_SAMPLES, MAX_RUNNING_SAMPLES, NEWEST, with_more
 
 
 def samples(first: int, last: int) -> list[list[float]]:
@@ -27,12 +27,12 @@ def test_a_long_one_is_thinned_evenly_and_its_end_is_whole(step: int) -> None:
     kept: list[list[float]] = []
     for first in range(0, 20_000, step):
         kept = with_more(kept, samples(first, min(first + step, 20_000)))  # type: ignore[assignment]
-        assert len(kept) <= MOST + NEWEST
+        assert len(kept) <= MAX_RUNNING_SAMPLES + NEWEST
     numbers = [int(sample[0]) for sample in kept]
     assert numbers[-NEWEST:] == list(range(20_000 - NEWEST, 20_000))
     assert len({later - earlier for earlier, later in pairwise(numbers[:-NEWEST])}) == 1
-    assert numbers[0] == 0 and len(numbers) > MOST / 2
+    assert numbers[0] == 0 and len(numbers) > MAX_RUNNING_SAMPLES / 2
 
 
 def test_of_what_has_ended_less_is_kept() -> None:
-    assert len(with_more(samples(0, 400), [], AT_THE_END)) <= AT_THE_END + NEWEST
+    assert len(with_more(samples(0, 400), [], MAX_ENDED_SAMPLES)) <= MAX_ENDED_SAMPLES + NEWEST

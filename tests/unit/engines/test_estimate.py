@@ -17,7 +17,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Limit, Metric, pareto_front
 from orchestune.engines.models import estimate
 from orchestune.engines.models.cube import Floats
-from orchestune.engines.models.estimate import LEAST, best_estimate, expected_front
+from orchestune.engines.models.estimate import MIN_RESULTS, best_estimate, expected_front
 from orchestune.engines.models.kernel import Scales
 
 SPACE = Space.of((Parameter("x", "float", 0.0, 1.0),))
@@ -143,8 +143,8 @@ def test_nothing_is_estimated_without_noise_with_few_results_or_with_two_objecti
         best_estimate(SPACE, LOSS, [seen(o.number, float(o.parameters["x"]), 1.0 * o.number, 0.0) for o in told])
         is None
     )
-    assert best_estimate(SPACE, LOSS, told[: LEAST - 1]) is None
-    assert best_estimate(SPACE, LOSS, told[:LEAST]) is not None
+    assert best_estimate(SPACE, LOSS, told[: MIN_RESULTS - 1]) is None
+    assert best_estimate(SPACE, LOSS, told[:MIN_RESULTS]) is not None
     assert best_estimate(SPACE, LOSS, [seen(n, n / 20, 0.5) for n in range(20)]) is None  # all the same
     two = (*LOSS, Metric("other", "minimize"))
     assert best_estimate(SPACE, two, [seen(o.number, 0.5, o.metrics["loss"], other=1.0) for o in told]) is None
@@ -209,7 +209,10 @@ def test_the_front_of_noisy_metrics_is_that_of_what_is_expected() -> None:
 def test_the_front_is_the_raw_one_where_nothing_says_how_noisy_it_is() -> None:
     both = (Metric("loss", "minimize"), Metric("size", "minimize"))
     assert expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), 0.0, size=float(n)) for n in range(20)]) is None
-    assert expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(LEAST - 1)]) is None
+    assert (
+        expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(MIN_RESULTS - 1)])
+        is None
+    )
     assert expected_front(SPACE, LOSS, [seen(n, n / 20, bowl(n / 20)) for n in range(20)]) is None
 
 

@@ -105,7 +105,7 @@ def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answ
 
 
 def test_a_process_that_gives_no_answer_is_ended() -> None:
-    host = ChildHost(patience=1.0)
+    host = ChildHost(timeout=1.0)
     child = host.child()
     os.kill(child.process.pid, signal.SIGSTOP)
     with pytest.raises(EngineLost):

@@ -235,7 +235,7 @@ class KubernetesBackend(KubernetesPlanner):
         status = WorkerStatus(worker, state.phase, handle, state.words, state.gone, node)
         if state.phase is Phase.GONE:
             if state.gone is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
-                status = replace(status, gone=WorkerLoss.PLACE)
+                status = replace(status, loss=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
                     self._verdicts[worker] = status

@@ -44,7 +44,7 @@ class Archive:
         )
 
     def _client(self, console: Console, name: str) -> Client:
-        client = Client.connect(resolver(console.environ, cluster=name), patience=_RETRY_SECONDS)
+        client = Client.connect(resolver(console.environ, cluster=name), retry_seconds=_RETRY_SECONDS)
         self._open.callback(client.close)
         return client
 

@@ -127,7 +127,7 @@ def _server(
         yield _failed("server", exc)
         return
     try:
-        with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=10.0)) as client:
+        with closing(Client.connect(resolver(console.environ, cluster=cluster.name), retry_seconds=10.0)) as client:
             version = client.server()["version"]
             document = client.cluster()
             store = stored(client.transport)

@@ -24,7 +24,7 @@ def say_hello(console: Console, connection: ConnectionSettings, cluster: Connect
             f"{cluster.user or 'this user'} has no role in the cluster '{cluster.name}'",
             f"ask an administrator for one of the Roles orchestune-viewer, -editor, -owner of {connection.namespace}",
         )
-    with closing(Client.connect(resolver(console.environ, cluster=cluster.name), patience=30.0)) as client:
+    with closing(Client.connect(resolver(console.environ, cluster=cluster.name), retry_seconds=30.0)) as client:
         server = client.server()
     cluster = replace(cluster, version=server["version"])
     known_clusters(console).add(cluster)
@@ -38,7 +38,7 @@ def join_hosted(console: Console, name: str, address: str) -> int:
     check_address(address, "--server")
     token = named_token(console.environ) or checked(_prompt_for_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
-    with closing(Client.connect(resolver(environ), patience=10.0)) as client:
+    with closing(Client.connect(resolver(environ), retry_seconds=10.0)) as client:
         server = client.server()
     cluster = ConnectedCluster(name, "hosted", url=address, token=token, version=server["version"])
     known_clusters(console).add(cluster)

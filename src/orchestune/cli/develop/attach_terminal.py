@@ -70,7 +70,7 @@ class AttachedTerminal:
         return 1 if self._code is None else self._code
 
     def _forward_output(self, ended: Callable[[Client], int | None]) -> None:
-        client, offset = self._console.client.clone(patience=_NOTICE_SECONDS), 0
+        client, offset = self._console.client.clone(retry_seconds=_NOTICE_SECONDS), 0
         try:
             while self._error is None:
                 previous_offset, answer = offset, self._call(client, after=offset, wait=_LONG_POLL_SECONDS)
@@ -95,7 +95,7 @@ class AttachedTerminal:
 
     def _forward_input(self) -> None:
         """Forward the input, and its end, until the remote command has ended."""
-        client, offset, is_input_open = self._console.client.clone(patience=_NOTICE_SECONDS), 0, True
+        client, offset, is_input_open = self._console.client.clone(retry_seconds=_NOTICE_SECONDS), 0, True
         try:
             while True:
                 ready = select.select([self._wake, *([0] if is_input_open else [])], [], [])[0]

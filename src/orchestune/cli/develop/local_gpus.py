@@ -17,7 +17,7 @@ def assign_gpus(resources: Resources, environ: Mapping[str, str]) -> tuple[tuple
     if not resources.gpu:
         return (), ""
     local_gpus = capacity.gpus(environ)  # runs a program, which is slow
-    assigned = GpuSet(local_gpus).take(resources.wanted)
+    assigned = GpuSet(local_gpus).take(resources.gpu_request)
     if assigned:
         return assigned, ""
     gpu_request = Resources(gpu=resources.gpu, gpu_type=resources.gpu_type, gpu_memory=resources.gpu_memory)

@@ -52,7 +52,7 @@ def _check(console: Console, prepared: PreparedExperiment) -> tuple[PlannedWorke
         experiment=_ASSIGNED_LATER,
         token="",
         slots=1,
-        gpus=GpuSet(planner.capacity().gpus).take(each.wanted) if has_assigned_gpus else (),
+        gpus=GpuSet(planner.capacity().gpus).take(each.gpu_request) if has_assigned_gpus else (),
         launch=context,
         each=each,
         placement=specification.placement,

@@ -101,7 +101,7 @@ def _at_a_time(specification: Specification) -> str:
     needs = specification.resources
     parts = [f"{needs.cpu:g} cpu"] if needs.cpu else []
     parts += [size(needs.memory)] if needs.memory else []
-    parts += [needs.cards] if needs.gpu else []
+    parts += [needs.gpu_text] if needs.gpu else []
     each = f" with {', '.join(parts)} each" if parts else ""
     folds = specification.folds.count
     return f"{specification.parallelism}{f' of their {folds} folds' if folds > 1 else ''} at a time{each}"

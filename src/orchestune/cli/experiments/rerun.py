@@ -59,7 +59,7 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, linked)
     folder_id = folder_key(console.folder)
     body = {
-        **({} if console.place.told_who else {"owner": owner(console.environ)}),
+        **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
         **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),

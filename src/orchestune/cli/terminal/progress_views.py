@@ -92,7 +92,7 @@ class PlainView:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._client = console.client.clone(patience=2.0)
+        self._client = console.client.clone(retry_seconds=2.0)
         self._unreported: list[tuple[int, int]] = []
         """trials that were not printed yet, each with the number of finished trials including it"""
         self._best: float | None = None

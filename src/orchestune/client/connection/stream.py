@@ -36,12 +36,12 @@ def follow(
     path: str,
     after: str = "",
     on_away: Callable[[TemporaryError], None] = lambda error: None,
-    patience: float = 600.0,
+    retry_seconds: float = 600.0,
 ) -> Iterator[ServerSentEvent]:
     """Yield every event once and in order, until the server sends `end`.
 
     The stream needs a `transport` of its own. `on_away` is called for each lost connection. Raises a TemporaryError if
-    no server, or none with its store, answered for `patience` seconds, and other errors such as NotFound immediately.
+    no server, or none with its store, answered for `retry_seconds`, and other errors such as NotFound immediately.
     """
     waited, delay = 0.0, 0.1
     error: TemporaryError
@@ -67,12 +67,12 @@ def follow(
             transport.close()
         if heard:
             waited, delay = 0.0, 0.1
-        if waited >= patience:
+        if waited >= retry_seconds:
             raise error
         on_away(error)
         pause = delay * _JITTER.uniform(0.5, 1.0)
         transport.pause(pause)
-        waited, delay = waited + pause + transport.patience, min(delay * 2, 3.0)
+        waited, delay = waited + pause + transport.retry_seconds, min(delay * 2, 3.0)
 
 
 def _events(response: HTTPResponse) -> Iterator[ServerSentEvent]:

@@ -58,13 +58,13 @@ class HttpReply:
 
 
 class Transport:
-    """Requests by one thread at a time. Temporary failures are retried for `patience` seconds."""
+    """Requests by one thread at a time. Temporary failures are retried for `retry_seconds`."""
 
     def __init__(
         self,
         resolve: Resolve,
         *,
-        patience: float = 10.0,
+        retry_seconds: float = 10.0,
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -72,7 +72,7 @@ class Transport:
     ) -> None:
         """`on_wait` is called with the cause, once per request that takes long; not for clones."""
         self.resolve = resolve
-        self.patience = patience
+        self.retry_seconds = retry_seconds
         self.timeout = timeout
         self._sleep, self._clock, self._on_wait = sleep, clock, on_wait
         self._connection: HTTPConnection | None = None
@@ -85,11 +85,11 @@ class Transport:
         self.heard = float("-inf")
         """time of the last response, by the clock of this transport"""
 
-    def clone(self, *, patience: float | None = None, timeout: float | None = None) -> Transport:
+    def clone(self, *, retry_seconds: float | None = None, timeout: float | None = None) -> Transport:
         """Return a transport to the same server with its own connection, for another thread or other timeouts."""
         return Transport(
             self.resolve,
-            patience=self.patience if patience is None else patience,
+            retry_seconds=self.retry_seconds if retry_seconds is None else retry_seconds,
             timeout=self.timeout if timeout is None else timeout,
             sleep=self._sleep,
             clock=self._clock,
@@ -148,7 +148,7 @@ class Transport:
     def _tries(self) -> Iterator[_Try]:
         started, delay, is_notified = self._clock(), 0.05, False
         while True:
-            attempt = _Try(self._clock() - started >= self.patience)
+            attempt = _Try(self._clock() - started >= self.retry_seconds)
             yield attempt
             assert attempt.failure is not None
             if not is_notified and self._clock() - started >= _NOTICE_SECONDS:

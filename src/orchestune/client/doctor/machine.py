@@ -116,7 +116,7 @@ def _loopback() -> CheckResult:
 
 
 def _server(environ: Mapping[str, str]) -> Iterator[CheckResult]:
-    transport = Transport(resolver(environ), patience=2.0)
+    transport = Transport(resolver(environ), retry_seconds=2.0)
     try:
         transport.request("GET", "/api/v1/server")  # may start a server first, which would distort the clock comparison
         started = time.time()
@@ -184,7 +184,7 @@ def _clock(reply: HttpReply, now: float) -> CheckResult:
 
 def _served_gpus(environ: Mapping[str, str]) -> list[str] | None:
     """Return the ids of the GPUs that the local server allocates; None if unknown."""
-    transport = Transport(resolver(environ), patience=2.0)
+    transport = Transport(resolver(environ), retry_seconds=2.0)
     try:
         document = transport.request("GET", "/api/v1/cluster?name=local").json()
         return [str(card["id"]) for card in document["gpus"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, amount, one_of, text, whole
+from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, integer, one_of, quantity, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
@@ -22,7 +22,7 @@ _LABEL_KEY = r"(?:[a-z0-9](?:[a-z0-9.\-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-
 _LABEL_VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?)?"
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
-INSTANCE_TYPE = text("an instance type such as c5.xlarge", r"[a-z0-9\-]+\.[a-z0-9\-]+", most=60)
+INSTANCE_TYPE = string("an instance type such as c5.xlarge", r"[a-z0-9\-]+\.[a-z0-9\-]+", most=60)
 
 
 def _parse_disk(size: str | int | float) -> int:
@@ -31,7 +31,7 @@ def _parse_disk(size: str | int | float) -> int:
     return int(float(size) * 2**30) if is_bare else parse_bytes(size)
 
 
-DISK = amount(
+DISK = quantity(
     "the size of a disk such as 100Gi; a bare number is GiB", SIZE_PATTERN, _parse_disk,
     lambda size: "" if _MIN_DISK_BYTES <= size <= _MAX_DISK_BYTES else "disk size out of range (expected 20Gi to"
         " 16384Gi)",
@@ -45,7 +45,7 @@ def _read_label(field: Field) -> str | None:
     return None
 
 
-LABEL_VALUE = text("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
+LABEL_VALUE = string("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
 LABELS = mapping_of(
     NamedEntry("a label", _LABEL_KEY, "use letters, digits, - _ and ., optionally after a DNS name and /"),
     LABEL_VALUE.read_by(_read_label),
@@ -53,14 +53,14 @@ LABELS = mapping_of(
 )  # fmt: skip
 
 _TAINT_KEYS = (
-    Key("key", text("the key of a taint", _LABEL_KEY, most=317), "The key of the taint.", required=True),
+    Key("key", string("the key of a taint", _LABEL_KEY, most=317), "The key of the taint.", required=True),
     Key("value", LABEL_VALUE, "The value of the taint.", "empty"),
     Key("effect", one_of(_EFFECTS, {"no_schedule": "NoSchedule", "no_execute": "NoExecute"}), "The effect of the"
         " taint.",
         "NoSchedule"),
 )  # fmt: skip
 _TAINT_WORDS = "a taint such as team=vision:NoSchedule"
-_TAINT_TEXT = text(_TAINT_WORDS, rf"{_LABEL_KEY}(?:={_LABEL_VALUE})?:(?:{'|'.join(_EFFECTS)})", most=400)
+_TAINT_TEXT = string(_TAINT_WORDS, rf"{_LABEL_KEY}(?:={_LABEL_VALUE})?:(?:{'|'.join(_EFFECTS)})", most=400)
 
 
 def _taint_from_text(text: str) -> Taint:
@@ -86,8 +86,8 @@ POOL_KEYS = (
                                 listing=list_of(INSTANCE_TYPE, "a list of instance types", most=20)),
         "The machine type; of a list, the first with capacity, which spot pools need. All of one"
         " architecture.", required=True),
-    Key("min_nodes", whole(0, MAX_NODES), "Minimum number of machines.", "0"),
-    Key("max_nodes", whole(1, MAX_NODES), "Maximum number of machines; they are started for pending trials.",
+    Key("min_nodes", integer(0, MAX_NODES), "Minimum number of machines.", "0"),
+    Key("max_nodes", integer(1, MAX_NODES), "Maximum number of machines; they are started for pending trials.",
         required=True),
     Key("spot", TRUTH, "Spot machines, which cost less and may be preempted at any time: their trials are"
         " requeued.", "false"),

@@ -62,7 +62,7 @@ class Key:
     required: bool = False
 
 
-def whole(least: int, most: int = MAX_INTEGER) -> ValueKind[int]:
+def integer(least: int, most: int = MAX_INTEGER) -> ValueKind[int]:
     """Build the kind of integers in a range. `1e3` is an integer."""
     words = f"an integer of at least {least}" if most >= MAX_TRIALS else f"an integer from {least:,} to {most:,}"
 
@@ -103,7 +103,7 @@ def _read_truth(field: Field) -> bool | None:
 TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
 
 
-def text(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
+def string(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
     """Build the kind of non-empty text that matches all of `pattern`.
 
     `loose` also accepts numbers and booleans, as they were written.
@@ -141,7 +141,7 @@ def one_of(options: Sequence[str], also: Mapping[str, str] | None = None) -> Val
     return ValueKind(words, {"enum": list(options)}, read)
 
 
-def amount(
+def quantity(
     words: str, pattern: str, parse: Callable[[str | int | float], T], check: Callable[[T], str] | None = None
 ) -> ValueKind[T]:
     """Build the kind of a number with a unit.
@@ -176,12 +176,12 @@ def _seconds(duration: str | int | float) -> float:
     return seconds
 
 
-TIME = amount(
+TIME = quantity(
     "a duration such as 30s, 5m, 1h30m or 2d",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
 )
-GRACE = amount(
+GRACE = quantity(
     "a duration of at most 1h, such as 30s or 5m",
     r"(?:[0-9]+(?:\.[0-9]+)?[dhms])+|[0-9]+(?:\.[0-9]+)?",
     _seconds,
@@ -190,7 +190,7 @@ GRACE = amount(
     ),
 )
 SIZE_PATTERN = r"[0-9]+(?:\.[0-9]+)?\s*(?:[kKMGTP]i?)?[bB]?"
-SIZE = amount(
+SIZE = quantity(
     "a size such as 500k, 200Mi or 1G",
     SIZE_PATTERN,
     parse_bytes,

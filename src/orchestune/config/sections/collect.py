@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import Key, text
+from orchestune.config.document.kinds import Key, string
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, list_of, section
 from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.domain.specification.patterns import compiled
 
-_PATTERN = text("a regular expression with named groups", most=1000, loose=True)
-_PATH = text("a path in the trial's folder, such as logs/metrics.csv or runs", most=1000)
+_PATTERN = string("a regular expression with named groups", most=1000, loose=True)
+_PATH = string("a path in the trial's folder, such as logs/metrics.csv or runs", most=1000)
 
 
 def _read_expression(field: Field) -> str | None:

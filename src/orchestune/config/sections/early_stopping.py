@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.document.kinds import GRACE, MAX_NUMBER, NUMBER, Key, ValueKind, one_of, text
+from orchestune.config.document.kinds import GRACE, MAX_NUMBER, NUMBER, Key, ValueKind, one_of, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, section
@@ -26,7 +26,7 @@ def _more_than(least: int) -> ValueKind[float]:
 
 _KEYS = (
     Key("type", _TYPE, "The rule; see [early stopping](../early-stopping.md).", required=True),
-    Key("metric", text("the name of a metric"), "The metric to compare; it must be reported while the trial runs.",
+    Key("metric", string("the name of a metric"), "The metric to compare; it must be reported while the trial runs.",
         "the first one"),
     Key("min_steps", _more_than(0), "No trial is compared before this step (the `step` or `epoch` that it reports, or"
         " the number of values reported).", "1"),

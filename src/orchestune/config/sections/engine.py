@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestune.config.document.kinds import Key, one_of, whole
+from orchestune.config.document.kinds import Key, integer, one_of
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, section
 from orchestune.domain.search.engines import NAMES, OPTION_MAXIMUMS, OPTIONS
@@ -40,7 +40,7 @@ def _read_engine(field: Field) -> EngineSettings | None:
     minimums = OPTIONS.get(name, {})
     for option, (key, value) in field.entries().items():
         if option in minimums:
-            options[option] = whole(minimums[option], OPTION_MAXIMUMS[option]).read(value)
+            options[option] = integer(minimums[option], OPTION_MAXIMUMS[option]).read(value)
         elif option != "name":
             allowed = f"options of {name}: {', '.join(minimums)}" if minimums else f"{name} has no options"
             hint = did_you_mean(option, minimums) or allowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from orchestune.config.document.kinds import Key, ValueKind, text
+from orchestune.config.document.kinds import Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, Items, ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, mapping_of, section
@@ -39,8 +39,10 @@ ENV = mapping_of(
 )  # fmt: skip
 
 KEYS = (
-    Key("env", text("the name of a variable", _NAME, most=200), "A variable of the shell that runs `orchestune run`."),
-    Key("file", text("the path of a file", most=1000), "A file on that machine, relative to the experiment file."),
+    Key(
+        "env", string("the name of a variable", _NAME, most=200), "A variable of the shell that runs `orchestune run`."
+    ),
+    Key("file", string("the path of a file", most=1000), "A file on that machine, relative to the experiment file."),
 )
 _SOURCE_SECTION = section(KEYS)
 

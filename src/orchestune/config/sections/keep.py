@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, text, whole
+from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, integer, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, list_of, section
@@ -39,7 +39,7 @@ def _with_separate_stars(parts: list[str]) -> str:
     return "/".join(components)
 
 
-_ANY = text("a path or a pattern such as best.pt or plots/*.png", most=1000)
+_ANY = string("a path or a pattern such as best.pt or plots/*.png", most=1000)
 _INSIDE = r"^(?!/|~|(?:.*[/\\])?\.\.(?:[/\\]|$))"
 _DEEP = r"^(?!.*[^/]\*\*|.*\*\*[^/])"
 _PATTERN = ValueKind[str](
@@ -63,12 +63,12 @@ _KEEP = section(
         Key("patterns", _PATTERNS, "Files of a trial's folder to keep after it has ended.", required=True),
         Key(
             "keep_best",
-            whole(1, MAX_TRIALS),
+            integer(1, MAX_TRIALS),
             "Number of best trials whose files are kept: trials within every limit come"
             " first, and those shown by `best` are kept in any case.",
             "all",
         ),
-        Key("best", whole(1, MAX_TRIALS), "Alias of `keep_best`."),
+        Key("best", integer(1, MAX_TRIALS), "Alias of `keep_best`."),
         Key("limit", SIZE, "Maximum size of the files of one trial.", "1Gi"),
     ),
     also={"files": "patterns", "paths": "patterns", "pattern": "patterns"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestune.config.document.kinds import NUMBER, Key, ValueKind, one_of, text
+from orchestune.config.document.kinds import NUMBER, Key, ValueKind, one_of, string
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, changed, either, mapping_of, misnamed, section
 from orchestune.domain.specification.metrics import Goal, Limit, Metric
@@ -13,8 +13,8 @@ _ALSO = {"max": "maximize", "min": "minimize", "maximise": "maximize", "minimise
          "lower": "minimize", "up": "maximize", "down": "minimize"}  # fmt: skip
 GOAL = one_of(("maximize", "minimize"), _ALSO)
 _LIMIT = r"\s*[<>]=\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*"
-LIMIT = text("<= or >= and a number, such as '<= 20'", _LIMIT, most=100)
-TAKE = text("last, best or mean:K (the mean of the last K values)", "last|best|mean:[1-9][0-9]{0,5}")
+LIMIT = string("<= or >= and a number, such as '<= 20'", _LIMIT, most=100)
+TAKE = string("last, best or mean:K (the mean of the last K values)", "last|best|mean:[1-9][0-9]{0,5}")
 KEYS = (
     Key("goal", GOAL, "The direction of better values; required unless there is a `constraint`."),
     Key("constraint", LIMIT, "Condition that a trial must meet to become the best, such as `<= 20`. Without a goal,"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.document.kinds import Key, ValueKind, text
+from orchestune.config.document.kinds import Key, ValueKind, string
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, section
 from orchestune.config.sections.environment import SOURCE, SOURCE_PATTERN, read_source
@@ -14,7 +14,7 @@ _KEYS = (
     Key("token", ValueKind[str](SOURCE, SOURCE_PATTERN, read_source), "Credentials for the server: a token, or"
         " USER:PASSWORD.",
         "none"),
-    Key("experiment", text("the name of an MLflow experiment", most=500), "The MLflow experiment for the runs;"
+    Key("experiment", string("the name of an MLflow experiment", most=500), "The MLflow experiment for the runs;"
         " created if it does not exist.", "the experiment's name"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"url": "uri", "tracking_uri": "uri", "address": "uri", "name": "experiment",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.document.kinds import NUMBER, SIZE, TRUTH, Key, ValueKind, text
+from orchestune.config.document.kinds import NUMBER, SIZE, TRUTH, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, ScalarNode, plain
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, list_of, section
@@ -36,22 +36,22 @@ _REFERENCE = (
 _DNS_NAME = r"[a-z0-9](?:[a-z0-9.\-]{0,251}[a-z0-9])?"
 _ABSOLUTE = r"/[^\x00-\x1f:]*"
 
-IMAGE = text(
+IMAGE = string(
     "the name of an image, such as python:3.12-slim or registry.example.org/team/model:1", _REFERENCE, most=500
 )
-_COMMAND = text("a command, such as pip install -r requirements.txt", most=10_000)
+_COMMAND = string("a command, such as pip install -r requirements.txt", most=10_000)
 INSTALL = either(
     "a command or a list of commands",
     scalar=changed(_COMMAND, lambda one: (one,)),
     listing=list_of(_COMMAND, "a list of commands", most=100),
 )
-DOCKERFILE = text("the path of a Dockerfile", most=1000)
-NAME = text("a name of lower-case letters, digits, - and .", _DNS_NAME)
+DOCKERFILE = string("the path of a Dockerfile", most=1000)
+NAME = string("a name of lower-case letters, digits, - and .", _DNS_NAME)
 
 _VOLUME_KEYS = (
-    Key("mount", text("an absolute path", _ABSOLUTE, most=1000), "Mount path in the trial.", required=True),
+    Key("mount", string("an absolute path", _ABSOLUTE, most=1000), "Mount path in the trial.", required=True),
     Key("claim", NAME, "A PersistentVolumeClaim of the namespace."),
-    Key("path", text("an absolute path", _ABSOLUTE, most=1000), "A folder of the host."),
+    Key("path", string("an absolute path", _ABSOLUTE, most=1000), "A folder of the host."),
     Key("read_only", TRUTH, "Mount it read-only.", "false"),
 )
 _VOLUME = section(_VOLUME_KEYS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from orchestune.config.document.kinds import ValueKind, text
+from orchestune.config.document.kinds import ValueKind, string
 from orchestune.config.document.nodes import Entries, Items, ScalarNode, plain, printable, quoted
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import either, list_of
@@ -19,8 +19,8 @@ _SECRET = "contains what looks like a token or password, which everyone who can 
 _SECRET_HINT = "list it under `secrets`; the command then reads it from its environment, as $NAME"
 _WORD = "a word of the command"
 _MAX_LENGTH = 100_000
-_TEXT = text(_WORDS, most=_MAX_LENGTH)
-_SCALAR_WORD = text(_WORD, most=_MAX_LENGTH, loose=True)
+_TEXT = string(_WORDS, most=_MAX_LENGTH)
+_SCALAR_WORD = string(_WORD, most=_MAX_LENGTH, loose=True)
 _WORD_SCHEMA = {"type": _SCALAR_WORD.schema["type"], "maxLength": _MAX_LENGTH}
 
 

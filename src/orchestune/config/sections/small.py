@@ -15,9 +15,9 @@ from orchestune.config.document.kinds import (
     TRUTH,
     Key,
     ValueKind,
-    amount,
-    text,
-    whole,
+    integer,
+    quantity,
+    string,
 )
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
@@ -33,8 +33,8 @@ def _check_memory(size: int) -> str:
     return "" if size >= 2**20 else f"too little memory: {size} bytes (expected at least 1Mi, such as 512Mi or 2Gi)"
 
 
-BYTES = amount("an amount of memory such as 512Mi, 2Gi or 4G", SIZE_PATTERN, parse_bytes, _check_memory)
-CPU = amount("a number of cores such as 2, 0.5 or 500m", r"[0-9]+(?:\.[0-9]+)?m?", parse_cpu,
+BYTES = quantity("an amount of memory such as 512Mi, 2Gi or 4G", SIZE_PATTERN, parse_bytes, _check_memory)
+CPU = quantity("a number of cores such as 2, 0.5 or 500m", r"[0-9]+(?:\.[0-9]+)?m?", parse_cpu,
              lambda cores: "" if cores <= 100_000 else "must be at most 100,000 cores")  # fmt: skip
 
 _MAX_GPUS = 1024
@@ -51,7 +51,7 @@ def _read_gpu_count(field: Field) -> float | None:
     return _GPU_INTEGER.read(field)
 
 
-_GPU_INTEGER = whole(0, _MAX_GPUS)
+_GPU_INTEGER = integer(0, _MAX_GPUS)
 GPU_COUNT = ValueKind[float](
     _GPU_COUNT_WORDS,
     {"anyOf": [_GPU_INTEGER.schema, {"type": "number", "minimum": 0.01, "exclusiveMaximum": 1}]},
@@ -59,7 +59,7 @@ GPU_COUNT = ValueKind[float](
 )
 _GPU_KEYS = (
     Key("count", GPU_COUNT, "GPUs for each trial, or a fraction of one: `0.25` lets four trials share a GPU.", "1"),
-    Key("type", text("words of a GPU's name, such as a100 or rtx4090", r"[A-Za-z0-9][A-Za-z0-9 ._-]*", most=100,
+    Key("type", string("words of a GPU's name, such as a100 or rtx4090", r"[A-Za-z0-9][A-Za-z0-9 ._-]*", most=100,
                      loose=True),
         "Only GPUs whose name has these words, as in `nvidia-smi -L` and the label `nvidia.com/gpu.product`.",
         "any GPU"),
@@ -108,7 +108,7 @@ _RESOURCES = section(
 )  # fmt: skip
 RESOURCES = _RESOURCES.read_by(_read_resources)
 
-_MODULE = text("the name of a Python module, such as sklearn.svm", r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", most=200)
+_MODULE = string("the name of a Python module, such as sklearn.svm", r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", most=200)
 PRELOAD = either(
     "the name of a Python module or a list of names",
     scalar=changed(_MODULE, lambda one: (one,)),
@@ -130,8 +130,8 @@ def _read_folds(field: Field) -> Folds | None:
 
 _FOLDS = section(
     (
-        Key("count", whole(1, MAX_FOLDS), "The number of folds of each trial.", required=True),
-        Key("prune_after", whole(1, MAX_FOLDS), "Finished folds after which a trial may be pruned: its mean could not"
+        Key("count", integer(1, MAX_FOLDS), "The number of folds of each trial.", required=True),
+        Key("prune_after", integer(1, MAX_FOLDS), "Finished folds after which a trial may be pruned: its mean could not"
             " become the best even if each remaining fold equaled the best value of any trial in that fold.",
                 "all folds run"),
     ),
@@ -139,7 +139,7 @@ _FOLDS = section(
 )  # fmt: skip
 FOLDS = either(
     f"an integer from 1 to {MAX_FOLDS:,}, or a mapping with count, prune_after",
-    scalar=changed(whole(1, MAX_FOLDS), lambda count: Folds(count)),
+    scalar=changed(integer(1, MAX_FOLDS), lambda count: Folds(count)),
     mapping=_FOLDS.read_by(_read_folds),
 )
 
@@ -162,7 +162,7 @@ _FUTILE = section(
     (
         Key("below", NUMBER, "The best value is below this limit; for a maximized metric."),
         Key("above", NUMBER, "The best value is above this limit; for a minimized metric."),
-        Key("after", whole(1, MAX_TRIALS), "The number of finished trials after which to check.", required=True),
+        Key("after", integer(1, MAX_TRIALS), "The number of finished trials after which to check.", required=True),
     ),
     also={"min": "below", "max": "above", "trials": "after"},
 )
@@ -170,12 +170,12 @@ FUTILE = ValueKind[FutileTrials]("a mapping with below or above, and after", _FU
 STOP = changed(
     section(
         (
-            Key("max_failures", whole(1, MAX_TRIALS), "The number of failed trials.", "never"),
+            Key("max_failures", integer(1, MAX_TRIALS), "The number of failed trials.", "never"),
             Key("target", NUMBER, "The first metric reached this value.", "never"),
             Key("time", TIME, "The time since the first trial started.", "never"),
             Key(
                 "patience",
-                whole(1, MAX_TRIALS),
+                integer(1, MAX_TRIALS),
                 "The number of consecutive finished trials without a better value; with several goals, without a new"
                 " trial on the Pareto front.",
                 "never",
@@ -218,8 +218,8 @@ DEFAULT_OOM_RETRIES = 3
 _FACTOR_WORDS = "a number above 1, at most 100"
 _FACTOR = ValueKind[float](_FACTOR_WORDS, {"type": "number", "exclusiveMinimum": 1, "maximum": 100}, _read_factor)
 _RETRY_KEYS = (
-    Key("attempts", whole(0, 100), "How many times a failed trial is retried.", "0"),
-    Key("oom", whole(0, 10), "How many times an out-of-memory (OOM) killed trial is retried with more memory, up"
+    Key("attempts", integer(0, 100), "How many times a failed trial is retried.", "0"),
+    Key("oom", integer(0, 10), "How many times an out-of-memory (OOM) killed trial is retried with more memory, up"
         " to that of the largest machine. These retries do not count as `attempts`.", "0; 3 with `memory_factor`"),
     Key("memory_factor", _FACTOR, "Memory factor per OOM retry: `resources.memory` times this, then times this"
         " again.", "1.5"),
@@ -245,11 +245,11 @@ def _read_retries(field: Field) -> Retry | None:
 
 RETRY = either(
     _RETRY_WORDS,
-    scalar=changed(whole(0, 100), Retry),
+    scalar=changed(integer(0, 100), Retry),
     mapping=ValueKind[Retry](_RETRY_WORDS, {**_RETRIES.schema, "minProperties": 1}, _read_retries, tuple(_RETRY_KEYS)),
 )
 
-_IGNORE = text("a pattern as in .gitignore", most=1000)
+_IGNORE = string("a pattern as in .gitignore", most=1000)
 _CODE_KEYS = (
     Key("ignore", either("a pattern or a list of patterns", scalar=changed(_IGNORE, lambda one: (one,)),
                          listing=list_of(_IGNORE, "a list of patterns as in .gitignore", least=0)),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from orchestune.config.document.kinds import text
+from orchestune.config.document.kinds import string
 from orchestune.config.document.report import Field
 from orchestune.config.document.value_spans import READERS, Unreadable
 from orchestune.domain.specification.command_channels import ConfigTemplate
 from orchestune.domain.words import did_you_mean
 
 MAX_BYTES = 256 * 1024
-CONFIG = text("the path of a YAML, JSON or TOML file", most=1000)
+CONFIG = string("the path of a YAML, JSON or TOML file", most=1000)
 
 
 def config_file(

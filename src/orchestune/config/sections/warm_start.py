@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestune.config.document.kinds import ValueKind, text
+from orchestune.config.document.kinds import ValueKind, string
 from orchestune.config.document.nodes import Entries, plain
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import changed, either, list_of
@@ -33,7 +33,7 @@ def _read_result(field: Field) -> Source | None:
     return None
 
 
-_NAME = text("an experiment such as sgd-7f3a, or a file that ends with .csv, .json or .jsonl", r"[^\0\n]+", most=1000)
+_NAME = string("an experiment such as sgd-7f3a, or a file that ends with .csv, .json or .jsonl", r"[^\0\n]+", most=1000)
 _RESULT = ValueKind[Source](
     "a mapping from the names of parameters and metrics to values", {"type": "object", "minProperties": 1}, _read_result
 )

@@ -52,7 +52,7 @@ class FreeMachine:
         self.cpu -= (each.cpu or 0) * slots
         self.memory -= (each.memory or 0) * slots
         for _ in range(slots if each.gpu else 0):
-            self.gpus.take(each.wanted)
+            self.gpus.take(each.gpu_request)
 
     def fit(self, each: Resources, slots: int) -> int:
         """Return how many of `slots` trials fit."""
@@ -61,7 +61,7 @@ class FreeMachine:
         if each.memory:
             slots = int(min(slots, self.memory // each.memory))
         if each.gpu:
-            slots = min(slots, self.gpus.fit(each.wanted))
+            slots = min(slots, self.gpus.fit(each.gpu_request))
         return max(slots, 0)
 
 

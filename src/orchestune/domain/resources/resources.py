@@ -73,7 +73,7 @@ class Resources:
     """the only GPUs it may use; None: any. Set from the environment of the shell that called `run`, never by a file"""
 
     @property
-    def wanted(self) -> GpuRequest:
+    def gpu_request(self) -> GpuRequest:
         """The GPU part of the request."""
         return GpuRequest(self.gpu, self.gpu_type, self.gpu_memory, self.gpu_ids)
 
@@ -111,7 +111,7 @@ class Resources:
         )
 
     @property
-    def cards(self) -> str:
+    def gpu_text(self) -> str:
         """GPU request as text for users; empty without GPUs."""
         if not self.gpu:
             return ""
@@ -126,7 +126,7 @@ class Resources:
     def __str__(self) -> str:
         parts = [] if self.cpu is None else [f"{self.cpu:g} cpu"]
         parts += [] if self.memory is None else [f"{self.memory / 2**30:.3g} GiB memory"]
-        parts += [self.cards] if self.gpu else []
+        parts += [self.gpu_text] if self.gpu else []
         return ", ".join(parts) or "no resources"
 
 
@@ -153,7 +153,7 @@ class Machine:
 
     def suitable(self, each: Resources) -> float:
         """Return the number of GPUs that match the request, including those that other workloads hold."""
-        own = sum(each.wanted.suited_by(gpu) for gpu in self.gpus)
+        own = sum(each.gpu_request.suited_by(gpu) for gpu in self.gpus)
         lent = self.lent
         fits = suits(lent.gpu_type or "", lent.gpu_memory or 0, each.gpu_type, each.gpu_memory)
         return own + (lent.gpu if fits else 0)
@@ -208,7 +208,7 @@ def fits(
     if lacking:
         return f"a trial needs {'; it needs '.join(lacking)}"
     if each.gpu and not any(machine.suitable(each) >= each.gpu for machine in machines):
-        return f"a trial needs {each.cards}; {_gpus_by_machine(machines)}"
+        return f"a trial needs {each.gpu_text}; {_gpus_by_machine(machines)}"
     return f"no single machine has {each}"
 
 

@@ -10,13 +10,13 @@ Sample = Sequence[Any]
 """number, seconds since the attempt's start, cores, bytes of memory, GPU utilization (0 to 1) and bytes of GPU memory;
 the last two are None if unknown"""
 
-MOST, AT_THE_END = 480, 120
+MAX_RUNNING_SAMPLES, MAX_ENDED_SAMPLES = 480, 120
 """maximum samples of a running and of an ended attempt"""
 NEWEST = 30
 """most recent samples, which are never downsampled"""
 
 
-def with_more(stored: Sequence[Sample], new: Sequence[Sample], max_samples: int = MOST) -> list[Sample]:
+def with_more(stored: Sequence[Sample], new: Sequence[Sample], max_samples: int = MAX_RUNNING_SAMPLES) -> list[Sample]:
     """Return `stored` and the `new` samples with higher numbers; if too many, only every k-th of the older ones."""
     last = stored[-1][0] if stored else -1
     samples = [*stored, *(sample for sample in new if sample[0] > last)]

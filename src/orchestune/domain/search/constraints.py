@@ -21,7 +21,7 @@ from orchestune.domain.search.parameters import same
 from orchestune.domain.words import did_you_mean
 
 MAX_CONSTRAINT_CHARS = 1000
-DEEPEST = 100
+MAX_DEPTH = 100
 """nesting levels: a deeper expression would overflow Python's stack"""
 Kind = Literal["number", "decimal", "text", "truth", "any"]
 """type of a parameter or term; `decimal`: a number without a step"""
@@ -118,8 +118,8 @@ def constraint(text: str, kinds: Mapping[str, Kind]) -> Constraint:
         other = "write == for equal" if equals else "for example lr * 2 + momentum <= 1"
         hint = _in_braces(text, kinds) or spelling or other
         raise InvalidConstraint("invalid syntax", hint) from exc
-    if _deeper(tree, DEEPEST):
-        raise InvalidConstraint(f"is nested more than {DEEPEST} levels deep", "split it into several constraints")
+    if _deeper(tree, MAX_DEPTH):
+        raise InvalidConstraint(f"is nested more than {MAX_DEPTH} levels deep", "split it into several constraints")
     reader = _Compiler(kinds, quoted)
     try:
         term, kind = reader.term(tree)

@@ -38,12 +38,12 @@ class SearchProgress:
 
 
 @dataclass(frozen=True)
-class ChosenStop:
-    """Best trial (incumbent) as shown to users."""
+class Incumbent:
+    """The best trial as shown to users, as far as the stop rules depend on it."""
 
     value: float
     """its expected value under the surrogate, or its measured value"""
-    place: int
+    finished: int
     """number of trials that had finished when it did, itself included"""
 
 

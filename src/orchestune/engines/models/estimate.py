@@ -26,7 +26,7 @@ from orchestune.engines.models.history import best
 from orchestune.engines.models.posterior import Posterior
 from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
 
-LEAST = 10
+MIN_RESULTS = 10
 """minimum number of results for an estimate"""
 _FITTED, _MODELLED = 150, 250
 """upper bounds of the results used to fit the scales and to build the model: the best and some of the others"""
@@ -59,11 +59,11 @@ class PosteriorEstimate:
 def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Observation]) -> PosteriorEstimate | None:
     """Return the feasible trial with the best posterior mean plus one standard deviation to the bad side.
 
-    None if no trial reports its noise, with several objectives, or with fewer than `LEAST` results.
+    None if no trial reports its noise, with several objectives, or with fewer than `MIN_RESULTS` results.
     """
     cube, optimized = Cube(space), objectives(metrics)
     points = _known(cube, metrics, history)
-    if len(optimized) > 1 or len(points) < LEAST or not any(item.deviations[0] > 0 for item in points.values()):
+    if len(optimized) > 1 or len(points) < MIN_RESULTS or not any(item.deviations[0] > 0 for item in points.values()):
         return None
     numbers = {id(item): number for number, item in points.items()}
     entries = thinned(list(points.values()), _MODELLED)
@@ -82,12 +82,12 @@ def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Ob
     """Return the Pareto front by posterior mean plus one standard deviation to the bad side, with several objectives.
 
     Each metric with reported noise has its own process; the others count as measured. Only feasible trials, and of many
-    the least dominated ones. None if no trial reports its noise, or with fewer than `LEAST` results.
+    the least dominated ones. None if no trial reports its noise, or with fewer than `MIN_RESULTS` results.
     """
     cube = Cube(space)
     points = _known(cube, metrics, history)
     noisy = {place for item in points.values() for place, deviation in enumerate(item.deviations) if deviation > 0}
-    if len(objectives(metrics)) < 2 or len(points) < LEAST or not noisy:
+    if len(objectives(metrics)) < 2 or len(points) < MIN_RESULTS or not noisy:
         return None
     ranked = best([(item.losses or (), number, item) for number, item in points.items()], _MODELLED)
     entries = [item for _, _, item in ranked]
@@ -173,7 +173,7 @@ def _expected(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Flo
 
 
 def _worst(losses: Floats, spread: float) -> float | None:
-    """Return the loss beyond which trials count as diverged; None if fewer than `LEAST` are below a gap (`_CLIFF`).
+    """Return the loss beyond which trials count as diverged; None if fewer than `MIN_RESULTS` are below a gap.
 
     If the others differ by less than the reported noise, the model needs all of them up to a gap: without the far worse
     ones it would see only noise.
@@ -185,7 +185,7 @@ def _worst(losses: Floats, spread: float) -> float | None:
         if len(cliffs):
             ordered = ordered[: _BETTER + cliffs[0]]
             most = float(ordered[-1])
-            if len(ordered) < LEAST:
+            if len(ordered) < MIN_RESULTS:
                 return None
         place = (len(ordered) - 1) // 4
         low, high = ordered[place], ordered[-place - 1]

@@ -12,7 +12,7 @@ from orchestune.engines.models.cube import Flags, Floats
 from orchestune.engines.models.fitting import JITTER
 from orchestune.engines.models.kernel import Scales, covariance
 
-_LEAST_VARIANCE = 1e-12
+_MIN_VARIANCE = 1e-12
 _FAR = -1e6
 
 
@@ -46,7 +46,7 @@ class Posterior:
         cross = covariance(features, self._features, self._numeric, self._scales)
         explained = cross @ self._inverse_root.T
         variance = self._scales.variance - np.einsum("ij,ij->i", explained, explained)
-        return cross @ self._alpha, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+        return cross @ self._alpha, np.sqrt(np.maximum(variance, _MIN_VARIANCE))
 
     def log_improvement(self, features: Floats) -> Floats:
         """Return the log expected improvement over the best posterior mean (Ament et al., 2023)."""

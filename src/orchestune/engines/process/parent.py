@@ -38,7 +38,7 @@ class EngineLost(TemporaryError):
 class Child:
     """A child process and its socket. Requests of several threads are serialized."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, timeout: float) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -46,7 +46,7 @@ class Child:
             except OSError as exc:
                 ours.close()
                 raise EngineLost(f"the process of the engines cannot be started: {exc}") from exc
-        ours.settimeout(patience)
+        ours.settimeout(timeout)
         self._socket = ours
         self._answers = ours.makefile("rb")
         self._lock = threading.Lock()
@@ -98,11 +98,11 @@ def _start(fd: int) -> subprocess.Popen[bytes]:
 class ChildHost:
     """Holds the single child of a server: started on demand, replaced after it died.
 
-    `patience`: timeout of a request in seconds, after which the child counts as stuck and is killed.
+    `timeout`: timeout of a request in seconds, after which the child counts as stuck and is killed.
     """
 
-    def __init__(self, patience: float = _TIMEOUT_SECONDS) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._child: Child | None = None
 
@@ -113,7 +113,7 @@ class ChildHost:
                 if self._child is not None:
                     log.warning("the process of the engines ended with %s", self._child.process.returncode)
                     self._child.end()
-                self._child = Child(self._patience)
+                self._child = Child(self._timeout)
             return self._child
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from orchestune.services.execution import worker_call as service
 from orchestune.wire.answers import WorkAnswer, encode
 from orchestune.wire.work import decode
 
-LONGEST_WAIT = 30.0
+MAX_WAIT_SECONDS = 30.0
 _BEFORE, _BEHIND = "/api/v1/workers/", "/work"
 _SLASHES = (_BEFORE + _BEHIND).count("/")
 
@@ -36,7 +36,7 @@ async def work(request: Request) -> Response:
     apply = context.working if is_large else context.hot
     signals = context.core.signals
     experiment, began = caller.experiment, time.monotonic()
-    patience = min(call.wait, LONGEST_WAIT) if call.want > 0 else 0.0
+    patience = min(call.wait, MAX_WAIT_SECONDS) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
         async with context.worker_turns.of(worker):

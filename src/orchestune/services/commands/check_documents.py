@@ -141,7 +141,7 @@ def _are_bests(document: object) -> bool:
 
 def _are_samples(document: object) -> bool:
     try:
-        return len(msgspec.convert(document, list[UsageSample])) <= 2 * usage.MOST
+        return len(msgspec.convert(document, list[UsageSample])) <= 2 * usage.MAX_RUNNING_SAMPLES
     except msgspec.ValidationError:
         return False
 

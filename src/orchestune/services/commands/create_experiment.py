@@ -258,7 +258,8 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
         size = len(json.dumps(dict(values)))
         if size > MAX_SECRETS_BYTES:
-            text = f"{key}: take {size:,} bytes (expected at most {MAX_SECRETS_BYTES:,}: stopped experiments keep them too)"
+            limit = f"expected at most {MAX_SECRETS_BYTES:,}: stopped experiments keep them too"
+            text = f"{key}: take {size:,} bytes ({limit})"
             raise TooLarge(text, "pass large ones as files on a volume")
     missing = [secret.name for secret in specification.secrets if secret.name not in submission.secrets]
     if missing:

@@ -23,7 +23,7 @@ MAX_METRICS_BYTES = 2**15  # lists show the metrics of up to 500 experiments
 # server's pod in a cluster may take 2 GiB.
 MAX_UNFINISHED_BYTES_OF_OWNER = 2**24
 MAX_UNFINISHED_BYTES = 2**26
-MOST_COUNT_OF_OWNER, MOST_COUNT = 1000, 4000  # unfinished experiments: each tick of a controller visits all
+MAX_UNFINISHED_COUNT_OF_OWNER, MAX_UNFINISHED_COUNT = 1000, 4000  # unfinished experiments: each tick visits all
 MAX_REVISIONS = 1000  # each stores specification and launch
 
 
@@ -62,8 +62,8 @@ def refuse_more_unfinished(session: Session, row: ExperimentRow) -> None:
     added = 0 if is_counted else len(row.specification_json) + len(row.launch_json)
     size = experiment_lists.unfinished_size(session, row.owner, row.principal)
     for whose, count, present, most_count, most in (
-        (f"of '{row.owner}'", size.own_count, size.own, MOST_COUNT_OF_OWNER, MAX_UNFINISHED_BYTES_OF_OWNER),
-        ("of all owners", size.total_count, size.total, MOST_COUNT, MAX_UNFINISHED_BYTES),
+        (f"of '{row.owner}'", size.own_count, size.own, MAX_UNFINISHED_COUNT_OF_OWNER, MAX_UNFINISHED_BYTES_OF_OWNER),
+        ("of all owners", size.total_count, size.total, MAX_UNFINISHED_COUNT, MAX_UNFINISHED_BYTES),
     ):
         if count + (not is_counted) > most_count:
             text = f"there would be {count + (not is_counted):,} unfinished experiments {whose}"

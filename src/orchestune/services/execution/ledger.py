@@ -89,8 +89,8 @@ class Ledger:
             }
         )
 
-    def progress(self, chosen: stopping.ChosenStop | None) -> stopping.SearchProgress:
-        """Return the input of the stop rules; `chosen`: the incumbent if it is not the trial with the best value."""
+    def progress(self, incumbent: stopping.Incumbent | None) -> stopping.SearchProgress:
+        """Return the input of the stop rules; `incumbent`: the best trial if it has not the best value."""
         row = self.row
         exhausted = bool(row.is_exhausted) or self._all_tried()
         progress = stopping.SearchProgress(
@@ -105,11 +105,11 @@ class Ledger:
             seconds=self.now - row.started_at if row.started_at else 0.0,
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
-            unsure=chosen is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
+            unsure=incumbent is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
         )
-        if chosen is None:
+        if incumbent is None:
             return progress
-        return replace(progress, best_value=chosen.value, since_best=row.finished - chosen.place)
+        return replace(progress, best_value=incumbent.value, since_best=row.finished - incumbent.finished)
 
     def _all_tried(self) -> bool:
         """Return True if the budget is used up and the space too, so that a larger budget would find nothing new."""
@@ -119,15 +119,15 @@ class Ledger:
         size = row.specification.space.size()
         return size <= row.budget and len(set(map(key, trials.configurations(self.session, row.id)))) >= size
 
-    def evaluate(self, chosen: stopping.ChosenStop | None = None) -> None:
+    def evaluate(self, incumbent: stopping.Incumbent | None = None) -> None:
         """Apply the stop rules: end the experiment if one holds, let it continue if none holds any more.
 
         An end decided by the best value stands while noise makes that value uncertain: only the controller that passes
-        `chosen` can revert it.
+        `incumbent` can revert it.
         """
         row = self.row
         specification = row.specification
-        progress = self.progress(chosen)
+        progress = self.progress(incumbent)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
             if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import astuple
 
 from orchestune import documents
-from orchestune.domain.resources.usage import AT_THE_END, MOST, Sample, with_more
+from orchestune.domain.resources.usage import MAX_ENDED_SAMPLES, MAX_RUNNING_SAMPLES, Sample, with_more
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import Ledger
@@ -26,7 +26,7 @@ def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: b
     text = ledger.session.row(SELECT_USAGE, {"attempt": attempt})
     stored = json.loads(text) if text is not None else []
     new: list[Sample] = [list(astuple(sample)) for sample in items]
-    samples = with_more(stored, new, AT_THE_END if ended else MOST)
+    samples = with_more(stored, new, MAX_ENDED_SAMPLES if ended else MAX_RUNNING_SAMPLES)
     if samples != stored:
         text = json.dumps(samples, separators=(",", ":"))
         ledger.session.run(PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})

@@ -37,7 +37,7 @@ from orchestune.store.statements.trials import IS_NOISY
 
 log = logging.getLogger(__name__)
 
-LEAST = 10
+MIN_TRIALS = 10
 """completed trials below which no model is fitted"""
 _MAX_RESULTS, _MAX_BEST = 500, 100
 """results given to the model: an evenly spaced selection, and additional best ones"""
@@ -223,7 +223,7 @@ class Estimates:
     def _estimate(self, store: Store, row: ExperimentRow) -> IncumbentEstimate | None:
         specification = row.specification
         with store.reading() as session:
-            if row.completed < LEAST or not noisy(session, row, 1):
+            if row.completed < MIN_TRIALS or not noisy(session, row, 1):
                 return None
             history = _selection(session, row)
             if row.history_seq > _MAX_RESULTS:
@@ -234,7 +234,7 @@ class Estimates:
     def _front(self, store: Store, row: ExperimentRow) -> list[int] | None:
         specification = row.specification
         with store.reading() as session:
-            if row.completed < LEAST or not noisy(session, row):
+            if row.completed < MIN_TRIALS or not noisy(session, row):
                 return None
             history = _selection(session, row)
             if row.history_seq > _MAX_RESULTS:

@@ -6,7 +6,7 @@ from functools import partial
 
 from orchestune import documents
 from orchestune.bundles.compare import compare
-from orchestune.bundles.unpack import MOST_BYTES, Archive, ArchiveMember, as_text, contents, members
+from orchestune.bundles.unpack import MAX_TEXT_FILE_BYTES, Archive, ArchiveMember, as_text, contents, members
 from orchestune.domain import differences
 from orchestune.domain.differences import ComparedTrial
 from orchestune.domain.lifecycle.ids import split_reference
@@ -54,7 +54,7 @@ def text(core: Core, ref: str, number: int | None, path: str) -> documents.CodeF
     member = _members(core, digest).get(path) if digest else None
     if digest is None or member is None or member.kind == "link":
         raise NotFound(f"the code has no file '{path}'")
-    content = contents(_archive(core, digest), {path}).get(path) if member.size <= MOST_BYTES else None
+    content = contents(_archive(core, digest), {path}).get(path) if member.size <= MAX_TEXT_FILE_BYTES else None
     return {"path": path, "size": member.size, "text": None if content is None else as_text(content)}
 
 

@@ -255,4 +255,4 @@ def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_a
     finally:
         backend.close()
     assert (seen.phase is Phase.GONE) is gone
-    assert not gone or (seen.gone is WorkerLoss.PLACE and "(n2)" in seen.reason)
+    assert not gone or (seen.loss is WorkerLoss.PLACE and "(n2)" in seen.reason)

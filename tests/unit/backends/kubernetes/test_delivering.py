@@ -200,7 +200,7 @@ def test_where_a_kubelet_cannot_the_next_pod_gets_a_copy_and_nothing_is_counted(
     backend.start(order(1))
     assert uses_volume(api.jobs[0])
     api.tell("pods", pod_of(api.jobs[0], phase, **state))
-    assert seen(backend, 1, lambda found: found.phase is Phase.GONE).gone is WorkerLoss.PLACE
+    assert seen(backend, 1, lambda found: found.phase is Phase.GONE).loss is WorkerLoss.PLACE
     backend.start(order(2))
     assert not uses_volume(api.jobs[1])
     assert api.jobs[1]["spec"]["template"]["spec"]["initContainers"]
@@ -249,7 +249,7 @@ def test_only_the_standard_that_a_namespace_enforces_makes_the_pods_of_all_other
         "reason": "FailedCreate", "type": "Warning", "message": f"Error creating: {message}",
     }  # fmt: skip
     api.tell("events", event)
-    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
+    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
     assert (gone is WorkerLoss.PLACE) is restricted
     backend.start(replace(order(2), experiment="another"))
     assert api.jobs[1]["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) is restricted
@@ -268,7 +268,7 @@ def test_what_a_kubelet_says_of_one_image_changes_the_pods_of_no_other_experimen
     backend, api = place()
     backend.start(order(1))
     api.tell("pods", pod_of(api.jobs[0], "Pending", waiting={"reason": reason, "message": message}))
-    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).gone
+    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
     about_root = reason == "CreateContainerConfigError"
     assert gone is (WorkerLoss.PLACE if about_root else WorkerLoss.REFUSED)
     backend.start(order(2))
@@ -321,7 +321,7 @@ def test_once_a_pod_has_run_so_only_words_that_name_the_volume_count(
     backend.start(order(3))
     assert uses_volume(api.jobs[2])
     api.tell("pods", pod_of(api.jobs[2], "Pending", waiting={"reason": "CreateContainerError", "message": OLD_CRIO}))
-    seen(backend, 3, lambda found: found.gone is WorkerLoss.PLACE)
+    seen(backend, 3, lambda found: found.loss is WorkerLoss.PLACE)
 
 
 def test_a_mount_that_is_late_is_waited_for(place: Callable[..., tuple[KubernetesBackend, FakeApi]]) -> None:
@@ -348,6 +348,6 @@ def test_where_a_setting_wants_image_volumes_nothing_falls_back(
         "pods", pod_of(api.jobs[0], "Failed", terminated={"reason": "StartError", "exitCode": 128, "message": NOEXEC})
     )
     found = seen(backend, 1, lambda found: found.phase is Phase.GONE)
-    assert found.gone is not WorkerLoss.PLACE and "could not run" in found.reason
+    assert found.loss is not WorkerLoss.PLACE and "could not run" in found.reason
     backend.start(order(2))
     assert uses_volume(api.jobs[1])

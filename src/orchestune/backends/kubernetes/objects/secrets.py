@@ -84,7 +84,7 @@ def name(experiment: str) -> str:
 
 
 def secret(config: KubernetesConfig, experiment: str, values: Mapping[str, str]) -> Document:
-    """Return the Secret. Values have at most `create_experiment.MOST_SECRETS` bytes, and a Secret holds 1 MiB."""
+    """Return the Secret. Values have at most `create_experiment.MAX_SECRETS_BYTES` bytes, and a Secret holds 1 MiB."""
     content = json.dumps(dict(values)).encode()
     return {
         "apiVersion": "v1",

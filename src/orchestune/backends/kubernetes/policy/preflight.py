@@ -96,7 +96,8 @@ def check_gpu_labels(each: Resources, products: Sequence[str]) -> None:
     """
     if (each.gpu_type or each.gpu_memory) and not products:
         raise UsageError(
-            f"a trial needs {each.cards}, and no node that is there now is labelled ({PRODUCT}) as having such cards",
+            f"a trial needs {each.gpu_text}, and no node that is there now is labelled ({PRODUCT}) "
+            "as having such cards",
             "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",
         )
 
