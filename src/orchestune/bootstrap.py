@@ -230,18 +230,15 @@ def _local_site(settings: Settings, endpoint: Path | None, url: str, listener: E
 
 
 def _cluster_site(file: Path) -> _Site:
-    from orchestune.backends.kubernetes import (
-        allow_list,
-        config,  # importing the official client takes half a second
-    )
+    from orchestune.backends.kubernetes import allow_list, config
     from orchestune.backends.kubernetes.backend import KubernetesBackend
-    from orchestune.backends.kubernetes.client import ApiServer
+    from orchestune.backends.kubernetes.client import connect
     from orchestune.backends.kubernetes.objects.secrets import KubernetesSecrets
     from orchestune.backends.kubernetes.policy.forwarding import Forwarding
     from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 
     configuration = config.read(file)
-    api = ApiServer.connect(configuration)
+    api = connect(configuration)
     in_pod = not (configuration.kubeconfig or configuration.context)
     allowances = partial(allow_list.stored, api, configuration.namespace) if in_pod else None
     backends = {configuration.cluster: KubernetesBackend(configuration, api, allowances=allowances)}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,52 @@ def pip(python: Path | str, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+_OF_VENV = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")
+MAX_PACKAGES, MAX_MEGABYTES = 45, 320
+"""of a plain install with the pinned versions, compiled as pip leaves it"""
+
+
+@dataclass(frozen=True)
+class PlainInstall:
+    """An environment in which the wheel was installed alone."""
+
+    programs: Path
+    megabytes: dict[str, float]
+    """size of each entry of its site-packages, without pip and setuptools"""
+    packages: list[str]
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a clean environment that holds the wheel and what the example itself needs."""
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PlainInstall:
     folder = tmp_path_factory.mktemp("wheel")
     pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
     [wheel] = folder.glob("orchestune-*.whl")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv/bin/python"
-    pip(python, "install", "-c", str(ROOT / "constraints.txt"), str(wheel), "scikit-learn")
-    return folder / "venv/bin"
+    pip(python, "install", "-c", str(ROOT / "constraints.txt"), str(wheel))
+    [libraries] = folder.glob("venv/lib/python*/site-packages")
+    entries = [path for path in libraries.iterdir() if not path.name.startswith(_OF_VENV)]
+    packages = [path.name.partition("-")[0] for path in entries if path.suffix == ".dist-info"]
+    return PlainInstall(python.parent, {path.name: _megabytes(path) for path in entries}, packages)
+
+
+def _megabytes(path: Path) -> float:
+    """Return the space on disk that a file or folder takes, as `du` counts it."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(file.lstat().st_blocks * 512 for file in files) / 2**20
+
+
+@pytest.fixture(scope="module")
+def installed(plain: PlainInstall) -> Path:
+    """The programs of the environment, after the installation of what the example itself needs."""
+    pip(plain.programs / "python", "install", "-c", str(ROOT / "constraints.txt"), "scikit-learn")
+    return plain.programs
+
+
+def test_a_plain_install_is_small(plain: PlainInstall) -> None:
+    largest = sorted(plain.megabytes.items(), key=lambda item: -item[1])[:20]
+    assert len(plain.packages) <= MAX_PACKAGES, sorted(plain.packages)
+    assert sum(plain.megabytes.values()) <= MAX_MEGABYTES, [f"{name}: {size:.1f} MB" for name, size in largest]
 
 
 def test_the_demo_runs_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:

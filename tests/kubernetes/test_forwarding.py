@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestune.client.clusters import ConnectedCluster
-from orchestune.client.tunnels.api_server import TunnelApiServer
+from orchestune.client.tunnels.api_server import api_server
 from orchestune.client.tunnels.server_pod import Pod, ready
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.kubeapi.forwarding import FORWARDING
@@ -66,7 +66,7 @@ def reachable(lab: Lab, role: str) -> list[Any]:
 
 def forward(lab: Lab, kubeconfig: Path, pod: str) -> None:
     """Open the websocket that the command line uses, and close it. Forbidden if the API server refuses it."""
-    server = TunnelApiServer(ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace), {})
+    server = api_server(ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace), {})
     server.websocket(f"/api/v1/namespaces/{lab.namespace}/pods/{pod}/portforward?ports=8470", 10.0).close()
 
 

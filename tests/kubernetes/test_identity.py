@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.client import as_server, connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 from orchestune.domain.clusters.cluster import SERVER_ROLES
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import Kubeconfig
 from orchestune.kubeapi.refusals import PermissionMissing
@@ -53,7 +54,8 @@ def nobody(kubernetes: Access, token: Token) -> Iterator[ApiServer]:
     read = Kubeconfig.read(str(kubernetes.kubeconfig))
     cluster = read.clusters[read.context(None)[1]["cluster"]]
     headers = {"Authorization": f"Bearer {token('nobody')}"}
-    api = ApiServer(Endpoint(cluster.values["server"], lambda: headers, trusting(cluster.values, cluster.folder)))
+    endpoint = Endpoint(cluster.values["server"], lambda: headers, trusting(cluster.values, cluster.folder))
+    api = as_server(lambda: endpoint)
     yield api
     api.close()
 
@@ -62,7 +64,7 @@ def nobody(kubernetes: Access, token: Token) -> Iterator[ApiServer]:
 def test_tokens_of_our_accounts_stand_for_their_roles_and_others_for_nobody(
     config: KubernetesConfig, token: Token, nobody: ApiServer, may_review: bool
 ) -> None:
-    identity = ServiceAccounts(ApiServer.connect(config) if may_review else nobody, config)
+    identity = ServiceAccounts(connect(config) if may_review else nobody, config)
     for role in SERVER_ROLES:
         issued = token(f"orchestune-{role}")
         assert identity.who(issued) == Person(f"orchestune-{role}", role, expires_at=end_of(issued))

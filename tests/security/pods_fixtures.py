@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from orchestune.backends.kubernetes import allow_list
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.domain.access.allowances import Allowances
 from orchestune.errors import NotFound
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.labels import SERVERS
 
 Document = dict[str, Any]
@@ -39,10 +39,10 @@ class Cluster:
             return self.objects.get(path, {"metadata": {"name": "x"}})
         raise NotFound(f"there is no {path}")
 
-    def delete(self, path: str, options: Mapping[str, object]) -> bool:
+    def delete_object(self, path: str, options: Mapping[str, object]) -> bool:
         return True
 
-    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         status = {"allocatable": {"cpu": "64"}, "conditions": [{"type": "Ready", "status": "True"}]}
         node = {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}, "spec": {}, "status": status}
         return ([node] if path.endswith("/nodes") else []), "1"

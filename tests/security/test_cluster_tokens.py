@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.identity import Person
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")

@@ -14,11 +14,12 @@ from typing import Any
 from orchestune.errors import Denied, UsageError
 from orchestune.kubeapi.tls import Pair
 
-_PREFIX = "k8s-aws-v1."
-_HEADER = "x-k8s-aws-id"
-_SIGNED = 900
-"""lifetime of the URL in seconds: the maximum that EKS accepts"""
-_KEPT = 14 * 60.0
+_TOKEN_PREFIX = "k8s-aws-v1."
+_CLUSTER_HEADER = "x-k8s-aws-id"
+_URL_LIFETIME_SECONDS = 900
+"""the maximum that EKS accepts"""
+_RENEWAL_SECONDS = 14 * 60.0
+"""age at which a URL is replaced, before it expires"""
 REMEDY = (
     "whoever made the cluster names you under `access` in its file, and runs `orchestune cluster update -f FILE`;"
     " or log in at AWS as somebody who is named there"
@@ -32,17 +33,17 @@ class Presigned:
     def __init__(self, user: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:
         self._cluster, self._region = str(user["cluster"]), str(user["region"])
         self._profile = str(user.get("profile") or "")
-        self._clock, self._token, self._until = clock, "", 0.0
+        self._clock, self._token, self._renew_at = clock, "", 0.0
 
     def headers(self) -> Mapping[str, str]:
-        if not self._token or self._clock() >= self._until:
-            self._token, self._until = self._made(), self._clock() + _KEPT
+        if not self._token or self._clock() >= self._renew_at:
+            self._token, self._renew_at = self._presigned_token(), self._clock() + _RENEWAL_SECONDS
         return {"Authorization": f"Bearer {self._token}"}
 
     def certificate(self) -> Pair | None:
         return None
 
-    def _made(self) -> str:
+    def _presigned_token(self) -> str:
         try:
             import botocore.exceptions  # takes a fifth of a second, so only for such a login
             import botocore.session
@@ -62,13 +63,21 @@ class Presigned:
                 client.meta.service_model.service_id, self._region, "sts", "v4", credentials,
                 session.get_component("event_emitter"),
             )  # fmt: skip
-            asked = f"{client.meta.endpoint_url.rstrip('/')}/?Action=GetCallerIdentity&Version=2011-06-15"
-            wanted = {"method": "GET", "url": asked, "body": {}, "headers": {_HEADER: self._cluster}, "context": {}}
-            url = signer.generate_presigned_url(wanted, region_name=self._region, expires_in=_SIGNED, operation_name="")
+            query_url = f"{client.meta.endpoint_url.rstrip('/')}/?Action=GetCallerIdentity&Version=2011-06-15"
+            request = {
+                "method": "GET",
+                "url": query_url,
+                "body": {},
+                "headers": {_CLUSTER_HEADER: self._cluster},
+                "context": {},
+            }
+            url = signer.generate_presigned_url(
+                request, region_name=self._region, expires_in=_URL_LIFETIME_SECONDS, operation_name=""
+            )
         except botocore.exceptions.BotoCoreError as exc:
-            more = f" --profile {self._profile}" if self._profile else ""
+            profile = f" --profile {self._profile}" if self._profile else ""
             raise Denied(
                 f"the login at AWS for the cluster '{self._cluster}' fails: {exc}",
-                f"set AWS_PROFILE, run `aws sso login{more}`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                f"set AWS_PROFILE, run `aws sso login{profile}`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ) from exc
-        return _PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+        return _TOKEN_PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")

@@ -15,11 +15,11 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     import urllib3  # imported on demand: takes a tenth of a second
 
-_KEPT_ALIVE = (
+_SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 )
-_OBJECT = re.compile(r"(?:<[^>]*>|\w+\(host=[^)]*\)): (?:Failed to establish a new connection: )?")
+_OBJECT_PREFIX = re.compile(r"(?:<[^>]*>|\w+\(host=[^)]*\)): (?:Failed to establish a new connection: )?")
 """prefix of urllib3's messages: its own object, in older and newer versions"""
 
 
@@ -53,48 +53,51 @@ class Endpoint:
             options["server_hostname"] = self.server_name
         if self.proxy is None:
             return urllib3.PoolManager(**options)
-        return urllib3.ProxyManager(self.proxy, proxy_headers=_who(self.proxy), **options)
+        return urllib3.ProxyManager(self.proxy, proxy_headers=_proxy_login(self.proxy), **options)
 
     def connect(self, timeout: float) -> socket.socket:
         """Open a connection that a pool cannot provide, for a websocket. Raises OSError."""
         parts = urlsplit(self.host)
         name, port = str(parts.hostname), parts.port or (80 if self.tls is None else 443)
-        opened = self._through(name, port, timeout) if self.proxy else socket.create_connection((name, port), timeout)
+        address = (name, port)
+        connection = (
+            self._through_proxy(*address, timeout) if self.proxy else socket.create_connection(address, timeout)
+        )
         try:
-            for option in _KEPT_ALIVE:
-                opened.setsockopt(*option)
+            for option in _SOCKET_OPTIONS:
+                connection.setsockopt(*option)
             if self.tls is None:
-                return opened
-            return self.tls.wrap_socket(opened, server_hostname=self.server_name or name)
+                return connection
+            return self.tls.wrap_socket(connection, server_hostname=self.server_name or name)
         except BaseException:
-            opened.close()
+            connection.close()
             raise
 
-    def _through(self, name: str, port: int, timeout: float) -> socket.socket:
+    def _through_proxy(self, name: str, port: int, timeout: float) -> socket.socket:
         proxy = urlsplit(str(self.proxy))
-        asking = http.client.HTTPConnection(str(proxy.hostname), proxy.port or 80, timeout=timeout)
-        asking.set_tunnel(name, port, _who(str(self.proxy)))
+        tunnel = http.client.HTTPConnection(str(proxy.hostname), proxy.port or 80, timeout=timeout)
+        tunnel.set_tunnel(name, port, _proxy_login(str(self.proxy)))
         try:
-            asking.connect()
+            tunnel.connect()
         except BaseException:
-            asking.close()
+            tunnel.close()
             raise
-        opened: socket.socket = asking.sock
-        return opened
+        connection: socket.socket = tunnel.sock
+        return connection
 
 
 def cause(exc: BaseException) -> str:
     """Return the reason of a connection error, for messages."""
-    inner = getattr(exc, "reason", None) or exc
-    text = str(inner) or type(inner).__name__
-    said = _OBJECT.match(text)
-    return text[said.end() :] if said else text
+    innermost = getattr(exc, "reason", None) or exc
+    text = str(innermost) or type(innermost).__name__
+    prefix = _OBJECT_PREFIX.match(text)
+    return text[prefix.end() :] if prefix else text
 
 
-def _who(proxy: str) -> dict[str, str]:
+def _proxy_login(proxy: str) -> dict[str, str]:
     """Return the header with user name and password of a proxy's URL."""
     parts = urlsplit(proxy)
     if parts.username is None:
         return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}

@@ -1,8 +1,4 @@
-"""Parsing of kubeconfigs: API server and login of a context, with readable errors.
-
-The official client can parse them too, but its import takes half a second, for every command that uses a cluster. It is
-used only for a login that an identity provider renews (`auth-provider`).
-"""
+"""Parsing of kubeconfigs: API server and login of a context, with readable errors."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from orchestune.kubeapi.logins import login
 from orchestune.kubeapi.proxies import proxy_for
 from orchestune.kubeapi.tls import trusting
 
-USUAL = "~/.kube/config"
+DEFAULT_PATH = "~/.kube/config"
 
 
 @dataclass(frozen=True)
@@ -45,34 +41,36 @@ class Kubeconfig:
     @classmethod
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
         """Read `kubeconfig`; if None, KUBECONFIG or ~/.kube/config. Raises UsageError if it is invalid."""
-        found = cls(kubeconfig or environ.get("KUBECONFIG") or USUAL)
-        paths = [Path(os.path.expanduser(path)) for path in found.named.split(os.pathsep) if path]
+        merged = cls(kubeconfig or environ.get("KUBECONFIG") or DEFAULT_PATH)
+        paths = [Path(os.path.expanduser(path)) for path in merged.named.split(os.pathsep) if path]
         paths = [path for path in paths if path.exists()]
         if not paths:
             raise UsageError(
-                f"there is no kubeconfig at {found.named}", "name one with --kubeconfig, or set KUBECONFIG"
+                f"there is no kubeconfig at {merged.named}", "name one with --kubeconfig, or set KUBECONFIG"
             )
         for path in paths:
             try:
-                found._add(path)
+                merged._add(path)
             except Exception as exc:  # malformed files cause arbitrary errors of the parsers
-                raise found.unusable(exc) from exc
-        return found
+                raise merged.unusable(exc) from exc
+        return merged
 
     def context(self, name: str | None) -> tuple[str, Mapping[str, Any]]:
         """Return name and content of a context (None: the current one). Raises UsageError if absent."""
-        wanted = name or self.current
-        if wanted in self.contexts:
-            return wanted, self.contexts[wanted].values
-        lacks = f"has no context '{wanted}'" if wanted else "does not say which of its contexts is the current one"
-        there = ", ".join(sorted(self.contexts)) or "none"
-        raise UsageError(f"the kubeconfig {self.named} {lacks}", f"it has {there}; --context chooses one")
+        selected = name or self.current
+        if selected in self.contexts:
+            return selected, self.contexts[selected].values
+        problem = (
+            f"has no context '{selected}'" if selected else "does not say which of its contexts is the current one"
+        )
+        names = ", ".join(sorted(self.contexts)) or "none"
+        raise UsageError(f"the kubeconfig {self.named} {problem}", f"it has {names}; --context chooses one")
 
     def server(self, context: str | None) -> str:
         """Return the URL of a context's API server, without a trailing slash. Raises UsageError if absent."""
-        name, chosen = self.context(context)
+        name, selected = self.context(context)
         try:
-            host = str(self.clusters[str(chosen.get("cluster"))].values["server"]).rstrip("/")
+            host = str(self.clusters[str(selected.get("cluster"))].values["server"]).rstrip("/")
         except KeyError as exc:
             raise self.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
         except (AttributeError, TypeError) as exc:
@@ -99,20 +97,22 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
 
     Raises UsageError if the file or context is missing or invalid, Denied if the login program fails.
     """
-    read = Kubeconfig.read(kubeconfig, environ)
-    (name, chosen), host = read.context(context), read.server(context)
+    merged = Kubeconfig.read(kubeconfig, environ)
+    (name, selected), host = merged.context(context), merged.server(context)
     try:
-        cluster = read.clusters[str(chosen.get("cluster"))]
-        user = read.users[str(chosen["user"])] if chosen.get("user") else KubeconfigEntry(cluster.folder, {})
+        cluster = merged.clusters[str(selected.get("cluster"))]
+        user = merged.users[str(selected["user"])] if selected.get("user") else KubeconfigEntry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
-        account = login(user.values, user.folder, cluster.values, read.named, name)
-        acting = impersonation(user.values)
-        secure = host.startswith("https://")
-        tls = trusting(cluster.values, cluster.folder, account.certificate()) if secure else None
+        account = login(user.values, user.folder, cluster.values, merged.named)
+        impersonation_headers = impersonation(user.values)
+        is_tls = host.startswith("https://")
+        tls = trusting(cluster.values, cluster.folder, account.certificate()) if is_tls else None
     except KeyError as exc:
-        raise read.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
+        raise merged.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
     except (AttributeError, OSError, TypeError, ValueError) as exc:
-        raise read.unusable(exc) from exc
+        raise merged.unusable(exc) from exc
     remedy = REMEDY if user.values.get("eks") else Endpoint.remedy
-    headers = (lambda: {**account.headers(), **acting}) if acting else account.headers
+    headers = account.headers
+    if impersonation_headers:
+        headers = lambda: {**account.headers(), **impersonation_headers}
     return Endpoint(host, headers, tls, cluster.values.get("tls-server-name") or None, proxy, remedy)

@@ -38,6 +38,6 @@ def selector(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
-def are_in(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
-    """Return True if `labels` contain all wanted labels."""
-    return all((labels or {}).get(key) == value for key, value in wanted.items())
+def are_in(required: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
+    """Return True if `labels` contain all required labels."""
+    return all((labels or {}).get(key) == value for key, value in required.items())

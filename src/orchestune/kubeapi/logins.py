@@ -13,12 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestune.errors import Denied
+from orchestune.errors import Denied, UsageError
 from orchestune.kubeapi.eks import Presigned
 from orchestune.kubeapi.tls import Pair, content
 
-_EARLY = timedelta(seconds=30)
+_RENEWAL_MARGIN = timedelta(seconds=30)
 """a token is renewed this long before it expires"""
+_EXEC_PLUGINS = {
+    "azure": "use the exec plugin kubelogin: `kubelogin convert-kubeconfig`",
+    "gcp": "use the exec plugin gke-gcloud-auth-plugin: `gcloud container clusters get-credentials CLUSTER`",
+    "oidc": "use the exec plugin `kubectl oidc-login`: `kubectl oidc-login setup` says how",
+}
+"""removed auth provider → hint"""
 
 
 class Account(Protocol):
@@ -31,10 +37,13 @@ class Account(Protocol):
         """Return the client certificate, which may replace or complement the headers."""
 
 
-def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str, context: str) -> Account:
-    """Return a kubeconfig user's account. `kubeconfig` and `context` are for messages and the official client."""
+def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str) -> Account:
+    """Return a kubeconfig user's account. `kubeconfig` is the path for messages.
+
+    Raises UsageError for an auth provider: Kubernetes removed them in version 1.26 in favour of exec plugins.
+    """
     if user.get("auth-provider"):
-        return _Provided(kubeconfig, context)
+        raise _removed_provider(user["auth-provider"], kubeconfig)
     if user.get("eks"):
         return Presigned(user["eks"])
     pair = _pair(user, folder)
@@ -43,7 +52,7 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
     if user.get("tokenFile"):
         return TokenFile(folder / os.path.expanduser(user["tokenFile"]), pair)
     if user.get("exec"):
-        return _Program(user["exec"], folder, cluster, kubeconfig, pair)
+        return _ExecPlugin(user["exec"], folder, cluster, kubeconfig, pair)
     if user.get("username"):
         text = f"{user['username']}:{user.get('password', '')}"
         return Fixed({"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}, pair)
@@ -53,6 +62,15 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
 def _pair(user: Mapping[str, Any], folder: Path) -> Pair | None:
     certificate, key = content(user, "client-certificate", folder), content(user, "client-key", folder)
     return (certificate, key) if certificate and key else None
+
+
+def _removed_provider(provider: Mapping[str, Any], kubeconfig: str) -> UsageError:
+    name = str(provider.get("name") or "")
+    usual = "replace `auth-provider` in it by `exec`, with the login program of the identity provider"
+    return UsageError(
+        f"the kubeconfig {kubeconfig} logs in with the auth provider '{name}', which Kubernetes 1.26 has removed",
+        _EXEC_PLUGINS.get(name, usual),
+    )
 
 
 class Fixed:
@@ -84,107 +102,92 @@ class TokenFile:
         return self._pair
 
 
-class _Program:
+class _ExecPlugin:
     """A login program of a cloud provider: `exec` in a kubeconfig. Run again after its credentials have expired."""
 
     def __init__(
-        self, told: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str, pair: Pair | None
+        self, settings: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kubeconfig: str, pair: Pair | None
     ) -> None:
-        command = str(told["command"])
-        self._command = [str(folder / command) if "/" in command else command, *map(str, told.get("args") or ())]
-        self._variables = {str(item["name"]): str(item["value"]) for item in told.get("env") or ()}
-        self._version, self._kubeconfig, self._pair = str(told["apiVersion"]), kubeconfig, pair
-        asks = told.get("interactiveMode") != "Never" and sys.stdin.isatty()
-        self._spec: dict[str, Any] = {"interactive": asks}
-        if told.get("provideClusterInfo"):
+        command = str(settings["command"])
+        arguments = map(str, settings.get("args") or ())
+        self._command = [str(folder / command) if "/" in command else command, *arguments]
+        self._variables = {str(item["name"]): str(item["value"]) for item in settings.get("env") or ()}
+        self._version, self._kubeconfig, self._pair = str(settings["apiVersion"]), kubeconfig, pair
+        is_interactive = settings.get("interactiveMode") != "Never" and sys.stdin.isatty()
+        self._spec: dict[str, Any] = {"interactive": is_interactive}
+        if settings.get("provideClusterInfo"):
             self._spec["cluster"] = _cluster_info(cluster)
-        self._hint = str(told.get("installHint") or "").strip()
-        self._given: Mapping[str, Any] = {}
+        self._install_hint = str(settings.get("installHint") or "").strip()
+        self._credentials: Mapping[str, Any] = {}
         self._expires: datetime | None = None
         self._lock = threading.Lock()
 
     def headers(self) -> Mapping[str, str]:
-        token = self._status().get("token")
+        token = self._current().get("token")
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def certificate(self) -> Pair | None:
-        status = self._status()
-        if status.get("clientCertificateData"):
-            return str(status["clientCertificateData"]).encode(), str(status.get("clientKeyData") or "").encode()
+        credentials = self._current()
+        if credentials.get("clientCertificateData"):
+            key = str(credentials.get("clientKeyData") or "")
+            return str(credentials["clientCertificateData"]).encode(), key.encode()
         return self._pair
 
-    def _status(self) -> Mapping[str, Any]:
+    def _current(self) -> Mapping[str, Any]:
         with self._lock:  # one login for all waiting threads: it may open a page in a browser
-            if not self._given or (self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY):
-                self._given, self._expires = self._run()
-            return self._given
+            is_expired = self._expires is not None and datetime.now(UTC) >= self._expires - _RENEWAL_MARGIN
+            if not self._credentials or is_expired:
+                self._credentials, self._expires = self._run()
+            return self._credentials
 
     def _run(self) -> tuple[Mapping[str, Any], datetime | None]:
         """Run the program, and return its credentials with their expiry."""
-        asked = {"apiVersion": self._version, "kind": "ExecCredential", "spec": self._spec}
-        env = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
-        told = None if self._spec["interactive"] else subprocess.PIPE  # interactive prompts appear on the terminal
-        stdin = None if self._spec["interactive"] else subprocess.DEVNULL
+        order = {"apiVersion": self._version, "kind": "ExecCredential", "spec": self._spec}
+        env = {**os.environ, **self._variables, "KUBERNETES_EXEC_INFO": json.dumps(order)}
+        # Interactive prompts appear on the terminal.
+        stdin, stderr = (None, None) if self._spec["interactive"] else (subprocess.DEVNULL, subprocess.PIPE)
         try:
-            done = subprocess.run(self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=told, env=env, text=True)
+            process = subprocess.run(
+                self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True
+            )
         except OSError as exc:
-            raise self._failed(f"{exc.strerror}: {self._command[0]}", self._hint) from exc
-        if done.returncode != 0:
-            said = (done.stderr or "").strip()
-            raise self._failed(f"{self._command[0]} ended with exit code {done.returncode}" + (said and f": {said}"))
+            raise self._failed(f"{exc.strerror}: {self._command[0]}", self._install_hint) from exc
+        if process.returncode != 0:
+            message = (process.stderr or "").strip()
+            end = f"{self._command[0]} ended with exit code {process.returncode}"
+            raise self._failed(f"{end}: {message}" if message else end)
         try:
-            document = json.loads(done.stdout)
-            status: dict[str, Any] = dict(document["status"])
+            document = json.loads(process.stdout)
+            credentials: dict[str, Any] = dict(document["status"])
         except (KeyError, TypeError, ValueError) as exc:
-            raise self._failed(f"{self._command[0]} gave no ExecCredential: {done.stdout[:200]!r}") from exc
-        if not (status.get("token") or status.get("clientCertificateData")):
+            raise self._failed(f"{self._command[0]} gave no ExecCredential: {process.stdout[:200]!r}") from exc
+        if not (credentials.get("token") or credentials.get("clientCertificateData")):
             raise self._failed(f"{self._command[0]} gave neither a token nor a certificate")
-        until = status.get("expirationTimestamp")
+        expiry = credentials.get("expirationTimestamp")
         try:
-            return status, _moment(until) if until else None
+            return credentials, _instant(expiry) if expiry else None
         except ValueError as exc:
-            raise self._failed(f"{self._command[0]} gave a time of expiry that cannot be read: {until!r}") from exc
+            raise self._failed(f"{self._command[0]} gave a time of expiry that cannot be read: {expiry!r}") from exc
 
     def _failed(self, why: str, hint: str = "") -> Denied:
         usual = "log in to the cluster again; `kubectl get pods` has to work there"
         return Denied(f"the login program of the kubeconfig {self._kubeconfig} fails: {why}", hint or usual)
 
 
-def _moment(text: object) -> datetime:
+def _instant(text: object) -> datetime:
     """Parse a time with its zone. Raises ValueError."""
-    found = datetime.fromisoformat(str(text))
-    if found.tzinfo is None:
+    instant = datetime.fromisoformat(str(text))
+    if instant.tzinfo is None:
         raise ValueError(f"{text} has no zone")
-    return found
+    return instant
 
 
 def _cluster_info(cluster: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cluster data that a login program may request."""
     names = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
-    found = {name: cluster[name] for name in names if cluster.get(name)}
+    info = {name: cluster[name] for name in names if cluster.get(name)}
     extensions: Sequence[Mapping[str, Any]] = cluster.get("extensions") or ()
     for item in extensions:
         if item["name"] == "client.authentication.k8s.io/exec":
-            found["config"] = item["extension"]
-    return found
-
-
-class _Provided:
-    """A token that an identity provider renews, by means of the official client."""
-
-    def __init__(self, kubeconfig: str, context: str) -> None:
-        import kubernetes  # takes half a second, so only for such a login
-        from kubernetes.config.config_exception import ConfigException
-
-        self._configuration = kubernetes.client.Configuration()
-        try:
-            kubernetes.config.load_kube_config(kubeconfig, context, self._configuration)  # type: ignore[no-untyped-call]
-        except ConfigException as exc:
-            raise ValueError(str(exc)) from exc
-
-    def headers(self) -> Mapping[str, str]:
-        settings: Mapping[str, Any] = self._configuration.auth_settings()
-        return {auth["key"]: auth["value"] for auth in settings.values() if auth["in"] == "header" and auth["value"]}
-
-    def certificate(self) -> Pair | None:
-        return None
+            info["config"] = item["extension"]
+    return info

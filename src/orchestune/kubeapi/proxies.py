@@ -10,36 +10,37 @@ from urllib.parse import urlsplit
 from orchestune.errors import UsageError
 
 
-def proxy_for(host: str, given: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the proxy's URL: `given` (proxy-url of a kubeconfig), or as the environment selects. None if there is
+def proxy_for(host: str, configured: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the proxy's URL: `configured` (proxy-url of a kubeconfig), or as the environment selects. None if there is
     none.
 
     Raises UsageError if it is not the URL of an HTTP proxy.
     """
-    if given:
-        return _checked(given, "proxy-url in the kubeconfig")
+    if configured:
+        return _checked(configured, "proxy-url in the kubeconfig")
     scheme = urlsplit(host).scheme
     variable = f"{scheme.upper()}_PROXY"
-    found = _variable(environ, variable)
-    if not found or _goes_direct(host, _variable(environ, "NO_PROXY")):
+    address = _variable(environ, variable)
+    if not address or _goes_direct(host, _variable(environ, "NO_PROXY")):
         return None
-    return _checked(found if "://" in found else f"http://{found}", variable)
+    return _checked(address if "://" in address else f"http://{address}", variable)
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
     return (environ.get(name) or environ.get(name.lower()) or "").strip()
 
 
-def _checked(address: str, where: str) -> str:
+def _checked(address: str, source: str) -> str:
     parts = urlsplit(address)
     try:
-        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        good = False
-    if not good:
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        is_valid = False
+    if not is_valid:
+        without_login = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         raise UsageError(
-            f"{where} is {shown}, and only HTTP proxies can be used here", "write it like http://proxy.lab:3128"
+            f"{source} is {without_login}, and only HTTP proxies can be used here",
+            "write it like http://proxy.lab:3128",
         )
     return address
 
@@ -51,10 +52,10 @@ def _goes_direct(host: str, exceptions: str) -> bool:
     address = _address(name)
     if name == "localhost" or (address is not None and address.is_loopback):
         return True
-    return any(_means(item.strip().lower(), name, port, address) for item in exceptions.split(",") if item.strip())
+    return any(_matches(item.strip().lower(), name, port, address) for item in exceptions.split(",") if item.strip())
 
 
-def _means(item: str, name: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+def _matches(item: str, name: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
     if item == "*":
         return True
     if address is not None:
@@ -63,11 +64,11 @@ def _means(item: str, name: str, port: int, address: ipaddress.IPv4Address | ipa
                 return True
         except ValueError:
             pass  # a name, or with a port
-    wanted, colon, given = item.rpartition(":")
-    if colon and given.isdecimal() and "]" not in given:
-        if int(given) != port:
+    pattern, colon, pattern_port = item.rpartition(":")
+    if colon and pattern_port.isdecimal() and "]" not in pattern_port:
+        if int(pattern_port) != port:
             return False
-        item = wanted.strip("[]")
+        item = pattern.strip("[]")
     domain = item.removeprefix("*").lstrip(".")
     return bool(domain) and (name.endswith(f".{domain}") or (name == domain and not item.startswith(".")))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 
@@ -16,6 +17,8 @@ _FORBIDDEN = re.compile(
 )
 _ESCALATION = "is attempting to grant RBAC permissions not currently held"
 MAKE_NAMESPACE = "add --create-namespace, or have an administrator make it"
+_ONLY_CLUSTER = "the cluster"
+"""name of a cluster in messages to a caller that knows one"""
 _ADMISSION = ("violates PodSecurity", "admission webhook", "denied the request")
 
 
@@ -41,34 +44,44 @@ class Asker:
 
     name: str
     """`the server`, `this user`"""
-    unknown: Callable[[], OrchestuneError]
-    """returns the error if the API server does not know the caller"""
+    unknown: Callable[[str], OrchestuneError]
+    """returns the error if the API server does not know the caller, from the hint of the endpoint"""
     remedy: Callable[[str, str], str]
     """returns the hint for a missing permission, from its verb and resource"""
-    cluster: str = "the cluster"
+    cluster: str = _ONLY_CLUSTER
+    network_hint: str = ""
+    """hint if the API server does not answer"""
+    certificate_error: type[OrchestuneError] = Unreachable
+    """class of the error if the certificate of the API server is not trusted"""
     patient: bool = False
-    """an exceeded quota is retried"""
+    """the caller retries: a failed login and an exceeded quota are temporary"""
+
+    def api_server(self, host: str) -> str:
+        """Return the name of the API server in messages; `host` is its URL."""
+        if self.cluster == _ONLY_CLUSTER:
+            return f"the cluster's API server {host}"
+        return f"the API server {urlsplit(host).netloc} of {self.cluster}"
 
 
 def answered(content: str, asker: Asker) -> dict[str, Any]:
     """Parse a response. Raises Unreachable if it is not from an API server but, for example, a proxy's login page."""
     try:
-        found = json.loads(content) if content else {}
+        document = json.loads(content) if content else {}
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise _somebody_else(f"it answers {' '.join(content.split())[:80]!r}", asker)
-    return found
+        document = None
+    if not isinstance(document, dict):
+        raise _not_an_api_server(f"it answers {' '.join(content.split())[:80]!r}", asker)
+    return document
 
 
-def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
-    """Return the error for a response with this status, from 300 on."""
-    message, reason = _said(content)
+def refusal(status: int, content: str, asker: Asker, login_hint: str = "") -> OrchestuneError:
+    """Return the error for a response with this status, from 300 on. `login_hint`: how the caller can log in again."""
+    message, reason = _status(content)
     message = message or f"status {status}"
     if status < 400:
-        return _somebody_else(f"it answers {status}, and leads elsewhere", asker)
+        return _not_an_api_server(f"it answers {status}, and leads elsewhere", asker)
     if status == 401:
-        return asker.unknown()
+        return asker.unknown(login_hint)
     if status == 403:
         return _forbidden(message, asker)
     if status == 404:
@@ -84,14 +97,15 @@ def refusal(status: int, content: str, asker: Asker) -> OrchestuneError:
     return UsageError(f"{asker.cluster} refuses this: {message}")
 
 
-def _somebody_else(why: str, asker: Asker) -> Unreachable:
+def _not_an_api_server(why: str, asker: Asker) -> Unreachable:
     return Unreachable(
         f"what answers for {asker.cluster} is no API server of Kubernetes: {why}",
         "is its address the right one, and does a proxy stand before it at which one has to log in?",
     )
 
 
-def _said(content: str) -> tuple[str, str]:
+def _status(content: str) -> tuple[str, str]:
+    """Return message and reason of a response."""
     try:
         document = json.loads(content)
         return str(document.get("message") or ""), str(document.get("reason") or "")
@@ -113,19 +127,20 @@ def _forbidden(message: str, asker: Asker) -> OrchestuneError:
     if any(part in message for part in _ADMISSION):
         return Denied(f"an admission rule of {asker.cluster} forbids it: {message}")
     if _ESCALATION in message:
-        which = message.partition(_ESCALATION)[2].strip(": ")
+        rules = message.partition(_ESCALATION)[2].strip(": ")
         return PermissionMissing(
-            f"{asker.name} may not hand on rights that it does not hold: {which}",
+            f"{asker.name} may not hand on rights that it does not hold: {rules}",
             "somebody who holds them runs this, such as who has the ClusterRole `admin` in the namespace",
         )
     if "being terminated" in message:
         return TemporaryError("the namespace is being removed", "wait until it is gone, then repeat the command")
-    found = _FORBIDDEN.search(message)
-    if found is None:
+    permission = _FORBIDDEN.search(message)
+    if permission is None:
         return Denied(f"{asker.cluster} forbids it: {message}")
-    resource = f"{found['resource']}.{found['group']}" if found["group"] else found["resource"]
-    where = f"in the namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
-    of = "" if asker.cluster == "the cluster" else f" of {asker.cluster}"
+    resource = f"{permission['resource']}.{permission['group']}" if permission["group"] else permission["resource"]
+    scope = f"in the namespace {permission['namespace']}" if permission["namespace"] else "in the whole cluster"
+    of_cluster = "" if asker.cluster == _ONLY_CLUSTER else f" of {asker.cluster}"
     return PermissionMissing(
-        f"{asker.name} may not {found['verb']} {resource} {where}{of}", asker.remedy(found["verb"], resource)
+        f"{asker.name} may not {permission['verb']} {resource} {scope}{of_cluster}",
+        asker.remedy(permission["verb"], resource),
     )

@@ -21,17 +21,20 @@ def content(values: Mapping[str, Any], key: str, folder: Path) -> bytes | None:
     return (folder / os.path.expanduser(values[key])).read_bytes() if values.get(key) else None
 
 
-def trusting(cluster: Mapping[str, Any], folder: Path, shown: Pair | None = None) -> ssl.SSLContext:
-    """Return a TLS context for a kubeconfig's cluster. Raises OSError or ValueError if a certificate is invalid."""
+def trusting(cluster: Mapping[str, Any], folder: Path, certificate: Pair | None = None) -> ssl.SSLContext:
+    """Return a TLS context for a kubeconfig's cluster, with the client certificate.
+
+    Raises OSError or ValueError if a certificate is invalid.
+    """
     authority = content(cluster, "certificate-authority", folder)
     context = ssl.create_default_context(cadata=authority.decode() if authority else None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates of many clusters lack fields that it requires
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if shown:
+    if certificate:
         # the ssl module accepts only files
         with tempfile.NamedTemporaryFile(prefix="orchestune-", suffix=".pem") as file:
-            file.write(b"\n".join(shown))
+            file.write(b"\n".join(certificate))
             file.flush()
             context.load_cert_chain(file.name)
     return context

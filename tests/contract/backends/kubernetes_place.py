@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import WORKER
 from orchestune.backends.kubernetes.objects.plan import ClusterRequirements
@@ -40,7 +40,7 @@ class Pods:
         self._made: list[KubernetesBackend] = []
 
     def backend(self) -> KubernetesBackend:
-        made = KubernetesBackend(self.config, ApiServer.connect(self.config), _stand_in)
+        made = KubernetesBackend(self.config, connect(self.config), _stand_in)
         self._made.append(made)
         return made
 

@@ -75,7 +75,7 @@ def test_it_serves_as_nobody_with_a_read_only_root(pushed: Reference, engine: do
 
 EVERYTHING = """
 import importlib, json, os, pkgutil, ssl, subprocess, sys
-import orchestune, numpy.testing, scipy.stats, psycopg, boto3, kubernetes.stream
+import orchestune, numpy.testing, scipy.stats, psycopg, boto3, websocket
 boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
 failed = []
 for module in pkgutil.walk_packages(orchestune.__path__, "orchestune."):

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
-
+from orchestune.clusters.existing.client import ContextClient
 from tests.testbeds.machine import Broken, checked
 from tests.testbeds.waiting import until
 
@@ -48,10 +47,9 @@ class Access:
         self.kubectl("create", "namespace", name)
         until(f"the ServiceAccount of {name}", lambda: self.exists("serviceaccount", "default", "-n", name))
 
-    def api(self) -> client.ApiClient:
-        """A new client of the official library; close it, or use it as a context."""
-        made: client.ApiClient = config.new_client_from_config(str(self.kubeconfig))  # type: ignore[no-untyped-call]
-        return made
+    def api(self) -> ContextClient:
+        """A client of the API server, as the administrator; close it."""
+        return ContextClient(str(self.kubeconfig))
 
     def answers(self) -> bool:
         """Whether the API server is there and ready."""

@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes import client, config
-from urllib3.exceptions import HTTPError
-
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.errors import Conflict, NotFound, OrchestuneError
+from orchestune.kubeapi.refusals import Changed
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.owned import REPOSITORY
 from tests.testbeds.waiting import until
@@ -30,6 +31,8 @@ TOLERATION = {"key": LABEL, "operator": "Exists"}
 SECONDS = 1.0
 """between two looks; a node that is not heard of for 8 s counts as lost"""
 _AT_ONCE = 8
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+_MERGE = "application/strategic-merge-patch+json"
 
 
 def node(name: str, cpu: int, memory: str, pods: int) -> dict[str, Any]:
@@ -79,11 +82,11 @@ class FakeNodes:
 
     def run(self, namespace: str, count: int, name: str = "foreign") -> None:
         """So many pods of somebody else, which run; made in parallel."""
-        with self.cluster.api() as api, ThreadPoolExecutor(_AT_ONCE) as pool:
-            core = client.CoreV1Api(api)
+        with closing(self.cluster.api()) as api, ThreadPoolExecutor(_AT_ONCE) as pool:
 
             def make(index: int) -> None:
-                core.create_namespaced_pod(namespace, _foreign(f"{name}-{index}", self.names[index % len(self.names)]))
+                pod = _foreign(f"{name}-{index}", self.names[index % len(self.names)])
+                api.call("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
 
             list(pool.map(make, range(count)))
         running = ("get", "pods", "-n", namespace, "--field-selector=status.phase=Running", "-o", "name")
@@ -101,15 +104,15 @@ def _foreign(name: str, on: str) -> Any:
 class Play:
     """The kubelet of every fake node."""
 
-    def __init__(self, api: client.ApiClient, names: Sequence[str]) -> None:
-        self.core, self.leases, self.names = client.CoreV1Api(api), client.CoordinationV1Api(api), names
+    def __init__(self, api: ContextClient, names: Sequence[str]) -> None:
+        self.api, self.names = api, names
         self._pool = ThreadPoolExecutor(_AT_ONCE)
 
     def look(self) -> None:
         """Say that the nodes are there, and of each pod what became of it."""
         for name in self.names:
             self._beat(name)
-            pods = self.core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items
+            pods, _ = self.api.list_objects("/api/v1/pods", {"fieldSelector": f"spec.nodeName={name}"})
             list(self._pool.map(self._serve, pods))
 
     def _beat(self, name: str) -> None:
@@ -121,47 +124,42 @@ class Play:
             },
         }  # fmt: skip
         try:
-            self.leases.patch_namespaced_lease(name, "kube-node-lease", lease)
-        except client.ApiException as exc:
-            if exc.status != 404:
-                raise
-            self.leases.create_namespaced_lease("kube-node-lease", lease)  # type: ignore[arg-type]
+            self.api.call("PATCH", f"{_LEASES}/{name}", lease, _MERGE)
+        except NotFound:
+            self.api.call("POST", _LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease})
 
-    def _serve(self, pod: Any) -> None:
-        about = pod.metadata
-        try:
-            if about.deletion_timestamp is not None:
-                self.core.delete_namespaced_pod(about.name, about.namespace, grace_period_seconds=0)
-            elif pod.status.phase == "Pending":
-                self.core.patch_namespaced_pod_status(about.name, about.namespace, {"status": _runs(pod)})
-        except client.ApiException as exc:
-            if exc.status not in (404, 409):  # somebody else was quicker
-                raise
+    def _serve(self, pod: dict[str, Any]) -> None:
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+        with suppress(NotFound, Conflict, Changed):  # another client was quicker
+            if pod["metadata"].get("deletionTimestamp"):
+                self.api.delete_object(path, {"gracePeriodSeconds": 0})
+            elif pod["status"].get("phase") == "Pending":
+                self.api.call("PATCH", f"{path}/status", {"status": _runs(pod)}, _MERGE)
 
     def run(self) -> None:
         """For ever."""
         while True:
             try:
                 self.look()
-            except (client.ApiException, HTTPError) as exc:
+            except OrchestuneError as exc:
                 print(f"{type(exc).__name__}: {exc}", file=sys.stderr, flush=True)
             time.sleep(SECONDS)
             if os.getppid() == 1:  # whoever wanted the nodes has died
                 return
 
 
-def _runs(pod: Any) -> dict[str, Any]:
+def _runs(pod: dict[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     containers = [
         {
-            "name": each.name, "image": each.image, "imageID": each.image, "ready": True, "restartCount": 0,
+            "name": each["name"], "image": each["image"], "imageID": each["image"], "ready": True, "restartCount": 0,
             "started": True, "state": {"running": {"startedAt": now}},
         }
-        for each in pod.spec.containers
+        for each in pod["spec"]["containers"]
     ]  # fmt: skip
     conditions = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "Ready")]
     return {"phase": "Running", "startTime": now, "conditions": conditions, "containerStatuses": containers}
 
 
 if __name__ == "__main__":
-    Play(config.new_client_from_config(sys.argv[1]), sys.argv[2:]).run()  # type: ignore[no-untyped-call]
+    Play(ContextClient(sys.argv[1]), sys.argv[2:]).run()

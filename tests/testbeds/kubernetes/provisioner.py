@@ -8,11 +8,12 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, watch
-from urllib3.exceptions import HTTPError
+from orchestune.clusters.existing.client import ContextClient
+from orchestune.errors import Conflict, OrchestuneError
 
 NAME = "orchestune.test/folder"
 STORAGE_CLASS = "testbed"
@@ -21,6 +22,7 @@ CLASSES = STORAGE_CLASS, "orchestune-gp3"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 LOOK_SECONDS = 3  # at the latest; a change of a claim is looked at when it comes
 PAUSE = 0.5
+_CLAIMS, _VOLUMES = "/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes"
 
 
 def volume_for(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -46,48 +48,42 @@ def volume_for(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
 class Provisioner:
     """Serves new claims and removes the volumes whose claim is gone; what failed is tried at the next look."""
 
-    def __init__(self, core: client.CoreV1Api, folder: Path) -> None:
-        self.core, self.folder = core, folder
+    def __init__(self, api: ContextClient, folder: Path) -> None:
+        self.api, self.folder = api, folder
 
-    def look(self) -> None:
-        """Do what there is to do now."""
-        claims = self.core.api_client.sanitize_for_serialization(
-            self.core.list_persistent_volume_claim_for_all_namespaces()
-        )
-        for claim in claims["items"]:
+    def look(self) -> str:
+        """Do what there is to do now, and return the version of the claims that were looked at."""
+        claims, version = self.api.list_objects(_CLAIMS)
+        for claim in claims:
             wanted = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get("volumeName")
             if wanted and claim["status"].get("phase") == "Pending":
                 self._serve(volume_for(claim, self.folder))
-        for volume in self.core.api_client.sanitize_for_serialization(self.core.list_persistent_volume())["items"]:
+        for volume in self.api.list_objects(_VOLUMES)[0]:
             about = volume["metadata"]
             ours = about.get("annotations", {}).get(PROVISIONED_BY) == NAME
             if ours and volume["status"].get("phase") in ("Released", "Failed"):
-                self.core.delete_persistent_volume(about["name"])
+                self.api.delete_object(f"{_VOLUMES}/{about['name']}", {})
                 shutil.rmtree(self.folder / about["name"], ignore_errors=True)
+        return version
 
     def _serve(self, volume: dict[str, Any]) -> None:
         folder = Path(volume["spec"]["hostPath"]["path"])
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o777)  # a volume of type hostPath knows no fsGroup, and pods are any user
-        try:
-            self.core.create_persistent_volume(volume)  # type: ignore[arg-type]
-        except client.ApiException as exc:
-            if exc.status != 409:  # the claim has not noticed yet that it is served
-                raise
+        with suppress(Conflict):  # the claim has not noticed yet that it is served
+            self.api.call("POST", _VOLUMES, volume)
 
     def run(self) -> None:
         """Look when a claim changes, and every few seconds, for ever."""
-        every = self.core.list_persistent_volume_claim_for_all_namespaces
         while True:
             try:
-                self.look()
-                for _ in watch.Watch().stream(every, timeout_seconds=LOOK_SECONDS):  # type: ignore[no-untyped-call]
+                version = self.look()
+                for _ in self.api.watch(_CLAIMS, {"timeoutSeconds": LOOK_SECONDS}, version):
                     self.look()
-            except (client.ApiException, HTTPError) as exc:
+            except OrchestuneError as exc:
                 print(f"{type(exc).__name__}: {exc}", file=sys.stderr, flush=True)
                 time.sleep(PAUSE)
 
 
 if __name__ == "__main__":
-    config.load_kube_config(sys.argv[1])  # type: ignore[no-untyped-call]
-    Provisioner(client.CoreV1Api(), Path(sys.argv[2])).run()
+    Provisioner(ContextClient(sys.argv[1]), Path(sys.argv[2])).run()

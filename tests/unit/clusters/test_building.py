@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +70,7 @@ class Cluster:
             return iter([event] if self._refusal else [])
         return iter([found] if (found := self._looks[0][0]) else [])
 
-    def text(self, method: str, place: str, **query: str | None) -> str:
+    def text(self, method: str, place: str, *, query: Mapping[str, str | None]) -> str:
         if self._looks[0][1] == AWAY:
             raise Unreachable("the cluster's API server cannot be reached")
         assert (place, query["timestamps"]) == ("/api/v1/namespaces/ml/pods/build-pod/log", "true")

@@ -73,10 +73,10 @@ class World:
     def has_group(self, group: str) -> bool:
         return group in self.groups
 
-    def text(self, method: str, place: str, body: Any = None, **query: Any) -> str:
+    def text(self, method: str, place: str, body: Any = None, *, query: Any = None) -> str:
         return self.logs
 
-    def call(self, method: str, place: str, body: Any = None, kind: str = "", **query: Any) -> Manifest:
+    def call(self, method: str, place: str, body: Any = None, kind: str = "", *, query: Any = None) -> Manifest:
         if place.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self.denied}}
@@ -90,7 +90,7 @@ class World:
                 metadata["annotations"] = {key: value for key, value in changed.items() if value is not None}
             return self.objects[place]
         found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
-        field = str(query.get("fieldSelector", ""))
+        field = str((query or {}).get("fieldSelector", ""))
         if field:
             found = [item for item in found if item["involvedObject"]["uid"] == field.partition("=")[2]]
         return {"items": copy.deepcopy(found)}

@@ -58,7 +58,7 @@ def test_nodes_of_another_architecture_are_refused_with_the_way_out() -> None:
 
 def test_the_libraries_are_what_the_package_needs_and_not_what_develops_it() -> None:
     found = {distribution.metadata["Name"].lower() for distribution in libraries()}
-    assert {"fastapi", "starlette", "optuna", "numpy", "sqlalchemy", "kubernetes", "docker", "requests"} <= found
+    assert {"fastapi", "starlette", "optuna", "numpy", "sqlalchemy", "urllib3", "docker", "requests"} <= found
     assert {"psycopg", "boto3", "botocore"} <= found  # extras that are installed here
     assert not {"pytest", "mypy", "moto", "ruff", "orchestune", "pip"} & found
 

@@ -233,6 +233,25 @@ def test_a_time_of_expiry_that_cannot_be_read_is_told_without_the_token(tmp_path
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("provider", "plugin"),
+    [
+        ("gcp", "gke-gcloud-auth-plugin"),
+        ("azure", "kubelogin"),
+        ("oidc", "kubectl oidc-login"),
+        ("openstack", "replace `auth-provider` in it by `exec`"),
+    ],
+)
+def test_a_removed_auth_provider_is_refused_with_the_plugin_that_replaces_it(
+    tmp_path: Path, provider: str, plugin: str
+) -> None:
+    user = {"auth-provider": {"name": provider, "config": {"id-token": "secret"}}, "token": "unused"}
+    path = write(tmp_path / "config", {"server": "http://lab"}, user)
+    with pytest.raises(UsageError, match=f"auth provider '{provider}', which Kubernetes 1.26 has removed") as caught:
+        load(str(path), None)
+    assert plugin in caught.value.hint and "secret" not in str(caught.value)
+
+
 def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"}, "one")

@@ -19,11 +19,11 @@ from orchestune.kubeapi.refusals import (
 
 SERVER = Asker(
     "the server",
-    lambda: Unauthenticated("it does not know the token"),
+    lambda hint: Unauthenticated("it does not know the token"),
     lambda verb, resource: f"grant its ServiceAccount the verb `{verb}` on `{resource}`",
     patient=True,
 )
-USER = Asker("you", lambda: Denied("log in again"), lambda verb, resource: "ask somebody", "cluster 'lab'")
+USER = Asker("you", lambda hint: Denied("log in again", hint), lambda verb, resource: "ask somebody", "cluster 'lab'")
 NO_JOBS = (
     'jobs.batch is forbidden: User "system:serviceaccount:ml:orchestune-server" cannot create resource "jobs" in API '
     'group "batch" in the namespace "ml"'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.domain.access.allowances import Allowances
 from orchestune.errors import Denied, NotFound, TemporaryError
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, WORKER
@@ -34,6 +33,7 @@ from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError
 from orchestune.images.runtime import private_python
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,9 @@ class KubernetesBackend:
         self._sweeper = Sweeper(api, config, self._world)
         self._lock = threading.Lock()
         self._verdicts: dict[str, WorkerStatus] = {}
-        self._told: set[str] = set()
-        self._waits: dict[str, tuple[str, float]] = {}
+        self._terminated: set[str] = set()
+        """workers that we have asked to terminate"""
+        self._pending: dict[str, tuple[str, float]] = {}
         """worker → (what it is pending on, `time.monotonic()` since then)"""
 
     def close(self) -> None:
@@ -86,13 +87,13 @@ class KubernetesBackend:
         if not self._world.machines_known():
             return Capacity(elastic=True)
         nodes = self._world.nodes.all()
-        found = capacity.machines(nodes, self._world.everybodys())
-        return Capacity(found, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
+        machines = capacity.machines(nodes, self._world.all_loads())
+        return Capacity(machines, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
 
     def survey(self) -> Sequence[MachineAllocation]:
         if not self._world.machines_known():
             return []
-        loads = self._world.everybodys()
+        loads = self._world.all_loads()
         return capacity.survey(self._world.nodes.all(), loads, self._world.loads.permitted)
 
     def notes(self) -> Sequence[str]:
@@ -116,9 +117,9 @@ class KubernetesBackend:
         preflight.check(self._api, self._config, placement)
         if placement.pod:
             rehearse(self._api, self._config, each, placement)
-        seen = self._world.machines_known()
-        products = capacity.ground(self._world.nodes.all() if seen else (), None, each).products
-        preflight.check_resources(each, self._config, products, seen)
+        are_nodes_known = self._world.machines_known()
+        products = capacity.ground(self._world.nodes.all() if are_nodes_known else (), None, each).products
+        preflight.check_resources(each, self._config, products, are_nodes_known)
 
     def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
         if self._config.elastic or not self._world.machines_known():
@@ -151,21 +152,21 @@ class KubernetesBackend:
         self._world.ready()
         jobs, pods, events = self._world.jobs_by_worker(), self._world.pods_by_worker(), self._world.events_by_object()
         workloads, lack = self._world.workloads(), cache(self._lack)
-        found = []
+        statuses = []
         for worker, handle in handles.items():
-            known = self._verdicts.get(worker)
-            if known is None:
+            status = self._verdicts.get(worker)
+            if status is None:
                 job, pod = jobs.get(worker), pods.get(worker)
-                noted = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
+                worker_events = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
                 shortage = self._shortage(pod, lack)
-                known = self._sight(worker, handle, job, pod, noted, workloads.get(_name(job)), shortage)
-            found.append(known)
+                status = self._status(worker, handle, job, pod, worker_events, workloads.get(_name(job)), shortage)
+            statuses.append(status)
         with self._lock:
-            self._verdicts = {name: it for name, it in self._verdicts.items() if name in handles or name in jobs}
-            self._waits = {name: it for name, it in self._waits.items() if name in handles}
-            self._told &= {*handles, *jobs, *pods}
+            self._verdicts = {name: entry for name, entry in self._verdicts.items() if name in handles or name in jobs}
+            self._pending = {name: entry for name, entry in self._pending.items() if name in handles}
+            self._terminated &= {*handles, *jobs, *pods}
         self._world.forget({*handles, *jobs, *pods})
-        return found
+        return statuses
 
     def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         job, pod = self._world.jobs_by_worker().get(worker), self._world.pods_by_worker().get(worker)
@@ -173,15 +174,15 @@ class KubernetesBackend:
         if not name and pod is None:
             return
         with self._lock:
-            told = set(self._told)
-            self._told.add(worker)
+            already_terminated = set(self._terminated)
+            self._terminated.add(worker)
         if pod is not None and not pod["metadata"].get("deletionTimestamp"):
             # The kubelet applies the first grace period that it receives and ignores later ones. 0 would delete the pod
             # without waiting for the kubelet to confirm that the container has exited.
-            most = int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
-            seconds = max(min(math.ceil(grace), most), 1)
-            self._api.delete(f"{self._inside()}/pods/{_name(pod)}", {"gracePeriodSeconds": seconds})
-        if name and (job is not None or worker not in told):
+            pod_grace = int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+            seconds = max(min(math.ceil(grace), pod_grace), 1)
+            self._api.delete_object(f"{self._inside()}/pods/{_name(pod)}", {"gracePeriodSeconds": seconds})
+        if name and (job is not None or worker not in already_terminated):
             self._delete_job(name)
 
     def sweep(self, workers: frozenset[str]) -> None:
@@ -210,9 +211,9 @@ class KubernetesBackend:
         except OrchestuneError as exc:
             if not by_volume or not self._delivering.doubts(exc.message, suspect="volume" in exc.message):
                 raise
-            made = self._create(self._manifest(order, replace(setting, image_volume=False)), order.worker)
+            job = self._create(self._manifest(order, replace(setting, image_volume=False)), order.worker)
             self._delivering.give_up(exc.message, order.experiment, ours=not order.placement.pod)
-            return made
+            return job
 
     def _manifest(self, order: WorkerOrder, setting: plan.ClusterRequirements) -> Document:
         return plan.job(self._config, order, setting, self._command(order, setting.runtime))
@@ -222,81 +223,81 @@ class KubernetesBackend:
         try:
             return self._api.call("POST", path, manifest)
         except Conflict:
-            found = self._api.call("GET", f"{path}/{manifest['metadata']['name']}")
-        if (found["metadata"].get("labels") or {}).get(WORKER) != worker:
-            raise Conflict(f"the Job {found['metadata']['name']} is there already, and not this worker's")
-        return found
+            existing = self._api.call("GET", f"{path}/{manifest['metadata']['name']}")
+        if (existing["metadata"].get("labels") or {}).get(WORKER) != worker:
+            raise Conflict(f"the Job {existing['metadata']['name']} is there already, and not this worker's")
+        return existing
 
     def _delete_job(self, name: str) -> None:
         path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
-        self._api.delete(path, {"propagationPolicy": "Background"})
+        self._api.delete_object(path, {"propagationPolicy": "Background"})
 
-    def _sight(
+    def _status(
         self,
         worker: str,
         handle: Mapping[str, Any],
         job: Document | None,
         pod: Document | None,
-        noted: list[Any],
+        events: list[Any],
         workload: Workload | None,
         shortage: str,
     ) -> WorkerStatus:
-        waits_for, since = self._waits.get(worker, ("", 0.0))
+        waits_for, since = self._pending.get(worker, ("", 0.0))
         last = pod if pod is not None else self._world.last_pod(worker)
         node = str(last["spec"].get("nodeName") or "") if last else ""
-        found = judge(
+        state = judge(
             WorkerEvidence(
                 job=job,
                 pod=last,
                 pod_deleted=pod is None and last is not None,
-                events=noted,
+                events=events,
                 node_trouble=self._world.node_trouble(node),
                 shortage=shortage,
                 stuck=time.monotonic() - since if waits_for else 0.0,
-                told_to_end=worker in self._told,
+                is_terminating=worker in self._terminated,
                 has_run=self._world.has_run(worker),
                 workload=workload,
             )
         )
-        if self._lacks_volume(job, last, found):
-            found = ObservedState(Phase.GONE, f"{found.words}; without an image volume it may start", WorkerLoss.PLACE)
-        if found.waits_for == "node" and (names := self._newcomers(last)):
+        if self._lacks_volume(job, last, state):
+            state = ObservedState(Phase.GONE, f"{state.words}; without an image volume it may start", WorkerLoss.PLACE)
+        if state.waits_for == "node" and (names := self._newcomers(last)):
             words = f"its pool has got other nodes than it may use ({', '.join(names[:3])}): the next one may"
-            found = ObservedState(Phase.GONE, words, WorkerLoss.PLACE)
-        if found.phase.waits:
-            if found.waits_for != waits_for:
-                self._waits[worker] = (found.waits_for, time.monotonic())
+            state = ObservedState(Phase.GONE, words, WorkerLoss.PLACE)
+        if state.phase.waits:
+            if state.waits_for != waits_for:
+                self._pending[worker] = (state.waits_for, time.monotonic())
         else:
-            self._waits.pop(worker, None)
+            self._pending.pop(worker, None)
         handle = _handle(job) if job is not None else handle
-        sighting = WorkerStatus(worker, found.phase, handle, found.words, found.gone, node)
-        if found.phase is Phase.GONE:
-            if found.gone is WorkerLoss.REFUSED and self._security.learn(found.non_root, _experiment(last or job)):
-                sighting = replace(sighting, gone=WorkerLoss.PLACE)
+        status = WorkerStatus(worker, state.phase, handle, state.words, state.gone, node)
+        if state.phase is Phase.GONE:
+            if state.gone is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
+                status = replace(status, gone=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
-                    self._verdicts[worker] = sighting
-        return sighting
+                    self._verdicts[worker] = status
+        return status
 
     def _newcomers(self, pod: Document | None) -> Sequence[str]:
         if pod is None or not self._world.nodes.permitted:
             return ()
         return newcomers(pod["spec"], self._config.pool_label, self._world.nodes.all())
 
-    def _lacks_volume(self, job: Document | None, pod: Document | None, found: ObservedState) -> bool:
+    def _lacks_volume(self, job: Document | None, pod: Document | None, state: ObservedState) -> bool:
         """Return True if it cannot start for lack of image volumes, so that a retry without one may succeed."""
         if not uses_volume(pod or job):
             return False
         phase = pod["status"].get("phase") if pod is not None else None
         if phase == "Running":
             self._delivering.prove()
-        if phase not in (None, "Pending", "Failed") or found.phase is Phase.RUNNING:
+        if phase not in (None, "Pending", "Failed") or state.phase is Phase.RUNNING:
             return False
-        said = start_failure(pod)
-        if said or phase != "Failed":
-            suspect = bool(said) or (pod is None and found.gone is WorkerLoss.REFUSED and "volume" in found.words)
-            if self._delivering.doubts(said or found.words, suspect=suspect):
-                self._delivering.give_up(said or found.words, _experiment(pod or job))
+        message = start_failure(pod)
+        if message or phase != "Failed":
+            suspect = bool(message) or (pod is None and state.gone is WorkerLoss.REFUSED and "volume" in state.words)
+            if self._delivering.doubts(message or state.words, suspect=suspect):
+                self._delivering.give_up(message or state.words, _experiment(pod or job))
                 return True
         return False
 
@@ -304,16 +305,16 @@ class KubernetesBackend:
         """Return which resource an unschedulable pod lacks; empty if unknown or already scheduled."""
         if pod is None or pod["spec"].get("nodeName"):
             return ""
-        said = next(
+        message = next(
             (item.get("message") for item in pod["status"].get("conditions") or () if item.get("status") == "False"), ""
         )
-        return lack(requests(pod["spec"], self._config.gpu_resource), said) if said else ""
+        return lack(requests(pod["spec"], self._config.gpu_resource), message) if message else ""
 
-    def _lack(self, needed: Resources, said: str) -> str:
+    def _lack(self, needed: Resources, message: str) -> str:
         """Return the shortage. It scans all pods of the cluster, so callers cache it per request and message."""
         if not self._world.machines_known():
             return ""
-        return capacity.shortage(needed, said, self._world.nodes.all(), self._world.everybodys())
+        return capacity.shortage(needed, message, self._world.nodes.all(), self._world.all_loads())
 
     def _inside(self) -> str:
         return f"/api/v1/namespaces/{self._config.namespace}"

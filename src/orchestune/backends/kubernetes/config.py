@@ -36,7 +36,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "context": ((str, type(None)), "the name of a context, or null"),
     "allow": ((list,), "a list such as [claim:datasets, privileged]"),
 }
-_NEEDED = ("cluster", "namespace", "url", "runtime_image")
+_REQUIRED = ("cluster", "namespace", "url", "runtime_image")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read(path: Path) -> KubernetesConfig:
     if not isinstance(document, dict):
         raise BadInput([Problem("is no JSON object", file=str(path))])
     problems = [_unknown(key) for key in sorted(document.keys() - _TYPES.keys())]
-    problems += [Problem("is missing", key=key) for key in _NEEDED if not document.get(key)]
+    problems += [Problem("is missing", key=key) for key in _REQUIRED if not document.get(key)]
     for key, value in document.items():
         types, allowed = _TYPES.get(key, ((object,), ""))
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
@@ -116,14 +116,14 @@ def read(path: Path) -> KubernetesConfig:
 
 
 def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"url": str(document["url"]).rstrip("/")}
+    converted: dict[str, Any] = {"url": str(document["url"]).rstrip("/")}
     if "pull_secrets" in document:
-        found["pull_secrets"] = tuple(str(name) for name in document["pull_secrets"])
+        converted["pull_secrets"] = tuple(str(name) for name in document["pull_secrets"])
     if "cpu" in document:
-        found["cpu"] = float(document["cpu"])
+        converted["cpu"] = float(document["cpu"])
     if "allow" in document:
-        found["allow"] = Allowances.of(str(text) for text in document["allow"])
-    return found
+        converted["allow"] = Allowances.of(str(text) for text in document["allow"])
+    return converted
 
 
 def _unfit_allowances(texts: list[object]) -> list[Problem]:
@@ -135,5 +135,5 @@ def _unfit_allowances(texts: list[object]) -> list[Problem]:
 
 
 def _unknown(key: str) -> Problem:
-    known = [item.name for item in fields(KubernetesConfig)]
-    return Problem("there is no such key", key=key, hint=did_you_mean(key, known) or f"known are {', '.join(known)}")
+    names = [item.name for item in fields(KubernetesConfig)]
+    return Problem("there is no such key", key=key, hint=did_you_mean(key, names) or f"known are {', '.join(names)}")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import time
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import WORKER, belongs
 from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
 from orchestune.backends.kubernetes.observation.views import Document, condition
+from orchestune.kubeapi.client import ApiServer
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 50
-_OVERDUE = 10.0
-"""seconds beyond its grace period after which a pod is force-deleted from an unresponsive node"""
+_MAX_DELETIONS_PER_CALL = 50
+_FORCE_AFTER_SECONDS = 10.0
+"""time beyond its grace period after which a pod is force-deleted from an unresponsive node"""
 
 
 class Sweeper:
@@ -26,19 +26,24 @@ class Sweeper:
         self._leaving: dict[str, float] = {}
 
     def sweep(self, workers: frozenset[str]) -> None:
-        """Delete Jobs and pods of all workers but these, up to `_AT_ONCE` of each per call. Raises TemporaryError."""
-        unwanted = [job for job in self._ours(self._world.jobs.all()) if _unwanted(job, workers)]
-        for job in unwanted[:_AT_ONCE]:
+        """Delete Jobs and pods of all workers but these, up to `_MAX_DELETIONS_PER_CALL` of each.
+
+        Raises TemporaryError.
+        """
+        orphaned = [job for job in self._ours(self._world.jobs.all()) if _is_orphaned(job, workers)]
+        for job in orphaned[:_MAX_DELETIONS_PER_CALL]:
             name = job["metadata"]["name"]
-            if not _over(job):
+            if not _is_finished(job):
                 log.info("removing the Job %s, whose worker nobody wants any more", name)
             path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
-            self._api.delete(path, {"propagationPolicy": "Background"})
+            self._api.delete_object(path, {"propagationPolicy": "Background"})
         jobs = {job["metadata"]["name"] for job in self._world.jobs.all()}
         pods = self._ours(self._world.pods.all())
-        for pod in [pod for pod in pods if _unwanted(pod, workers) and _job(pod) not in jobs][:_AT_ONCE]:
+        for pod in [pod for pod in pods if _is_orphaned(pod, workers) and _job(pod) not in jobs][
+            :_MAX_DELETIONS_PER_CALL
+        ]:
             if not pod["metadata"].get("deletionTimestamp"):
-                self._api.delete(self._path(pod), {})
+                self._api.delete_object(self._path(pod), {})
         self._force(pods)
 
     def _force(self, pods: list[Document]) -> None:
@@ -48,12 +53,12 @@ class Sweeper:
         self._leaving = {uid: self._leaving.get(uid, now) for uid in leaving}
         for uid, pod in leaving.items():
             grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-            late = now - self._leaving[uid] > grace + _OVERDUE
+            late = now - self._leaving[uid] > grace + _FORCE_AFTER_SECONDS
             node = pod["spec"].get("nodeName") or ""
             lost = self._world.node_trouble(node) is not None
             if lost or (late and condition(pod, "DisruptionTarget") and not self._world.nodes.permitted):
                 log.info("removing the pod %s from %s, which went away", pod["metadata"]["name"], node)
-                self._api.delete(self._path(pod), {"gracePeriodSeconds": 0})
+                self._api.delete_object(self._path(pod), {"gracePeriodSeconds": 0})
 
     def _ours(self, documents: list[Document]) -> list[Document]:
         """Return the objects of this server only: other servers may share the namespace."""
@@ -63,12 +68,12 @@ class Sweeper:
         return f"/api/v1/namespaces/{self._config.namespace}/pods/{pod['metadata']['name']}"
 
 
-def _unwanted(document: Document, workers: frozenset[str]) -> bool:
+def _is_orphaned(document: Document, workers: frozenset[str]) -> bool:
     worker = (document["metadata"].get("labels") or {}).get(WORKER)
     return bool(worker) and worker not in workers
 
 
-def _over(job: Document) -> bool:
+def _is_finished(job: Document) -> bool:
     return condition(job, "Complete") is not None or condition(job, "Failed") is not None
 
 

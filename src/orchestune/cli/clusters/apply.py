@@ -208,7 +208,7 @@ def answering(
     started, is_announced = clock(), False
     while True:
         try:
-            cluster_api.call("GET", "/api/v1/namespaces", limit=1)
+            cluster_api.call("GET", "/api/v1/namespaces", query={"limit": 1})
         except (Denied, TemporaryError) as exc:
             if clock() - started >= (access_timeout if isinstance(exc, Denied) else _DNS_TIMEOUT_SECONDS):
                 raise

@@ -20,7 +20,7 @@ from orchestune.clusters.existing.rights import account
 from orchestune.domain.clusters.builtin import OWN
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import UsageError
-from orchestune.kubeapi.kubeconfig import USUAL, Kubeconfig
+from orchestune.kubeapi.kubeconfig import DEFAULT_PATH, Kubeconfig
 
 
 def known_clusters(console: Console) -> Clusters:
@@ -138,7 +138,7 @@ def _is_other_cluster(stored: ConnectedCluster, located: ConnectedCluster) -> bo
 
 
 def _default_kubeconfig(console: Console) -> str:
-    return console.environ.get("KUBECONFIG") or USUAL
+    return console.environ.get("KUBECONFIG") or DEFAULT_PATH
 
 
 def api(cluster: ConnectedCluster) -> ContextClient:

@@ -17,9 +17,10 @@ from orchestune.backends.kubernetes.policy.preflight import check_pod
 from orchestune.cli.experiments.foreseeing import worker_order
 from orchestune.cli.terminal.temporary_folder import temporary_folder, translated_disk_errors
 from orchestune.client.clusters import ConnectedCluster
-from orchestune.client.tunnels.api_server import TunnelApiServer
+from orchestune.client.tunnels.api_server import api_server
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import Denied
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
 
 
@@ -31,7 +32,7 @@ def worker_job(cluster: ConnectedCluster, specification: Specification, environ:
     like every request through the API server.
     """
     check_pod(specification.placement.pod)
-    api = TunnelApiServer(cluster, environ)
+    api = api_server(cluster, environ)
     config = _config(api, cluster)
     planned = replace(worker_order(specification), each=config.needs(specification.resources), owner=cluster.user)
     nodes = _nodes(api, config)
@@ -42,7 +43,7 @@ def worker_job(cluster: ConnectedCluster, specification: Specification, environ:
     return plan.job(config, planned, requirements, worker_command(planned, requirements.runtime))
 
 
-def _nodes(api: TunnelApiServer, config: KubernetesConfig) -> list[Node]:
+def _nodes(api: ApiServer, config: KubernetesConfig) -> list[Node]:
     """Return the nodes, or none if this user may not list them."""
     try:
         return [node(item, config) for item in api.call("GET", "/api/v1/nodes")["items"]]
@@ -50,7 +51,7 @@ def _nodes(api: TunnelApiServer, config: KubernetesConfig) -> list[Node]:
         return []
 
 
-def _config(api: TunnelApiServer, cluster: ConnectedCluster) -> KubernetesConfig:
+def _config(api: ApiServer, cluster: ConnectedCluster) -> KubernetesConfig:
     config_map = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
     with temporary_folder("orchestune-") as folder, translated_disk_errors():
         file = folder / BACKEND_SETTINGS

@@ -13,7 +13,7 @@ from dataclasses import replace
 from orchestune.client.address import ServerAccess
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels import server_pod
-from orchestune.client.tunnels.api_server import TunnelApiServer
+from orchestune.client.tunnels.api_server import api_server
 from orchestune.client.tunnels.websocket import PING, SILENCE, ForwardedConnection, join
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
@@ -57,7 +57,7 @@ class Tunnel:
     ) -> None:
         """`remember` is called with the cluster and its role if that has changed; see `wire` for the timeouts."""
         self._cluster, self._remember, self._clock = cluster, remember, clock
-        self._api = TunnelApiServer(cluster, environ)
+        self._api = api_server(cluster, environ)
         self._ping, self._silence = ping, silence
         self._token, self._renew_at = "", 0.0
         self._refused_since: float | None = None
@@ -96,7 +96,7 @@ class Tunnel:
         return wire.socket
 
     def _pods(self) -> list[server_pod.Pod]:
-        return list(self._api.call("GET", self._path("pods"), labelSelector=selector(SERVERS))["items"])
+        return list(self._api.call("GET", self._path("pods"), query={"labelSelector": selector(SERVERS)})["items"])
 
     def _websocket(self, path: str, timeout: float, pods: list[server_pod.Pod], pod: server_pod.Pod) -> socket.socket:
         """Open the websocket. A new pod's name is in the Roles only after its server has added it."""

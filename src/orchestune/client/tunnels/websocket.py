@@ -1,6 +1,6 @@
 """One forwarded connection: a local socket at one end, a websocket to the API server at the other.
 
-Implemented here because the official client has no back-pressure, and does not handle broken or silent connections.
+Implemented here because clients of Kubernetes have no back-pressure, and do not handle broken or silent connections.
 """
 
 from __future__ import annotations

@@ -1,80 +1,41 @@
-"""Blocking Kubernetes API client: apply, get, list, delete. Maps API errors to Orchestune's exceptions."""
+"""Objects of a cluster for the command line: apply, get, list, create and delete."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from orchestune.clusters.existing.config import MANAGER
 from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
-from orchestune.kubeapi.endpoint import cause
+from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.labels import OURS, are_in
-from orchestune.kubeapi.refusals import Asker, answered, refusal
+from orchestune.kubeapi.refusals import Asker
 
 Manifest = dict[str, Any]
-_SECONDS = 30.0
-_PAGE = 500
+_POLICY = RequestPolicy(connect_timeout=10.0, read_timeout=30.0, retries=2)
+_USER = Asker(
+    "this user",
+    lambda remedy: Denied(
+        "the cluster does not know this user: the login is somebody else's, or has expired",
+        f"{remedy}; then repeat the command",
+    ),
+    lambda verb, resource: (
+        f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
+    ),
+    network_hint="is the context the right one, and the network or VPN up?",
+)
 
 
-def _user(remedy: str) -> Asker:
-    """Return the `Asker` for a user on the command line; `remedy` is the hint if authentication fails."""
-    return Asker(
-        "this user",
-        lambda: Denied(
-            "the cluster does not know this user: the login is somebody else's, or has expired",
-            f"{remedy}; then repeat the command",
-        ),
-        lambda verb, resource: (
-            f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
-        ),
-    )
-
-
-class ContextClient:
-    """Client for one context of a kubeconfig. Blocking; every call may be retried.
-
-    Raises Unreachable if the API server does not answer, Denied (naming verb and resource) if it refuses, NotFound,
-    Conflict, or UsageError with the API server's message if the request is invalid.
-    """
+class ContextClient(ApiServer):
+    """The API server of one context of a kubeconfig, with objects as plain dicts."""
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        import urllib3  # importing takes 0.1 s, which other commands must not pay
-
-        self.kubeconfig, self.context = kubeconfig, context
-        self._endpoint = load(kubeconfig, context)
-        self.host = self._endpoint.host
-        self._broken = (urllib3.exceptions.HTTPError, OSError)
-        self._pool = self._endpoint.pool()
-        self._timeout = urllib3.Timeout(connect=10.0, read=_SECONDS)
-
-    def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
-        """Send a request and return the JSON document of the response."""
-        text = self.text(method, place, body, kind, **query)
-        return answered(text, _user(self._endpoint.remedy))
-
-    def text(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> str:
-        """Send a request and return the response body as text."""
-        headers = {"Accept": "application/json", "Content-Type": kind, **self._endpoint.login()}
-        given = {key: value for key, value in query.items() if value is not None}
-        url = f"{self.host}{place}" + (f"?{urlencode(given)}" if given else "")
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            response = self._pool.request(
-                method, url, body=data, headers=headers, timeout=self._timeout, retries=2, redirect=False
-            )
-        except self._broken as exc:
-            raise Unreachable(
-                f"the cluster's API server {self.host} cannot be reached: {cause(exc)}",
-                "is the context the right one, and the network or VPN up?",
-            ) from exc
-        content = response.data.decode("utf-8", "replace")
-        if response.status >= 300:
-            raise refusal(response.status, content, _user(self._endpoint.remedy))
-        return content
+        """Log in as the kubeconfig says. Raises UsageError if it is unusable, Denied if its login program fails."""
+        super().__init__(partial(load, kubeconfig, context), _USER, _POLICY)
+        self.open()
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         """Return one object; None if absent."""
@@ -87,35 +48,24 @@ class ContextClient:
         self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
     ) -> Iterator[Manifest]:
         """Yield all objects of a kind, fetched page by page."""
-        after: str | None = None
-        while True:
-            query: dict[str, Any] = {"labelSelector": selector, "limit": _PAGE, "continue": after}
-            page = self.call("GET", collection(version, kind, namespace), None, **query)
+        for page in self.pages(collection(version, kind, namespace), {"labelSelector": selector}):
             for item in page.get("items") or ():
                 yield {"apiVersion": version, "kind": kind, **item}
-            after = page.get("metadata", {}).get("continue")
-            if not after:
-                return
 
     def apply(self, document: Manifest) -> Manifest:
         """Apply the object server-side under the field manager `MANAGER`, taking over conflicting fields."""
         _check_owner(self, document)
-        return self.call(
-            "PATCH", path(document), document, "application/apply-patch+yaml", fieldManager=MANAGER, force="true"
-        )
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return self.call("PATCH", path(document), document, "application/apply-patch+yaml", query=query)
 
     def create(self, document: Manifest) -> Manifest:
         """Create an object. Raises Conflict if the name exists."""
         place = collection(document["apiVersion"], document["kind"], document["metadata"].get("namespace"))
-        return self.call("POST", place, document, fieldManager=MANAGER)
+        return self.call("POST", place, document, query={"fieldManager": MANAGER})
 
     def delete(self, document: Manifest) -> bool:
         """Delete an object and its dependents (foreground). Return False if it did not exist."""
-        try:
-            self.call("DELETE", path(document), {"propagationPolicy": "Foreground"})
-        except NotFound:
-            return False
-        return True
+        return self.delete_object(path(document), {"propagationPolicy": "Foreground"})
 
     def has_group(self, group: str) -> bool:
         """Return True if the cluster serves an API group, for example that of OpenShift or Kueue."""
@@ -136,10 +86,10 @@ class ContextClient:
 def _check_owner(api: ContextClient, document: Manifest) -> None:
     """Raise Conflict if an object of that name exists without Orchestune's labels. Namespaces are exempt."""
     metadata = document["metadata"]
-    found = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
-    if found is None or document["kind"] == "Namespace":
+    existing = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
+    if existing is None or document["kind"] == "Namespace":
         return
-    if not are_in(OURS, found["metadata"].get("labels")):
+    if not are_in(OURS, existing["metadata"].get("labels")):
         raise Conflict(
             f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
         )

@@ -194,7 +194,7 @@ class ClusterBuilder:
     def _text(self, pod: str, since: str | None) -> str:
         place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/log"
         try:
-            return self._api.text("GET", place, timestamps="true", sinceTime=since)
+            return self._api.text("GET", place, query={"timestamps": "true", "sinceTime": since})
         except (NotFound, UsageError):  # the container is starting, or the pod was just deleted
             return ""
 

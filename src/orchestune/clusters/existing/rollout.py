@@ -211,7 +211,7 @@ def last_words(
     place = f"/api/v1/namespaces/{connection.namespace}/pods/{pod['metadata']['name']}/log"
     query: dict[str, Any] = {"container": container, "tailLines": _LINES, "previous": "true" if previous else None}
     try:
-        lines = api.text("GET", place, None, **query).strip().splitlines()
+        lines = api.text("GET", place, query=query).strip().splitlines()
     except OrchestuneError:
         return ""
     return "; the end of its log:\n  " + "\n  ".join(lines) if lines else ""
@@ -243,7 +243,7 @@ def _events(api: ContextClient, document: Manifest) -> str:
     place = f"/api/v1/namespaces/{metadata['namespace']}/events"
     query: dict[str, Any] = {"fieldSelector": f"involvedObject.uid={metadata['uid']}", "limit": 100}
     try:
-        found = api.call("GET", place, None, **query).get("items") or []
+        found = api.call("GET", place, query=query).get("items") or []
     except OrchestuneError:
         return ""
     warnings = [event for event in found if event.get("type") == "Warning" and event.get("reason") not in _PASSED]

@@ -13,8 +13,6 @@ from packaging.utils import canonicalize_name
 from orchestune.errors import UsageError
 
 NAME = "orchestune"
-_UNUSED = ("kubernetes/aio/",)
-"""a second client, for asyncio: half of that library"""
 _SERVICES = ("lambda", "s3", "sso", "sso-oidc", "sts")
 """AWS services in use; botocore has definitions of all 400"""
 _NOT_AT_WORK = (".a", ".c", ".h", ".pxd", ".pyi", ".pyx")
@@ -91,7 +89,7 @@ def _requirements(distribution: Distribution, extras: frozenset[str]) -> Iterato
 
 def _is_needed(name: str) -> bool:
     parts = name.split("/")
-    if parts[0] == ".." or "__pycache__" in parts or name.endswith(_NOT_AT_WORK) or name.startswith(_UNUSED):
+    if parts[0] == ".." or "__pycache__" in parts or name.endswith(_NOT_AT_WORK):
         return False
     if parts[0].endswith(".dist-info"):
         return parts[-1] not in _NO_METADATA

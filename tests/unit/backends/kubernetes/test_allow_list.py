@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 
 from orchestune.backends.kubernetes import allow_list
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.clusters.existing import plan
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import NotFound, TemporaryError
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.refusals import PermissionMissing
 
 CONNECTION = ConnectionSettings("lab", "ml").with_changes({"allow": ("claim:datasets", "host-pid")})

@@ -29,11 +29,11 @@ class Cluster:
         self.ending = threading.Event()
         self.deleted: list[str] = []
 
-    def delete(self, path: str, options: Mapping[str, object]) -> bool:
+    def delete_object(self, path: str, options: Mapping[str, object]) -> bool:
         self.deleted.append(path)
         return True
 
-    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         ours = "labelSelector" in query
         found = self.kinds.get(path.rpartition("/")[2], [])
         return [each for each in found if each["metadata"].get("labels") or not ours], "1"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import Unreachable
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.refusals import Unauthenticated
 from tests.testbeds.serving import Handler, Listening, serving
 
@@ -53,7 +54,7 @@ def connected(server: Server, folder: Path) -> ApiServer:
         "users": [{"name": "lab", "user": {"exec": {"apiVersion": version, "command": "./login"}}}],
     }  # fmt: skip
     (folder / "config").write_text(json.dumps(document))
-    return ApiServer.connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
+    return connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
 
 
 def give(folder: Path, token: str) -> None:
@@ -71,17 +72,16 @@ def watch(api: ApiServer) -> Any:
 
 
 @pytest.mark.parametrize("ask", [call, watch])
-def test_a_login_that_counts_no_more_is_made_anew(
+def test_rejected_credentials_are_renewed_and_the_request_is_repeated(
     server: Server, tmp_path: Path, ask: Callable[[ApiServer], Any]
 ) -> None:
     api = connected(server, tmp_path)
     ask(api)
     server.token = "second"
     give(tmp_path, "second")
-    with pytest.raises(Unauthenticated):
-        ask(api)
     ask(api)
     assert call(api)["known"]
+    assert len((tmp_path / "runs").read_text().splitlines()) == 2
 
 
 def test_one_that_does_not_help_is_not_made_again_at_once(server: Server, tmp_path: Path) -> None:
@@ -115,6 +115,6 @@ def test_a_login_program_that_fails_now_may_do_better_later(server: Server, tmp_
 def test_who_is_led_away_to_log_in_has_not_seen_an_empty_cluster(server: Server, tmp_path: Path) -> None:
     api = connected(server, tmp_path)
     with pytest.raises(Unreachable, match="is no API server"):
-        api.items("/led-away", {})
+        api.list_objects("/led-away")
     with pytest.raises(Unreachable, match="is no API server"):
         api.watch("/led-away", {}, "1")

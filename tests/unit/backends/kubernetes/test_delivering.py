@@ -126,7 +126,7 @@ class FakeApi:
             self.jobs.append(body)
         return body or {"metadata": {}}
 
-    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         return ([machine("n1")] if path.endswith("/nodes") else []), "1"
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.client import ApiServer
+from orchestune.backends.kubernetes import client
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.policy.forwarding import Forwarding
 from orchestune.bootstrap import build
@@ -51,7 +51,7 @@ class Cluster:
         versions = {name: version for name, (version, _) in self.roles.items()}
         self.roles = {account(role): (versions.get(account(role), 0) + 1, role_rules(role)) for role in SERVER_ROLES}
 
-    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         self._count()
         servers = path == "/api/v1/namespaces/ml/pods" and "component=server" in str(query["labelSelector"])
         return copy.deepcopy(self.pods) if servers else [], "1"
@@ -172,7 +172,7 @@ def test_people_reach_a_pod_before_its_server_is_ready_and_again_after_the_roles
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(pod("one"))
-    monkeypatch.setattr(ApiServer, "connect", lambda config: cluster)
+    monkeypatch.setattr(client, "connect", lambda config: cluster)
     running = build(settings, "http://o", backends={})
     assert cluster.reachable() == [["one"]] * 3
     monkeypatch.setattr(Leadership, "__call__", lambda leadership: False)
@@ -192,5 +192,5 @@ def test_a_server_starts_without_the_right_to_change_the_roles(
 
     cluster = Cluster(pod("one"))
     cluster.meanwhile = refuse
-    monkeypatch.setattr(ApiServer, "connect", lambda config: cluster)
+    monkeypatch.setattr(client, "connect", lambda config: cluster)
     build(settings, "http://o", backends={}).core.store.close()

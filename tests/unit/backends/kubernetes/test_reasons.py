@@ -266,7 +266,7 @@ GONE: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
     ),
     "nothing is known": (WorkerEvidence(None), UNKNOWN, "there is no such worker in the cluster, or no longer"),
     "we ended it": (
-        WorkerEvidence(None, pod("Running", deleted=True), pod_deleted=True, told_to_end=True),
+        WorkerEvidence(None, pod("Running", deleted=True), pod_deleted=True, is_terminating=True),
         UNKNOWN,
         "the worker was told to end",
     ),
@@ -580,7 +580,7 @@ def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(said: str) -> Non
         WorkerEvidence(JOB, pod("Running")),
         WorkerEvidence(JOB, pod("Running", **ended(137, "OOMKilled"))),
         WorkerEvidence(JOB, pod("Running", deleted=True)),
-        WorkerEvidence(None, pod("Running", deleted=True), told_to_end=True),
+        WorkerEvidence(None, pod("Running", deleted=True), is_terminating=True),
         WorkerEvidence(JOB, pod("Running"), node_trouble="not ready"),
         WorkerEvidence(JOB, pod("Running", deleted=True), pod_deleted=True),
     ],
@@ -598,6 +598,6 @@ def test_a_worker_is_not_gone_before_the_verdict(evidence: WorkerEvidence) -> No
 
 
 def test_our_own_word_to_end_explains_every_end() -> None:
-    evidence = WorkerEvidence(JOB, pod("Failed", deleted=True, **ended(143)), told_to_end=True)
+    evidence = WorkerEvidence(JOB, pod("Failed", deleted=True, **ended(143)), is_terminating=True)
     assert judge(evidence).words == "the worker was told to end"
-    assert judge(replace(evidence, told_to_end=False)).words == "its pod was deleted"
+    assert judge(replace(evidence, is_terminating=False)).words == "its pod was deleted"

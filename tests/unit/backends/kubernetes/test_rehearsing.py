@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.policy.dry_run import rehearse
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError, Unreachable, UsageError
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.refusals import PermissionMissing
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")

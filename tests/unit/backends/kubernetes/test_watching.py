@@ -48,7 +48,7 @@ class FakeApi:
         self.during_list: Callable[[], None] = lambda: None
         self.streams: queue.Queue[Stream] = queue.Queue()
 
-    def items(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         if self.refusing is not None:
             raise self.refusing
         self.lists += 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_KEYS = ("mountPath", "name", "containerPort")
+_MERGE_KEYS = ("mountPath", "name", "containerPort")
 """merge keys of list entries, in order of preference: a volume may be mounted at several paths"""
-_ADDED = ("tolerations", "topologySpreadConstraints", "hostAliases")
+_APPENDED_LISTS = ("tolerations", "topologySpreadConstraints", "hostAliases")
 """lists without a merge key that are appended to"""
 
 
@@ -16,17 +16,19 @@ def merged(base: Any, patch: Any, key: str = "") -> Any:
     other lists are replaced.
     """
     if isinstance(base, Mapping) and isinstance(patch, Mapping):
-        found = dict(base)
+        mapping = dict(base)
         for name, value in patch.items():
             if value is None:
-                found.pop(name, None)
+                mapping.pop(name, None)
             else:
-                found[name] = merged(found.get(name), value, name)
-        return found
+                mapping[name] = merged(mapping.get(name), value, name)
+        return mapping
     if isinstance(base, list) and isinstance(patch, list):
-        if key in _ADDED:
+        if key in _APPENDED_LISTS:
             return base + [item for item in patch if item not in base]
-        by = next((each for each in _KEYS if base and patch and all(_has(item, each) for item in base + patch)), None)
+        by = next(
+            (each for each in _MERGE_KEYS if base and patch and all(_has(item, each) for item in base + patch)), None
+        )
         if by is not None:
             return _by_key(base, patch, by)
     if isinstance(patch, Mapping):
@@ -35,10 +37,10 @@ def merged(base: Any, patch: Any, key: str = "") -> Any:
 
 
 def _by_key(base: list[Any], patch: list[Any], by: str) -> list[Any]:
-    found = {item[by]: item for item in base}
+    entries = {item[by]: item for item in base}
     for item in patch:
-        found[item[by]] = merged(found[item[by]], item) if item[by] in found else item
-    return list(found.values())
+        entries[item[by]] = merged(entries[item[by]], item) if item[by] in entries else item
+    return list(entries.values())
 
 
 def _has(item: object, key: str) -> bool:

@@ -33,11 +33,11 @@ MOUNT = "/orchestune"
 STATE = "/orchestune-state"
 ORDERS = "/orchestune-worker"
 FILE = "worker.json"
-_IN_IMAGE = "/opt/orchestune/runtime"
-_UNREACHABLE = 30
-"""seconds until a pod is evicted from an unreachable node; the lease has expired long before"""
-_REMEMBERED = 86400
-"""seconds for which a finished Job is kept, for a server that was down"""
+_RUNTIME_FOLDER = "/opt/orchestune/runtime"
+_UNREACHABLE_SECONDS = 30
+"""time until a pod is evicted from an unreachable node; the lease has expired long before"""
+_JOB_TTL_SECONDS = 86400
+"""time for which a finished Job is kept, for a server that was down"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ClusterRequirements:
     @property
     def runtime(self) -> str:
         """The folder of the private Python in a worker's container."""
-        return MOUNT + _IN_IMAGE if self.image_volume else MOUNT
+        return MOUNT + _RUNTIME_FOLDER if self.image_volume else MOUNT
 
 
 def name(order: WorkerOrder) -> str:
@@ -108,7 +108,7 @@ def job(config: KubernetesConfig, order: WorkerOrder, setting: ClusterRequiremen
             "completions": 1,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
-            "ttlSecondsAfterFinished": _REMEMBERED,
+            "ttlSecondsAfterFinished": _JOB_TTL_SECONDS,
             "suspend": bool(order.placement.queue),
             "template": template(config, order, setting, command),
         },
@@ -120,7 +120,7 @@ def template(
 ) -> Manifest:
     """Return the pod template with the file's `pod:` merged in; our labels and restart policy take precedence."""
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
-    made = {
+    base = {
         "metadata": {
             "labels": {**labels, **NO_MESH_LABELS},
             "annotations": {
@@ -132,30 +132,32 @@ def template(
         },
         "spec": _spec(config, order, setting, command),
     }
-    found: Manifest = merged(made, order.placement.pod)
-    found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **labels}
-    found["spec"]["restartPolicy"] = "Never"
+    pod_template: Manifest = merged(base, order.placement.pod)
+    pod_template["metadata"]["labels"] = {**(pod_template["metadata"].get("labels") or {}), **labels}
+    pod_template["spec"]["restartPolicy"] = "Never"
     own = frozenset((CONTAINER, RUNTIME))
     for key in ("containers", "initContainers"):
-        if key in found["spec"]:
-            found["spec"][key] = hardened(found["spec"][key], own, config.gpu_resource, restricted=setting.restricted)
-    return found
+        if key in pod_template["spec"]:
+            pod_template["spec"][key] = hardened(
+                pod_template["spec"][key], own, config.gpu_resource, restricted=setting.restricted
+            )
+    return pod_template
 
 
 def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement, ground: NodePool) -> Manifest:
     """Return the parts of the pod spec that select nodes, with the file's `pod:` merged in."""
     tolerations = _tolerations(config, each, placement.pool, ground)
-    made = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
-    found = merged({"spec": made}, placement.pod).get("spec")
-    return found if isinstance(found, dict) else {}
+    own = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
+    spec = merged({"spec": own}, placement.pod).get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
 def takes(config: KubernetesConfig, each: Resources, placement: Placement) -> Resources:
     """Return the resources that the scheduler reserves for a trial's pod, with the file's `pod:` merged in."""
-    made = {"containers": [{"name": CONTAINER, "resources": _resources(config, each)}]}
-    spec = merged({"spec": made}, placement.pod).get("spec")
-    found = requests(spec if isinstance(spec, dict) else made, config.gpu_resource)
-    return replace(each, cpu=found.cpu, memory=found.memory or None, gpu=found.gpu)
+    own = {"containers": [{"name": CONTAINER, "resources": _resources(config, each)}]}
+    spec = merged({"spec": own}, placement.pod).get("spec")
+    reserved = requests(spec if isinstance(spec, dict) else own, config.gpu_resource)
+    return replace(each, cpu=reserved.cpu, memory=reserved.memory or None, gpu=reserved.gpu)
 
 
 def _spec(
@@ -191,7 +193,7 @@ def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
         "name": RUNTIME,
         "image": config.runtime_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": private_python.copy_command(_IN_IMAGE, MOUNT),
+        "command": private_python.copy_command(_RUNTIME_FOLDER, MOUNT),
         "resources": _resources(config, Resources(each.cpu, each.memory)),
         "securityContext": {**_SECURITY, "readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -236,10 +238,10 @@ _SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop
 
 def _pod_security(config: KubernetesConfig, setting: ClusterRequirements) -> Manifest:
     """Return what Pod Security's `restricted` requires, except the user if root is allowed: images choose theirs."""
-    found: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
+    security: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
     if setting.restricted:
-        found |= {"runAsNonRoot": True} | ({} if config.user is None else {"runAsUser": config.user})
-    return found
+        security |= {"runAsNonRoot": True} | ({} if config.user is None else {"runAsUser": config.user})
+    return security
 
 
 def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
@@ -254,18 +256,18 @@ def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
 
 
 def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, ground: NodePool) -> list[Manifest]:
-    found: list[Manifest] = [
+    tolerations: list[Manifest] = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
-        for key, seconds in (("not-ready", _UNREACHABLE), ("unreachable", _UNREACHABLE))
+        for key, seconds in (("not-ready", _UNREACHABLE_SECONDS), ("unreachable", _UNREACHABLE_SECONDS))
     ]
     if each.gpu:
-        found += [{"key": key, "operator": "Exists"} for key in config.card_taints]
+        tolerations += [{"key": key, "operator": "Exists"} for key in config.card_taints]
     if pool is not None:
-        found.append({"key": config.pool_label, "operator": "Equal", "value": pool})
-    found += [
+        tolerations.append({"key": config.pool_label, "operator": "Equal", "value": pool})
+    tolerations += [
         {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in ground.taints
     ]
-    return found
+    return tolerations
 
 
 def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: NodePool) -> Manifest:
@@ -291,8 +293,8 @@ def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: NodePool) ->
 
 
 def _term(labels: Sequence[Manifest], fields: Sequence[Manifest]) -> Manifest:
-    found: Manifest = {"matchExpressions": list(labels)} if labels else {}
-    return found | ({"matchFields": list(fields)} if fields else {})
+    term: Manifest = {"matchExpressions": list(labels)} if labels else {}
+    return term | ({"matchFields": list(fields)} if fields else {})
 
 
 def _runtime_volume(config: KubernetesConfig, setting: ClusterRequirements) -> Manifest:
@@ -303,14 +305,14 @@ def _runtime_volume(config: KubernetesConfig, setting: ClusterRequirements) -> M
 
 
 def _volumes(order: WorkerOrder) -> list[Manifest]:
-    found: list[Manifest] = [
+    volumes: list[Manifest] = [
         {"name": "orders", "secret": {"secretName": name(order), "defaultMode": 0o444}},
         {"name": "state", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
     ]
     if order.placement.shm is not None:
-        found.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(order.placement.shm)}})
-    return found + [
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(order.placement.shm)}})
+    return volumes + [
         {"name": f"volume-{index}", **_source(volume)} for index, volume in enumerate(order.placement.volumes)
     ]
 

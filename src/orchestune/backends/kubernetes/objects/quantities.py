@@ -7,18 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from orchestune.domain.resources.resources import Resources
+from orchestune.kubeapi.quantities import parse_quantity
 
 
-def amount(text: object) -> float:
-    """Parse a quantity: `500m` → 0.5, `2Gi` → 2147483648. Empty or invalid text counts as 0."""
+def amount(quantity: object) -> float:
+    """Parse a quantity: `500m` → 0.5, `2Gi` → 2147483648. Empty, invalid or infinite ones count as 0."""
     try:
-        found = float(parse_quantity(text)) if text not in (None, "") else 0.0  # type: ignore[no-untyped-call]
+        number = float(parse_quantity(str(quantity)))
     except (ValueError, ArithmeticError):
         return 0.0
-    return found if math.isfinite(found) else 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def cores(number: float) -> str:
@@ -26,10 +25,11 @@ def cores(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{math.ceil(number * 1000 - 1e-9)}m"
 
 
-def resources(listed: Mapping[str, object] | None, gpu_resource: str) -> Resources:
+def resources(quantities: Mapping[str, object] | None, gpu_resource: str) -> Resources:
     """Parse resources such as `{"cpu": "1", "memory": "2Gi", …}`."""
-    found = listed or {}
-    return Resources(amount(found.get("cpu")), int(amount(found.get("memory"))), int(amount(found.get(gpu_resource))))
+    by_name = quantities or {}
+    cpu, memory, gpus = (amount(by_name.get(name)) for name in ("cpu", "memory", gpu_resource))
+    return Resources(cpu, int(memory), int(gpus))
 
 
 def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
@@ -38,32 +38,32 @@ def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
     server rejects them.
     """
     total = plus(_of(container, gpu_resource) for container in _mappings(spec.get("containers")))
-    largest, beside = _NOTHING, _NOTHING
+    largest, sidecars = _NOTHING, _NOTHING
     for container in _mappings(spec.get("initContainers")):
-        own = plus([beside, _of(container, gpu_resource)])
-        largest = _most(largest, own)
+        during_it = plus([sidecars, _of(container, gpu_resource)])
+        largest = _maximum(largest, during_it)
         if container.get("restartPolicy") == "Always":
-            total, beside = plus([total, _of(container, gpu_resource)]), own
-    total = _most(total, largest)
-    whole = _said(spec)
-    if "cpu" in whole:
-        total = replace(total, cpu=amount(whole["cpu"]))
-    if "memory" in whole:
-        total = replace(total, memory=int(amount(whole["memory"])))
+            total, sidecars = plus([total, _of(container, gpu_resource)]), during_it
+    total = _maximum(total, largest)
+    pod_level = _requests(spec)
+    if "cpu" in pod_level:
+        total = replace(total, cpu=amount(pod_level["cpu"]))
+    if "memory" in pod_level:
+        total = replace(total, memory=int(amount(pod_level["memory"])))
     return plus([total, resources(_mapping(spec.get("overhead")), gpu_resource)])
 
 
 def plus(items: Iterable[Resources]) -> Resources:
     """Return the sum."""
-    listed = list(items)
+    summands = list(items)
     return Resources(
-        sum(each.cpu or 0.0 for each in listed),
-        sum(each.memory or 0 for each in listed),
-        sum(each.gpu for each in listed),
+        sum(each.cpu or 0.0 for each in summands),
+        sum(each.memory or 0 for each in summands),
+        sum(each.gpu for each in summands),
     )
 
 
-def _most(one: Resources, other: Resources) -> Resources:
+def _maximum(one: Resources, other: Resources) -> Resources:
     """Return the maximum of each resource."""
     return Resources(
         max(one.cpu or 0.0, other.cpu or 0.0), max(one.memory or 0, other.memory or 0), max(one.gpu, other.gpu)
@@ -71,13 +71,13 @@ def _most(one: Resources, other: Resources) -> Resources:
 
 
 def _of(container: Mapping[str, Any], gpu_resource: str) -> Resources:
-    return resources(_said(container), gpu_resource)
+    return resources(_requests(container), gpu_resource)
 
 
-def _said(holder: Mapping[str, Any]) -> Mapping[str, object]:
+def _requests(holder: Mapping[str, Any]) -> Mapping[str, object]:
     """Return the requests of a container or of a pod as a whole, defaulting to its limits."""
-    needed = _mapping(holder.get("resources"))
-    return {**_mapping(needed.get("limits")), **_mapping(needed.get("requests"))}
+    declared = _mapping(holder.get("resources"))
+    return {**_mapping(declared.get("limits")), **_mapping(declared.get("requests"))}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -27,18 +27,18 @@ SINCE = (1, 35)
 """first Kubernetes version with ImageVolume enabled by default (before, KEP-4639 was off by default)"""
 RUNTIMES: Mapping[str, tuple[int, int]] = {"containerd": (2, 1), "cri-o": (1, 33)}
 """first version of each container runtime that mounts image volumes"""
-_TELLING = re.compile(
+_NO_IMAGE_VOLUMES = re.compile(
     r"must specify a volume type|no volume plugin matched|HostPath is empty|mkdir \"\"|volume type \"image\"|"
     r"image[- ]volume|IDMAP|(?:exec|stat|open):? .*/orchestune/",
     re.IGNORECASE,
 )
 """messages of API servers, kubelets and runtimes for missing image volumes, or for an empty one"""
-_HAS_NONE = re.compile(
+_RUNTIME_WITHOUT_IMAGE_VOLUMES = re.compile(
     r"(?:rpc error: code = \w+ desc = )?(?:failed to create containerd container: )?"
     r'(?:failed to generate spec: failed to mkdir "": mkdir : no such file or directory|mount\.HostPath is empty)'
 )
 """complete messages of runtimes without image volumes: they contain no text of an experiment"""
-_NOT_STARTED = {
+_START_FAILURES = {
     "waiting": ("CreateContainerError", "RunContainerError"),
     "terminated": ("StartError", "ContainerCannotRun"),
 }
@@ -100,7 +100,7 @@ class Delivering:
         """Return the delivery for the next pod (of that experiment). Raises TemporaryError if the API is down."""
         if why := self._failed or self._failed_for.get(experiment):
             return Delivery(False, f"image volumes do not work here ({why})")
-        return decide(self._setting, self._known_version() if self._setting is None else "", nodes)
+        return decide(self._setting, self._server_version() if self._setting is None else "", nodes)
 
     def prove(self) -> None:
         """Record that a pod with an image volume has run."""
@@ -113,7 +113,7 @@ class Delivering:
         """
         if self._setting is not None or not words:
             return False
-        return bool(_TELLING.search(words)) or (suspect and not self._proved)
+        return bool(_NO_IMAGE_VOLUMES.search(words)) or (suspect and not self._proved)
 
     def give_up(self, words: str, experiment: str, *, ours: bool = False) -> None:
         """Stop using image volumes for that experiment's pods, or for all pods.
@@ -121,7 +121,7 @@ class Delivering:
         `ours`: nothing of the experiment can be the cause.
         """
         why = " ".join(words.split())[:300]
-        if not ours and not _HAS_NONE.fullmatch(words):
+        if not ours and not _RUNTIME_WITHOUT_IMAGE_VOLUMES.fullmatch(words):
             self._failed_for[experiment] = why
             return
         with self._lock:
@@ -129,7 +129,7 @@ class Delivering:
                 self._failed = why
                 log.warning("pods get a copy of the worker's Python from now on: no image volumes here: %s", words)
 
-    def _known_version(self) -> str:
+    def _server_version(self) -> str:
         with self._lock:
             if self._version is None:
                 self._version = server_version(self._api)
@@ -148,10 +148,10 @@ def start_failure(pod: Mapping[str, Any] | None) -> str:
     """Return the runtime's message if it could not start the worker's container; empty otherwise."""
     for status in container_statuses(pod, "containerStatuses") if pod is not None else ():
         state = status.get("state") or {}
-        for kind, reasons in _NOT_STARTED.items():
-            found = state.get(kind) or {}
-            if found.get("reason") in reasons:
-                return str(found.get("message") or found["reason"])
+        for kind, reasons in _START_FAILURES.items():
+            failure = state.get(kind) or {}
+            if failure.get("reason") in reasons:
+                return str(failure.get("message") or failure["reason"])
     return ""
 
 
@@ -160,19 +160,19 @@ def _lacks(node: Node) -> str:
     if _number(node.kubelet) < SINCE:
         return f"a kubelet of version {_dotted(SINCE)}, {node.name} has {node.kubelet or 'another'}"
     kind, _, version = node.runtime.partition("://")
-    needed = RUNTIMES.get(kind)
-    if needed is None:
-        known = " or ".join(f"{name} {_dotted(number)}" for name, number in RUNTIMES.items())
-        return f"{known}, {node.name} has {kind or 'another runtime'}"
-    if _number(version) < needed:
-        return f"{kind} {_dotted(needed)}, {node.name} has {kind} {version}"
+    required = RUNTIMES.get(kind)
+    if required is None:
+        supported = " or ".join(f"{name} {_dotted(number)}" for name, number in RUNTIMES.items())
+        return f"{supported}, {node.name} has {kind or 'another runtime'}"
+    if _number(version) < required:
+        return f"{kind} {_dotted(required)}, {node.name} has {kind} {version}"
     return ""
 
 
 def _number(version: str) -> tuple[int, int]:
     """Parse major and minor: `v1.36.3-gke.100` → (1, 36)."""
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _dotted(number: tuple[int, int]) -> str:

@@ -8,15 +8,15 @@ import re
 import threading
 from collections.abc import Mapping
 
-from orchestune.backends.kubernetes.client import ApiServer, Document
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT
 from orchestune.errors import BadInput, Conflict, NotFound
+from orchestune.kubeapi.client import ApiServer, Document
 from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
 
 _KEY = "values.json"
 """one key for all values: not every variable name is a valid key of a Secret"""
-_REMEMBERED = 256
+_MAX_CACHED_EXPERIMENTS = 256
 
 
 class KubernetesSecrets:
@@ -25,7 +25,7 @@ class KubernetesSecrets:
     def __init__(self, api: ApiServer, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
         self._lock = threading.Lock()
-        self._known: dict[str, dict[str, str]] = {}
+        self._cache: dict[str, dict[str, str]] = {}
 
     def put(self, experiment: str, values: Mapping[str, str]) -> None:
         if not values:
@@ -42,31 +42,31 @@ class KubernetesSecrets:
 
     def get(self, experiment: str) -> dict[str, str]:
         with self._lock:
-            if experiment in self._known:
-                return dict(self._known[experiment])
+            if experiment in self._cache:
+                return dict(self._cache[experiment])
         try:
-            found = self._api.call("GET", self._path(experiment))
+            document = self._api.call("GET", self._path(experiment))
         except NotFound:
             values: dict[str, str] = {}
         else:
-            values = json.loads(base64.b64decode((found.get("data") or {}).get(_KEY, "e30=")))
+            values = json.loads(base64.b64decode((document.get("data") or {}).get(_KEY, "e30=")))
         with self._lock:
-            while len(self._known) >= _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[experiment] = values
+            while len(self._cache) >= _MAX_CACHED_EXPERIMENTS:
+                del self._cache[next(iter(self._cache))]
+            self._cache[experiment] = values
         return dict(values)
 
     def delete(self, experiment: str) -> None:
         self._forget(experiment)
-        self._api.delete(self._path(experiment), {})
+        self._api.delete_object(self._path(experiment), {})
 
     def _forget(self, experiment: str) -> None:
         with self._lock:
-            self._known.pop(experiment, None)
+            self._cache.pop(experiment, None)
 
     def _check_ours(self, experiment: str) -> None:
-        found = self._api.call("GET", self._path(experiment))
-        if not are_in(OURS, found["metadata"].get("labels")):
+        existing = self._api.call("GET", self._path(experiment))
+        if not are_in(OURS, existing["metadata"].get("labels")):
             raise Conflict(f"the Secret {name(experiment)} is there already, and not ours")
 
     def _collection(self) -> str:

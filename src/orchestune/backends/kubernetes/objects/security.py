@@ -14,26 +14,26 @@ class Security:
 
     def __init__(self, api: ApiClient, config: KubernetesConfig) -> None:
         self._api, self._config = api, config
-        self._known = config.restricted
+        self._is_restricted = config.restricted
         self._experiments: set[str] = set()
 
     def restricted(self, experiment: str = "") -> bool:
         """Return True if pods (of that experiment) must declare that they do not run as root. Raises TemporaryError."""
-        if self._known is None:
+        if self._is_restricted is None:
             try:
                 namespace = self._api.call("GET", f"/api/v1/namespaces/{self._config.namespace}")
             except (Denied, NotFound):
-                self._known = False
+                self._is_restricted = False
             else:
-                self._known = is_restricted(namespace)
-        return self._known or experiment in self._experiments
+                self._is_restricted = is_restricted(namespace)
+        return self._is_restricted or experiment in self._experiments
 
     def learn(self, non_root: NonRoot, experiment: str) -> bool:
         """Record a rejection of one of the experiment's pods. Return True if its next pod will be different."""
         if non_root is NonRoot.UNKNOWN or self._config.restricted is not None or self.restricted(experiment):
             return False
         if non_root is NonRoot.NAMESPACE:
-            self._known = True
+            self._is_restricted = True
         else:
             self._experiments.add(experiment)
         return True

@@ -17,16 +17,16 @@ from orchestune.domain.resources.survey import MachineAllocation
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 """node labels set by NVIDIA's feature discovery: GPU product name, and MiB per GPU"""
 _LINUX = "linux"
-_PASSING = re.compile(
+_TRANSIENT_TAINTS = re.compile(
     r"node(?:\.cloudprovider)?\.kubernetes\.io/|karpenter\.sh/|ToBeDeletedByClusterAutoscaler$|"
     r"aws-node-termination-handler/|cloud\.google\.com/impending-node-termination$|"
     r"remediator\.kubernetes\.azure\.com/|.*/(?:agent-)?not-ready$"
 )
 """taints of nodes that are starting, in trouble or being removed: they identify no pool, and no trial tolerates them"""
-_PERMANENT = ("DaemonSet", "Node")
+_PERMANENT_OWNERS = ("DaemonSet", "Node")
 Taint = tuple[str, str, str]
 """key, value, effect"""
-_OVER = ("Succeeded", "Failed")
+_FINISHED_PHASES = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         for taint in spec.get("taints") or ()
         if taint.get("effect") in ("NoSchedule", "NoExecute")
     )
-    passing = any(_PASSING.match(key) for key, _, _ in taints)
+    is_in_transition = any(_TRANSIENT_TAINTS.match(key) for key, _, _ in taints)
     return Node(
         name=metadata["name"],
         pool=label or ("gpu" if has.gpu else "cpu"),
         has=has,
         ready=ready.get("status") == "True",
-        usable=ready.get("status") == "True" and not spec.get("unschedulable") and not passing and not strange,
+        usable=ready.get("status") == "True" and not spec.get("unschedulable") and not is_in_transition and not strange,
         trouble="" if ready.get("status") == "True" else str(ready.get("message") or ready.get("reason") or ""),
         labelled=bool(label),
         taints=taints,
@@ -140,7 +140,7 @@ def _strange(info: Mapping[str, Any], config: KubernetesConfig) -> str:
 def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
     """Return the load of a pod; None if it is unscheduled or finished. Other servers' pods count as foreign."""
     spec, metadata = document.get("spec") or {}, document["metadata"]
-    if not spec.get("nodeName") or (document.get("status") or {}).get("phase") in _OVER:
+    if not spec.get("nodeName") or (document.get("status") or {}).get("phase") in _FINISHED_PHASES:
         return None
     labels = metadata.get("labels") or {}
     owners = metadata.get("ownerReferences") or ()
@@ -149,7 +149,7 @@ def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
         node=spec["nodeName"],
         holds=requests(spec, config.gpu_resource),
         holder=str(labels.get(HANDLE) or "") if ours else "",
-        permanent=any(owner.get("kind") in _PERMANENT for owner in owners),
+        permanent=any(owner.get("kind") in _PERMANENT_OWNERS for owner in owners),
         infrastructure=ours and not labels.get(HANDLE),
     )
 
@@ -191,30 +191,30 @@ def minus(one: Resources, other: Resources) -> Resources:
     )
 
 
-def shortage(needed: Resources, said: str, nodes: Sequence[Node], loads: Sequence[Load]) -> str:
+def shortage(needed: Resources, message: str, nodes: Sequence[Node], loads: Sequence[Load]) -> str:
     """Return why a pod is unschedulable: per resource the amount free, the maximum on one node, and the holders.
 
-    `said` is the scheduler's message. Empty if the nodes do not explain it.
+    `message`: the one of the scheduler. Empty if the nodes do not explain it.
     """
     held: dict[str, list[Load]] = {}
     for item in loads:
         held.setdefault(item.node, []).append(item)
     free = {item.name: minus(item.has, plus(load.holds for load in held.get(item.name, ()))) for item in nodes}
     parts = []
-    for word, unit, name, of in _KINDS:
-        wanted = of(needed)
-        usable = [item for item in nodes if item.open and of(item.has)]
-        if not wanted or word not in said or not usable:
+    for word, unit, name, amount_in in _KINDS:
+        requested = amount_in(needed)
+        usable = [item for item in nodes if item.open and amount_in(item.has)]
+        if not requested or word not in message or not usable:
             continue
-        best = max(usable, key=lambda item: of(free[item.name]))
-        if of(free[best.name]) >= wanted:
+        best = max(usable, key=lambda item: amount_in(free[item.name]))
+        if amount_in(free[best.name]) >= requested:
             continue
-        total = sum(of(item.has) for item in usable)
-        left = sum(of(free[item.name]) for item in usable)
-        text = f"needs {_shown(wanted / unit)} {name}, {_shown(left / unit)} of {_shown(total / unit)} free"
-        if len(usable) > 1 and left:
-            text += f", at most {_shown(of(free[best.name]) / unit)} on one node ({best.name})"
-        holders = _holders([load for item in usable for load in held.get(item.name, ())], of, unit)
+        total = sum(amount_in(item.has) for item in usable)
+        available = sum(amount_in(free[item.name]) for item in usable)
+        text = f"needs {_short(requested / unit)} {name}, {_short(available / unit)} of {_short(total / unit)} free"
+        if len(usable) > 1 and available:
+            text += f", at most {_short(amount_in(free[best.name]) / unit)} on one node ({best.name})"
+        holders = _holders([load for item in usable for load in held.get(item.name, ())], amount_in, unit)
         parts.append(text + (f"; held by {holders}" if holders else ""))
     return "; ".join(parts)
 
@@ -232,8 +232,8 @@ def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> NodePool
 
 def _suitable(item: Node, each: Resources) -> bool:
     """Return True if the trial requests particular GPUs and the node's match."""
-    named = each.gpu_type is not None or each.gpu_memory is not None
-    return named and suits(item.product, item.has.gpu_memory or 0, each.gpu_type, each.gpu_memory)
+    has_gpu_request = each.gpu_type is not None or each.gpu_memory is not None
+    return has_gpu_request and suits(item.product, item.has.gpu_memory or 0, each.gpu_type, each.gpu_memory)
 
 
 _KINDS = (
@@ -243,17 +243,17 @@ _KINDS = (
 )
 
 
-def _holders(loads: Iterable[Load], of: Any, unit: float) -> str:
+def _holders(loads: Iterable[Load], amount_in: Any, unit: float) -> str:
     """Return the holders, largest first: `sgd-7f3a (3), others (1)`."""
-    total: dict[str, float] = {}
+    held_by: dict[str, float] = {}
     for item in loads:
-        if of(item.holds):
-            total[item.holder] = total.get(item.holder, 0.0) + of(item.holds)
-    ranked = sorted(total.items(), key=lambda entry: -entry[1])[:4]
-    return ", ".join(f"{holder or 'others'} ({_shown(much / unit)})" for holder, much in ranked)
+        if amount_in(item.holds):
+            held_by[item.holder] = held_by.get(item.holder, 0.0) + amount_in(item.holds)
+    ranked = sorted(held_by.items(), key=lambda entry: -entry[1])[:4]
+    return ", ".join(f"{holder or 'others'} ({_short(held / unit)})" for holder, held in ranked)
 
 
-def _shown(number: float) -> str:
+def _short(number: float) -> str:
     """Format a number: `0.25`, `12.5`, `9600`."""
     return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 

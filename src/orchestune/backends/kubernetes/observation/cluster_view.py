@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import WORKER
 from orchestune.backends.kubernetes.observation import capacity
@@ -17,10 +16,11 @@ from orchestune.backends.kubernetes.observation.queues import Queues, Workload, 
 from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, event, slim
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import TemporaryError
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.labels import WORKERS, selector
 
-_FIRST = 10.0
-"""seconds that the first query waits for the first response of the API server"""
+_FIRST_RESPONSE_SECONDS = 10.0
+"""timeout of the first query, which waits for the first response of the API server"""
 
 
 class ClusterView:
@@ -49,33 +49,34 @@ class ClusterView:
         with self._lock:
             if self._started is None:
                 self._started = time.monotonic()
-                for kept in (self.jobs, self.pods, self.events, self.nodes, self.loads):
-                    kept.start()
+                for cache in (self.jobs, self.pods, self.events, self.nodes, self.loads):
+                    cache.start()
 
     def close(self) -> None:
         """Stop all watches."""
         with self._lock:
             if self._started is None:
                 return
-            begun: list[WatchCache[Any]] = [self.jobs, self.pods, self.events, self.nodes, self.loads]
-            begun += [self.neighbours] if self._sees_neighbours else []
+            caches: list[WatchCache[Any]] = [self.jobs, self.pods, self.events, self.nodes, self.loads]
+            caches += [self.neighbours] if self._sees_neighbours else []
         self.queues.close()
-        for kept in begun:
-            kept.stop()
-        for kept in begun:
-            kept.join(10.0)
+        for cache in caches:
+            cache.stop()
+        for cache in caches:
+            cache.join(10.0)
 
     def ready(self) -> None:
-        """Wait until the namespace's Jobs and pods are listed, at most `_FIRST` seconds after the start. Raises
-        TemporaryError if they are not.
+        """Wait until the namespace's Jobs and pods are listed.
+
+        Raises TemporaryError if they are not `_FIRST_RESPONSE_SECONDS` after the start.
         """
         self.open()
         assert self._started is not None
-        until = self._started + _FIRST
-        for kept in (self.jobs, self.pods):
-            kept.asked(max(until - time.monotonic(), 0.0))
-            if not kept.known(0.0):
-                raise kept.trouble or TemporaryError("the cluster's API server has not answered yet")
+        until = self._started + _FIRST_RESPONSE_SECONDS
+        for cache in (self.jobs, self.pods):
+            cache.asked(max(until - time.monotonic(), 0.0))
+            if not cache.known(0.0):
+                raise cache.trouble or TemporaryError("the cluster's API server has not answered yet")
 
     def fresh(self) -> None:
         """Raise TemporaryError if the API server is unreachable now."""
@@ -87,20 +88,26 @@ class ClusterView:
         """Return True if nodes may be listed; waits for the first response."""
         self.ready()
         assert self._started is not None
-        return self.nodes.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.nodes.permitted
+        return (
+            self.nodes.asked(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
+            and self.nodes.permitted
+        )
 
-    def everybodys(self) -> list[Load]:
+    def all_loads(self) -> list[Load]:
         """Return the loads of all pods of the cluster, or only of the namespace if no more may be listed."""
         self.ready()
         assert self._started is not None
-        seen = self.loads.asked(max(self._started + _FIRST - time.monotonic(), 0.0)) and self.loads.permitted
-        if seen:
+        is_listed = (
+            self.loads.asked(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
+            and self.loads.permitted
+        )
+        if is_listed:
             return self.loads.all()
         with self._lock:
             if not self._sees_neighbours:
                 self._sees_neighbours = True
                 self.neighbours.start()
-        self.neighbours.asked(_FIRST)
+        self.neighbours.asked(_FIRST_RESPONSE_SECONDS)
         return self.neighbours.all()
 
     def jobs_by_worker(self) -> dict[str, Document]:
@@ -109,19 +116,19 @@ class ClusterView:
 
     def pods_by_worker(self) -> dict[str, Document]:
         """Return the newest pod of each worker, preferring unfinished pods."""
-        found: dict[str, Document] = {}
+        newest: dict[str, Document] = {}
         for pod in self.pods.all():
             worker = _worker(pod)
-            if worker not in found or _rank(pod) > _rank(found[worker]):
-                found[worker] = pod
-        return found
+            if worker not in newest or _rank(pod) > _rank(newest[worker]):
+                newest[worker] = pod
+        return newest
 
     def events_by_object(self) -> dict[str, list[ObjectEvent]]:
         """Return the events of each Job and pod, by its name."""
-        found: dict[str, list[ObjectEvent]] = {}
+        events: dict[str, list[ObjectEvent]] = {}
         for item in self.events.all():
-            found.setdefault(item.name, []).append(item)
-        return found
+            events.setdefault(item.name, []).append(item)
+        return events
 
     def workloads(self) -> dict[str, Workload]:
         """Return Kueue's Workload of each queued Job, by the Job's name; watched only once a Job is queued."""

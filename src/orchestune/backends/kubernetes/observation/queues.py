@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import OrchestuneError
+from orchestune.kubeapi.client import ApiServer
 
 log = logging.getLogger(__name__)
 
 GROUP = "kueue.x-k8s.io"
 QUEUE = f"{GROUP}/queue-name"
-_AGAIN = 60.0
-"""seconds until the API of Kueue is looked up again after it was missing or forbidden"""
-_ASSIGNING = re.compile(r"^couldn't assign flavors to pod set [^:]*: ")
-_FOR = re.compile(r"^Preempted to accommodate a workload \([^)]*\)(?: due to (?P<why>[^;]+))?.*", re.DOTALL)
+_LOOKUP_SECONDS = 60.0
+"""pause until the API of Kueue is looked up again after it was missing or forbidden"""
+_ASSIGNMENT_PREFIX = re.compile(r"^couldn't assign flavors to pod set [^:]*: ")
+_PREEMPTION = re.compile(r"^Preempted to accommodate a workload \([^)]*\)(?: due to (?P<why>[^;]+))?.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Queues:
     def __init__(self, api: ApiServer, namespace: str) -> None:
         self._api, self._namespace = api, namespace
         self._lock = threading.Lock()
-        self._kept: WatchCache[Workload] | None = None
+        self._cache: WatchCache[Workload] | None = None
         self._ended = False
-        self._next = 0.0
+        self._next_lookup = 0.0
 
     def open(self) -> None:
         """Start the watch. Idempotent; the first call sends one request."""
         with self._lock:
-            if self._kept is not None or self._ended or time.monotonic() < self._next:
+            if self._cache is not None or self._ended or time.monotonic() < self._next_lookup:
                 return
-            self._next = time.monotonic() + _AGAIN
+            self._next_lookup = time.monotonic() + _LOOKUP_SECONDS
         try:
             version = preferred_version(self._api)
         except OrchestuneError as exc:
@@ -60,22 +60,22 @@ class Queues:
         path = f"/apis/{version}/namespaces/{self._namespace}/workloads"
         with self._lock:
             if not self._ended:
-                self._kept = WatchCache(self._api, path, {}, workload)
-                self._kept.start()
+                self._cache = WatchCache(self._api, path, {}, workload)
+                self._cache.start()
 
     def close(self) -> None:
         """Stop the watch."""
         with self._lock:
-            self._ended, kept = True, self._kept
-        if kept is not None:
-            kept.stop()
-            kept.join(10.0)
+            self._ended, cache = True, self._cache
+        if cache is not None:
+            cache.stop()
+            cache.join(10.0)
 
     def by_job(self) -> dict[str, Workload]:
         """Return the Workload of each Job that has one."""
         with self._lock:
-            kept = self._kept
-        return {found.job: found for found in kept.all()} if kept is not None else {}
+            cache = self._cache
+        return {item.job: item for item in cache.all()} if cache is not None else {}
 
 
 def preferred_version(api: ApiServer) -> str:
@@ -100,7 +100,7 @@ def workload(document: Document) -> Workload | None:
 
 def plain(message: str) -> str:
     """Return Kueue's message without its constant prefix."""
-    return _ASSIGNING.sub("", message.strip())
+    return _ASSIGNMENT_PREFIX.sub("", message.strip())
 
 
 def _waits(document: Document, status: Document, conditions: Mapping[str, Document]) -> str:
@@ -115,13 +115,13 @@ def _waits(document: Document, status: Document, conditions: Mapping[str, Docume
 
 
 def _check(item: Document) -> str:
-    said = str(item.get("message") or "").strip()
-    return str(item.get("state") or "Pending").lower() + (f" ({said})" if said else "")
+    message = str(item.get("message") or "").strip()
+    return str(item.get("state") or "Pending").lower() + (f" ({message})" if message else "")
 
 
 def _evicted(conditions: Mapping[str, Document]) -> str:
     message = str((conditions.get("Evicted") or {}).get("message") or "").strip()
-    preempted = _FOR.match(message)
+    preempted = _PREEMPTION.match(message)
     return (preempted["why"] or "").strip() if preempted else message
 
 

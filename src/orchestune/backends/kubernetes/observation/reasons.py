@@ -37,7 +37,7 @@ class WorkerEvidence:
     """the missing resource, computed from the nodes"""
     stuck: float = 0.0
     """seconds for which the pod has been pending for the same reason"""
-    told_to_end: bool = False
+    is_terminating: bool = False
     """we have asked it to terminate"""
     has_run: bool = False
     """one of its pods, maybe an earlier one, was seen running"""
@@ -67,7 +67,7 @@ def judge(evidence: WorkerEvidence) -> ObservedState:
         return _of_job(finished, evidence)
     if _suspended(job):
         if evidence.has_run:
-            return _taken_back(evidence)
+            return _preempted(evidence)
         return _queued(job, evidence)
     if pod is not None:
         return _RUNNING  # pod deleted: the Job's status will follow
@@ -83,17 +83,19 @@ def _queued(job: Document, evidence: WorkerEvidence) -> ObservedState:
     queue = queue_of(job)
     if not queue:
         return ObservedState(Phase.PENDING, "its Job is suspended")
-    why = evidence.workload.waits if evidence.workload is not None else _noted(evidence.events)
+    why = evidence.workload.waits if evidence.workload is not None else _queue_message(evidence.events)
     return ObservedState(Phase.QUEUED, f"waits in the queue {queue}" + (why and f": {why}"))
 
 
-def _noted(events: Sequence[ObjectEvent]) -> str:
+def _queue_message(events: Sequence[ObjectEvent]) -> str:
     """Return the latest pending reason from Kueue's events, for servers that may not read Workloads."""
-    said = [event for event in events if event.kind == "Workload" and event.warning and event.reason == "Pending"]
-    return plain(max(said, key=lambda event: event.at).message) if said else ""
+    pending_events = [
+        event for event in events if event.kind == "Workload" and event.warning and event.reason == "Pending"
+    ]
+    return plain(max(pending_events, key=lambda event: event.at).message) if pending_events else ""
 
 
-def _taken_back(evidence: WorkerEvidence) -> ObservedState:
+def _preempted(evidence: WorkerEvidence) -> ObservedState:
     """Judge a Job that was running and is suspended: Kueue has preempted it."""
     why = evidence.workload.evicted if evidence.workload is not None else ""
     return ObservedState(
@@ -104,42 +106,49 @@ def _taken_back(evidence: WorkerEvidence) -> ObservedState:
 def verdict(pod: Document, evidence: WorkerEvidence) -> ObservedState:
     """Return why a pod terminated. Containers added by `pod:` are consulted only if the worker gives no reason."""
     status = pod["status"]
-    if evidence.told_to_end:
+    if evidence.is_terminating:
         return ObservedState(Phase.GONE, "the worker was told to end")
-    words = _by_the_place(pod, evidence.has_run)
+    words = _by_cluster(pod, evidence.has_run)
     if words:
         return words
     for container in container_statuses(pod, "initContainerStatuses"):
-        ended = _ended(container)
-        if ended and ended.get("exitCode") and container["name"] not in _sidecars(pod):
-            return ObservedState(Phase.GONE, f"its init container {container['name']} failed: {_exit(ended)}")
-    found = container_statuses(pod, "containerStatuses")
-    containers = sorted(found, key=lambda each: each["name"] != CONTAINER)
+        termination = _termination(container)
+        if termination and termination.get("exitCode") and container["name"] not in _sidecars(pod):
+            return ObservedState(Phase.GONE, f"its init container {container['name']} failed: {_exit(termination)}")
+    statuses = container_statuses(pod, "containerStatuses")
+    containers = sorted(statuses, key=lambda each: each["name"] != CONTAINER)
     for container in containers:
-        ended = _ended(container)
-        if ended and ended.get("reason") == "OOMKilled" and ended.get("exitCode") and container["name"] == CONTAINER:
+        termination = _termination(container)
+        if (
+            termination
+            and termination.get("reason") == "OOMKilled"
+            and termination.get("exitCode")
+            and container["name"] == CONTAINER
+        ):
             return ObservedState(Phase.GONE, _out_of_memory(pod, container["name"]), WorkerLoss.OUT_OF_MEMORY)
-        if ended and ended.get("reason") == "ContainerStatusUnknown":
+        if termination and termination.get("reason") == "ContainerStatusUnknown":
             return ObservedState(
                 Phase.GONE, "its node lost the container, it was probably started anew", WorkerLoss.PLACE
             )
     if pod["metadata"].get("deletionTimestamp") or evidence.pod_deleted:
         if _suspended(evidence.job):
-            return _taken_back(evidence)
+            return _preempted(evidence)
         return ObservedState(Phase.GONE, "its pod was deleted", WorkerLoss.PLACE)
     for container in containers:
-        ended = _ended(container)
-        if ended:
+        termination = _termination(container)
+        if termination:
             who = "the worker" if container["name"] == CONTAINER else f"its container {container['name']}"
-            return ObservedState(Phase.GONE, f"{who} {_exit(ended)}" if ended.get("exitCode") else "")
-    said = str(status.get("message") or status.get("reason") or "nothing says why")
-    return ObservedState(Phase.GONE, f"its pod ended: {said}")
+            return ObservedState(Phase.GONE, f"{who} {_exit(termination)}" if termination.get("exitCode") else "")
+    message = str(status.get("message") or status.get("reason") or "nothing says why")
+    return ObservedState(Phase.GONE, f"its pod ended: {message}")
 
 
-_FULL = re.compile(r"OutOf\S+|Preempting")
-_NOT_ADMITTED = re.compile(r"UnexpectedAdmissionError|NodeAffinity|Topology\S*|SMTAlignmentError|AppArmor|Sysctl\S*")
+_REJECTED_FOR_RESOURCES = re.compile(r"OutOf\S+|Preempting")
+_REJECTED_BY_KUBELET = re.compile(
+    r"UnexpectedAdmissionError|NodeAffinity|Topology\S*|SMTAlignmentError|AppArmor|Sysctl\S*"
+)
 """reasons for which a kubelet rejects scheduled pods repeatedly, as the scheduler does not know of them"""
-_OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
+_EXCEEDS_OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted: a pod of higher priority took its place",
     "DeletionByTaintManager": "its node went away, or was tainted for others",
@@ -148,14 +157,14 @@ _DISRUPTIONS = {
 }
 
 
-def _by_the_place(pod: Document, has_run: bool) -> ObservedState | None:
+def _by_cluster(pod: Document, has_run: bool) -> ObservedState | None:
     """Return the reason if the cluster removed or rejected the pod; None otherwise."""
     status = pod["status"]
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "").strip()
     node = pod["spec"].get("nodeName") or "its node"
     if reason == "Evicted":
         # A pod beyond its own limit would exceed it on every node: such losses are counted.
-        own = WorkerLoss.UNKNOWN if _OWN_LIMIT.search(message) else WorkerLoss.PLACE
+        own = WorkerLoss.UNKNOWN if _EXCEEDS_OWN_LIMIT.search(message) else WorkerLoss.PLACE
         return ObservedState(Phase.GONE, f"evicted from {node}: {message}", own)
     if reason == "DeadlineExceeded":
         limit = pod["spec"].get("activeDeadlineSeconds")
@@ -165,8 +174,8 @@ def _by_the_place(pod: Document, has_run: bool) -> ObservedState | None:
         return ObservedState(Phase.GONE, f"its node {node} went away", WorkerLoss.PLACE)
     if reason in ("NodeShutdown", "Terminated", "Shutdown"):
         return ObservedState(Phase.GONE, f"its node {node} was shut down", WorkerLoss.PLACE)
-    if _FULL.fullmatch(reason) or _NOT_ADMITTED.fullmatch(reason):
-        lasting = _NOT_ADMITTED.fullmatch(reason) and not has_run  # a node that restarts rejects pods at first
+    if _REJECTED_FOR_RESOURCES.fullmatch(reason) or _REJECTED_BY_KUBELET.fullmatch(reason):
+        lasting = _REJECTED_BY_KUBELET.fullmatch(reason) and not has_run  # a node that restarts rejects pods at first
         gone = WorkerLoss.UNKNOWN if lasting else WorkerLoss.PLACE
         return ObservedState(Phase.GONE, f"{node} did not take it: {message or reason}", gone)
     disrupted = condition(pod, "DisruptionTarget")
@@ -176,9 +185,9 @@ def _by_the_place(pod: Document, has_run: bool) -> ObservedState | None:
 
 
 def _disruption(disrupted: Mapping[str, Any], node: str) -> str:
-    known = _DISRUPTIONS.get(str(disrupted.get("reason")))
-    if known:
-        return f"{known} ({node})"
+    explanation = _DISRUPTIONS.get(str(disrupted.get("reason")))
+    if explanation:
+        return f"{explanation} ({node})"
     return f"taken from {node}: {disrupted.get('message') or disrupted.get('reason')}"
 
 
@@ -188,14 +197,14 @@ def _leaving(pod: Document, evidence: WorkerEvidence) -> ObservedState:
     if not node:
         return ObservedState(Phase.RUNNING, "its pod is being deleted")
     if evidence.node_trouble is not None:
-        if evidence.told_to_end:
+        if evidence.is_terminating:
             return ObservedState(Phase.GONE, "the worker was told to end")
         return ObservedState(Phase.GONE, f"its node {node} went away: {evidence.node_trouble}", WorkerLoss.PLACE)
     return ObservedState(Phase.RUNNING, "its pod is being deleted")
 
 
 def _without_job(pod: Document | None, evidence: WorkerEvidence) -> ObservedState:
-    if evidence.told_to_end:
+    if evidence.is_terminating:
         return ObservedState(Phase.GONE, "the worker was told to end")
     if pod is not None:
         return verdict(pod, evidence)
@@ -204,7 +213,7 @@ def _without_job(pod: Document | None, evidence: WorkerEvidence) -> ObservedStat
 
 def _of_job(finished: Mapping[str, Any], evidence: WorkerEvidence) -> ObservedState:
     """Judge by the Job's condition alone, without a pod."""
-    if evidence.told_to_end:
+    if evidence.is_terminating:
         return ObservedState(Phase.GONE, "the worker was told to end")
     if finished["type"] == "Complete":
         return ObservedState(Phase.GONE)
@@ -213,27 +222,27 @@ def _of_job(finished: Mapping[str, Any], evidence: WorkerEvidence) -> ObservedSt
     return ObservedState(Phase.GONE, "its pod was deleted", WorkerLoss.PLACE)
 
 
-def _ended(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found = (container.get("state") or {}).get("terminated")
-    return found if isinstance(found, Mapping) else None
+def _termination(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    termination = (container.get("state") or {}).get("terminated")
+    return termination if isinstance(termination, Mapping) else None
 
 
 def _is_outlived(pod: Document) -> bool:
     """Return True if the worker has exited but containers added by `pod:` or a mesh keep the pod running."""
-    found = {each["name"]: _ended(each) for each in container_statuses(pod, "containerStatuses")}
-    return found.get(CONTAINER) is not None and None in found.values()
+    terminations = {each["name"]: _termination(each) for each in container_statuses(pod, "containerStatuses")}
+    return terminations.get(CONTAINER) is not None and None in terminations.values()
 
 
 def _sidecars(pod: Document) -> set[str]:
     """Return the sidecar init containers: the kubelet terminates them after the worker, whatever their exit code."""
-    listed = pod["spec"].get("initContainers") or ()
-    return {each["name"] for each in listed if each.get("restartPolicy") == "Always"}
+    containers = pod["spec"].get("initContainers") or ()
+    return {each["name"] for each in containers if each.get("restartPolicy") == "Always"}
 
 
-def _exit(ended: Mapping[str, Any]) -> str:
+def _exit(termination: Mapping[str, Any]) -> str:
     """Describe an exit: `was killed by SIGKILL; its last lines: …`."""
-    code, reason = int(ended.get("exitCode") or 0), str(ended.get("reason") or "")
-    message = str(ended.get("message") or "").strip()
+    code, reason = int(termination.get("exitCode") or 0), str(termination.get("reason") or "")
+    message = str(termination.get("message") or "").strip()
     if 128 < code < 160:
         text = f"was killed by {_signal(code - 128)}"
     elif reason not in ("", "Error", "Completed"):

@@ -56,8 +56,8 @@ def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | Non
     """Return the condition of that type if its status is True, else None."""
     for item in (document.get("status") or {}).get("conditions") or ():
         if item.get("type") == kind and item.get("status") == "True":
-            found: Mapping[str, Any] = item
-            return found
+            match: Mapping[str, Any] = item
+            return match
     return None
 
 

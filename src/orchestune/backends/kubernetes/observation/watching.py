@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from orchestune.backends.kubernetes.client import ApiServer, Document, WatchStream
 from orchestune.errors import OrchestuneError, TemporaryError
+from orchestune.kubeapi.client import ApiServer, Document
 from orchestune.kubeapi.refusals import PermissionMissing, WatchExpired
+from orchestune.kubeapi.watch_stream import WatchStream
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_LEAST, _MOST = 0.2, 5.0
-"""seconds between two retries: minimum and maximum"""
-_LASTED = 1.0
-"""minimum seconds that a healthy watch lasts; repeated shorter ones make the backoff grow"""
-_FORBIDDEN = 60.0
-"""seconds after which a forbidden request is retried"""
+_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.2, 5.0
+"""of the pause between two requests"""
+_HEALTHY_WATCH_SECONDS = 1.0
+"""minimum duration of a healthy watch; repeated shorter ones make the backoff grow"""
+_FORBIDDEN_RETRY_SECONDS = 60.0
+"""pause after a forbidden request"""
 
 
 class WatchCache(Generic[T]):
@@ -99,7 +100,7 @@ class WatchCache(Generic[T]):
                 self._put[key] = time.monotonic()
 
     def _run(self) -> None:
-        pause = _LEAST
+        pause = _MIN_BACKOFF_SECONDS
         while not self._ending.is_set():
             began = time.monotonic()
             try:
@@ -112,7 +113,7 @@ class WatchCache(Generic[T]):
             except PermissionMissing as exc:
                 self._fail(exc, permitted=False)
                 self._since = ""
-                self._ending.wait(_FORBIDDEN)
+                self._ending.wait(_FORBIDDEN_RETRY_SECONDS)
                 continue
             except OrchestuneError as exc:
                 self._fail(exc, permitted=True)
@@ -122,10 +123,10 @@ class WatchCache(Generic[T]):
                 log.exception("watching %s failed", self._path)
                 self._fail(TemporaryError(f"watching failed: {exc}"), permitted=True)
                 self._since = ""
-            if time.monotonic() - began >= _LASTED:
-                pause = _LEAST
+            if time.monotonic() - began >= _HEALTHY_WATCH_SECONDS:
+                pause = _MIN_BACKOFF_SECONDS
             self._ending.wait(pause * (0.5 + random.random() / 2))
-            pause = min(2 * pause, _MOST)
+            pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
 
     def _succeed(self) -> None:
         self.trouble, self.permitted = None, True
@@ -141,14 +142,14 @@ class WatchCache(Generic[T]):
 
     def _list(self) -> str:
         began = time.monotonic()
-        items, since = self._api.items(self._path, self._query)
-        found = {_key(item): value for item in items if (value := self._reduce(item)) is not None}
+        items, since = self._api.list_objects(self._path, self._query)
+        objects = {_key(item): value for item in items if (value := self._reduce(item)) is not None}
         with self._lock:
-            self._put = {key: at for key, at in self._put.items() if key not in found and at >= began}
-            kept = {key: self._objects[key] for key in self._put if key in self._objects}
-            gone = [value for key, value in self._objects.items() if key not in found and key not in kept]
-            self._objects = found | kept
-        for value in gone:
+            self._put = {key: at for key, at in self._put.items() if key not in objects and at >= began}
+            created = {key: self._objects[key] for key in self._put if key in self._objects}
+            removed = [value for key, value in self._objects.items() if key not in objects and key not in created]
+            self._objects = objects | created
+        for value in removed:
             self._forgotten(value)
         return since
 

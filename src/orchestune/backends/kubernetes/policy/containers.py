@@ -27,8 +27,8 @@ from orchestune.errors import Problem
 PROFILE: Check = unless("unconfined", {"type": "RuntimeDefault"})
 """the default profile of seccomp or AppArmor"""
 UNCONFINED: Check = unless("unconfined")
-_NO_GPUS = ("void", "none", "")
-_COUNTED = ("cpu", "memory", "ephemeral-storage")
+_NO_GPU_VALUES = ("void", "none", "")
+_COUNTED_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
 def _capabilities(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
@@ -93,7 +93,7 @@ def _variable(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     request.
     """
     item = mapping(value)
-    if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPUS):
+    if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPU_VALUES):
         yield scope.refuse(path, "takes GPUs that are not requested (expected them in `resources.gpu`)")
     yield from table({"name": free, "value": free, "valueFrom": table(_SOURCES)})(scope, path, value)
 
@@ -116,7 +116,7 @@ def amounts(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     for name, count in mapping(value).items():
         if str(count).strip().startswith("-"):
             yield scope.refuse(f"{path}.{shown(name)}", f"found {shown(count)} (expected no negative amount)")
-        counted = name in (*_COUNTED, scope.gpu_resource) or str(name).startswith("hugepages-")
+        counted = name in (*_COUNTED_RESOURCES, scope.gpu_resource) or str(name).startswith("hugepages-")
         if not counted and not scope.allowances.permit("resource", str(name)):
             yield scope.refuse(f"{path}.{shown(name)}", "is not counted by Orchestune", "resource", str(name))
     if not isinstance(value, Mapping):

@@ -6,17 +6,17 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import OrchestuneError, UsageError
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import WorkerOrder
 
-_UNKNOWN = re.compile(r'unknown field "(?P<path>[^"]+)"')
-_STEP = re.compile(r"[^.\[\]]+")
-_NO_REHEARSAL = re.compile(r'[^"]*admission webhook "[^"]+" does not support dry run')
+_UNKNOWN_FIELD = re.compile(r'unknown field "(?P<path>[^"]+)"')
+_PATH_STEP = re.compile(r"[^.\[\]]+")
+_NO_DRY_RUN = re.compile(r'[^"]*admission webhook "[^"]+" does not support dry run')
 """complete message for an admission webhook without dry-run support: only the real Job can be validated"""
 _HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has"
 
@@ -27,14 +27,14 @@ def rehearse(api: ApiServer, config: KubernetesConfig, each: Resources, placemen
     """
     order = WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement)
     job = plan.job(config, order, plan.ClusterRequirements(), ["worker"])
-    said = _refusal(api, config, job, "Strict")
-    if strange := [path for path in _UNKNOWN.findall(said) if not _is_ours(config, order, path)]:
-        shown = ", ".join(path.removeprefix("spec.template.") for path in strange)
-        raise UsageError(f"`pod:` names what a pod of this cluster does not have: {shown}", _HINT)
-    if _UNKNOWN.search(said):  # fields of ours that an older cluster does not know and drops
-        said = _refusal(api, config, job, "Ignore")
-    if said and not _NO_REHEARSAL.fullmatch(said):
-        raise UsageError(said, _HINT)
+    message = _refusal(api, config, job, "Strict")
+    if unknown_paths := [path for path in _UNKNOWN_FIELD.findall(message) if not _is_ours(config, order, path)]:
+        paths = ", ".join(path.removeprefix("spec.template.") for path in unknown_paths)
+        raise UsageError(f"`pod:` names what a pod of this cluster does not have: {paths}", _HINT)
+    if _UNKNOWN_FIELD.search(message):  # fields of ours that an older cluster does not know and drops
+        message = _refusal(api, config, job, "Ignore")
+    if message and not _NO_DRY_RUN.fullmatch(message):
+        raise UsageError(message, _HINT)
 
 
 def _refusal(api: ApiServer, config: KubernetesConfig, job: plan.Manifest, validation: str) -> str:
@@ -51,12 +51,12 @@ def _refusal(api: ApiServer, config: KubernetesConfig, job: plan.Manifest, valid
 def _is_ours(config: KubernetesConfig, order: WorkerOrder, path: str) -> bool:
     """Return True if the Job has this field without the file's `pod:`."""
     bare = replace(order, placement=replace(order.placement, pod={}))
-    found: Any = plan.job(config, bare, plan.ClusterRequirements(), ["worker"])
-    for step in _STEP.findall(path):
-        if isinstance(found, dict) and step in found:
-            found = found[step]
-        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
+    node: Any = plan.job(config, bare, plan.ClusterRequirements(), ["worker"])
+    for step in _PATH_STEP.findall(path):
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
+            node = node[int(step)]
         else:
             return False
     return True

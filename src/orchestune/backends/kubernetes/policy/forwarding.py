@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from orchestune.backends.kubernetes.client import ApiServer, Document
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import NotFound, TemporaryError
+from orchestune.kubeapi.client import ApiServer, Document
 from orchestune.kubeapi.forwarding import ACCESS_ROLES, limit_forwarding, server_pods
 from orchestune.kubeapi.labels import SERVERS, selector
 
@@ -39,7 +39,7 @@ class Forwarding:
         # below, the version of the Role has changed, and the update is refused instead of dropping that pod.
         roles = [role for name in ACCESS_ROLES if (role := self._role(name)) is not None]
         pods = f"/api/v1/namespaces/{self._namespace}/pods"
-        names = server_pods(self._api.items(pods, {"labelSelector": selector(SERVERS)})[0])
+        names = server_pods(self._api.list_objects(pods, {"labelSelector": selector(SERVERS)})[0])
         for role in roles:
             rules = limit_forwarding(role.get("rules") or (), names)
             if rules != role.get("rules"):

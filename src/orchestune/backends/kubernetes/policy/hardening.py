@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from orchestune.backends.kubernetes.objects.quantities import amount
 
-_DROPPED = ["MKNOD", "NET_RAW"]  # default capabilities that common programs do not need but attacks do
+_DROPPED_CAPABILITIES = ["MKNOD", "NET_RAW"]  # default capabilities that common programs do not need but attacks do
 DEVICES = {
     "AMD_VISIBLE_DEVICES": "amd.com",
     "ASCEND_VISIBLE_DEVICES": "huawei.com",
@@ -24,7 +24,7 @@ _GPU_NAMES = {
 }
 """prefixes, in lower case, of the resources for which each vendor's device plugin sets the variable; a network device
 of the same vendor (`nvidia.com/hostdev`) gives no right to its GPUs"""
-_NONE = {"NVIDIA_VISIBLE_DEVICES": "void"}  # if it is empty, old CUDA images get all GPUs
+_EMPTY_VALUES = {"NVIDIA_VISIBLE_DEVICES": "void"}  # if it is empty, old CUDA images get all GPUs
 
 
 def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, restricted: bool) -> object:
@@ -56,13 +56,13 @@ def _container(
     copy, ours = dict(container), any(container.get("name") == name for name in own)
     security = copy.get("securityContext")
     if security is None or isinstance(security, Mapping):
-        copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED)
+        copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED_CAPABILITIES)
     copy["env"] = _without_devices(copy.get("env"), _requested(copy, gpu_resource))
     return copy
 
 
-def _security(given: Mapping[str, object], dropped: list[str]) -> dict[str, object]:
-    security = {key: value for key, value in given.items() if value is not None}
+def _security(declared: Mapping[str, object], dropped: list[str]) -> dict[str, object]:
+    security = {key: value for key, value in declared.items() if value is not None}
     if not gains_privileges(security):
         security.setdefault("allowPrivilegeEscalation", False)
     elif security.get("allowPrivilegeEscalation") is False:
@@ -95,6 +95,9 @@ def _is_gpu(resource: str) -> bool:
 def _without_devices(env: object, requested: Collection[str]) -> object:
     if env is not None and not isinstance(env, list):
         return env
-    given: list[object] = env or []
-    names = [item.get("name") for item in given if isinstance(item, Mapping)] + list(requested)
-    return [*given, *({"name": name, "value": _NONE.get(name, "")} for name in DEVICES if name not in names)]
+    variables: list[object] = env or []
+    names = [item.get("name") for item in variables if isinstance(item, Mapping)] + list(requested)
+    return [
+        *variables,
+        *({"name": name, "value": _EMPTY_VALUES.get(name, "")} for name in DEVICES if name not in names),
+    ]

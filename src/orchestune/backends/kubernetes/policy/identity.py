@@ -9,21 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestune.backends.kubernetes.client import ApiServer, Document
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied
+from orchestune.kubeapi.client import ApiServer, Document
 from orchestune.kubeapi.refusals import PermissionMissing, Unauthenticated
 from orchestune.ports.identity import Person
 
 _REVIEW = "/apis/authentication.k8s.io/v1"
-_REFUSED_SECONDS = 60.0  # a rejected token is not reviewed again; accepted ones are, as the server caches callers
-_MOST = 1024
-_LONGEST = 2 * 3600
-"""maximum lifetime of a token in seconds: the command line requests an hour. The API server grants years, and such a
+_REJECTION_SECONDS = 60.0  # a rejected token is not reviewed again; accepted ones are, as the server caches callers
+_MAX_CACHED_REJECTIONS = 1024
+_MAX_TOKEN_LIFETIME_SECONDS = 2 * 3600
+"""maximum: the command line requests an hour. The API server grants years, and such a
 token stays valid after its user has lost the role"""
 
-_LATEST = 2**53  # largest Unix time that a float holds exactly
+_MAX_UNIX_TIME = 2**53  # largest Unix time that a float holds exactly
 
 
 class ServiceAccounts:
@@ -48,26 +48,26 @@ class ServiceAccounts:
         if name in self._accounts:
             return Person(name.rpartition(":")[2], self._accounts[name], _expires_at(claims))
         with self._lock:
-            if len(self._refused) >= _MOST:
+            if len(self._refused) >= _MAX_CACHED_REJECTIONS:
                 self._refused.clear()
-            self._refused[mark] = now + _REFUSED_SECONDS
+            self._refused[mark] = now + _REJECTION_SECONDS
         return None
 
     def _user(self, token: str) -> str:
         """Return the user name in the cluster; empty if the token is not genuine."""
         if self._may_review:
             try:
-                return self._reviewed(token)
+                return self._by_token_review(token)
             except PermissionMissing:
                 self._may_review = False
-        return self._said_of_itself(token)
+        return self._by_self_review(token)
 
-    def _reviewed(self, token: str) -> str:
+    def _by_token_review(self, token: str) -> str:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         status = self._api.call("POST", f"{_REVIEW}/tokenreviews", body).get("status") or {}
         return str((status.get("user") or {}).get("username") or "") if status.get("authenticated") else ""
 
-    def _said_of_itself(self, token: str) -> str:
+    def _by_self_review(self, token: str) -> str:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
             answer = self._api.call("POST", f"{_REVIEW}/selfsubjectreviews", body, token=token)
@@ -94,7 +94,7 @@ def _is_lasting(claims: Document) -> bool:
     try:
         if "pod" in (claims.get("kubernetes.io") or {}):
             return False
-        return "exp" in claims and float(claims["exp"]) - float(claims["iat"]) > _LONGEST
+        return "exp" in claims and float(claims["exp"]) - float(claims["iat"]) > _MAX_TOKEN_LIFETIME_SECONDS
     except (ValueError, TypeError, KeyError, OverflowError):
         return False
 
@@ -104,4 +104,4 @@ def _expires_at(claims: Document) -> float | None:
         end = float(claims["exp"])
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    return end if 0 <= end < _LATEST else None
+    return end if 0 <= end < _MAX_UNIX_TIME else None

@@ -15,10 +15,10 @@ def admits(node: Node, spec: Mapping[str, Any]) -> bool:
     them.
     """
     tolerations, selector = spec.get("tolerations"), spec.get("nodeSelector")
-    listed = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []
-    wanted = selector if isinstance(selector, Mapping) else {}
-    tolerated = all(any(_tolerates(each, taint) for each in listed) for taint in node.taints)
-    return tolerated and all(node.labels.get(key) == value for key, value in wanted.items())
+    mappings = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []
+    required_labels = selector if isinstance(selector, Mapping) else {}
+    tolerated = all(any(_tolerates(each, taint) for each in mappings) for taint in node.taints)
+    return tolerated and all(node.labels.get(key) == value for key, value in required_labels.items())
 
 
 def newcomers(spec: Mapping[str, Any], pool_label: str, nodes: Iterable[Node]) -> list[str]:
@@ -30,8 +30,8 @@ def newcomers(spec: Mapping[str, Any], pool_label: str, nodes: Iterable[Node]) -
     labels = [each for term in terms for each in term.get("matchExpressions") or ()]
     fields = [each for term in terms for each in term.get("matchFields") or ()]
     pools = {value for each in labels if each["key"] == pool_label for value in each.get("values") or ()}
-    known = {value for each in fields for value in each.get("values") or ()}
-    others = [node for node in nodes if node.open and not node.labelled and node.name not in known]
+    listed_names = {value for each in fields for value in each.get("values") or ()}
+    others = [node for node in nodes if node.open and not node.labelled and node.name not in listed_names]
     return sorted(node.name for node in others if node.pool in pools)
 
 

@@ -30,10 +30,10 @@ MOST_BYTES = 64 * 1024
 USER_LABELS = "user.orchestune.dev/"
 """prefix of the labels that experiments may set: by any other label, a Service, a network policy, a disruption budget
 or an identity provider of another team may select pods"""
-_HARMLESS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
+_HARMLESS_DOMAINS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
 """annotation domains that only keep a pod on its node or enable scraping of its metrics"""
 _ACCOUNTS = ("serviceAccountName", "serviceAccount")
-_PLAIN = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_]{0,61}[A-Za-z0-9])?")
+_UNQUALIFIED_KEY = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_]{0,61}[A-Za-z0-9])?")
 
 
 def refusals(scope: RuleScope, template: Mapping[str, object]) -> list[Problem]:
@@ -61,7 +61,7 @@ def _annotations(scope: RuleScope, path: str, value: object) -> Iterator[Problem
     """Refuse annotations by which controllers and runtimes grant devices, networks, sidecars or cloud roles."""
     own = mapping(mapping(scope.own.get("metadata")).get("annotations"))
     for key, text in mapping(value).items():
-        harmless = _PLAIN.fullmatch(str(key)) or str(key).partition("/")[0] in _HARMLESS
+        harmless = _UNQUALIFIED_KEY.fullmatch(str(key)) or str(key).partition("/")[0] in _HARMLESS_DOMAINS
         if (key in own and own[key] == text) or harmless or scope.allowances.permit("annotation", str(key)):
             continue
         yield scope.refuse(f"{path}.{shown(key)}", "others may act on this annotation of a pod", "annotation", str(key))

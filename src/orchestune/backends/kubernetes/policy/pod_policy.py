@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.policy import pod
@@ -18,6 +17,7 @@ from orchestune.backends.kubernetes.policy.rules import RuleScope, label, mappin
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, NotFound, PolicyRefused, Problem
+from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.labels import OURS, are_in
 from orchestune.ports.backend import WorkerOrder
 
@@ -34,7 +34,7 @@ _PROTECTED = (
     "/sys",
 )
 _QUEUE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_PLACED = re.compile(r"volume-(\d+)")
+_VOLUME_NAME = re.compile(r"volume-(\d+)")
 
 
 def refuse_placement(config: KubernetesConfig, each: Resources, placement: Placement) -> None:
@@ -115,6 +115,6 @@ def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[t
 
 def _number(placement: Placement, item: Mapping[str, object]) -> int | None:
     """Return the index in `volumes:` of an entry of the template; None if it comes from elsewhere."""
-    match = _PLACED.fullmatch(str(item.get("name")))
+    match = _VOLUME_NAME.fullmatch(str(item.get("name")))
     number = int(match[1]) if match else -1
     return number if 0 <= number < len(placement.volumes) else None

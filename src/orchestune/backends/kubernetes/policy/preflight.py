@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestune.backends.kubernetes.client import ApiServer
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.observation.capacity import PRODUCT
 from orchestune.backends.kubernetes.observation.queues import preferred_version
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, NotFound, UsageError
+from orchestune.kubeapi.client import ApiServer
 
-_TEMPLATE = ("metadata", "spec")
-_DEEPEST = 32
+_TEMPLATE_KEYS = ("metadata", "spec")
+_MAX_DEPTH = 32
 """maximum nesting of a `pod:`; the deepest field of a pod template is on level 12"""
 
 
@@ -42,14 +42,14 @@ def check(api: ApiServer, config: KubernetesConfig, placement: Placement) -> Non
 
 def check_pod(pod: Mapping[str, Any]) -> None:
     """Raise UsageError if `pod:` cannot be merged into a pod template."""
-    strange = sorted(pod.keys() - set(_TEMPLATE))
-    if strange:
+    unknown_keys = sorted(pod.keys() - set(_TEMPLATE_KEYS))
+    if unknown_keys:
         raise UsageError(
-            f"`pod:` is merged into a pod template, which has no key {strange[0]}",
+            f"`pod:` is merged into a pod template, which has no key {unknown_keys[0]}",
             "it has `metadata` and `spec`: pod: {spec: {…}}",
         )
-    if _depth(pod) > _DEEPEST:
-        raise UsageError(f"`pod:` is nested more than {_DEEPEST} levels deep", "no field of a pod lies that deep")
+    if _depth(pod) > _MAX_DEPTH:
+        raise UsageError(f"`pod:` is nested more than {_MAX_DEPTH} levels deep", "no field of a pod lies that deep")
     metadata = pod.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
     for key, value in {**pod, "metadata.labels": labels or {}}.items():
@@ -62,7 +62,7 @@ def check_pod(pod: Mapping[str, Any]) -> None:
 def _depth(value: object) -> int:
     """Return the nesting depth, counted without recursion and at most one above the limit."""
     level: list[object] = [value]
-    for depth in range(_DEEPEST + 1):
+    for depth in range(_MAX_DEPTH + 1):
         level = [
             below
             for item in level
@@ -71,7 +71,7 @@ def _depth(value: object) -> int:
         ]
         if not level:
             return depth
-    return _DEEPEST + 1
+    return _MAX_DEPTH + 1
 
 
 def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:

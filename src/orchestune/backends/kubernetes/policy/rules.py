@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from orchestune.domain.access.allowances import Allowance, Allowances
 from orchestune.errors import Problem
 
-_IN_KEY = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
-_SHOWN = 100  # maximum characters of a rejected value in a message
+_READABLE_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
+_MAX_SHOWN_CHARACTERS = 100  # maximum characters of a rejected value in a message
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class RuleScope:
 
     def refuse(self, path: str, message: str, kind: str = "", name: str = "") -> Problem:
         """Build a problem. `kind`, `name`: the allowance that would permit it, if there is one."""
-        asked = Allowance(kind, name)
-        if kind and asked.is_reserved:
+        allowance = Allowance(kind, name)
+        if kind and allowance.is_reserved:
             hint = "it belongs to Orchestune's server; no experiment gets it"
         elif kind:
-            hint = f"an administrator allows it by: orchestune cluster connect -n {self.cluster} --allow {asked}"
+            hint = f"an administrator allows it by: orchestune cluster connect -n {self.cluster} --allow {allowance}"
         else:
             hint = "leave it out"
         return Problem(message, key=self.key(path), hint=hint)
@@ -56,7 +56,7 @@ Table = Mapping[str, Check]
 def shown(value: object) -> str:
     """Format a value for a message: shortened, on one line."""
     text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
 
 
 def free(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
@@ -144,7 +144,7 @@ def table(known: Table) -> Check:
 def label(item: object, index: int) -> str:
     """Return the name of a list item in a path: its `name` if present and readable, else its index."""
     name = item.get("name") if isinstance(item, Mapping) else None
-    return name if isinstance(name, str) and _IN_KEY.fullmatch(name) else str(index)
+    return name if isinstance(name, str) and _READABLE_NAME.fullmatch(name) else str(index)
 
 
 def mapping(value: object) -> Mapping[str, object]:
