@@ -24,11 +24,9 @@ from orchestune.backends.kubernetes.observation.reasons import WorkerEvidence, j
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command
-from orchestune.backends.kubernetes.policy.dry_run import rehearse
 from orchestune.backends.kubernetes.policy.node_admission import newcomers
 from orchestune.backends.kubernetes.sweeping import Sweeper
 from orchestune.domain.access.allowances import Allowances
-from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError
@@ -54,7 +52,6 @@ class KubernetesBackend(KubernetesPlanner):
     ) -> None:
         super().__init__(config, api, command, allowances)
         self.name = config.cluster
-        self._api = api
         self._world = ClusterView(api, config)
         self._sweeper = Sweeper(api, config, self._world)
         self._lock = threading.Lock()
@@ -87,12 +84,6 @@ class KubernetesBackend(KubernetesPlanner):
         allowed = self._config.allow.texts()
         notes = [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
         return [*notes, f"experiments may also use {', '.join(allowed)}"] if allowed else notes
-
-    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
-        notes = super().check(each, placement)
-        if placement.pod:
-            rehearse(self._api, self._config, each, placement)
-        return notes
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self._world.fresh()

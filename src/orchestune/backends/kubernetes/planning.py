@@ -19,6 +19,7 @@ from orchestune.backends.kubernetes.objects.security import Security
 from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.policy import pod_policy, preflight
+from orchestune.backends.kubernetes.policy.dry_run import rehearse
 from orchestune.backends.kubernetes.policy.node_admission import admits
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.placement import Placement
@@ -51,7 +52,7 @@ class KubernetesPlanner(ABC):
         command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
         allowances: Callable[[], Allowances] | None = None,
     ) -> None:
-        self._config, self._reader, self._command = config, api, command
+        self._config, self._api, self._command = config, api, command
         self._allowances = allowances or (lambda: config.allow)
         self._security = Security(api, config)
         self._delivering = Delivering(api, config.image_volumes)
@@ -69,11 +70,13 @@ class KubernetesPlanner(ABC):
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
         preflight.check_pod(placement.pod)
         pod_policy.refuse_placement(self._current_config(), each, placement)
-        pod_policy.refuse_objects_of_ours(self._reader, self._config, placement)
+        pod_policy.refuse_objects_of_ours(self._api, self._config, placement)
 
     def check(self, each: Resources, placement: Placement) -> Sequence[str]:
-        preflight.check(self._reader, self._config, placement)
+        preflight.check(self._api, self._config, placement)
         preflight.check_resources(each)
+        if placement.pod:
+            rehearse(self._api, self._config, each, placement)
         nodes = self._nodes()
         if nodes is None:
             return self._check_without_nodes(each)
@@ -133,7 +136,7 @@ class DryRunPlanner(KubernetesPlanner):
     @cached_property
     def _listed(self) -> Sequence[Node] | None:
         try:
-            nodes = self._reader.call("GET", "/api/v1/nodes")
+            nodes = self._api.call("GET", "/api/v1/nodes")
         except Denied:
             return None
         return [capacity.node(item, self._config) for item in nodes["items"]]
