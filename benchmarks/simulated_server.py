@@ -21,7 +21,7 @@ from typing import Any
 from orchestune import bootstrap
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
-from orchestune.ports.backend import Phase, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import Phase, PlannedWorker, WorkerOrder, WorkerStatus
 from orchestune.server.extra_listener import ExtraListener
 from orchestune.server.main import main as serve
 from orchestune.server.settings import Settings
@@ -51,14 +51,19 @@ class SimulatedBackend:
         """Nothing beyond what was said."""
         return each
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         """Nothing beyond what it gets."""
         return each
 
-    def check(self, each: Resources, placement: Placement) -> None:
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
         """Everything can run."""
+        return ()
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        """A line in a file."""
+        return PlannedWorker("", ({"worker": order.worker},))
+
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         """Everywhere."""
         return frozenset()
 
@@ -76,7 +81,7 @@ class SimulatedBackend:
         phases = {worker: Phase.GONE if worker in self._ended else Phase.RUNNING for worker in handles}
         return [WorkerStatus(worker, phase, handles[worker]) for worker, phase in phases.items()]
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         """See it no more."""
         self._ended.add(worker)
 

@@ -17,6 +17,11 @@ from orchestune.backends.local.backend import LocalBackend
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.backends.slurm.client import Slurm
 from orchestune.backends.slurm.server_reach import address_for_nodes, own_address
+from orchestune.client.address import ServerPlace
+from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.local.endpoint import FILE as ENDPOINT
+from orchestune.client.local.home import state_path
+from orchestune.client.local.spawn import server_environment
 from orchestune.controllers.abandoned_runs import AbandonedRuns
 from orchestune.controllers.archiving import Archiving
 from orchestune.controllers.checkpointing import Checkpointing
@@ -43,14 +48,15 @@ from orchestune.engines.process.parent import HOST
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
-from orchestune.ports.backend import Backend
+from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
+from orchestune.ports.backend import Backend, WorkerPlanner
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import SecretStore
 from orchestune.ports.teardown import ClusterTeardown
 from orchestune.server.extra_listener import ExtraListener
-from orchestune.server.settings import Settings
+from orchestune.server.settings import HOSTED_PORT, Settings, load
 from orchestune.services.core import Core
 from orchestune.services.memory import teardown_plan
 from orchestune.services.memory.signals import ACTING, NOTIFYING, SUGGESTING
@@ -215,18 +221,50 @@ class _Site:
 
 
 def _local_site(settings: Settings, endpoint: Path | None, url: str, listener: ExtraListener | None) -> _Site:
+    backends = _local_backends(settings, endpoint, url, listener)
+    return _Site(backends, FolderSecrets(settings.state / "secrets"), url, "local")
+
+
+def _local_backends(
+    settings: Settings, endpoint: Path | None, url: str, listener: ExtraListener | None
+) -> Mapping[str, Backend]:
     state, may_move = settings.state, endpoint is not None
     slurm = Slurm()
     node_address = partial(
         address_for_nodes, url, settings.slurm_address, partial(own_address, slurm), listener.open if listener else None
     )
     mounts = MountPolicy(allow=settings.docker_allow, own_projects=settings.embedded)
-    backends: dict[str, Backend] = {
+    return {
         "local": LocalBackend(state, endpoint, url, umask=settings.umask),
         "docker": DockerBackend(state, url, moves=may_move, mounts=mounts),
         "slurm": SlurmBackend(state, settings.shared, node_address, moves=may_move, slurm=slurm, umask=settings.umask),
     }
-    return _Site(backends, FolderSecrets(state / "secrets"), url, "local")
+
+
+def worker_planner(place: ServerPlace, environ: Mapping[str, str]) -> WorkerPlanner | None:
+    """Return the backend of a place for a dry run by one of its clients, or None if only its server has access to it.
+
+    It uses the client's own access (Docker's socket, Slurm's commands, the user's kubeconfig) and the settings of the
+    server: in a cluster those that the server stores there, on this machine those that it would be started with.
+    """
+    cluster = place.cluster
+    if cluster is None or cluster.provider == "hosted":
+        return None
+    if cluster.provider == "kubernetes":
+        return _kubernetes_planner(cluster, environ)
+    settings = load(["--embedded", "--state", str(state_path(environ))], server_environment(environ))
+    address = settings.address(settings.port or HOSTED_PORT)  # of a server that is not running: only its host matters
+    return _local_backends(settings, settings.state / ENDPOINT, address, None)[cluster.provider]
+
+
+def _kubernetes_planner(cluster: ConnectedCluster, environ: Mapping[str, str]) -> WorkerPlanner:
+    from orchestune.backends.kubernetes import config
+    from orchestune.backends.kubernetes.planning import DryRunPlanner
+    from orchestune.client.tunnels.api_server import api_server
+
+    api = api_server(cluster, environ)
+    config_map = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
+    return DryRunPlanner(config.parse(config_map["data"][BACKEND_SETTINGS], BACKEND_SETTINGS), api)
 
 
 def _cluster_site(file: Path) -> _Site:

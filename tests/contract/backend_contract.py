@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from orchestune.domain.lifecycle.ids import uuid7
@@ -31,6 +32,12 @@ class BackendUnderTest(Protocol):
 
     def in_public(self) -> str:
         """What every user of the place can read: command lines, descriptions."""
+
+    def recording(self) -> AbstractContextManager[list[dict[str, Any]]]:
+        """Record the requests by which backends start workers in the block, in the form of `PlannedWorker.objects`."""
+
+    def contents(self) -> Sequence[str]:
+        """Names of the files and objects that backends have created here."""
 
 
 class BackendContract:
@@ -94,7 +101,7 @@ class BackendContract:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
-        backend.end(order.worker, handle, 60.0)
+        backend.terminate(order.worker, handle, 60.0)
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
@@ -102,7 +109,7 @@ class BackendContract:
         backend, order = place.backend(), new_order(launch=place.stubborn())
         handle = backend.start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
-        backend.end(order.worker, handle, 0.2)
+        backend.terminate(order.worker, handle, 0.2)
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
@@ -110,18 +117,18 @@ class BackendContract:
         backend, order = place.backend(), new_order(launch=place.stubborn())
         handle = backend.start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
-        backend.end(order.worker, handle, 3600.0)
-        backend.end(order.worker, handle, 3600.0)
-        backend.end(order.worker, handle, 0.2)
+        backend.terminate(order.worker, handle, 3600.0)
+        backend.terminate(order.worker, handle, 3600.0)
+        backend.terminate(order.worker, handle, 0.2)
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
-        backend.end(order.worker, handle, 0.2)
-        backend.end(new_id(), {}, 0.2)
+        backend.terminate(order.worker, handle, 0.2)
+        backend.terminate(new_id(), {}, 0.2)
 
     def test_a_worker_that_a_former_server_told_to_end_is_killed_after_its_grace(self, place: BackendUnderTest) -> None:
         order = new_order(launch=place.stubborn())
         handle = place.backend().start(order)
         wait_until(lambda: len(place.belongings(order.worker)) >= 2)
-        place.backend().end(order.worker, handle, 1.0)
+        place.backend().terminate(order.worker, handle, 1.0)
         wait_for_phase(place.backend(), order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.belongings(order.worker))
 
@@ -131,6 +138,20 @@ class BackendContract:
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
         assert order.token not in place.in_public()
         assert order.token not in json.dumps(dict(handle))
+
+    def test_a_start_sends_what_was_planned(self, place: BackendUnderTest) -> None:
+        backend, orders = place.backend(), [new_order(), new_order()]
+        wait_for_phase(backend, orders[0].worker, backend.start(orders[0]), Phase.RUNNING)
+        planned = backend.plan(orders[1]).objects
+        with place.recording() as requests:
+            wait_for_phase(backend, orders[1].worker, backend.start(orders[1]), Phase.RUNNING)
+        assert list(planned) == requests
+        assert orders[1].token not in json.dumps(requests)
+
+    def test_a_plan_creates_nothing(self, place: BackendUnderTest) -> None:
+        before = place.contents()
+        assert place.backend().plan(new_order()).objects
+        assert place.contents() == before
 
     def test_the_capacity_can_hold_a_trial(self, place: BackendUnderTest) -> None:
         capacity = place.backend().capacity()

@@ -28,7 +28,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.engines import registry
 from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
-from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.ports.engine import Engine
 from orchestune.services import history
 from orchestune.services.commands import create_experiment
@@ -116,6 +116,9 @@ class FakeBackend:
     def capacity(self) -> Capacity:
         return self.room
 
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        return PlannedWorker("", ({"worker": order.worker},))
+
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self.orders[order.worker] = order
         return {"worker": order.worker}
@@ -126,13 +129,13 @@ class FakeBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         return each
 
-    def check(self, each: Resources, placement: Placement) -> None:
-        return None
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
+        return ()
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset(self.closed)
 
     def sweep(self, workers: frozenset[str]) -> None:
@@ -146,7 +149,7 @@ class FakeBackend:
             return WorkerStatus(worker, phase, {}, self.pending[worker])
         return WorkerStatus(worker, Phase.RUNNING, node=self.nodes.get(worker, ""))
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         self.ended.add(worker)
         self.gone.setdefault(worker, "")
 

@@ -16,7 +16,7 @@ class ServerAddressFile:
     """A folder that contains only the address: the users of containers may read it."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._folder, self._url = folder, url
+        self.folder, self._url = folder, url
         self._told = False
         self._lock = threading.Lock()
 
@@ -24,12 +24,12 @@ class ServerAddressFile:
         """Write the address, once. Return the folder."""
         with self._lock:
             if not self._told:
-                self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._folder.mkdir(exist_ok=True)
-                self._folder.chmod(0o755)
-                draft = self._folder / f".{ADDRESS}"
+                self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.folder.mkdir(exist_ok=True)
+                self.folder.chmod(0o755)
+                draft = self.folder / f".{ADDRESS}"
                 write_private(draft, json.dumps({"url": self._url}))
                 draft.chmod(0o644)
-                os.replace(draft, self._folder / ADDRESS)
+                os.replace(draft, self.folder / ADDRESS)
                 self._told = True
-        return self._folder
+        return self.folder

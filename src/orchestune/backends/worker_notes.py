@@ -14,6 +14,7 @@ from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerLoss
 from orchestune.system.private import create_private, write_private
 
+_IDENTITY = "identity"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
@@ -87,8 +88,16 @@ def workers_in(folder: Path) -> list[str]:
 
 def identity(state: Path) -> str:
     """Return the id that distinguishes our objects from those of other state folders; created at the first call."""
-    path = state / "identity"
+    path = state / _IDENTITY
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private(path, uuid.uuid4().hex)
     return path.read_text()
+
+
+def planned_identity(state: Path) -> str:
+    """Return the result of `identity` without creating anything: zeros if it does not exist yet."""
+    try:
+        return (state / _IDENTITY).read_text()
+    except FileNotFoundError:
+        return uuid.UUID(int=0).hex

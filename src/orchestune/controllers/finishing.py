@@ -91,7 +91,7 @@ class Finishing:
         if worker.id in self._terminated or not worker.backend_handle or self._uploads_files(worker):
             return
         grace = row.specification.grace if row is not None else 10.0
-        backend.end(worker.id, json.loads(worker.backend_handle), grace)
+        backend.terminate(worker.id, json.loads(worker.backend_handle), grace)
         self._terminated.add(worker.id)
 
     def _uploads_files(self, worker: PolledWorker) -> bool:

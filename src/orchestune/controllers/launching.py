@@ -188,7 +188,7 @@ class Launching:
 
     def _plan(self, backend: Backend, row: ExperimentRow) -> _ExperimentPlan:
         size = cache(partial(room, backend, row))
-        closed = backend.closed_to(size(0), row.specification.placement)
+        closed = backend.infeasible_nodes(size(0), row.specification.placement)
         with self._core.store.reading() as session:
             return _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
 

@@ -77,5 +77,5 @@ class PolicyCheck:
         if worker.id in self._terminated or self._core.clock.monotonic() < deadline:
             return
         log.warning("worker %s did not shut down; its experiment is not allowed any more: terminating it", worker.name)
-        backend.end(worker.id, json.loads(worker.backend_handle or "{}"), 0.0)
+        backend.terminate(worker.id, json.loads(worker.backend_handle or "{}"), 0.0)
         self._terminated.add(worker.id)

@@ -127,7 +127,7 @@ class Reaping:
     def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:
         """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
-            backend.end(worker.id, handle, 0.0)
+            backend.terminate(worker.id, handle, 0.0)
         except TemporaryError as error:
             log.warning("cannot terminate worker %s now: %s", worker.name, error)
 

@@ -64,7 +64,7 @@ class WorkerStarter:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
         row, part, worker = site.row, site.part, new_id(self._core.clock)
         each = site.each
-        allocated = site.backend.takes(each, row.specification.placement)
+        allocated = site.backend.total_request(each, row.specification.placement)
         with locked(self._core, row.id) as ledger:
             if not ledger.row.can_start_trials:
                 return False

@@ -82,25 +82,24 @@ class WorkerStatus:
     """the node, if known"""
 
 
-class Backend(Protocol):
-    """Runs workers on one cluster or machine. Blocking; controllers call it in their own thread. Never uses the store.
+@dataclass(frozen=True)
+class PlannedWorker:
+    """The objects that `Backend.start` would create for one worker."""
 
-    Every call is idempotent. After a `TemporaryError` the caller retries at the next tick. Workers outlive the server;
-    after a restart they are found by the stored handles.
+    title: str
+    """heading of `objects` for users; empty if they do not show them, as for a process"""
+    objects: Sequence[dict[str, Any]]
+    """JSON, in the terms of the backend's own API; without the token"""
+
+
+class WorkerPlanner(Protocol):
+    """The part of a backend that checks and plans workers. Changes nothing outside of this process.
+
+    A command line may have one without being able to start workers.
     """
 
-    name: str
-    slots_per_worker: int | None
-    """None if a worker may have any number of slots (a backend of a single machine)"""
     assigns_gpus: bool
     """True if the server assigns GPUs from `Capacity.gpus`; False if the backend does"""
-
-    limits_memory: bool
-    """True if the requested memory is a hard limit; False if it is only an estimate for scheduling"""
-    queues: bool
-    """True if every worker waits in a queue of the backend without allocated resources; False if at most those of
-    experiments with a `queue` do
-    """
 
     def capacity(self) -> Capacity:
         """Return the resources for trials, allocated or not. Cheap: called at every tick."""
@@ -111,17 +110,45 @@ class Backend(Protocol):
         Cheap: called at every tick.
         """
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         """Return what a node must have available for such a trial, sidecar containers included.
 
         Cheap: called at every tick.
         """
 
-    def check(self, each: Resources, placement: Placement) -> None:
-        """Raise UsageError if such a trial can never run here for a reason other than capacity. May use the network."""
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
+        """Raise UsageError if such a trial can never run here for a reason other than capacity. May use the network.
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+        Return notes on the checks that cannot be made now.
+        """
+
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         """Return the nodes of `capacity` on which such a trial cannot be scheduled. Cheap: called at every tick."""
+
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        """Return what `start` would create for this order. Creates nothing, not even a folder.
+
+        Raises the errors of `start` that do not depend on creating something. Ids that a first `start` would generate
+        are zeros. May use the network.
+        """
+
+
+class Backend(WorkerPlanner, Protocol):
+    """Runs workers on one cluster or machine. Blocking; controllers call it in their own thread. Never uses the store.
+
+    Every call is idempotent. After a `TemporaryError` the caller retries at the next tick. Workers outlive the server;
+    after a restart they are found by the stored handles.
+    """
+
+    name: str
+    slots_per_worker: int | None
+    """None if a worker may have any number of slots (a backend of a single machine)"""
+    limits_memory: bool
+    """True if the requested memory is a hard limit; False if it is only an estimate for scheduling"""
+    queues: bool
+    """True if every worker waits in a queue of the backend without allocated resources; False if at most those of
+    experiments with a `queue` do
+    """
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         """Start one worker and return its handle (JSON), without waiting for its registration.
@@ -135,7 +162,7 @@ class Backend(Protocol):
         A killed worker is not `GONE` before the cause is known, if the backend will report one.
         """
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         """Terminate the worker and its processes: SIGTERM now, SIGKILL after `grace` seconds. Does not wait."""
 
     def sweep(self, workers: frozenset[str]) -> None:

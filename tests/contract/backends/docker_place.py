@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import docker
 
 from orchestune.backends.docker import plan
 from orchestune.backends.docker.backend import DockerBackend
+from orchestune.backends.docker.client import DockerEngine
 from orchestune.backends.docker.config import Daemon
 from orchestune.domain.resources.placement import Placement
 from orchestune.images.runtime.private_python import interpreter
-from orchestune.ports.backend import Backend, WorkerOrder
+from orchestune.ports.backend import Backend, PlannedWorker, WorkerOrder
 
 STAND_IN = (*interpreter(plan.RUNTIME), "/stand_in.py")
 MODES = ("", "stubborn", "dies", "hungry")
@@ -28,11 +30,17 @@ class OnDocker(DockerBackend):
 
     images: Mapping[str, str]
 
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        return super().plan(self._with_image(order))
+
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        if order.placement.image is None:
-            mode = (order.launch.get("env") or {}).get("STAND_IN", "")
-            order = replace(order, gpus=(), placement=Placement(image=self.images[mode]))
-        return super().start(order)
+        return super().start(self._with_image(order))
+
+    def _with_image(self, order: WorkerOrder) -> WorkerOrder:
+        if order.placement.image is not None:
+            return order
+        mode = (order.launch.get("env") or {}).get("STAND_IN", "")
+        return replace(order, gpus=(), placement=Placement(image=self.images[mode]))
 
 
 class Containers:
@@ -78,6 +86,22 @@ class Containers:
             with contextlib.suppress(OSError):  # it ends just now
                 lines.append(path.read_bytes().decode(errors="replace"))
         return json.dumps([shown, lines])
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[dict[str, Any]]]:
+        requests: list[dict[str, Any]] = []
+        create = DockerEngine.create
+
+        def record(engine: DockerEngine, name: str, config: Mapping[str, Any]) -> None:
+            if plan.WORKER_LABEL in config["Labels"]:  # not the container that fills the volume of the Python
+                requests.append({"name": name, **config})
+            create(engine, name, config)
+
+        with mock.patch.object(DockerEngine, "create", record):
+            yield requests
+
+    def contents(self) -> Sequence[str]:
+        return [*sorted(str(path) for path in self.state.rglob("*")), *sorted(self.names(running=False))]
 
     def clear(self) -> None:
         for thread in threading.enumerate():

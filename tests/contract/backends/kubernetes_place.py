@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.backends.kubernetes.client import connect
@@ -14,6 +15,7 @@ from orchestune.backends.kubernetes.objects.labels import WORKER
 from orchestune.backends.kubernetes.objects.plan import ClusterRequirements
 from orchestune.backends.kubernetes.objects.runtime_delivery import uses_volume
 from orchestune.images.runtime import private_python
+from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import WorkerOrder
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.machine import Broken
@@ -40,7 +42,7 @@ class Pods:
         self._made: list[KubernetesBackend] = []
 
     def backend(self) -> KubernetesBackend:
-        made = KubernetesBackend(self.config, connect(self.config), _stand_in)
+        made = KubernetesBackend(self.config, connect(self.config), stand_in_command)
         self._made.append(made)
         return made
 
@@ -70,6 +72,22 @@ class Pods:
     def in_public(self) -> str:
         return self.cluster.kubectl("get", "jobs,pods,events", "-n", self.namespace, "-o", "json")
 
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[dict[str, Any]]]:
+        requests: list[dict[str, Any]] = []
+        call = ApiServer.call
+
+        def record(api: ApiServer, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
+            if method == "POST" and path.endswith("/jobs"):
+                requests.append(body)
+            return call(api, method, path, body, **more)
+
+        with mock.patch.object(ApiServer, "call", record):
+            yield requests
+
+    def contents(self) -> Sequence[str]:
+        return self.cluster.kubectl("get", "jobs,pods,secrets", "-n", self.namespace, "-o", "name").splitlines()
+
     def clear(self) -> None:
         for backend in self._made:
             backend.close()
@@ -77,6 +95,6 @@ class Pods:
             self.cluster.kubectl("delete", "jobs,pods", "--all", "-n", self.namespace, "--force", "--grace-period=0")
 
 
-def _stand_in(order: WorkerOrder, folder: str) -> Sequence[str]:
+def stand_in_command(order: WorkerOrder, folder: str) -> Sequence[str]:
     mode = f"import os\nos.environ['STAND_IN'] = {order.launch.get('mode', '')!r}\n"
     return [*private_python.interpreter(folder), "-c", mode + SOURCE]

@@ -6,12 +6,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from orchestune.backends.local import client
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.ports.backend import Backend
+from orchestune.system.process import Process
 
 STAND_IN = (sys.executable, "-I", str(Path(__file__).with_name("stand_in.py")))
 
@@ -45,6 +48,21 @@ class ThisMachine:
 
     def in_public(self) -> str:
         return "\n".join(_read(pid, "cmdline") for pid in _pids())
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[dict[str, Any]]]:
+        requests: list[dict[str, Any]] = []
+        spawn = client.spawn
+
+        def record(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:
+            requests.append({"command": list(program), "folder": str(folder)})
+            return spawn(program, environ, folder, log)
+
+        with mock.patch.object(client, "spawn", record):
+            yield requests
+
+    def contents(self) -> Sequence[str]:
+        return sorted(str(path) for path in self.state.rglob("*"))
 
     def clear(self) -> None:
         for pid in _pids():

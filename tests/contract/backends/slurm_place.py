@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.backends.slurm.client import Slurm as Commands
@@ -65,6 +67,21 @@ class Jobs(ThisMachine):
         return (
             super().in_public() + self.slurm.say("scontrol", "show", "job") + self.slurm.say("squeue", "--format=%all")
         )
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[dict[str, Any]]]:
+        requests: list[dict[str, Any]] = []
+        submit = Commands.submit
+
+        def record(slurm: Commands, script: str, options: Sequence[str], environ: Mapping[str, str]) -> str:
+            requests.append({"sbatch": list(options)})
+            return submit(slurm, script, options, environ)
+
+        with mock.patch.object(Commands, "submit", record):
+            yield requests
+
+    def contents(self) -> Sequence[str]:
+        return [*super().contents(), *sorted(str(path) for path in self.shared.rglob("*")), *self.slurm.jobs()]
 
     def clear(self) -> None:
         self.slurm.clear()

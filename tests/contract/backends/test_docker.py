@@ -121,7 +121,7 @@ def test_while_its_image_is_pulled_a_worker_waits_says_so_and_can_be_ended(place
         for server in (backend, place.backend()):  # and so it does after a restart
             wait_until(lambda server=server: image in server.observe({order.worker: handle})[0].reason)  # type: ignore[misc]
             assert server.observe({order.worker: handle})[0].phase is Phase.PENDING
-        backend.end(order.worker, handle, 60.0)
+        backend.terminate(order.worker, handle, 60.0)
         assert wait_for_phase(backend, order.worker, handle, Phase.GONE).reason == "the worker was told to end"
         assert order.token not in "".join(path.read_text() for path in (place.state / "docker/workers").rglob("*.json"))
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
+from orchestune.backends.kubernetes.planning import DryRunPlanner
 from orchestune.ports.backend import Phase, WorkerLoss
 from tests.contract.backend_contract import BackendContract, new_order, wait_for_phase, wait_until
-from tests.contract.backends.kubernetes_place import Pods
+from tests.contract.backends.kubernetes_place import Pods, stand_in_command
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.workers import Images
 
@@ -35,6 +37,12 @@ def place(kubernetes: Access, namespace: str, worker_images: Images) -> Iterator
 
 class TestKubernetesBackend(BackendContract):
     """The contract, with a worker that does nothing."""
+
+
+def test_a_dry_run_of_a_client_plans_what_the_server_would(place: Pods) -> None:
+    order = new_order()
+    client = DryRunPlanner(place.config, connect(place.config), stand_in_command)
+    assert client.plan(order) == place.backend().plan(order)
 
 
 def test_a_worker_that_is_deleted_by_somebody_else_is_the_places_doing(place: Pods) -> None:
@@ -74,7 +82,7 @@ def test_a_swept_worker_leaves_no_secret(place: Pods) -> None:
     backend, order = place.backend(), new_order()
     handle = backend.start(order)
     wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
-    backend.end(order.worker, handle, 1.0)
+    backend.terminate(order.worker, handle, 1.0)
     wait_until(lambda: not place.cluster.exists("jobs,pods,secrets", "-n", place.namespace, "-l", _of(order.worker)))
 
 

@@ -69,7 +69,7 @@ class TestLocalBackendWithTheRealWorker:
         backend, order = place.backend(), new_order()
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
-        backend.end(order.worker, handle, 60.0)
+        backend.terminate(order.worker, handle, 60.0)
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
         wait_until(lambda: not place.pids(order.worker))
 
@@ -273,8 +273,8 @@ def test_a_process_that_got_the_pid_of_a_worker_is_not_taken_for_it_nor_ended(pl
         stranger = {**handle, "pid": other.pid, "started": handle["started"] - 1}
         (sighting,) = backend.observe({order.worker: stranger})
         assert sighting.phase is Phase.GONE
-        backend.end(order.worker, stranger, 0.0)
-        backend.end(order.worker, handle, 0.0)
+        backend.terminate(order.worker, stranger, 0.0)
+        backend.terminate(order.worker, handle, 0.0)
         wait_until(lambda: not place.pids(order.worker))
         assert other.poll() is None
     finally:
@@ -341,7 +341,7 @@ def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> Non
     worker, backend = new_id(), place.backend()
     handle = started_by_another_server(place, worker, *STAND_IN)
     assert wait_for_phase(backend, worker, handle, Phase.RUNNING).handle == handle
-    backend.end(worker, handle, 60.0)
+    backend.terminate(worker, handle, 60.0)
     assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was told to end"
 
 

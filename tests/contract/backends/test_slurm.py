@@ -66,7 +66,7 @@ def test_a_job_of_somebody_else_that_has_the_number_now_is_left_alone(place: Job
     again = place.on_slurm()
     (sighting,) = again.observe({order.worker: {"job": other}})
     assert (sighting.phase, sighting.reason) == (Phase.GONE, f"Slurm knows its job {other} no more")
-    again.end(order.worker, {"job": other}, 0.0)
+    again.terminate(order.worker, {"job": other}, 0.0)
     again.sweep(frozenset())
     assert place.slurm.jobs("pending,running,configuring")[other][1] == "wrap"
 

@@ -173,7 +173,7 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=10, parallelism=2)
         world.lease(2)
         told: list[str] = []
-        monkeypatch.setattr(world.backend, "end", lambda worker, handle, grace: told.append(worker))
+        monkeypatch.setattr(world.backend, "terminate", lambda worker, handle, grace: told.append(worker))
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(5)
         assert len(told) == len(set(told)) > 0

@@ -238,7 +238,7 @@ def test_the_plan_warns_of_another_user_with_the_uid_of_the_image(
     project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = {"lab/train:1": {"Config": {"User": "1001"}}}
-    host = DockerHost("lab", 8.0, 2**30, "amd64")
+    host = DockerHost("lab", 8.0, 2**33, "")
     monkeypatch.setattr("orchestune.backends.docker.client.DockerEngine.about", lambda engine: host)
     monkeypatch.setattr("orchestune.backends.docker.client.DockerEngine.image", lambda engine, name: images.get(name))
     monkeypatch.setattr(
@@ -271,7 +271,7 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
         ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
         (
             "resources.gpu=1",
-            ("this can never run: a trial needs 1 gpu, this machine has 0 (CUDA_VISIBLE_DEVICES='' may hide others)"),
+            "this can never run: a trial needs 1 gpu, this machine has 0\nhint:  lower `resources`, or list more GPUs",
         ),
         (
             "engine={name: tpe, startups: 3}",

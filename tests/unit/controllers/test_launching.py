@@ -89,7 +89,7 @@ class Accompanied(FakeBackend):
     assigns_gpus = False
     limits_memory = True
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         return Resources((each.cpu or 0) + 1, (each.memory or 0) + 2**29, each.gpu)
 
 

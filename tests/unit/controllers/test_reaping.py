@@ -105,12 +105,12 @@ def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(
     assert states(world, experiment) == ["lost", "lost"]
     tried: list[str] = []
 
-    def end(worker: str, handle: Any, grace: float) -> None:
+    def terminate(worker: str, handle: Any, grace: float) -> None:
         tried.append(worker)
         if len(tried) == 1:
             raise TemporaryError("the place is away")
 
-    monkeypatch.setattr(world.backend, "end", end)
+    monkeypatch.setattr(world.backend, "terminate", terminate)
     world.hear_nothing(GIVE_UP_SECONDS)
     assert len(set(tried)) == 2
     world.hear_nothing(BEAT)

@@ -122,11 +122,11 @@ def test_a_worker_that_waits_for_its_machine_is_ended_when_nobody_needs_it_any_m
 def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_the_next_ones(
     world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end(worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place.pending.pop(worker, None)
         place.gone[worker] = "the worker was told to end"
 
-    monkeypatch.setattr(place, "end", end)
+    monkeypatch.setattr(place, "terminate", terminate)
     place.slots_per_worker = 1
     experiment = world.create(budget=20, parallelism=8)
     world.controllers[2].tick()
@@ -199,7 +199,7 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     def away(*given: object) -> None:
         raise TemporaryError("the API server is away")
 
-    for call in ("observe", "end", "sweep"):
+    for call in ("observe", "terminate", "sweep"):
         monkeypatch.setattr(place, call, away)
     [worker] = world.empty.orders
     with pytest.raises(TemporaryError, match="is away"):

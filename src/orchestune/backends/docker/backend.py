@@ -22,12 +22,12 @@ from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.backends.docker.startup import ContainerStarter
 from orchestune.backends.nvidia import GpuDiscovery
 from orchestune.backends.server_address import ServerAddressFile
-from orchestune.backends.worker_notes import WorkerEnd, identity
+from orchestune.backends.worker_notes import WorkerEnd, identity, planned_identity
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images.runtime import local_build
-from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class DockerBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         return each
 
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
@@ -106,11 +106,21 @@ class DockerBackend:
                 return  # `check` follows, and raises an error with a hint
             self._mounts.refuse(placement, launch, here)
 
-    def check(self, each: Resources, placement: Placement) -> None:
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
         preflight.check(self._engine, each, placement, self._url)
+        return ()
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset()
+
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        if order.placement.image is None:
+            raise preflight.no_image()
+        defaults = self._defaults(planned_identity(self._state))
+        return PlannedWorker(
+            "each worker would be a container with a file for its token:",
+            ({"name": plan.name(order), **plan.container(order, defaults)},),
+        )
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         place = WorkerFolder(self._workers, order.worker)
@@ -136,7 +146,7 @@ class DockerBackend:
             listed = self._list()
             return [self._seen(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place = _folder(self._workers, worker)
         if place is None or not place.path.is_dir() or place.end() is not None:
             return
@@ -177,14 +187,27 @@ class DockerBackend:
         return self._host
 
     def _site(self) -> ContainerDefaults:
-        """Return the settings common to all containers. Takes seconds the first time."""
+        """Return the settings common to all containers, and create the folders that they name. Takes seconds the first
+        time.
+        """
+        if self._about().here:
+            self._runtime()
+            if self._whereabouts:
+                self._whereabouts.tell()
+        return self._defaults(self._identity())
+
+    def _defaults(self, identity: str) -> ContainerDefaults:
         host = self._about()
-        place = str(self._runtime()) if host.here else runtime.volume()
-        address = self._whereabouts.tell() if self._whereabouts and host.here else None
-        site = ContainerDefaults(
-            self._identity(), host, place, self._url, str(address) if address else None, mounts=self._mounts
+        address = self._whereabouts.folder if self._whereabouts and host.here else None
+        defaults = ContainerDefaults(
+            state=identity,
+            host=host,
+            runtime=str(local_build.location(self._cache)) if host.here else runtime.volume(),
+            url=self._url,
+            address=str(address) if address else None,
+            mounts=self._mounts,
         )
-        return replace(site, command=self._program) if self._program else site
+        return replace(defaults, command=self._program) if self._program else defaults
 
     def _runtime(self) -> Path:
         return local_build.made(self._cache)

@@ -15,45 +15,31 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, WORKER
 from orchestune.backends.kubernetes.objects.quantities import requests
-from orchestune.backends.kubernetes.objects.runtime_delivery import Delivering, start_failure, uses_volume
-from orchestune.backends.kubernetes.objects.security import Security
+from orchestune.backends.kubernetes.objects.runtime_delivery import start_failure, uses_volume
 from orchestune.backends.kubernetes.observation import capacity
+from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
 from orchestune.backends.kubernetes.observation.queues import Workload
 from orchestune.backends.kubernetes.observation.reasons import WorkerEvidence, judge
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
-from orchestune.backends.kubernetes.policy import pod_policy, preflight
-from orchestune.backends.kubernetes.policy.dry_run import rehearse
-from orchestune.backends.kubernetes.policy.node_admission import admits, newcomers
+from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command
+from orchestune.backends.kubernetes.policy.node_admission import newcomers
 from orchestune.backends.kubernetes.sweeping import Sweeper
 from orchestune.domain.access.allowances import Allowances
-from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError
-from orchestune.images.runtime import private_python
 from orchestune.kubeapi.client import ApiServer
 from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
 
 log = logging.getLogger(__name__)
 
 
-def worker_command(order: WorkerOrder, folder: str) -> Sequence[str]:
-    """Return the container command: the worker, run by the private Python in `folder`."""
-    return private_python.command(folder)
-
-
-class KubernetesBackend:
-    """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`.
-
-    `command` builds the command of a worker's container, by default that of the worker. `allowances` returns the
-    allow-list as it is now, or raises TemporaryError; by default it is that of `config`. It is called for each Job and
-    for each check of an experiment, so that a permission that was taken back counts at once.
-    """
+class KubernetesBackend(KubernetesPlanner):
+    """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`."""
 
     slots_per_worker: int | None = 1
-    assigns_gpus = False
     limits_memory = True
     queues = False
 
@@ -64,12 +50,9 @@ class KubernetesBackend:
         command: Callable[[WorkerOrder, str], Sequence[str]] = worker_command,
         allowances: Callable[[], Allowances] | None = None,
     ) -> None:
+        super().__init__(config, api, command, allowances)
         self.name = config.cluster
-        self._config, self._api, self._command = config, api, command
-        self._allowances = allowances or (lambda: config.allow)
         self._world = ClusterView(api, config)
-        self._security = Security(api, config)
-        self._delivering = Delivering(api, config.image_volumes)
         self._sweeper = Sweeper(api, config, self._world)
         self._lock = threading.Lock()
         self._verdicts: dict[str, WorkerStatus] = {}
@@ -101,32 +84,6 @@ class KubernetesBackend:
         allowed = self._config.allow.texts()
         notes = [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
         return [*notes, f"experiments may also use {', '.join(allowed)}"] if allowed else notes
-
-    def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
-        return self._config.needs(each)
-
-    def takes(self, each: Resources, placement: Placement) -> Resources:
-        return plan.takes(self._config, each, placement) if placement.pod else each
-
-    def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
-        preflight.check_pod(placement.pod)
-        pod_policy.refuse_placement(self._current_config(), each, placement)
-        pod_policy.refuse_objects_of_ours(self._api, self._config, placement)
-
-    def check(self, each: Resources, placement: Placement) -> None:
-        preflight.check(self._api, self._config, placement)
-        if placement.pod:
-            rehearse(self._api, self._config, each, placement)
-        are_nodes_known = self._world.machines_known()
-        products = capacity.ground(self._world.nodes.all() if are_nodes_known else (), None, each).products
-        preflight.check_resources(each, self._config, products, are_nodes_known)
-
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
-        if self._config.elastic or not self._world.machines_known():
-            return frozenset()
-        nodes = self._world.nodes.all()
-        spec = plan.whereabouts(self._config, each, placement, capacity.ground(nodes, placement.pool, each))
-        return frozenset(node.name for node in nodes if not admits(node, spec))
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         self._world.fresh()
@@ -168,7 +125,7 @@ class KubernetesBackend:
         self._world.forget({*handles, *jobs, *pods})
         return statuses
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         job, pod = self._world.jobs_by_worker().get(worker), self._world.pods_by_worker().get(worker)
         name = str(handle.get("job") or _name(job))
         if not name and pod is None:
@@ -189,34 +146,30 @@ class KubernetesBackend:
         self._world.fresh()
         self._sweeper.sweep(workers)
 
-    def _current_config(self) -> KubernetesConfig:
-        """Return the settings with the allow-list as it is now. Raises TemporaryError if that cannot be read."""
-        return replace(self._config, allow=self._allowances())
+    def _nodes(self) -> Sequence[Node] | None:
+        return self._world.nodes.all() if self._world.machines_known() else None
 
     def _job(self, order: WorkerOrder) -> Document:
         """Create the worker's Job; retry with an init container if the cluster rejects the image volume.
 
         Raises PolicyRefused if the allow-list does not permit its pod (any more).
         """
-        nodes = self._world.nodes.all()
-        ground = capacity.ground(nodes, order.placement.pool, order.each)
-        by_volume = self._delivering.decide(nodes, order.experiment).volume
-        setting = plan.ClusterRequirements(self._security.restricted(order.experiment), ground, by_volume)
-        # Check before the attempt below, which takes any rejection that mentions volumes for one of image volumes.
-        pod_policy.refuse_template(self._current_config(), order, setting)
+        # Refuses by policy before the attempt below, which takes any rejection that mentions volumes for one of image
+        # volumes.
+        requirements = self._requirements(order)
         try:
-            return self._create(self._manifest(order, setting), order.worker)
+            return self._create(self._manifest(order, requirements), order.worker)
         except TemporaryError:
             raise
         except OrchestuneError as exc:
-            if not by_volume or not self._delivering.doubts(exc.message, suspect="volume" in exc.message):
+            is_suspect = requirements.image_volume and self._delivering.doubts(
+                exc.message, suspect="volume" in exc.message
+            )
+            if not is_suspect:
                 raise
-            job = self._create(self._manifest(order, replace(setting, image_volume=False)), order.worker)
+            job = self._create(self._manifest(order, replace(requirements, image_volume=False)), order.worker)
             self._delivering.give_up(exc.message, order.experiment, ours=not order.placement.pod)
             return job
-
-    def _manifest(self, order: WorkerOrder, setting: plan.ClusterRequirements) -> Document:
-        return plan.job(self._config, order, setting, self._command(order, setting.runtime))
 
     def _create(self, manifest: Document, worker: str) -> Document:
         path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs"

@@ -95,13 +95,20 @@ class KubernetesConfig:
 def read(path: Path) -> KubernetesConfig:
     """Read the configuration from a file. Raises BadInput listing all mistakes."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as exc:
         raise BadInput([Problem(f"cannot be read: {exc.strerror}", file=str(path))]) from exc
+    return parse(content, str(path))
+
+
+def parse(content: str | bytes, file: str) -> KubernetesConfig:
+    """Parse the content of the configuration `file`. Raises BadInput listing all mistakes."""
+    try:
+        document = json.loads(content)
     except ValueError as exc:
-        raise BadInput([Problem(f"is no JSON: {exc}", file=str(path))]) from exc
+        raise BadInput([Problem(f"is no JSON: {exc}", file=file)]) from exc
     if not isinstance(document, dict):
-        raise BadInput([Problem("is no JSON object", file=str(path))])
+        raise BadInput([Problem("is no JSON object", file=file)])
     problems = [_unknown(key) for key in sorted(document.keys() - _TYPES.keys())]
     problems += [Problem("is missing", key=key) for key in _REQUIRED if not document.get(key)]
     for key, value in document.items():
@@ -111,7 +118,7 @@ def read(path: Path) -> KubernetesConfig:
     if not problems:
         problems += _unfit_allowances(document.get("allow") or [])
     if problems:
-        raise BadInput([Problem(each.message, each.key, str(path), hint=each.hint) for each in problems])
+        raise BadInput([Problem(each.message, each.key, file, hint=each.hint) for each in problems])
     return KubernetesConfig(**{**document, **_converted(document)})
 
 

@@ -21,7 +21,7 @@ from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
-from orchestune.ports.backend import Phase, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import Phase, PlannedWorker, WorkerOrder, WorkerStatus
 from orchestune.system.private import write_private
 from orchestune.system.process import Process, boot_id
 
@@ -89,14 +89,19 @@ class LocalBackend:
             return each
         return replace(each, gpu_ids=among(self.capacity().gpus, visible, self._listed))
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         return each
 
-    def check(self, each: Resources, placement: Placement) -> None:
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
         """Accept everything: container options have no effect on processes, as the plan reports."""
+        return ()
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset()
+
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        folder = WorkerFolder(self._workers, order.worker)
+        return PlannedWorker("", ({"command": list(self._program), "folder": str(folder.state)},))
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         folder = WorkerFolder(self._workers, order.worker)
@@ -117,7 +122,7 @@ class LocalBackend:
             self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
             return [self._sight(worker, handle) for worker, handle in handles.items()]
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         folder = _folder(self._workers, worker)
         process = _process(handle, folder) if folder else None
         if folder is None or process is None:

@@ -23,13 +23,13 @@ from orchestune.backends.slurm import folder, job_end, plan, preflight
 from orchestune.backends.slurm import survey as surveying
 from orchestune.backends.slurm.client import Slurm, SlurmJob
 from orchestune.backends.slurm.folder import WorkerFolder
-from orchestune.backends.worker_notes import WorkerEnd, identity, read_note
+from orchestune.backends.worker_notes import WorkerEnd, identity, planned_identity, read_note
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images.runtime import local_build
-from orchestune.ports.backend import Phase, WorkerLoss, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.system.private import claim, refuse_foreign
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ _SWEEP_SECONDS = 3600.0
 _SHOWN = 5
 _TOLD = WorkerEnd(WorkerLoss.UNKNOWN, "the worker was told to end")
 _UNKNOWN = "no such worker was started here"
+_SHARED = "the folder that nodes share"
 
 
 class SlurmBackend:
@@ -100,17 +101,25 @@ class SlurmBackend:
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
 
-    def takes(self, each: Resources, placement: Placement) -> Resources:
+    def total_request(self, each: Resources, placement: Placement) -> Resources:
         return each
 
-    def check(self, each: Resources, placement: Placement) -> None:
+    def check(self, each: Resources, placement: Placement) -> Sequence[str]:
         try:
             preflight.check(self._slurm, each, placement)
         except TemporaryError as exc:
-            _log.warning("whether Slurm takes such jobs cannot be told now: %s", exc)
+            return (f"not checked whether Slurm accepts the jobs: {exc}",)
+        return ()
 
-    def closed_to(self, each: Resources, placement: Placement) -> frozenset[str]:
+    def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         return frozenset()
+
+    def plan(self, order: WorkerOrder) -> PlannedWorker:
+        self._refuse_foreign()
+        folder = WorkerFolder(self._notes, self._common / planned_identity(self._state) / "workers", order.worker)
+        return PlannedWorker(
+            "each worker would be a Slurm job with these options:", ({"sbatch": self._options(order, folder)},)
+        )
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         place = self._folder(order.worker)
@@ -136,7 +145,7 @@ class SlurmBackend:
             self._told = {worker: at for worker, at in self._told.items() if worker in handles}
             return [self._sight(worker, handle) for worker, handle in handles.items()]
 
-    def end(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place = self._known(worker)
         if place is None or place.end() is not None:
             return
@@ -209,16 +218,23 @@ class SlurmBackend:
         return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
-        # In a foreign folder, other users could place programs that the nodes run.
-        refuse_foreign(self._common.parent, "the folder that nodes share", "see --shared")
-        claim(self._common, "the folder that nodes share", "see --shared")
+        self._refuse_foreign()
+        claim(self._common, _SHARED, "see --shared")
         runtime, address = self._runtime(), self._tell_address()
         place.prepare(plan.document(order, self._url, address, place.state, self._umask))
         script = plan.script(runtime, place.file, self._program)
-        excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
-        options = plan.job(order, place.log, place.state, excluded)
+        options = self._options(order, place)
         self._news = time.monotonic()
         return self._slurm.submit(script, options, environment(order, place.file, os.environ))
+
+    def _refuse_foreign(self) -> None:
+        """Raise UsageError if other users could place programs in the shared folder, which the nodes run."""
+        refuse_foreign(self._common.parent, _SHARED, "see --shared")
+
+    def _options(self, order: WorkerOrder, place: WorkerFolder) -> list[str]:
+        """Return the `sbatch` options of the worker's job."""
+        excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
+        return plan.job(order, place.log, place.state, excluded)
 
     def _runtime(self) -> Path:
         """Return the private Python. The first call starts building it in a thread, without blocking other callers.

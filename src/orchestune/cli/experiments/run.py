@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any
 
 from orchestune.cli.experiments import destination, image, upload
 from orchestune.cli.experiments.command_words import add_saving, write
@@ -14,9 +13,8 @@ from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.render import one_line
-from orchestune.client.local.home import state_path
 from orchestune.client.local.launch_context import folder_key, secret_values
-from orchestune.sdk.submitting import launch, outgoing
+from orchestune.sdk.submitting import outgoing
 
 
 def add(commands: Commands) -> None:
@@ -77,12 +75,10 @@ def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> lis
 
 
 def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
-    from orchestune.cli.experiments.foreseeing import dry_run_checks  # imports engines and backends
+    from orchestune.cli.experiments import dry_run  # imports engines and backends
 
     specification, warm = prepared.specification, prepared.warm_start
-    with located(prepared):
-        unchecked = dry_run_checks(specification, console.place, console.environ)
-    objects = _objects(console, prepared)
+    worker, unchecked = dry_run.check(console, prepared)
     if console.json:
         console.document(
             {
@@ -91,50 +87,12 @@ def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
                 "notes": [*prepared.notes, *unchecked],
                 "warm_start": warm and {"source": warm.source, "results": len(warm.observations)},
                 "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
-                **({"objects": objects} if objects else {}),
+                **({"objects": list(worker.objects)} if worker and worker.title else {}),
             }
         )
         return 0
     prepared = replace(prepared, notes=(*prepared.notes, *unchecked))
     console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; run without --dry-run to start it")
-    if objects:
-        from orchestune.clusters.existing.text import as_yaml  # a YAML writer, only needed here
-
-        console.say(_OBJECT_TITLES[str(console.place.cluster and console.place.cluster.provider)])
-        console.out.write(as_yaml(objects))
+    if worker and worker.title:
+        dry_run.show(console, worker)
     return 0
-
-
-_OBJECT_TITLES = {
-    "kubernetes": "each worker would be a Job with a Secret of the same name for its token:",
-    "docker": "each worker would be a container with a file for its token:",
-    "slurm": "each worker would be a Slurm job with these options:",
-}
-
-
-def _objects(console: Console, prepared: PreparedExperiment) -> list[dict[str, Any]]:
-    """Build the objects that would be created for each worker by Kubernetes, Docker or Slurm."""
-    cluster, specification = console.place.cluster, prepared.specification
-    if prepared.install or prepared.dockerfile:
-        placement = replace(specification.placement, image="(known once it is built)")
-        specification = replace(specification, placement=placement)
-    if cluster is not None and cluster.provider == "docker":
-        from orchestune.cli.experiments.foreseeing_docker import (
-            worker_container,  # Docker's client
-        )
-
-        launch_context = launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-        return [worker_container(specification, launch_context, state_path(console.environ), console.environ)]
-    if cluster is not None and cluster.provider == "slurm":
-        from orchestune.backends.slurm import plan  # as above
-        from orchestune.cli.experiments.foreseeing import worker_order
-
-        worker = worker_order(specification)
-        return [
-            {"sbatch": [f"--job-name={plan.name(worker)}", *plan.asked(worker.each, worker.placement, worker.grace)]}
-        ]
-    if cluster is None or cluster.provider != "kubernetes":
-        return []
-    from orchestune.cli.experiments.foreseeing_there import worker_job  # the backend
-
-    return [worker_job(cluster, specification, console.environ)]

@@ -32,7 +32,7 @@ class SpawnedServer:
                     stdout=output,
                     stderr=output,
                     cwd=log.parent,
-                    env=_environment(environ),
+                    env=server_environment(environ),
                     start_new_session=True,
                 )
         except OSError as exc:
@@ -64,8 +64,10 @@ def server_program(state: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "orchestune", "server", "--embedded", "--state", str(state)]
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the command's environment, with absolute paths in PYTHONPATH: the server has another working directory."""
+def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the embedded server for a command's, with absolute paths in PYTHONPATH: it has another
+    working directory.
+    """
     variables = dict(environ)
     variables.pop("ORCHESTUNE_SERVER", None)  # selects another server
     variables.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker

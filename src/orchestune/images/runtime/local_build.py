@@ -12,9 +12,14 @@ from orchestune.images.runtime import private_python
 _making = threading.Lock()
 
 
+def location(cache: Path) -> Path:
+    """Return the path of its folder, which may not have been built yet."""
+    return cache / f"runtime-{key()}"
+
+
 def made(cache: Path) -> Path:
     """Return its folder, built by the first call in a few seconds. Raises OrchestuneError if that fails."""
-    folder = cache / f"runtime-{key()}"
+    folder = location(cache)
     with _making:
         if not folder.is_dir():
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,18 +23,15 @@ from orchestune.config.document.kinds import (
 )
 from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
-from orchestune.domain.resources.resources import fits
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MOST_GRACE, TEST_LABEL, Specification
-from orchestune.engines import registry
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
-from orchestune.ports.backend import Guard
 from orchestune.ports.clock import new_id
-from orchestune.pruners import registry as pruners
 from orchestune.services import bundles
+from orchestune.services.commands.preflight import check_methods, check_workers
 from orchestune.services.commands.size_limits import refuse_large, refuse_more_unfinished
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
@@ -45,6 +43,8 @@ from orchestune.services.queries.read_experiments import status_of
 from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracking_runs as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
+
+_log = logging.getLogger(__name__)
 
 MOST_SECRETS = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
 MOST_SECRETS_OF_ONE = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
@@ -249,25 +249,10 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     if backend is None:
         names = ", ".join(core.backends) or "none"
         raise NotFound(f"there is no cluster '{cluster}'", f"this server has {names}")
-    each = backend.needs(specification.resources, submission.launch)
-    placement = specification.placement
-    if isinstance(backend, Guard):
-        backend.refuse(each, placement, submission.launch)
-    backend.check(each, placement)
-    capacity, requested = backend.capacity(), backend.takes(each, placement)
-    problem = fits(capacity, requested, placement.pool, backend.closed_to(each, placement))
-    if problem:
-        hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
-        hint += "" if requested == each else ", or the requests of other containers in `pod:`"
-        if each.gpu_ids is not None:
-            hint += ", or list more GPUs in CUDA_VISIBLE_DEVICES"
-        elif each.gpu and (hides := next((one.hides for one in capacity.machines if one.hides), "")):
-            hint += f", or start the server where {hides.partition('=')[0]} lists more GPUs"
-        raise UsageError(f"this can never run: {problem}", hint)
+    for note in check_workers(backend, specification, submission.launch):
+        _log.warning("%s: %s", cluster, note)
     refuse_large(specification, submission.launch)
-    registry.check(specification.engine, specification.engine_options, specification.space, specification.metrics)
-    if specification.early_stopping is not None:
-        pruners.check(specification.early_stopping, specification.metrics)
+    check_methods(specification)
     for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
         size = len(json.dumps(dict(values)))
         if size > MOST_SECRETS:

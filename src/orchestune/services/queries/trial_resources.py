@@ -16,6 +16,6 @@ def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
     """
     requested = backend.needs(row.specification.resources, row.launch)
     if backend.limits_memory or row.peaks.expected is None:
-        return backend.takes(sized(requested, memory), row.specification.placement)
+        return backend.total_request(sized(requested, memory), row.specification.placement)
     largest = max((machine.memory for machine in backend.capacity().machines), default=0)
     return sized(set_aside(requested, row.peaks, largest), memory)

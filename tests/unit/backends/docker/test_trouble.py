@@ -109,7 +109,7 @@ def test_a_container_that_cannot_be_signalled_or_looked_at_hides_nobody(
     }
     for name, _, worker in containers:
         started(tmp_path, worker, name)
-    backend.end("w1", {}, 0.0)
+    backend.terminate("w1", {}, 0.0)
     seen = backend.observe({"w1": {}, "w2": {}, "w3": {}})
     assert [sighting.phase for sighting in seen] == [Phase.RUNNING] * 3
     assert engine.asked.count("POST /containers/s/kill") == 2

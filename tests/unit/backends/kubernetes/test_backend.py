@@ -13,6 +13,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.labels import SERVER, of_worker
 from orchestune.backends.kubernetes.observation import capacity
+from orchestune.backends.kubernetes.planning import DryRunPlanner
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import TemporaryError
@@ -152,7 +153,7 @@ def test_a_node_is_open_to_whom_its_taints_and_its_labels_let_in(
     try:
         names = {machine.name for machine in backend.capacity().machines}
         assert names == {"plain", "cards", "spot", "vision", "own"}
-        assert names - backend.closed_to(each, placement) == open_to_it
+        assert names - backend.infeasible_nodes(each, placement) == open_to_it
     finally:
         backend.close()
 
@@ -173,19 +174,39 @@ def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
 class Full(Cluster):
     """An API server that takes no more Jobs for now."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kinds: list[Document]) -> None:
+        super().__init__(**kinds)
         self.full = True
         self.asked: list[str] = []
+        self.created: list[Document] = []
 
     def call(self, method: str, path: str, body: Document | None = None) -> Document:
         if method == "GET":
-            return {"metadata": {}}
+            return {"metadata": {}, "items": self.kinds.get(path.rpartition("/")[2], [])}
         self.asked.append(path.rpartition("/")[2])
         if self.full:
             raise TemporaryError("a quota of the namespace has no room")
         assert body is not None
+        self.created.append(body)
         return {**body, "metadata": {**body["metadata"], "uid": "1"}}
+
+
+@pytest.mark.parametrize(
+    "placement", [Placement(image="x"), Placement(image="x", pool="own"), Placement(image="x", pool="cpu")]
+)
+def test_a_start_sends_the_job_that_server_and_client_have_planned(placement: Placement) -> None:
+    cluster, config = Full(nodes=FLEET), KubernetesConfig("lab", "ml", "http://o", "o:1")
+    cluster.full = False
+    order = WorkerOrder("w-1", "e", "t", 1, each=Resources(1, gpu=1), placement=placement, handle="sgd-7f3a")
+    backend = KubernetesBackend(config, cluster)  # type: ignore[arg-type]
+    try:
+        planned = backend.plan(order)
+        assert not cluster.created
+        backend.start(order)
+    finally:
+        backend.close()
+    assert list(planned.objects) == cluster.created[:1]
+    assert DryRunPlanner(config, cluster).plan(order) == planned  # type: ignore[arg-type]
 
 
 def test_a_worker_whose_job_could_not_be_made_is_started_as_soon_as_it_can_be() -> None:

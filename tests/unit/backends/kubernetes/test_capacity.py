@@ -23,7 +23,7 @@ from orchestune.backends.kubernetes.observation.capacity import (
     survey,
 )
 from orchestune.backends.kubernetes.policy.node_admission import admits
-from orchestune.backends.kubernetes.policy.preflight import check_resources
+from orchestune.backends.kubernetes.policy.preflight import check_gpu_labels, check_resources
 from orchestune.domain.resources.allocation import usable
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources, fits
@@ -275,15 +275,15 @@ def test_cards_that_no_node_has_are_refused_with_those_that_there_are() -> None:
 
 def test_what_device_plugins_cannot_give_is_refused_with_what_they_can() -> None:
     with pytest.raises(UsageError, match="is a share of a card") as refused:
-        check_resources(Resources(gpu=0.25), CONFIG, (), True)
+        check_resources(Resources(gpu=0.25))
     assert "--gpu-resource nvidia.com/gpu.shared" in str(refused.value.hint)
     with pytest.raises(UsageError, match="static CPU manager"):
-        check_resources(Resources(cpu=2, pin=True), CONFIG, (), True)
+        check_resources(Resources(cpu=2, pin=True))
     each = Resources(gpu=1, gpu_type="h100")
-    check_resources(each, CONFIG, (), True)  # the nodes that there are answer for that
+    check_resources(each)
     with pytest.raises(UsageError, match="no node that is there now is labelled"):
-        check_resources(each, replace(CONFIG, elastic=True), (), True)
-    check_resources(each, replace(CONFIG, elastic=True), ("NVIDIA-H100-80GB-HBM3",), True)
+        check_gpu_labels(each, ())
+    check_gpu_labels(each, ("NVIDIA-H100-80GB-HBM3",))
 
 
 def asks(cpu: str, **more: str) -> dict[str, Any]:

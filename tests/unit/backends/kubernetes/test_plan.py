@@ -180,4 +180,4 @@ def test_a_patch_that_leaves_no_template_is_refused_before_anything_starts(pod: 
 def test_a_machine_has_to_have_what_the_whole_pod_requests(spec: dict[str, Any], takes: Resources) -> None:
     each = replace(ORDER.each, gpu_type="a100")
     placement = replace(ORDER.placement, pod={"spec": spec})
-    assert plan.takes(CONFIG, each, placement) == replace(takes, gpu_type="a100")
+    assert plan.total_request(CONFIG, each, placement) == replace(takes, gpu_type="a100")

@@ -152,7 +152,7 @@ def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement,
     return spec if isinstance(spec, dict) else {}
 
 
-def takes(config: KubernetesConfig, each: Resources, placement: Placement) -> Resources:
+def total_request(config: KubernetesConfig, each: Resources, placement: Placement) -> Resources:
     """Return the resources that the scheduler reserves for a trial's pod, with the file's `pod:` merged in."""
     own = {"containers": [{"name": CONTAINER, "resources": _resources(config, each)}]}
     spec = merged({"spec": own}, placement.pod).get("spec")

@@ -74,11 +74,8 @@ def _depth(value: object) -> int:
     return _MAX_DEPTH + 1
 
 
-def check_resources(each: Resources, config: KubernetesConfig, products: Sequence[str], seen: bool) -> None:
-    """Raise UsageError for requests that no node of the cluster can satisfy.
-
-    `products` are the labels of nodes whose GPUs match the trial; `seen` is True if nodes may be read.
-    """
+def check_resources(each: Resources) -> None:
+    """Raise UsageError for requests that no node of any cluster can satisfy."""
     if 0 < each.gpu < 1:
         raise UsageError(
             f"`resources.gpu: {each.gpu:g}` is a share of a card, and device plugins give whole cards",
@@ -90,7 +87,14 @@ def check_resources(each: Resources, config: KubernetesConfig, products: Sequenc
             "`resources.pin` is for processes of one machine; in a cluster the kubelet pins (its static CPU manager)",
             "leave it out: --set resources.pin=false",
         )
-    if (each.gpu_type or each.gpu_memory) and not products and (config.elastic or not seen):
+
+
+def check_gpu_labels(each: Resources, products: Sequence[str]) -> None:
+    """Raise UsageError for requests of particular GPUs that no labelled node has, if nodes are not all known.
+
+    `products` are the labels of nodes whose GPUs match the trial.
+    """
+    if (each.gpu_type or each.gpu_memory) and not products:
         raise UsageError(
             f"a trial needs {each.cards}, and no node that is there now is labelled ({PRODUCT}) as having such cards",
             "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",

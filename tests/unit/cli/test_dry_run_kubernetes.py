@@ -32,6 +32,16 @@ CONFIG = {
 }
 
 
+NODE = {
+    "metadata": {"name": "g1", "labels": {"orchestune.dev/pool": "a100", "kubernetes.io/os": "linux"}},
+    "spec": {},
+    "status": {
+        "allocatable": {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "4"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    },
+}
+
+
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
     """A cluster that is connected, and a project that is the current folder."""
@@ -45,6 +55,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServ
             "data": {"kubernetes.json": json.dumps(CONFIG)}
         }
         api.objects["/api/v1/namespaces/ml"] = {"metadata": {}}
+        api.objects["/api/v1/nodes"] = {"items": [NODE]}
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
         yield api
 
@@ -74,11 +85,20 @@ def test_the_job_tolerates_what_the_nodes_of_its_pool_are_tainted_with(
     lab: FakeApiServer, cli: Callable[..., Result]
 ) -> None:
     taints = [{"key": "team", "value": "vision", "effect": "NoSchedule"}]
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    node = {"metadata": {"name": "g1", "labels": {"orchestune.dev/pool": "a100"}}, "spec": {"taints": taints}}
-    lab.objects["/api/v1/nodes"] = {"items": [{**node, "status": ready}]}
+    lab.objects["/api/v1/nodes"] = {"items": [{**NODE, "spec": {"taints": taints}}]}
     [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
     assert {"operator": "Equal", **taints[0]} in job["spec"]["template"]["spec"]["tolerations"]
+
+
+def test_the_nodes_of_the_cluster_tell_what_can_never_run_unless_the_user_may_not_list_them(
+    lab: FakeApiServer, cli: Callable[..., Result]
+) -> None:
+    refused = cli("run", "--cluster", "lab", "--dry-run", "--set", "resources.cpu=9")
+    assert refused.code == 2 and "this can never run: a trial needs 9 cpu" in refused.err
+    lab.forbidden.append("/nodes")
+    result = cli("run", "--cluster", "lab", "--dry-run", "--json")
+    assert result.code == 0
+    assert any(note.startswith("not checked: only the server knows") for note in json.loads(result.out)["notes"])
 
 
 @pytest.mark.parametrize(
