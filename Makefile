@@ -126,9 +126,10 @@ chaos-short: $(VENV)/dev.stamp ## kill, freeze and cut off for a minute or two
 chaos: $(VENV)/dev.stamp ## the same with at least 1,000 faults
 	@$(BIN)/python -m tests.chaos.driver --faults 1000
 
-lint: $(VENV)/dev.stamp ## ruff
+lint: $(VENV)/dev.stamp ## ruff, and no new handlers of any exception
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/python -m tests.broad_excepts
 
 types: $(VENV)/dev.stamp ## mypy --strict
 	@$(BIN)/mypy

@@ -9,8 +9,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cloudpickle
@@ -266,14 +268,19 @@ class _TrialFunction:
     def __call__(self, parameters: Params, /) -> None:
         with open(Path(self.folder, _WORK), "rb") as file:
             work: _SharedWork = pickle.load(file)
-        try:
+        with ExitStack() as stack:
+            stack.push(self._write_error)
             folds = work.folds(work.configuration(parameters))
-        except Exception as exc:
-            self._write(exc)
-            raise
         self._write((dict(parameters), folds))
         mean, spread = work.score(folds)
         report(score=mean, stddev=spread)
+
+    def _write_error(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the exception that ends a block, if any: an exit callback."""
+        if isinstance(exc, Exception):
+            self._write(exc)
 
     def _write(self, outcome: Any) -> None:
         path = Path(self.folder, f"{int(os.environ['ORCHESTUNE_TRIAL']):09}.outcome")

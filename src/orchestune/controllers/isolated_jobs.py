@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.files import FileStoreUnreachable
+from orchestune.system.isolation import failure_of
 
 _MAX_UNREACHABLE = 2
 """`FileStoreUnreachable` failures after which the rest is skipped: each would block as long; one may be an exception"""
@@ -20,11 +21,11 @@ def each(jobs: Iterable[Callable[[], object]]) -> None:
     """
     errors: list[Exception] = []
     for job in jobs:
-        try:
-            job()
-        except Exception as error:  # raised after the other jobs have run
-            errors.append(error)
-            if sum(isinstance(error, FileStoreUnreachable) for error in errors) == _MAX_UNREACHABLE:
-                raise
+        error = failure_of(job)
+        if error is None:
+            continue
+        errors.append(error)
+        if sum(isinstance(error, FileStoreUnreachable) for error in errors) == _MAX_UNREACHABLE:
+            raise error
     if errors:
         raise next((error for error in errors if not isinstance(error, StoreUnavailable)), errors[0])

@@ -28,6 +28,7 @@ from orchestune.store import experiments, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.hot import PolledWorker
 from orchestune.store.quarantines import QuarantineRow
+from orchestune.system.isolation import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -175,22 +176,20 @@ class Launching:
         plans: dict[str, _ExperimentPlan] = {}
         failures: list[Exception] = []
         for row in rows:
-            try:
-                plans[row.id] = self._plan(backend, row)
-            except TemporaryError:
-                raise
-            except Exception as error:  # noqa: BLE001 - raised after the other experiments have been processed
+            error = failure_of(partial(self._plan, backend, row, plans), passing=TemporaryError)
+            if error is not None:
                 failures.append(error)
                 if row.id not in self._unplanned:
                     log.warning("%s gets no workers: %s: %s", row.handle, type(error).__name__, error)
                 self._unplanned.add(row.id)
         return plans, failures
 
-    def _plan(self, backend: Backend, row: ExperimentRow) -> _ExperimentPlan:
+    def _plan(self, backend: Backend, row: ExperimentRow, plans: dict[str, _ExperimentPlan]) -> None:
+        """Add the plan of an experiment to `plans`."""
         size = cache(partial(room, backend, row))
         closed = backend.infeasible_nodes(size(0), row.specification.placement)
         with self._core.store.reading() as session:
-            return _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
+            plans[row.id] = _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
 
     def _release(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""

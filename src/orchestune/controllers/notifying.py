@@ -23,6 +23,7 @@ from orchestune.services.outgoing import hook_of
 from orchestune.store import experiments, notifications
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.notifications import Notice
+from orchestune.system.isolation import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -111,22 +112,24 @@ class Notifying:
         return True
 
     def _run(self, notice: Notice) -> None:
-        try:
-            if notice.identity not in self._unwritten:
-                self._unwritten[notice.identity] = self._send(notice)
-            self._unwritten[notice.identity]()
-            del self._unwritten[notice.identity]
-        except TemporaryError as error:  # from the store: the row still exists and is due
+        error = failure_of(partial(self._deliver, notice))
+        if isinstance(error, TemporaryError):  # from the store: the row still exists and is due
             self._rests_until = self._core.clock.monotonic() + _RETRY_SECONDS
             log.warning("cannot record the delivery of a message, will retry: %s", error)
-        except Exception:  # nothing else catches it in this thread; the row remains for a retry
-            log.exception("a message could not be sent")
+        elif error is not None:  # the row remains for a retry
+            log.error("a message could not be sent", exc_info=error)
             self._unwritten[notice.identity] = partial(self._later, notice, None)
-        finally:
-            with self._lock:
-                self._sending.pop(notice, None)
-                self._ended.add(notice.identity)
-            self._core.signals.notify(NOTIFYING)
+        with self._lock:
+            self._sending.pop(notice, None)
+            self._ended.add(notice.identity)
+        self._core.signals.notify(NOTIFYING)
+
+    def _deliver(self, notice: Notice) -> None:
+        """Send a message, unless only the record of its delivery is missing, and record it."""
+        if notice.identity not in self._unwritten:
+            self._unwritten[notice.identity] = self._send(notice)
+        self._unwritten[notice.identity]()
+        del self._unwritten[notice.identity]
 
     def _send(self, notice: Notice) -> Callable[[], None]:
         """Attempt one delivery; return the function that records its result."""

@@ -20,6 +20,7 @@ from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.store import experiments, hot, workers
 from orchestune.store.hot import PolledWorker
+from orchestune.system.isolation import failure_of
 from orchestune.worker.mask import Mask, spellings
 
 log = logging.getLogger(__name__)
@@ -82,11 +83,9 @@ class Reaping:
         observed = {status.worker: status for status in backend.observe(handles)}
         failures: list[Exception] = []
         for worker in present:
-            try:
-                self._worker(backend, worker, handles[worker.id], observed.get(worker.id))
-            except StoreUnavailable:
-                raise  # `_look` restarts all timeouts
-            except Exception as error:  # noqa: BLE001 - raised after the other workers have been checked
+            check = partial(self._worker, backend, worker, handles[worker.id], observed.get(worker.id))
+            error = failure_of(check, passing=StoreUnavailable)  # on which `_look` restarts all timeouts
+            if error is not None:
                 failures.append(error)
         if failures:
             raise failures[0]

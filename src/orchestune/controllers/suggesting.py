@@ -27,6 +27,7 @@ from orchestune.store import experiments, hot, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import tried_first
+from orchestune.system.isolation import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +81,17 @@ class Suggesting:
             self._drop(experiment)
 
     def _experiment(self, row: ExperimentRow) -> None:
-        try:
-            self._fill(row)
-        except StoreUnavailable:
+        error = failure_of(partial(self._fill, row))
+        if isinstance(error, StoreUnavailable):
             self._drop(row.id)  # rebuilt from the rows at the next tick
-            raise
-        except TemporaryError as error:  # the engine's process died
+            raise error
+        if isinstance(error, TemporaryError):  # the engine's process died
             log.warning("%s: %s; recreating the engine", row.handle, error)
             self._drop(row.id)
-        except OrchestuneError as error:
+        elif isinstance(error, OrchestuneError):
             self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
-        except Exception as error:  # engines use third-party libraries, which may raise anything
-            log.exception("the engine of %s failed", row.handle)
+        elif error is not None:  # of a third-party library, which may raise anything
+            log.error("the engine of %s failed", row.handle, exc_info=error)
             self._engine_failed(row, f"{type(error).__name__}: {error}")
 
     def _engine_failed(self, row: ExperimentRow, text: str) -> None:

@@ -24,6 +24,7 @@ from orchestune.store import experiments, logs
 from orchestune.store import tracking_runs as tracked
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.tracking_runs import WHOLE, TrackedRow
+from orchestune.system.isolation import failure_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ class _Server:
         """(tracker, experiment name) → id of the MLflow experiment"""
         self._backoffs: dict[str, _Backoff] = {}
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
+        """raised by `wait` in the loop"""
         self._closed = False
 
     @property
@@ -143,10 +145,7 @@ class _Server:
             self._clients.popitem()[1].close()
 
     def _run(self, due: Sequence[str]) -> None:
-        try:
-            each(partial(self._experiment, experiment) for experiment in due)
-        except BaseException as error:  # noqa: BLE001 - `wait` raises it in the loop
-            self._error = error
+        self._error = failure_of(lambda: each(partial(self._experiment, experiment) for experiment in due))
 
     def _experiment(self, experiment: str) -> None:
         if self._closed:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -74,17 +74,15 @@ def _open_locked(path: Path, flags: int) -> int | None:
             if flags & os.O_CREAT:
                 raise
             return None
-        try:
+        with ExitStack() as unless_returned:
+            unless_returned.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
             status = os.fstat(handle)
             if _is_at(path, status):
                 if status.st_nlink == 1:
+                    unless_returned.pop_all()
                     return handle
                 path.unlink()
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
 
 
 def _is_at(path: Path, status: os.stat_result) -> bool:

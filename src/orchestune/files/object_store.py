@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import chain
@@ -174,7 +174,8 @@ class ObjectFiles:
         with object_errors(self._place):
             target["UploadId"] = self._client.create_multipart_upload(**target)["UploadId"]
         size, parts = 0, []
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(self._abort, target)
             for number, block in enumerate(content, start=1):
                 with object_errors(self._place):
                     answer = self._client.upload_part(**target, PartNumber=number, Body=block)
@@ -182,11 +183,13 @@ class ObjectFiles:
                 size += len(block)
             with object_errors(self._place):
                 self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
-        except BaseException:
-            with suppress(StoreUnavailable, NotFound), object_errors(self._place):
-                self._client.abort_multipart_upload(**target)
-            raise
+            on_error.pop_all()
         return size
+
+    def _abort(self, target: Mapping[str, Any]) -> None:
+        """Delete the parts of an incomplete upload. Best-effort."""
+        with suppress(StoreUnavailable, NotFound), object_errors(self._place):
+            self._client.abort_multipart_upload(**target)
 
     def _get(self, key: str, start: int) -> Any:
         part = {"Range": f"bytes={start}-"} if start else {}

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -60,28 +61,25 @@ class Endpoint:
         parts = urlsplit(self.host)
         name, port = str(parts.hostname), parts.port or (80 if self.tls is None else 443)
         address = (name, port)
-        connection = (
-            self._through_proxy(*address, timeout) if self.proxy else socket.create_connection(address, timeout)
-        )
-        try:
+        with ExitStack() as on_error:
+            connection = on_error.enter_context(
+                self._through_proxy(*address, timeout) if self.proxy else socket.create_connection(address, timeout)
+            )
             for option in _SOCKET_OPTIONS:
                 connection.setsockopt(*option)
-            if self.tls is None:
-                return connection
-            return self.tls.wrap_socket(connection, server_hostname=self.server_name or name)
-        except BaseException:
-            connection.close()
-            raise
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_hostname=self.server_name or name)
+            on_error.pop_all()
+        return connection
 
     def _through_proxy(self, name: str, port: int, timeout: float) -> socket.socket:
         proxy = urlsplit(str(self.proxy))
         tunnel = http.client.HTTPConnection(str(proxy.hostname), proxy.port or 80, timeout=timeout)
         tunnel.set_tunnel(name, port, _proxy_login(str(self.proxy)))
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(tunnel.close)
             tunnel.connect()
-        except BaseException:
-            tunnel.close()
-            raise
+            on_error.pop_all()
         connection: socket.socket = tunnel.sock
         return connection
 

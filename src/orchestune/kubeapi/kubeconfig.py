@@ -41,6 +41,8 @@ class Kubeconfig:
     @classmethod
     def read(cls, kubeconfig: str | None, environ: Mapping[str, str] = os.environ) -> Kubeconfig:
         """Read `kubeconfig`; if None, KUBECONFIG or ~/.kube/config. Raises UsageError if it is invalid."""
+        import yaml  # imported on demand, only for clusters
+
         merged = cls(kubeconfig or environ.get("KUBECONFIG") or DEFAULT_PATH)
         paths = [Path(os.path.expanduser(path)) for path in merged.named.split(os.pathsep) if path]
         paths = [path for path in paths if path.exists()]
@@ -51,7 +53,7 @@ class Kubeconfig:
         for path in paths:
             try:
                 merged._add(path)
-            except Exception as exc:  # malformed files cause arbitrary errors of the parsers
+            except (OSError, AttributeError, LookupError, TypeError, ValueError, RecursionError, yaml.YAMLError) as exc:
                 raise merged.unusable(exc) from exc
         return merged
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from orchestune.errors import UsageError
@@ -42,14 +43,28 @@ class FunctionCall:
 
         Uses no globals of the main module, which are replaced by those of the function's module.
         """
-        try:
+        with _Program():
             self(configuration)
-        except Exception as exc:  # noqa: BLE001 - the interpreter takes all of them too
-            trace, sdk_folder = exc.__traceback__, os.path.dirname(__file__)
-            while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == sdk_folder:
-                trace = trace.tb_next
-            sys.excepthook(type(exc), exc.with_traceback(trace), trace)
-            raise SystemExit(1) from None
+
+
+class _Program:
+    """The block ends the process on an exception, as the interpreter does, without frames of this package in the
+    traceback.
+    """
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(exc, Exception):
+            return
+        sdk_folder = os.path.dirname(__file__)
+        while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == sdk_folder:
+            trace = trace.tb_next
+        sys.excepthook(type(exc), exc.with_traceback(trace), trace)
+        raise SystemExit(1) from None
 
 
 def takes_names(function: Callable[..., Any], names: Sequence[str], conditional: Collection[str] = ()) -> bool:

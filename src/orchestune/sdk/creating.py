@@ -8,7 +8,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,12 +74,11 @@ def create(
 @contextmanager
 def connected(server: ServerPlace) -> Iterator[Client]:
     """Yield a client of the server, which is closed if the block fails."""
-    client = Client.connect(server.resolve)
-    try:
+    with ExitStack() as on_error:
+        client = Client.connect(server.resolve)
+        on_error.callback(client.close)
         yield client
-    except BaseException:
-        client.close()
-        raise
+        on_error.pop_all()
 
 
 def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, documents.Status]:

@@ -16,6 +16,7 @@ from types import FrameType
 
 from orchestune.errors import OrchestuneError, StoreUnavailable
 from orchestune.store.reach_database import attempt
+from orchestune.system.isolation import failure_of
 
 logger = logging.getLogger("orchestune.server")
 
@@ -68,13 +69,10 @@ class _Waiting:
 
     def _failure(self) -> Exception | None:
         """Make one attempt and return its error; None if it succeeded or the wait was ended meanwhile."""
-        errors: list[Exception] = []
+        errors: list[Exception | None] = []
 
         def run() -> None:
-            try:
-                self._reach(self._url)
-            except Exception as exc:  # noqa: BLE001 - the main thread raises it
-                errors.append(exc)
+            errors.append(failure_of(lambda: self._reach(self._url)))
             self._wake.set()
 
         threading.Thread(target=run, name="reaching the database", daemon=True).start()

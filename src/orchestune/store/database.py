@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ class Store:
         driver: Any = connection.connection.driver_connection
         if self._durable is None:
             driver.execute(f"PRAGMA {sqlite.WRITERS_PRAGMA}")
+        is_committed = False
         try:
             if durable is not self._durable:
                 driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -110,12 +111,13 @@ class Store:
             driver.execute("COMMIT")
             if connection.in_transaction():  # SQLAlchemy assumes so after a Core statement
                 connection.commit()
-        except BaseException:
-            if driver.in_transaction:
-                driver.execute("ROLLBACK")
-            self._writer = None
-            connection.close()
-            raise
+            is_committed = True
+        finally:
+            if not is_committed:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
+                self._writer = None
+                connection.close()
 
     def _begin(self, driver: sqlite3.Connection) -> None:
         """Begin; wait for other processes up to this thread's timeout. After BEGIN IMMEDIATE no statement waits."""
@@ -199,21 +201,20 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
     """Open the store at `sqlite:///PATH` or `postgresql://…` and upgrade its schema (never downgrade)."""
     from orchestune.store.migrate import upgrade  # import Alembic only when a store is opened
 
-    store = connect(url, now)
-    try:
-        with translated("is its address right, and does it run?"):
-            if not store.inline:
-                postgres.refuse_pooler(store.engine)
-                postgres.refuse_encoding(store.engine)
-            upgrade(store.engine)
-    except DBAPIError as error:  # a missing permission or an invalid option
-        store.close()
-        words = str(error.orig).splitlines()[0]
-        hint = "check its address and the permissions of its user"
-        raise UsageError(f"the database cannot be used: {words}", hint) from error
-    except BaseException:
-        store.close()
-        raise
+    with ExitStack() as on_error:
+        store = connect(url, now)
+        on_error.callback(store.close)
+        try:
+            with translated("is its address right, and does it run?"):
+                if not store.inline:
+                    postgres.refuse_pooler(store.engine)
+                    postgres.refuse_encoding(store.engine)
+                upgrade(store.engine)
+        except DBAPIError as error:  # a missing permission or an invalid option
+            words = str(error.orig).splitlines()[0]
+            hint = "check its address and the permissions of its user"
+            raise UsageError(f"the database cannot be used: {words}", hint) from error
+        on_error.pop_all()
     return store
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import and_, case, func, insert, literal_column, or_, select, up
 from orchestune.domain.lifecycle.states import Desired, ExperimentState, Reason, Visibility
 from orchestune.domain.resources.peaks import MemoryPeaks
 from orchestune.domain.specification.experiment import ProgramKind, Specification
-from orchestune.errors import Ambiguous, NotFound, Purged
+from orchestune.errors import Ambiguous, NotFound, OrchestuneError, Purged
 from orchestune.store.removal import purged_at
 from orchestune.store.rows import Query, StateCount
 from orchestune.store.session import Session
@@ -245,13 +245,21 @@ def _warn(handle: str, error: str) -> None:
     log.warning("lists leave out %s: its specification cannot be parsed: %s", handle, error)
 
 
+_PARSE_ERRORS = (
+    *(AttributeError, LookupError, OverflowError, TypeError, ValueError),
+    RecursionError,  # of the JSON parser
+    OrchestuneError,
+)
+"""errors of `Specification.from_json` for documents that an earlier version accepted"""
+
+
 def readable(rows: Iterable[ExperimentRow]) -> list[ExperimentRow]:
     """Return the rows without those whose specification cannot be parsed: one such row must not break a list."""
     parsed = []
     for row in rows:
         try:
             read_specification(row.specification_json)
-        except Exception as error:  # noqa: BLE001 - whatever an older version let into the store
+        except _PARSE_ERRORS as error:
             _warn(row.handle, f"{type(error).__name__}: {error}")
         else:
             parsed.append(row)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from sqlalchemy import Connection, text
 
@@ -47,13 +48,11 @@ class Leadership:
         """Return True if this replica leads now; tries to acquire the lock."""
         if self._store.inline:
             return True
-        with self._asking:
-            try:
-                with translated():
-                    self._held = self._holds(self._connected())
-            except BaseException:
-                self._give_up()
-                raise
+        with self._asking, ExitStack() as on_error:
+            on_error.callback(self._give_up)
+            with translated():
+                self._held = self._holds(self._connected())
+            on_error.pop_all()
             return self._held
 
     def resign(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import ExitStack
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,11 +29,10 @@ class NamedLocks:
         with self._asking:
             if name in self._held:
                 return False
-            try:
+            with ExitStack() as on_error:
+                on_error.callback(self._give_up)
                 is_acquired = bool(self._ask("pg_try_advisory_lock", name))
-            except BaseException:
-                self._give_up()
-                raise
+                on_error.pop_all()
             if is_acquired:
                 self._held.add(name)
             self._rest()

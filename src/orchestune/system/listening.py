@@ -135,20 +135,21 @@ def _bound(
     family: int, address: _SocketAddress, port: int, backlog: int | None = None, *, dual: bool = False
 ) -> socket.socket:
     """Return a socket that is bound, and listens if there is a `backlog`. `dual`: for IPv4 as well."""
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
+    with ExitStack() as on_error:
+        bound = on_error.enter_context(socket.socket(family, socket.SOCK_STREAM))
         if backlog is not None:
             # Ignores connections of the last run in TIME_WAIT. Not for a socket that does not listen: with this option
             # another user could bind the same address beside it, and listen.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        bound.bind((address[0], port, *address[2:]))
-        if backlog is not None:
-            bound.listen(backlog)
-    except BaseException as exc:
-        bound.close()
-        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
-            raise PortTaken(str(address[0]), port) from exc
-        raise
+        try:
+            bound.bind((address[0], port, *address[2:]))
+            if backlog is not None:
+                bound.listen(backlog)
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise PortTaken(str(address[0]), port) from exc
+            raise
+        on_error.pop_all()
     return bound

@@ -12,7 +12,7 @@ import socket
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +40,9 @@ def listen(path: Path, backlog: int, *, for_group: bool = False) -> socket.socke
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with ExitStack() as stack, ExitStack() as on_error:
+        stack.callback(os.close, folder)
+        listening = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         _make_private(folder, path.parent, for_group=for_group)
         draft = path.with_name(f".{path.name}")
         draft.unlink(missing_ok=True)
@@ -50,11 +51,7 @@ def listen(path: Path, backlog: int, *, for_group: bool = False) -> socket.socke
         listening.listen(backlog)
         # Renaming replaces a stale socket in one step: a worker that reconnects meanwhile finds the old or the new one.
         os.rename(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        listening.close()
-        raise
-    finally:
-        os.close(folder)
+        on_error.pop_all()
     return listening
 
 
@@ -72,15 +69,13 @@ def connect(path: str, timeout: float) -> socket.socket:
     """Connect to the server that listens at `path`. Raises PermissionError if the listener is not this user's or
     root's, and OSError if no server listens there.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with ExitStack() as on_error:
+        connection = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         connection.settimeout(timeout)
         with _dialled(path) as address:
             connection.connect(address)
         _refuse_other_users(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+        on_error.pop_all()
     return connection
 
 

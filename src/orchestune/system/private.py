@@ -40,10 +40,9 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        with contextlib.suppress(OSError):  # it no longer exists, unless an error has occurred
             os.unlink(temporary)
-        raise
 
 
 def create_private(path: Path, text: str) -> bool:

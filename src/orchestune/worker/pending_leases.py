@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,9 @@ from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.output import LogBuffer
 from orchestune.worker.prepare import Preparation
 from orchestune.worker.thread_pool import ThreadPool
+
+_PARSE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error)
+"""errors of the job of another version's server, such as a regular expression that only newer Pythons compile"""
 
 
 class PendingLeases:
@@ -82,7 +86,7 @@ class PendingLeases:
                 return
             try:
                 self._workshop.add_job(document)
-            except Exception as exc:  # noqa: BLE001 - for example a regular expression that only newer Pythons compile
+            except _PARSE_ERRORS as exc:
                 say(f"revision {revision} cannot be read: {traceback_of(exc)}")
                 text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
                 self._refuse_revision(revision, "failed", "sandbox", text)

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from orchestune.backends.docker import plan, preflight, pulling, runtime
@@ -16,6 +17,7 @@ from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import WorkerLoss, WorkerOrder
+from orchestune.system.isolation import failure_of
 
 _log = logging.getLogger(__name__)
 
@@ -95,9 +97,12 @@ class ContainerStarter:
                     return
                 folder = line.workers.popleft()
             try:
-                self._bring_up(image, line, folder)
+                unexpected = failure_of(partial(self._bring_up, image, line, folder), passing=OSError)
+                if unexpected is not None:
+                    _log.error("cannot start worker %s", folder.worker, exc_info=unexpected)
+                    self._fail(folder, OrchestuneError(f"{type(unexpected).__name__}: {unexpected}"))
             except OSError as error:  # the next observation starts it again
-                _log.warning("what became of worker %s cannot be written down: %s", folder.worker, error)
+                _log.warning("cannot record the result of starting worker %s: %s", folder.worker, error)
             finally:
                 with self._lock:
                     self._reasons.pop(folder.worker, None)
@@ -122,10 +127,6 @@ class ContainerStarter:
                 self._pause(_PAUSE)
             except OrchestuneError as error:
                 self._fail(folder, error)
-                return
-            except Exception as error:  # noqa: BLE001 - a worker that cannot be started must not block others
-                _log.exception("worker %s cannot be started", folder.worker)
-                self._fail(folder, OrchestuneError(f"{type(error).__name__}: {error}"))
                 return
 
     def _fetch(self, image: str, line: _Line, folder: WorkerFolder) -> None:

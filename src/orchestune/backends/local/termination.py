@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestune.backends.local.client import belongings, kill_all
 from orchestune.backends.local.folder import WorkerFolder
+from orchestune.system.isolation import failure_of
 from orchestune.system.process import Process
 
 _log = logging.getLogger(__name__)
@@ -80,24 +82,19 @@ class WorkerTerminator:
                     return
                 endings = list(self._endings.values())
             for ending in endings:
-                try:
-                    done = self._advance(ending)
-                except Exception:  # noqa: BLE001 - the other workers must still end; retried
-                    _log.exception("cannot end worker %s", ending.folder.path.name)
-                    done = False
-                if done:
-                    with self._lock:
-                        del self._endings[ending.process]
+                error = failure_of(partial(self._advance, ending))
+                if error is not None:  # retried after the next pause; the other workers must still end
+                    _log.error("cannot end worker %s", ending.folder.path.name, exc_info=error)
             time.sleep(_POLL)
 
-    def _advance(self, ending: _Ending) -> bool:
-        """Advance by one step. Return True once no process of the worker is left."""
+    def _advance(self, ending: _Ending) -> None:
+        """Advance by one step; forget the worker once none of its processes is left."""
         now = self._clock()
         if ending.process.alive():
             if now >= ending.kill_at:
                 ending.known |= _left(ending)
                 ending.process.send(signal.SIGKILL)
-            return False
+            return
         if ending.dead_since is None:
             ending.dead_since = now
             ending.folder.forget_secrets()
@@ -105,9 +102,10 @@ class WorkerTerminator:
         if dead_for < _GIVE_UP:
             ending.known = _left(ending)
             if ending.known and (dead_for < _GUARD or kill_all(lambda: _left(ending))):
-                return False
+                return
         ending.folder.empty()
-        return True
+        with self._lock:
+            del self._endings[ending.process]
 
 
 def _left(ending: _Ending) -> set[Process]:

@@ -60,7 +60,7 @@ def _bent(values: Floats) -> Floats:
         warnings.simplefilter("ignore")  # an overflow is checked below
         try:
             bent = np.asarray(yeojohnson(values)[0])
-        except Exception:  # noqa: BLE001 (its optimizer may fail in several ways; unbent values will do)
+        except (RuntimeError, ValueError):  # no bracket, or no finite bounds, for its exponent
             _log.warning("%d losses are not bent", len(values), exc_info=True)
             return values
     return _standardized(bent)[0] if np.isfinite(bent).all() and bent.std() > 1e-9 else values

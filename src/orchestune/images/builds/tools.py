@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -74,13 +75,12 @@ class Tool:
                 encoding="utf-8",
                 errors="replace",
             ) as process:
-                try:
+                with ExitStack() as on_error:
+                    on_error.callback(process.terminate)
                     for line in process.stdout or ():
                         kept.append(line.rstrip())
                         say(line.rstrip())
-                except BaseException:
-                    process.terminate()
-                    raise
+                    on_error.pop_all()
         except OSError as exc:
             raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
         if process.returncode:

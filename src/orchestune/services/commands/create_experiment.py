@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from json.encoder import encode_basestring_ascii
@@ -335,15 +336,13 @@ def add(
         desired=Desired.RUNNING,
         state=ExperimentState.PENDING,
     )
-    try:
+    with ExitStack() as undo:
         for name, secrets in secrets_by_name.items():
             if secrets:
+                undo.callback(core.secrets.delete, name)
                 core.secrets.put(name, secrets)
         row = _insert(core, new, actor, first, warm, tracked=_is_tracked(core, specification))
-    except BaseException:
-        for name in secrets_by_name:
-            core.secrets.delete(name)
-        raise
+        undo.pop_all()
     core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")
     with core.store.reading() as session:
         return status_of(core, session, experiments.get(session, row.id), details=True)

@@ -51,15 +51,13 @@ def open_archive(core: Core, ref: str, check: Callable[[], None] = _continue) ->
     `check` is called at the start and before each row; an exception of it aborts the export.
     """
     check()
-    spool = tempfile.TemporaryFile(prefix="orchestune-archive-")  # noqa: SIM115
-    try:
+    with ExitStack() as on_error:
+        spool = on_error.enter_context(tempfile.TemporaryFile(prefix="orchestune-archive-"))
         with disk_errors(Path(tempfile.gettempdir())):
             head = write(core, ref, spool, check)
         size = spool.tell()
         spool.seek(0)
-    except BaseException:
-        spool.close()
-        raise
+        on_error.pop_all()
     return OpenArchive(spool, size, head.experiment, head.handle)
 
 

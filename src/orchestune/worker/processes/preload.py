@@ -100,6 +100,7 @@ class Zygote:
         text = pkgutil.get_data("orchestune.worker.processes", "zygote.py") or b""
         control, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        is_started = False
         try:
             with for_command():
                 process = subprocess.Popen(
@@ -110,13 +111,13 @@ class Zygote:
                     pass_fds=(reading, theirs.fileno()),
                     start_new_session=True,
                 )
-        except BaseException:
-            control.close()
-            os.close(writing)
-            raise
+            is_started = True
         finally:
             theirs.close()
             os.close(reading)
+            if not is_started:
+                control.close()
+                os.close(writing)
         process.returncode = 0  # the loop reaps all children
         self.pid, self._control = process.pid, control
         try:

@@ -221,19 +221,27 @@ def _run_file(script: str, program: types.ModuleType) -> None:
 
 def _end(work: Callable[[], object]) -> None:
     """Run `work` and exit as a program does. Frames of this module are removed from a traceback."""
-    try:
+    with _Program():
         work()
-    except SystemExit:
-        raise
-    except BaseException:  # noqa: BLE001 - the interpreter handles all of them too
-        kind, value, trace = sys.exc_info()
+
+
+class _Program:
+    """The block ends the process on an exception as the interpreter does."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        if value is None or isinstance(value, SystemExit):
+            return
         while trace is not None and trace.tb_frame.f_globals is globals():
             trace = trace.tb_next
-        assert kind is not None and value is not None
         value = value.with_traceback(trace)
-        sys.last_type, sys.last_value, sys.last_traceback = kind, value, trace
-        sys.excepthook(kind, value, trace)
-        if issubclass(kind, KeyboardInterrupt):
+        sys.last_type, sys.last_value, sys.last_traceback = type(value), value, trace
+        sys.excepthook(type(value), value, trace)
+        if isinstance(value, KeyboardInterrupt):
             sys.stderr.flush()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
