@@ -219,7 +219,7 @@ def test_an_image_that_cannot_be_pulled_pauses_the_experiment_with_the_registrys
     handle = launch(scene.home, project)
     shown = reached(scene.home, handle, "paused")
     assert shown["reason"]["code"] == "workers_fail"
-    assert "the image 127.0.0.1:1/no/such:1 cannot be pulled" in shown["reason"]["message"]
+    assert "cannot pull the image 127.0.0.1:1/no/such:1" in shown["reason"]["message"]
     assert "connection refused" in shown["reason"]["message"]
     assert (shown["counts"]["failed"], attempts(scene.home, handle)) == (0, [])
     scene.home.run("stop", handle)
@@ -429,6 +429,6 @@ def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path)
     with Home(DOCKER_HOST=f"unix://{tmp_path}/none.sock", ORCHESTUNE_CLUSTER="docker") as home:
         project = write(tmp_path / "refused", "echo loss={x}", image="busybox:1")
         said = home.run("run", "--detach", cwd=project, expect=3).stderr
-        assert "there is no Docker at unix://" in said
+        assert "cannot connect to Docker at unix://" in said
         assert "DOCKER_HOST" in said
         assert home.json("status") == []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from orchestune.domain.resources.gpus import Gpu, named
 
 _MIB = 2**20
-_FIRST, _LONGEST = 60.0, 3600.0
+_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 60.0, 3600.0
 """seconds before a machine without GPUs is queried again: initial and maximum backoff"""
 
 
@@ -40,17 +40,17 @@ class GpuDiscovery:
 
     def __init__(self, ask: Callable[[], tuple[Gpu, ...]], clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._clock = ask, clock
-        self._found: tuple[Gpu, ...] = ()
+        self._gpus: tuple[Gpu, ...] = ()
         self._next: float | None = None
-        self._pause = _FIRST
+        self._pause = _MIN_BACKOFF_SECONDS
 
     def here(self) -> tuple[Gpu, ...]:
         """Return the GPUs known so far."""
-        if not self._found and (self._next is None or self._clock() >= self._next):
-            self._found = self._ask()
+        if not self._gpus and (self._next is None or self._clock() >= self._next):
+            self._gpus = self._ask()
             self._next = self._clock() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST)
-        return self._found
+            self._pause = min(2 * self._pause, _MAX_BACKOFF_SECONDS)
+        return self._gpus
 
 
 def listed(environ: Mapping[str, str] = os.environ) -> list[ListedGpus]:
@@ -58,13 +58,13 @@ def listed(environ: Mapping[str, str] = os.environ) -> list[ListedGpus]:
     program = shutil.which("nvidia-smi", path=environ.get("PATH", os.defpath))
     if program is None:
         return []
-    text = _said([program, "-L"])
+    text = _output_of([program, "-L"])
     if text is None or "GPU " not in text:
         return []
-    return cards(text, _said([program, "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]) or "")
+    return cards(text, _output_of([program, "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]) or "")
 
 
-def _said(command: Sequence[str]) -> str | None:
+def _output_of(command: Sequence[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -75,15 +75,15 @@ def _said(command: Sequence[str]) -> str | None:
 def cards(text: str, memory: str = "") -> list[ListedGpus]:
     """Parse the output of `nvidia-smi -L`; `memory` has lines with a UUID and its MiB."""
     sizes = {uuid: int(size) * _MIB for uuid, size in re.findall(r"(?m)^(GPU-[^,\s]+),\s*(\d+)\s*$", memory)}
-    found: list[ListedGpus] = []
+    gpus: list[ListedGpus] = []
     for line in text.splitlines():
         if gpu := re.match(r"GPU (\d+):\s*(.*?)\s*\(UUID:\s*(GPU-[^)\s]+)\)", line):
-            found.append(ListedGpus(gpu[1], gpu[3], gpu[2], sizes.get(gpu[3], 0)))
-        elif (part := re.match(r"\s+MIG (\S+).*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and found:
-            whole = found[-1]
+            gpus.append(ListedGpus(gpu[1], gpu[3], gpu[2], sizes.get(gpu[3], 0)))
+        elif (part := re.match(r"\s+MIG (\S+).*\(UUID:\s*(MIG-[^)\s]+)\)", line)) and gpus:
+            whole = gpus[-1]
             slice_ = Gpu(part[2], f"{whole.model} MIG {part[1]}", _size_of(part[1]))
-            found[-1] = ListedGpus(whole.index, whole.uuid, whole.model, whole.memory, (*whole.parts, slice_))
-    return found
+            gpus[-1] = ListedGpus(whole.index, whole.uuid, whole.model, whole.memory, (*whole.parts, slice_))
+    return gpus
 
 
 def _size_of(profile: str) -> int:
@@ -92,32 +92,32 @@ def _size_of(profile: str) -> int:
     return int(match[1]) * 2**30 if match else 0
 
 
-def visible(found: Sequence[ListedGpus], named: str | None, *, by_uuid: bool) -> tuple[Gpu, ...]:
+def visible(gpus: Sequence[ListedGpus], named: str | None, *, by_uuid: bool) -> tuple[Gpu, ...]:
     """Return all, or those that `CUDA_VISIBLE_DEVICES` names by index or UUID, each once."""
     if named is None:
-        return tuple(card for gpu in found for card in gpu.usable(by_uuid=by_uuid))
+        return tuple(device for gpu in gpus for device in gpu.usable(by_uuid=by_uuid))
     chosen: list[Gpu] = []
     for word in (part.strip() for part in named.split(",")):
-        meant = [card for gpu in found for card in _meant(gpu, word, by_uuid)]
-        if not meant:
+        matching = [device for gpu in gpus for device in _matching(gpu, word, by_uuid)]
+        if not matching:
             break  # like CUDA: ids after an invalid one are not visible
-        chosen += [card for card in meant if card not in chosen]
+        chosen += [device for device in matching if device not in chosen]
     return tuple(chosen)
 
 
-def among(given: Iterable[Gpu], words: str, found: Sequence[ListedGpus]) -> tuple[str, ...]:
-    """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID; `found`:
+def among(devices: Iterable[Gpu], words: str, gpus: Sequence[ListedGpus]) -> tuple[str, ...]:
+    """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID; `gpus`:
     the machine's GPUs. Names that are not among them are compared literally.
     """
 
     def uuids(word: str) -> set[str]:
-        return {card.id for gpu in found for card in _meant(gpu, word, by_uuid=True)} or {word}
+        return {device.id for gpu in gpus for device in _matching(gpu, word, by_uuid=True)} or {word}
 
-    wanted = {uuid for word in named(words) for uuid in uuids(word)}
-    return tuple(card.id for card in given if uuids(card.id) & wanted)
+    named_uuids = {uuid for word in named(words) for uuid in uuids(word)}
+    return tuple(device.id for device in devices if uuids(device.id) & named_uuids)
 
 
-def _meant(gpu: ListedGpus, word: str, by_uuid: bool) -> tuple[Gpu, ...]:
+def _matching(gpu: ListedGpus, word: str, by_uuid: bool) -> tuple[Gpu, ...]:
     if word and (word == gpu.index or (word.startswith("GPU-") and gpu.uuid.startswith(word))):
         return gpu.usable(by_uuid=by_uuid)
     return tuple(part for part in gpu.parts if word.startswith("MIG-") and part.id.startswith(word))

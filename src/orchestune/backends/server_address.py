@@ -17,13 +17,13 @@ class ServerAddressFile:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self._url = folder, url
-        self._told = False
+        self._is_written = False
         self._lock = threading.Lock()
 
-    def tell(self) -> Path:
+    def write(self) -> Path:
         """Write the address, once. Return the folder."""
         with self._lock:
-            if not self._told:
+            if not self._is_written:
                 self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self.folder.mkdir(exist_ok=True)
                 self.folder.chmod(0o755)
@@ -31,5 +31,5 @@ class ServerAddressFile:
                 write_private(draft, json.dumps({"url": self._url}))
                 draft.chmod(0o644)
                 os.replace(draft, self.folder / ADDRESS)
-                self._told = True
+                self._is_written = True
         return self.folder

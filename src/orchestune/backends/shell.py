@@ -16,9 +16,9 @@ _NEVER = ("ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER", FILE_VARIABLE)
 def environment(order: WorkerOrder, file: Path, own: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the shell that called `run`, merged over the basic variables of our `own`."""
     merged = {name: value for name, value in own.items() if name in _BASE or name.startswith("LC_")}
-    given = order.launch.get("env")
-    if isinstance(given, Mapping):
-        merged.update({str(name): str(value) for name, value in given.items()})
+    variables = order.launch.get("env")
+    if isinstance(variables, Mapping):
+        merged.update({str(name): str(value) for name, value in variables.items()})
     for name in _NEVER:
         merged.pop(name, None)
     return {**merged, FILE_VARIABLE: str(file)}

@@ -34,7 +34,7 @@ def is_worker(name: str) -> bool:
 def folder_of(workers: Path, worker: str) -> Path:
     """Return the folder of a worker. Raises UsageError if the id is not a valid folder name."""
     if not is_worker(worker):
-        raise UsageError(f"{worker!r} is no id of a worker")
+        raise UsageError(f"invalid worker id: {worker!r}")
     return workers / worker
 
 

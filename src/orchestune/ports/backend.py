@@ -68,6 +68,10 @@ class WorkerLoss(StrEnum):
     """rejected permanently (image, quota, admission): the experiment pauses with the reason"""
 
 
+TERMINATED = "the worker was asked to terminate"
+"""reason of a worker that is gone after `Backend.terminate`"""
+
+
 @dataclass(frozen=True)
 class WorkerStatus:
     """The observed state of one worker. `handle` lets the backend find it after a restart of the server."""

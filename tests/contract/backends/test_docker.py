@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Cont
     handle = backend.start(order)
     gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
     assert gone.gone is WorkerLoss.REFUSED
-    assert "the image 127.0.0.1:1/no/such:1 cannot be pulled" in gone.reason
+    assert "cannot pull the image 127.0.0.1:1/no/such:1" in gone.reason
     assert "connection refused" in gone.reason
 
 
@@ -122,7 +122,7 @@ def test_while_its_image_is_pulled_a_worker_waits_says_so_and_can_be_ended(place
             wait_until(lambda server=server: image in server.observe({order.worker: handle})[0].reason)  # type: ignore[misc]
             assert server.observe({order.worker: handle})[0].phase is Phase.PENDING
         backend.terminate(order.worker, handle, 60.0)
-        assert wait_for_phase(backend, order.worker, handle, Phase.GONE).reason == "the worker was told to end"
+        assert wait_for_phase(backend, order.worker, handle, Phase.GONE).reason == "the worker was asked to terminate"
         assert order.token not in "".join(path.read_text() for path in (place.state / "docker/workers").rglob("*.json"))
 
 

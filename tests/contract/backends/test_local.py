@@ -342,7 +342,7 @@ def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> Non
     handle = started_by_another_server(place, worker, *STAND_IN)
     assert wait_for_phase(backend, worker, handle, Phase.RUNNING).handle == handle
     backend.terminate(worker, handle, 60.0)
-    assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was told to end"
+    assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was asked to terminate"
 
 
 @pytest.mark.parametrize(

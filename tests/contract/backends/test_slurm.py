@@ -44,7 +44,7 @@ def test_a_job_whose_number_was_never_noted_is_found_by_its_name_and_not_submitt
 
 def test_what_could_not_be_submitted_yet_is_submitted_later_though_it_was_looked_for(place: Jobs) -> None:
     backend, order = place.on_slurm(()), new_order()
-    with pytest.raises(TemporaryError, match="is being made"):
+    with pytest.raises(TemporaryError, match="is being built"):
         backend.start(order)
     assert [sighting.phase for sighting in backend.observe({order.worker: {}})] == [Phase.GONE]
 
@@ -65,7 +65,7 @@ def test_a_job_of_somebody_else_that_has_the_number_now_is_left_alone(place: Job
     (place.state / "slurm" / "workers" / order.worker / "job.json").write_text(json.dumps({"job": other}))
     again = place.on_slurm()
     (sighting,) = again.observe({order.worker: {"job": other}})
-    assert (sighting.phase, sighting.reason) == (Phase.GONE, f"Slurm knows its job {other} no more")
+    assert (sighting.phase, sighting.reason) == (Phase.GONE, f"Slurm no longer knows its job {other}")
     again.terminate(order.worker, {"job": other}, 0.0)
     again.sweep(frozenset())
     assert place.slurm.jobs("pending,running,configuring")[other][1] == "wrap"

@@ -697,7 +697,7 @@ def test_get_waits_for_files_that_are_on_their_way(
 
 
 def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
-    text = "its files did not arrive: worker w1 is gone: the worker was told to end"
+    text = "its files did not arrive: worker w1 is gone: the worker was asked to terminate"
     attempts = [attempt(), attempt(fold=1, reason={"code": "files_lost", "message": text})]
     server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts)]
     result = cli("get", "sgd/1")

@@ -124,7 +124,7 @@ def test_workers_that_are_ended_while_they_wait_for_their_place_say_nothing_of_t
 ) -> None:
     def terminate(worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place.pending.pop(worker, None)
-        place.gone[worker] = "the worker was told to end"
+        place.gone[worker] = "the worker was asked to terminate"
 
     monkeypatch.setattr(place, "terminate", terminate)
     place.slots_per_worker = 1

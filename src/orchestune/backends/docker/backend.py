@@ -27,18 +27,18 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images.runtime import local_build
-from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import TERMINATED, Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 
 _log = logging.getLogger(__name__)
 
-_FRESH = 0.2
+_LIST_CACHE_SECONDS = 0.2
 """seconds for which the container list is cached"""
-_AGAIN = 1.0
+_SIGTERM_INTERVAL_SECONDS = 1.0
 """seconds between two SIGTERMs"""
-_SWEEP_AGAIN = 30.0
+_SWEEP_RETRY_SECONDS = 30.0
 """seconds before the next sweep if the daemon is unreachable or a removal has failed"""
-_LINES, _SHOWN = 200, 5
-_TOLD = WorkerEnd(WorkerLoss.UNKNOWN, "the worker was told to end")
+_LOG_LINES, _REASON_LINES = 200, 5
+_TERMINATED = WorkerEnd(WorkerLoss.UNKNOWN, TERMINATED)
 Containers = Mapping[str, Mapping[str, Any]]
 
 
@@ -75,22 +75,22 @@ class DockerBackend:
         mounts = mounts or MountPolicy()
         self._mounts = replace(mounts, state=state.absolute(), sockets=[*mounts.sockets, *sockets])
         self._workers = self._state / "workers"
-        self._whereabouts = ServerAddressFile(self._state / "server", url) if moves else None
+        self._address_file = ServerAddressFile(self._state / "server", url) if moves else None
         self._engine = DockerEngine(10, daemon)
         self._starting = ContainerStarter(DockerEngine(120, daemon), self._site, self._runtime)
         self._host: DockerHost | None = None
-        self._cards = GpuDiscovery(gpus.ask)
+        self._gpus = GpuDiscovery(gpus.ask)
         self._ends: dict[str, WorkerEnd] = {}
-        self._told: dict[str, float] = {}
+        self._sigterm_at: dict[str, float] = {}
         self._listed: tuple[float, Containers] = (0.0, {})
         self._swept = False
         self._sweep_at = 0.0
         self._lock = threading.RLock()
 
     def capacity(self) -> Capacity:
-        host = self._about()
-        cards = self._cards.here() if host.here else ()
-        return Capacity((Machine(host.cpu, host.memory, cards, host.name or "docker"),))
+        host = self._daemon_host()
+        local_gpus = self._gpus.here() if host.here else ()
+        return Capacity((Machine(host.cpu, host.memory, local_gpus, host.name or "docker"),))
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         return each
@@ -101,7 +101,7 @@ class DockerBackend:
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
         if placement.volumes:
             try:
-                here = self._about().here
+                here = self._daemon_host().here
             except DaemonUnreachable:
                 return  # `check` follows, and raises an error with a hint
             self._mounts.refuse(placement, launch, here)
@@ -138,13 +138,13 @@ class DockerBackend:
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         if not handles:
             return []
-        if self._whereabouts:
-            self._whereabouts.tell()
+        if self._address_file:
+            self._address_file.write()
         with self._lock:
             self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
-            self._told = {worker: at for worker, at in self._told.items() if worker in handles}
+            self._sigterm_at = {worker: at for worker, at in self._sigterm_at.items() if worker in handles}
             listed = self._list()
-            return [self._seen(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
+            return [self._status_or_error(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
 
     def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place = _folder(self._workers, worker)
@@ -154,7 +154,7 @@ class DockerBackend:
             name = place.started()
             if name is None:
                 self._starting.drop(worker)
-                place.note_end(_TOLD, [])
+                place.note_end(_TERMINATED, [])
                 return
             place.note_ending(time.monotonic() + grace)
         self._signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
@@ -167,21 +167,21 @@ class DockerBackend:
             orphans = [place for place in folder.every(self._workers) if place.worker not in workers]
             if self._swept and not orphans:
                 return
-            self._sweep_at = now + _SWEEP_AGAIN  # reset below on success
+            self._sweep_at = now + _SWEEP_RETRY_SECONDS  # reset below on success
             for place in orphans:
                 self._starting.drop(place.worker)
-            unwanted = [_name(each) for worker, each in self._list(fresh=True).items() if worker not in workers]
-            for name in unwanted:
-                _log.info("removing the container %s, which no experiment needs", name)
-            left = [name for name in unwanted if not self._remove(name)]
+            unneeded = [_name(each) for worker, each in self._list(fresh=True).items() if worker not in workers]
+            for name in unneeded:
+                _log.info("removing the container %s, whose worker no experiment needs", name)
+            remaining = [name for name in unneeded if not self._remove(name)]
             for place in orphans:
                 if self._starting.waiting(place.worker) is None:
                     place.remove()
-            self._swept = not left
+            self._swept = not remaining
             if self._swept:
                 self._sweep_at = now
 
-    def _about(self) -> DockerHost:
+    def _daemon_host(self) -> DockerHost:
         if self._host is None:
             self._host = self._engine.about()
         return self._host
@@ -190,15 +190,15 @@ class DockerBackend:
         """Return the settings common to all containers, and create the folders that they name. Takes seconds the first
         time.
         """
-        if self._about().here:
+        if self._daemon_host().here:
             self._runtime()
-            if self._whereabouts:
-                self._whereabouts.tell()
+            if self._address_file:
+                self._address_file.write()
         return self._defaults(self._identity())
 
     def _defaults(self, identity: str) -> ContainerDefaults:
-        host = self._about()
-        address = self._whereabouts.folder if self._whereabouts and host.here else None
+        host = self._daemon_host()
+        address = self._address_file.folder if self._address_file and host.here else None
         defaults = ContainerDefaults(
             state=identity,
             host=host,
@@ -219,88 +219,90 @@ class DockerBackend:
     def _list(self, fresh: bool = False) -> Containers:
         """Return the containers of this server by worker."""
         at, listed = self._listed
-        if fresh or time.monotonic() - at > _FRESH:
-            found = self._engine.containers(f"{plan.STATE_LABEL}={self._identity()}")
-            listed = {str(container["Labels"].get(plan.WORKER_LABEL)): container for container in found}
+        if fresh or time.monotonic() - at > _LIST_CACHE_SECONDS:
+            containers = self._engine.containers(f"{plan.STATE_LABEL}={self._identity()}")
+            listed = {str(container["Labels"].get(plan.WORKER_LABEL)): container for container in containers}
             self._listed = (time.monotonic(), listed)
         return listed
 
-    def _seen(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> WorkerStatus:
+    def _status_or_error(
+        self, worker: str, handle: Mapping[str, Any], container: Mapping[str, Any] | None
+    ) -> WorkerStatus:
         """Observe one worker; a daemon error for its container must not affect the others."""
         try:
-            return self._sight(worker, handle, seen)
+            return self._status(worker, handle, container)
         except DaemonError as refused:
-            _log.warning("what became of the worker %s cannot be told now: %s", worker, refused)
+            _log.warning("cannot observe the worker %s now: %s", worker, refused)
             return WorkerStatus(worker, Phase.RUNNING, handle, refused.message)
 
-    def _sight(self, worker: str, handle: Mapping[str, Any], seen: Mapping[str, Any] | None) -> WorkerStatus:
+    def _status(self, worker: str, handle: Mapping[str, Any], container: Mapping[str, Any] | None) -> WorkerStatus:
         place = _folder(self._workers, worker)
         if place is None:
             return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
         end = self._ends.get(worker)
         if end is None and (end := place.end()) is not None:
-            self._bury(place, handle, end)
+            self._record_end(place, handle, end)
         if end is not None:
             return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
-        waits = self._starting.waiting(worker)
-        status = str(seen["State"]) if seen else ""
-        if waits is None and status in ("", "created") and (order := place.order()) is not None:
+        reason = self._starting.waiting(worker)
+        state = str(container["State"]) if container else ""
+        if reason is None and state in ("", "created") and (order := place.order()) is not None:
             self._starting.take(place, order)  # an earlier server did not get to it
-            waits = self._starting.waiting(worker) or ""
-        if waits is not None:
-            return WorkerStatus(worker, Phase.PENDING, handle, waits)
-        name = _name(seen) if seen else place.started()
+            reason = self._starting.waiting(worker) or ""
+        if reason is not None:
+            return WorkerStatus(worker, Phase.PENDING, handle, reason)
+        name = _name(container) if container else place.started()
         if name is None:
             return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
-        return self._sight_container(place, name, status)
+        return self._container_status(place, name, state)
 
-    def _sight_container(self, place: WorkerFolder, name: str, status: str) -> WorkerStatus:
+    def _container_status(self, place: WorkerFolder, name: str, state: str) -> WorkerStatus:
         handle = {"container": name}
         if place.started() is None:
             place.note_started(name)
-        end = None if status in ("running", "paused", "restarting") else self._conclude(place, name)
+        end = None if state in ("running", "paused", "restarting") else self._conclude(place, name)
         if end is not None:
             return WorkerStatus(place.worker, Phase.GONE, handle, end.reason, end.gone)
-        self._press(place, name)
+        self._repeat_signal(place, name)
         return WorkerStatus(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
 
-    def _press(self, place: WorkerFolder, name: str) -> None:
+    def _repeat_signal(self, place: WorkerFolder, name: str) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, which a worker still starting does not handle."""
         kill_at, now = place.kill_at(), time.monotonic()
         if kill_at is None:
             return
         if now >= kill_at:
             self._signal(name, "SIGKILL")
-        elif now >= self._told.get(place.worker, 0.0) + _AGAIN:
-            self._told[place.worker] = now
+        elif now >= self._sigterm_at.get(place.worker, 0.0) + _SIGTERM_INTERVAL_SECONDS:
+            self._sigterm_at[place.worker] = now
             self._signal(name, "SIGTERM")
 
     def _signal(self, name: str, signal: str) -> None:
-        """Signal a container. If the daemon rejects that, `_press` retries at the next observation."""
+        """Signal a container. If the daemon rejects that, `_repeat_signal` retries at the next observation."""
         try:
             self._engine.signal(name, signal)
         except DaemonError as refused:
-            _log.warning("the container %s cannot be told to end now: %s", name, refused)
+            _log.warning("cannot signal the container %s now: %s", name, refused)
 
     def _conclude(self, place: WorkerFolder, name: str) -> WorkerEnd | None:
         """Return the end of a container that has stopped; None if it is running."""
-        found = self._engine.inspect(name)
-        if found is None:
-            end = WorkerEnd(WorkerLoss.UNKNOWN, "its container was removed") if place.kill_at() is None else _TOLD
-            self._bury(place, {}, end)
+        inspection = self._engine.inspect(name)
+        if inspection is None:
+            end = WorkerEnd(WorkerLoss.UNKNOWN, "its container was removed") if place.kill_at() is None else _TERMINATED
+            self._record_end(place, {}, end)
             return end
-        state = found["State"]
+        state = inspection["State"]
         if state.get("Running") or state.get("Status") == "created":
             return None
-        lines, ended = self._engine.last_lines(name, _LINES), container_end.finished(state)
+        lines, ended = self._engine.last_lines(name, _LOG_LINES), container_end.finished(state)
         times = self._engine.killed_for_memory(name, ended - 60, ended) if state.get("OOMKilled") else []
-        limit = int(found["HostConfig"].get("Memory") or 0)
-        end = WorkerEnd(*container_end.judge(state, limit, times, place.kill_at() is not None, lines[-_SHOWN:]))
+        limit = int(inspection["HostConfig"].get("Memory") or 0)
+        end = WorkerEnd(*container_end.judge(state, limit, times, place.kill_at() is not None, lines[-_REASON_LINES:]))
         place.note_end(end, lines)
-        self._bury(place, {"container": name}, end)
+        self._record_end(place, {"container": name}, end)
         return end
 
-    def _bury(self, place: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
+    def _record_end(self, place: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
         """Remove the container of a worker that has ended, and record the end."""
         name = place.started() or handle.get("container")
         if name:
@@ -314,7 +316,7 @@ class DockerBackend:
         try:
             self._engine.remove(name)
         except DaemonError as refused:
-            _log.warning("the container %s cannot be removed now: %s", name, refused)
+            _log.warning("cannot remove the container %s now: %s", name, refused)
             return False
         return True
 

@@ -28,10 +28,10 @@ class DaemonError(OrchestuneError):
         self.answer = answer
 
 
-_ANEW = "and start the server anew (your own: orchestune doctor --restart)"
-_START = f"start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, {_ANEW}"
-_SSH = f"install it beside orchestune (pip install paramiko), {_ANEW}"
-_PERMISSION = "you may not use Docker: become a member of the group docker (usermod -aG docker USER), and log in anew"
+_RESTART = "and restart the server (your own: orchestune doctor --restart)"
+_START = f"start Docker (systemctl start docker), or name another daemon in DOCKER_HOST, {_RESTART}"
+_SSH = f"install it (pip install paramiko), {_RESTART}"
+_PERMISSION = "join the group docker (usermod -aG docker USER), and log in again"
 
 
 class DockerEngine:
@@ -55,7 +55,7 @@ class DockerEngine:
             cpu=float(info.get("NCPU") or 1),
             memory=int(info.get("MemTotal") or 0),
             architecture=str(version.get("Arch") or ""),
-            here=self._where().here,
+            here=self._selected().here,
             desktop=info.get("OperatingSystem") == "Docker Desktop",
             rootless="name=rootless" in options,
             remapped="name=userns" in options,
@@ -63,8 +63,8 @@ class DockerEngine:
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
         """Return the daemon's data on an image; None if absent."""
-        found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_image(reference))
-        return found
+        image: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_image(reference))
+        return image
 
     def pull(self, reference: str) -> Iterator[Mapping[str, Any]]:
         """Pull an image with the credentials of `docker login`; yield the progress messages."""
@@ -77,7 +77,7 @@ class DockerEngine:
             except docker.errors.APIError:
                 raise
             except docker.errors.DockerException as exc:  # from a credential helper; the daemon was not called
-                raise DaemonError(f"your login cannot be read: {_words(exc)}") from exc
+                raise DaemonError(f"cannot read your login: {_message(exc)}") from exc
             for message in messages:
                 if "error" in message:
                     raise DaemonError(str(message["error"]))
@@ -118,13 +118,13 @@ class DockerEngine:
     def containers(self, label: str) -> list[Mapping[str, Any]]:
         """Return all containers with this label (NAME=VALUE), running or not."""
         with self._api() as api:
-            found: list[Mapping[str, Any]] = api.containers(all=True, filters={"label": label})
-            return found
+            containers: list[Mapping[str, Any]] = api.containers(all=True, filters={"label": label})
+            return containers
 
     def inspect(self, name: str) -> Mapping[str, Any] | None:
         """Return the full data of a container; None if absent."""
-        found: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_container(name))
-        return found
+        inspection: Mapping[str, Any] | None = self._or_none(lambda api: api.inspect_container(name))
+        return inspection
 
     def last_lines(self, name: str, count: int) -> list[str]:
         """Return the container's log tail, as far as the daemon can provide it."""
@@ -175,11 +175,11 @@ class DockerEngine:
 
         try:
             if not hasattr(self._local, "api"):
-                where = self._where()
-                self._local.api = docker.APIClient(where.address, "auto", self._timeout, tls=where.tls)
+                daemon = self._selected()
+                self._local.api = docker.APIClient(daemon.address, "auto", self._timeout, tls=daemon.tls)
             yield self._local.api
         except docker.errors.APIError as exc:
-            raise DaemonError(_words(exc.explanation or exc), answer=exc.status_code or 0) from exc
+            raise DaemonError(_message(exc.explanation or exc), answer=exc.status_code or 0) from exc
         except (
             docker.errors.DockerException,
             requests.exceptions.RequestException,
@@ -187,27 +187,27 @@ class DockerEngine:
             OSError,
         ) as exc:
             self._local.__dict__.pop("api", None)
-            raise self._away(exc) from exc
+            raise self._unreachable(exc) from exc
 
-    def _where(self) -> Daemon:
+    def _selected(self) -> Daemon:
         if self._daemon is None:
             self._daemon = find()
         return self._daemon
 
-    def _away(self, exc: Exception) -> DaemonUnreachable:
+    def _unreachable(self, exc: Exception) -> DaemonUnreachable:
         where = f" at {self._daemon.address}" if self._daemon else ""
         if "PermissionError" in str(exc):
-            return DaemonUnreachable(f"Docker at{where.removeprefix(' at')} may not be used by this user", _PERMISSION)
+            return DaemonUnreachable(f"cannot use Docker{where}: permission denied", _PERMISSION)
         if "paramiko" in str(exc):
-            return DaemonUnreachable(f"Docker{where} is reached over SSH, which takes the package paramiko", _SSH)
+            return DaemonUnreachable(f"cannot reach Docker{where} by SSH: the package paramiko is missing", _SSH)
         if "FileNotFoundError" in str(exc):
-            return DaemonUnreachable(f"there is no Docker{where}", _START)
+            return DaemonUnreachable(f"cannot connect to Docker{where}: no such socket", _START)
         if "ConnectionRefusedError" in str(exc):
-            return DaemonUnreachable(f"Docker does not run{where}", _START)
-        return DaemonUnreachable(f"Docker does not answer{where}: {_words(exc)}", _START)
+            return DaemonUnreachable(f"cannot connect to Docker{where}: connection refused", _START)
+        return DaemonUnreachable(f"no response from Docker{where}: {_message(exc)}", _START)
 
 
-def _words(exc: object) -> str:
+def _message(exc: object) -> str:
     text = str(exc)
     try:
         text = str(json.loads(text)["message"])

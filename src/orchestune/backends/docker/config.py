@@ -34,8 +34,8 @@ def find() -> Daemon:
     from docker.utils import kwargs_from_env
 
     if os.environ.get("DOCKER_HOST"):
-        told = kwargs_from_env()
-        return Daemon(told["base_url"], told.get("tls", False))
+        settings = kwargs_from_env()
+        return Daemon(settings["base_url"], settings.get("tls", False))
     name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name() or "default"
     context: Any = ContextAPI.get_context(name)
     if context is None:  # the `docker` command does not fall back to another one either

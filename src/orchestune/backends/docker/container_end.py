@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestune.ports.backend import WorkerLoss
+from orchestune.ports.backend import TERMINATED, WorkerLoss
 
 OUT_OF_MEMORY_SECONDS = 5.0
 """maximum seconds between an OOM kill and the end of the container that it caused"""
@@ -15,18 +15,18 @@ _KILLED = 128 + 9
 
 
 def judge(
-    state: Mapping[str, Any], limit: int, killed_at: Sequence[float], told: bool, lines: Sequence[str]
+    state: Mapping[str, Any], limit: int, killed_at: Sequence[float], terminated: bool, lines: Sequence[str]
 ) -> tuple[WorkerLoss, str]:
     """Return the cause and a message for a stopped container.
 
-    `state` is from `docker inspect`, `limit` in bytes (0: none), `killed_at` the times of OOM kills, `told` is True if
-    we stopped it, `lines` is the log tail. A container killed from outside long after the OOM kill of a trial does not
-    count as OOM killed.
+    `state` is from `docker inspect`, `limit` in bytes (0: none), `killed_at` the times of OOM kills, `terminated` is
+    True if we stopped it, `lines` is the log tail. A container killed from outside long after the OOM kill of a trial
+    does not count as OOM killed.
     """
     code = int(state.get("ExitCode") or 0)
     ended = finished(state)
-    if told:
-        return WorkerLoss.UNKNOWN, "the worker was told to end"
+    if terminated:
+        return WorkerLoss.UNKNOWN, TERMINATED
     if code == _KILLED and any(abs(ended - at) <= OUT_OF_MEMORY_SECONDS for at in killed_at):
         size = f"its limit of {limit / 2**30:.3g} GiB" if limit else "the machine has"
         return WorkerLoss.OUT_OF_MEMORY, f"killed for memory: it used more than {size}"

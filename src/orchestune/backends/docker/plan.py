@@ -262,16 +262,16 @@ def _volumes(order: WorkerOrder, site: ContainerDefaults) -> list[dict[str, Any]
 
 def _limits(order: WorkerOrder, host: DockerHost) -> dict[str, Any]:
     each = order.each.times(order.slots)
-    found: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     if each.cpu:
-        found["NanoCpus"] = int(max(min(each.cpu, host.cpu), _LEAST_CPU) * 10**9)
+        limits["NanoCpus"] = int(max(min(each.cpu, host.cpu), _LEAST_CPU) * 10**9)
     if each.memory:
-        found["Memory"] = found["MemorySwap"] = each.memory
+        limits["Memory"] = limits["MemorySwap"] = each.memory
     # The size of /dev/shm is only a limit: unused space takes no memory. Docker's default of 64 MB is too small for the
     # data loaders of common frameworks.
-    found["ShmSize"] = order.placement.shm or (each.memory or host.memory) // 2
+    limits["ShmSize"] = order.placement.shm or (each.memory or host.memory) // 2
     requests = devices(order.gpus)
-    return {**found, "PidsLimit": PIDS, **({"DeviceRequests": requests} if requests else {})}
+    return {**limits, "PidsLimit": PIDS, **({"DeviceRequests": requests} if requests else {})}
 
 
 def _no_gpus(gpus: Sequence[str]) -> list[str]:

@@ -27,8 +27,8 @@ def check(engine: DockerEngine, each: Resources, placement: Placement, url: str)
         network(host, url)
         _check_architecture(host)
         if each.memory is not None and each.memory < LEAST_MEMORY:
-            found, least = each.memory / 2**20, LEAST_MEMORY / 2**20
-            raise UsageError(f"memory: {found:.3g} MiB are too few for a container", f"give it {least:g} MiB at least")
+            text = f"memory: {each.memory / 2**20:.3g} MiB are too few for a container"
+            raise UsageError(text, f"request at least {LEAST_MEMORY / 2**20:g} MiB")
         _check_volumes(engine, host, placement)
     except DaemonUnreachable as away:
         raise UsageError(away.message, away.hint) from away
@@ -67,8 +67,10 @@ def _check_architecture(host: DockerHost) -> None:
 def _check_volumes(engine: DockerEngine, host: DockerHost, placement: Placement) -> None:
     for volume in placement.volumes:
         if volume.path and host.here and not os.path.exists(volume.path):
-            raise UsageError(f"volumes: there is no {volume.path} on this machine", "make it, or correct the path")
+            raise UsageError(
+                f"volumes: no such folder on this machine: '{volume.path}'", "create it, or correct the path"
+            )
         if volume.claim and not engine.has_volume(volume.claim):
             raise UsageError(
-                f"volumes: there is no Docker volume {volume.claim}", f"make it: docker volume create {volume.claim}"
+                f"volumes: no such Docker volume: '{volume.claim}'", f"create it: docker volume create {volume.claim}"
             )

@@ -40,26 +40,26 @@ class PullProgress:
 
     def __str__(self) -> str:
         if not self._layers:
-            return f"the image {self._reference} is pulled"
+            return f"pulling the image {self._reference}"
         here, total = (sum(sizes) / 1e6 for sizes in zip(*self._layers.values(), strict=True))
-        return f"the image {self._reference} is pulled, {here:.0f} of {total:.0f} MB so far"
+        return f"pulling the image {self._reference}: {here:.0f} of {total:.0f} MB"
 
 
 def fetch(
     engine: DockerEngine,
     reference: str,
     say: Callable[[str], None],
-    wanted: Callable[[], bool],
+    is_needed: Callable[[], bool],
     pause: Callable[[float], None],
 ) -> None:
-    """Pull the image unless present. Raises NoImage if that fails for good, Away if the daemon is unreachable, or
-    Unwanted.
+    """Pull the image unless present. Raises ImageUnavailable if that fails permanently, DaemonUnreachable, or
+    PullCancelled if it is no longer needed.
     """
     if engine.image(reference) is not None:
         return
     if reference.startswith("sha256:"):  # built here or loaded from a file: no registry has it
         raise ImageUnavailable(
-            f"Docker has the image {reference} no more", "start the experiment anew: that builds it again"
+            f"Docker no longer has the image {reference}", "start the experiment again, which builds the image"
         )
     for seconds in (*PAUSES, None):
         try:
@@ -68,7 +68,7 @@ def fetch(
             for message in engine.pull(reference):
                 progress.take(message)
                 say(str(progress))
-                if not wanted():
+                if not is_needed():
                     raise PullCancelled
             if engine.image(reference) is None:
                 raise DaemonError("the registry sent another image")
@@ -76,12 +76,12 @@ def fetch(
         except DaemonError as refused:
             if seconds is None or refused.answer in _FINAL:
                 raise ImageUnavailable(
-                    f"the image {reference} cannot be pulled: {refused.message}",
-                    "check its name, and log in with `docker login` where it is private",
+                    f"cannot pull the image {reference}: {refused.message}",
+                    "check its name, and log in with `docker login` if it is private",
                 ) from refused
-            say(f"the image {reference} cannot be pulled yet: {refused.message}")
+            say(f"cannot pull the image {reference} yet: {refused.message}")
             pause(seconds)
-            if not wanted():
+            if not is_needed():
                 raise PullCancelled from refused
 
 

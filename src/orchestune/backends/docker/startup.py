@@ -33,7 +33,7 @@ class _Line:
 
     workers: deque[WorkerFolder] = field(default_factory=deque)
     threads: int = 0
-    reason: str = "its container is about to be started"
+    reason: str = "starting its container"
     lock: threading.Lock = field(default_factory=threading.Lock)
     """held by the thread that pulls the image"""
     refusal: pulling.ImageUnavailable | None = None
@@ -109,7 +109,7 @@ class ContainerStarter:
                     self._dropped.discard(folder.worker)
 
     def _bring_up(self, image: str, line: _Line, folder: WorkerFolder) -> None:
-        while self._wanted(folder.worker):
+        while self._is_needed(folder.worker):
             try:
                 order = folder.order()
                 if order is None:
@@ -134,19 +134,19 @@ class ContainerStarter:
             if line.refusal is not None:
                 raise line.refusal
             try:
-                pulling.fetch(self._engine, image, line.say, lambda: self._any_wanted(line, folder), self._pause)
+                pulling.fetch(self._engine, image, line.say, lambda: self._is_image_needed(line, folder), self._pause)
             except pulling.ImageUnavailable as refusal:
                 line.refusal = refusal
                 raise
 
     def _start(self, folder: WorkerFolder, order: WorkerOrder, line: _Line) -> None:
-        line.say("the worker's Python is made ready")
+        line.say("preparing the worker's Python")
         site, name = self._site(), plan.name(order)
-        line.say("its container is about to be started")
-        found = self._engine.inspect(name)
-        if found is None or found["State"]["Status"] == "created":
+        line.say("starting its container")
+        inspection = self._engine.inspect(name)
+        if inspection is None or inspection["State"]["Status"] == "created":
             try:
-                if found is not None:  # left half-started by an earlier server, perhaps of another version
+                if inspection is not None:  # left half-started by an earlier server, perhaps of another version
                     self._engine.remove(name)
                 self._create(order, site, name)
                 self._engine.start(name)
@@ -154,7 +154,7 @@ class ContainerStarter:
                 self._remove(name)
                 raise
         folder.note_started(name)
-        if not self._wanted(folder.worker):
+        if not self._is_needed(folder.worker):
             self._remove(name)
 
     def _create(self, order: WorkerOrder, site: ContainerDefaults, name: str) -> None:
@@ -178,7 +178,7 @@ class ContainerStarter:
         try:
             self._engine.remove(name)
         except OrchestuneError as error:
-            _log.warning("the container %s is left for the next sweep: %s", name, error)
+            _log.warning("cannot remove the container %s before the next sweep: %s", name, error)
 
     def _fail(self, folder: WorkerFolder, error: OrchestuneError) -> None:
         """Record a failed start: permanent if the daemon rejects the order; its internal errors may not affect the next
@@ -189,14 +189,14 @@ class ContainerStarter:
         hint = f" ({error.hint})" if error.hint else ""
         folder.note_end(WorkerEnd(gone, f"{error.message}{hint}"), [])
 
-    def _wanted(self, worker: str) -> bool:
+    def _is_needed(self, worker: str) -> bool:
         with self._lock:
             return worker not in self._dropped
 
-    def _any_wanted(self, line: _Line, folder: WorkerFolder) -> bool:
+    def _is_image_needed(self, line: _Line, folder: WorkerFolder) -> bool:
         with self._lock:
-            waiting = {folder.worker, *(other.worker for other in line.workers)}
-            return bool(waiting - self._dropped)
+            pending = {folder.worker, *(other.worker for other in line.workers)}
+            return bool(pending - self._dropped)
 
     def _pause(self, seconds: float) -> None:
         self._awake.wait(seconds)

@@ -21,13 +21,13 @@ from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.errors import TemporaryError, UsageError
-from orchestune.ports.backend import Phase, PlannedWorker, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import TERMINATED, Phase, PlannedWorker, WorkerOrder, WorkerStatus
 from orchestune.system.private import write_private
 from orchestune.system.process import Process, boot_id
 
-_KEEP_LOGS = 7 * 24 * 3600.0
+_KEEP_LOGS_SECONDS = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 6 * 3600.0
-_LAST_LINES = 5
+_REASON_LINES = 5
 _DONE = "ending: nothing is left to do"
 """last log line of a worker that has exited cleanly (its `journal.DONE`)"""
 
@@ -68,7 +68,7 @@ class LocalBackend:
         self._program = tuple(worker_program) or plan.installed_worker()
         self._capacity = capacity
         self._umask = umask
-        self._cards = GpuDiscovery(self._ask_for_cards)
+        self._gpus = GpuDiscovery(self._query_gpus)
         self._listed: Sequence[ListedGpus] = ()
         self._reasons: dict[str, str] = {}
         self._alive: set[Process] = set()
@@ -80,8 +80,8 @@ class LocalBackend:
     def capacity(self) -> Capacity:
         if self._capacity is not None:
             return Capacity((self._capacity,))
-        heeded = os.environ if self._endpoint is None else {}
-        return Capacity((machine.with_cards(self._cards.here(), environ=heeded),))
+        environ = os.environ if self._endpoint is None else {}
+        return Capacity((machine.with_cards(self._gpus.here(), environ=environ),))
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         visible = (launch.get("env") or {}).get(machine.VARIABLE)
@@ -118,9 +118,9 @@ class LocalBackend:
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         with self._lock:
-            self._sweep_now_and_then(handles.keys())
+            self._sweep_if_due(handles.keys())
             self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
-            return [self._sight(worker, handle) for worker, handle in handles.items()]
+            return [self._status(worker, handle) for worker, handle in handles.items()]
 
     def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         folder = _folder(self._workers, worker)
@@ -136,12 +136,12 @@ class LocalBackend:
     def sweep(self, workers: frozenset[str]) -> None:
         """Do nothing: `observe` cleans up after workers, and their tokens are no longer valid."""
 
-    def _ask_for_cards(self) -> tuple[Gpu, ...]:
+    def _query_gpus(self) -> tuple[Gpu, ...]:
         """Return the GPUs to allocate, by index."""
         if self._endpoint is None:
             return machine.gpus()
-        found, self._listed = machine.every_gpu()
-        return found
+        gpus, self._listed = machine.every_gpu()
+        return gpus
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
@@ -154,7 +154,7 @@ class LocalBackend:
             folder.forget_secrets()
             raise
 
-    def _sight(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
+    def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
         if worker in self._reasons:
             return WorkerStatus(worker, Phase.GONE, handle, self._reasons[worker])
         folder = _folder(self._workers, worker)
@@ -168,26 +168,26 @@ class LocalBackend:
                 self._terminator.take(process, folder, kill_at)
             return WorkerStatus(worker, Phase.RUNNING, process.to_json())
         code = client.exit_code(process)
-        self._reasons[worker] = _why(process, folder, code)
+        self._reasons[worker] = _reason_of_end(process, folder, code)
         folder.forget_secrets()
-        if not _in_order(folder, code):  # its guard may have been killed too; later attempts must run alone
+        if not _exited_cleanly(folder, code):  # its guard may have been killed too; later attempts must run alone
             client.kill_all(lambda: client.left_by_trials(worker))
         self._terminator.take(process, folder, 0.0, just_died=process in self._alive)
         self._alive.discard(process)
         return WorkerStatus(worker, Phase.GONE, process.to_json(), self._reasons[worker])
 
-    def _sweep_now_and_then(self, known: Set[str]) -> None:
+    def _sweep_if_due(self, tracked: Set[str]) -> None:
         """Clean up after workers that ended while no server ran and that are no longer tracked; delete old logs."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
-        for name in set(os.listdir(self._workers) if self._workers.is_dir() else ()) - known:
+        for name in set(os.listdir(self._workers) if self._workers.is_dir() else ()) - tracked:
             folder = _folder(self._workers, name)
             process = folder.started() if folder else None
             if folder is not None and (process is None or not process.alive()):
                 if process is not None and not folder.emptied:
                     self._terminator.take(process, folder, 0.0)
-                folder.remove_if_older(_KEEP_LOGS)
+                folder.remove_if_older(_KEEP_LOGS_SECONDS)
 
 
 def _folder(workers: Path, worker: str) -> WorkerFolder | None:
@@ -200,26 +200,26 @@ def _folder(workers: Path, worker: str) -> WorkerFolder | None:
 
 def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
     """Return the worker's process: from the handle, its note, or by search if the server died before noting it."""
-    known = Process.from_json(handle) or folder.started()
-    if known is None and folder.path.is_dir():
-        known = client.find_worker(folder.file)
-    return known
+    process = Process.from_json(handle) or folder.started()
+    if process is None and folder.path.is_dir():
+        process = client.find_worker(folder.file)
+    return process
 
 
-def _in_order(folder: WorkerFolder, code: int | None) -> bool:
+def _exited_cleanly(folder: WorkerFolder, code: int | None) -> bool:
     """Return True if a worker exited cleanly: then none of its trials' processes is left."""
     return code == 0 or (code is None and "".join(folder.last_lines(1)).endswith(_DONE))
 
 
-def _why(process: Process, folder: WorkerFolder, code: int | None) -> str:
+def _reason_of_end(process: Process, folder: WorkerFolder, code: int | None) -> str:
     """Return why a worker is gone, as a message for users."""
     if process.boot != boot_id():
-        return "the machine was started anew, or it is another one"
+        return "the machine has rebooted, or this is another one"
     if folder.kill_at() is not None:
-        return "the worker was told to end"
-    if _in_order(folder, code):
+        return TERMINATED
+    if _exited_cleanly(folder, code):
         return "the worker ended"
-    lines = folder.last_lines(_LAST_LINES)
+    lines = folder.last_lines(_REASON_LINES)
     if code is not None and code > 128:  # the guard's exit code for death by a signal
         code = 128 - code
     if code is None:

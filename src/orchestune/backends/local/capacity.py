@@ -51,9 +51,11 @@ def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
     if variable is None:
         return visible(listed(environ), None, by_uuid=False)
     words = named(variable)
-    found = listed(environ) if words else []
-    known = {word: card for word in words for card in visible(found, word, by_uuid=False)[:1]}
-    return tuple(Gpu(word, *((known[word].model, known[word].memory) if word in known else ())) for word in words)
+    all_gpus = listed(environ) if words else []
+    named_gpus = {word: gpu for word in words for gpu in visible(all_gpus, word, by_uuid=False)[:1]}
+    return tuple(
+        Gpu(word, *((named_gpus[word].model, named_gpus[word].memory) if word in named_gpus else ())) for word in words
+    )
 
 
 def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Gpu, ...], Sequence[ListedGpus]]:
@@ -61,10 +63,10 @@ def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Gpu, ...],
 
     Names in the variable that `nvidia-smi` does not list are accepted here too.
     """
-    found = listed(environ)
-    every = visible(found, None, by_uuid=False)
+    all_gpus = listed(environ)
+    every = visible(all_gpus, None, by_uuid=False)
     words = named(environ.get(VARIABLE, ""))
-    return (*every, *(Gpu(word) for word in words if not among(every, word, found))), found
+    return (*every, *(Gpu(word) for word in words if not among(every, word, all_gpus))), all_gpus
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

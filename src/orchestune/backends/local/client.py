@@ -62,47 +62,47 @@ def belongings(worker: Process, file: Path, known: Iterable[Process], *, session
     `session`: include its session. Not for a worker that exited long ago: its number may have been reused.
     """
     known = {process for process in known if process.alive()}
-    about = _about()
+    by_pid = _parents_and_sessions()
     mark = _mark(file)
-    found = {process.pid for process in known}
-    found |= {pid for pid, entry in about.items() if (session and entry[1] == worker.pid) or has_variable(pid, mark)}
-    return _trees(found, about)
+    roots = {process.pid for process in known}
+    roots |= {pid for pid, entry in by_pid.items() if (session and entry[1] == worker.pid) or has_variable(pid, mark)}
+    return _trees(roots, by_pid)
 
 
 def left_by_trials(worker: str) -> set[Process]:
     """Return the processes of a worker's trials, wherever they moved, and all their descendants."""
-    about, mark = _about(), f"{OWNER}={worker}".encode()
-    return _trees({pid for pid in about if has_variable(pid, mark)}, about)
+    by_pid, mark = _parents_and_sessions(), f"{OWNER}={worker}".encode()
+    return _trees({pid for pid in by_pid if has_variable(pid, mark)}, by_pid)
 
 
 def kill_all(find: Callable[[], set[Process]]) -> bool:
     """Kill all processes that `find` returns, stopped first so they cannot fork. Return False if none was killed."""
-    seen: set[Process] = set()
-    while fresh := find() - seen:
-        for process in fresh:
+    stopped: set[Process] = set()
+    while new := find() - stopped:
+        for process in new:
             process.send(signal.SIGSTOP)
-        seen |= fresh
-    killed = [process.send(signal.SIGKILL) for process in seen]
+        stopped |= new
+    killed = [process.send(signal.SIGKILL) for process in stopped]
     return any(killed)
 
 
-def _about() -> dict[int, tuple[int, int]]:
+def _parents_and_sessions() -> dict[int, tuple[int, int]]:
     """Return parent and session of each process."""
     return {pid: entry for pid in pids() if (entry := parent_and_session(pid))}
 
 
-def _trees(roots: set[int], about: Mapping[int, tuple[int, int]]) -> set[Process]:
+def _trees(roots: set[int], by_pid: Mapping[int, tuple[int, int]]) -> set[Process]:
     """Return these and their descendants, except this process and its children: a trial may have started it."""
     children: dict[int, list[int]] = {}
-    for pid, (parent, _) in about.items():
+    for pid, (parent, _) in by_pid.items():
         children.setdefault(parent, []).append(pid)
-    found = roots - {os.getpid()}
-    waiting = list(found)
-    while waiting:
-        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found and pid != os.getpid()]
-        found.update(fresh)
-        waiting += fresh
-    return {process for pid in found if (process := Process.of(pid)) and process.alive()}
+    tree = roots - {os.getpid()}
+    pending = list(tree)
+    while pending:
+        fresh = [pid for pid in children.get(pending.pop(), ()) if pid not in tree and pid != os.getpid()]
+        tree.update(fresh)
+        pending += fresh
+    return {process for pid in tree if (process := Process.of(pid)) and process.alive()}
 
 
 def _mark(file: Path) -> bytes:

@@ -30,7 +30,7 @@ class _Ending:
     kill_at: float
     session: bool
     """True if the session id still belongs to the worker"""
-    known: set[Process] = field(default_factory=set)
+    processes: set[Process] = field(default_factory=set)
     dead_since: float | None = None
 
 
@@ -61,7 +61,7 @@ class WorkerTerminator:
             alive = process.alive()
             ending = _Ending(process, folder, kill_at, session=alive or just_died)
             if alive:
-                ending.known = _left(ending)
+                ending.processes = _left(ending)
             if alive and tell:
                 process.send(signal.SIGTERM)
             self._endings[process] = ending
@@ -92,7 +92,7 @@ class WorkerTerminator:
         now = self._clock()
         if ending.process.alive():
             if now >= ending.kill_at:
-                ending.known |= _left(ending)
+                ending.processes |= _left(ending)
                 ending.process.send(signal.SIGKILL)
             return
         if ending.dead_since is None:
@@ -100,8 +100,8 @@ class WorkerTerminator:
             ending.folder.forget_secrets()
         dead_for = now - ending.dead_since
         if dead_for < _GIVE_UP:
-            ending.known = _left(ending)
-            if ending.known and (dead_for < _GUARD or kill_all(lambda: _left(ending))):
+            ending.processes = _left(ending)
+            if ending.processes and (dead_for < _GUARD or kill_all(lambda: _left(ending))):
                 return
         ending.folder.empty()
         with self._lock:
@@ -109,4 +109,4 @@ class WorkerTerminator:
 
 
 def _left(ending: _Ending) -> set[Process]:
-    return belongings(ending.process, ending.folder.file, ending.known, session=ending.session)
+    return belongings(ending.process, ending.folder.file, ending.processes, session=ending.session)

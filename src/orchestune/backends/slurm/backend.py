@@ -29,21 +29,21 @@ from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images.runtime import local_build
-from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
+from orchestune.ports.backend import TERMINATED, Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.system.private import claim, refuse_foreign
 
 _log = logging.getLogger(__name__)
 
-_FRESH, _SETTLED = 1.0, 5.0
+_MIN_LIST_CACHE_SECONDS, _LIST_CACHE_SECONDS = 1.0, 5.0
 """seconds for which the job list is cached: while a job was recently submitted or stopped, and otherwise"""
-_SETTLES = 30.0
+_RECENT_SECONDS = 30.0
 """seconds after which a submission or a stop no longer counts as recent"""
-_AGAIN = 5.0
+_SIGNAL_INTERVAL_SECONDS = 5.0
 """seconds between two signals of the same kind"""
-_KEEP = 7 * 24 * 3600.0
+_KEEP_SECONDS = 7 * 24 * 3600.0
 _SWEEP_SECONDS = 3600.0
-_SHOWN = 5
-_TOLD = WorkerEnd(WorkerLoss.UNKNOWN, "the worker was told to end")
+_REASON_LINES = 5
+_TERMINATED = WorkerEnd(WorkerLoss.UNKNOWN, TERMINATED)
 _UNKNOWN = "no such worker was started here"
 _SHARED = "the folder that nodes share"
 
@@ -81,14 +81,14 @@ class SlurmBackend:
         self._reached, self._moves = reached, moves
         self._slurm = slurm or Slurm()
         self._program = tuple(worker_program)
-        self._whereabouts: ServerAddressFile | None = None
+        self._address_file: ServerAddressFile | None = None
         self._url = ""
         self._listed: tuple[float, Mapping[str, SlurmJob]] = (0.0, {})
-        self._news = 0.0
+        self._changed_at = 0.0
         self._ends: dict[str, WorkerEnd] = {}
-        self._told: dict[str, tuple[bool, float]] = {}
+        self._last_signals: dict[str, tuple[bool, float]] = {}
         """worker → (True if killed, False if asked to terminate; time of the last signal)"""
-        self._surveyed: tuple[float, Sequence[MachineAllocation], str] = (-_SETTLED, (), "")
+        self._surveyed: tuple[float, Sequence[MachineAllocation], str] = (-_LIST_CACHE_SECONDS, (), "")
         """time of the survey, the nodes, and the error if it failed"""
         self._swept = 0.0
         self._nodes: frozenset[str] | None = None
@@ -129,8 +129,8 @@ class SlurmBackend:
                     return {"job": place.job() or ""}
                 job = place.job()
                 if job is None:
-                    found = None if fresh else self._find(order.worker)
-                    job = found.id if found else self._submit(order, place)
+                    existing = None if fresh else self._find(order.worker)
+                    job = existing.id if existing else self._submit(order, place)
                     place.note_job(job)
         except OSError as exc:
             raise TemporaryError(f"it cannot be started: {exc}", "see the state folder, and ORCHESTUNE_SHARED") from exc
@@ -140,23 +140,23 @@ class SlurmBackend:
         if not handles:
             return []
         with self._lock:
-            self._tell_address()
+            self._publish_address()
             self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
-            self._told = {worker: at for worker, at in self._told.items() if worker in handles}
-            return [self._sight(worker, handle) for worker, handle in handles.items()]
+            self._last_signals = {worker: at for worker, at in self._last_signals.items() if worker in handles}
+            return [self._status(worker, handle) for worker, handle in handles.items()]
 
     def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
         place = self._known(worker)
         if place is None or place.end() is not None:
             return
         with self._lock:
-            self._news = time.monotonic()
-            place.note_ending(self._news + grace)
+            self._changed_at = time.monotonic()
+            place.note_ending(self._changed_at + grace)
             job = self._job(place, handle)
             if job is None or job_end.phase(job)[0] is Phase.GONE:
                 self._conclude(place, job)
             else:
-                self._press(place, job)
+                self._repeat_signal(place, job)
 
     def sweep(self, workers: frozenset[str]) -> None:
         """Cancel the jobs of workers that no experiment needs, and delete the notes of workers that ended long ago."""
@@ -169,10 +169,10 @@ class SlurmBackend:
                     continue
                 if place.end() is None:
                     if job := self._job(place, {}):
-                        _log.info("cancelling job %s, whose worker no experiment needs", job.id)
+                        _log.info("cancelling the job %s, whose worker no experiment needs", job.id)
                         self._slurm.cancel(job.id)
-                    self._bury(place, _TOLD)
-                elif place.older_than(_KEEP):
+                    self._record_end(place, _TERMINATED)
+                elif place.older_than(_KEEP_SECONDS):
                     place.remove()
             self._swept = now
 
@@ -180,7 +180,7 @@ class SlurmBackend:
         """Return every node. Implements `ports.backend.Surveyor`, with `notes`."""
         with self._lock:
             try:
-                if time.monotonic() - self._surveyed[0] > _SETTLED:
+                if time.monotonic() - self._surveyed[0] > _LIST_CACHE_SECONDS:
                     ours = [job for job in self._list().values() if plan.is_ours(job.name) and job.state == "RUNNING"]
                     self._surveyed = (time.monotonic(), surveying.survey(self._slurm.show("nodes"), ours), "")
             except (TemporaryError, UsageError) as exc:
@@ -207,24 +207,24 @@ class SlurmBackend:
             return None
         return place if place.path.is_dir() else None
 
-    def _tell_address(self) -> Path | None:
+    def _publish_address(self) -> Path | None:
         """Make the server reachable from the nodes, once. Return the file with its address if that may change, else
         None.
         """
         if not self._url:
             folder = self._own / "server"
             self._url = self._reached(_port(read_note(folder / ADDRESS).get("url")))
-            self._whereabouts = ServerAddressFile(folder, self._url) if self._moves else None
-        return self._whereabouts.tell() / ADDRESS if self._whereabouts else None
+            self._address_file = ServerAddressFile(folder, self._url) if self._moves else None
+        return self._address_file.write() / ADDRESS if self._address_file else None
 
     def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
         self._refuse_foreign()
         claim(self._common, _SHARED, "see --shared")
-        runtime, address = self._runtime(), self._tell_address()
+        runtime, address = self._runtime(), self._publish_address()
         place.prepare(plan.document(order, self._url, address, place.state, self._umask))
         script = plan.script(runtime, place.file, self._program)
         options = self._options(order, place)
-        self._news = time.monotonic()
+        self._changed_at = time.monotonic()
         return self._slurm.submit(script, options, environment(order, place.file, os.environ))
 
     def _refuse_foreign(self) -> None:
@@ -248,7 +248,7 @@ class SlurmBackend:
             self._making = maker.submit(local_build.made, self._common)
             maker.shutdown(wait=False)
         if not self._making.done():
-            raise TemporaryError("the worker's Python is being made, once, in the folder that nodes share")
+            raise TemporaryError("the worker's Python is being built, once, in the folder that nodes share")
         making, failed = self._making, self._making.exception()
         if failed is not None:
             self._making = None
@@ -277,12 +277,14 @@ class SlurmBackend:
         """Return this user's jobs by number. Raises TemporaryError if Slurm does not answer."""
         at, listed = self._listed
         now = time.monotonic()
-        if fresh or now - at > (_FRESH if now - self._news < _SETTLES else _SETTLED):
+        if fresh or now - at > (
+            _MIN_LIST_CACHE_SECONDS if now - self._changed_at < _RECENT_SECONDS else _LIST_CACHE_SECONDS
+        ):
             listed = self._slurm.jobs()
             self._listed = (time.monotonic(), listed)
         return listed
 
-    def _sight(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
+    def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
         place = self._known(worker)
         if place is None:
             return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)
@@ -293,14 +295,14 @@ class SlurmBackend:
         job = self._job(place, handle)
         if job is None and place.job() is None:
             return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
-        phase, waits = job_end.phase(job) if job else (Phase.GONE, "")
+        phase, reason = job_end.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
             end = self._conclude(place, job)
             return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
-        self._press(place, job)
-        return WorkerStatus(worker, phase, {"job": job.id}, waits, node=job.node if phase is Phase.RUNNING else "")
+        self._repeat_signal(place, job)
+        return WorkerStatus(worker, phase, {"job": job.id}, reason, node=job.node if phase is Phase.RUNNING else "")
 
-    def _press(self, place: WorkerFolder, job: SlurmJob) -> None:
+    def _repeat_signal(self, place: WorkerFolder, job: SlurmJob) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, as a worker does not handle it at its very start.
 
         A pending job is cancelled at once. `scancel` follows the SIGKILL, as it also ends jobs that hang.
@@ -309,10 +311,10 @@ class SlurmBackend:
         if kill_at is None:
             return
         kill = now >= kill_at or job_end.phase(job)[0].waits
-        killed, at = self._told.get(place.worker, (False, -_AGAIN))
-        if now < at + _AGAIN and killed >= kill:
+        killed, at = self._last_signals.get(place.worker, (False, -_SIGNAL_INTERVAL_SECONDS))
+        if now < at + _SIGNAL_INTERVAL_SECONDS and killed >= kill:
             return
-        self._told[place.worker] = (kill, now)
+        self._last_signals[place.worker] = (kill, now)
         if kill:
             self._slurm.signal(job.id, "KILL", everything=True)
             self._slurm.cancel(job.id)
@@ -321,16 +323,20 @@ class SlurmBackend:
 
     def _conclude(self, place: WorkerFolder, job: SlurmJob | None) -> WorkerEnd:
         """Record and return the end of a job that has finished or that Slurm no longer knows."""
-        told, lines = place.kill_at() is not None, place.last_lines(_SHOWN)
+        terminated, lines = place.kill_at() is not None, place.last_lines(_REASON_LINES)
         if job is None:
-            end = _TOLD if told else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm knows its job {place.job()} no more")
+            end = (
+                _TERMINATED
+                if terminated
+                else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm no longer knows its job {place.job()}")
+            )
         else:
             code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
-            end = WorkerEnd(*job_end.judge(job, code, told, lines, str(self._common)))
-        self._bury(place, end)
+            end = WorkerEnd(*job_end.judge(job, code, terminated, lines, str(self._common)))
+        self._record_end(place, end)
         return end
 
-    def _bury(self, place: WorkerFolder, end: WorkerEnd) -> None:
+    def _record_end(self, place: WorkerFolder, end: WorkerEnd) -> None:
         """Record the end and delete the trials' files in a thread, as that is slow on remote file systems."""
         place.note_end(end)
         self._ends[place.worker] = end

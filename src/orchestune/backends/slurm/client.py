@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from orchestune.backends.slurm.quantities import amount, cards
 from orchestune.errors import OrchestuneError, TemporaryError, UsageError
 
-_SECONDS = 20
+_TIMEOUT_SECONDS = 20
 """timeout of a command in seconds; it retries for a minute by itself if the controller is down"""
 _FORMAT = "%i|%T|%N|%r|%C|%m|%b|%j"
-_REST = 30.0
+_RETRY_SECONDS = 30.0
 """seconds without requests after the controller has not answered"""
 _AWAY = re.compile(
     r"unable to contact|timed? ?out|connection (refused|reset|failure)|unexpected message|protocol authentication",
@@ -68,13 +68,13 @@ class Slurm:
     def jobs(self) -> dict[str, SlurmJob]:
         """Return this user's jobs by number, including those that ended some minutes ago."""
         words = ["--noheader", "--states=all", f"--user={os.getuid()}", f"--format={_FORMAT}"]
-        found = {}
+        jobs = {}
         for line in self._run("squeue", words, self._usual()).splitlines():
             parts = line.strip().split("|", 7)
             if len(parts) == 8:
                 number, state, node, reason, cpus, memory, gpus, name = parts
-                found[number] = SlurmJob(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
-        return found
+                jobs[number] = SlurmJob(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
+        return jobs
 
     def cancel(self, job: str) -> None:
         """Cancel a job: SIGTERM, then SIGKILL after `KillWait`; a pending job is removed at once. Idempotent."""
@@ -128,25 +128,25 @@ class Slurm:
         try:
             done = subprocess.run(
                 [path, *words], input=text, env={**environ, "LC_ALL": "C"}, capture_output=True, text=True,
-                timeout=_SECONDS, check=False,
+                timeout=_TIMEOUT_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as exc:
-            raise self._rest(f"{command} has not answered for {_SECONDS} s") from exc
+            raise self._unreachable(f"{command} has not answered for {_TIMEOUT_SECONDS} s") from exc
         except OSError as exc:
             raise OrchestuneError(f"{command} cannot be started: {exc.strerror}") from exc
         if done.returncode == 0:
             return done.stdout
-        said = told(command, done.stderr)
-        if _AWAY.search(said):
-            raise self._rest(f"Slurm: {said}")
-        if _PASSING.search(said):
-            raise TemporaryError(f"Slurm: {said}", "see `sinfo`, `squeue --me` and `sacctmgr show qos`")
-        raise UsageError(f"Slurm does not take the job: {said}", "see `slurm:`, `pool:` and `resources:` of the file")
+        message = error_message(command, done.stderr)
+        if _AWAY.search(message):
+            raise self._unreachable(f"Slurm: {message}")
+        if _PASSING.search(message):
+            raise TemporaryError(f"Slurm: {message}", "see `sinfo`, `squeue --me` and `sacctmgr show qos`")
+        raise UsageError(f"Slurm rejects the job: {message}", "see `slurm:`, `pool:` and `resources:` of the file")
 
-    def _rest(self, message: str) -> TemporaryError:
+    def _unreachable(self, message: str) -> TemporaryError:
         """Suspend requests for a while, so that callers do not time out one by one while the controller is down."""
         error = TemporaryError(message, "is Slurm's controller up? `scontrol ping` tells")
-        self._away = (time.monotonic() + _REST, error)
+        self._away = (time.monotonic() + _RETRY_SECONDS, error)
         return error
 
 
@@ -154,7 +154,7 @@ class SlurmMissing(UsageError):
     """Slurm's commands are not installed on this machine."""
 
 
-def told(command: str, output: str) -> str:
+def error_message(command: str, output: str) -> str:
     """Return the error message of a Slurm command, without the command's name before each line."""
     lines = [re.sub(rf"^{command}: (error|fatal|allocation failure)?:? ?", "", line) for line in output.splitlines()]
     return "; ".join(line for line in lines if line.strip()) or f"{command} failed"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestune.backends.slurm.client import SlurmJob
 from orchestune.backends.slurm.plan import UNSHARED
-from orchestune.ports.backend import Phase, WorkerLoss
+from orchestune.ports.backend import TERMINATED, Phase, WorkerLoss
 
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 _RUNS = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "UPDATE_DB"})
@@ -52,14 +52,14 @@ def phase(job: SlurmJob) -> tuple[Phase, str]:
 
 
 def judge(
-    job: SlurmJob, code: tuple[int, int] | None, told: bool, lines: Sequence[str], shared: str
+    job: SlurmJob, code: tuple[int, int] | None, terminated: bool, lines: Sequence[str], shared: str
 ) -> tuple[WorkerLoss, str]:
-    """Return the cause and a message for a finished job: `code` is its exit code and signal, `told` is True if we
+    """Return the cause and a message for a finished job: `code` is its exit code and signal, `terminated` is True if we
     stopped it, `lines` is its log tail, `shared` the folder that its node should see.
     """
     exit_code, number = code or (0, 0)
-    if told:
-        return WorkerLoss.UNKNOWN, "the worker was told to end"
+    if terminated:
+        return WorkerLoss.UNKNOWN, TERMINATED
     if job.state == "OUT_OF_MEMORY":
         return WorkerLoss.OUT_OF_MEMORY, "killed for memory: it used more than Slurm gave to its job"
     if job.state == "TIMEOUT":

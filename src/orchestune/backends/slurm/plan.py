@@ -43,23 +43,23 @@ def _random(worker: str) -> str:
     return worker.replace("-", "")[-12:]
 
 
-def asked(each: Resources, placement: Placement, grace: float) -> list[str]:
+def resource_options(each: Resources, placement: Placement, grace: float) -> list[str]:
     """Return the `sbatch` options that request a trial's resources; the file's own come last and take precedence."""
-    found = ["--nodes=1", "--ntasks=1", "--no-requeue", "--export=ALL", "--input=/dev/null", "--open-mode=append"]
-    found.append(f"--signal=B:TERM@{max(math.ceil(grace) + FAREWELL, NOTICE)}")
+    options = ["--nodes=1", "--ntasks=1", "--no-requeue", "--export=ALL", "--input=/dev/null", "--open-mode=append"]
+    options.append(f"--signal=B:TERM@{max(math.ceil(grace) + FAREWELL, NOTICE)}")
     if each.cpu:
-        found.append(f"--cpus-per-task={math.ceil(each.cpu)}")
+        options.append(f"--cpus-per-task={math.ceil(each.cpu)}")
     if each.memory:
-        found.append(f"--mem={math.ceil(each.memory / _MEBI)}M")
+        options.append(f"--mem={math.ceil(each.memory / _MEBI)}M")
     if each.gpu:
         kind = f"{each.gpu_type}:" if each.gpu_type else ""
-        found.append(f"--gres=gpu:{kind}{each.gpu:g}")
+        options.append(f"--gres=gpu:{kind}{each.gpu:g}")
     if placement.pool:
-        found.append(f"--partition={placement.pool}")
-    return [*found, *written(placement.slurm)]
+        options.append(f"--partition={placement.pool}")
+    return [*options, *file_options(placement.slurm)]
 
 
-def written(options: Mapping[str, Any]) -> Iterator[str]:
+def file_options(options: Mapping[str, Any]) -> Iterator[str]:
     """Yield the file's options for `sbatch`: true as a flag without a value; false is omitted."""
     for key, value in options.items():
         if value is True:
@@ -70,10 +70,10 @@ def written(options: Mapping[str, Any]) -> Iterator[str]:
 
 def job(order: WorkerOrder, log: Path, folder: Path, excluded: Collection[str]) -> list[str]:
     """Return all options of the worker's job; `log` is its output, `folder` its working directory."""
-    found = [f"--job-name={name(order)}", f"--output={_literal(log)}", f"--chdir={folder}"]
+    options = [f"--job-name={name(order)}", f"--output={_literal(log)}", f"--chdir={folder}"]
     if excluded:
-        found.append(f"--exclude={','.join(sorted(excluded))}")
-    return [*found, *asked(order.each, order.placement, order.grace)]
+        options.append(f"--exclude={','.join(sorted(excluded))}")
+    return [*options, *resource_options(order.each, order.placement, order.grace)]
 
 
 def script(runtime: Path, file: Path, program: Sequence[str] = ()) -> str:

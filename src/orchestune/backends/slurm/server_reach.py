@@ -15,30 +15,30 @@ def own_address(slurm: Slurm) -> str:
     """Return the address from which this machine reaches Slurm's controller, or a node if the controller runs on this
     machine; the loopback address if all of them do.
     """
-    found = "127.0.0.1"
+    address = "127.0.0.1"
     for host in _hosts(slurm):
-        found = _toward(host) or found
-        if not ip_address(found).is_loopback:
-            return found
-    return found
+        address = _source_address_towards(host) or address
+        if not ip_address(address).is_loopback:
+            return address
+    return address
 
 
 def address_for_nodes(
-    url: str, said: str, found: Callable[[], str], listen: Callable[[str, int], int] | None, port: int
+    url: str, setting: str, find_host: Callable[[], str], listen: Callable[[str, int], int] | None, port: int
 ) -> str:
-    """Return the server's URL for the nodes. If `url` is a loopback address, the server also listens on the address in
-    the setting `said` or returned by `found`, at `port` if it is free.
+    """Return the server's URL for the nodes. If `url` is a loopback address, the server also listens on
+    `setting`, or on the host that `find_host` returns, at `port` if it is free.
     """
     parts = urlsplit(url)
     if not _is_loopback(parts.hostname or ""):
         return url
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", said)  # otherwise an IPv6 address without a port
-    host, number = (match[1].strip("[]"), match[2]) if match else (said, None)
-    host = host or found()
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", setting)  # otherwise an IPv6 address without a port
+    host, number = (match[1].strip("[]"), match[2]) if match else (setting, None)
+    host = host or find_host()
     if listen is None or (host == parts.hostname and not number):
         return url
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{listen(host, int(number or port))}"
+    netloc_host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{netloc_host}:{listen(host, int(number or port))}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -53,7 +53,7 @@ def _hosts(slurm: Slurm) -> Iterator[str]:
     yield from re.findall(r"\bNodeAddr=(\S+)", slurm.show("nodes"))[:1]
 
 
-def _toward(host: str) -> str | None:
+def _source_address_towards(host: str) -> str | None:
     """Return this machine's source address towards the host, or None if unreachable. Sends nothing."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]

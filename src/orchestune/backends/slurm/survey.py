@@ -17,16 +17,16 @@ _UP = re.compile(r"(IDLE|MIXED|ALLOCATED|COMPLETING|PLANNED)(\+(CLOUD|PLANNED|CO
 
 def survey(nodes: str, ours: Iterable[SlurmJob]) -> list[MachineAllocation]:
     """Return every node of `scontrol --oneliner show nodes`; `ours` are running single-node jobs."""
-    held: dict[str, list[SlurmJob]] = {}
+    jobs_by_node: dict[str, list[SlurmJob]] = {}
     for job in ours:
-        held.setdefault(job.node, []).append(job)
-    found = [_node(line, held) for line in nodes.splitlines() if line.startswith("NodeName=")]
-    return sorted(found, key=lambda node: (node.pool, node.name))
+        jobs_by_node.setdefault(job.node, []).append(job)
+    allocations = [_node(line, jobs_by_node) for line in nodes.splitlines() if line.startswith("NodeName=")]
+    return sorted(allocations, key=lambda node: (node.pool, node.name))
 
 
-def _node(line: str, held: dict[str, list[SlurmJob]]) -> MachineAllocation:
+def _node(line: str, jobs_by_node: dict[str, list[SlurmJob]]) -> MachineAllocation:
     fields = dict(re.findall(r"(\w+)=(\S*)", line))
-    jobs = held.get(fields["NodeName"], [])
+    jobs = jobs_by_node.get(fields["NodeName"], [])
     mine = Resources(
         float(sum(job.cpus for job in jobs)), sum(job.memory for job in jobs), sum(job.gpus for job in jobs)
     )
@@ -57,4 +57,4 @@ def _trouble(line: str, state: str) -> str:
     if _UP.fullmatch(state):
         return ""
     reason = re.search(r"\bReason=(.*?)(?: \[|$)", line)
-    return f"{state.lower()}: {reason[1]}" if reason else state.lower() or "its state is not told"
+    return f"{state.lower()}: {reason[1]}" if reason else state.lower() or "its state is unknown"

@@ -47,7 +47,7 @@ def test_for_a_context_that_is_not_there_no_other_daemon_is_taken(
 def test_a_daemon_over_ssh_takes_a_package_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
     with pytest.raises(
-        DaemonUnreachable, match=r"Docker at ssh://ada@far is reached over SSH, which takes the package"
+        DaemonUnreachable, match=r"cannot reach Docker at ssh://ada@far by SSH: the package paramiko is missing"
     ) as caught:
         DockerEngine(daemon=Daemon("ssh://ada@far")).containers("x=y")
     assert "pip install paramiko" in caught.value.hint

@@ -47,30 +47,30 @@ def test_the_progress_of_all_layers_is_told() -> None:
     other = {"status": "Downloading", "id": "b2", "progressDetail": {"current": 1_000_000, "total": 30_000_000}}
     done = {"status": "Download complete", "id": "a1"}
     said, _ = fetch(Daemon([{"status": "Pulling from lab/train"}, LAYER, other, done]))
-    assert said[0] == "the image lab/train:1 is pulled"
+    assert said[0] == "pulling the image lab/train:1"
     assert said[-2:] == [
-        "the image lab/train:1 is pulled, 6 of 50 MB so far",
-        "the image lab/train:1 is pulled, 21 of 50 MB so far",
+        "pulling the image lab/train:1: 6 of 50 MB",
+        "pulling the image lab/train:1: 21 of 50 MB",
     ]
 
 
 def test_what_the_registry_refuses_is_final_and_told_in_its_words() -> None:
-    with pytest.raises(pulling.ImageUnavailable, match=r"lab/train:1 cannot be pulled: manifest unknown") as caught:
+    with pytest.raises(pulling.ImageUnavailable, match="cannot pull the image lab/train:1: manifest unknown") as caught:
         fetch(Daemon(DaemonError("manifest unknown", answer=404)))
     assert "docker login" in caught.value.hint
 
 
 def test_no_registry_is_asked_for_what_was_built_here_and_is_gone() -> None:
     gone = "sha256:" + "ab" * 32
-    with pytest.raises(pulling.ImageUnavailable, match=f"Docker has the image {gone} no more") as caught:
+    with pytest.raises(pulling.ImageUnavailable, match=f"Docker no longer has the image {gone}") as caught:
         pulling.fetch(Daemon(), gone, print, lambda: True, print)
-    assert "start the experiment anew" in caught.value.hint
+    assert "start the experiment again" in caught.value.hint
 
 
 def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
     daemon = Daemon(DaemonError("connection refused", answer=500), DaemonError("timeout", answer=500), [LAYER])
     said, pauses = fetch(daemon)
-    assert "the image lab/train:1 cannot be pulled yet: connection refused" in said
+    assert "cannot pull the image lab/train:1 yet: connection refused" in said
     assert pauses == [1.0, 3.0]
     with pytest.raises(pulling.ImageUnavailable, match="the third"):
         fetch(Daemon(*(DaemonError(f"the {word}", answer=500) for word in ("first", "second", "third"))))

@@ -75,7 +75,7 @@ def test_of_many_workers_that_wait_for_an_image_one_pulls_it(tmp_path: Path) -> 
     starting = new(daemon, tmp_path)
     folders = [take(starting, tmp_path, f"w{index}") for index in range(5)]
     wait_until(lambda: daemon.calls)
-    assert starting.waiting("w4") == "the image lab/train:1 is pulled"
+    assert starting.waiting("w4") == "pulling the image lab/train:1"
     daemon.pulled.set()
     wait_until(lambda: all(folder.started() for folder in folders))
     wait_until(lambda: starting.waiting("w4") is None)

@@ -22,7 +22,7 @@ def state(code: int, **more: Any) -> dict[str, Any]:
         (state(137, OOMKilled=True), [AT - 0.1], False, WorkerLoss.OUT_OF_MEMORY, "more than its limit of 2 GiB"),
         (state(137, OOMKilled=True), [AT - 3600], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
         (state(137, OOMKilled=True), [], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
-        (state(137), [], True, WorkerLoss.UNKNOWN, "was told to end"),
+        (state(137), [], True, WorkerLoss.UNKNOWN, "was asked to terminate"),
         (state(0, OOMKilled=True), [AT], False, WorkerLoss.UNKNOWN, "the worker ended"),
         (state(3), [], False, WorkerLoss.UNKNOWN, "exit code 3; its last lines:\nthe moon is full"),
         (state(127, Error="no such file"), [], False, WorkerLoss.UNKNOWN, "its container ended: no such file"),

@@ -268,7 +268,7 @@ GONE: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
     "we ended it": (
         WorkerEvidence(None, pod("Running", deleted=True), pod_deleted=True, is_terminating=True),
         UNKNOWN,
-        "the worker was told to end",
+        "the worker was asked to terminate",
     ),
     "the queue took the place back": (
         WorkerEvidence({**JOB, "spec": {"suspend": True}}, has_run=True),
@@ -599,5 +599,5 @@ def test_a_worker_is_not_gone_before_the_verdict(evidence: WorkerEvidence) -> No
 
 def test_our_own_word_to_end_explains_every_end() -> None:
     evidence = WorkerEvidence(JOB, pod("Failed", deleted=True, **ended(143)), is_terminating=True)
-    assert judge(evidence).words == "the worker was told to end"
+    assert judge(evidence).words == "the worker was asked to terminate"
     assert judge(replace(evidence, is_terminating=False)).words == "its pod was deleted"

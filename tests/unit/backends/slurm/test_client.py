@@ -61,7 +61,7 @@ def test_a_controller_that_was_away_has_its_rest(tmp_path: Path) -> None:
 
 
 def test_a_command_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_SECONDS", 0.2)
+    monkeypatch.setattr(client, "_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(TemporaryError, match="has not answered"):
         commands(tmp_path, "exec sleep 60").jobs()
 

@@ -33,13 +33,13 @@ from tests.contract.backend_contract import new_order
 def test_what_a_trial_needs_is_said_in_slurms_words_and_the_files_own_come_last(
     each: Resources, placement: Placement, wanted: list[str]
 ) -> None:
-    always = plan.asked(Resources(), Placement(), 10.0)
-    assert [option for option in plan.asked(each, placement, 10.0) if option not in always] == wanted
+    always = plan.resource_options(Resources(), Placement(), 10.0)
+    assert [option for option in plan.resource_options(each, placement, 10.0) if option not in always] == wanted
 
 
 @pytest.mark.parametrize(("grace", "seconds"), [(0.5, 60), (10.0, 60), (31.2, 62), (600.0, 630)])
 def test_a_worker_is_told_early_enough_for_its_trials_grace(grace: float, seconds: int) -> None:
-    assert f"--signal=B:TERM@{seconds}" in plan.asked(Resources(), Placement(), grace)
+    assert f"--signal=B:TERM@{seconds}" in plan.resource_options(Resources(), Placement(), grace)
 
 
 def test_a_job_has_the_name_of_its_experiment_and_of_its_worker() -> None:

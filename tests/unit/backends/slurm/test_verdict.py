@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestune.backends.slurm.client import SlurmJob, told
+from orchestune.backends.slurm.client import SlurmJob, error_message
 from orchestune.backends.slurm.job_end import judge, phase
 from orchestune.ports.backend import Phase, WorkerLoss
 
@@ -56,10 +56,10 @@ def test_where_a_worker_is(state: str, reason: str, seen: Phase, said: str) -> N
 def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: WorkerLoss, said: str) -> None:
     found, why = judge(job(state), code, False, ["last words"], "/shared")
     assert found is whose and said in why
-    assert judge(job(state), code, True, [], "/shared") == (WorkerLoss.UNKNOWN, "the worker was told to end")
+    assert judge(job(state), code, True, [], "/shared") == (WorkerLoss.UNKNOWN, "the worker was asked to terminate")
 
 
 def test_what_a_command_says_is_told_without_its_name() -> None:
     said = "sbatch: error: invalid partition specified: gone\nsbatch: error: Batch job submission failed: Invalid\n"
-    assert told("sbatch", said) == "invalid partition specified: gone; Batch job submission failed: Invalid"
-    assert told("sbatch", "") == "sbatch failed"
+    assert error_message("sbatch", said) == "invalid partition specified: gone; Batch job submission failed: Invalid"
+    assert error_message("sbatch", "") == "sbatch failed"

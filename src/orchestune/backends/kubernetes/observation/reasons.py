@@ -18,7 +18,7 @@ from orchestune.backends.kubernetes.observation.queues import Workload, plain, q
 from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, condition, container_statuses
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.domain.resources.more_memory import size
-from orchestune.ports.backend import Phase, WorkerLoss
+from orchestune.ports.backend import TERMINATED, Phase, WorkerLoss
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def verdict(pod: Document, evidence: WorkerEvidence) -> ObservedState:
     """Return why a pod terminated. Containers added by `pod:` are consulted only if the worker gives no reason."""
     status = pod["status"]
     if evidence.is_terminating:
-        return ObservedState(Phase.GONE, "the worker was told to end")
+        return ObservedState(Phase.GONE, TERMINATED)
     words = _by_cluster(pod, evidence.has_run)
     if words:
         return words
@@ -198,14 +198,14 @@ def _leaving(pod: Document, evidence: WorkerEvidence) -> ObservedState:
         return ObservedState(Phase.RUNNING, "its pod is being deleted")
     if evidence.node_trouble is not None:
         if evidence.is_terminating:
-            return ObservedState(Phase.GONE, "the worker was told to end")
+            return ObservedState(Phase.GONE, TERMINATED)
         return ObservedState(Phase.GONE, f"its node {node} went away: {evidence.node_trouble}", WorkerLoss.PLACE)
     return ObservedState(Phase.RUNNING, "its pod is being deleted")
 
 
 def _without_job(pod: Document | None, evidence: WorkerEvidence) -> ObservedState:
     if evidence.is_terminating:
-        return ObservedState(Phase.GONE, "the worker was told to end")
+        return ObservedState(Phase.GONE, TERMINATED)
     if pod is not None:
         return verdict(pod, evidence)
     return ObservedState(Phase.GONE, "there is no such worker in the cluster, or no longer")
@@ -214,7 +214,7 @@ def _without_job(pod: Document | None, evidence: WorkerEvidence) -> ObservedStat
 def _of_job(finished: Mapping[str, Any], evidence: WorkerEvidence) -> ObservedState:
     """Judge by the Job's condition alone, without a pod."""
     if evidence.is_terminating:
-        return ObservedState(Phase.GONE, "the worker was told to end")
+        return ObservedState(Phase.GONE, TERMINATED)
     if finished["type"] == "Complete":
         return ObservedState(Phase.GONE)
     if finished.get("reason") == "DeadlineExceeded":
