@@ -125,8 +125,8 @@ async def sign_out(context: Here, request: Request) -> Response:
     if not cookies.from_our_pages(request.scope, context.core.url):
         raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
     token = cookies.session_token(request.scope)
-    if token:
-        await context.cold(sign_in.leave, context.core, token)
+    has_ended = bool(token) and await context.cold(sign_in.leave, context.core, token)
+    if has_ended:  # not for guessed cookies: tokens that are being checked meanwhile would not be cached
         context.known.forget(token)  # not before: an open page is asked about all the time
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")

@@ -73,10 +73,13 @@ def user(caller: Caller | None) -> Caller:
     return caller
 
 
-def leave(core: Core, session_token: str) -> None:
-    """End a session. Idempotent."""
+def leave(core: Core, session_token: str) -> bool:
+    """End a session. Return False if there is none."""
+    with core.store.reading() as session:  # no write lock for guessed cookies: this route needs no authentication
+        if credentials.find(session, digest(session_token), "session") is None:
+            return False
     with core.store.transaction() as session:
-        credentials.drop(session, digest(session_token))
+        return credentials.drop(session, digest(session_token))
 
 
 def begin(core: Core, caller: Caller) -> SignedIn:
