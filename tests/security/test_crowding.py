@@ -228,6 +228,25 @@ def test_analyses_and_logs_of_one_caller_leave_threads_to_others(
         assert {reply.result().status for reply in replies} == {200}
 
 
+def test_responses_that_are_not_received_take_limited_memory(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 pages of logs, whose client did not read them, occupied 2.5 GB."""
+    server, path = target.server, f"/api/v1/experiments/{target.world.create()}/best"
+    monkeypatch.setattr(read_experiments, "best", lambda core, ref: ["x" * 2**25])
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    monkeypatch.setattr(caller_limits, "BODIES_OF_ONE_CALLER", 2**25 + 2**20)
+    with closing(socket.socket()) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {vera}\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 200"
+        refused = server.ask("GET", path, token=vera)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert server.ask("GET", "/api/v1/experiments", token=vera).status == 200
+        monkeypatch.setattr(caller_limits, "BODIES", 0)
+        assert server.ask("GET", path, token=eve).status == 200, "a caller may always have one"
+    until(lambda: server.ask("GET", path, token=vera).status == 200, "the response of a client that left is forgotten")
+
+
 def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each link was a caller of its own, and an editor can create hundreds."""
     server, experiment = target.server, target.world.create()
