@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -30,9 +30,18 @@ from orchestune.server.context import (
     COLD_THREADS_OF_ONE_CALLER,
     LOG_THREADS_OF_ONE_CALLER,
     REPORTS_READ_AT_ONCE,
+    STREAM_THREADS_OF_ONE_CALLER,
 )
+from orchestune.server.routes import following
 from orchestune.server.settings import Settings
-from orchestune.services.queries import explain_experiment, export_record, read_experiments, read_logs
+from orchestune.services.core import Core
+from orchestune.services.queries import (
+    explain_experiment,
+    export_record,
+    list_experiments,
+    read_experiments,
+    read_logs,
+)
 from orchestune.services.signatures import report_signature
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
@@ -226,6 +235,66 @@ def test_analyses_and_logs_of_one_caller_leave_threads_to_others(
             until(lambda: gate.running == most + 1, "a read of another caller")
             assert gate.most == most + 1
         assert {reply.result().status for reply in replies} == {200}
+
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def test_streams_of_one_caller_leave_threads_to_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stream of a list with another search is read by itself: with 200 of one viewer, those of others waited."""
+    server, path = target.server, "/api/v1/experiments?only="
+    gate = Gate(list)
+    monkeypatch.setattr(list_experiments, "several", gate)
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    with ThreadPoolExecutor(STREAM_THREADS_OF_ONE_CALLER + 4) as callers:
+        with gate:
+            replies = [
+                callers.submit(server.send, "GET", f"{path}{number}", token=vera, headers=STREAM)
+                for number in range(STREAM_THREADS_OF_ONE_CALLER + 3)
+            ]
+            until(lambda: gate.running == STREAM_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            replies.append(callers.submit(server.send, "GET", path, token=eve, headers=STREAM))
+            until(lambda: gate.running == STREAM_THREADS_OF_ONE_CALLER + 1, "a read of another caller")
+            assert gate.most == STREAM_THREADS_OF_ONE_CALLER + 1
+        assert {reply.result().status for reply in replies} == {200}
+
+
+def test_events_of_the_past_are_not_read_on_the_event_loop(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 streams from the first of 100,000 events occupied it."""
+    world, server = target.world, target.server
+    experiment = world.create(budget=2)
+    world.run(experiment)
+    real, threads = read_experiments.events, list[str]()
+
+    def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> read_experiments.EventBatch:
+        threads.append(threading.current_thread().name)
+        return real(core, ref, after, limit, kinds)
+
+    monkeypatch.setattr(following, "_EVENTS", 2)
+    monkeypatch.setattr(read_experiments, "events", events)
+    path = f"/api/v1/experiments/{experiment}/events"
+    assert b"event: end" in server.ask("GET", path, token=OWNER, headers=STREAM).body
+    *first, _ = threads  # the last read finds nothing more, which is brief
+    assert len(first) > 4 and set(first) == {"AnyIO worker thread"}
+
+
+def test_responses_that_are_not_received_take_limited_memory(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 pages of logs, whose client did not read them, occupied 2.5 GB."""
+    server, path = target.server, f"/api/v1/experiments/{target.world.create()}/best"
+    monkeypatch.setattr(read_experiments, "best", lambda core, ref: ["x" * 2**25])
+    vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
+    monkeypatch.setattr(caller_limits, "BODIES_OF_ONE_CALLER", 2**25 + 2**20)
+    with closing(socket.socket()) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {vera}\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 200"
+        refused = server.ask("GET", path, token=vera)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert server.ask("GET", "/api/v1/experiments", token=vera).status == 200
+        monkeypatch.setattr(caller_limits, "BODIES", 0)
+        assert server.ask("GET", path, token=eve).status == 200, "a caller may always have one"
+    until(lambda: server.ask("GET", path, token=vera).status == 200, "the response of a client that left is forgotten")
 
 
 def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestune.errors import ERROR_HEADER, BadInput, OrchestuneError, StoreDamaged, StoreUnavailable, TooLarge
 from orchestune.server.access import API
-from orchestune.server.caller_limits import BodyMemory, key_of
+from orchestune.server.caller_limits import BodyMemory, UnreadMemory, key_of
 from orchestune.server.context import Context
 from orchestune.server.pages.render import refused
 from orchestune.server.readiness import NotReady
@@ -28,6 +28,8 @@ CREATE_LIMIT = 4 * MEBIBYTE  # carries the results of a warm start, up to 3 MiB 
 PART_LIMIT = 4 * MEBIBYTE
 STREAM_LIMIT = 4096 * MEBIBYTE  # streamed, never in memory as a whole
 UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count, so that heartbeats are always accepted
+PIECE = 2**18
+"""bytes of a response that are passed on at once; the connection buffers a whole one, however slow its client is"""
 _ANY_METHOD = ""
 _NO_CALLER = "no caller"
 _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
@@ -70,14 +72,14 @@ class Boundary:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self._bodies = BodyMemory()
+        self._bodies, self._unread = BodyMemory(), UnreadMemory()
         self._complained: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._bodies)
+        exchange = _Exchange(scope, receive, send, self._bodies, self._unread)
         scope.setdefault("state", {})
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -121,16 +123,18 @@ class Boundary:
 
 
 class _Exchange:
-    """A request and its response: counts the body's bytes and measures the server's own time to the response start."""
+    """A request and its response: counts the bodies' bytes and measures the server's own time to the response start."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: BodyMemory) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: BodyMemory, unread: UnreadMemory) -> None:
         self.status = 0
         self.seconds = 0.0
         self._receive, self._send = receive, send
         self._most = limit(scope["method"], scope["path"])
         self._announced = _announced(scope)
         self._counted = 0
-        self._scope, self._bodies = scope, bodies
+        self._scope, self._bodies, self._unread = scope, bodies, unread
+        self._start: Message | None = None
+        """the start of the response until its body begins, which may still be refused"""
         self._held: tuple[str, int] = ("", 0)
         self._began = time.monotonic()
 
@@ -152,13 +156,16 @@ class _Exchange:
         """Count the received part of the body as held in memory."""
         if self._counted <= UNCOUNTED:
             return
-        caller: Caller | None = self._scope["state"].get("caller")
-        key = _NO_CALLER if caller is None else key_of(caller)
         _, held = self._held
         more = self._counted - UNCOUNTED - held
         if more > 0:
-            self._bodies.hold(key, more)
-            self._held = key, held + more
+            self._bodies.hold(self._key, more)
+            self._held = self._key, held + more
+
+    @property
+    def _key(self) -> str:
+        caller: Caller | None = self._scope["state"].get("caller")
+        return _NO_CALLER if caller is None else key_of(caller)
 
     def release(self) -> None:
         """Release the body's memory count at the end of the request."""
@@ -168,10 +175,30 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.seconds = time.monotonic() - self._began
-            if not any(name == b"cache-control" for name, _ in message["headers"]):
-                message["headers"] = [*message["headers"], _KEPT_BY_NOBODY]
+            self._start = message
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) <= UNCOUNTED:
+            await self._begin()
+            await self._send(message)
+            return
+        with self._unread.hold(self._key, len(body)):
+            await self._begin()
+            for begin in range(0, len(body), PIECE):
+                await self._send({**message, "body": body[begin : begin + PIECE], "more_body": True})
+            if not more:
+                # waits for the client like each `send` after the first; the request is in progress until then
+                await self._send({**message, "body": b""})
+
+    async def _begin(self) -> None:
+        """Send the start of the response, if it has not been sent."""
+        if self._start is None:
+            return
+        message, self._start = self._start, None
+        self.status = message["status"]
+        self.seconds = time.monotonic() - self._began
+        if not any(name == b"cache-control" for name, _ in message["headers"]):
+            message["headers"] = [*message["headers"], _KEPT_BY_NOBODY]
         await self._send(message)
 
     def _too_large(self) -> TooLarge:

@@ -80,6 +80,34 @@ class BodyMemory:
             del self._held[key]
 
 
+class UnreadMemory:
+    """Counts the bytes of responses that their clients have not received yet, by caller. Used on the event loop only.
+
+    A caller may always have one response, whatever its size and whatever others have. Owners of the server, whose key
+    is empty, are not limited.
+    """
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, key: str, count: int) -> Iterator[None]:
+        """Count bytes until they have been sent. Raises Throttled if the caller would exceed its share, or all of them
+        the total limit.
+        """
+        held = self._held[key]
+        if key and held and (held + count > BODIES_OF_ONE_CALLER or self._held.total() + count > BODIES):
+            text = f"this caller has {held:,} bytes of responses that were not received"
+            raise Throttled(text, "receive the responses to earlier requests, and retry", 1)
+        self._held[key] += count
+        try:
+            yield
+        finally:
+            self._held[key] -= count
+            if not self._held[key]:
+                del self._held[key]
+
+
 class SignIns:
     """Limits the rate of browser sign-ins by one token or one link. Used on the event loop only."""
 

@@ -22,8 +22,12 @@ TAKING = 300.0
 """timeout in seconds for a client that does not read its response"""
 LARGEST = 1 << 16
 """maximum bytes of headers, or of other data outside of bodies"""
+MOST_QUEUED = 16
+"""maximum of requests that a client may send before the response to an earlier one. Each takes about 3 KiB, 200 times
+its bytes on the wire, and uvicorn reads further ones after each response. No client of ours sends any."""
 _AROUND_HEADER = len(b": \r\n")
 _TOO_LARGE = f"The headers have more than {LARGEST} bytes."
+_TOO_MANY = f"More than {MOST_QUEUED} requests were sent before the response to the first one."
 CROWD = 128
 """number of connections above which an embedded server closes those that no caller has authenticated in time"""
 AUTHENTICATING = 2.0
@@ -114,6 +118,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._refuse_large_headers()
+        if len(self.pipeline) >= MOST_QUEUED:
+            raise HttpParserError(_TOO_MANY)
         super().on_headers_complete()
         self._expect(self.loop.time() + ASKING)
 

@@ -33,6 +33,7 @@ R = TypeVar("R")
 # the sum is slightly above the size of the store's connection pool
 WORK_THREADS = 10
 STREAM_THREADS = 4
+STREAM_THREADS_OF_ONE_CALLER = 2
 COLD_THREADS = 8
 COLD_THREADS_OF_ONE_CALLER = 4
 IDENTITY_THREADS = 2
@@ -128,6 +129,8 @@ class Context:
     log_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(LOG_THREADS_OF_ONE_CALLER))
     analysis_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(ANALYSIS_THREADS_OF_ONE_CALLER))
     """likewise for logs and for computations of seconds"""
+    stream_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(STREAM_THREADS_OF_ONE_CALLER))
+    """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
     report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(REPORTS_READ_AT_ONCE))
@@ -230,6 +233,15 @@ class Context:
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""
+        async with self.stream_turn():
+            return await self.streaming_in_turn(function, *args, **kwargs)
+
+    def stream_turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until the caller uses fewer than its share of the threads for streams."""
+        return _turn(self.stream_turns)
+
+    async def streaming_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Read for a stream in a thread. The caller has its `stream_turn` already."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.stream_threads)
 
 

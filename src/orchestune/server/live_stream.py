@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from fastapi import Request, Response
@@ -98,14 +97,14 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
 
     async def read() -> JournalRead:
         version = context.core.signals.version(view.topic)
-        documents = await (context.printed_in_turn if view.printed else context.streaming)(view.read)
+        documents = await (context.printed_in_turn if view.printed else context.streaming_in_turn)(view.read)
         journal = context.journals.of(view.key)
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
         for evicted in context.journals.evict():
             context.seen.forget(evicted)
         return JournalRead(version, journal)
 
-    async with context.log_turn() if view.printed else nullcontext():
+    async with context.log_turn() if view.printed else context.stream_turn():
         return await context.seen.read(view.key, context.pace.shared, read)
 
 

@@ -51,8 +51,8 @@ class RowSource:
     topic: str
     read: Callable[[int], Batch]
     brief: bool = False
-    """True if a read is so short that a thread costs more: with the store in this process, the thread and the event
-    loop would switch at each row"""
+    """True if a read of few rows is so short that a thread costs more: with the store in this process, the thread and
+    the event loop would switch at each row"""
     printed: bool = False
     """True for logs, whose storage may hang"""
 
@@ -110,7 +110,7 @@ async def _follow(context: Context, source: RowSource, batch: Batch, version: in
     """Yield batches of events. The next batch is read only after the client took the last: a slow client holds one."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
     reading = context.printed if source.printed else context.streaming
-    reading = context.hot if source.brief and context.core.store.inline else reading
+    is_brief = source.brief and context.core.store.inline
     yield OPENING
     read = spoke = time.monotonic()
     while not draining.begun:
@@ -127,7 +127,8 @@ async def _follow(context: Context, source: RowSource, batch: Batch, version: in
             await draining.race(signals.wait(source.topic, version, min(pace.poll, pace.ping)))
             await draining.race(asyncio.sleep(read + pace.gather - time.monotonic()))
         version, read = signals.version(source.topic), time.monotonic()
-        batch = await reading(source.read, batch.next)
+        # full batches are not brief: many streams from the start would occupy the event loop
+        batch = await (context.hot if is_brief and not batch.more else reading)(source.read, batch.next)
 
 
 def _block(item: Item) -> bytes:

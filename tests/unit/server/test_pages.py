@@ -16,6 +16,7 @@ from sqlalchemy import update
 
 from orchestune.server.access import Need, need
 from orchestune.server.context import ServerTimeouts
+from orchestune.server.pages import assets
 from orchestune.server.pages import routes as page_routes
 from orchestune.server.routes import workers
 from orchestune.services import idempotency
@@ -104,6 +105,16 @@ def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
     out = ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
     assert (out.status, out.headers["location"]) == (303, "/sign-in")
     assert ask(pages, "GET", "/api/v1/experiments", cookie).status == 401
+
+
+def test_signing_out_with_a_guessed_cookie_changes_nothing(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took the store's write lock, and tokens that were being checked meanwhile were not cached."""
+    with live(core) as pages:
+        before = pages.context.known.taken
+        monkeypatch.setattr(core.store, "transaction", None)
+        cookie = f"orchestune-{pages.port}=s.guessed"
+        assert ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin").status == 303
+        assert pages.context.known.taken == before
 
 
 def test_what_a_page_is_told_ends_with_its_session(core: Core, caplog: pytest.LogCaptureFixture) -> None:
@@ -282,6 +293,14 @@ def test_scripts_and_styles_come_from_the_package_and_are_kept(pages: Live) -> N
 def test_scripts_that_a_page_of_another_version_asks_for_are_not_kept_as_its_own(pages: Live) -> None:
     reply = pages.ask("GET", "/static/0123456789abcdef/theme.js", token=None)
     assert reply.status == 200 and reply.headers["cache-control"] == "no-store"
+
+
+def test_names_of_tabs_that_do_not_exist_take_no_memory(pages: Live) -> None:
+    """Each was kept for ever, with up to 64 KiB: a guest could fill the memory of a server within minutes."""
+    cookie = enter(pages)
+    before = assets._imported.cache_info().currsize
+    assert {ask(pages, "GET", f"/experiments/x?tab=none-{n}", cookie).status for n in range(5)} == {200}
+    assert assets._imported.cache_info().currsize <= before + 1
 
 
 @pytest.mark.parametrize(

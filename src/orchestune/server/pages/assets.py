@@ -34,11 +34,18 @@ def version() -> str:
     return digest.hexdigest()[:16]
 
 
-@cache
 def imported(*names: str) -> list[str]:
-    """Return these scripts and their transitive imports, for a browser to preload them in parallel."""
+    """Return these scripts and their transitive imports, for a browser to preload them in parallel.
+
+    Names that do not exist are ignored, before the cache: callers choose them.
+    """
+    return _imported(tuple(name for name in names if name in files()))
+
+
+@cache
+def _imported(names: tuple[str, ...]) -> list[str]:
     found: dict[str, None] = {}
-    waiting = [name for name in names if name in files()]
+    waiting = [*names]
     while waiting:
         name = waiting.pop(0)
         if name not in found:
