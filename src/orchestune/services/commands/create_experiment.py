@@ -42,6 +42,7 @@ from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.outgoing import settled, store_key
 from orchestune.services.queries.read_experiments import status_of
+from orchestune.services.queries.trial_resources import runs_unscheduled
 from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracking_runs as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
@@ -256,7 +257,7 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     backend.check(each, placement)
     capacity, requested = backend.capacity(), backend.takes(each, placement)
     problem = fits(capacity, requested, placement.pool, backend.closed_to(each, placement))
-    if problem:
+    if problem and not runs_unscheduled(core, cluster, specification):
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
         hint += "" if requested == each else ", or the requests of other containers in `pod:`"
         if each.gpu_ids is not None:
