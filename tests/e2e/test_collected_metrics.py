@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -34,12 +31,9 @@ def test_the_page_has_an_example_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_a_try_shows_the_metric(title: str, tmp_path: Path) -> None:
+def test_a_try_shows_the_metric(title: str, tmp_path: Path, shared_home: Home) -> None:
     value = written(title, tmp_path)
-    words = [sys.executable, "-m", "orchestune", "test", "--json"]
-    done = subprocess.run(words, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    [found] = json.loads(done.stdout)["metrics"].values()
+    [found] = shared_home.json("test", cwd=tmp_path)["metrics"].values()
     assert found["value"] == pytest.approx(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,6 @@ SECTIONS = {
     if "orchestune run" in section
 }
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BIN = Path(sys.executable).parent
 
 
 def written(section: str, folder: Path) -> str:
@@ -40,12 +38,13 @@ def test_the_page_has_an_example_of_every_way() -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_values_of_a_trial_arrive(title: str, tmp_path: Path) -> None:
+def test_the_values_of_a_trial_arrive(title: str, tmp_path: Path, shared_home: Home) -> None:
     command = written(SECTIONS[title], tmp_path).replace("orchestune run", "orchestune test --json -p {}=0.5")
     name = "lr" if " lr=" in command else "optim.lr"
     command = command.replace("-p {}=0.5", f"-p {name}=0.05")
-    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=shared_home.env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["metrics"]["loss"]["value"]
     assert found - len("sgd" if "opt=" in command else "") == pytest.approx(0.04**2, rel=1e-3)

@@ -45,7 +45,7 @@ from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
 from orchestune.services.execution.ledger import locked
-from orchestune.services.queries.trial_resources import room
+from orchestune.services.queries.trial_resources import room, runs_unscheduled
 from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import QuarantineRow
@@ -97,6 +97,8 @@ class _Cluster:
     """maximum of workers that each part may start in this tick"""
     free_gpus: GpuSet
     """free GPUs if the server assigns them; `room` does not count GPUs then"""
+    unscheduled: frozenset[str]
+    """experiments that start at once beside all others, and reserve nothing but GPUs"""
 
 
 class Launching:
@@ -169,17 +171,25 @@ class Launching:
             part.key: admitted(without_queue.get(row.id, ()), part.memory)
             for row in rows if in_queue(backend, row) for part in needed_parts[row.id]
         }  # fmt: skip
-        demands = [_demand(row, part, closed[row.id]) for row in rows for part in needed_parts[row.id]]
+        unscheduled = frozenset(row.id for row in rows if runs_unscheduled(self._core, backend.name, row.specification))
+        demands = [
+            _demand(row, part, closed[row.id])
+            for row in rows if row.id not in unscheduled for part in needed_parts[row.id]
+        ]  # fmt: skip
         granted = share_out(capacity, demands, admitted_slots)
+        granted |= {part.key: part.slots for experiment in unscheduled for part in needed_parts[experiment]}
         holding = [row for row in rows if row.running or any(granted[part.key] for part in needed_parts[row.id])]
         free_gpus = GpuSet(capacity.gpus)
         for worker in [*present, *unplanned]:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             free_gpus.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
         possible_nodes = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
-        unallocated = self._room(backend, capacity, sizes, without_queue, possible_nodes)
+        scheduled_sizes = {experiment: size for experiment, size in sizes.items() if experiment not in unscheduled}
+        unallocated = self._room(backend, capacity, scheduled_sizes, without_queue, possible_nodes)
         starts = _starts(granted, needed_parts, by_experiment)
-        cluster = _Cluster(backend, capacity, closed, shut, granted, holding, unallocated, starts, free_gpus)
+        cluster = _Cluster(
+            backend, capacity, closed, shut, granted, holding, unallocated, starts, free_gpus, unscheduled
+        )
         jobs = [
             partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
         ]
@@ -262,6 +272,8 @@ class Launching:
     @staticmethod
     def _slots(cluster: _Cluster, site: LaunchTarget, mine: Sequence[PolledWorker], slots: int) -> int:
         """Return how many slots a part has or can get now; allocate the missing ones from the room."""
+        if site.row.id in cluster.unscheduled:
+            return slots
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
         each, missing = site.part.each, max(slots - have, 0)
         requests_nothing = not (each.cpu or each.memory or each.gpu)
@@ -317,6 +329,9 @@ class Launching:
 
     def _grow(self, cluster: _Cluster, site: LaunchTarget, present: Sequence[PolledWorker], missing: int) -> None:
         backend, each = site.backend, site.part.each
+        if site.row.id in cluster.unscheduled:
+            self._starting.start(site, missing, _gpus_at_once(cluster, site.each))
+            return
         if each.gpu and backend.assigns_gpus:
             for _ in range(missing):
                 chosen = cluster.free_gpus.take(each.gpu_request)
@@ -354,6 +369,13 @@ class Launching:
         if reason != row.waiting:
             with locked(self._core, row.id) as ledger:
                 ledger.row.waiting = reason
+
+
+def _gpus_at_once(cluster: _Cluster, each: Resources) -> tuple[str, ...]:
+    """Return free GPUs for a trial that does not wait, else suitable ones that others use; empty if there are none."""
+    if not each.gpu:
+        return ()
+    return cluster.free_gpus.take(each.gpu_request) or GpuSet(cluster.capacity.gpus).take(each.gpu_request)
 
 
 def _pending_reason(

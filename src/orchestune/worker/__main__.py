@@ -12,11 +12,15 @@ from orchestune.worker.processes.tree import keep_files_from_children
 
 
 def main() -> int:
-    """Load the settings and run the worker below a guard, or `terminal` if that is given. Return the exit code."""
+    """Run the worker below a guard, or a subcommand that runs the command of one trial. Return the exit code."""
     if sys.argv[1:2] == ["terminal"]:
         from orchestune.worker.processes import terminal  # needed by few trials
 
         return terminal.main(sys.argv[2:])
+    if sys.argv[1:2] == ["discover"]:
+        from orchestune.worker.metrics import discover  # as above
+
+        return discover.main(sys.argv[2:])
     try:
         settings = settings_module.load(os.environ)
     except settings_module.SettingsError as exc:

@@ -201,6 +201,8 @@ class RunningAttempt:
         self.log.append(self.mask.flush())
         for text in self._scanner.no_numbers(self.points.names):
             self.write(text)
+        for path in self._sources.absent() if self.outcome() == "succeeded" else ():
+            self.write(f"`collect` names {path}, but the command did not create it")
 
     def outcome(self) -> str:
         """Return the final state of the attempt."""

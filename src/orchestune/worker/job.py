@@ -14,6 +14,8 @@ from orchestune.worker.settings import FILE_VARIABLE
 
 TOLD = "ORCHESTUNE_TERMINAL"
 """the variable that turns a trial into a terminal: JSON, see `terminal`"""
+DISCOVER = "ORCHESTUNE_DISCOVER"
+"""the variable with the path of a file for the metrics in files that the command writes, see `discover`"""
 
 
 class PreparedJob:
@@ -31,6 +33,8 @@ class PreparedJob:
         """the trial is interactive"""
         if self.terminal:
             self.environment[os.fsencode(FILE_VARIABLE)] = os.fsencode(os.environ.get(FILE_VARIABLE, ""))
+        self._mode = "terminal" if self.terminal else "discover" if os.fsencode(DISCOVER) in self.environment else ""
+        """subcommand of the worker that runs the command; empty: it is run directly"""
         self.secrets = spellings(str(value) for value in (document.get("secrets") or {}).values())
         self.timeout: float | None = document.get("timeout")
         self.grace = float(document.get("grace") or 0.0)
@@ -50,9 +54,10 @@ class PreparedJob:
     def arguments(self, parameters: Mapping[str, Any], config: str) -> list[str]:
         """Return the command line of one configuration; `config` is the path of its file. Raises ValueError.
 
-        For an interactive trial it is the command line of `terminal`, with the command as its arguments.
+        For an interactive trial it is the command line of `terminal`, with the command as its arguments; to discover
+        metrics in files, that of `discover`.
         """
         found = command.render(self.run, parameters, self.names, config)
         if not found:
             raise ValueError("the command is empty with these parameters")
-        return [*again(), "terminal", *found] if self.terminal else found
+        return [*again(), self._mode, *found] if self._mode else found

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.callbacks.test_callbacks import TORCH
+from tests.testbeds.home import Home
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/training-libraries.md"
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.read_text().split("\n## ")[1:]}
@@ -30,13 +28,5 @@ def test_a_try_shows_the_metric(title: str, tmp_path: Path) -> None:
     settings = ["--seed", "1", "--set", "env={KERAS_BACKEND: torch}"]
     words = [word if word != "python" else str(python) for word in shlex.split(command)]
     path = str(PAGE.parents[2] / "src")  # the other environment does not have this package
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestune", "test", "--json", *settings, *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    assert list(json.loads(done.stdout)["metrics"]) == [words[1]]
+    with Home(PYTHONPATH=path) as home:
+        assert list(home.json("test", *settings, *words, cwd=tmp_path)["metrics"]) == [words[1]]

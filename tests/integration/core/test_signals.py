@@ -191,3 +191,11 @@ def test_what_is_due_without_an_event_is_offered(world: CoreWorld) -> None:
     seen = watch(world, experiment)
     Waking(world.core).tick()
     assert seen.bumped() == set()
+
+
+def test_a_stream_of_logs_hears_of_the_end_of_the_experiment_also_without_output(world: CoreWorld) -> None:
+    experiment = world.create(budget=1, parallelism=1)
+    worker, lease = world.lease()[0]
+    seen = watch(world, experiment)
+    worker.call(finished=[worker.finish(lease, logs=[], log_bytes=0)])
+    assert f"logs:{experiment}" in seen.bumped()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.worker.conftest import RunningWorker, bundle
+from tests.integration.worker.conftest import RunningWorker, bundle, until
 from tests.integration.worker.fake_server import FakeServer
 
 Serve = Callable[..., FakeServer]
@@ -248,3 +248,49 @@ def test_a_trial_for_which_there_are_too_few_cores_runs_all_the_same(serve: Serv
     assert bytes(server.finished(attempt).log) == (
         b"orchestune: not pinned: too few cores are free of other pinned trials (wanted: 4096)\nloss=1\n"
     )
+
+
+@pytest.mark.parametrize(("run", "is_noted"), [("true", True), ("touch a.csv", False), ("exit 3", False)])
+def test_a_file_of_collect_that_a_successful_command_did_not_create_is_noted(
+    serve: Serve, employ: Employ, run: str, is_noted: bool
+) -> None:
+    server = serve(["sh", "-c", run], collect=[{"kind": "csv", "where": "a.csv"}])
+    attempt = server.queue()
+    employ(server)
+    note = b"orchestune: `collect` names a.csv, but the command did not create it\n"
+    assert bytes(server.finished(attempt).log) == (note if is_noted else b"")
+
+
+WRITES_METRICS = "printf 'epoch,loss\\n1,0.5\\n2,0.25\\n' > log.csv; echo '{\"acc\": 0.9}' > out.json"
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "code"),
+    [("", "succeeded", None), ("; exit 3", "failed", "exit_code"), ("; kill -9 $$", "failed", "signal")],
+)
+def test_metrics_in_files_are_discovered_however_the_command_ends(
+    serve: Serve, employ: Employ, tmp_path: Path, end: str, state: str, code: str | None
+) -> None:
+    target = tmp_path / "metrics.json"
+    server = serve(["sh", "-c", WRITES_METRICS + end], env={"ORCHESTUNE_DISCOVER": str(target)})
+    attempt = server.queue(bundle=server.give(bundle({"old.csv": "loss\n9\n"})))
+    employ(server)
+    finished = server.finished(attempt).finished
+    assert finished is not None
+    assert (finished["state"], (finished["reason"] or {}).get("code")) == (state, code)
+    assert json.loads(target.read_text()) == {
+        "loss": {"kind": "csv", "where": "log.csv", "values": [0.5, 0.25]},
+        "acc": {"kind": "json", "where": "out.json", "values": [0.9]},
+    }
+
+
+def test_metrics_are_discovered_after_the_trial_was_stopped(serve: Serve, employ: Employ, tmp_path: Path) -> None:
+    target, started = tmp_path / "metrics.json", tmp_path / "started"
+    run = f"{WRITES_METRICS}; touch {started}; sleep 600"
+    server = serve(["sh", "-c", run], env={"ORCHESTUNE_DISCOVER": str(target)}, grace=60.0)
+    attempt = server.queue()
+    employ(server)
+    until(started.exists, "the command")
+    server.stop_attempt(attempt)
+    assert server.finished(attempt).finished is not None
+    assert set(json.loads(target.read_text())) == {"loss", "acc"}

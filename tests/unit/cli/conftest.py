@@ -19,6 +19,7 @@ from termios import TIOCSWINSZ
 import pytest
 
 from orchestune.cli.main import main
+from tests.testbeds.home import Home
 from tests.unit.client.fake_server import FakeServer, status
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -56,6 +57,22 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Home]:
+    """An embedded server that runs trials, for all tests that need one."""
+    with Home() as home:
+        yield home
+
+
+@pytest.fixture
+def local_server(machine: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Let the commands of this process use that server."""
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(machine.folder))
+    for name in ("ORCHESTUNE_SERVER", "ORCHESTUNE_CLUSTER"):
+        monkeypatch.delenv(name, raising=False)
+    return machine
 
 
 class Terminal:

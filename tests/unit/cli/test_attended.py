@@ -25,7 +25,8 @@ def test_only_a_new_worker_is_told_as_started(
 
     notes: list[str] = []
     client = SimpleNamespace(experiment=look)
-    console: Any = SimpleNamespace(note=notes.append, place=SimpleNamespace(name="team"), client=client)
+    place = SimpleNamespace(name="team", cluster=SimpleNamespace(provider="hosted"), embedded=False)
+    console: Any = SimpleNamespace(note=notes.append, place=place, client=client)
     looks: list[Any] = []
 
     def enough(status: Any) -> bool:

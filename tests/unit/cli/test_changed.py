@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +11,21 @@ from typing import Any, cast
 import pytest
 
 from orchestune.cli.develop.changed_folder import OriginalExperiment, changed_experiment
+from orchestune.cli.develop.outcome import Outcome
 from orchestune.cli.terminal.console import Console
 from orchestune.config.experiment_file import load
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer, status, trial
 
 Cli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def finished_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial that is tried succeeds with a loss of 0.5."""
+    outcome = Outcome("", 0, 1.0, {"loss": {"value": 0.5, "stddev": None}})
+    monkeypatch.setattr("orchestune.cli.develop.test.run_trial", lambda *words: outcome)
+
 
 FILE: dict[str, Any] = {
     "name": "sgd",
@@ -89,8 +97,6 @@ def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
 
 
 def test_what_is_tried_without_a_best_trial_says_why_there_is_none(project: Path, server: FakeServer, cli: Cli) -> None:
-    (project / "train.py").write_text("print('loss=0.5')")
-    save(project, run=[sys.executable, "train.py"])
     server.world.specification = dict(original_experiment(project).document)
     none = {"queued": 0, "running": 0, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
     for changes, why in (
@@ -101,17 +107,9 @@ def test_what_is_tried_without_a_best_trial_says_why_there_is_none(project: Path
         assert cli("try", "sgd", "--folder", str(project)).out.startswith(f"{why}\n")
 
 
-def test_a_fold_that_is_tried_is_compared_with_that_fold(project: Path, server: FakeServer, cli: Cli) -> None:
-    (project / "train.py").write_text("print('loss=0.5')")
-    save(project, run=[sys.executable, "train.py"], folds=2)
-    document = original_experiment(project).document
-    tasks = [
-        {"fold": fold, "state": "done", "metrics": {"loss": {"value": value, "stddev": None}}}
-        for fold, value in enumerate((0.4, 0.8))
-    ]
-    mean = {"loss": {"value": 0.6, "stddev": 0.28}}
-    server.world.specification = dict(document)
-    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, folds=tasks)]
-    assert "metric   loss 0.5 (was 0.4)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out
-    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=mean, folds=tasks[:1])]
+def test_the_outcome_is_compared_with_the_trial(project: Path, server: FakeServer, cli: Cli) -> None:
+    server.world.specification = dict(original_experiment(project).document)
+    measured = {"loss": {"value": 0.6, "stddev": 0.28}}
+    server.world.trials["sgd-7f3a"] = [trial(2, parameters={"lr": 0.5}, metrics=measured)]
     assert "metric   loss 0.5 (was 0.6)\n" in cli("try", "sgd-7f3a/2", "--folder", str(project)).out
+    assert "metric   loss 0.5\n" in cli("try", "sgd-7f3a/2", "-p", "lr=0.25", "--folder", str(project)).out

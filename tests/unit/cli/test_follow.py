@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.cli.develop.remote_trial import _show as show
+from orchestune.cli.develop.ephemeral_trial import _Output as TrialOutput
 from orchestune.cli.inspect.status import _repeat as repeat
 from orchestune.cli.main import run
 from orchestune.cli.terminal.console import Console
@@ -179,7 +179,7 @@ def test_the_output_of_a_test_elsewhere_keeps_its_lines_on_a_terminal(server: Fa
     server.log("\x1b[31mepoch\x1b[0m 2\n")
     server.update("sgd-7f3a", state="completed")
     console = Console(out=Screen(), environ=server.environment())
-    show(console, "sgd")
+    TrialOutput(console, "sgd", lambda text: None).run()
     console.close()
     assert plain(console.out.getvalue()) == "epoch 1\n10%100%\nepoch 2\n"  # type: ignore[attr-defined]
     assert "10%\r100%" in console.out.getvalue()  # type: ignore[attr-defined]

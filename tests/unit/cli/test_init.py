@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from orchestune.config.experiment_file import load
+from tests.testbeds.home import Home
 from tests.unit.cli.conftest import Result, Terminal, plain
 
 Cli = Callable[..., Result]
@@ -32,7 +33,7 @@ print("accuracy=0.9")
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_server: Home) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text(SCRIPT)
@@ -129,7 +130,7 @@ def test_a_run_that_fails_writes_nothing(cli: Cli, project: Path) -> None:
     (project / "train.py").write_text(SCRIPT + "raise SystemExit(7)\n")
     done = cli("init", "train.py", "--yes")
     assert done.code == 2
-    assert "the run failed: the command exited with code 7" in done.err
+    assert "the run failed: exited with code 7" in done.err
     assert not (project / "experiment.yml").exists()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.testbeds.home import Home
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
 
@@ -85,14 +86,14 @@ def test_a_file_is_not_saved_beside_other_code(cli: Cli, project: Path) -> None:
     assert not (project.parent / "experiment.yml").exists()
 
 
-def test_one_configuration_needs_no_budget_and_no_server(cli: Cli, project: Path) -> None:
+def test_one_configuration_needs_no_budget(cli: Cli, project: Path, local_server: Home) -> None:
     result = cli("test", "--minimize", "val/loss", "lr=1e-5..1e-1:log", "--json", *TRAIN)
     assert result.code == 0
     assert "words: --lr=0.001" in result.err
     assert json.loads(result.out)["metrics"]["val/loss"]["value"] == 0.25
 
 
-def test_options_of_the_command_are_the_commands(cli: Cli, project: Path) -> None:
+def test_options_of_the_command_are_the_commands(cli: Cli, project: Path, local_server: Home) -> None:
     result = cli("test", "--minimize", "val/loss", "lr=1..2", "--", "python3", "train.py", "--json", "--", "a=b")
     assert result.code == 0
     assert "words: --json -- a=b" in result.out

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestune.controllers.launching import spread, workers_for
+from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
+from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands import change_experiment, create_experiment
@@ -129,3 +131,60 @@ def test_a_claimed_name_uses_up_no_share_of_its_authenticated_owner(tmp_path: Pa
         assert sum(worker["slots"] for worker in world.status(proved)["workers"]) == 2
     finally:
         world.close()
+
+
+@pytest.fixture
+def full_machine(tmp_path: Path) -> Iterator[CoreWorld]:
+    """A user's own machine with two cores and two GPUs, all of them in use."""
+    world = CoreWorld(tmp_path, None, Capacity((Machine(2, 2**34, (Gpu("0", "T4"), Gpu("1", "A100"))),)))
+    object.__setattr__(world.core, "single_user", True)
+    world.create(parallelism=2, resources={"cpu": 1, "gpu": 1})
+    world.tick(2)
+    assert len(world.backend.orders) == 2
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus"),
+    [
+        ({"cpu": 2, "memory": 2**33}, ()),
+        ({"cpu": 1, "gpu": 1}, ("0",)),
+        ({"gpu": 1, "gpu_type": "a100"}, ("1",)),
+        ({"cpu": 4000, "gpu": 3}, ()),
+    ],
+)
+def test_an_ephemeral_run_starts_at_once_beside_what_fills_the_machine(
+    full_machine: CoreWorld, resources: dict[str, Any], gpus: tuple[str, ...]
+) -> None:
+    world, workers_before = full_machine, set(full_machine.backend.orders)
+    test = world.create(budget=1, parallelism=1, labels={TEST_LABEL: "0"}, resources=resources)
+    world.tick(2)
+    assert world.status(test)["reason"] is None
+    [order] = [order for worker, order in world.backend.orders.items() if worker not in workers_before]
+    assert (order.experiment, order.gpus) == (test, gpus)
+    world.tick(2)
+    assert not world.backend.ended, "the other workers keep their resources"
+
+
+def test_an_ephemeral_run_takes_a_free_gpu_first(tmp_path: Path) -> None:
+    world = CoreWorld(tmp_path, None, Capacity((Machine(2, 2**34, (Gpu("0"), Gpu("1"))),)))
+    object.__setattr__(world.core, "single_user", True)
+    try:
+        world.create(parallelism=1, resources={"gpu": 1})
+        world.tick(2)
+        world.create(budget=1, parallelism=1, labels={TEST_LABEL: "0"}, resources={"gpu": 1})
+        world.tick(2)
+        assert [order.gpus for order in world.backend.orders.values()] == [("0",), ("1",)]
+    finally:
+        world.close()
+
+
+def test_an_ephemeral_run_waits_on_a_server_of_several_users(full_machine: CoreWorld) -> None:
+    world = full_machine
+    object.__setattr__(world.core, "single_user", False)
+    test = world.create(budget=1, parallelism=1, labels={TEST_LABEL: "0"}, resources={"cpu": 1})
+    with pytest.raises(UsageError, match="a trial needs 4000 cpu"):
+        world.create(labels={TEST_LABEL: "0"}, resources={"cpu": 4000})
+    world.tick(2)
+    assert world.status(test)["reason"]["code"] == "waiting_for_resources"

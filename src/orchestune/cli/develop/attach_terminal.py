@@ -63,8 +63,13 @@ class AttachedTerminal:
         reader = threading.Thread(target=self._forward_output, args=(ended,), daemon=True)
         with _raw_mode() if is_terminal(self._console) else nullcontext(), self._forward_resizes():
             reader.start()
-            self._forward_input()
-            reader.join()
+            try:
+                self._forward_input()
+                reader.join()
+            except BaseException:  # an interactive shell ignores SIGTERM, but not the hang-up that follows this
+                with suppress(OrchestuneError):
+                    self._console.client.terminal(self._experiment, self._attempt, over=0)
+                raise
         if self._error is not None:
             raise self._error
         return 1 if self._code is None else self._code

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import Any
 
-from orchestune.cli.develop import metric_files
 from orchestune.cli.develop.configuration import configuration
-from orchestune.cli.develop.local_trial import run_locally
+from orchestune.cli.develop.ephemeral_trial import run_trial
 from orchestune.cli.develop.metric_names import goal, likely, ranked
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.prompts import answer
 from orchestune.cli.terminal.render import duration, number, one_line
+from orchestune.cli.terminal.temporary_folder import temporary_folder
 from orchestune.config.sections.metrics import unfit
 from orchestune.domain.search.parameters import Value, as_written
 from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.errors import UsageError
+from orchestune.worker.job import DISCOVER
 from orchestune.worker.metrics.scanner import Declared, Scanner, names
 
 PLACEHOLDER_METRIC = "orchestune"
 """placeholder of the metric until it is known"""
-_MAX_OUTPUT_BYTES = 8 * 2**20
-"""last bytes of the output that are searched for metrics"""
+_MAX_OUTPUT_CHARS = 8 * 2**20
+"""last characters of the output that are searched for metrics"""
 
 
 @dataclass
@@ -47,58 +50,61 @@ def run_once(
     options: Iterable[str],
     is_interactive: bool,
 ) -> ReportedMetrics:
-    """Run the command like a trial, with the defaults that are in the ranges.
+    """Run the command like a trial on this machine, with the defaults that are in the ranges.
 
     Ctrl-C ends it; if `is_interactive` the output until then counts, since the user confirms the metric. Values named
     like one of the script's `options` are not metrics.
     """
-    space = prepared.specification.space
+    specification = prepared.specification
+    space = specification.space
     usable_defaults = {
         parameter.name: defaults[parameter.name] for parameter in space.parameters if parameter.name in defaults
     }
     parameters = configuration(
-        prepared.specification,
+        specification,
         [
             f"{name}={as_written(value)}"
             for name, value in usable_defaults.items()
             if not space.by_name[name].problem(value)
         ],
     )
-    output = bytearray()
-    reported, file_metrics, start_time = (
-        ReportedMetrics(),
-        dict[str, tuple[MetricSource, list[float]]](),
-        time.time() - 0.1,
-    )
-
-    def collect(data: bytes) -> None:
-        output.extend(data)
-        del output[:-_MAX_OUTPUT_BYTES]
-
-    try:
-        outcome = run_locally(
-            console,
-            prepared,
-            parameters,
-            {},
-            collect,
-            lambda view: file_metrics.update(metric_files.find_metrics(view, start_time)),
-        )
-        reported.problem, reported.seconds = outcome.problem, outcome.seconds
-        printed = _printed(bytes(output), ())
-        reported.values = {name: [value] for name, value in outcome.extra.items() if name not in printed}
-    except KeyboardInterrupt:
-        if not is_interactive:
-            raise
-    reported.values |= _printed(bytes(output), names(bytes(output)))
-    for name, (source, values) in file_metrics.items():
+    output, reported, file_metrics = _OutputTail(), ReportedMetrics(), dict[str, dict[str, Any]]()
+    here = Console(console.json, console.out, console.err, console.environ, console.started_in, cluster="local")
+    with closing(here), temporary_folder("orchestune-init-") as folder:
+        target = folder / "metrics.json"
+        env = {**specification.env, DISCOVER: str(target)}
+        discovering = replace(prepared, specification=replace(specification, env=env))
+        try:
+            outcome = run_trial(here, discovering, parameters, {}, on_output=output.append)
+            reported.problem, reported.seconds = outcome.problem, outcome.seconds
+            reported.values = {name: [value] for name, value in outcome.extra.items()}
+        except KeyboardInterrupt:
+            if not is_interactive:
+                raise
+        with suppress(FileNotFoundError):  # the command was killed
+            file_metrics = json.loads(target.read_text(encoding="utf-8"))
+    printed = output.text.encode()
+    reported.values |= _printed(printed, names(printed))
+    for name, series in file_metrics.items():
         if name not in reported.values:
-            reported.values[name], reported.sources[name] = values, source
+            reported.values[name] = series["values"]
+            reported.sources[name] = MetricSource(series["kind"], series["where"])
     option_names = {_normalized(name) for name in [*space.by_name, *defaults, *options]}
     reported.values = {
         name: values for name, values in reported.values.items() if _normalized(name) not in option_names
     }
     return reported
+
+
+class _OutputTail:
+    """The end of the output."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def append(self, text: str) -> None:
+        """Add output."""
+        self.text = (self.text + text)[-_MAX_OUTPUT_CHARS:]
 
 
 def _printed(output: bytes, declared: Sequence[str]) -> dict[str, list[float]]:

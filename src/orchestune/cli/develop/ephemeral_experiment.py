@@ -19,30 +19,51 @@ from orchestune.client.states import over
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.specification.experiment import TEST_LABEL, Specification, StopRules
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable
+from orchestune.sdk.submitting import at_hand
 
 if TYPE_CHECKING:
     from orchestune import documents
 
-_POLL_SECONDS = 0.5
-"""seconds between two status requests"""
+_POLL_SECONDS, _LOCAL_POLL_SECONDS = 0.5, 0.2
+"""seconds between two status requests, to another machine and to this one"""
 _HEARTBEAT_SECONDS = 10.0
 """seconds between two heartbeats"""
+_STOP_POLL_SECONDS = 0.05
+_STOP_MARGIN_SECONDS = 5.0
+"""seconds beyond its grace period in which a stopped trial ends"""
 
 
 def single(specification: Specification, parameters: Configuration) -> Specification:
-    """Return the specification of one trial with these parameters."""
+    """Return the specification of one trial with these parameters, which is not retried if it fails."""
     labels = {**specification.labels, TEST_LABEL: "0"}
-    return replace(specification, budget=1, parallelism=1, stop=StopRules(), try_first=(parameters,), labels=labels)
+    return replace(
+        specification,
+        budget=1,
+        parallelism=1,
+        stop=StopRules(),
+        try_first=(parameters,),
+        labels=labels,
+        retries=0,
+        oom_retries=0,
+    )
 
 
 @contextmanager
-def kept_alive(console: Console, status: documents.Status) -> Iterator[None]:
-    """Send heartbeats during the block, then delete the experiment; hide it if this user may not purge it."""
+def kept_alive(console: Console, status: documents.Status, grace: float) -> Iterator[None]:
+    """Send heartbeats during the block, then delete the experiment; hide it if this user may not purge it.
+
+    If the block raises, as at Ctrl-C, first terminate its trial and wait for its end, at most `grace` and a few
+    seconds.
+    """
     ended = threading.Event()
     heartbeats = threading.Thread(target=_send_heartbeats, args=(console, status, ended), daemon=True)
     heartbeats.start()
     try:
         yield
+    except BaseException:
+        with suppress(OrchestuneError):  # deleting it terminates the trial too
+            _stop(console, status, time.monotonic() + grace + _STOP_MARGIN_SECONDS)
+        raise
     finally:
         ended.set()
         heartbeats.join()
@@ -51,6 +72,13 @@ def kept_alive(console: Console, status: documents.Status) -> Iterator[None]:
                 console.client.delete(status["id"], purge=True)
             except Denied:
                 console.client.delete(status["id"])
+
+
+def _stop(console: Console, status: documents.Status, deadline: float) -> None:
+    status = console.client.stop(status["id"])
+    while status["counts"]["running"] and time.monotonic() < deadline:
+        time.sleep(_STOP_POLL_SECONDS)
+        status = console.client.experiment(status["id"])
 
 
 def _send_heartbeats(console: Console, status: documents.Status, ended: threading.Event) -> None:
@@ -63,12 +91,17 @@ def _send_heartbeats(console: Console, status: documents.Status, ended: threadin
 
 
 def wait(
-    console: Console, status: documents.Status, until: Callable[[documents.Status], bool] = over
+    console: Console,
+    status: documents.Status,
+    until: Callable[[documents.Status], bool] = over,
+    wake: threading.Event | None = None,
 ) -> documents.Status:
     """Wait until `until` holds or the experiment has ended, printing why it is pending. Raises KeyboardInterrupt at
-    Ctrl-C.
+    Ctrl-C. `wake`: set if there is news, for an earlier status request.
     """
-    last_reason, is_start_announced = "", False
+    last_reason, is_start_announced = "", at_hand(console.place)  # processes of this machine start fast
+    poll_seconds = _LOCAL_POLL_SECONDS if console.place.embedded else _POLL_SECONDS
+    wake = wake or threading.Event()
     with Interrupts() as pressed:
         while not over(status) and not until(status):
             reason = one_line(status["reason"]["message"]) if status["reason"] else ""
@@ -80,7 +113,8 @@ def wait(
                 console.note(f"no suitable idle worker in {console.place.name}: starting one")
             if pressed.count:
                 raise KeyboardInterrupt
-            time.sleep(_POLL_SECONDS)
+            if wake.wait(poll_seconds):
+                wake.clear()
             with suppress(TemporaryError):
                 status = console.client.experiment(status["id"])
     return status

@@ -23,8 +23,6 @@ class Outcome:
     seconds: float
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
-    absent: list[str] = field(default_factory=list)
-    """files in `collect` that the command did not create"""
     printed: str = ""
     """end of its output"""
     warm: bool = False
@@ -70,10 +68,6 @@ def verdict(
             lines.append(f"{paint('32', 'metric')}   {metric.name} {number(value['value'], 6)}{spread}")
     for name in missing_metrics(outcome, specification):
         lines.append(f"{paint('31', 'missing')}  {name}{_advice(name, outcome)}")
-    for path in outcome.absent:
-        lines.append(
-            f"{paint('31', 'missing')}  {one_line(path)}: `collect` names it, but the command did not create it"
-        )
     if outcome.extra:
         extra_values = ", ".join(f"{name} {number(value)}" for name, value in list(outcome.extra.items())[:8])
         lines.append(f"{paint.dim('also')}     {one_line(extra_values)}")

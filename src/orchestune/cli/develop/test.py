@@ -1,4 +1,4 @@
-"""`test`: run one trial now, on this machine or a cluster, without recording it."""
+"""`test`: run one trial now, on this machine or a cluster, and keep no record of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from orchestune.cli.develop.configuration import add_choices, configuration
+from orchestune.cli.develop.ephemeral_trial import run_trial
 from orchestune.cli.develop.outcome import Outcome, missing_metrics, verdict
 from orchestune.cli.experiments import destination
 from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare
@@ -15,7 +16,6 @@ from orchestune.cli.terminal.progress import exact
 from orchestune.cli.terminal.render import one_line
 from orchestune.client.local.launch_context import secret_values
 from orchestune.domain.search.parameters import Value
-from orchestune.sdk.submitting import at_hand
 
 
 def add(commands: Commands) -> None:
@@ -24,8 +24,9 @@ def add(commands: Commands) -> None:
         commands,
         "test",
         test,
-        details="Records nothing; needs no server on this machine. Exits with 1 if the command fails or a metric is"
-        " missing.",
+        details="Runs like a trial of `run`, whose server it starts on this machine if none is running, and deletes its"
+        " records at the end. On this machine it never waits for resources. Exits with 1 if the command fails or a"
+        " metric is missing.",
         example="orchestune test\norchestune test -p alpha=0.01 -p penalty=l1\norchestune test --cluster lab\n"
         "orchestune test --minimize loss lr=1e-5..1e-1:log -- python train.py {args}",
     )
@@ -35,7 +36,7 @@ def add(commands: Commands) -> None:
 
 
 def test(console: Console, args: argparse.Namespace) -> int:
-    """Run one trial in a private copy of the code, with the environment of a trial."""
+    """Run one trial and print its verdict."""
     prepared = prepare(args)
     specification = prepared.specification
     parameters = configuration(specification, args.param)
@@ -61,15 +62,7 @@ def run_once(
         console.say(
             *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
         )
-    is_local = at_hand(console.place)
-    if not is_local:
-        destination.need_image(console.place, prepared)
+    destination.need_image(console.place, prepared)
     for note in () if console.json else (*prepared.notes, *destination.notes(console.place, prepared)):
         console.note(f"note  {note}")
-    if is_local:
-        from orchestune.cli.develop.local_trial import run_locally  # the worker's modules, only needed here
-
-        return run_locally(console, prepared, parameters, secrets, seed=seed)
-    from orchestune.cli.develop.remote_trial import run_remotely  # as above
-
-    return run_remotely(console, prepared, parameters, secrets, seed)
+    return run_trial(console, prepared, parameters, secrets, seed)

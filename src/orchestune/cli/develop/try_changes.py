@@ -20,7 +20,7 @@ from orchestune.client.states import extendable, over
 from orchestune.domain.search.space import key
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
-from orchestune.sdk.submitting import at_hand, shares_files
+from orchestune.sdk.submitting import shares_files
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -97,18 +97,12 @@ def _try(
         )
     outcome = run_once(console, prepared, parameters, seed)
     missing = missing_metrics(outcome, specification)
-    reference = _comparable(console, trial) if is_same_configuration and trial else None
+    reference = trial["metrics"] if is_same_configuration and trial else None
     if not console.json:
         console.say("", *verdict(console, outcome, specification, reference))
     reference_name = f"{original.status['handle']}/{trial['number']}" if trial else None
     document |= {"like": reference_name, "parameters": parameters, **outcome.to_json(), "missing": missing}
     return 1 if outcome.problem or missing else 0
-
-
-def _comparable(console: Console, trial: documents.Trial) -> dict[str, Any]:
-    """Return the trial's metrics; those of its first fold if only that is run."""
-    tasks = trial.get("folds") or []
-    return dict(tasks[0]["metrics"] if len(tasks) > 1 and at_hand(console.place) else trial["metrics"])
 
 
 def _switch_code(console: Console, prepared: PreparedExperiment, into: str, digest: str, document: Document) -> None:

@@ -21,7 +21,7 @@ from orchestune.cli.terminal.signals import deferred_signals, exit_on_signals
 from orchestune.domain.words import plural, some
 from orchestune.errors import OrchestuneError
 
-_EXIT_MARGIN_SECONDS = 5.0
+_EXIT_MARGIN_SECONDS = 10.0
 """seconds beyond its grace period in which a cancelled test exits"""
 
 

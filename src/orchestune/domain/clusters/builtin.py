@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+LOCAL = "local"
+"""the cluster whose workers are processes of the server's own user"""
 OWN = {
-    "local": "this machine",
+    LOCAL: "this machine",
     "docker": "this machine, in containers",
     "slurm": "jobs of Slurm that this machine submits",
 }

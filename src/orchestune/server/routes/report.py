@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 
 from orchestune import documents
+from orchestune.domain.clusters.builtin import LOCAL
 from orchestune.errors import BadInput, Denied
 from orchestune.server import routers
 from orchestune.server.answers import answer
@@ -19,7 +20,7 @@ from orchestune.server.decoding import LARGE
 from orchestune.server.parameters import Here
 from orchestune.server.peers import direct_peer_of
 from orchestune.services.execution import report_metrics
-from orchestune.services.execution.report_metrics import LOCAL, MAX_VALUES
+from orchestune.services.execution.report_metrics import MAX_VALUES
 
 router = routers.of_trials("/report", "reports")
 _VALUES = {

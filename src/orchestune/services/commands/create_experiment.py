@@ -41,6 +41,7 @@ from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.outgoing import settled, store_key
 from orchestune.services.queries.read_experiments import status_of
+from orchestune.services.queries.trial_resources import runs_unscheduled
 from orchestune.store import blobs, experiments, warm_starts
 from orchestune.store import tracking_runs as tracking
 from orchestune.store.experiments import ExperimentRow, NewExperimentRow
@@ -251,7 +252,8 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
     if backend is None:
         names = ", ".join(core.backends) or "none"
         raise NotFound(f"there is no cluster '{cluster}'", f"this server has {names}")
-    for note in check_workers(backend, specification, submission.launch):
+    must_fit = not runs_unscheduled(core, cluster, specification)
+    for note in check_workers(backend, specification, submission.launch, must_fit=must_fit):
         _log.warning("%s: %s", cluster, note)
     refuse_large(specification, submission.launch)
     check_methods(specification)

@@ -12,8 +12,10 @@ from orchestune.ports.backend import Guard, WorkerPlanner
 from orchestune.pruners import registry as pruners
 
 
-def check_workers(planner: WorkerPlanner, specification: Specification, launch: Mapping[str, object]) -> Sequence[str]:
-    """Return notes on the checks that cannot be made now.
+def check_workers(
+    planner: WorkerPlanner, specification: Specification, launch: Mapping[str, object], *, must_fit: bool = True
+) -> Sequence[str]:
+    """Return notes on the checks that cannot be made now. `must_fit`: False if the trials are not scheduled.
 
     Raises UsageError if the experiment's trials can never run there, PolicyRefused if they may not.
     """
@@ -23,7 +25,7 @@ def check_workers(planner: WorkerPlanner, specification: Specification, launch: 
     notes = planner.check(each, placement)
     capacity, requested = planner.capacity(), planner.total_request(each, placement)
     problem = fits(capacity, requested, placement.pool, planner.infeasible_nodes(each, placement))
-    if problem:
+    if problem and must_fit:
         hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
         hint += "" if requested == each else ", or the requests of other containers in `pod:`"
         if each.gpu_ids is not None:

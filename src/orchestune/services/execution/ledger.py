@@ -229,7 +229,7 @@ class Ledger:
         moved = self._changed and any(getattr(row, name) != self._loaded[name] for name in _STATE_FIELDS)
         if self._events:
             topics += [f"events:{row.id}", EXPERIMENTS]
-        if self._segments:
+        if self._segments or moved:  # a stream of logs ends with the experiment, also if that prints nothing at its end
             topics.append(f"logs:{row.id}")
         if moved or self._ordered or (self._events and not row.can_start_trials):
             topics += [f"work:{row.id}", ACTING]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from orchestune import documents
+from orchestune.domain.clusters.builtin import LOCAL
 from orchestune.domain.search.floats import as_float
 from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
@@ -24,8 +25,6 @@ from orchestune.wire.work import MAX_NAME
 from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
 
-LOCAL = "local"
-"""Name of the cluster whose workers are processes of the server's own user."""
 MAX_VALUES = 5000
 """Upper bound of the values in one report, non-numeric ones included: the store is locked while they are parsed."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from orchestune.domain.clusters.builtin import LOCAL
 from orchestune.domain.resources.more_memory import sized
 from orchestune.domain.resources.peaks import set_aside
 from orchestune.domain.resources.resources import Resources
+from orchestune.domain.specification.experiment import TEST_LABEL, Specification
 from orchestune.ports.backend import Backend
+from orchestune.services.core import Core
 from orchestune.store.experiments import ExperimentRow
 
 
@@ -19,3 +22,13 @@ def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
         return backend.total_request(sized(requested, memory), row.specification.placement)
     largest = max((machine.memory for machine in backend.capacity().machines), default=0)
     return sized(set_aside(requested, row.peaks, largest), memory)
+
+
+def runs_unscheduled(core: Core, cluster: str, specification: Specification) -> bool:
+    """Return True if the trial starts at once, whatever it requests and whatever else runs: an ephemeral run on its
+    user's own machine.
+
+    There a request reserves resources but enforces no limit, and its user waits in front of the screen, perhaps for a
+    trial beside the experiment that holds the whole machine. A server of several users schedules everything.
+    """
+    return core.single_user and cluster == LOCAL and TEST_LABEL in specification.labels
