@@ -9,13 +9,13 @@ from pathlib import Path
 
 from orchestune.images.runtime import private_python
 
-_making = threading.Lock()
+_build_lock = threading.Lock()
 
 
 def made(cache: Path) -> Path:
     """Return its folder, built by the first call in a few seconds. Raises OrchestuneError if that fails."""
     folder = cache / f"runtime-{key()}"
-    with _making:
+    with _build_lock:
         if not folder.is_dir():
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
             private_python.build_runtime(folder)
