@@ -95,7 +95,10 @@ def test_a_damaged_record_is_refused_and_nothing_of_it_is_there(archived: tuple[
     others = {_handle(files, one) for one in files.keys("experiments/")} - {handle}
     trial = b'"type":"trial","number":1,"state":"'
     changed = gzip.compress(gzip.decompress(whole).replace(trial + b"completed", trial + b"cancelled", 1))
-    for damaged, word in ((whole[: len(whole) // 2], "damaged or not whole"), (changed, "its checksum is another one")):
+    for damaged, word in (
+        (whole[: len(whole) // 2], "damaged or incomplete"),
+        (changed, "its checksum does not match"),
+    ):
         files.delete(key)
         (tmp_path / "damaged").write_bytes(damaged)
         with (tmp_path / "damaged").open("rb") as file:

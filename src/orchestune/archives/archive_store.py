@@ -15,7 +15,7 @@ from orchestune.archives.format import EventItem, Head
 from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
-_RECORDS, _ENDING = "experiments/", ".jsonl.gz"
+_RECORDS, _SUFFIX = "experiments/", ".jsonl.gz"
 _NEXT = ".next"
 """suffix of a record that replaces an older one, until the replacement is complete: objects are never overwritten"""
 
@@ -26,22 +26,22 @@ class ArchiveStore:
     def __init__(self, files: FileStore) -> None:
         self._files = files
 
-    def records(self, hear: Callable[[BadInput], None] | None = None) -> Iterator[record.VerifiedRecord]:
+    def records(self, on_damaged: Callable[[BadInput], None] | None = None) -> Iterator[record.VerifiedRecord]:
         """Yield all records. For a damaged one, call `hear` with the BadInput; without `hear`, raise it."""
         keys = list(self._files.keys(_RECORDS))
         for key in keys:
-            if key.endswith(_ENDING) or (key.endswith(_ENDING + _NEXT) and key.removesuffix(_NEXT) not in keys):
+            if key.endswith(_SUFFIX) or (key.endswith(_SUFFIX + _NEXT) and key.removesuffix(_NEXT) not in keys):
                 try:
-                    found = self._verified(key)
+                    verified = self._verified(key)
                 except BadInput as error:
-                    if hear is None:
+                    if on_damaged is None:
                         raise
-                    hear(error)
+                    on_damaged(error)
                 else:
-                    yield found
+                    yield verified
 
     def fetch_record(self, experiment: str, target: Path) -> None:
-        key = f"{_RECORDS}{experiment}{_ENDING}"
+        key = f"{_RECORDS}{experiment}{_SUFFIX}"
         self._fetch(self._place(key) or key, target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
@@ -60,26 +60,28 @@ class ArchiveStore:
 
     def put_record(self, path: Path) -> CopiedRecord:
         with path.open("rb") as file:
-            found = record.verify(file)
-            head = found.head
+            verified = record.verify(file)
+            head = verified.head
             missing = [digest for digest, size in head.files.items() if not self.has_blob(digest, size)]
             if missing:
-                raise NotFound(f"{len(missing)} blobs of {head.handle} are not here", "send them before the record")
-            key = f"{_RECORDS}{head.experiment}{_ENDING}"
-            placed = CopiedRecord(experiment=head.experiment, handle=head.handle, imported=False, counts=found.counts)
-            there = self._place(key)
-            if there is not None and self._files.size(there) != path.stat().st_size:
+                raise NotFound(f"{len(missing)} blobs of {head.handle} are missing", "upload them before the record")
+            key = f"{_RECORDS}{head.experiment}{_SUFFIX}"
+            copied = CopiedRecord(
+                experiment=head.experiment, handle=head.handle, imported=False, counts=verified.counts
+            )
+            stored_key = self._place(key)
+            if stored_key is not None and self._files.size(stored_key) != path.stat().st_size:
                 file.seek(0)
-                if self._has_more(there, head, record.last_event(file)):
-                    return placed
-                if there == key:
+                if self._has_more(stored_key, head, record.last_event(file)):
+                    return copied
+                if stored_key == key:
                     self._make_room(key, file)  # the experiment continued after the stored record was written
             file.seek(0)
             self._files.put(key, file)
         counts = self._verified(key).counts
         if self._files.size(key + _NEXT) is not None:  # a first record needs no permission to delete
             self._files.delete(key + _NEXT)
-        return {**placed, "imported": there is None, "counts": counts}
+        return {**copied, "imported": stored_key is None, "counts": counts}
 
     def _place(self, key: str) -> str | None:
         """Return the key at which the record for `key` is stored, None if absent. It has the suffix `_NEXT` if an
@@ -97,23 +99,23 @@ class ArchiveStore:
     def _has_more(self, key: str, sent: Head, last: EventItem | None) -> bool:
         """Return True if the stored record lacks only events of dropped files compared with the sent one."""
         try:
-            here = self._verified(key).head
+            stored_head = self._verified(key).head
         except BadInput:
             return False
         with self._files.open(key) as file:
-            return here.events < sent.events and record.last_event(file) == last
+            return stored_head.events < sent.events and record.last_event(file) == last
 
     def _verified(self, key: str) -> record.VerifiedRecord:
         with self._files.open(key) as file:
             try:
                 return record.verify(file)
             except BadInput as error:
-                raise record.told(error, file=key) from error
+                raise record.with_location(error, file=key) from error
 
     def _fetch(self, key: str, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")
-        with self._files.open(key) as found, part.open("wb") as file:
-            shutil.copyfileobj(found, file)
+        with self._files.open(key) as source, part.open("wb") as file:
+            shutil.copyfileobj(source, file)
         os.replace(part, target)
 
 
@@ -122,6 +124,6 @@ def _blob(digest: str) -> str:
 
 
 def _check(file: BinaryIO, digest: str) -> None:
-    found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file will do
-    if found != digest:
-        raise OrchestuneError(f"a blob is damaged (SHA-256 {found[:12]}, not {digest[:12]})", "fetch it again")
+    actual = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any readable file will do
+    if actual != digest:
+        raise OrchestuneError(f"a blob is damaged (SHA-256 {actual[:12]}, not {digest[:12]})", "download it again")

@@ -60,22 +60,23 @@ def copy(
     path = scratch / f"{experiment}.jsonl.gz"
     source.fetch_record(experiment, path)
     with path.open("rb") as file:
-        sent = record.verify(file)
-    if sent.lost:
-        lost = plural(sent.lost, "file")
-        say(f"{sent.head.handle}: {lost} that its trials kept could not be copied: no longer there")
-    missing = {digest: size for digest, size in sent.head.files.items() if not target.has_blob(digest, size)}
+        verified = record.verify(file)
+    if verified.lost:
+        lost_files = plural(verified.lost, "file")
+        say(f"{verified.head.handle}: {lost_files} that its trials kept could not be copied: they no longer exist")
+    missing = {digest: size for digest, size in verified.head.files.items() if not target.has_blob(digest, size)}
     if missing:
-        say(f"{sent.head.handle}: copying {plural(len(missing), 'file')}, {sum(missing.values()):,} bytes")
+        say(f"{verified.head.handle}: copying {plural(len(missing), 'file')}, {sum(missing.values()):,} bytes")
     for digest, size in missing.items():
         blob = scratch / digest
         source.fetch_blob(digest, size, blob)
         target.put_blob(digest, blob)
         blob.unlink()
-    placed = target.put_record(path)
-    if placed["counts"] != sent.counts:
+    copied = target.put_record(path)
+    if copied["counts"] != verified.counts:
         raise OrchestuneError(
-            f"{sent.head.handle} did not arrive whole: {sent.counts} were sent, {placed['counts']} came", "try again"
+            f"the copy of {verified.head.handle} is incomplete: {copied['counts']} items (expected {verified.counts})",
+            "retry",
         )
     path.unlink()
-    return placed
+    return copied

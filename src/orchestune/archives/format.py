@@ -2,7 +2,7 @@
 
 docs/reference/record-format.md explains it, and says how long old versions are read. A field that is added, or gets
 another meaning, makes a new version. Times are seconds since 1970 in UTC, sizes bytes. Nested documents (`Json`) stay
-bytes here, so that a hostile one takes no more memory than its own length; who uses one parses it.
+bytes here, so that a hostile one takes no more memory than its own length; callers parse those that they use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_JSON = 4 * 2**20  # bytes of a nested document
 
 
 def _json(description: str, *kinds: str) -> Meta:
-    """Return what describes a nested document; one that may be missing has the kind `null`."""
+    """Return the metadata of a nested document; one that may be missing has the kind `null`."""
     return Meta(description=description, extra_json_schema={"type": list(kinds or ("object",))})
 
 
@@ -53,7 +53,7 @@ class Head(Struct, frozen=True, tag="record", forbid_unknown_fields=True):
     experiment: Annotated[Id, Meta(description="the experiment's id")]
     handle: Handle
     files: Annotated[
-        dict[Digest, Size], Meta(description="code, artifacts and checkpoints, which lie beside the record as `blobs/`")
+        dict[Digest, Size], Meta(description="code, artifacts and checkpoints, stored beside the record as `blobs/`")
     ]
     events: Annotated[Whole, Meta(description="number of the last event; of two records, the newer one has more")]
     format: str = FORMAT
@@ -61,7 +61,7 @@ class Head(Struct, frozen=True, tag="record", forbid_unknown_fields=True):
 
 
 class ExperimentItem(Struct, frozen=True, tag="experiment", forbid_unknown_fields=True):
-    """The experiment as it was at its end. There is one, behind the head."""
+    """The experiment in its final state. There is one, after the head."""
 
     id: Id
     handle: Handle
@@ -72,7 +72,7 @@ class ExperimentItem(Struct, frozen=True, tag="experiment", forbid_unknown_field
     state: ExperimentState
     reason: Reason
     ended_by: Annotated[ReasonCode | None, Meta(description="the stop rule that ended it")]
-    specification: Annotated[Raw, _json("what the experiment file says, of the last revision")]
+    specification: Annotated[Raw, _json("content of the experiment file, of the last revision")]
     launch: Annotated[Raw, _json("`{env, root, links}` of the caller, without secrets")]
     labels: Annotated[Raw, _json("name → text")]
     bundle: Annotated[Digest | None, Meta(description="the code, one of `files`")]
@@ -82,21 +82,23 @@ class ExperimentItem(Struct, frozen=True, tag="experiment", forbid_unknown_field
     parallelism: Annotated[Whole, Meta(description="attempts at a time")]
     priority: Signed
     waived_guards: Annotated[Raw, _json("codes of the guards that were passed or waived", "array")]
-    is_exhausted: Annotated[bool, Meta(description="its space has no configuration left that was not tried")]
+    is_exhausted: Annotated[bool, Meta(description="all configurations of its space were tried")]
     last_trial: Annotated[Whole, Meta(description="the highest number")]
     last_event: Whole
     last_log: Whole
     last_worker: Whole
-    results: Annotated[Whole, Meta(description="finished trials, which are numbered in the order of their ends")]
+    results: Annotated[
+        Whole, Meta(description="number of finished trials, which are numbered in the order in which they finished")
+    ]
     best_trial: Whole | None
     best_value: Number | None
     trials_since_best: Whole
     best_by_fold: Annotated[Raw, _json("the best value of any trial in each fold", "array", "object", "null")]
     identical_digest: Word | None
-    identical_count: Annotated[Whole, Meta(description="completed trials, all with the same metrics")]
+    identical_count: Annotated[Whole, Meta(description="completed trials, counted while all have the same metrics")]
     memory_samples: Annotated[Whole, Meta(description="attempts whose memory was measured")]
     peak_memory: Size
-    memory_surprises: Annotated[Whole, Meta(description="attempts that took more than those before let expect")]
+    memory_surprises: Annotated[Whole, Meta(description="attempts that used more than earlier ones suggested")]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -105,17 +107,17 @@ class ExperimentItem(Struct, frozen=True, tag="experiment", forbid_unknown_field
 
 
 class RevisionItem(Struct, frozen=True, tag="revision", forbid_unknown_fields=True):
-    """The specification from one change to the next."""
+    """The specification of one revision."""
 
     revision: Whole
-    specification: Annotated[Raw, _json("what the experiment file said")]
+    specification: Annotated[Raw, _json("content of the experiment file")]
     launch: Annotated[Raw, _json("`{env, root, links}`; null: the experiment's", "object", "null")]
     actor: Line
     at: Time
 
 
 class WarmStartItem(Struct, frozen=True, tag="warm_start", forbid_unknown_fields=True):
-    """Results from elsewhere that the search began with."""
+    """Earlier results that the search began with (warm start)."""
 
     source: Text
     count: Whole
@@ -131,12 +133,12 @@ class WorkerItem(Struct, frozen=True, tag="worker", forbid_unknown_fields=True):
     reason: Text | None
     node: Line
     slots: Whole
-    memory: Annotated[Size, Meta(description="bytes of each slot; 0: what the specification says")]
+    memory: Annotated[Size, Meta(description="bytes of each slot; 0: as specified")]
     gpus: Annotated[Raw, _json("the GPUs of each slot", "array", "null")]
-    previous_experiment: Annotated[Word | None, Meta(description="the handle of the one that it worked for before")]
+    previous_experiment: Annotated[Word | None, Meta(description="handle of the experiment that it served before")]
     protocol: Whole | None
     version: Word | None
-    capabilities: Annotated[Raw, _json("what it can do", "array", "null")]
+    capabilities: Annotated[Raw, _json("its capabilities", "array", "null")]
     succeeded: Whole
     failed: Whole
     created_at: Time
@@ -153,28 +155,30 @@ class TrialItem(Struct, frozen=True, tag="trial", forbid_unknown_fields=True):
     parameters: Annotated[Raw, _json("name → value")]
     source: Annotated[Word, Meta(description="engine, user, try_first, …")]
     engine_version: Word | None
-    suggested_after: Annotated[Whole | None, Meta(description="results that the engine knew")]
-    result: Annotated[Whole | None, Meta(description="its place among the finished trials; null if cancelled")]
-    parent: Annotated[Whole | None, Meta(description="the trial that it repeats")]
+    suggested_after: Annotated[Whole | None, Meta(description="number of results that the engine knew")]
+    result: Annotated[Whole | None, Meta(description="its position among the finished trials; null if cancelled")]
+    parent: Annotated[Whole | None, Meta(description="the trial that it reruns")]
     seed: Size
     bundle: Digest | None
     revision: Whole
-    checkpoint: Annotated[Raw, _json("`{attempt, digest, step}` of the one that it began with", "object", "null")]
+    checkpoint: Annotated[
+        Raw, _json("`{attempt, digest, step}` of the checkpoint that it began with", "object", "null")
+    ]
     lost_attempts: Whole
-    is_isolated: Annotated[bool, Meta(description="it ran alone since it kept losing its worker")]
+    is_isolated: Annotated[bool, Meta(description="it ran alone, because it lost its worker repeatedly")]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
 
 
 class MetricItem(Struct, frozen=True, tag="metric", forbid_unknown_fields=True):
-    """The value of a metric that counts for a trial."""
+    """The final value of a metric of a trial."""
 
     trial: Whole
     name: Text
     value: Number
     stddev: Number | None
-    is_declared: Annotated[bool, Meta(description="the specification names it")]
+    is_declared: Annotated[bool, Meta(description="declared in the specification")]
 
 
 class FoldItem(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
@@ -183,12 +187,12 @@ class FoldItem(Struct, frozen=True, tag="fold", forbid_unknown_fields=True):
     trial: Whole
     fold: Whole
     state: FoldState
-    metrics: Annotated[Raw, _json("name → `{value, stddev}`, once it is done", "object", "null")]
+    metrics: Annotated[Raw, _json("name → `{value, stddev}`, null until it is done", "object", "null")]
     checkpoint: Checkpoint
-    attempts: Annotated[Whole, Meta(description="how often it was leased")]
+    attempts: Annotated[Whole, Meta(description="number of leases")]
     failures: Whole
     is_isolated: bool
-    memory: Annotated[Size, Meta(description="bytes of its next attempt; 0: what the specification says")]
+    memory: Annotated[Size, Meta(description="bytes of its next attempt; 0: as specified")]
     memory_raises: Whole
 
 
@@ -200,7 +204,7 @@ class AttemptItem(Struct, frozen=True, tag="attempt", forbid_unknown_fields=True
     fold: Whole
     attempt_number: Annotated[Whole, Meta(description="from 1 in each fold")]
     state: Annotated[AttemptState, Meta(description="not leased or running")]
-    stop_order: Annotated[AttemptState | None, Meta(description="the end that the server ordered")]
+    stop_order: Annotated[AttemptState | None, Meta(description="final state that the server ordered")]
     reason: Reason
     worker: Id
     node: Line
@@ -213,15 +217,13 @@ class AttemptItem(Struct, frozen=True, tag="attempt", forbid_unknown_fields=True
     wall_seconds: Number | None
     cpu_seconds: Number | None
     peak_memory: Size | None
-    points: Annotated[Whole, Meta(description="values that it reported")]
-    log_end: Annotated[Size, Meta(description="bytes of its output that arrived, gaps included")]
-    log_bytes: Annotated[Size | None, Meta(description="bytes of its output in all")]
+    points: Annotated[Whole, Meta(description="number of reported values")]
+    log_end: Annotated[Size, Meta(description="bytes of its output that were received, including gaps")]
+    log_bytes: Annotated[Size | None, Meta(description="total bytes of its output")]
     log_tail: Text | None
     raised_memory: Annotated[Size | None, Meta(description="bytes, if an attempt before it ran out of memory")]
     resumed_from: Annotated[Raw, _json("`{attempt, step}`", "object", "null")]
-    non_finite: Annotated[
-        Raw, _json("name → `[text, step]` of last values that are no finite numbers", "object", "null")
-    ]
+    non_finite: Annotated[Raw, _json("name → `[text, step]` of last values that are not finite", "object", "null")]
 
 
 class PointItem(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
@@ -229,7 +231,7 @@ class PointItem(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
 
     attempt: Id
     name: Text
-    sequence: Annotated[Whole, Meta(description="counts the values of one name in one attempt")]
+    sequence: Annotated[Whole, Meta(description="number of the value among those of one name in one attempt")]
     value: Number
     step: Number | None
     stddev: Number | None
@@ -237,14 +239,14 @@ class PointItem(Struct, frozen=True, tag="point", forbid_unknown_fields=True):
 
 
 class UsageItem(Struct, frozen=True, tag="usage", forbid_unknown_fields=True):
-    """What an attempt used over time."""
+    """The resource usage of an attempt over time."""
 
     attempt: Id
     samples: Annotated[Raw, _json("`[number, seconds, cores, memory, gpu_share, gpu_memory]` of each", "array")]
 
 
 class ObservationItem(Struct, frozen=True, tag="observation", forbid_unknown_fields=True):
-    """How a trial stood when its rule of early stopping looked at it; values are losses."""
+    """The state of a trial when early stopping evaluated it; values are losses."""
 
     trial: Whole
     fold: Whole
@@ -256,7 +258,7 @@ class ObservationItem(Struct, frozen=True, tag="observation", forbid_unknown_fie
 
 
 class ArtifactItem(Struct, frozen=True, tag="artifact", forbid_unknown_fields=True):
-    """A file that a trial left; its bytes are those of `digest` in `files`."""
+    """A file that a trial produced; its content is the blob `digest` in `files`."""
 
     trial: Whole
     path: Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -267,13 +269,13 @@ class ArtifactItem(Struct, frozen=True, tag="artifact", forbid_unknown_fields=Tr
 
 
 class EventItem(Struct, frozen=True, tag="event", forbid_unknown_fields=True):
-    """What happened, in order."""
+    """An event, in order."""
 
     number: Whole
     at: Time
     actor: Text
     kind: Word
-    data: Annotated[Raw, _json("the fields of its kind")]
+    data: Annotated[Raw, _json("fields of its kind")]
 
 
 class LogItem(Struct, frozen=True, tag="log", forbid_unknown_fields=True):
@@ -282,18 +284,20 @@ class LogItem(Struct, frozen=True, tag="log", forbid_unknown_fields=True):
     number: Whole
     attempt: Id
     trial: Whole
-    offset: Annotated[Size, Meta(description="of its first byte in the attempt's output")]
-    gap: Annotated[Size, Meta(description="bytes before it that were dropped")]
+    offset: Annotated[Size, Meta(description="offset of its first byte in the attempt's output")]
+    gap: Annotated[Size, Meta(description="number of bytes dropped before it")]
     at: Time
     data: Annotated[bytes, Meta(description="in base64")]
 
 
 class EndItem(Struct, frozen=True, tag="end", forbid_unknown_fields=True):
-    """The last line: without it, the record was cut off."""
+    """The last line: without it, the record is truncated."""
 
-    counts: Annotated[dict[Word, Size], Meta(description="lines of each type")]
+    counts: Annotated[dict[Word, Size], Meta(description="number of lines of each type")]
     sha256: Annotated[Digest, Meta(description="of all lines before this one")]
-    signature: Annotated[str, Meta(max_length=64, description="by the server that wrote it; empty: by none")] = ""
+    signature: Annotated[
+        str, Meta(max_length=64, description="signature of the server that wrote it; empty: unsigned")
+    ] = ""
 
 
 Item: TypeAlias = (
@@ -301,13 +305,13 @@ Item: TypeAlias = (
     | PointItem | UsageItem | ObservationItem
     | ArtifactItem | EventItem | LogItem
 )  # fmt: skip
-"""what lies between head and end"""
+"""lines between head and end"""
 ITEMS: tuple[type[Item], ...] = (
     ExperimentItem, RevisionItem, WarmStartItem, WorkerItem, TrialItem, MetricItem, FoldItem, AttemptItem, PointItem,
     UsageItem, ObservationItem, ArtifactItem, EventItem,
     LogItem,
 )  # fmt: skip
-"""in the order in which they come"""
+"""item types in the order of a record"""
 
 
 def _is_nullable(annotation: Any) -> bool:
@@ -321,7 +325,7 @@ NULLABLE = frozenset(
 )
 """nested documents that may be null"""
 ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""what decoding a line raises if it does not fit"""
+"""errors of decoding an invalid line"""
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Item | EndItem)
 _HEAD = msgspec.json.Decoder(Head)
@@ -346,7 +350,7 @@ def encode(line: Struct) -> bytes:
 
 
 def decode(line: bytes) -> Item | EndItem:
-    """Return what is in a line behind the head. One of `ERRORS` if it does not fit its type."""
+    """Return the item of a line after the head. Raises one of `ERRORS` if it is invalid."""
     item: Item | EndItem = _DECODER.decode(line)
     return item
 
@@ -361,7 +365,7 @@ def version_of(line: bytes) -> int | None:
 
 
 def decode_head(line: bytes) -> Head:
-    """Return the first line. One of `ERRORS` if it does not fit."""
+    """Return the head from the first line. Raises one of `ERRORS` if it is invalid."""
     return _HEAD.decode(line)
 
 
@@ -375,13 +379,13 @@ def schema() -> dict[str, Any]:
     }
 
 
-_PYTHONS_OWN = re.compile(r"\b(NaN|Infinity)\b")
+_NON_JSON_NUMBERS = re.compile(r"\b(NaN|Infinity)\b")
 
 
 def raw(text: str | None) -> Raw:
     """Return JSON text of the store as a part of a line. Python's NaN and Infinity become null."""
     if text is None:
         return Raw(b"null")
-    if "\n" in text or _PYTHONS_OWN.search(text):
+    if "\n" in text or _NON_JSON_NUMBERS.search(text):
         return Raw(msgspec.json.encode(json.loads(text)))  # msgspec encodes numbers that are not finite as null
     return Raw(text.encode())

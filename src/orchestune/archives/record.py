@@ -82,13 +82,13 @@ def verify(source: BinaryIO) -> VerifiedRecord:
     except BadInput as error:
         if head is None:
             raise
-        raise told(error, key=head.handle) from error
+        raise with_location(error, key=head.handle) from error
 
 
-def told(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
+def with_location(error: BadInput, *, key: str = "", file: str = "") -> BadInput:
     """Return the same error with the experiment (`key`) or file added to each problem that has none."""
     return BadInput(
-        [replace(one, key=key or one.key, file=file or one.file) for one in error.problems],
+        [replace(problem, key=key or problem.key, file=file or problem.file) for problem in error.problems],
         error.hint,
     )
 
@@ -98,7 +98,7 @@ def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> VerifiedRecor
     checksum, end, lost = hashlib.sha256(first), None, 0
     for line in lines:
         if end is not None:
-            raise _damaged("something follows its end")
+            raise _damaged("data follows its end")
         item = _decoded(line, sum(counts.values()) + 2)
         if isinstance(item, EndItem):
             end = item
@@ -109,7 +109,7 @@ def _verified(head: Head, first: bytes, lines: Iterator[bytes]) -> VerifiedRecor
     if end is None:
         raise _damaged("its end is missing")
     if end.sha256 != checksum.hexdigest() or end.counts != counts:
-        raise _damaged("its checksum is another one")
+        raise _damaged("its checksum does not match")
     return VerifiedRecord(head, dict(counts), lost, checksum.hexdigest(), end.signature)
 
 
@@ -145,13 +145,13 @@ def batches(source: BinaryIO) -> Iterator[list[Item]]:
 
 def event(source: BinaryIO, number: int) -> EventItem | None:
     """Return the event of this number in a verified stream, None if absent."""
-    return next((each for each in _events(source) if each.number == number), None)
+    return next((event_item for event_item in _events(source) if event_item.number == number), None)
 
 
 def last_event(source: BinaryIO) -> EventItem | None:
     """Return the last event in a verified stream except `FILES_DROPPED`, None if absent."""
-    own = (each for each in _events(source) if each.kind != FILES_DROPPED)
-    return max(own, key=lambda each: each.number, default=None)
+    own_events = (event_item for event_item in _events(source) if event_item.kind != FILES_DROPPED)
+    return max(own_events, key=lambda event_item: event_item.number, default=None)
 
 
 def _events(source: BinaryIO) -> Iterator[EventItem]:
@@ -174,7 +174,7 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
 def _head(line: bytes) -> Head:
     version = format.version_of(line)
     if version is None:
-        raise BadInput.one("this is no record of an experiment that this version can read")
+        raise BadInput.one("not a record of an experiment")
     if version > format.VERSION:
         text = f"the record has version {version} of its format (this Orchestune reads up to {format.VERSION})"
         raise UsageError(text, "upgrade Orchestune here first")
@@ -194,4 +194,4 @@ def _decoded(line: bytes, number: int) -> Item | EndItem:
 
 
 def _damaged(text: str) -> BadInput:
-    return BadInput.one(f"the record is damaged or not whole: {text}", hint="fetch it again")
+    return BadInput.one(f"the record is damaged or incomplete: {text}", hint="download it again")

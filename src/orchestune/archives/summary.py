@@ -43,22 +43,22 @@ class RecordSummary(TypedDict):
 def contents(verified: record.VerifiedRecord, source: BinaryIO) -> RecordSummary:
     """Summarize a verified stream from its current position. Cells need not have been validated."""
     head = verified.head
-    own: ExperimentItem | None = None
+    experiment_item: ExperimentItem | None = None
     trials, revisions = Counter[str](), _Specifications()
     for item in record.items(source):
         if isinstance(item, ExperimentItem | RevisionItem):
             revisions.add(bytes(item.specification))
         if isinstance(item, ExperimentItem):
-            own = item
+            experiment_item = item
         elif isinstance(item, TrialItem):
             trials[item.state.value] += 1
     return RecordSummary(
         digest=verified.digest,
         experiment=head.experiment,
         handle=head.handle,
-        name=_text(own.name if own else ""),
-        owner=_text(own.owner if own else ""),
-        state=own.state.value if own else "",
+        name=_text(experiment_item.name if experiment_item else ""),
+        owner=_text(experiment_item.owner if experiment_item else ""),
+        state=experiment_item.state.value if experiment_item else "",
         written_by=head.software,
         trials=dict(trials.most_common(_MAX_SHOWN)),
         attempts=verified.counts.get("attempt", 0),
@@ -85,7 +85,7 @@ class _Specifications:
                 raise ValueError("too long")
             self._add(json.loads(text))
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            _note(self.commands, "(cannot be read)")
+            _note(self.commands, "(cannot be parsed)")
 
     def _add(self, specification: Mapping[str, object]) -> None:
         run, placement = specification.get("run"), specification.get("placement") or {}
@@ -112,5 +112,5 @@ def _note(texts: dict[str, None], text: object) -> None:
 
 def _text(value: object, limit: int = _MAX_TEXT) -> str:
     text = value if isinstance(value, str) else repr(value)
-    rest = f"… ({len(text):,} characters)" if len(text) > limit else ""
-    return "".join(character if character.isprintable() else " " for character in text[:limit]) + rest
+    suffix = f"… ({len(text):,} characters)" if len(text) > limit else ""
+    return "".join(character if character.isprintable() else " " for character in text[:limit]) + suffix

@@ -17,7 +17,7 @@ from orchestune.errors import BadInput, Problem
 GIT_FILE = ".gitignore"
 OWN_FILE = ".orchestuneignore"
 _EXCLUDE = ".git/info/exclude"
-_LARGEST = 1 << 20  # bytes of an ignore file that are read; real ones have kilobytes
+_MAX_FILE_BYTES = 1 << 20  # bytes of an ignore file that are read; real ones have kilobytes
 
 NEVER = frozenset((".git", ".hg", ".svn", ".orchestune"))
 """names that no pattern can include"""
@@ -77,9 +77,9 @@ class Rules:
             return IgnoreVerdict.JUNK
         path = self.base + path
         by_name = IgnoreVerdict.LEFT_OUT if is_environment else _built_in(name)
-        decided = _decided((*self.listed, *self.own), path, name, is_folder)
+        decided = _decide((*self.listed, *self.own), path, name, is_folder)
         if decided is None and by_name is IgnoreVerdict.TAKEN:
-            decided = _decided(self.git, path, name, is_folder)
+            decided = _decide(self.git, path, name, is_folder)
         if decided is None or (decided and by_name is IgnoreVerdict.JUNK):
             return by_name
         return IgnoreVerdict.LEFT_OUT if decided else IgnoreVerdict.TAKEN
@@ -88,11 +88,11 @@ class Rules:
         """Return True if one of the user's own patterns includes this file (`!deploy.pem`), which overrides all other
         rules.
         """
-        return _decided((*self.listed, *self.own), self.base + path, name, False) is False
+        return _decide((*self.listed, *self.own), self.base + path, name, False) is False
 
     def is_ignored(self, path: str, name: str, is_folder: bool) -> bool:
         """Return True if the user's patterns ignore the path, built-in rules aside."""
-        return _decided((*self.listed, *self.own, *self.git), self.base + path, name, is_folder) is True
+        return _decide((*self.listed, *self.own, *self.git), self.base + path, name, is_folder) is True
 
 
 def rules_above(folder: str) -> Rules:
@@ -141,8 +141,8 @@ def read_ignore_file(path: str | Path, owners: Collection[int] | None = None) ->
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or (owners is not None and status.st_uid not in owners):
             return b""
-        content = file.read(_LARGEST)
-        return content if status.st_size <= _LARGEST else content[: content.rfind(b"\n") + 1]
+        content = file.read(_MAX_FILE_BYTES)
+        return content if status.st_size <= _MAX_FILE_BYTES else content[: content.rfind(b"\n") + 1]
 
 
 def rules_for(ignore: Sequence[str], above: Rules) -> Rules:
@@ -159,12 +159,12 @@ def rules_for(ignore: Sequence[str], above: Rules) -> Rules:
     return replace(above, listed=((above.base, patterns),) if patterns else ())
 
 
-def _decided(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -> bool | None:
+def _decide(levels: tuple[Level, ...], path: str, name: str, is_folder: bool) -> bool | None:
     """Return True if the first level with a pattern for the path ignores it; None if no pattern matches."""
     for prefix, patterns in levels:
-        inner = path[len(prefix) :]
+        relative = path[len(prefix) :]
         for pattern in patterns:
-            if pattern.matches(inner, name, is_folder):
+            if pattern.matches(relative, name, is_folder):
                 return pattern.ignores
     return None
 

@@ -17,7 +17,7 @@ from orchestune.bundles.secret_files import has_private_key, is_secret_name
 from orchestune.domain.specification.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
 
-HOW_TO_LEAVE_OUT = f"leave out what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
+HOW_TO_LEAVE_OUT = f"exclude what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
 NOTHING: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -76,8 +76,8 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore, rules_above(walk.real)))
     if walk.problems:
-        whole = f"all of {readable(str(folder))} was taken for the code; run from the folder of your program"
-        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), whole)
+        hint = f"run from the folder of your program: all of {readable(str(folder))} counts as its code"
+        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), hint)
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
     left_out, secrets = (tuple(sorted(filter(is_text, paths))) for paths in (walk.left_out, walk.secrets))
@@ -89,12 +89,12 @@ def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Pa
 
 def _outputs() -> frozenset[tuple[int, int]]:
     """Return device and inode number of the files that stdout and stderr are redirected to (`run > run.log`)."""
-    found = set()
+    inodes = set()
     for descriptor in (1, 2):
         with suppress(OSError):  # closed
             status = os.fstat(descriptor)
-            found.add((status.st_dev, status.st_ino))
-    return frozenset(found)
+            inodes.add((status.st_dev, status.st_ino))
+    return frozenset(inodes)
 
 
 @dataclass
@@ -116,18 +116,18 @@ class _Walk:
 
     def add(self, files: Mapping[str, Path]) -> None:
         """Add files outside the folder, with the parent folders that they need."""
-        known = {entry.path for entry in self.entries}
+        paths = {entry.path for entry in self.entries}
         for path, source in files.items():
             folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
-            self.entries += [ArchiveEntry(folder, EntryKind.FOLDER) for folder in folders if folder not in known]
-            known.update(folders)
-            if path not in known:
+            self.entries += [ArchiveEntry(folder, EntryKind.FOLDER) for folder in folders if folder not in paths]
+            paths.update(folders)
+            if path not in paths:
                 self.entries.append(ArchiveEntry(path, EntryKind.FILE, source.stat().st_size, source=str(source)))
 
-    def _visit(self, prefix: str, above: Rules) -> Iterator[tuple[str, Rules]]:
+    def _visit(self, prefix: str, parent_rules: Rules) -> Iterator[tuple[str, Rules]]:
         try:
-            with os.scandir(os.path.join(self.folder, prefix)) as found:
-                children = list(found)
+            with os.scandir(os.path.join(self.folder, prefix)) as entries:
+                children = list(entries)
             ignored = _ignore_files(children)
             if prefix and ignored.get(GIT_FILE) == FETCHED.encode():
                 self.left_out.append(prefix[:-1])  # left out as a whole: it may hold thousands of files
@@ -136,7 +136,7 @@ class _Walk:
                 self.entries.append(ArchiveEntry(prefix[:-1], EntryKind.FOLDER))
             if prefix and any(child.name == STATE_MARK for child in children):
                 return  # a state folder holds tokens and secrets
-            rules = above.within(prefix, ignored)
+            rules = parent_rules.within(prefix, ignored)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as exc:
@@ -179,8 +179,8 @@ class _Walk:
                 Problem(
                     f"the symbolic link leads out of the folder, to {readable(target)}",
                     file=readable(path),
-                    hint=f"copy what it names into the folder, or add `/{readable(path)}` to {OWN_FILE}: "
-                    "trials on this machine find it all the same",
+                    hint=f"copy its target into the folder, or add `/{readable(path)}` to {OWN_FILE}: "
+                    "trials on this machine get a link to it",
                 )
             )
             return

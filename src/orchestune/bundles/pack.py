@@ -23,7 +23,7 @@ __all__ = ["Listing", "PackedBundle", "pack", "plan"]
 LEVEL = 1
 """gzip level: source shrinks to a third at 100 MB/s; level 6 takes four times as long and saves another fifth"""
 _BLOCK = 1 << 20
-_TRIES = 3
+_MAX_ATTEMPTS = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHANGED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
@@ -51,20 +51,20 @@ def pack(
     `added` as in `plan`. Raises what `plan` raises, Conflict if a file keeps shrinking while it is read, and
     OrchestuneError if `target` cannot be written. The archive is written atomically.
     """
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             return _write(plan(folder, ignore, limit, added), target)
         except _Shrank as exc:
             name = readable(exc.args[0])
-    raise Conflict(f"{name} is being rewritten while the code is packed", hint="try again, or ignore that file")
+    raise Conflict(f"{name} is being rewritten while the code is packed", hint="retry, or ignore that file")
 
 
 def _write(listing: Listing, target: Path) -> PackedBundle:
     try:
         target.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target, prefix=".bundle-")
+        descriptor, temporary = tempfile.mkstemp(dir=target, prefix=".bundle-")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 output = _Compressed(file)
                 files = _write_members(listing, output)
                 output.finish()
@@ -75,7 +75,7 @@ def _write(listing: Listing, target: Path) -> PackedBundle:
                 os.unlink(temporary)
     except OSError as exc:
         raise OrchestuneError(
-            f"the bundle cannot be written to {target}: {exc.strerror}", hint="free space there, or make it writable"
+            f"cannot write the bundle to {target}: {exc.strerror}", hint="free space there, or make it writable"
         ) from exc
     return PackedBundle(output.digest, output.size, path, files, listing.left_out)
 
@@ -134,25 +134,25 @@ def _write_members(listing: Listing, output: _Compressed) -> int:
 def _write_file(folder: int, entry: ArchiveEntry, output: _Compressed) -> bool:
     """Add one file at its present length. Return False if it is no longer a regular file."""
     try:
-        handle = os.open(entry.source, _FILE) if entry.source else _open_below(folder, entry.path)
+        descriptor = os.open(entry.source, _FILE) if entry.source else _open_below(folder, entry.path)
     except OSError as exc:
         if exc.errno in _CHANGED:
             return False
         raise BadInput([unreadable(entry.path, exc)]) from exc
     try:
-        status = os.fstat(handle)
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return False
         mode = 0o755 if status.st_mode & 0o111 else 0o644
         output.write(_header(entry.path, tarfile.REGTYPE, mode, status.st_size))
-        left = status.st_size
-        while left:
-            data = _read(handle, min(left, _BLOCK), entry.path)
+        remaining = status.st_size
+        while remaining:
+            data = _read(descriptor, min(remaining, _BLOCK), entry.path)
             output.write(data)
-            left -= len(data)
+            remaining -= len(data)
         output.write(bytes(-status.st_size % tarfile.BLOCKSIZE))
     finally:
-        os.close(handle)
+        os.close(descriptor)
     return True
 
 
@@ -162,15 +162,15 @@ def _open_below(folder: int, path: str) -> int:
     """
     with ExitStack() as stack:
         *folders, name = path.split("/")
-        for each in folders:
-            folder = os.open(each, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+        for folder_name in folders:
+            folder = os.open(folder_name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             stack.callback(os.close, folder)
         return os.open(name, _FILE, dir_fd=folder)
 
 
-def _read(handle: int, count: int, path: str) -> bytes:
+def _read(descriptor: int, count: int, path: str) -> bytes:
     try:
-        data = os.read(handle, count)
+        data = os.read(descriptor, count)
     except OSError as exc:
         raise BadInput([unreadable(path, exc)]) from exc
     if not data:

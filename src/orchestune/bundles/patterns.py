@@ -31,8 +31,8 @@ class Pattern:
         """Return True if the pattern matches `path` itself, not a folder above it."""
         if self.folders_only and not is_folder:
             return False
-        found = self.regex.match(name if self.by_name else path)
-        return found is not None and not found.groupdict().get(_VIA_FOLDER)
+        match = self.regex.match(name if self.by_name else path)
+        return match is not None and not match.groupdict().get(_VIA_FOLDER)
 
 
 def parse(line: str) -> Pattern | None:

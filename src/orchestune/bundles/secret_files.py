@@ -9,7 +9,7 @@ from functools import lru_cache
 _NAMES = frozenset((".env", ".netrc", ".pypirc", ".git-credentials", ".ssh", ".aws", ".kube"))
 _KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|^PuTTY-User-Key-File-\d", re.MULTILINE)
 _MARKS = (b"PRIVATE KEY", b"PuTTY-User-Key-File-")
-_SMALLEST, _LARGEST = 100, 64 << 10
+_MIN_BYTES, _MAX_BYTES = 100, 64 << 10
 """sizes of files that are searched: the shortest key (Ed25519 in PEM) has 119 bytes, and keys are near the beginning"""
 _CODE = (
     ".py", ".pyi", ".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".java", ".scala", ".kt", ".js",
@@ -25,7 +25,7 @@ def is_secret_name(name: str) -> bool:
 
 def has_private_key(path: str, status: os.stat_result) -> bool:
     """Return True if a file holds a private key. One that cannot be read has none: packing it reports the error."""
-    if not _SMALLEST <= status.st_size <= _LARGEST or path.endswith(_CODE):
+    if not _MIN_BYTES <= status.st_size <= _MAX_BYTES or path.endswith(_CODE):
         return False
     return _has_key(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -38,7 +38,7 @@ def _has_key(path: str, *_: int) -> bool:
     except OSError:
         return False
     try:
-        text = os.read(descriptor, _LARGEST)
+        text = os.read(descriptor, _MAX_BYTES)
     except OSError:
         return False
     finally:

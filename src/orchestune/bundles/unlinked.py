@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestune.bundles.listing import is_text
 
 _WILD = re.compile(r"[*?\[]")
-_MOST = 1000
+_MAX_LINKED_ENTRIES = 1000
 """maximum number of entries of a folder that are linked one by one"""
 
 
@@ -42,15 +42,15 @@ def divide(folder: Path, left_out: Iterable[str], keep: Iterable[str]) -> PathDi
     while pending:
         path = pending.pop()
         parts, is_folder = path.split("/"), (folder / path).is_dir()
-        on_the_way = any(_leads_to(pattern, parts) for pattern in patterns)
-        if not on_the_way and not any(_names(pattern, parts, is_folder) for pattern in patterns):
+        leads_to_pattern = any(_leads_to(pattern, parts) for pattern in patterns)
+        if not leads_to_pattern and not any(_names(pattern, parts, is_folder) for pattern in patterns):
             linked.append(path)
             continue
-        inside = _entries(folder / path) if on_the_way else None
-        if inside is None:
+        names = _entries(folder / path) if leads_to_pattern else None
+        if names is None:
             own.append(path)
         else:
-            pending += [f"{path}/{name}" for name in inside]
+            pending += [f"{path}/{name}" for name in names]
         if is_folder and (folder / path).resolve() == real / path:
             folders.append(path)
     return PathDivision(tuple(sorted(linked)), tuple(sorted(own)), tuple(sorted(folders)))
@@ -87,4 +87,4 @@ def _entries(folder: Path) -> list[str] | None:
         names = os.listdir(folder)
     except OSError:
         return None
-    return [name for name in names if is_text(name)] if len(names) <= _MOST else None
+    return [name for name in names if is_text(name)] if len(names) <= _MAX_LINKED_ENTRIES else None

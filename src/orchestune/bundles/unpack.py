@@ -22,9 +22,9 @@ MAX_UNPACKED_BYTES = 16 * 2**30
 _MAX_HEADER_BYTES = 2**20
 """maximum bytes of an extended header, such as a long name, which is read at once"""
 _MAX_MEMBERS = 100_000
-_MAX_HEADERS_BYTES = 32 * 2**20
+_MAX_TOTAL_HEADER_BYTES = 32 * 2**20
 """maximum bytes of all extended headers of an archive: their text stays in memory with up to 4 bytes a character"""
-_TOLD = (
+_EXTENDED_HEADERS = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 )  # fmt: skip
 
@@ -52,31 +52,31 @@ def members(archive: Archive) -> dict[str, ArchiveMember]:
     """Return all files and links by path, with replacement characters for bytes that are not UTF-8. Raises BadInput if
     the archive is invalid.
     """
-    found = {}
-    with _opened(archive) as tar:
+    by_path = {}
+    with _open(archive) as tar:
         for member in _bounded(tar):
             if member.issym():
-                found[member.name] = ArchiveMember("link", 0, member.linkname)
+                by_path[member.name] = ArchiveMember("link", 0, member.linkname)
             elif member.isreg():
                 is_program = bool(member.mode & 0o100)
-                found[member.name] = ArchiveMember(
+                by_path[member.name] = ArchiveMember(
                     "program" if is_program else "file", member.size, _digest(tar, member)
                 )
-    return found
+    return by_path
 
 
 def contents(archive: Archive, names: Collection[str]) -> dict[str, bytes]:
     """Return the contents of the named files, without those above `MAX_TEXT_FILE_BYTES`."""
-    found: dict[str, bytes] = {}
+    by_path: dict[str, bytes] = {}
     if not names:
-        return found
-    with _opened(archive) as tar:
+        return by_path
+    with _open(archive) as tar:
         for member in _bounded(tar):
             if member.name in names and member.isreg() and member.size <= MAX_TEXT_FILE_BYTES:
                 source = tar.extractfile(member)
                 assert source is not None
-                found[member.name] = source.read()
-    return found
+                by_path[member.name] = source.read()
+    return by_path
 
 
 def as_text(data: bytes) -> str | None:
@@ -99,19 +99,19 @@ class _Header(tarfile.TarInfo):
     """A tar header with bounded memory use."""
 
     def _proc_member(self, tar: _BoundedTar) -> tarfile.TarInfo:  # documented in tarfile as a method to override
-        if self.type in _TOLD:
+        if self.type in _EXTENDED_HEADERS:
             if self.size > _MAX_HEADER_BYTES:
                 raise BadInput.one(f"a header of the bundle is longer than {_MAX_HEADER_BYTES // 2**20} MiB")
             tar.headers += max(0, self.size)
-            if tar.headers > _MAX_HEADERS_BYTES:
-                raise BadInput.one(f"all headers of the bundle are longer than {_MAX_HEADERS_BYTES // 2**20} MiB")
+            if tar.headers > _MAX_TOTAL_HEADER_BYTES:
+                raise BadInput.one(f"all headers of the bundle are longer than {_MAX_TOTAL_HEADER_BYTES // 2**20} MiB")
         if self.type == tarfile.GNUTYPE_SPARSE:
             self._refuse_holes()
-        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
-        return found
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return member
 
     def _refuse_holes(self, *_: object) -> None:
-        raise BadInput.one("a file of the bundle has holes, which nobody packs")
+        raise BadInput.one("the bundle has a sparse file, which is not supported")
 
     # The three forms of sparse files in extended headers, whose maps tarfile reads into memory without a limit.
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
@@ -126,7 +126,7 @@ def _bounded(tar: _BoundedTar) -> Iterator[tarfile.TarInfo]:
         count += 1
         if size > MAX_UNPACKED_BYTES:
             raise BadInput.one(
-                f"the bundle unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB: nobody looks into it"
+                f"the bundle unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GiB: too large to inspect"
             )
         if count > _MAX_MEMBERS:
             raise BadInput.one(f"the bundle has more than {_MAX_MEMBERS:,} files and folders")
@@ -136,14 +136,14 @@ def _bounded(tar: _BoundedTar) -> Iterator[tarfile.TarInfo]:
 def _digest(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     source = tar.extractfile(member)
     assert source is not None
-    seen = hashlib.blake2b(digest_size=20)
+    digest = hashlib.blake2b(digest_size=20)
     while block := source.read(1 << 20):
-        seen.update(block)
-    return seen.hexdigest()
+        digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager
-def _opened(archive: Archive) -> Iterator[_BoundedTar]:
+def _open(archive: Archive) -> Iterator[_BoundedTar]:
     try:
         with (
             archive() as packed,

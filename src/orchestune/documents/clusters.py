@@ -1,4 +1,4 @@
-"""The machines behind a server."""
+"""The nodes and GPUs of a server's clusters, and what runs on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 
 class Amount(TypedDict):
-    """Cores, bytes of memory, GPUs; null where it is not known."""
+    """Cores, bytes of memory, GPUs; null if unknown."""
 
     cpu: float | None
     memory: int | None
@@ -17,7 +17,7 @@ class Amount(TypedDict):
 
 
 class SurveyedMachine(TypedDict):
-    """One machine of a cluster: what it has, and who uses it (`others` null: not known)."""
+    """One node of a cluster: its capacity `has`, and what Orchestune and others use of it (`others` null: unknown)."""
 
     name: str
     pool: str
@@ -28,7 +28,7 @@ class SurveyedMachine(TypedDict):
 
 
 class ClusterExperiment(TypedDict):
-    """An experiment that is not over."""
+    """An unfinished experiment."""
 
     id: str
     handle: str
@@ -41,12 +41,12 @@ class ClusterExperiment(TypedDict):
     parallelism: int
     each: Amount
     workers: int
-    pending: Annotated[int, Field(description="folds that wait for a free place")]
+    pending: Annotated[int, Field(description="folds that wait for a free slot")]
     waiting: str | None
 
 
 class GpuHolder(TypedDict):
-    """A worker that has a card, or a part of it."""
+    """A worker that uses a GPU, or a part of it."""
 
     experiment: str | None
     worker: str
@@ -55,7 +55,7 @@ class GpuHolder(TypedDict):
 
 
 class Gpu(TypedDict):
-    """One card; `holders` is null where the place does not tell who has it."""
+    """One GPU; `holders` is null if the cluster does not report its users."""
 
     machine: str
     id: str
@@ -65,7 +65,7 @@ class Gpu(TypedDict):
 
 
 class QuarantinedMachine(TypedDict):
-    """A machine that gets no trials for a while."""
+    """A quarantined node: it gets no trials until the quarantine ends."""
 
     node: str
     reason: str
@@ -73,7 +73,7 @@ class QuarantinedMachine(TypedDict):
 
 
 class ClusterEvent(TypedDict):
-    """Something that happened to a worker or a machine."""
+    """An event of a worker or a node."""
 
     at: str | None
     kind: str
@@ -83,27 +83,27 @@ class ClusterEvent(TypedDict):
 
 
 class Retirement(TypedDict):
-    """The time at which an unused cluster is archived and destroyed."""
+    """The automatic teardown of an idle cluster: settings and state."""
 
-    after: Annotated[float, Field(description="seconds with nothing unfinished and no worker")]
-    archive: Annotated[str, Field(description="where records and files go first")]
+    after: Annotated[float, Field(description="seconds without unfinished experiments and workers")]
+    archive: Annotated[str, Field(description="destination of records and files before the teardown")]
     idle_since: str | None
     destroys_at: str | None
-    begun: Annotated[bool, Field(description="nothing new is taken any more")]
-    trouble: Annotated[str, Field(description="why it is not destroyed, although it should be; empty where it is well")]
+    begun: Annotated[bool, Field(description="the teardown has begun: no new experiments are accepted")]
+    trouble: Annotated[str, Field(description="why the teardown is delayed; empty if it is not")]
 
 
 class Cluster(TypedDict):
-    """The machines behind the server, and what it runs on them."""
+    """The nodes of a cluster, and the experiments that run on them."""
 
     schema: Literal[1]
     cluster: str
     clusters: list[str]
     elastic: bool
     machines: list[SurveyedMachine]
-    notes: Annotated[list[str], Field(description="what else is worth knowing of the place")]
-    retirement: Annotated[Retirement | None, Field(description="null: it stays until somebody destroys it")]
+    notes: Annotated[list[str], Field(description="further facts about the cluster, for people")]
+    retirement: Annotated[Retirement | None, Field(description="null: it stays until a user destroys it")]
     experiments: list[ClusterExperiment]
     gpus: list[Gpu]
     quarantined: list[QuarantinedMachine]
-    events: Annotated[list[ClusterEvent], Field(description="the newest first")]
+    events: Annotated[list[ClusterEvent], Field(description="newest first")]

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 
 class Bundle(TypedDict):
-    """An archive of code that the server has."""
+    """An archive of code that the server stores."""
 
     digest: str
     size: int
@@ -25,16 +25,16 @@ class CodeMember(TypedDict):
 
 
 class Code(TypedDict):
-    """The files that a trial has; `bundle` and `size` are those of the archive, null where there is no code."""
+    """The files of a trial's code; `bundle` and `size` are those of the archive, null without code."""
 
     bundle: str | None
     size: int | None
     files: list[CodeMember]
-    more: Annotated[bool, Field(description="more of them are left out")]
+    more: Annotated[bool, Field(description="further files are omitted")]
 
 
 class CodeFile(TypedDict):
-    """What one file says; `text` is null where it is none, or larger than 1 MiB."""
+    """The content of one file; `text` is null if it is binary or larger than 1 MiB."""
 
     path: str
     size: int
@@ -42,11 +42,11 @@ class CodeFile(TypedDict):
 
 
 class ChangedFile(TypedDict):
-    """One path of the code that is different."""
+    """One path of the code that differs."""
 
     path: str
     change: Literal["added", "removed", "changed", "mode"]
-    added: Annotated[int | None, Field(description="lines; null where it is no text, or too large")]
+    added: Annotated[int | None, Field(description="lines; null if it is binary or too large")]
     removed: int | None
     diff: Annotated[str | None, Field(description="unified")]
 
@@ -59,7 +59,7 @@ class ChangedCode(TypedDict):
 
 
 class Difference(TypedDict):
-    """What is different between two trials: by name the value of the first one and of the second one."""
+    """The differences between two trials: by name, the value of the first and of the second one."""
 
     schema: Literal[1]
     trials: list[str]

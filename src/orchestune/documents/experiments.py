@@ -1,4 +1,4 @@
-"""Experiments, and what is known of a search."""
+"""Experiments, and the findings of a search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reason(TypedDict):
 
 
 class Measured(TypedDict):
-    """A value that counts."""
+    """A measured value with its standard deviation."""
 
     value: float
     stddev: float | None
@@ -33,12 +33,14 @@ class Metric(TypedDict):
     goal: Literal["maximize", "minimize"]
     take: str
     threshold: float | None
-    constraint: Annotated[str | None, Field(description="what a trial keeps to become the best, such as `<= 20`")]
+    constraint: Annotated[
+        str | None, Field(description="limit that a trial must keep to become the best, such as `<= 20`")
+    ]
     optimized: bool
 
 
 class Best(TypedDict):
-    """A trial that no other one beats."""
+    """A trial that is not dominated by another one."""
 
     trial: int
     metrics: dict[str, Measured]
@@ -46,28 +48,30 @@ class Best(TypedDict):
     expected: Annotated[
         Measured | None,
         Field(
-            description="of a noisy search: what a model expects of it in the first metric, by which it is the best; "
-            "null where its value is taken as it is"
+            description="of a noisy search: expected value of the first metric, by which the trial is the best; "
+            "null if the measured value counts"
         ),
     ]
     measured_best: Annotated[
         int | None,
-        Field(description="the trial with the best value, where that is another one, which a model trusts less"),
+        Field(
+            description="the trial with the best measured value, if that is another one, whose expected value is worse"
+        ),
     ]
 
 
 class Weight(TypedDict):
-    """How much a parameter matters; all of an experiment's together are 1."""
+    """The importance of a parameter; the sum over all parameters is 1."""
 
     name: str
     importance: float
 
 
 class Importance(TypedDict):
-    """Which parameters matter for a metric; none are listed where too few trials have completed."""
+    """The importance of parameters for a metric; empty if too few trials have completed."""
 
     metric: str
-    trials: Annotated[int, Field(description="completed ones")]
+    trials: Annotated[int, Field(description="number of completed trials")]
     parameters: list[Weight]
 
 
@@ -80,7 +84,7 @@ class Finding(TypedDict):
 
 
 class Explanation(TypedDict):
-    """What a search shows."""
+    """The findings of a search."""
 
     metric: str
     trials: int
@@ -89,14 +93,14 @@ class Explanation(TypedDict):
 
 
 class Latest(TypedDict):
-    """What an attempt reported last of the first metric."""
+    """The last value of the first metric that an attempt reported."""
 
     step: float | None
     value: float
 
 
 class RunningTrial(TypedDict):
-    """An attempt that is live."""
+    """A live attempt."""
 
     trial: int
     attempt: str
@@ -104,7 +108,7 @@ class RunningTrial(TypedDict):
     started_at: str
     parameters: Parameters
     latest: NotRequired[Latest | None]
-    ending: NotRequired[Annotated[bool, Field(description="it is told to end before it is through")]]
+    ending: NotRequired[Annotated[bool, Field(description="it has been ordered to stop early")]]
 
 
 class Worker(TypedDict):
@@ -119,12 +123,12 @@ class Worker(TypedDict):
     succeeded: int
     failed: int
     reason: str | None
-    sending: NotRequired[Annotated[bool, Field(description="files of its trials are on their way")]]
-    came_from: Annotated[str | None, Field(description="the handle of the experiment for which it worked before")]
+    sending: NotRequired[Annotated[bool, Field(description="files of its trials are being uploaded")]]
+    came_from: Annotated[str | None, Field(description="handle of the experiment that the worker served before")]
 
 
 class Counts(TypedDict):
-    """How many trials are in each state."""
+    """The number of trials in each state."""
 
     queued: int
     running: int
@@ -135,14 +139,14 @@ class Counts(TypedDict):
 
 
 class BegunWith(TypedDict):
-    """Results from elsewhere that the engine was told before the first trial."""
+    """Earlier results that the engine learned before the first trial (warm start)."""
 
     source: str
     results: int
 
 
 class Asked(TypedDict):
-    """What each trial takes; null: not said. `gpu_memory` in bytes."""
+    """Resources of each trial; null: not specified. `gpu_memory` in bytes."""
 
     cpu: float | None
     memory: int | None
@@ -153,14 +157,14 @@ class Asked(TypedDict):
 
 
 class MeasuredMemory(TypedDict):
-    """What attempts took that have ended."""
+    """Memory that finished attempts used."""
 
     attempts: int
     peak_memory_bytes: int
 
 
 class RoomForTrials(TypedDict):
-    """What each trial asked for, what was measured, and what is set aside for the next one."""
+    """Requested resources of each trial, measured memory, and the resources reserved for the next one."""
 
     asked: Asked
     measured: MeasuredMemory | None
@@ -168,8 +172,8 @@ class RoomForTrials(TypedDict):
 
 
 class Status(TypedDict):
-    """An experiment now. `search`, `warm_start`, `running`, `resources`, `workers` are left out of lists, and so are
-    `notes` but that of a full disk.
+    """The present state of an experiment. Lists omit `search`, `warm_start`, `running`, `resources`, `workers`, and
+    `notes` except that of a full disk.
     """
 
     schema: Literal[1]
@@ -178,7 +182,7 @@ class Status(TypedDict):
     name: str
     owner: str
     owner_authenticated: NotRequired[
-        Annotated[bool, Field(description="the owner was proved when it was created here; false: the name is a claim")]
+        Annotated[bool, Field(description="the owner was authenticated at creation; false: the name is only claimed")]
     ]
     cluster: str
     state: ExperimentState
@@ -194,18 +198,16 @@ class Status(TypedDict):
     metrics: list[Metric]
     counts: Counts
     best: list[Best]
-    search: NotRequired[Annotated[str, Field(description="what the engine does now and why, for people")]]
-    notes: NotRequired[
-        Annotated[list[str], Field(description="what people should know, such as why nothing is pruned")]
-    ]
+    search: NotRequired[Annotated[str, Field(description="what the engine does at present and why, for people")]]
+    notes: NotRequired[Annotated[list[str], Field(description="notes for people, such as why nothing is pruned")]]
     warm_start: NotRequired[BegunWith | None]
     files_dropped_at: NotRequired[
-        Annotated[str | None, Field(description="when its logs and files went, as the server's `retention` says")]
+        Annotated[str | None, Field(description="when its logs and files were deleted by the server's `retention`")]
     ]
     running: NotRequired[list[RunningTrial]]
     resources: NotRequired[RoomForTrials]
-    workers: NotRequired[Annotated[list[Worker], Field(description="those that are there, and the last 50 that ended")]]
-    workers_left_out: NotRequired[Annotated[int, Field(description="how many more ended")]]
+    workers: NotRequired[Annotated[list[Worker], Field(description="the registered ones, and the last 50 that ended")]]
+    workers_left_out: NotRequired[Annotated[int, Field(description="number of further ended ones")]]
     eta_seconds: float | None
     origin: str | None
     created_at: str
@@ -215,7 +217,7 @@ class Status(TypedDict):
 
 
 class StatusPage(TypedDict):
-    """Experiments, newest first; `next` goes into `before`. Of a search: how many fit, and how many there are."""
+    """Experiments, newest first; pass `next` as `before`. `total` matches of a search, of `known` experiments."""
 
     items: list[Status]
     next: str | None
@@ -224,7 +226,7 @@ class StatusPage(TypedDict):
 
 
 class Specification(TypedDict):
-    """What an experiment was created with."""
+    """The specification that an experiment was created with."""
 
     specification: dict[str, Any]
     launch: dict[str, Any]
@@ -237,7 +239,7 @@ class Specification(TypedDict):
 
 
 class Event(TypedDict):
-    """Something that happened."""
+    """An event of an experiment."""
 
     seq: int
     at: str
@@ -247,7 +249,7 @@ class Event(TypedDict):
 
 
 class EventPage(TypedDict):
-    """Events in order; `next` goes into `after`."""
+    """Events in order; pass `next` as `after`."""
 
     items: list[Event]
     next: int

@@ -13,19 +13,19 @@ from orchestune.documents.experiments import Reason
 class BestSoFar(TypedDict):
     """Every step to a better value of one metric."""
 
-    finished: Annotated[list[int], Field(description="trials that had finished, with this one")]
+    finished: Annotated[list[int], Field(description="number of finished trials, including this one")]
     number: list[int]
     value: list[float | None]
     finished_at: list[str | None]
-    seconds: Annotated[list[float | None], Field(description="that all trials up to this one took together")]
-    all_seconds: Annotated[float, Field(description="that all finished trials took together")]
+    seconds: Annotated[list[float | None], Field(description="total of all trials up to this one")]
+    all_seconds: Annotated[float, Field(description="total of all finished trials")]
 
 
 class Columns(TypedDict):
     """Trials by columns, in the order in which they finished; all lists are as long as `shown`."""
 
-    total: Annotated[int, Field(description="trials that fit")]
-    shown: Annotated[int, Field(description="where fewer than all: the best ones, and every k-th of the others")]
+    total: Annotated[int, Field(description="number of matching trials")]
+    shown: Annotated[int, Field(description="if fewer than `total`: the best ones, and every k-th of the others")]
     number: list[int]
     state: list[str]
     finished_at: list[str | None]
@@ -37,17 +37,17 @@ class Columns(TypedDict):
 
 
 class Hypervolume(TypedDict):
-    """How much of the space between several objectives was covered, after each trial that added to it."""
+    """The dominated hypervolume of several objectives, after each trial that increased it."""
 
-    metrics: Annotated[list[str], Field(description="those that are optimized")]
+    metrics: Annotated[list[str], Field(description="the optimized ones")]
     reference: Annotated[
         dict[str, float] | None,
         Field(
-            description="where the volume begins: behind the present front by a tenth of its width, or at the median "
-            "result where that is worse; null before a trial counts"
+            description="reference point: behind the present front by a tenth of its width, or at the median "
+            "result if that is worse; null before a trial counts"
         ),
     ]
-    finished: Annotated[list[int], Field(description="trials that had finished, with this one")]
+    finished: Annotated[list[int], Field(description="number of finished trials, including this one")]
     number: list[int]
     value: Annotated[list[float], Field(description="in the product of the metrics' units")]
 
@@ -58,10 +58,10 @@ class Contour(TypedDict):
     metric: str
     x: str
     y: str
-    trials: Annotated[int, Field(description="of which it is made")]
+    trials: Annotated[int, Field(description="number of trials that it is computed from")]
     across: Annotated[list[bool | int | float | str], Field(description="values of `x` in the middle of each column")]
     up: Annotated[list[bool | int | float | str], Field(description="values of `y` in the middle of each row")]
-    values: Annotated[list[list[float | None]], Field(description="row by row; null where no trial is near")]
+    values: Annotated[list[list[float | None]], Field(description="row by row; null if no trial is near")]
 
 
 class Failures(TypedDict):
@@ -76,14 +76,14 @@ Busy = TypedDict("Busy", {"from": str | None, "step_seconds": float, "running": 
 
 
 class Overview(TypedDict):
-    """Why trials failed, and what ran over time."""
+    """The reasons of failed trials, and the number of running attempts over time."""
 
     failures: list[Failures]
-    busy: Annotated[Busy, Field(description="how many attempts ran on average in each of equal steps of time")]
+    busy: Annotated[Busy, Field(description="average number of running attempts in each of equal time steps")]
 
 
 class Span(TypedDict):
-    """When and where an attempt ran."""
+    """Time and place of an attempt."""
 
     trial: int
     fold: int
@@ -96,27 +96,25 @@ class Span(TypedDict):
 
 
 class Timeline(TypedDict):
-    """The newest attempts, the newest first."""
+    """The newest attempts, newest first."""
 
     items: list[Span]
-    more: Annotated[bool, Field(description="older ones are left out")]
+    more: Annotated[bool, Field(description="older ones are omitted")]
 
 
 class Curve(TypedDict):
-    """What an attempt reported: [step, value], the step counted where none was said."""
+    """The reported values of an attempt as [step, value]; steps are counted if none were reported."""
 
     trial: int
     fold: int
     attempt_number: int
     state: str
-    reported: Annotated[
-        int, Field(description="values in all; where these are many, every k-th and the last are given")
-    ]
+    reported: Annotated[int, Field(description="number of all values; of many, `points` has every k-th and the last")]
     points: list[tuple[float, float]]
 
 
 class Curves(TypedDict):
-    """What trials reported of a metric while they ran."""
+    """The values of a metric that trials reported while they ran."""
 
     metric: str
     items: list[Curve]

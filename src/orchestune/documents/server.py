@@ -1,4 +1,4 @@
-"""The server itself, and who may come in."""
+"""The server itself, and access to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 
 class ErrorBody(TypedDict):
-    """What went wrong, for programs and for people."""
+    """An error, for programs and for people."""
 
     code: str
     message: str
@@ -17,13 +17,13 @@ class ErrorBody(TypedDict):
 
 
 class Error(TypedDict):
-    """The answer to everything that failed."""
+    """The response to a failed request."""
 
     error: ErrorBody
 
 
 class Server(TypedDict):
-    """Which server this is."""
+    """The identity of the server."""
 
     version: str
     protocol: Literal[1]
@@ -33,18 +33,18 @@ class Server(TypedDict):
 
 
 class Shutdown(TypedDict):
-    """The server ends once its requests are answered."""
+    """The server shuts down once its requests are answered."""
 
     draining: bool
 
 
 class Imported(TypedDict):
-    """What became of a record that was sent."""
+    """The outcome of an import."""
 
     experiment: str
     handle: str
-    imported: Annotated[bool, Field(description="false where it was here already")]
-    counts: Annotated[dict[str, int], Field(description="items of the record by type")]
+    imported: Annotated[bool, Field(description="false if it existed already")]
+    counts: Annotated[dict[str, int], Field(description="number of items of the record, by type")]
 
 
 class Verified(TypedDict):
@@ -54,21 +54,23 @@ class Verified(TypedDict):
 
 
 class Invitation(TypedDict):
-    """A link that lets one browser in, once."""
+    """A link that logs in one browser, once."""
 
     path: str
     host: str
-    """where the pages of an embedded server are until its end; empty: at the server's address"""
+    """address of the pages of an embedded server while it runs; empty: the server's address"""
     expires_at: str
 
 
 class Grant(TypedDict):
-    """A token, a link to one experiment, or the session of a browser."""
+    """A token, a link to one experiment, or a browser session."""
 
     id: str
     name: str
     role: Literal["guest", "viewer", "editor", "owner"]
-    experiment: Annotated[str | None, Field(description="handle of the one experiment that it shows; null: every one")]
+    experiment: Annotated[
+        str | None, Field(description="handle of the only experiment that it gives access to; null: all")
+    ]
     made_by: Annotated[str, Field(description="empty for a session")]
     created_at: str
     expires_at: str
@@ -77,13 +79,13 @@ class Grant(TypedDict):
 class Share(Grant):
     """A new link."""
 
-    path: Annotated[str, Field(description="what stands behind the server's address; told this once")]
+    path: Annotated[str, Field(description="path below the server's address; shown only once")]
 
 
 class IssuedToken(Grant):
     """A new token."""
 
-    token: Annotated[str, Field(description="told this once")]
+    token: Annotated[str, Field(description="shown only once")]
 
 
 class Proof(TypedDict):
@@ -101,12 +103,12 @@ class AuditEvent(TypedDict):
     actor: Annotated[str, Field(description="name of the caller; empty: unknown")]
     role: str
     address: Annotated[str, Field(description="network address of the caller; local: a Unix socket")]
-    subject: Annotated[str, Field(description="the experiment, grant, path or node that it is about")]
+    subject: Annotated[str, Field(description="the experiment, grant, path or node concerned")]
     details: dict[str, str]
 
 
 class AuditPage(TypedDict):
-    """Security events, the oldest first."""
+    """Security events, oldest first."""
 
     items: list[AuditEvent]
-    next: Annotated[int, Field(description="cursor behind the last one")]
+    next: Annotated[int, Field(description="cursor after the last one")]

@@ -1,4 +1,4 @@
-"""Trials, their attempts, and what these left."""
+"""Trials, their attempts, and their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FoldState = Literal["pending", "active", "done", "failed", "cancelled"]
 
 
 class Artifact(TypedDict):
-    """A file that a trial left."""
+    """A file that a trial produced."""
 
     path: str
     digest: str
@@ -22,14 +22,14 @@ class Artifact(TypedDict):
 
 
 class ResumedFrom(TypedDict):
-    """The attempt whose checkpoint an attempt began with, and the step of that checkpoint if it is known."""
+    """The attempt from whose checkpoint an attempt resumed, and the step of that checkpoint if known."""
 
     attempt: str
     step: float | None
 
 
 class Checkpoint(TypedDict):
-    """What a trial may resume from: the attempt that published it, its SHA-256, and its step if it is known."""
+    """A checkpoint to resume from: the attempt that published it, its SHA-256, and its step if known."""
 
     attempt: str
     digest: str
@@ -56,11 +56,9 @@ class Attempt(TypedDict):
     peak_memory_bytes: int | None
     raised_memory_bytes: int | None
     resumed_from: ResumedFrom | None
-    log_bytes: Annotated[int | None, Field(description="of its output in all; null until it has ended")]
-    logs_complete: Annotated[bool, Field(description="all of its output has arrived")]
-    tail: NotRequired[
-        Annotated[str | None, Field(description="the last lines of its output; in lists with `tails` alone")]
-    ]
+    log_bytes: Annotated[int | None, Field(description="total size of its output; null until it has ended")]
+    logs_complete: Annotated[bool, Field(description="all of its output has been received")]
+    tail: NotRequired[Annotated[str | None, Field(description="log tail; in lists only with `tails`")]]
 
 
 class Fold(TypedDict):
@@ -88,40 +86,38 @@ class Trial(TypedDict):
     folds: NotRequired[Annotated[list[Fold], Field(description="not in lists")]]
     checkpoint: NotRequired[Annotated[Checkpoint | None, Field(description="the newest one; not in lists")]]
     artifacts: NotRequired[Annotated[list[Artifact], Field(description="not in lists")]]
-    command: NotRequired[Annotated[str | None, Field(description="what it runs, for people; not in lists")]]
+    command: NotRequired[Annotated[str | None, Field(description="the command that it runs, for people; not in lists")]]
     created_at: str
     started_at: str | None
     finished_at: str | None
 
 
 class TrialPage(TypedDict):
-    """Trials by number; `next` goes into `after`."""
+    """Trials by number; pass `next` as `after`."""
 
     items: list[Trial]
     next: int | None
-    total: NotRequired[Annotated[int | None, Field(description="how many there are, where they are sorted")]]
+    total: NotRequired[Annotated[int | None, Field(description="total number, if they are sorted")]]
 
 
 class TrialCurve(TypedDict):
-    """What one attempt reported of one metric."""
+    """The values of one metric that one attempt reported."""
 
     fold: int
     attempt_number: int
     metric: str
-    reported: Annotated[
-        int, Field(description="values in all; where these are many, every k-th and the last are given")
-    ]
+    reported: Annotated[int, Field(description="number of all values; of many, `points` has every k-th and the last")]
     points: list[tuple[float, float]]
 
 
 class Points(TypedDict):
-    """What a trial reported while it ran."""
+    """The values that a trial reported while it ran."""
 
     items: list[TrialCurve]
 
 
 class UsedByAttempt(TypedDict):
-    """What one attempt used over time."""
+    """The resource usage of one attempt over time."""
 
     fold: int
     attempt_number: int
@@ -131,23 +127,23 @@ class UsedByAttempt(TypedDict):
         list[tuple[float, float, float, float | None, float | None]],
         Field(
             description="seconds since its start, cores, bytes of memory, share of its GPUs' time (0 to 1), bytes on "
-            "them; the last two null where they are not known. Of a long attempt every k-th sample and the newest ones"
+            "them; the last two null if unknown. Of a long attempt every k-th sample and the newest ones"
         ),
     ]
 
 
 class Usage(TypedDict):
-    """What a trial used while it ran; attempts that were too brief to be looked at are not there."""
+    """The resource usage of a trial; attempts too brief to be sampled are absent."""
 
     items: list[UsedByAttempt]
 
 
 class LogChunk(TypedDict):
-    """A piece of an attempt's output; `gap` counts the bytes that were dropped before it."""
+    """A chunk of an attempt's output; `gap` is the number of bytes dropped before it."""
 
     cursor: int
     trial: int
-    fold: Annotated[int | None, Field(description="from 0; null where trials have no folds")]
+    fold: Annotated[int | None, Field(description="from 0; null if trials have no folds")]
     attempt: str
     attempt_number: int
     worker: str | None
@@ -155,18 +151,18 @@ class LogChunk(TypedDict):
     offset: int
     text: str
     gap: int
-    last: Annotated[bool, Field(description="nothing of this attempt comes after it, as far as it is known")]
+    last: Annotated[bool, Field(description="last chunk of this attempt, as far as known")]
 
 
 class LogPage(TypedDict):
-    """Pieces in the order in which they arrived; `next` goes into `after`."""
+    """Chunks in order of arrival; pass `next` as `after`."""
 
     items: list[LogChunk]
     next: int
 
 
 class TerminalAnswer(TypedDict):
-    """`next` is the place to go on from; `size` is that of the user's window, for the trial's end."""
+    """`next` is the cursor to continue from; `size` is that of the user's window, for the trial's side."""
 
     next: int
     data: NotRequired[str]
@@ -175,7 +171,7 @@ class TerminalAnswer(TypedDict):
 
 
 class ShouldStop(TypedDict):
-    """True if the trial should end now, and why."""
+    """True if the trial should stop now, and why."""
 
     stop: bool
     reason: Reason | None

@@ -24,20 +24,20 @@ def disk_errors(root: Path, *, reading: bool = False) -> Iterator[None]:
         if exc.errno in _FULL:
             message, hint = f"no space is left for {root}: {reason}", "free space there or raise the quota; see `df -h`"
         elif exc.errno in _REFUSED:
-            able, done = ("readable", "read") if reading else ("writable", "written")
-            message = f"{root} cannot be {done}: {reason}"
-            hint = f"make it {able} for the user that the server, or this command, runs as"
+            adjective, participle = ("readable", "read") if reading else ("writable", "written")
+            message = f"{root} cannot be {participle}: {reason}"
+            hint = f"make it {adjective} for the user that the server, or this command, runs as"
         else:
-            message, hint = f"{root} cannot be used: {reason}", "check that it is a folder on a disk that works"
+            message, hint = f"{root} cannot be used: {reason}", "check that it is a folder on a working disk"
         raise StoreUnavailable(message, hint) from exc
 
 
 def write_all(handle: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data` at `offset`, with repeated calls after short writes."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(handle, rest, offset)
-        rest, offset = rest[written:], offset + written
+    remaining = memoryview(data)
+    while remaining:
+        written = os.pwrite(handle, remaining, offset)
+        remaining, offset = remaining[written:], offset + written
 
 
 def make_folder(folder: Path, mode: int = 0o700) -> None:

@@ -28,7 +28,7 @@ from orchestune.files.keys import (
 from orchestune.files.locked import TEMPORARY, locked_file, sweep, temporary_file
 
 _BLOCK = 1 << 20
-_TRIES = 100
+_MAX_ATTEMPTS = 100
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_OBJECT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -100,11 +100,11 @@ class FolderFiles:
     def append(self, upload: str, offset: int, data: bytes) -> int:
         check_part(offset, data)
         part = self._part(upload)
-        begins = offset == 0 and bool(data)
+        is_first = offset == 0 and bool(data)
         with disk_errors(self._root):
-            if begins:
+            if is_first:
                 make_folder(self._uploads)
-            with locked_file(part, create=begins) as handle:
+            with locked_file(part, create=is_first) as handle:
                 if handle is None:
                     return 0
                 size = os.fstat(handle).st_size
@@ -118,9 +118,9 @@ class FolderFiles:
         part = self._part(upload)
         with disk_errors(self._root), locked_file(part, create=False) as handle:
             if handle is not None:
-                if (found := _digest(handle)) != digest:
+                if (actual_digest := _digest(handle)) != digest:
                     part.unlink()
-                    raise other_content(upload, found, digest)
+                    raise other_content(upload, actual_digest, digest)
                 os.fsync(handle)
                 size = _publish(part, path)
                 part.unlink(missing_ok=True)
@@ -138,13 +138,13 @@ class FolderFiles:
                 part.unlink()
 
     def sweep(self, seconds: float) -> None:
-        oldest = time.time() - seconds
+        expiry = time.time() - seconds
         with disk_errors(self._root):
             for part in self._uploads.glob("*") if self._uploads.is_dir() else ():
                 if part.name.startswith(TEMPORARY):
                     continue
                 with locked_file(part, create=False) as handle:
-                    if handle is not None and os.fstat(handle).st_mtime < oldest:
+                    if handle is not None and os.fstat(handle).st_mtime < expiry:
                         part.unlink()
 
     def _part(self, upload: str) -> Path:
@@ -155,7 +155,7 @@ class FolderFiles:
         path = self._root / checked_key(key)
         with disk_errors(self._root):
             if path.is_dir() or any(folder.is_file() for folder in self._folders_of(path)):
-                raise BadInput.one(f"the key {key!r} goes on from another key, or another one from it")
+                raise BadInput.one(f"the key {key!r} extends an existing key, or an existing key extends it")
         return path
 
     def _folders_of(self, path: Path) -> Iterator[Path]:
@@ -168,8 +168,8 @@ class FolderFiles:
     def _keys(self, prefix: str, start: str) -> Iterator[str]:
         with disk_errors(self._root, reading=True):
             try:
-                with os.scandir(self._root / prefix) as found:
-                    names = [f"{child.name}/" if child.is_dir() else child.name for child in found]
+                with os.scandir(self._root / prefix) as entries:
+                    names = [f"{child.name}/" if child.is_dir() else child.name for child in entries]
             except _NO_OBJECT:
                 return
         for name in sorted(names):
@@ -218,7 +218,7 @@ def _extend(handle: int, part: Path, size: int, data: memoryview) -> None:
 
 def _publish(source: Path, path: Path) -> int:
     """Link the file `source` to `path`, unless `path` exists already, and return the size of the file at `path`."""
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             make_folder(path.parent)
             os.link(source, path)
@@ -234,7 +234,7 @@ def _publish(source: Path, path: Path) -> int:
             sync_folder(path.parent)
         if (size := _size(path)) is not None:
             return size
-    raise FileNotFoundError(errno.ENOENT, "the folder keeps vanishing", str(path.parent))
+    raise FileNotFoundError(errno.ENOENT, "the folder is deleted repeatedly", str(path.parent))
 
 
 def _digest(handle: int) -> str:

@@ -19,7 +19,7 @@ def checked_key(key: str) -> str:
     """Return `key` if it is a valid key of an object; raises BadInput otherwise."""
     _check(key, "key")
     if key.split("/", 1)[0] == UPLOADS:
-        raise BadInput.one(f"the key {key!r} is not allowed: `{UPLOADS}/` is kept for unfinished uploads")
+        raise BadInput.one(f"the key {key!r} is not allowed: `{UPLOADS}/` is reserved for unfinished uploads")
     return key
 
 
@@ -46,10 +46,10 @@ def check_part(offset: int, data: bytes) -> None:
         raise BadInput.one(f"a part of {len(data)} bytes is too large; the largest has {MAX_PART_BYTES}")
 
 
-def other_content(upload: str, found: str, digest: str) -> BadInput:
+def other_content(upload: str, actual: str, digest: str) -> BadInput:
     """Return the error that `commit` raises if the uploaded content has a different digest."""
     return BadInput.one(
-        f"the upload {upload!r} arrived with the SHA-256 {found}, not {digest}; it was dropped", hint="send it again"
+        f"the upload {upload!r} has the SHA-256 {actual} (expected {digest}); it was discarded", hint="upload it again"
     )
 
 
@@ -60,21 +60,21 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
-def _check(text: str, what: str) -> None:
-    wrong = _wrong(text)
-    if wrong:
+def _check(text: str, kind: str) -> None:
+    problem = _find_problem(text)
+    if problem:
         excerpt = text if len(text) <= 80 else text[:80] + "…"
         raise BadInput.one(
-            f"the {what} {excerpt!r} is not allowed: {wrong}",
-            hint=f"parts with `/` between them, none of them empty, `.` or `..`, at most {MAX_KEY_CHARS} characters",
+            f"the {kind} {excerpt!r} is not allowed: {problem}",
+            hint=f"use parts separated by `/`, none of them empty, `.` or `..`, at most {MAX_KEY_CHARS} characters",
         )
 
 
-def _wrong(text: str) -> str:
+def _find_problem(text: str) -> str:
     if not text or len(text) > MAX_KEY_CHARS:
         return f"it has {len(text)} characters"
     if any(ord(character) < 32 or character in "\x7f\\" or "\ud800" <= character <= "\udfff" for character in text):
-        return "it has a control character, a backslash or half a character"
+        return "it has a control character, a backslash or half a surrogate pair"
     for part in text.split("/"):
         if part in ("", ".", ".."):
             return f"one of its parts is {part!r}"

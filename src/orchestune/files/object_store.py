@@ -92,12 +92,12 @@ class ObjectFiles:
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
         check_part(offset, data)
-        held = _held(self._parts(upload))
-        if not offset <= held < offset + len(data):
-            return held
-        name = f"{self._prefix}{UPLOADS}/{upload_place(upload)}/{held:016d}"
+        received = _count_received(self._parts(upload))
+        if not offset <= received < offset + len(data):
+            return received
+        name = f"{self._prefix}{UPLOADS}/{upload_place(upload)}/{received:016d}"
         with object_errors(self._place):
-            self._client.put_object(Bucket=self._bucket, Key=name, Body=data[held - offset :])
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=data[received - offset :])
         return offset + len(data)
 
     def commit(self, upload: str, key: str, digest: str, *, needs_upload: bool = False) -> int:
@@ -121,15 +121,15 @@ class ObjectFiles:
 
     def sweep(self, seconds: float) -> None:
         newest: dict[str, float] = {}
-        oldest = 0.0
+        expiry = 0.0
         for page in self._pages(f"{UPLOADS}/"):
             date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-            oldest = (parsedate_to_datetime(date).timestamp() if date else time.time()) - seconds
-            for item in page.get("Contents", ()):
-                folder, at = item["Key"].rpartition("/")[0], item["LastModified"].timestamp()
-                newest[folder] = max(newest.get(folder, at), at)
-        for folder, at in newest.items():
-            if at < oldest:
+            expiry = (parsedate_to_datetime(date).timestamp() if date else time.time()) - seconds
+            for entry in page.get("Contents", ()):
+                folder, modified = entry["Key"].rpartition("/")[0], entry["LastModified"].timestamp()
+                newest[folder] = max(newest.get(folder, modified), modified)
+        for folder, modified in newest.items():
+            if modified < expiry:
                 for name, _ in self._list(f"{folder[len(self._prefix) :]}/"):
                     self._delete(name)
 
@@ -178,8 +178,8 @@ class ObjectFiles:
             on_error.callback(self._abort, target)
             for number, block in enumerate(content, start=1):
                 with object_errors(self._place):
-                    answer = self._client.upload_part(**target, PartNumber=number, Body=block)
-                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                    response = self._client.upload_part(**target, PartNumber=number, Body=block)
+                parts.append({"PartNumber": number, "ETag": response["ETag"]})
                 size += len(block)
             with object_errors(self._place):
                 self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
@@ -208,28 +208,28 @@ class ObjectFiles:
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield the full names and sizes of the objects with this key prefix, sorted."""
         for page in self._pages(prefix):
-            for item in page.get("Contents", ()):
-                yield item["Key"], item["Size"]
+            for entry in page.get("Contents", ()):
+                yield entry["Key"], entry["Size"]
 
     def _pages(self, prefix: str) -> Iterator[Any]:
-        after: dict[str, str] = {}
+        continuation: dict[str, str] = {}
         while True:
             with object_errors(self._place):
-                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **after)
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **continuation)
             yield page
             if not page.get("IsTruncated"):
                 return
-            after = {"ContinuationToken": page["NextContinuationToken"]}
+            continuation = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _parts(self, upload: str) -> list[_Part]:
         folder = f"{UPLOADS}/{upload_place(upload)}/"
         return [_Part(name, int(name.rpartition("/")[2]), size) for name, size in self._list(folder)]
 
 
-def _held(parts: Iterable[_Part]) -> int:
+def _count_received(parts: Iterable[_Part]) -> int:
     """Return the number of bytes up to the first gap."""
-    held = 0
+    received = 0
     for part in parts:
-        if part.offset <= held:
-            held = max(held, part.offset + part.size)
-    return held
+        if part.offset <= received:
+            received = max(received, part.offset + part.size)
+    return received

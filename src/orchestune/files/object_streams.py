@@ -50,9 +50,9 @@ def blocks(content: Iterable[bytes]) -> Iterator[bytes]:
 
 def verified(content: Iterable[bytes], upload: str, digest: str) -> Iterator[bytes]:
     """Yield the content unchanged. Raises BadInput after the end if its SHA-256 is not `digest`."""
-    found = hashlib.sha256()
+    actual = hashlib.sha256()
     for data in content:
-        found.update(data)
+        actual.update(data)
         yield data
-    if found.hexdigest() != digest:
-        raise other_content(upload, found.hexdigest(), digest)
+    if actual.hexdigest() != digest:
+        raise other_content(upload, actual.hexdigest(), digest)

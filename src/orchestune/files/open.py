@@ -20,20 +20,18 @@ def open_files(url: str) -> FileStore:
     """
     if "://" not in url:
         if not url:
-            raise BadInput.one("the address of the file store is empty", hint=f"allowed are {_ALLOWED}")
+            raise BadInput.one("the URL of the file store is empty", hint=f"use {_ALLOWED}")
         try:
             return FolderFiles(Path(url).expanduser())
         except RuntimeError as exc:
-            hint = "name the whole path"
+            hint = "write the full path"
             raise BadInput.one(f"cannot expand '{url}': no such user", hint=hint) from exc
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.strip("/"):
         return FolderFiles(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc):
         return _open_bucket(parts.netloc, parts.path)
-    raise BadInput.one(
-        f"a file store cannot be at a {parts.scheme}:// address of this form", hint=f"allowed: {_ALLOWED}"
-    )
+    raise BadInput.one(f"unsupported {parts.scheme}:// URL of a file store", hint=f"use {_ALLOWED}")
 
 
 def _open_bucket(bucket: str, prefix: str) -> FileStore:
@@ -43,6 +41,6 @@ def _open_bucket(bucket: str, prefix: str) -> FileStore:
         if (exc.name or "").split(".")[0] not in ("boto3", "botocore"):
             raise
         raise UsageError(
-            "files in s3:// need the package boto3, which is not installed", hint="pip install 'orchestune[s3]'"
+            "cannot use files in s3://: the package boto3 is not installed", hint="pip install 'orchestune[s3]'"
         ) from exc
     return ObjectFiles(bucket, prefix)

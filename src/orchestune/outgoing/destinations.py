@@ -1,4 +1,8 @@
-"""Restrictions on outgoing addresses: a server can reach addresses that its users must not."""
+"""Restrictions on outgoing addresses: a server can reach addresses that its users must not.
+
+A host name may resolve to another address between check and connect (DNS rebinding), so callers resolve once with
+`addresses` and connect to one of the returned addresses, never to the name.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +49,8 @@ class AllowedDestinations:
     def check(self, url: str, key: str) -> None:
         """Check a URL without DNS lookup. Raises BadInput and Denied."""
         host = parse(url, key).host
-        found = _literal(host)
-        if found is not None and not self._allows(host, found):
+        literal = _parse_literal(host)
+        if literal is not None and not self._allows(host, literal):
             raise _denied(host)
 
     def addresses(self, target: Destination) -> Sequence[tuple[int, tuple[object, ...]]]:
@@ -56,12 +60,14 @@ class AllowedDestinations:
         Unreachable.
         """
         try:
-            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            resolved = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
-            raise Unreachable(f"the host {target.host} is not known: {getattr(exc, 'strerror', None) or exc}") from exc
+            raise Unreachable(
+                f"cannot resolve the host {target.host}: {getattr(exc, 'strerror', None) or exc}"
+            ) from exc
         allowed = [
             (family, address)
-            for family, _, _, _, address in found
+            for family, _, _, _, address in resolved
             if self._allows(target.host, ipaddress.ip_address(str(address[0]).partition("%")[0]))
         ]
         if not allowed:
@@ -71,10 +77,10 @@ class AllowedDestinations:
     def _allows(self, host: str, address: _Address) -> bool:
         if self.everywhere or host.lower() in self.hosts:
             return True
-        inner = _inner(address)
-        if any(inner in network for network in self.networks if network.version == inner.version):
+        unwrapped = _unwrap(address)
+        if any(unwrapped in network for network in self.networks if network.version == unwrapped.version):
             return True
-        return inner.is_global and not inner.is_multicast and (inner.version == 4 or inner in _INTERNET)
+        return unwrapped.is_global and not unwrapped.is_multicast and (unwrapped.version == 4 or unwrapped in _INTERNET)
 
 
 def allowing(names: Sequence[str]) -> AllowedDestinations:
@@ -86,7 +92,7 @@ def allowing(names: Sequence[str]) -> AllowedDestinations:
             networks.append(ipaddress.ip_network(name, strict=False))
         except ValueError:
             if "/" in name or ":" in name:
-                raise ValueError(f"{name!r} is neither the name of a host nor a network such as 10.0.0.0/8") from None
+                raise ValueError(f"{name!r} is neither a host name nor a network such as 10.0.0.0/8") from None
             hosts.add(name.lower())
     return AllowedDestinations(hosts=frozenset(hosts), networks=tuple(networks))
 
@@ -99,14 +105,14 @@ def parse(url: str, key: str = "") -> Destination:
     except ValueError:
         host, port, split = None, None, SplitResult("", "", "", "", "")
     if split.scheme not in PORTS or not host or not url.isprintable() or " " in url:
-        raise BadInput.one("is no address; write it like https://example.org/path", key)
+        raise BadInput.one("invalid URL (expected something like https://example.org/path)", key)
     if "@" in split.netloc:
-        raise BadInput.one("has a user or a password in the address, which is not taken", key)
+        raise BadInput.one("the URL contains a user or password, which is not supported", key)
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")
     return Destination(split.scheme == "https", host, port or PORTS[split.scheme], quote(path, string.punctuation))
 
 
-def _inner(address: _Address) -> _Address:
+def _unwrap(address: _Address) -> _Address:
     """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
@@ -115,7 +121,7 @@ def _inner(address: _Address) -> _Address:
     return address
 
 
-def _literal(host: str) -> _Address | None:
+def _parse_literal(host: str) -> _Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -124,6 +130,6 @@ def _literal(host: str) -> _Address | None:
 
 def _denied(host: str) -> Denied:
     return Denied(
-        f"this server may not call {host}, which is no address of the internet",
-        "whoever runs the server can allow it: see the setting outgoing_allow",
+        f"this server may not call {host}: it is not a public internet address",
+        "ask the server's operator to allow it with the setting outgoing_allow",
     )

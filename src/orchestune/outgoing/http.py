@@ -15,7 +15,7 @@ from orchestune.outgoing.destinations import AllowedDestinations, Destination, p
 
 SECONDS = 10.0
 """total timeout of a request, from connecting to the last byte of the response"""
-_LARGEST = 1 << 20
+_MAX_BODY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,17 @@ class HttpLink:
     def request(self, method: str, path: str, body: bytes | None = None,
                 headers: Mapping[str, str] | None = None) -> HttpResponse:  # fmt: skip
         """Send a request; retry once if a kept connection was closed meanwhile. Raises Unreachable and Denied."""
-        fresh = self._connection is None
+        is_fresh = self._connection is None
         try:
-            return self._ask(method, path, body, headers or {})
-        except (OSError, HTTPException, ValueError, AttributeError) as exc:  # the last two: of a TLS socket cut off
+            return self._send(method, path, body, headers or {})
+        except (OSError, HTTPException, ValueError, AttributeError) as exc:  # the last two: TLS socket was shut down
             self.close()
-            if not fresh and not isinstance(exc, TimeoutError):
+            if not is_fresh and not isinstance(exc, TimeoutError):
                 return self.request(method, path, body, headers)
-            text = "it took too long" if isinstance(exc, TimeoutError) else str(exc) or type(exc).__name__
-            raise Unreachable(f"{self.target.host} did not answer: {text}") from exc
+            reason = str(exc) or type(exc).__name__
+            if isinstance(exc, TimeoutError):
+                reason = f"timeout after {self._seconds:g} s"
+            raise Unreachable(f"{self.target.host} did not answer: {reason}") from exc
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -70,40 +72,41 @@ class HttpLink:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HttpResponse:
+    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HttpResponse:
         connection = self._connection or self._connect()
         self._connection = connection
         with _Deadline(connection.sock, self._seconds) as deadline:
             try:
                 connection.request(method, path, body, dict(headers))
                 with connection.getresponse() as response:
-                    content = response.read(_LARGEST)
-                    whole = response.isclosed()
+                    content = response.read(_MAX_BODY_BYTES)
+                    is_complete = response.isclosed()
             except (OSError, HTTPException, ValueError, AttributeError) as exc:
-                if deadline.over:
+                if deadline.is_expired:
                     raise TimeoutError from exc
                 raise
-        if deadline.over:
+        if deadline.is_expired:
             raise TimeoutError
-        if not whole or connection.sock is None:
+        if not is_complete or connection.sock is None:
             self.close()  # part of the response is unread, or the server has closed the connection
         return HttpResponse(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
 
     def _connect(self) -> HTTPConnection:
-        error: OSError = OSError("it has no address")
+        """Connect to the first allowed address that answers; raise the error of the last one."""
+        error: OSError = OSError("no address")
         for family, address in self._reach.addresses(self.target):
             raw = socket.socket(family, socket.SOCK_STREAM)
             raw.settimeout(self._seconds)
             try:
                 with _Deadline(raw, self._seconds):
                     raw.connect(address)
-                    return self._over(raw)
+                    return self._wrap(raw)
             except OSError as exc:
                 raw.close()
                 error = exc
         raise error
 
-    def _over(self, raw: socket.socket) -> HTTPConnection:
+    def _wrap(self, raw: socket.socket) -> HTTPConnection:
         target = self.target
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not target.secure:
@@ -121,9 +124,9 @@ class _Deadline:
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
-        self._timer = threading.Timer(seconds, self._cut)
+        self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
-        self.over = False
+        self.is_expired = False
 
     def __enter__(self) -> _Deadline:
         self._timer.start()
@@ -132,7 +135,7 @@ class _Deadline:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def _cut(self) -> None:
-        self.over = True
+    def _shut_down(self) -> None:
+        self.is_expired = True
         with suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not TLS's own shutdown, which would send data first

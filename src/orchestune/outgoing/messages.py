@@ -25,11 +25,11 @@ def headers(identity: str, seconds: int, body: bytes, secret: str) -> dict[str, 
     """Return the headers of Standard Webhooks (standardwebhooks.com): the same message id at each retry, and a
     signature of id, time and body, which prevents replays of old messages.
     """
-    found = {"Content-Type": "application/json", "webhook-id": identity, "webhook-timestamp": str(seconds)}
+    fields = {"Content-Type": "application/json", "webhook-id": identity, "webhook-timestamp": str(seconds)}
     if secret:
-        signed = hmac.new(key(secret), f"{identity}.{seconds}.".encode() + body, hashlib.sha256).digest()
-        found["webhook-signature"] = f"v1,{base64.b64encode(signed).decode()}"
-    return found
+        signature = hmac.new(key(secret), f"{identity}.{seconds}.".encode() + body, hashlib.sha256).digest()
+        fields["webhook-signature"] = f"v1,{base64.b64encode(signature).decode()}"
+    return fields
 
 
 def key(secret: str) -> bytes:

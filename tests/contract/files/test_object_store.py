@@ -162,7 +162,7 @@ def test_a_server_of_an_unknown_authority_is_told_with_how_it_gets_known(
     upstream = urlsplit(endpoint)
     with tls_front("127.0.0.1", *pair, (str(upstream.hostname), int(upstream.port or 0))) as front:
         place = f"https://127.0.0.1:{front.port}"
-        with pytest.raises(StoreUnavailable, match="cannot be reached: TLS fails") as caught:
+        with pytest.raises(StoreUnavailable, match="cannot be reached: TLS failed") as caught:
             ObjectFiles(bucket, endpoint_url=place).size("a")
         assert "AWS_CA_BUNDLE" in caught.value.hint and "--ca FILE" in caught.value.hint
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.folder / "ca.crt"))

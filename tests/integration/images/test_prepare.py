@@ -163,7 +163,7 @@ def test_what_does_not_exist_or_runs_elsewhere_is_refused_before_anything_is_bui
 ) -> None:
     with pytest.raises(NotFound, match="lab/nothing:1"):
         prepare(client.name, project, f"{client.name}/lab/nothing:1", "true")
-    with pytest.raises(UsageError, match=f"is for {own_platform()}, and the nodes are linux/s390x"):
+    with pytest.raises(UsageError, match=f"it is for {own_platform()}, they are linux/s390x"):
         prepare_image(base, (), None, project, client.name, Platform("s390x"), print)
     with pytest.raises(BadInput, match=r"missing\.Dockerfile: dockerfile: cannot be read"):
         prepare(client.name, project, None, (), "missing.Dockerfile")

@@ -72,7 +72,7 @@ def test_a_small_blob_is_sent_once(client: Registry, tmp_path: Path) -> None:
 
 
 def test_a_large_blob_is_sent_in_pieces(client: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "PIECE", 100_000)
+    monkeypatch.setattr(upload, "CHUNK_BYTES", 100_000)
     digest, file = write(tmp_path / "blob", os.urandom(350_001))
     methods: list[str] = []
 

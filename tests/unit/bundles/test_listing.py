@@ -204,7 +204,7 @@ def test_of_very_many_links_that_leave_the_folder_the_first_are_told(tmp_path: P
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("link-0000: the symbolic link leads out of the folder")
     assert lines[20:] == ["… and 1,480 more"]
-    assert caught.value.hint == f"all of {tmp_path} was taken for the code; run from the folder of your program"
+    assert caught.value.hint == f"run from the folder of your program: all of {tmp_path} counts as its code"
 
 
 def test_an_ignored_link_may_leave_the_folder_and_is_linked_in(tmp_path: Path) -> None:

@@ -66,6 +66,6 @@ def test_a_linked_folder_is_divided_and_not_packed(project: Path, tmp_path: Path
 
 
 def test_a_folder_of_very_many_entries_is_not_linked_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unlinked, "_MOST", 2)
+    monkeypatch.setattr(unlinked, "_MAX_LINKED_ENTRIES", 2)
     found = divide(project, ["outputs"], ["outputs/model.pt"])
     assert (found.linked, found.own, found.folders) == ((), ("outputs",), ("outputs",))

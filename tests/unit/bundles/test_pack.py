@@ -122,7 +122,7 @@ def test_over_the_limit_nothing_is_written(project: Path, tmp_path: Path) -> Non
 
 def test_a_target_that_cannot_be_written_is_a_clear_error(project: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OrchestuneError, match="cannot be written"):
+    with pytest.raises(OrchestuneError, match="cannot write the bundle"):
         pack(project, (), LIMIT, tmp_path / "file" / "out")
 
 

@@ -114,8 +114,8 @@ def test_damaged_records_and_stray_files_are_named_and_the_others_are_taken_in(a
     assert caught.value.exit_code == 1
     head, cut, stray = caught.value.message.splitlines()
     assert head == "2 of 4 experiments left out:"
-    assert cut.startswith(f"experiments/{id_of('a-1111')}.jsonl.gz: a-1111: the record is damaged or not whole: ")
-    assert stray.startswith("experiments/stray.jsonl.gz: the record is damaged or not whole: Not a gzipped file")
+    assert cut.startswith(f"experiments/{id_of('a-1111')}.jsonl.gz: a-1111: the record is damaged or incomplete: ")
+    assert stray.startswith("experiments/stray.jsonl.gz: the record is damaged or incomplete: Not a gzipped file")
     assert handles(target) == ["b-2222", "c-3333"]
 
 

@@ -226,12 +226,12 @@ def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to
 @pytest.mark.parametrize(
     ("log", "kind", "why"),
     [
-        ("STEP 1\nno such program\n", OrchestuneError, "could not be built by a Job in the cluster lab"),
+        ("STEP 1\nno such program\n", OrchestuneError, "a Job in the cluster lab could not build the image"),
         ("Successfully tagged x\ndenied: no\n", Denied, "the registry registry.lab:5000 refuses"),
         (
             "STEP 1: FROM hub.lab/x\nError: initializing source docker://hub.lab/x: unauthorized: who?\n",
             Denied,
-            "may not have an image that this one is made from",
+            "may not pull a base image",
         ),
     ],
 )

@@ -104,7 +104,7 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
         recorded(world, tracking, world.create(name="right", budget=1, mlflow={"uri": genuine.url}))
         until("what is wrong to be told", lambda: failures(world, experiment))
     (failure,) = failures(world, experiment)
-    assert failure["why"].startswith("what answers there is not MLflow")
+    assert failure["why"].startswith("the response is not from MLflow")
 
 
 def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(

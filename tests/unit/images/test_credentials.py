@@ -83,7 +83,7 @@ def test_a_helper_may_be_for_one_registry_alone(home: Path) -> None:
     [
         ({"credsStore": "missing"}, "docker-credential-missing not installed"),
         ({"credHelpers": {"locked.lab": "chain"}}, "the keychain is locked"),
-        ({"auths": {"locked.lab": {"auth": "%"}}}, "does not tell the login for locked.lab"),
+        ({"auths": {"locked.lab": {"auth": "%"}}}, "cannot read the login for locked.lab"),
     ],
 )
 def test_what_cannot_be_read_names_the_file_and_the_way_out(home: Path, config: dict[str, object], why: str) -> None:

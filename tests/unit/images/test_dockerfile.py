@@ -153,10 +153,10 @@ def test_what_is_copied_from_the_folder_is_found_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("RUN true\n", "Dockerfile: names no image to build on"),
-        ("ARG X\nFROM python:${X}\n", "Dockerfile:2: .*not known before the build"),
-        ("ARG V=3\nFROM python:$V\nFROM tools-$TARGETARCH\n", "Dockerfile:3: .*not known before the build"),
-        ("FROM python\nCOPY [broken, /x]\n", "Dockerfile:2: .*cannot be read"),
+        ("RUN true\n", "Dockerfile: has no base image"),
+        ("ARG X\nFROM python:${X}\n", "Dockerfile:2: .*unknown before the build"),
+        ("ARG V=3\nFROM python:$V\nFROM tools-$TARGETARCH\n", "Dockerfile:3: .*unknown before the build"),
+        ("FROM python\nCOPY [broken, /x]\n", "Dockerfile:2: .*cannot be parsed"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_with_its_line(text: str, why: str) -> None:

@@ -82,7 +82,7 @@ def test_a_registry_may_ask_for_the_password_itself(server: FakeRegistry) -> Non
 
 def test_a_password_never_goes_to_a_stranger_without_encryption(server: FakeRegistry) -> None:
     server.realm = "http://tokens.example.org/token"
-    with pytest.raises(Denied, match=r"http://tokens\.example\.org/token.*not encrypted"):
+    with pytest.raises(Denied, match=r"without TLS: 'http://tokens\.example\.org/token"):
         ask(server, ADA)
 
 
@@ -162,7 +162,7 @@ def test_bytes_that_do_not_fit_the_digest_are_refused(server: FakeRegistry) -> N
     digest = "sha256:" + "0" * 64
     server.manifests[f"a/b:{digest}"] = MANIFEST
     with Registry(server.name, find=lambda registry: ADA) as registry:
-        with pytest.raises(OrchestuneError, match="other bytes"):
+        with pytest.raises(OrchestuneError, match="does not match"):
             registry.manifest("a/b", digest)
 
 
@@ -185,7 +185,7 @@ def test_platforms_have_several_spellings(spelling: str) -> None:
 def test_what_is_no_image_is_refused(server: FakeRegistry) -> None:
     server.manifests["a/b:chart"] = Manifest("application/vnd.example+json", b"{}")
     with Registry(server.name, find=lambda registry: ADA) as registry:
-        with pytest.raises(OrchestuneError, match=r"is a application/vnd\.example"):
+        with pytest.raises(OrchestuneError, match=r"is not an image .media type: application/vnd\.example"):
             registry.manifest("a/b", "chart")
 
 
@@ -193,5 +193,5 @@ def test_what_is_no_image_is_refused(server: FakeRegistry) -> None:
 def test_a_list_of_tags_that_is_none_is_refused(server: FakeRegistry, answer: bytes) -> None:
     server.manifests["a/b/tags/list:"] = Manifest("application/json", answer)
     with Registry(server.name, find=lambda _: ADA) as registry:
-        with pytest.raises(OrchestuneError, match=f"the registry {server.name} gave no list of tags for a/b"):
+        with pytest.raises(OrchestuneError, match=f"the registry {server.name} sent no list of tags for a/b"):
             registry.tags("a/b")

@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 
 from orchestune.errors import Denied, OrchestuneError
 from orchestune.images.builds.build import Plan, write_context
-from orchestune.images.builds.digest import tag
+from orchestune.images.builds.recipe import tag
 from orchestune.images.builds.suggest import suggest_install
-from orchestune.images.builds.tools import KINDS, Kind, build_command, failure, how_to_trust, push_command
+from orchestune.images.builds.tools import KINDS, Kind, build_command, failure, push_command, trust_hint
 from orchestune.images.registries.manifests import Platform
 from orchestune.images.registries.reference import Reference
 
@@ -62,7 +62,7 @@ def test_each_tool_builds_for_the_nodes_and_pushes(kind: Kind, plan: Plan, build
 def test_a_failure_shows_the_end_of_the_output_and_what_to_do(
     what: str, output: str, kind: type[OrchestuneError], hint: str
 ) -> None:
-    trust = how_to_trust("docker", "registry.lab:5000")
+    trust = trust_hint("docker", "registry.lab:5000")
     error = failure(what, "docker", PLAN, ["Step 1", output], trust)
     assert type(error) is kind and output in error.message and hint in error.hint
 

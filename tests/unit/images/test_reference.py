@@ -33,14 +33,14 @@ def test_a_reference_is_read_as_docker_does(text: str, expected: Reference) -> N
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no name of a repository"),
+        ("", "invalid repository name"),
         ("Model", "capital letters"),
         ("ghcr.io/Team/model", "capital letters"),
-        ("python:", "no tag"),
-        ("python:a b", "no tag"),
-        ("python@sha256:12", "no digest"),
-        ("https://registry.lab/model", "no name of a repository|no registry"),
-        ("-lab.example/model", "no registry"),
+        ("python:", "invalid tag"),
+        ("python:a b", "invalid tag"),
+        ("python@sha256:12", "invalid digest"),
+        ("https://registry.lab/model", "invalid repository name|invalid registry"),
+        ("-lab.example/model", "invalid registry"),
     ],
 )
 def test_what_is_no_reference_is_refused_with_an_example(text: str, why: str) -> None:
@@ -69,7 +69,7 @@ def test_where_images_are_pushed_may_have_a_path_and_be_without_tls(text: str, e
 
 @pytest.mark.parametrize("text", ["", "ftp://lab", "registry.lab:5000/Team", "a b", "http://"])
 def test_what_is_no_registry_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="no address of a registry"):
+    with pytest.raises(BadInput, match="invalid registry: "):
         parse_place(text)
 
 

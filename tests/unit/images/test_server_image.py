@@ -51,7 +51,7 @@ def test_the_manifest_names_configuration_and_layers() -> None:
 def test_nodes_of_another_architecture_are_refused_with_the_way_out() -> None:
     refuse_others(Platform("amd64"), [])
     refuse_others(Platform("amd64"), [Platform("amd64")])
-    with pytest.raises(UsageError, match="the nodes are linux/arm64 and this machine is linux/amd64") as caught:
+    with pytest.raises(UsageError, match="for linux/arm64: this machine is linux/amd64") as caught:
         refuse_others(Platform("amd64"), [Platform("amd64"), Platform("arm64"), Platform("arm64")])
     assert "--server-image" in caught.value.hint
 

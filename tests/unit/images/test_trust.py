@@ -63,7 +63,10 @@ def test_an_authority_of_the_registry_is_trusted_beside_that_which_the_environme
 
 def test_what_is_no_certificate_is_told(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("a certificate")
-    with requests.Session() as session, pytest.raises(UsageError, match=r"ca\.crt cannot be used: it holds no cert"):
+    with (
+        requests.Session() as session,
+        pytest.raises(UsageError, match=r"ca\.crt cannot be used: it contains no PEM cert"),
+    ):
         trust(session, tmp_path)
 
 

@@ -34,7 +34,7 @@ def test_a_redirect_is_an_answer_and_nobody_goes_where_it_leads() -> None:
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
 def test_a_server_that_takes_its_time_is_left_though_each_byte_comes_soon(behaviour: str) -> None:
     with Receiver([behaviour]) as receiver:
-        with pytest.raises(Unreachable, match="took too long"):
+        with pytest.raises(Unreachable, match="timeout after"):
             HttpLink(receiver.url, ANYWHERE, SHORT).request("POST", "/", b"{}")
 
 

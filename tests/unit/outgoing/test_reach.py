@@ -47,7 +47,7 @@ def test_what_is_allowed_by_name_or_network_may_be_called_and_nothing_beside_it(
 
 
 def test_what_is_neither_a_host_nor_a_network_is_refused() -> None:
-    with pytest.raises(ValueError, match="neither the name of a host nor a network"):
+    with pytest.raises(ValueError, match="neither a host name nor a network"):
         allowing(["10.0.0.0/99"])
 
 

@@ -52,10 +52,10 @@ def write_context(plan: Plan, folder: Path) -> Path:
     context = folder / "context"
     context.mkdir()
     for name, source in plan.files.items():
-        place = context / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
-        place.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text(plan.dockerfile, encoding="utf-8")
     return dockerfile

@@ -1,21 +1,24 @@
-"""Files of a folder that a build needs: only those that its steps name. Never the whole folder: code is in a bundle."""
+"""Files of a folder that a build needs: only those that its steps name. Never the whole folder: code is in a bundle.
+
+A user's own Dockerfile names files by patterns, from which the folder's `.dockerignore` excludes some. Secrets are
+refused, since every user who can pull the image could read them.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from orchestune.errors import BadInput, Problem, TooLarge
 from orchestune.images.builds import secrets
 from orchestune.images.builds.dockerfile import CopySource, sources
-from orchestune.images.builds.dockerignore import leaving_out
 
 LIMIT = 200 << 20
 """maximum total bytes of the files of a build"""
-_TOOLS = {
+_IMPLICIT_FILES = {
     "uv": ("pyproject.toml", "uv.lock", ".python-version"),
     "poetry": ("pyproject.toml", "poetry.lock"),
     "pdm": ("pyproject.toml", "pdm.lock"),
@@ -26,11 +29,11 @@ _TOOLS = {
     "npm": ("package.json", "package-lock.json"),
 }
 """files that a tool reads implicitly"""
-_NESTED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]*(?P<name>[^\s#]+)")
-_LOCAL = re.compile(r"^\s*(?:-e|--editable)\b|^\s*\.{0,2}/|^\s*file:|^\s*\.\s*(?:\[|$)")
-_CODE = "the code comes to every trial as its current folder and is not installed"
+_NESTED_REQUIREMENTS = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]*(?P<name>[^\s#]+)")
+_LOCAL_REQUIREMENT = re.compile(r"^\s*(?:-e|--editable)\b|^\s*\.{0,2}/|^\s*file:|^\s*\.\s*(?:\[|$)")
+_CODE_HINT = "the code is the current folder of every trial and need not be installed"
 
-_OWN_IMAGE = "what needs a password to be installed belongs into an image of your own, named in `image:`"
+_OWN_IMAGE_HINT = "install what needs a password in an image of your own, and name that in `image:`"
 
 
 def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
@@ -38,15 +41,17 @@ def for_install(folder: Path, commands: Sequence[str]) -> dict[str, Path]:
 
     Raises BadInput for code and secrets, and TooLarge.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for command in commands:
         if secret := secrets.in_text(command):
-            raise _bad(f"{command!r} holds {secret[1]}, which would stand in the image", _OWN_IMAGE)
+            raise _install_problem(
+                f"{command!r} contains {secret[1]}, which would be readable in the image", _OWN_IMAGE_HINT
+            )
         words = _words(command)
         _refuse_code(command, words, folder)
-        for name in [*_candidates(words), *_known_to_tools(words)]:
-            _take(folder, name, found)
-    return _checked(found)
+        for name in [*_candidates(words), *_implicit_files(words)]:
+            _add_file(folder, name, files)
+    return _checked(files)
 
 
 def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
@@ -54,28 +59,58 @@ def for_dockerfile(folder: Path, text: str, file: str) -> dict[str, Path]:
 
     Raises BadInput for the whole folder and for secrets, including those in the Dockerfile itself, and TooLarge.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     if secret := secrets.in_text(text):
-        raise _told(file, *secret)
-    leaves_out = leaving_out(folder, file)
+        raise _secret_problem(file, *secret)
+    find_ignore_file = ignore_rules(folder, file)
     for source in sources(text, file):
         pattern = os.path.normpath(source.path.lstrip("/"))
         if pattern in (".", "*", "**") or pattern.startswith(".."):
-            raise _at(source, file, "takes the whole folder", f"name the files that it needs; {_CODE}")
+            raise _copy_problem(source, file, "copies the whole folder", f"name the files that it needs; {_CODE_HINT}")
         matches = sorted(folder.glob(pattern)) if any(sign in pattern for sign in "*?[") else [folder / pattern]
         if not matches or not matches[0].exists():
-            raise _at(source, file, f"names {source.path}, which is not in {folder}", "correct the path")
+            raise _copy_problem(source, file, f"names {source.path}, which is not in {folder}", "correct the path")
         for match in matches:
-            named = match.is_file()
-            for path in [match] if named else _below(match):
+            is_file = match.is_file()
+            for path in [match] if is_file else _files_below(match):
                 name = path.relative_to(folder).as_posix()
-                if ignoring := leaves_out(name):
+                if ignore_file := find_ignore_file(name):
                     if path == folder / pattern:
-                        why = f"names {source.path}, which {ignoring} leaves out"
-                        raise _at(source, file, why, "correct the one or the other")
-                elif named or not (secrets.by_name(name) or secrets.in_file(path)):
-                    found[name] = path
-    return _checked(found)
+                        reason = f"names {source.path}, which {ignore_file} excludes"
+                        raise _copy_problem(source, file, reason, "correct one of them")
+                elif is_file or not (secrets.by_name(name) or secrets.in_file(path)):
+                    files[name] = path
+    return _checked(files)
+
+
+def ignore_rules(folder: Path, dockerfile: str) -> Callable[[str], str]:
+    """Return a function that maps a path in the folder to the ignore file that excludes it, or to an empty string.
+
+    As in Docker, `NAME.dockerignore` beside a Dockerfile replaces the folder's own. Raises BadInput.
+    """
+    from docker.utils.build import Pattern  # imported on demand, only for builds: loads requests and more
+
+    candidates = (f"{dockerfile}.dockerignore", ".dockerignore")
+    name = next((candidate for candidate in candidates if (folder / candidate).is_file()), "")
+    parsed = [Pattern(line) for line in _ignore_lines(folder, name)] if name else []
+    patterns = [pattern for pattern in parsed if pattern.dirs]
+
+    def find_ignore_file(path: str) -> str:
+        """Apply the last pattern that matches the path or a folder above it."""
+        paths = [path, *(str(above) for above in PurePosixPath(path).parents if above.name)]
+        matching = [pattern for pattern in patterns if any(map(pattern.match, paths))]
+        return name if matching and not matching[-1].exclusion else ""
+
+    return find_ignore_file
+
+
+def _ignore_lines(folder: Path, name: str) -> list[str]:
+    try:
+        text = (folder / name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not a text file"
+        raise BadInput([Problem(f"cannot be read: {reason}", file=name)]) from exc
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _words(command: str) -> list[str]:
@@ -96,10 +131,10 @@ def _candidates(words: Sequence[str]) -> Iterator[str]:
             yield word[2:]
 
 
-def _known_to_tools(words: Sequence[str]) -> Iterator[str]:
+def _implicit_files(words: Sequence[str]) -> Iterator[str]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if not (word == "uv" and following in ("pip", "tool", "venv")):
-            yield from _TOOLS.get(word, ())
+            yield from _IMPLICIT_FILES.get(word, ())
 
 
 def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
@@ -107,13 +142,15 @@ def _refuse_code(command: str, words: Sequence[str], folder: Path) -> None:
     if "install" not in words or not {"pip", "pip3", "uv"} & set(words):
         return
     for word in words[words.index("install") + 1 :]:
-        place = word.partition("[")[0]
-        if place in (".", "..") or (place.startswith(("./", "../", "/")) and os.path.isdir(folder / place)):
-            hint = f"name what it requires instead, such as pip install -r requirements.txt; {_CODE}"
-            raise _bad(f"{command!r} would put the code of {word} into the image", hint)
+        path_argument = word.partition("[")[0]
+        if path_argument in (".", "..") or (
+            path_argument.startswith(("./", "../", "/")) and os.path.isdir(folder / path_argument)
+        ):
+            hint = f"name what it requires instead, such as pip install -r requirements.txt; {_CODE_HINT}"
+            raise _install_problem(f"{command!r} would put the code of {word} into the image", hint)
 
 
-def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
+def _add_file(folder: Path, name: str, files: dict[str, Path]) -> None:
     """Add a file that is in the folder, and the requirement files that it names."""
     if not name or name.startswith(("/", "~", "-")):
         return
@@ -121,50 +158,54 @@ def _take(folder: Path, name: str, found: dict[str, Path]) -> None:
     if not path.is_relative_to(folder) or not os.path.isfile(path):  # a word may be too long for a name
         return
     key = path.relative_to(folder).as_posix()
-    if key in found:
+    if key in files:
         return
-    found[key] = path
+    files[key] = path
     if path.suffix in (".txt", ".in"):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if nested := _NESTED.match(line):
-                _take(folder, os.path.relpath(path.parent / nested["name"], folder), found)
-            elif _LOCAL.match(line):
-                problem = Problem(f"{line.strip()!r} would put code into the image", file=key, line=number, hint=_CODE)
+            if nested := _NESTED_REQUIREMENTS.match(line):
+                _add_file(folder, os.path.relpath(path.parent / nested["name"], folder), files)
+            elif _LOCAL_REQUIREMENT.match(line):
+                problem = Problem(
+                    f"{line.strip()!r} would put code into the image", file=key, line=number, hint=_CODE_HINT
+                )
                 raise BadInput([problem])
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
 
 
-def _checked(found: dict[str, Path]) -> dict[str, Path]:
+def _checked(files: dict[str, Path]) -> dict[str, Path]:
     """Return the files sorted. Raises BadInput for secrets, and TooLarge."""
-    for name, path in found.items():
-        why = secrets.by_name(name)
-        if why:
-            raise BadInput([Problem(f"stays out of the image: {why}", file=name, hint=_OWN_IMAGE)])
+    for name, path in files.items():
+        reason = secrets.by_name(name)
+        if reason:
+            raise BadInput([Problem(f"not allowed in the image: {reason}", file=name, hint=_OWN_IMAGE_HINT)])
         secret = secrets.in_file(path)
         if secret:
-            raise _told(name, *secret)
-    size = sum(path.stat().st_size for path in found.values())
+            raise _secret_problem(name, *secret)
+    size = sum(path.stat().st_size for path in files.values())
     if size > LIMIT:
-        largest = max(found, key=lambda name: found[name].stat().st_size)
+        largest = max(files, key=lambda name: files[name].stat().st_size)
         raise TooLarge(
-            f"the files for the image are {size >> 20} MiB together; at most {LIMIT >> 20} are allowed",
-            f"the largest is {largest}; data belongs into `data:`, not into an image",
+            f"the files for the image are too large: {size >> 20} MiB (at most {LIMIT >> 20} MiB)",
+            f"the largest is {largest}; name data in `data:` instead",
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
-def _told(file: str, line: int, what: str) -> BadInput:
-    return BadInput([Problem(f"holds {what}, which would stand in the image", file=file, line=line, hint=_OWN_IMAGE)])
+def _secret_problem(file: str, line: int, kind: str) -> BadInput:
+    return BadInput(
+        [Problem(f"contains {kind}, which would be readable in the image", file=file, line=line, hint=_OWN_IMAGE_HINT)]
+    )
 
 
-def _bad(message: str, hint: str) -> BadInput:
+def _install_problem(message: str, hint: str) -> BadInput:
     return BadInput.one(message, key="install", hint=hint)
 
 
-def _at(source: CopySource, file: str, why: str, hint: str) -> BadInput:
-    return BadInput([Problem(f"{source.text!r} {why}", file=file, line=source.line, hint=hint)])
+def _copy_problem(source: CopySource, file: str, reason: str, hint: str) -> BadInput:
+    return BadInput([Problem(f"{source.text!r} {reason}", file=file, line=source.line, hint=hint)])

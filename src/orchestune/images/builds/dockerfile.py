@@ -16,12 +16,12 @@ FOLDER = "/orchestune-install"
 """working directory of install commands, with the files that they name"""
 _FROM_OPTION = re.compile(r"--from=(?P<image>\S+)")
 _OPTIONS = re.compile(r"(?:--\S+\s+)*")
-_INLINE = re.compile(r"(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<word>\w+)(?P=quote)(?!\S)")
+_HERE_DOCUMENT = re.compile(r"(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<word>\w+)(?P=quote)(?!\S)")
 """start of a here-document, which ends at a line with that word: `RUN <<EOF`"""
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?::(?P<sign>[-+])(?P<word>[^}]*))?\})")
-_OF_THE_BUILD = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
+_BUILDER_VARIABLE = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
 """variables that the builder sets"""
-_WITH_TEXT = ("ADD", "COPY", "RUN")
+_HERE_DOCUMENT_INSTRUCTIONS = ("ADD", "COPY", "RUN")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CopySource:
 
 
 @dataclass(frozen=True)
-class _Outside:
+class _ExternalImage:
     """An external image that an instruction names."""
 
     entry: Mapping[str, Any]
@@ -69,39 +69,39 @@ def after_dockerfile(text: str, commands: Sequence[str], files: Sequence[str], u
     """Append `install:` commands to a user's own Dockerfile; `user` as in `for_install`."""
     if not commands:
         return text
-    own = for_install("", commands, files, user).partition("\n")[2]
-    return text.rstrip("\n") + "\n" + own
+    install_steps = for_install("", commands, files, user).partition("\n")[2]
+    return text.rstrip("\n") + "\n" + install_steps
 
 
 def bases(text: str, file: str = "Dockerfile") -> list[str]:
     """Return the distinct external images, as the Dockerfile names them. Raises BadInput if there is no FROM."""
-    found: dict[str, None] = {}
-    for named in _outside(text, file):
-        found.setdefault(named.image)
-    return list(found)
+    images: dict[str, None] = {}
+    for external in _external_images(text, file):
+        images.setdefault(external.image)
+    return list(images)
 
 
 def pin(text: str, digests: Mapping[str, str], file: str = "Dockerfile") -> str:
     """Return the Dockerfile with all external images pinned by digest."""
     lines = text.splitlines(keepends=True)
-    for named in _outside(text, file):
-        pattern = re.compile(rf"(?<!\S){re.escape(named.before)}{re.escape(named.spelling)}(?![^\s,])")
-        for number in range(named.entry["startline"], named.entry["endline"] + 1):
-            if found := pattern.search(lines[number]):
-                before, after = lines[number][: found.start()], lines[number][found.end() :]
-                lines[number] = f"{before}{named.before}{digests[named.image]}{after}"
+    for external in _external_images(text, file):
+        pattern = re.compile(rf"(?<!\S){re.escape(external.before)}{re.escape(external.spelling)}(?![^\s,])")
+        for number in range(external.entry["startline"], external.entry["endline"] + 1):
+            if match := pattern.search(lines[number]):
+                before, after = lines[number][: match.start()], lines[number][match.end() :]
+                lines[number] = f"{before}{external.before}{digests[external.image]}{after}"
     return "".join(lines)
 
 
 def user_of(text: str, users: Mapping[str, str], file: str = "Dockerfile") -> str:
     """Return the image's user, empty for root; `users` has the users of the external images."""
-    outside = {named.entry["startline"]: named.image for named in _outside(text, file)}
+    external_images = {external.entry["startline"]: external.image for external in _external_images(text, file)}
     stages: dict[str, str] = {}
     user = stage = ""
     for entry in _parser(text).structure:
         if entry["instruction"] == "FROM":
             words = [word for word in str(entry["value"]).split() if not word.startswith("--")]
-            user = users.get(outside.get(entry["startline"], ""), stages.get(words[0].lower(), ""))
+            user = users.get(external_images.get(entry["startline"], ""), stages.get(words[0].lower(), ""))
             stage = words[-1].lower()
         elif entry["instruction"] == "USER":
             user = str(entry["value"]).strip()
@@ -116,18 +116,18 @@ def unless_root(user: str) -> str:
 
 def sources(text: str, file: str = "Dockerfile") -> list[CopySource]:
     """Return the paths taken from the folder, in order, without those from other images or the network."""
-    found = []
+    copy_sources = []
     for entry in _parser(text).structure:
         line = entry["startline"] + 1
         if entry["instruction"] == "RUN":
-            mounts = [(said, mount) for said, mount in _mounts(entry) if not mount.get("from")]
-            found += [CopySource(mount.get("source", "."), line, said) for said, mount in mounts]
+            mounts = [(option_text, mount) for option_text, mount in _mounts(entry) if not mount.get("from")]
+            copy_sources += [CopySource(mount.get("source", "."), line, option_text) for option_text, mount in mounts]
         if entry["instruction"] not in ("COPY", "ADD") or _FROM_OPTION.search(entry["value"]):
             continue
         for word in _words(entry, file)[:-1]:
             if "://" not in word and not word.startswith("<<") and not word.startswith("git@"):
-                found.append(CopySource(word, line, entry["content"].strip()))
-    return found
+                copy_sources.append(CopySource(word, line, entry["content"].strip()))
+    return copy_sources
 
 
 def _mounts(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -147,63 +147,63 @@ def _words(entry: Mapping[str, Any], file: str) -> list[str]:
     try:
         words = json.loads(value) if value.startswith("[") else shlex.split(value)
     except ValueError as exc:
-        raise _wrong(file, entry, "cannot be read") from exc
+        raise _problem(file, entry, "cannot be parsed") from exc
     return [str(word) for word in words]
 
 
-def _outside(text: str, file: str) -> Iterator[_Outside]:
+def _external_images(text: str, file: str) -> Iterator[_ExternalImage]:
     """Yield the external images that instructions name."""
     structure = _parser(text).structure
     stages: list[str] = []
     defaults: dict[str, str] = {}
     if not any(entry["instruction"] == "FROM" for entry in structure):
-        raise BadInput([Problem("names no image to build on", file=file, hint="it needs a line FROM IMAGE")])
+        raise BadInput([Problem("has no base image", file=file, hint="add a line FROM IMAGE")])
     for entry in structure:
         if entry["instruction"] == "ARG" and not stages:
-            _take_defaults(entry, file, defaults)
+            _add_defaults(entry, file, defaults)
         elif entry["instruction"] == "FROM":
             spelling = next((word for word in str(entry["value"]).split() if not word.startswith("--")), "")
-            image = _expanded(spelling, defaults)
+            image = _expand(spelling, defaults)
             if "$" in image or not image or image.endswith((":", "/", "@")):
-                raise _wrong(file, entry, "names an image that is not known before the build")
+                raise _problem(file, entry, "names an image that is unknown before the build")
             if image != "scratch" and image.lower() not in stages:
-                yield _Outside(entry, "", spelling, image)
+                yield _ExternalImage(entry, "", spelling, image)
             name = re.search(r"\s+as\s+(\S+)\s*$", entry["value"], re.IGNORECASE)
             stages.append(name[1].lower() if name else "")
         else:
-            for before, image in _taken_from(entry):
+            for before, image in _copied_images(entry):
                 if "$" not in image and not image.isdigit() and image.lower() not in stages:
-                    yield _Outside(entry, before, image, image)
+                    yield _ExternalImage(entry, before, image, image)
 
 
-def _take_defaults(entry: Mapping[str, Any], file: str, defaults: dict[str, str]) -> None:
+def _add_defaults(entry: Mapping[str, Any], file: str, defaults: dict[str, str]) -> None:
     """Add the default of an ARG before the first FROM; one without a default is empty, or keeps its earlier value."""
     for word in _words(entry, file):
         name, equals, value = word.partition("=")
         if equals:
-            defaults[name] = _expanded(value, defaults)
+            defaults[name] = _expand(value, defaults)
 
 
-def _expanded(text: str, defaults: Mapping[str, str]) -> str:
+def _expand(text: str, defaults: Mapping[str, str]) -> str:
     """Expand variables, including `${V:-other}` and `${V:+other}`. Variables that the builder sets are kept."""
 
-    def value(found: re.Match[str]) -> str:
-        name, word = found["plain"] or found["name"], found["word"] or ""
-        if name not in defaults and _OF_THE_BUILD.fullmatch(name):
-            return found[0]
-        said = defaults.get(name, "")
-        if found["sign"] == "+":
-            return word if said else ""
-        return said or word
+    def substitute(match: re.Match[str]) -> str:
+        name, word = match["plain"] or match["name"], match["word"] or ""
+        if name not in defaults and _BUILDER_VARIABLE.fullmatch(name):
+            return match[0]
+        default = defaults.get(name, "")
+        if match["sign"] == "+":
+            return word if default else ""
+        return default or word
 
-    return _VARIABLE.sub(value, text)
+    return _VARIABLE.sub(substitute, text)
 
 
-def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _copied_images(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the images or stages that a COPY, ADD or RUN takes files from, with the text before their names."""
     if entry["instruction"] == "RUN":
-        named = [(said, mount["from"]) for said, mount in _mounts(entry) if mount.get("from")]
-        return [(f"{said.partition(f'from={image}')[0]}from=", image) for said, image in named]
+        mounts = [(option_text, mount["from"]) for option_text, mount in _mounts(entry) if mount.get("from")]
+        return [(f"{option_text.partition(f'from={image}')[0]}from=", image) for option_text, image in mounts]
     option = _FROM_OPTION.search(entry["value"]) if entry["instruction"] in ("COPY", "ADD") else None
     return [("--from=", option["image"])] if option else []
 
@@ -211,19 +211,19 @@ def _taken_from(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _parser(text: str) -> Any:
     from dockerfile_parse import DockerfileParser  # imported on demand, only for builds
 
-    plain = _without_texts(text).encode("utf-8")
-    return DockerfileParser(fileobj=BytesIO(plain), build_args={}, env_replace=True)
+    content = _without_here_documents(text).encode("utf-8")
+    return DockerfileParser(fileobj=BytesIO(content), build_args={}, env_replace=True)
 
 
-def _without_texts(text: str) -> str:
+def _without_here_documents(text: str) -> str:
     """Return the lines with here-documents (`RUN <<EOF`) replaced by empty lines."""
     lines, instruction = [], ""
-    waiting: list[re.Match[str]] = []
+    open_documents: list[re.Match[str]] = []
     for line in text.splitlines(keepends=True):
-        if waiting:
-            ends = line.rstrip("\r\n")
-            if (ends.lstrip("\t") if waiting[0]["tabs"] else ends) == waiting[0]["word"]:
-                waiting.pop(0)
+        if open_documents:
+            terminator = line.rstrip("\r\n")
+            if (terminator.lstrip("\t") if open_documents[0]["tabs"] else terminator) == open_documents[0]["word"]:
+                open_documents.pop(0)
             lines.append("\n")
             continue
         lines.append(line)
@@ -232,12 +232,12 @@ def _without_texts(text: str) -> str:
         instruction += line
         if not line.rstrip().endswith("\\"):
             words = instruction.split(maxsplit=1)
-            if words and words[0].upper() in _WITH_TEXT:
-                waiting = list(_INLINE.finditer(instruction))
+            if words and words[0].upper() in _HERE_DOCUMENT_INSTRUCTIONS:
+                open_documents = list(_HERE_DOCUMENT.finditer(instruction))
             instruction = ""
     return "".join(lines)
 
 
-def _wrong(file: str, entry: Mapping[str, Any], why: str) -> BadInput:
+def _problem(file: str, entry: Mapping[str, Any], why: str) -> BadInput:
     line = entry["startline"] + 1
     return BadInput([Problem(f"{str(entry['content']).strip()!r} {why}", file=file, line=line)])

@@ -16,11 +16,11 @@ MEMORY = 4 << 30
 """default memory limit of a build in bytes"""
 LIMIT = 700 << 10
 """maximum total bytes of the files: a ConfigMap holds 1 MiB, and base64 adds a third"""
-_REQUESTED = 1 << 30
+_REQUESTED_BYTES = 1 << 30
 """memory request: most builds need no more, and page cache of written files is reclaimed when memory is short"""
 DEADLINE = 3600
 """seconds after which a build is terminated"""
-_KEPT = 600
+_FINISHED_SECONDS = 600
 """seconds for which a finished Job and its log are kept"""
 _DOCKERFILE = "Dockerfile"
 _CONTEXT, _STORAGE, _LOGIN = "/orchestune/context", "/var/lib/containers", "/orchestune/login"
@@ -55,7 +55,7 @@ def build_job(
     size = sum(path.stat().st_size for path in plan.files.values())
     if size > LIMIT:
         raise TooLarge(
-            f"the files that the build needs are {size >> 10} KiB; a build in the cluster takes {LIMIT >> 10}",
+            f"the build's files are too large for a build in the cluster: {size >> 10} KiB (at most {LIMIT >> 10} KiB)",
             "build with docker, podman or buildah on this machine",
         )
     metadata = {"name": name, "namespace": namespace, "labels": {**(labels or {})}}
@@ -68,14 +68,14 @@ def _config_map(plan: Plan, metadata: Manifest) -> Manifest:
         f"file-{number}": base64.b64encode(path.read_bytes()).decode("ascii")
         for number, path in enumerate(plan.files.values())
     }
-    found: Manifest = {
+    config_map: Manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata,
         "immutable": True,
         "data": {_DOCKERFILE: plan.dockerfile},
     }
-    return {**found, "binaryData": contents} if contents else found
+    return {**config_map, "binaryData": contents} if contents else config_map
 
 
 def _job(
@@ -124,7 +124,7 @@ def _job(
                 "command": ["/bin/sh", "-ec", script(plan)],
                 "env": environment,
                 "resources": {
-                    "requests": {"cpu": "500m", "memory": str(min(_REQUESTED, memory))},
+                    "requests": {"cpu": "500m", "memory": str(min(_REQUESTED_BYTES, memory))},
                     "limits": {"cpu": "2", "memory": str(memory)},
                 },
                 "securityContext": {"runAsUser": 0},
@@ -142,7 +142,7 @@ def _job(
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": DEADLINE,
-            "ttlSecondsAfterFinished": _KEPT,
+            "ttlSecondsAfterFinished": _FINISHED_SECONDS,
             "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
         },
     }

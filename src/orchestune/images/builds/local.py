@@ -15,7 +15,7 @@ from orchestune.images.builds.tools import Tool
 from orchestune.images.registries.manifests import Platform, parse_platform
 from orchestune.images.registries.reference import Reference
 
-_PLACE = "orchestune.local"
+_LOCAL_REGISTRY = "orchestune.local"
 """used in place of a registry's name; images with it are never pushed"""
 
 
@@ -24,46 +24,49 @@ def find(name: str, platform: Platform) -> Base | None:
 
     Raises UsageError if it is for another platform, Unreachable without an engine.
     """
-    found = _inspect(name)
-    if found is None:
+    description = _inspect(name)
+    if description is None:
         return None
-    own = Platform(parse_platform(str(found.get("Architecture"))).architecture, str(found.get("Os") or "linux"))
-    if own != platform:
-        raise refused(name, [own], platform)
-    digests = found.get("RepoDigests") or [_named(str(found["Id"]))]
-    return Base(str(digests[0]), user_of(found.get("Config") or {}))
+    architecture = parse_platform(str(description.get("Architecture"))).architecture
+    image_platform = Platform(architecture, str(description.get("Os") or "linux"))
+    if image_platform != platform:
+        raise refused(name, [image_platform], platform)
+    digests = description.get("RepoDigests") or [_tag_by_id(str(description["Id"]))]
+    return Base(str(digests[0]), user_of(description.get("Config") or {}))
 
 
 def build(text: str, files: Mapping[str, Path], platform: Platform, tag: str, say: Say) -> str:
     """Build the image unless the engine has it, and return its id. Raises errors as `Builder.build` does."""
-    target = Reference(_PLACE, "image", tag)
-    found = _inspect(str(target))
-    if found is None:
+    target = Reference(_LOCAL_REGISTRY, "image", tag)
+    description = _inspect(str(target))
+    if description is None:
         say(f"building an image for {platform} with docker")
         Tool("docker").make(Plan(text, files, platform, target), say)
-        found = _inspect(str(target))
+        description = _inspect(str(target))
     else:
-        say(f"found the image {found['Id'][7:19]}")
-    if found is None:
-        raise OrchestuneError(f"docker built {target} and does not have it", "does something remove images?")
-    return str(found["Id"])
+        say(f"found the image {description['Id'][7:19]}")
+    if description is None:
+        raise OrchestuneError(f"docker built {target} but does not have it", "check if something removes images")
+    return str(description["Id"])
 
 
-def _named(image: str) -> str:
+def _tag_by_id(image: str) -> str:
     """Tag an image that has only an id: not every builder accepts an id in FROM."""
-    name = f"{_PLACE}/base:{image.removeprefix('sha256:')}"
+    name = f"{_LOCAL_REGISTRY}/base:{image.removeprefix('sha256:')}"
     _docker("tag", image, name)
     return name
 
 
 def _inspect(name: str) -> Mapping[str, Any] | None:
-    done = _docker("image", "inspect", name)
-    if done.returncode == 0:
-        found: Mapping[str, Any] = json.loads(done.stdout)[0]
-        return found
-    if "no such" in done.stderr.lower():
+    process = _docker("image", "inspect", name)
+    if process.returncode == 0:
+        description: Mapping[str, Any] = json.loads(process.stdout)[0]
+        return description
+    if "no such" in process.stderr.lower():
         return None
-    raise Unreachable(f"docker does not answer: {done.stderr.strip()}", "start the Docker Engine, or see DOCKER_HOST")
+    raise Unreachable(
+        f"docker does not answer: {process.stderr.strip()}", "start the Docker Engine, or see DOCKER_HOST"
+    )
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -73,6 +76,6 @@ def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
         )
     except OSError as exc:
         raise Unreachable(
-            "an image has to be built, and the program docker is not there",
+            "cannot build the image: the program docker is not installed",
             "install it, or name an image that exists in `image:`",
         ) from exc

@@ -9,8 +9,7 @@ from pathlib import Path
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.images.builds import local
 from orchestune.images.builds.build import Builder, Plan, Say
-from orchestune.images.builds.digest import tag
-from orchestune.images.builds.recipe import Base, recipe, refused, user_of
+from orchestune.images.builds.recipe import Base, recipe, refused, tag, user_of
 from orchestune.images.builds.tools import KINDS, find_tool
 from orchestune.images.registries.manifests import Platform
 from orchestune.images.registries.reference import PushTarget, Reference, is_loopback, parse, parse_place
@@ -42,21 +41,21 @@ def prepare_image(
     """
     commands = [install] if isinstance(install, str) else list(install)
     commands = [command for command in commands if command.strip()]
-    place = parse_place(registry) if registry else None
+    push_target = parse_place(registry) if registry else None
 
     def resolve(name: str) -> Base:
-        found = local.find(name, platform) if place is None and (commands or dockerfile) else None
-        return found or _resolve(parse(name), place, platform, profile)
+        local_image = local.find(name, platform) if push_target is None and (commands or dockerfile) else None
+        return local_image or _resolve(parse(name), push_target, platform, profile)
 
     if not commands and not dockerfile:
         return resolve(image or DEFAULT).name
     text, files = recipe(image or DEFAULT, commands, dockerfile, folder.resolve(), resolve)
     name = tag(text, files, platform)
-    if place is None:
+    if push_target is None:
         return local.build(text, files, platform, name, say)
-    target = Reference(place.registry, place.repository(REPOSITORY), name)
-    plan = Plan(text, files, platform, target, place.plain or is_loopback(place.registry), profile)
-    with open_registry(place.registry, plain=place.plain, profile=profile) as client:
+    target = Reference(push_target.registry, push_target.repository(REPOSITORY), name)
+    plan = Plan(text, files, platform, target, push_target.plain or is_loopback(push_target.registry), profile)
+    with open_registry(push_target.registry, plain=push_target.plain, profile=profile) as client:
         digest = client.find(target.repository, name)
         if digest is None:
             _build(plan, builder, say)
@@ -64,20 +63,22 @@ def prepare_image(
         else:
             say(f"found {target}")
     if digest is None:
-        raise OrchestuneError(f"{target} was pushed and is not in the registry", "does it delete what is new?")
+        raise OrchestuneError(
+            f"{target} was pushed but is not in the registry", "check if the registry deletes new images"
+        )
     return str(target.at(digest))
 
 
 def runs_on(image: str, registry: str | None, profile: str = "") -> tuple[Platform, ...]:
     """Return the platforms of an image in a registry; `registry` and `profile` as in `prepare_image`."""
-    place, reference = parse_place(registry) if registry else None, parse(image)
-    with _opened(reference, place, profile) as client:
+    push_target, reference = parse_place(registry) if registry else None, parse(image)
+    with _open(reference, push_target, profile) as client:
         return client.resolve(reference)[1]
 
 
-def _resolve(reference: Reference, place: PushTarget | None, platform: Platform, profile: str) -> Base:
+def _resolve(reference: Reference, push_target: PushTarget | None, platform: Platform, profile: str) -> Base:
     """Return an image of a registry by digest. Raises UsageError if it is for other platforms."""
-    with _opened(reference, place, profile) as client:
+    with _open(reference, push_target, profile) as client:
         manifest = client.manifest(reference.repository, reference.version)
         platforms = client.platforms(reference.repository, manifest)
         if platform not in platforms:
@@ -86,17 +87,17 @@ def _resolve(reference: Reference, place: PushTarget | None, platform: Platform,
     return Base(str(reference.at(manifest.digest)), user_of(config))
 
 
-def _opened(reference: Reference, place: PushTarget | None, profile: str) -> Registry:
-    plain = place is not None and place.plain and place.registry == reference.registry
+def _open(reference: Reference, push_target: PushTarget | None, profile: str) -> Registry:
+    plain = push_target is not None and push_target.plain and push_target.registry == reference.registry
     return open_registry(reference.registry, plain=plain, profile=profile)
 
 
 def _build(plan: Plan, builder: Builder | None, say: Say) -> None:
-    chosen: Builder | None = find_tool() or builder
-    if chosen is None:
+    selected: Builder | None = find_tool() or builder
+    if selected is None:
         raise UsageError(
-            f"the image has to be built, and neither {', '.join(KINDS[:-1])} nor {KINDS[-1]} answers on this machine",
+            f"cannot build the image: neither {', '.join(KINDS[:-1])} nor {KINDS[-1]} is available on this machine",
             "install one of them, or name an image that exists in `image:`",
         )
-    say(f"building {plan.target} for {plan.platform} with {chosen.name}")
-    chosen.build(plan, say)
+    say(f"building {plan.target} for {plan.platform} with {selected.name}")
+    selected.build(plan, say)

@@ -1,7 +1,10 @@
-"""The Dockerfile of an experiment's image, with its bases pinned by digest, and the files of its context."""
+"""The Dockerfile of an experiment's image, with its bases pinned by digest, the files of its context, and its tag."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,9 @@ from orchestune.errors import BadInput, Problem, UsageError
 from orchestune.images.builds import context
 from orchestune.images.builds import dockerfile as dockerfiles
 from orchestune.images.registries.manifests import Platform
+
+_TAG_FORMAT = 1
+"""incremented if the same inputs produce a different image"""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,32 @@ def recipe(
         base = resolve(image)
         return dockerfiles.for_install(base.name, commands, list(files), base.user), files
     text = _read(folder / dockerfile, dockerfile)
-    own = context.for_dockerfile(folder, text, dockerfile)
-    found = {name: _base(name, dockerfile, resolve) for name in dockerfiles.bases(text, dockerfile)}
-    user = dockerfiles.user_of(text, {name: base.user for name, base in found.items()}, dockerfile)
-    pinned = dockerfiles.pin(text, {name: base.name for name, base in found.items()}, dockerfile)
+    dockerfile_files = context.for_dockerfile(folder, text, dockerfile)
+    base_images = {name: _base(name, dockerfile, resolve) for name in dockerfiles.bases(text, dockerfile)}
+    user = dockerfiles.user_of(text, {name: base.user for name, base in base_images.items()}, dockerfile)
+    pinned = dockerfiles.pin(text, {name: base.name for name, base in base_images.items()}, dockerfile)
     text = dockerfiles.after_dockerfile(pinned, commands, list(files), user)
-    return text, dict(sorted({**own, **files}.items()))
+    return text, dict(sorted({**dockerfile_files, **files}.items()))
+
+
+def tag(dockerfile: str, files: Mapping[str, Path], platform: Platform) -> str:
+    """Return a content-addressed tag: equal inputs give the same tag, so no image is built twice.
+
+    The inputs are the Dockerfile, which pins its base by digest, and the content of the files in its context.
+    """
+    inputs = {
+        "format": _TAG_FORMAT,
+        "dockerfile": dockerfile,
+        "platform": str(platform),
+        "files": {name: [_sha256(path), os.access(path, os.X_OK)] for name, path in files.items()},
+    }
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def user_of(config: Mapping[str, Any]) -> str:
@@ -48,11 +74,11 @@ def user_of(config: Mapping[str, Any]) -> str:
     return dockerfiles.unless_root(str(config.get("User") or ""))
 
 
-def refused(image: str, there: Iterable[Platform], wanted: Platform) -> UsageError:
+def refused(image: str, platforms: Iterable[Platform], required: Platform) -> UsageError:
     """Return the error for an image that the nodes cannot run."""
     return UsageError(
-        f"the image {image} is for {', '.join(map(str, there))}, and the nodes are {wanted}",
-        "name an image that is made for them, or build it for them",
+        f"the image {image} does not run on the nodes: it is for {', '.join(map(str, platforms))}, they are {required}",
+        "name an image for their platform, or build one",
     )
 
 
@@ -67,5 +93,5 @@ def _read(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # utf-8-sig: editors on Windows write a BOM
     except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
-        raise BadInput([Problem(f"cannot be read: {why}", key="dockerfile", file=name)]) from exc
+        reason = exc.strerror if isinstance(exc, OSError) else "not a text file"
+        raise BadInput([Problem(f"cannot be read: {reason}", key="dockerfile", file=name)]) from exc

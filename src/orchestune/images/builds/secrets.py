@@ -14,7 +14,7 @@ _FOLDERS = (".git", ".ssh", ".aws", ".kube", ".docker", ".gnupg", ".azure", ".or
 _LOGIN = re.compile(r"://(?P<user>[^/\s:@'\"]*):(?P<password>[^/\s@'\"]+)@")
 _TOKEN = re.compile(r"(?i)\b_(?:authToken|auth|password)\s*=\s*(?P<password>[^\s$]+)")
 _KEY = "PRIVATE KEY-----"
-_LOOKED_AT = 1 << 20
+_MAX_SEARCHED_BYTES = 1 << 20
 """maximum bytes of a file that is searched; longer ones are not written by hand"""
 
 
@@ -23,10 +23,10 @@ def by_name(path: str) -> str:
     *folders, name = path.split("/")
     for folder in folders:
         if folder in _FOLDERS:
-            return f"{folder} holds secrets or history"
+            return f"{folder} contains secrets or history"
     if name.endswith((".example", ".sample", ".template")):
         return ""
-    return "its name is one of a file with secrets" if any(fnmatch(name, pattern) for pattern in _NAMES) else ""
+    return "a file of this name usually contains secrets" if any(fnmatch(name, pattern) for pattern in _NAMES) else ""
 
 
 def in_text(text: str) -> tuple[int, str] | None:
@@ -34,16 +34,16 @@ def in_text(text: str) -> tuple[int, str] | None:
     for number, line in enumerate(text.splitlines(), 1):
         if _KEY in line:
             return number, "a private key"
-        for pattern, what in ((_LOGIN, "a password in an address"), (_TOKEN, "a token")):
-            found = pattern.search(line)
-            if found and not found["password"].startswith("$"):  # a variable, which the installer expands
-                return number, what
+        for pattern, kind in ((_LOGIN, "a password in a URL"), (_TOKEN, "a token")):
+            match = pattern.search(line)
+            if match and not match["password"].startswith("$"):  # a variable, which the installer expands
+                return number, kind
     return None
 
 
 def in_file(path: Path) -> tuple[int, str] | None:
     """Search a file in the same way; binary files are skipped."""
-    if path.stat().st_size > _LOOKED_AT:
+    if path.stat().st_size > _MAX_SEARCHED_BYTES:
         return None
     try:
         return in_text(path.read_text(encoding="utf-8"))

@@ -15,11 +15,11 @@ def suggest_install(folder: Path) -> str | None:
 
     Considers uv.lock, poetry.lock, requirements.txt, environment.yml and pyproject.toml, the most exact one first.
     """
-    for name, propose in _FILES:
+    for name, suggest in _FILES:
         if (folder / name).is_file():
-            found = propose(folder / name)
-            if found:
-                return f"# {name} says what the project needs; this is installed once, into an image:\n{found}"
+            suggestion = suggest(folder / name)
+            if suggestion:
+                return f"# requirements of the project from {name}, installed once into an image:\n{suggestion}"
     return None
 
 
@@ -53,10 +53,10 @@ def _pyproject(file: Path) -> str:
 
 def _install(commands: Sequence[str]) -> str:
     """Format as YAML; commands with special characters are quoted."""
-    written = [_scalar(command) for command in commands]
-    if len(written) == 1:
-        return f"install: {written[0]}\n"
-    return "install:\n" + "".join(f"  - {command}\n" for command in written)
+    lines = [_scalar(command) for command in commands]
+    if len(lines) == 1:
+        return f"install: {lines[0]}\n"
+    return "install:\n" + "".join(f"  - {command}\n" for command in lines)
 
 
 def _scalar(text: str) -> str:

@@ -23,15 +23,19 @@ from orchestune.images.registries.short_login import short_login
 Kind = Literal["docker", "podman", "buildah"]
 KINDS: tuple[Kind, ...] = ("docker", "podman", "buildah")
 _ANSWER_SECONDS = 20
-_KEPT = 25
+_TAIL_LINES = 25
 """lines of output that an error shows"""
-_REFUSED = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
-_FOREIGN = ("exec format error",)
-_CONFINED = ("unshare(CLONE_NEWUSER)",)
-_FROM_REGISTRY = ("initializing source docker://", "failed to resolve source metadata for", "pull access denied for")
+_REFUSED_MESSAGES = ("denied", "unauthorized", "authentication required", "no basic auth credentials")
+_FOREIGN_MESSAGES = ("exec format error",)
+_CONFINED_MESSAGES = ("unshare(CLONE_NEWUSER)",)
+_BASE_IMAGE_MESSAGES = (
+    "initializing source docker://",
+    "failed to resolve source metadata for",
+    "pull access denied for",
+)
 """messages of buildah and podman, and two of docker, if a base image cannot be pulled"""
-_HOW_TO_LOG_IN = "log in at its registry: docker login REGISTRY"
-_DISTRUSTED = ("x509:", "certificate signed by unknown authority")
+_LOGIN_HINT = "log in at its registry: docker login REGISTRY"
+_UNTRUSTED_MESSAGES = ("x509:", "certificate signed by unknown authority")
 
 
 class Tool:
@@ -61,9 +65,9 @@ class Tool:
             self._run(build_command(self._kind, plan, dockerfile), plan, say, "build")
 
     def _run(
-        self, command: Sequence[str], plan: Plan, say: Say, what: str, environ: Mapping[str, str] | None = None
+        self, command: Sequence[str], plan: Plan, say: Say, operation: str, environ: Mapping[str, str] | None = None
     ) -> None:
-        kept: deque[str] = deque(maxlen=_KEPT)
+        log_tail: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
             with subprocess.Popen(
                 command,
@@ -78,14 +82,14 @@ class Tool:
                 with ExitStack() as on_error:
                     on_error.callback(process.terminate)
                     for line in process.stdout or ():
-                        kept.append(line.rstrip())
+                        log_tail.append(line.rstrip())
                         say(line.rstrip())
                     on_error.pop_all()
         except OSError as exc:
             raise Unreachable(f"{self._kind} cannot be started: {exc.strerror}") from exc
         if process.returncode:
-            trust = how_to_trust(self._kind, plan.target.registry)
-            raise failure(what, self._kind, plan, list(kept), trust)
+            trust = trust_hint(self._kind, plan.target.registry)
+            raise failure(operation, self._kind, plan, list(log_tail), trust)
 
 
 def find_tool() -> Tool | None:
@@ -103,51 +107,51 @@ def build_command(kind: Kind, plan: Plan, dockerfile: Path) -> list[str]:
 
 def pull_command(kind: Kind, image: str, platform: Platform, login: Path) -> list[str]:
     """Return the command that pulls a base image before the build, with a separate login."""
-    more = [] if kind == "docker" else ["--authfile", str(login / "config.json")]
-    return [kind, "pull", "--platform", str(platform), *more, image]
+    options = [] if kind == "docker" else ["--authfile", str(login / "config.json")]
+    return [kind, "pull", "--platform", str(platform), *options, image]
 
 
 def push_command(kind: Kind, plan: Plan, login: Path | None = None) -> list[str]:
     """Return the command that pushes the image; `login` is a folder with a login (docker: in its environment)."""
     if kind == "docker":
         return ["docker", "push", str(plan.target)]
-    more = ["--tls-verify=false"] if plan.plain else []
-    more += ["--authfile", str(login / "config.json")] if login else []
-    return [kind, "push", *more, str(plan.target), f"docker://{plan.target}"]
+    options = ["--tls-verify=false"] if plan.plain else []
+    options += ["--authfile", str(login / "config.json")] if login else []
+    return [kind, "push", *options, str(plan.target), f"docker://{plan.target}"]
 
 
-def failure(what: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
+def failure(operation: str, builder: str, plan: Plan, output: Sequence[str], trust: str) -> OrchestuneError:
     """Return the error for the output of a failed step; `trust` is the hint for an untrusted registry."""
-    end = "\n".join(output)
+    log = "\n".join(output)
     registry = plan.target.registry
-    if any(word in end.lower() for word in _FOREIGN):
+    if any(word in log.lower() for word in _FOREIGN_MESSAGES):
         return OrchestuneError(
-            f"{builder} cannot build for {plan.platform} on this machine:\n{end}",
+            f"{builder} cannot build for {plan.platform} on this machine:\n{log}",
             "register an emulator: docker run --privileged --rm tonistiigi/binfmt --install all",
         )
-    if any(word in end for word in _CONFINED):
+    if any(word in log for word in _CONFINED_MESSAGES):
         return OrchestuneError(
-            f"{builder} may not make a user namespace, which a build takes:\n{end}",
-            "a seccomp profile forbids it (in a cluster: the kubelet's `seccompDefault`), or the kernel there does"
-            " (user.max_user_namespaces); build on another machine, or name an image that is built already",
+            f"{builder} cannot create a user namespace, which a build needs:\n{log}",
+            "allow it in the seccomp profile (in a cluster: the kubelet's `seccompDefault`) and the kernel"
+            " (user.max_user_namespaces); or build on another machine, or name an existing image",
         )
-    if any(word in end for word in _DISTRUSTED):
-        verb = "push" if what == "push" else "build"
+    if any(word in log for word in _UNTRUSTED_MESSAGES):
+        verb = "push" if operation == "push" else "build"
         return OrchestuneError(
-            f"{builder} could not {verb} {plan.target}, since it does not trust a registry:\n{end}",
+            f"{builder} could not {verb} {plan.target}, since it does not trust a registry:\n{log}",
             trust,
         )
-    refused = any(word in end.lower() for word in _REFUSED)
-    if what == "build" and refused and any(word in end for word in _FROM_REGISTRY):
-        return Denied(f"{builder} may not have an image that this one is made from:\n{end}", _HOW_TO_LOG_IN)
-    if what == "push" and refused:
-        return Denied(f"the registry {registry} refuses {plan.target}:\n{end}", hint(registry))
-    if what == "push":
+    is_refused = any(word in log.lower() for word in _REFUSED_MESSAGES)
+    if operation == "build" and is_refused and any(word in log for word in _BASE_IMAGE_MESSAGES):
+        return Denied(f"{builder} may not pull a base image:\n{log}", _LOGIN_HINT)
+    if operation == "push" and is_refused:
+        return Denied(f"the registry {registry} refuses {plan.target}:\n{log}", hint(registry))
+    if operation == "push":
         return OrchestuneError(
-            f"{builder} could not push {plan.target}:\n{end}",
-            f"a registry without TLS must stand in insecure-registries of {builder}'s configuration",
+            f"{builder} could not push {plan.target}:\n{log}",
+            f"add a registry without TLS to insecure-registries in {builder}'s configuration",
         )
-    return OrchestuneError(f"the image could not be built by {builder}:\n{end}", "correct `install:` or the Dockerfile")
+    return OrchestuneError(f"{builder} could not build the image:\n{log}", "correct `install:` or the Dockerfile")
 
 
 def _with_login(login: Path | None) -> Mapping[str, str] | None:
@@ -155,19 +159,19 @@ def _with_login(login: Path | None) -> Mapping[str, str] | None:
     return {**os.environ, "DOCKER_CONFIG": str(login)} if login else None
 
 
-def how_to_trust(builder: Kind, registry: str) -> str:
+def trust_hint(builder: Kind, registry: str) -> str:
     """Return the hint for an untrusted registry."""
-    where = "its Engine runs" if builder == "docker" else "it runs"
-    return f"put the registry's CA where {where}: /etc/docker/certs.d/{registry}/ca.crt"
+    machine = "the machine of the Docker Engine" if builder == "docker" else "this machine"
+    return f"put the registry's CA into /etc/docker/certs.d/{registry}/ca.crt on {machine}"
 
 
 def _docker_answers() -> bool:
     """Return True if the engine responds: the client alone cannot build."""
     try:
-        asked = ["docker", "version", "--format", "{{.Server.Version}}"]
-        done = subprocess.run(
-            asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
+        command = ["docker", "version", "--format", "{{.Server.Version}}"]
+        process = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return process.returncode == 0

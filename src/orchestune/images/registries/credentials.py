@@ -33,14 +33,14 @@ def find(registry: str, environ: Mapping[str, str] = os.environ, profile: str = 
 
     Raises UsageError if the helper is missing or fails. Blocking: a helper may query its keychain.
     """
-    found = _configured(registry, environ)
-    if is_ecr(registry) and (found is None or expired(found.password, time.time())):
-        pair = password(registry, profile)
-        found = Credentials(*pair) if pair else found
-    return found
+    login = _read_login(registry, environ)
+    if is_ecr(registry) and (login is None or expired(login.password, time.time())):
+        login_pair = password(registry, profile)
+        login = Credentials(*login_pair) if login_pair else login
+    return login
 
 
-def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None:
+def _read_login(registry: str, environ: Mapping[str, str]) -> Credentials | None:
     import docker.auth  # imported on demand: loads requests and more, which most commands never need
     import docker.errors
 
@@ -54,14 +54,14 @@ def _configured(registry: str, environ: Mapping[str, str]) -> Credentials | None
     except (docker.errors.DockerException, ValueError, KeyError, AttributeError, TypeError) as exc:
         detail = f": {exc}" if isinstance(exc, docker.errors.DockerException) else ""
         raise UsageError(
-            f"{file} does not tell the login for {registry}{detail}",
+            f"cannot read the login for {registry} from {file}{detail}",
             f"correct it, or run: docker login {'' if registry == HUB else registry}".rstrip(),
         ) from exc
-    known = {str(key).lower(): str(value) for key, value in (entry or {}).items() if value}
-    if known.get("identitytoken"):
-        return Credentials(identity_token=known["identitytoken"])
-    if known.get("username"):
-        return Credentials(known["username"], known.get("password", ""))
+    fields = {str(key).lower(): str(value) for key, value in (entry or {}).items() if value}
+    if fields.get("identitytoken"):
+        return Credentials(identity_token=fields["identitytoken"])
+    if fields.get("username"):
+        return Credentials(fields["username"], fields.get("password", ""))
     return None
 
 

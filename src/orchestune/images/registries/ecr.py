@@ -29,8 +29,8 @@ def password(registry: str, profile: str = "") -> tuple[str, str] | None:
 
     `profile`: the AWS profile to use; empty: as the environment selects.
     """
-    found = _HOST.fullmatch(registry)
-    if found is None:
+    match = _HOST.fullmatch(registry)
+    if match is None:
         return None
     try:
         import boto3.session  # optional, and slow to import
@@ -38,13 +38,13 @@ def password(registry: str, profile: str = "") -> tuple[str, str] | None:
     except ModuleNotFoundError:
         return None
     try:
-        client = boto3.session.Session(profile_name=profile or None).client("ecr", region_name=found["region"])
-        given = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        client = boto3.session.Session(profile_name=profile or None).client("ecr", region_name=match["region"])
+        encoded = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as exc:
-        more = f" --profile {profile}" if profile else ""
+        option = f" --profile {profile}" if profile else ""
         raise Denied(
-            f"AWS gives no login for the registry {registry}: {exc}",
-            f"set AWS_PROFILE or run `aws sso login{more}`; the right ecr:GetAuthorizationToken is needed",
+            f"cannot get a login for the registry {registry} from AWS: {exc}",
+            f"set AWS_PROFILE or run `aws sso login{option}`; the account needs ecr:GetAuthorizationToken",
         ) from exc
-    name, _, secret = base64.b64decode(given).decode().partition(":")
+    name, _, secret = base64.b64decode(encoded).decode().partition(":")
     return name, secret

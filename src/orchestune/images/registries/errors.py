@@ -24,7 +24,7 @@ def translated(registry: str) -> Iterator[None]:
         raise Untrusted(
             f"the registry {registry} cannot be trusted: {_innermost(exc)}",
             f"put its CA into /etc/docker/certs.d/{registry}/ca.crt or name it in REQUESTS_CA_BUNDLE; "
-            f"a registry without TLS is named with http:// in front",
+            f"write http:// before the name of a registry without TLS",
         ) from exc
     except requests.exceptions.Timeout as exc:
         raise Unreachable(f"the registry {registry} does not answer", "check its address and the network") from exc
@@ -33,45 +33,48 @@ def translated(registry: str) -> Iterator[None]:
             f"the registry {registry} cannot be reached: {_innermost(exc)}", "check its address and the network"
         ) from exc
     except requests.exceptions.RequestException as exc:
-        raise OrchestuneError(f"the registry {registry} gave no usable answer: {_innermost(exc)}") from exc
+        raise OrchestuneError(f"the registry {registry} sent an invalid response: {_innermost(exc)}") from exc
 
 
-def check(answer: requests.Response, registry: str, what: str) -> None:
+def check(response: requests.Response, registry: str, operation: str) -> None:
     """Raise the error for an unsuccessful response; `what` names the operation, as in "cannot {what}"."""
-    if answer.ok:
+    if response.ok:
         return
-    status, said = answer.status_code, _said(answer)
+    status, details = response.status_code, _error_details(response)
     if status in (401, 403):
-        raise Denied(f"the registry {registry} does not let this account {what}{said}", hint(registry))
+        raise Denied(f"the registry {registry} does not let this account {operation}{details}", hint(registry))
     if status == 404:
-        raise NotFound(f"the registry {registry} cannot {what}: there is no such thing{said}", "check name and tag")
+        raise NotFound(f"the registry {registry} cannot {operation}: not found{details}", "check name and tag")
     if status == 429:
-        raise TemporaryError(f"the registry {registry} wants fewer requests{said}", f"wait, or {hint(registry)}")
+        raise TemporaryError(
+            f"the rate limit of the registry {registry} is exceeded{details}", f"wait, or {hint(registry)}"
+        )
     kind = TemporaryError if status >= 500 else OrchestuneError
-    raise kind(f"the registry {registry} cannot {what}: {status} {answer.reason}{said}")
+    raise kind(f"the registry {registry} cannot {operation}: {status} {response.reason}{details}")
 
 
-def _said(answer: requests.Response) -> str:
+def _error_details(response: requests.Response) -> str:
     """Return the registry's error messages, if any."""
     try:
-        errors = answer.json()["errors"]
-        words = [str(error.get("message") or error.get("code")) for error in errors]
+        errors = response.json()["errors"]
+        messages = [str(error.get("message") or error.get("code")) for error in errors]
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    return f" ({'; '.join(words)})" if words else ""
+    return f" ({'; '.join(messages)})" if messages else ""
 
 
 def _innermost(exc: BaseException) -> str:
     """Return the root cause below the layers of requests and urllib3, without the URL, which may contain a token."""
-    seen: BaseException = exc
+    innermost: BaseException = exc
     for _ in range(8):
-        nested = getattr(seen, "reason", None)
+        nested = getattr(innermost, "reason", None)
         if not isinstance(nested, BaseException):
-            nested = next((item for item in seen.args if isinstance(item, BaseException)), None)
+            nested = next((argument for argument in innermost.args if isinstance(argument, BaseException)), None)
         if nested is None:
             break
-        seen = nested
-    text = str(seen)
-    if found := _ERRNO.search(text):
-        return found["words"]
-    return text.partition("): ")[2] or (seen.strerror if isinstance(seen, OSError) else None) or type(seen).__name__
+        innermost = nested
+    text = str(innermost)
+    if match := _ERRNO.search(text):
+        return match["words"]
+    strerror = innermost.strerror if isinstance(innermost, OSError) else None
+    return text.partition("): ")[2] or strerror or type(innermost).__name__

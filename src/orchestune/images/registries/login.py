@@ -23,7 +23,7 @@ class Login:
         self._registry, self._find, self._plain = registry, find, plain
         self._headers: dict[str, str] = {}
         self._credentials: Credentials | None = None
-        self._looked = False
+        self._is_looked_up = False
 
     def header(self, scope: str) -> str | None:
         """Return the header accepted for `scope` so far."""
@@ -38,55 +38,61 @@ class Login:
 
         Raises Denied, TemporaryError, or an error of requests.
         """
-        kind, _, rest = challenge.partition(" ")
+        kind, _, parameters = challenge.partition(" ")
         if kind.lower() == "basic":
-            found = self._known()
-            if found is None or not found.username:
+            credentials = self._find_credentials()
+            if credentials is None or not credentials.username:
                 return False
-            self._headers[scope] = _basic(found)
+            self._headers[scope] = _basic(credentials)
             return True
         if kind.lower() != "bearer":
             return False
-        asked = parse_dict_header(rest)  # type: ignore[no-untyped-call]
-        token = self._token(asked, asked.get("scope") or scope, session, timeout)
+        challenge_fields = parse_dict_header(parameters)  # type: ignore[no-untyped-call]
+        token = self._token(challenge_fields, challenge_fields.get("scope") or scope, session, timeout)
         if token:
             self._headers[scope] = f"Bearer {token}"
         return bool(token)
 
-    def _known(self) -> Credentials | None:
-        if not self._looked:
-            self._credentials, self._looked = self._find(self._registry), True
+    def _find_credentials(self) -> Credentials | None:
+        if not self._is_looked_up:
+            self._credentials, self._is_looked_up = self._find(self._registry), True
         return self._credentials
 
-    def _token(self, asked: dict[str, str | None], scope: str, session: requests.Session, timeout: float) -> str | None:
-        realm = asked.get("realm") or ""
+    def _token(
+        self, challenge: dict[str, str | None], scope: str, session: requests.Session, timeout: float
+    ) -> str | None:
+        realm = challenge.get("realm") or ""
         parts = urlsplit(realm)
         plain_allowed = self._plain or is_loopback(parts.netloc)
         if parts.scheme != "https" and not (parts.scheme == "http" and plain_allowed):
-            raise Denied(f"the registry {self._registry} sends for a token to {realm!r}, which is not encrypted")
-        known = self._known()
+            raise Denied(f"the registry {self._registry} names a token service without TLS: {realm!r}")
+        credentials = self._find_credentials()
         fields = [("scope", part) for part in scope.split()]
-        if asked.get("service"):
-            fields.append(("service", str(asked["service"])))
-        if known is not None and known.identity_token:
-            fields += [("grant_type", "refresh_token"), ("refresh_token", known.identity_token), ("client_id", CLIENT)]
-            answer = session.post(realm, data=fields, timeout=timeout)
+        if challenge.get("service"):
+            fields.append(("service", str(challenge["service"])))
+        if credentials is not None and credentials.identity_token:
+            fields += [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", credentials.identity_token),
+                ("client_id", CLIENT),
+            ]
+            response = session.post(realm, data=fields, timeout=timeout)
         else:
-            headers = {"Authorization": _basic(known)} if known is not None else {}
-            answer = session.get(realm, params=fields, headers=headers, timeout=timeout)
-        if answer.status_code in (401, 403, 404):
+            headers = {"Authorization": _basic(credentials)} if credentials is not None else {}
+            response = session.get(realm, params=fields, headers=headers, timeout=timeout)
+        if response.status_code in (401, 403, 404):
             return None
-        if not answer.ok:
-            text = f"the registry {self._registry} gives no token: {answer.status_code} from {parts.netloc}"
-            if answer.status_code >= 500 or answer.status_code == 429:
-                raise TemporaryError(text, "wait a little, then repeat the command")
+        if not response.ok:
+            text = f"the registry {self._registry} gives no token: {response.status_code} from {parts.netloc}"
+            if response.status_code >= 500 or response.status_code == 429:
+                raise TemporaryError(text, "wait a few seconds, then repeat the command")
             raise Denied(text, hint(self._registry))
-        document = answer.json()
+        document = response.json()
         return str(document.get("token") or document.get("access_token") or "") or None
 
 
 def hint(registry: str) -> str:
-    """Return a hint for users who are refused."""
+    """Return the hint for users whose request is rejected."""
     return f"log in: docker login {registry if registry != HUB else ''}".rstrip() + ", with an account that may do this"
 
 

@@ -36,8 +36,8 @@ class Platform:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of matching nodes; without an architecture, of all nodes with this operating system."""
-        own = {ARCHITECTURE: self.architecture} if self.architecture else {}
-        return {"kubernetes.io/os": self.os, **own}
+        architecture_label = {ARCHITECTURE: self.architecture} if self.architecture else {}
+        return {"kubernetes.io/os": self.os, **architecture_label}
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Manifest:
         try:
             document = json.loads(self.body)
         except ValueError as exc:
-            raise OrchestuneError("the registry gave a manifest that is no JSON") from exc
+            raise OrchestuneError("the registry sent a manifest that is not JSON") from exc
         if not isinstance(document, dict):
-            raise OrchestuneError("the registry gave a manifest that is no JSON object")
+            raise OrchestuneError("the registry sent a manifest that is not a JSON object")
         return document
 
     @property
@@ -70,13 +70,13 @@ class Manifest:
 
     def listed(self) -> dict[Platform, str]:
         """Return the digests in an index by platform; other entries (attestations) are skipped."""
-        found: dict[Platform, str] = {}
+        digests: dict[Platform, str] = {}
         for entry in self.document.get("manifests") or ():
             platform = entry.get("platform") or {}
             name = Platform(str(platform.get("architecture", "")), str(platform.get("os", "")))
             if name.architecture not in ("", "unknown"):
-                found.setdefault(name, str(entry["digest"]))
-        return found
+                digests.setdefault(name, str(entry["digest"]))
+        return digests
 
 
 def parse_platform(text: str) -> Platform:

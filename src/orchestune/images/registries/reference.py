@@ -45,20 +45,20 @@ class Reference:
 
 def parse(text: str) -> Reference:
     """Parse a reference as Docker does; without tag and digest it means `latest`. Raises BadInput with the reason."""
-    rest, at, digest = text.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
-        raise _wrong(text, f"{digest!r} is no digest; one is sha256: and 64 hexadecimal digits")
+    rest, separator, digest = text.partition("@")
+    if separator and not _DIGEST.fullmatch(digest):
+        raise _problem(text, f"invalid digest {digest!r} (expected sha256: and 64 hexadecimal digits)")
     name, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
         name, tag = rest, ""
     elif not _TAG.fullmatch(tag):
-        raise _wrong(text, f"{tag!r} is no tag")
+        raise _problem(text, f"invalid tag {tag!r}")
     registry, repository = _split(name)
     if not _REGISTRY.fullmatch(registry):
-        raise _wrong(text, f"{registry!r} is no registry")
+        raise _problem(text, f"invalid registry {registry!r}")
     if not _REPOSITORY.fullmatch(repository) or len(repository) > 255:
-        why = " (capital letters are not allowed)" if repository != repository.lower() else ""
-        raise _wrong(text, f"{repository!r} is no name of a repository{why}")
+        reason = " (capital letters are not allowed)" if repository != repository.lower() else ""
+        raise _problem(text, f"invalid repository name {repository!r}{reason}")
     return Reference(registry, repository, tag or (None if digest else "latest"), digest or None)
 
 
@@ -82,12 +82,12 @@ def parse_place(text: str) -> PushTarget:
     if not colon:
         scheme, rest = "https", text
     registry, _, prefix = rest.strip("/").partition("/")
-    fits = _REGISTRY.fullmatch(registry) and (not prefix or _REPOSITORY.fullmatch(prefix))
-    if scheme not in ("http", "https") or not fits:
+    is_valid = _REGISTRY.fullmatch(registry) and (not prefix or _REPOSITORY.fullmatch(prefix))
+    if scheme not in ("http", "https") or not is_valid:
         raise BadInput.one(
-            f"{text!r} is no address of a registry",
+            f"invalid registry: {text!r}",
             key="registry",
-            hint="write it like registry.lab:5000 or ghcr.io/team; http://registry.lab:5000 where it has no TLS",
+            hint="write it like registry.lab:5000 or ghcr.io/team; http://registry.lab:5000 without TLS",
         )
     registry = HUB if registry.lower() in _HUB_NAMES else registry
     return PushTarget(registry, prefix, scheme == "http")
@@ -121,5 +121,5 @@ def _split(name: str) -> tuple[str, str]:
     return registry, repository
 
 
-def _wrong(text: str, why: str) -> BadInput:
-    return BadInput.one(f"{text!r} is no reference of an image: {why}", key="image", hint=_EXAMPLE)
+def _problem(text: str, reason: str) -> BadInput:
+    return BadInput.one(f"invalid image reference {text!r}: {reason}", key="image", hint=_EXAMPLE)

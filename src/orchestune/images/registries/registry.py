@@ -65,70 +65,72 @@ class Registry:
 
     def manifest(self, repository: str, version: str) -> Manifest:
         """Return the manifest or index of a tag or digest; content that does not match its digest is refused."""
-        what = f"show {self.name}/{repository}, {version}"
+        operation = f"show {self.name}/{repository}, {version}"
         path = f"{repository}/manifests/{version}"
-        answer = self.call("GET", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
-        if answer.status_code == 404:
+        response = self.call("GET", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
+        if response.status_code == 404:
             raise _missing(self.name, repository, version)
-        check(answer, self.name, what)
-        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-        found = Manifest(media_type, answer.content)
+        check(response, self.name, operation)
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        manifest = Manifest(media_type, response.content)
         if media_type not in ACCEPTED:
             raise OrchestuneError(
-                f"{self.name}/{repository}, {version}, is a {media_type or 'thing without a type'}, no image",
-                "images older than Docker 1.10 have to be pushed again by a newer Docker",
+                f"{self.name}/{repository}, {version}, is not an image (media type: {media_type or 'none'})",
+                "push images from before Docker 1.10 again with a newer Docker",
             )
-        if version.startswith("sha256:") and found.digest != version:
-            raise OrchestuneError(f"the registry {self.name} gave other bytes than {version} for {repository}")
-        return found
+        if version.startswith("sha256:") and manifest.digest != version:
+            raise OrchestuneError(
+                f"the registry {self.name} sent content for {repository} that does not match {version}"
+            )
+        return manifest
 
     def find(self, repository: str, version: str) -> str | None:
         """Return the digest of a tag or digest, None if absent; a cheap HEAD request."""
         path = f"{repository}/manifests/{version}"
-        answer = self.call("HEAD", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
-        if answer.status_code == 404:
+        response = self.call("HEAD", path, repository, headers={"Accept": ", ".join(ACCEPTED)})
+        if response.status_code == 404:
             return None
-        check(answer, self.name, f"show {self.name}/{repository}, {version}")
-        return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, version).digest
+        check(response, self.name, f"show {self.name}/{repository}, {version}")
+        return response.headers.get("Docker-Content-Digest") or self.manifest(repository, version).digest
 
     def tags(self, repository: str) -> list[str]:
         """Return all tags of a repository, in the registry's order."""
-        found: list[str] = []
+        tag_names: list[str] = []
         path: str | None = f"{repository}/tags/list?n={_PAGE}"
         while path:
-            answer = self.call("GET", path, repository)
-            if answer.status_code == 404:
+            response = self.call("GET", path, repository)
+            if response.status_code == 404:
                 raise NotFound(f"there is no repository {self.name}/{repository}", "check its name")
-            check(answer, self.name, f"list the tags of {self.name}/{repository}")
+            check(response, self.name, f"list the tags of {self.name}/{repository}")
             try:
-                found += [str(tag) for tag in answer.json().get("tags") or ()]
+                tag_names += [str(tag) for tag in response.json().get("tags") or ()]
             except (ValueError, AttributeError, TypeError) as exc:  # such as the login page of a proxy
-                raise OrchestuneError(f"the registry {self.name} gave no list of tags for {repository}") from exc
-            after = answer.links.get("next", {}).get("url")
-            path = self.absolute(after) if after else None
-        return found
+                raise OrchestuneError(f"the registry {self.name} sent no list of tags for {repository}") from exc
+            next_url = response.links.get("next", {}).get("url")
+            path = self.absolute(next_url) if next_url else None
+        return tag_names
 
     def put_manifest(self, repository: str, version: str, manifest: Manifest) -> str:
         """Push a manifest, whose blobs must exist, under a tag or its digest; return its digest."""
         headers = {"Content-Type": manifest.media_type}
         path = f"{repository}/manifests/{version}"
-        answer = self.call("PUT", path, repository, push=True, headers=headers, data=manifest.body)
-        check(answer, self.name, f"push {self.name}/{repository}, {version}")
+        response = self.call("PUT", path, repository, push=True, headers=headers, data=manifest.body)
+        check(response, self.name, f"push {self.name}/{repository}, {version}")
         return manifest.digest
 
     def blob(self, repository: str, digest: str) -> Iterator[bytes]:
         """Yield the content of a blob."""
-        answer = self.call("GET", f"{repository}/blobs/{digest}", repository, stream=True)
-        with translated(self.name), closing(answer):
-            check(answer, self.name, f"show {self.name}/{repository}, blob {digest}")
-            yield from answer.iter_content(1 << 20)
+        response = self.call("GET", f"{repository}/blobs/{digest}", repository, stream=True)
+        with translated(self.name), closing(response):
+            check(response, self.name, f"show {self.name}/{repository}, blob {digest}")
+            yield from response.iter_content(1 << 20)
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Return True if the blob exists."""
-        answer = self.call("HEAD", f"{repository}/blobs/{digest}", repository)
-        if answer.status_code != 404:
-            check(answer, self.name, f"look for a blob of {self.name}/{repository}")
-        return answer.ok
+        response = self.call("HEAD", f"{repository}/blobs/{digest}", repository)
+        if response.status_code != 404:
+            check(response, self.name, f"look for a blob of {self.name}/{repository}")
+        return response.ok
 
     def platforms(self, repository: str, manifest: Manifest) -> tuple[Platform, ...]:
         """Return the platforms of an image or an index."""
@@ -147,7 +149,9 @@ class Registry:
         digest = str((manifest.document.get("config") or {}).get("digest", ""))
         body = b"".join(self.blob(repository, digest))
         if sha256(body) != digest:
-            raise OrchestuneError(f"the registry {self.name} gave other bytes than {digest} for {repository}")
+            raise OrchestuneError(
+                f"the registry {self.name} sent content for {repository} that does not match {digest}"
+            )
         return Manifest("", body).document
 
     def resolve(self, reference: Reference) -> tuple[Reference, tuple[Platform, ...]]:
@@ -155,47 +159,47 @@ class Registry:
         manifest = self.manifest(reference.repository, reference.version)
         return reference.at(manifest.digest), self.platforms(reference.repository, manifest)
 
-    def call(self, method: str, path: str, repository: str, *, push: bool = False, **more: Any) -> requests.Response:
+    def call(self, method: str, path: str, repository: str, *, push: bool = False, **options: Any) -> requests.Response:
         """Send a request to a path below `/v2/`, or to a full URL of this registry; log in if challenged."""
         url = path if "://" in path else f"{self._base}/v2/{path}"
         scope = f"repository:{repository}:{'pull,push' if push else 'pull'}"
-        headers = dict(more.pop("headers", {}))
+        headers = dict(options.pop("headers", {}))
         with translated(self.name):
             for attempt in range(2):
-                known = self._login.header(scope) if url.startswith(f"{self._base}/") else None
-                if known:
-                    headers["Authorization"] = known
-                answer = self._request(method, url, headers=headers, timeout=SECONDS, **more)
-                if answer.status_code != 401 or attempt:
+                header = self._login.header(scope) if url.startswith(f"{self._base}/") else None
+                if header:
+                    headers["Authorization"] = header
+                response = self._request(method, url, headers=headers, timeout=SECONDS, **options)
+                if response.status_code != 401 or attempt:
                     break
                 self._login.forget(scope)
-                challenge = answer.headers.get("WWW-Authenticate", "")
-                answer.close()
+                challenge = response.headers.get("WWW-Authenticate", "")
+                response.close()
                 if not self._login.answer(challenge, scope, self._session, SECONDS):
                     break
-        return answer
+        return response
 
-    def _request(self, method: str, url: str, **more: Any) -> requests.Response:
+    def _request(self, method: str, url: str, **options: Any) -> requests.Response:
         """Send a request; retry once if the connection was closed, which happens to an idle one during a build."""
         try:
-            return self._session.request(method, url, **more)
+            return self._session.request(method, url, **options)
         except requests.exceptions.Timeout:
             raise
         except requests.exceptions.ConnectionError:
             if method == "PATCH":  # a part of an upload may have arrived
                 raise
-            return self._session.request(method, url, **more)
+            return self._session.request(method, url, **options)
 
     def absolute(self, location: str) -> str:
         """Resolve a `Location` header to a full URL; behind a proxy that terminates TLS, it may say http."""
-        own, url = urlsplit(self._base), urlsplit(urljoin(f"{self._base}/", location))
-        return urlunsplit(url._replace(scheme=own.scheme) if url.netloc == own.netloc else url)
+        base, url = urlsplit(self._base), urlsplit(urljoin(f"{self._base}/", location))
+        return urlunsplit(url._replace(scheme=base.scheme) if url.netloc == base.netloc else url)
 
 
 def _missing(registry: str, repository: str, version: str) -> NotFound:
-    joint = "@" if version.startswith("sha256:") else ":"
-    what = "digest" if joint == "@" else "tag"
-    return NotFound(f"there is no image {registry}/{repository}{joint}{version}", f"check its name and its {what}")
+    separator = "@" if version.startswith("sha256:") else ":"
+    kind = "digest" if separator == "@" else "tag"
+    return NotFound(f"there is no image {registry}/{repository}{separator}{version}", f"check its name and its {kind}")
 
 
 def is_public(reference: Reference) -> bool:

@@ -21,19 +21,19 @@ def short_login(registry: str, environ: Mapping[str, str] = os.environ, profile:
     Yields None if the registry is not ECR, or without a login: the tool then uses its own. Keeps the user's selected
     Docker context.
     """
-    found = credentials.find(registry, environ, profile) if is_ecr(registry) else None
-    if found is None:
+    login = credentials.find(registry, environ, profile) if is_ecr(registry) else None
+    if login is None:
         yield None
         return
-    usual = credentials.docker_folder(environ)
+    docker_folder = credentials.docker_folder(environ)
     with tempfile.TemporaryDirectory(prefix="orchestune-login-") as name:
         folder = Path(name)
-        document = json.loads(credentials.as_docker_config({registry: found}))
-        context = _context(usual / "config.json")
+        document = json.loads(credentials.as_docker_config({registry: login}))
+        context = _context(docker_folder / "config.json")
         if context:
             document["currentContext"] = context
-        if (usual / "contexts").is_dir():
-            (folder / "contexts").symlink_to((usual / "contexts").absolute())
+        if (docker_folder / "contexts").is_dir():
+            (folder / "contexts").symlink_to((docker_folder / "contexts").absolute())
         write_private(folder / "config.json", json.dumps(document))
         yield folder
 

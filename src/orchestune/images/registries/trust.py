@@ -21,22 +21,22 @@ def trust(session: requests.Session, folder: Path) -> None:
     """
     files = sorted(folder.glob("*.crt"))
     if files:
-        session.mount("https://", _Trusting(files))
+        session.mount("https://", _TrustAdapter(files))
 
 
-class _Trusting(requests.adapters.HTTPAdapter):
+class _TrustAdapter(requests.adapters.HTTPAdapter):
     def __init__(self, files: Sequence[Path]) -> None:
         self._context = urllib3.util.create_urllib3_context()
         for file in files:
             try:
                 self._context.load_verify_locations(file)
             except OSError as exc:  # includes ssl.SSLError
-                why = "it holds no certificate in PEM" if isinstance(exc, ssl.SSLError) else exc.strerror
-                raise UsageError(f"{file} cannot be used: {why}", "correct it, or remove it") from exc
+                reason = "it contains no PEM certificate" if isinstance(exc, ssl.SSLError) else exc.strerror
+                raise UsageError(f"{file} cannot be used: {reason}", "correct it, or remove it") from exc
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more, ssl_context=self._context)
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._context)
 
-    def proxy_manager_for(self, proxy: Any, **more: Any) -> Any:
-        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)

@@ -17,6 +17,6 @@ class Untrusted(UsageError):
     """This machine does not trust the registry; others may."""
 
 
-def remedy(said: str) -> str:
+def remedy(message: str) -> str:
     """Return the remedy for the error message of a failed pull, with the prefix `; `; empty if there is none."""
-    return next((f"; {what}" for words, what in _REMEDIES.items() if words in said), "")
+    return next((f"; {text}" for pattern, text in _REMEDIES.items() if pattern in message), "")

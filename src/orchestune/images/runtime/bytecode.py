@@ -31,42 +31,44 @@ def compiled(source: Path) -> bytes | None:
             code = compile(text, source.name, "exec", dont_inherit=True, optimize=0)
         except (SyntaxError, ValueError, RecursionError):
             return None
-    known: dict[Any, Any] = {}
-    body = marshal.dumps(_only_one_of_each(code, source.name, known))
+    shared_parts: dict[Any, Any] = {}
+    body = marshal.dumps(_share_equal_parts(code, source.name, shared_parts))
     return _TAG + _UNCHECKED.to_bytes(4, "little") + importlib.util.source_hash(text) + body
 
 
-def _only_one_of_each(value: Any, name: str, known: dict[Any, Any]) -> Any:
+def _share_equal_parts(value: Any, name: str, shared_parts: dict[Any, Any]) -> Any:
     """Return a constant in which equal parts are the same object, kept in `known`: marshal's output depends on object
     identity and reference counts. The file name of code is `name`; the interpreter replaces it by the full path when it
     loads the code.
     """
 
-    def one(part: Any) -> Any:
-        return _only_one_of_each(part, name, known)
+    def share(part: Any) -> Any:
+        return _share_equal_parts(part, name, shared_parts)
 
     if isinstance(value, CodeType):
         value = value.replace(
-            co_filename=one(name),
-            co_consts=one(value.co_consts),
-            co_names=one(value.co_names),
-            co_varnames=one(value.co_varnames),
-            co_freevars=one(value.co_freevars),
-            co_cellvars=one(value.co_cellvars),
-            co_name=one(value.co_name),
-            co_qualname=one(value.co_qualname),
-            co_linetable=one(value.co_linetable),
-            co_exceptiontable=one(value.co_exceptiontable),
+            co_filename=share(name),
+            co_consts=share(value.co_consts),
+            co_names=share(value.co_names),
+            co_varnames=share(value.co_varnames),
+            co_freevars=share(value.co_freevars),
+            co_cellvars=share(value.co_cellvars),
+            co_name=share(value.co_name),
+            co_qualname=share(value.co_qualname),
+            co_linetable=share(value.co_linetable),
+            co_exceptiontable=share(value.co_exceptiontable),
         )
-        return known.setdefault(id(value), value)
+        return shared_parts.setdefault(id(value), value)
     if isinstance(value, (tuple, frozenset)):
-        value = type(value)(map(one, value))
+        value = type(value)(map(share, value))
     elif isinstance(value, slice):
-        value = slice(one(value.start), one(value.stop), one(value.step))
+        value = slice(share(value.start), share(value.stop), share(value.step))
     elif isinstance(value, str):
         value = sys.intern(value)
-    spelled = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # a frozenset's order is random
-    return known.setdefault((type(value), str(spelled)), value)
+    spelling = (
+        sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+    )  # a frozenset's order is random
+    return shared_parts.setdefault((type(value), str(spelling)), value)
 
 
 def _installed(source: Path, size: int) -> CodeType | None:

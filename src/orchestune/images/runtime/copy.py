@@ -19,9 +19,9 @@ def files(source: str, below: str = "") -> Iterator[tuple[str, bool]]:
     with os.scandir(os.path.join(source, below)) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = os.path.join(below, entry.name)
-            folder = entry.is_dir(follow_symlinks=False)
-            yield path, folder
-            if folder:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            yield path, is_folder
+            if is_folder:
                 yield from files(source, path)
 
 
@@ -29,16 +29,16 @@ def copy(source: str, target: str) -> int:
     """Copy `source` to `target`, and return the number of bytes written. Raises OSError if that fails."""
     written = 0
     os.makedirs(target, exist_ok=True)
-    for path, folder in files(source):
-        there = os.path.join(target, path)
-        if folder:
-            os.makedirs(there, exist_ok=True)
+    for path, is_folder in files(source):
+        destination = os.path.join(target, path)
+        if is_folder:
+            os.makedirs(destination, exist_ok=True)
             continue
         origin = os.path.join(source, path)
-        part = f"{there}.{os.getpid()}.part"
+        part = f"{destination}.{os.getpid()}.part"
         shutil.copyfile(origin, part)
         os.chmod(part, os.stat(origin).st_mode & 0o777)
-        os.replace(part, there)
+        os.replace(part, destination)
         written += os.stat(origin).st_size
     return written
 

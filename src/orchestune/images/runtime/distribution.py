@@ -15,7 +15,7 @@ from orchestune.errors import UsageError
 NAME = "orchestune"
 _SERVICES = ("lambda", "s3", "sso", "sso-oidc", "sts")
 """AWS services in use; botocore has definitions of all 400"""
-_NOT_AT_WORK = (".a", ".c", ".h", ".pxd", ".pyi", ".pyx")
+_BUILD_SUFFIXES = (".a", ".c", ".h", ".pxd", ".pyi", ".pyx")
 _NO_METADATA = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
 _IMPORTED_TESTS = ("numpy/_core/tests/_natype.py",)
 
@@ -25,36 +25,36 @@ def libraries() -> list[Distribution]:
 
     Raises UsageError if a required one is missing.
     """
-    top = importlib.metadata.distribution(NAME)
-    found: dict[str, Distribution] = {}
+    own_distribution = importlib.metadata.distribution(NAME)
+    distributions: dict[str, Distribution] = {}
     extras: dict[str, frozenset[str]] = {}
-    waiting = [(requirement, False) for requirement in _requirements(top, frozenset())]
-    for extra in top.metadata.get_all("Provides-Extra") or ():
-        waiting += [(requirement, True) for requirement in _requirements(top, frozenset({extra}))]
-    while waiting:
-        requirement, optional = waiting.pop()
+    pending = [(requirement, False) for requirement in _requirements(own_distribution, frozenset())]
+    for extra in own_distribution.metadata.get_all("Provides-Extra") or ():
+        pending += [(requirement, True) for requirement in _requirements(own_distribution, frozenset({extra}))]
+    while pending:
+        requirement, optional = pending.pop()
         key = canonicalize_name(requirement.name)
-        wanted = extras.get(key, frozenset()) | requirement.extras
-        if key in found and wanted == extras[key]:
+        required_extras = extras.get(key, frozenset()) | requirement.extras
+        if key in distributions and required_extras == extras[key]:
             continue
         try:
-            found[key] = importlib.metadata.distribution(requirement.name)
+            distributions[key] = importlib.metadata.distribution(requirement.name)
         except importlib.metadata.PackageNotFoundError as exc:
             if optional:
                 continue
             raise UsageError(
-                f"{NAME} needs {requirement}, which is not installed", "install it again with pip"
+                f"{NAME} needs {requirement}, which is not installed", f"reinstall {NAME} with pip"
             ) from exc
-        extras[key] = frozenset(wanted)
-        waiting += [(below, optional) for below in _requirements(found[key], extras[key])]
-    return [found[key] for key in sorted(found)]
+        extras[key] = frozenset(required_extras)
+        pending += [(dependency, optional) for dependency in _requirements(distributions[key], extras[key])]
+    return [distributions[key] for key in sorted(distributions)]
 
 
 def library_files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
     """Yield the runtime files of an installed library, by their path below site-packages."""
     if not distribution.files:
         raise UsageError(
-            f"the files of {distribution.metadata['Name']} cannot be told",
+            f"cannot list the installed files of {distribution.metadata['Name']}",
             "install orchestune with pip in a virtual environment, or name an image with --server-image",
         )
     for path in sorted(distribution.files):
@@ -89,7 +89,7 @@ def _requirements(distribution: Distribution, extras: frozenset[str]) -> Iterato
 
 def _is_needed(name: str) -> bool:
     parts = name.split("/")
-    if parts[0] == ".." or "__pycache__" in parts or name.endswith(_NOT_AT_WORK):
+    if parts[0] == ".." or "__pycache__" in parts or name.endswith(_BUILD_SUFFIXES):
         return False
     if parts[0].endswith(".dist-info"):
         return parts[-1] not in _NO_METADATA

@@ -41,16 +41,16 @@ class Layer:
 
 def write(entries: Iterable[LayerEntry], target: Path) -> Layer:
     """Write a layer, including the parent folders of each entry. Raises OSError if a file cannot be read or written."""
-    wanted = {entry.name: entry for entry in entries}
-    for name in list(wanted):
-        for above in PurePosixPath(name).parents:
-            if str(above) != ".":
-                wanted.setdefault(str(above), LayerEntry(str(above), mode=0o755))
+    by_name = {entry.name: entry for entry in entries}
+    for name in list(by_name):
+        for parent in PurePosixPath(name).parents:
+            if str(parent) != ".":
+                by_name.setdefault(str(parent), LayerEntry(str(parent), mode=0o755))
     with open(target, "wb") as file:
         output = _Compressed(file)
         with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for name in sorted(wanted):
-                _add(archive, wanted[name])
+            for name in sorted(by_name):
+                _add(archive, by_name[name])
         output.finish()
     return Layer(target, output.digest, output.size, output.diff_id)
 
@@ -78,8 +78,8 @@ class _Compressed(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)  # 31: gzip, with no time in the header
-        self._inner, self._outer = hashlib.sha256(), hashlib.sha256()
+        self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)  # 31: gzip, with no time in the header
+        self._uncompressed_hash, self._compressed_hash = hashlib.sha256(), hashlib.sha256()
         self.size = self._position = 0
 
     def tell(self) -> int:
@@ -89,26 +89,26 @@ class _Compressed(io.RawIOBase):
         return True
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        self._inner.update(data)
+        self._uncompressed_hash.update(data)
         self._position += len(data)
-        self._out(self._packer.compress(data))
+        self._emit(self._compressor.compress(data))
         return len(data)
 
     def finish(self) -> None:
         """Write the end of the stream."""
-        self._out(self._packer.flush())
+        self._emit(self._compressor.flush())
 
     @property
     def digest(self) -> str:
         """Digest of the compressed data."""
-        return f"sha256:{self._outer.hexdigest()}"
+        return f"sha256:{self._compressed_hash.hexdigest()}"
 
     @property
     def diff_id(self) -> str:
         """Digest of the uncompressed data."""
-        return f"sha256:{self._inner.hexdigest()}"
+        return f"sha256:{self._uncompressed_hash.hexdigest()}"
 
-    def _out(self, data: bytes) -> None:
-        self._outer.update(data)
+    def _emit(self, data: bytes) -> None:
+        self._compressed_hash.update(data)
         self._file.write(data)
         self.size += len(data)

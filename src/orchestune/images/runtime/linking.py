@@ -30,27 +30,25 @@ def linked(files: Iterable[Path]) -> Linked:
     """Return loader and libraries of executables and extension modules. Raises UsageError if they are unknown."""
     names = [os.fspath(file) for file in files]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["ldd", *names], capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
         )
     except FileNotFoundError as exc:
-        raise UsageError("there is no program `ldd`, which tells the libraries of this machine's Python") from exc
-    return parse(done.stdout)
+        raise UsageError("cannot list the libraries of this machine's Python: `ldd` is not installed") from exc
+    return parse(process.stdout)
 
 
-def parse(said: str) -> Linked:
+def parse(output: str) -> Linked:
     """Parse the output of `ldd`. Libraries missing on this machine are skipped: no program could load them."""
     loader: Path | None = None
     libraries: dict[str, Path] = {}
-    for line in said.splitlines():
-        if found := _LOADER.match(line):
-            loader = loader or Path(found["path"])
-        elif found := _LIBRARY.match(line):
-            libraries.setdefault(os.path.basename(found["name"]), Path(found["path"]))
+    for line in output.splitlines():
+        if match := _LOADER.match(line):
+            loader = loader or Path(match["path"])
+        elif match := _LIBRARY.match(line):
+            libraries.setdefault(os.path.basename(match["name"]), Path(match["path"]))
     if loader is None:
-        raise UsageError(
-            "this machine's Python has no dynamic loader that `ldd` could name", "use a Python of the system"
-        )
+        raise UsageError("`ldd` shows no dynamic loader of this machine's Python", "use a Python of the system")
     return Linked(loader, libraries)
 
 

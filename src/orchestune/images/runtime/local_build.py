@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestune.images.runtime import private_python
 
-_making = threading.Lock()
+_build_lock = threading.Lock()
 
 
 def location(cache: Path) -> Path:
@@ -20,7 +20,7 @@ def location(cache: Path) -> Path:
 def made(cache: Path) -> Path:
     """Return its folder, built by the first call in a few seconds. Raises OrchestuneError if that fails."""
     folder = location(cache)
-    with _making:
+    with _build_lock:
         if not folder.is_dir():
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
             private_python.build_runtime(folder)

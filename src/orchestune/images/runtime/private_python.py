@@ -69,7 +69,7 @@ def build_runtime(target: Path) -> Path:
     """Build the folder atomically, in a few seconds, and return it. Raises UsageError if this machine is unsuitable."""
     if sys.platform != "linux":
         raise UsageError(
-            f"the worker's Python is taken from a Linux machine, and this one is {sys.platform}",
+            f"cannot build the worker's Python on {sys.platform}: it needs Linux",
             "name an image of the server with --server-image",
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -80,7 +80,7 @@ def build_runtime(target: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         part.replace(target)
     except OSError as exc:
-        raise OrchestuneError(f"the worker's Python cannot be written to {target}: {exc}", "free space there") from exc
+        raise OrchestuneError(f"cannot write the worker's Python to {target}: {exc}", "free disk space") from exc
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
@@ -94,20 +94,20 @@ def _fill(folder: Path) -> None:
     modules = [
         path for path in sorted((library / "lib-dynload").glob("*.so")) if not path.name.startswith(_UNUSED_MODULES)
     ]
-    found = linked([program, *modules])
+    dependencies = linked([program, *modules])
     _put(program, folder / INTERPRETER)
-    libraries = {"ld.so": found.loader, **found.libraries, **opened_by_libc(found.libraries)}
+    libraries = {"ld.so": dependencies.loader, **dependencies.libraries, **opened_by_libc(dependencies.libraries)}
     for name, path in sorted(libraries.items()):
         _put(path, folder / LIBRARIES / name)
-    inside = folder / "py" / sys.platlibdir / library.name
+    library_target = folder / "py" / sys.platlibdir / library.name
     for module in modules:
-        _put(module, inside / "lib-dynload" / module.name)
+        _put(module, library_target / "lib-dynload" / module.name)
     for source in _sources(library):
-        place = inside / source.relative_to(library)
-        _put(source, place)
+        target = library_target / source.relative_to(library)
+        _put(source, target)
         code = bytecode.compiled(source) if source.suffix == ".py" else None
         if code is not None:
-            cached = Path(bytecode.name(str(place)))
+            cached = Path(bytecode.name(str(target)))
             cached.parent.mkdir(exist_ok=True)
             cached.write_bytes(code)
     worker_archive.build(folder / WORKER, bytecode.compiled)
@@ -124,16 +124,18 @@ def _open_to_containers(folder: Path) -> None:
 
 def _program() -> Path:
     """Return the interpreter below any virtual environment."""
-    usual = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return (usual if usual.exists() else Path(sys.executable)).resolve()
+    base_interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return (base_interpreter if base_interpreter.exists() else Path(sys.executable)).resolve()
 
 
 def _sources(library: Path) -> Iterator[Path]:
     """Yield the files of the standard library that programs may need at run time."""
     for folder, folders, names in os.walk(library):
-        above = _TESTS if Path(folder) != library else _TESTS | _UNUSED
+        excluded = _TESTS if Path(folder) != library else _TESTS | _UNUSED
         folders[:] = sorted(
-            name for name in folders if name not in above and not name.startswith("config-") and name != "lib-dynload"
+            name
+            for name in folders
+            if name not in excluded and not name.startswith("config-") and name != "lib-dynload"
         )
         for name in sorted(names):
             path = Path(folder, name)

@@ -67,8 +67,8 @@ def push_server_image(
 
     Raises UsageError if this machine's platform is another one.
     """
-    own = parse_platform(platform.machine())
-    refuse_others(own, nodes)
+    own_platform = parse_platform(platform.machine())
+    refuse_others(own_platform, nodes)
     inputs = identity()
     cached = _read_digest(cache, inputs) if cache else ""
     if cached and registry.find(repository, cached) == cached:
@@ -78,18 +78,18 @@ def push_server_image(
         try:
             layers = write_layers(Path(folder), say)
         except OSError as exc:
-            raise OrchestuneError(f"the image of the server cannot be made: {exc}", "free space in $TMPDIR") from exc
+            raise OrchestuneError(f"cannot build the server's image: {exc}", "free space in $TMPDIR") from exc
         config = Path(folder, "config.json")
-        config.write_bytes(configuration(own, layers))
+        config.write_bytes(configuration(own_platform, layers))
         manifest = compose(config.read_bytes(), layers)
-        sent = 0
+        sent_bytes = 0
         for part in layers:
             say(f"pushing to {registry.name}/{repository}: {part.size / 1e6:.0f} MB")
-            sent += push_blob(registry, repository, part.digest, part.file)
+            sent_bytes += push_blob(registry, repository, part.digest, part.file)
         push_blob(registry, repository, sha256(config.read_bytes()), config)
         if registry.find(repository, manifest.digest) is None:
             registry.put_manifest(repository, _tag(manifest.digest), manifest)
-    say(f"pushed {sent / 1e6:.0f} MB to {registry.name}/{repository}")
+    say(f"pushed {sent_bytes / 1e6:.0f} MB to {registry.name}/{repository}")
     if cache:
         with contextlib.suppress(OSError):  # the next call builds again
             write_private(cache, f"{inputs} {manifest.digest}\n")
@@ -120,34 +120,34 @@ def identity() -> str:
     return digest.hexdigest()
 
 
-def refuse_others(own: Platform, nodes: Sequence[Platform]) -> None:
+def refuse_others(own_platform: Platform, nodes: Sequence[Platform]) -> None:
     """Raise UsageError if one of the nodes cannot run an image built from this machine's files."""
-    others = sorted({str(node) for node in nodes if node != own})
-    if others:
+    unsupported = sorted({str(node) for node in nodes if node != own_platform})
+    if unsupported:
         raise UsageError(
-            f"the nodes are {', '.join(others)} and this machine is {own}: no image of the server can be made from it",
+            f"cannot build the server's image for {', '.join(unsupported)}: this machine is {own_platform}",
             "name one with --server-image, or run this on a machine like the nodes",
         )
 
 
 def write_layers(folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Layer]:
     """Write the layers, from the most stable one to the most frequently changed; takes some ten seconds."""
-    say("making the image of the server from this installation")
+    say("building the server's image from this installation")
     python = private_python.build_runtime(folder / "runtime")
-    basis = layer.write(_basis(python), folder / "basis.tar.gz")
-    below = layer.write(_libraries(python), folder / "libraries.tar.gz")
-    own = layer.write(_own(python), folder / "own.tar.gz")
+    base = layer.write(_base_entries(python), folder / "basis.tar.gz")
+    library = layer.write(_library_entries(python), folder / "libraries.tar.gz")
+    own = layer.write(_own_entries(python), folder / "own.tar.gz")
     shutil.rmtree(python)
-    return [basis, below, own]
+    return [base, library, own]
 
 
-def configuration(own: Platform, layers: Sequence[Layer]) -> bytes:
+def configuration(own_platform: Platform, layers: Sequence[Layer]) -> bytes:
     """Return the image configuration: user, environment, command. `args` of a container follow `orchestune`."""
     library_path = f"{RUNTIME}/{private_python.LIBRARIES}:{HOME}/lib"
     return _json(
         {
-            "architecture": own.architecture,
-            "os": own.os,
+            "architecture": own_platform.architecture,
+            "os": own_platform.os,
             "config": {
                 "User": f"{USER}:{USER}",
                 "Env": [
@@ -180,14 +180,14 @@ def compose(config: bytes, layers: Sequence[Layer]) -> Manifest:
     return Manifest(OCI_MANIFEST, _json(document))
 
 
-def _basis(python: Path) -> Iterator[LayerEntry]:
+def _base_entries(python: Path) -> Iterator[LayerEntry]:
     """Yield the private Python, its loader at the path that the kernel uses, and files that all programs expect."""
     import certifi  # comes with requests
 
-    inside = RUNTIME.lstrip("/")
+    runtime_path = RUNTIME.lstrip("/")
     for file in sorted((python / "py").rglob("*")):
         if file.is_file():
-            name = f"{inside}/{file.relative_to(python).as_posix()}"
+            name = f"{runtime_path}/{file.relative_to(python).as_posix()}"
             yield LayerEntry(name, file, 0o755 if file.stat().st_mode & 0o100 else 0o644)
     loader = linked([python / private_python.INTERPRETER]).loader
     yield LayerEntry(str(loader).lstrip("/"), link=f"{RUNTIME}/{private_python.LIBRARIES}/ld.so")
@@ -200,7 +200,7 @@ def _basis(python: Path) -> Iterator[LayerEntry]:
     yield LayerEntry("tmp", mode=0o1777)
 
 
-def _libraries(python: Path) -> Iterator[LayerEntry]:
+def _library_entries(python: Path) -> Iterator[LayerEntry]:
     """Yield the Python libraries, and the system libraries that they need in addition."""
     extensions = []
     for distribution in libraries():
@@ -208,13 +208,13 @@ def _libraries(python: Path) -> Iterator[LayerEntry]:
             yield from _module(name, file)
             if ".so" in file.name:
                 extensions.append(file)
-    there = {file.name for file in (python / private_python.LIBRARIES).iterdir()}
+    base_libraries = {file.name for file in (python / private_python.LIBRARIES).iterdir()}
     for name, path in sorted(linked(extensions).libraries.items()):
-        if name not in there and "site-packages" not in path.parts:
+        if name not in base_libraries and "site-packages" not in path.parts:
             yield LayerEntry(f"{HOME}/lib/{name}".lstrip("/"), path, 0o755)
 
 
-def _own(python: Path) -> Iterator[LayerEntry]:
+def _own_entries(python: Path) -> Iterator[LayerEntry]:
     for name, file in own_files():
         yield from _module(name, file)
     for name in (private_python.WORKER, private_python.COPY, private_python.AUTHORITIES):
@@ -224,11 +224,11 @@ def _own(python: Path) -> Iterator[LayerEntry]:
 
 def _module(name: str, file: Path) -> Iterator[LayerEntry]:
     """Yield a file below site-packages, and its bytecode."""
-    place = f"{_SITE}/{name}"
-    yield LayerEntry(place, file, 0o755 if ".so" in file.name else 0o644)
+    path = f"{_SITE}/{name}"
+    yield LayerEntry(path, file, 0o755 if ".so" in file.name else 0o644)
     code = bytecode.compiled(file) if file.suffix == ".py" else None
     if code is not None:
-        yield LayerEntry(bytecode.name(place), code)
+        yield LayerEntry(bytecode.name(path), code)
 
 
 def _json(document: object) -> bytes:
