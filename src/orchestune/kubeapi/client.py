@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 T = TypeVar("T")
+_JSON = {"Accept": "application/json"}  # not for a websocket: the API server would answer 406
 _OBJECTS_PER_PAGE = 500
 _WATCH_SECONDS = 30
 """seconds after which the API server ends a watch request"""
@@ -108,7 +109,7 @@ class ApiServer:
         data = None if body is None else json.dumps(body).encode()
 
         def send(session: _Session) -> str:
-            headers = {"Content-Type": kind, **self._login(session, token)}
+            headers = {**_JSON, "Content-Type": kind, **self._login(session, token)}
             response, content = self._send(session, method, _with_query(path, query), data, headers)
             self._check(session, response.status, content, token)
             return content
@@ -153,7 +154,7 @@ class ApiServer:
         }
 
         def send(session: _Session) -> WatchStream:
-            target, headers = _with_query(path, parameters), self._login(session)
+            target, headers = _with_query(path, parameters), {**_JSON, **self._login(session)}
             response, content = self._send(session, "GET", target, None, headers, stream=_WATCH_SILENCE_SECONDS)
             self._check(session, response.status, content)
             return WatchStream(response, self._asker)
@@ -253,12 +254,11 @@ class ApiServer:
             finally:
                 self._next_login = time.monotonic() + self._policy.login_interval
 
-    def _login(self, session: _Session, token: str | None = None) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
+    def _login(self, session: _Session, token: str | None = None) -> Mapping[str, str]:
         if token is not None:
-            return headers | {"Authorization": f"Bearer {token}"}
+            return {"Authorization": f"Bearer {token}"}
         try:
-            return {**headers, **session.endpoint.login()}
+            return session.endpoint.login()
         except Denied as exc:
             if self._asker.patient:
                 raise Unauthenticated(exc.message, exc.hint) from exc

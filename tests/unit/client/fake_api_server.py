@@ -149,6 +149,9 @@ class _Handler(Handler):
         self.send_json(403, {"message": text})
 
     def _forward(self, fake: FakeApiServer) -> None:
+        if "json" in self.headers.get("Accept", ""):
+            self.send(406, b"Not Acceptable")
+            return
         accepted = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + _GUID).encode()).digest())
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
