@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from orchestune.domain.specification.experiment import Keep, Specification
 from orchestune.domain.specification.folds import Folds
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.submitting import at_hand, request
+from orchestune.worker.command import render
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -79,6 +81,8 @@ def shell(console: Console, args: argparse.Namespace) -> int:
     if not args.yes:
         root = (original.document["launch"] or {}).get("root")
         confirm_reads(console, original.status, original.document, original.reference, Path(root or console.folder))
+    if not words:
+        _explain(console, original, trial)
     if not args.keep:
         return _open(console, original, trial, args.fold, words)
     if not at_hand(console.place):
@@ -99,6 +103,18 @@ def _command_words(words: Sequence[str]) -> Sequence[str]:
     return ["sh", "-c", words[0]]
 
 
+def _explain(console: Console, original: OriginalExperiment, trial: documents.Trial) -> None:
+    specification, paint = original.specification, console.paint
+    names = [parameter.name for parameter in specification.space.parameters]
+    command = render(specification.run, trial["parameters"], names, "$ORCHESTUNE_CONFIG")
+    command_text = command[2] if command[:2] == ["sh", "-c"] else shlex.join(command)
+    console.say(
+        f"trial    {paint.bold(original.why)}",
+        f"command  {paint.bold(one_line(command_text))}",
+        paint.dim("`exit` ends the shell; the parameters are in $ORCHESTUNE_PARAMS and $ORCHESTUNE_PARAM_..."),
+    )
+
+
 def _open(
     console: Console, original: OriginalExperiment, trial: documents.Trial, fold: int, words: Sequence[str]
 ) -> int:
@@ -114,8 +130,6 @@ def _open(
     with exit_on_signals():
         status = console.client.create_experiment(body)
         with kept_alive(console, status, specification.grace):
-            if console.out.isatty():
-                console.note(f"a shell for {original.why} in {console.place.name}; `exit` ends it")
             status = wait(console, status, lambda status: bool(status.get("running")))
             ref = status["id"]
             attempts = [attempt for shell_trial in console.client.trials(ref) for attempt in shell_trial["attempts"]]
