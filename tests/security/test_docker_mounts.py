@@ -114,6 +114,23 @@ def test_a_link_is_what_it_leads_to(folders: Folders) -> None:
     assert mounted == {f"{root}/data", str(folders.others)}, "data may lie on another disk, the system is no data"
 
 
+def test_a_link_of_a_project_leads_to_no_keys_of_its_user(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project may come from another person, and its trials run in a container for that reason."""
+    home = folders.others / "ada"
+    monkeypatch.setenv("HOME", str(home))
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id_ed25519").touch()
+    (home / ".netrc").touch()
+    (home / "sets").mkdir()
+    targets = {"keys": home / ".ssh", "key": home / ".ssh" / "id_ed25519", "login": home / ".netrc", "home": home}
+    for name, target in {**targets, "above": home.parent, "sets": home / "sets"}.items():
+        (folders.project / name).symlink_to(target)
+    names = [*targets, "above", "sets", "keys/id_ed25519", "home/.ssh/id_ed25519"]
+    mounted = [each["Source"] for each in mounts(folders.own(), root=str(folders.project), links=names)]
+    assert mounted == [str(home / "sets")]
+    assert mounts(folders.own(), root=str(home / ".ssh"), links=["id_ed25519"]) == []
+
+
 @pytest.mark.parametrize("root", ["/", "/etc", "/.."])
 def test_links_of_a_project_that_is_none_are_not_mounted(folders: Folders, root: str) -> None:
     for policy in (folders.own(), folders.hosted()):

@@ -162,6 +162,22 @@ def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
     assert list(planted.iterdir()) == []
 
 
+def test_a_folder_above_the_state_folder_that_another_user_plants_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above, make = tmp_path / "orchestune-ada", client_home._created
+
+    def plant_first(folder: Path) -> Path:
+        above.mkdir()
+        above.chmod(0o777)
+        return make(folder)
+
+    monkeypatch.setattr(client_home, "_created", plant_first)
+    with pytest.raises(UsageError, match=r"others can replace it, by .*/orchestune-ada: every user"):
+        client_home.state_folder({"ORCHESTUNE_HOME": str(above / "state")})
+    assert list((above / "state").iterdir()) == []
+
+
 def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, link = tmp_path / "own", tmp_path / "link"
     own.mkdir()

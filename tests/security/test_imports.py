@@ -435,6 +435,7 @@ def test_a_record_of_another_server_is_shown_before_anything_of_it_is_imported(
     archived: Archived, server: Live
 ) -> None:
     specification(archived.first("revision"), run="id > \x1b[31mhidden")
+    archived.first("revision")["launch"] = {"env": {}, "root": "/home/ada/.ssh", "links": ["id_rsa"]}
     forged, before = archived.written().getvalue(), archived.state()
     refusals = [post(server, f"archive{query}", forged) for query in ("", "?trust=yes", f"?trust={DIGEST}")]
     assert archived.state() == before
@@ -443,6 +444,7 @@ def test_a_record_of_another_server_is_shown_before_anything_of_it_is_imported(
         assert (refusal.status, error["code"]) == (409, "unverified")
         assert error["contents"]["commands"] == ["echo loss={x}", "id >  [31mhidden"]
         assert error["contents"]["trials"] == {"completed": 2}
+        assert error["contents"]["links"] == ["/home/ada/.ssh/id_rsa"], "Docker mounts it, if that is resumed"
     answer = post(server, f"archive?trust={error['contents']['digest']}", forged)
     assert (answer.status, answer.json()["imported"]) == (200, True)
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, TypedDict
 from orchestune.archives import record
 from orchestune.archives.format import ExperimentItem, RevisionItem, TrialItem
 
-_MAX_SHOWN = 20  # distinct commands, images, secrets and volumes each
+_MAX_SHOWN = 20  # distinct commands, images, secrets, volumes and links each
 _MAX_TEXT = 2000  # characters of each
 _MAX_PARSED = 4 * 2**20  # bytes of a specification that is parsed
 
@@ -38,6 +38,8 @@ class RecordSummary(TypedDict):
     secrets: list[str]
     """variables and sources, such as TOKEN from env:TOKEN"""
     volumes: list[str]
+    links: list[str]
+    """paths of this machine that trials here see, also in containers of Docker"""
 
 
 def contents(verified: record.VerifiedRecord, source: BinaryIO) -> RecordSummary:
@@ -47,7 +49,7 @@ def contents(verified: record.VerifiedRecord, source: BinaryIO) -> RecordSummary
     trials, revisions = Counter[str](), _Specifications()
     for item in record.items(source):
         if isinstance(item, ExperimentItem | RevisionItem):
-            revisions.add(bytes(item.specification))
+            revisions.add(bytes(item.specification), bytes(item.launch))
         if isinstance(item, ExperimentItem):
             experiment_item = item
         elif isinstance(item, TrialItem):
@@ -68,22 +70,24 @@ def contents(verified: record.VerifiedRecord, source: BinaryIO) -> RecordSummary
         images=list(revisions.images),
         secrets=list(revisions.secrets),
         volumes=list(revisions.volumes),
+        links=list(revisions.links),
     )
 
 
 class _Specifications:
-    """Distinct commands, images, secrets and volumes of all revisions, in order."""
+    """Distinct commands, images, secrets, volumes and links of all revisions, in order."""
 
     def __init__(self) -> None:
         self.commands, self.images = dict[str, None](), dict[str, None]()
-        self.secrets, self.volumes = dict[str, None](), dict[str, None]()
+        self.secrets, self.volumes, self.links = dict[str, None](), dict[str, None](), dict[str, None]()
 
-    def add(self, text: bytes) -> None:
-        """Add the commands and resources of a specification; unreadable ones are listed as such."""
+    def add(self, specification: bytes, launch: bytes) -> None:
+        """Add the commands and resources of a specification and its launch; unreadable ones are listed as such."""
         try:
-            if len(text) > _MAX_PARSED:
+            if max(len(specification), len(launch)) > _MAX_PARSED:
                 raise ValueError("too long")
-            self._add(json.loads(text))
+            self._add(json.loads(specification))
+            self._add_links(json.loads(launch) or {})
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             _note(self.commands, "(cannot be parsed)")
 
@@ -101,6 +105,13 @@ class _Specifications:
             raise TypeError("secrets are a list")
         for secret in secrets:
             _note(self.secrets, f"{secret['name']} from {secret['source']}")
+
+    def _add_links(self, launch: Mapping[str, object]) -> None:
+        root, links = launch.get("root"), launch.get("links") or []
+        if not isinstance(links, list):
+            raise TypeError("links are a list")
+        for link in links if root else ():
+            _note(self.links, f"{root}/{link}")
 
 
 def _note(texts: dict[str, None], text: object) -> None:

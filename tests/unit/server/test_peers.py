@@ -27,10 +27,17 @@ def close_sockets() -> Iterator[None]:
 
 
 def peer(
-    host: str = "127.0.0.1", *, for_workers: bool = False, family: int = socket.AF_INET, is_closing: bool = False
+    host: str = "127.0.0.1",
+    own: str = "127.0.0.1",
+    *,
+    for_workers: bool = False,
+    family: int = socket.AF_INET,
+    is_closing: bool = False,
 ) -> PeerUser:
+    """The end of a connection from `host` to the server's address `own`."""
     _OPEN.append(socket.socket(family))
-    known = {"socket": _OPEN[-1], "peername": "" if family == socket.AF_UNIX else (host, 4000)}
+    ends = {"peername": (host, 4000), "sockname": (own, 80)}
+    known = {"socket": _OPEN[-1], **(dict.fromkeys(ends, "") if family == socket.AF_UNIX else ends)}
     transport = SimpleNamespace(get_extra_info=known.get, is_closing=lambda: is_closing)
     return PeerUser(cast(Any, transport), for_workers=for_workers)
 
@@ -50,14 +57,16 @@ def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[i
 
 
 @pytest.mark.parametrize(
-    ("outcome", "host", "expected"),
-    [(True, "127.0.0.1", True), (False, "127.0.0.1", False), (False, "10.0.0.1", False),
-     (UnknownPeer(), "127.0.0.1", False), (UnknownPeer(), "10.0.0.9", True), (NoTable(), "127.0.0.1", True)],
+    ("outcome", "host", "own", "expected"),
+    [(True, "127.0.0.1", "127.0.0.1", True), (False, "127.0.0.1", "127.0.0.1", False),
+     (False, "10.0.0.1", "10.0.0.1", False), (UnknownPeer(), "127.0.0.1", "127.0.0.1", False),
+     (UnknownPeer(), "10.0.0.9", "10.0.0.1", True), (UnknownPeer(), "10.0.0.1", "127.0.0.1", False),
+     (UnknownPeer(), "10.0.0.1", "::1", False), (NoTable(), "127.0.0.1", "127.0.0.1", True)],
 )  # fmt: skip
 def test_the_user_at_the_other_end_decides_once_for_a_connection(
-    monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception, host: str, expected: bool
+    monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception, host: str, own: str, expected: bool
 ) -> None:
-    asked, connection = listed(monkeypatch, outcome), peer(host)
+    asked, connection = listed(monkeypatch, outcome), peer(host, own)
 
     async def twice() -> list[bool]:
         return [await connection.is_owner() for _ in range(2)]

@@ -22,6 +22,8 @@ _SYSTEM = (
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
     "/var/lib/containerd", "/var/lib/docker", "/var/lib/kubelet",
 )  # fmt: skip
+_PERSONAL = frozenset((".aws", ".config", ".docker", ".gnupg", ".kube", ".netrc", ".ssh"))
+"""files and folders of a home folder that hold the user's keys for other services"""
 _TARGETS = ("/dev", "/orchestune", "/proc", "/sys")
 """container folders in which nothing may be mounted except at /dev/shm"""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -64,14 +66,15 @@ class MountPolicy:
     def link(self, path: str, root: str) -> str | None:
         """Return the path to mount read-only for a project file that its bundle omits; None if it may not be mounted.
 
-        Links may lead out of the project if its user wants that (`data` on another disk), but not to system folders.
+        Links may lead out of the project if its user wants that (`data` on another disk), but not to system folders,
+        nor to the user's keys: the author of the project may be another person.
         """
         real = os.path.realpath(path)
         if self._is_never(real):
             return None
         if not self.own_projects:
             return real if real in self._allowed() else None
-        ordinary = not _is_system(real) and len(Path(real).parts) > 2 and os.access(real, os.R_OK)
+        ordinary = not (_is_system(real) or _has_keys(real)) and len(Path(real).parts) > 2 and os.access(real, os.R_OK)
         return real if ordinary and _project(root, os.R_OK) is not None else None
 
     def _source(self, path: str, launch: Mapping[str, object], here: bool) -> str | None:
@@ -150,6 +153,11 @@ def _project(root: object, access: int) -> str | None:
 
 def _is_system(real: str) -> bool:
     return any(_is_within(real, each) for each in _SYSTEM)
+
+
+def _has_keys(real: str) -> bool:
+    """Return True for the home folder, those above it, and what holds the user's keys."""
+    return _is_within(os.path.realpath(os.path.expanduser("~")), real) or not _PERSONAL.isdisjoint(Path(real).parts)
 
 
 def _is_within(path: str, folder: str) -> bool:

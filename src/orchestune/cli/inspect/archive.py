@@ -121,6 +121,7 @@ def _lines(summary: RecordSummary) -> list[str]:
         *(f"  image: {image}" for image in summary["images"]),
         *(f"  secret: {secret}" for secret in summary["secrets"]),
         *(f"  volume: {volume}" for volume in summary["volumes"]),
+        *(f"  reads: {link}" for link in summary["links"]),
     ]
 
 

@@ -24,7 +24,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     Raises UsageError if it cannot be created, or its path is too long.
     """
     folder = _created(state_path(environ))
-    claim(folder, "the state folder", OWN_FOLDER)  # again: another user may have created it meanwhile
+    _refuse_others(folder)  # again: another user may have created it, or a folder above, meanwhile
     mark(folder)
     return folder
 
@@ -36,9 +36,13 @@ def state_path(environ: Mapping[str, str] = os.environ) -> Path:
     """
     folder = chosen_home(environ) or _base(environ) / "orchestune"
     check_length(folder, "the state folder", "set ORCHESTUNE_HOME to a folder with a shorter path")
+    _refuse_others(folder)
+    return folder
+
+
+def _refuse_others(folder: Path) -> None:
     claim(folder, "the state folder", OWN_FOLDER)
     refuse_replaceable(folder, "the state folder", "ORCHESTUNE_HOME")
-    return folder
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
