@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,13 @@ from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
 from orchestune.server import auditing, caller_limits
 from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
-from orchestune.server.context import ServerTimeouts
+from orchestune.server.context import ANALYSIS_THREADS_OF_ONE_CALLER, COLD_THREADS_OF_ONE_CALLER, ServerTimeouts
 from orchestune.server.rate_limits import FAILURES as RATE
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
+from orchestune.services.commands import create_experiment
 from orchestune.services.core import Caller, Core
+from orchestune.services.queries import read_experiments
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION
 from tests.unit.server.harness import PATIENCE, Live, live, until
@@ -190,6 +193,58 @@ def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
     for token in (EDITOR, OTHER):
         assert server.ask("GET", path, token=token).status == 200
     assert server.ask("POST", f"{path}/{created}/stop", {}, token=OTHER).status == 200
+
+
+class Gate:
+    """A slow function: calls that `holds` selects wait until it is opened."""
+
+    def __init__(self, function: Callable[..., Any], holds: Callable[..., bool] = lambda *_: True) -> None:
+        self._function, self._holds, self._open = function, holds, threading.Event()
+        self.waiting = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._holds(*args):
+            self.waiting += 1
+            assert self._open.wait(PATIENCE)
+        return self._function(*args, **kwargs)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def test_slow_requests_of_one_person_leave_turns_to_others_of_the_role(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four slow requests of one editor, and more behind them, kept all editors of the cluster waiting for minutes."""
+    path = "/api/v1/experiments"
+    created = server.ask("POST", path, {"specification": SPECIFICATION}, token=OTHER).json()["handle"]
+    gate = Gate(read_experiments.best)
+    monkeypatch.setattr(read_experiments, "best", gate)
+    with ThreadPoolExecutor(10) as attackers:
+        slow = [attackers.submit(server.ask, "GET", f"{path}/{created}/best", token=EDITOR) for _ in range(10)]
+        until(lambda: gate.waiting == COLD_THREADS_OF_ONE_CALLER // 2, "half of the turns of the role")
+        assert server.ask("GET", path, token=OTHER).status == 200
+        assert server.ask("POST", f"{path}/{created}/stop", {}, token=OTHER).status == 200
+        assert gate.waiting == COLD_THREADS_OF_ONE_CALLER // 2
+        gate.open()
+        assert {reply.result().status for reply in slow} == {200}
+
+
+def test_constraints_that_take_long_to_check_occupy_no_turn_of_other_requests(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, constrained = "/api/v1/experiments", {**SPECIFICATION, "constraints": ["x <= 1"]}
+    gate = Gate(create_experiment.create_experiment, lambda core, new, *_: bool(new.specification.get("constraints")))
+    monkeypatch.setattr(create_experiment, "create_experiment", gate)
+    with ThreadPoolExecutor(10) as attackers:
+        body = {"specification": constrained}
+        slow = [attackers.submit(server.ask, "POST", path, body, token=token) for token in (EDITOR, OTHER) * 5]
+        until(lambda: gate.waiting == ANALYSIS_THREADS_OF_ONE_CALLER, "an experiment that is being checked")
+        for token in (EDITOR, OTHER):
+            assert server.ask("POST", path, {"specification": SPECIFICATION}, token=token).status == 201
+        assert gate.waiting == ANALYSIS_THREADS_OF_ONE_CALLER
+        gate.open()
+        assert {reply.result().status for reply in slow} == {201}
 
 
 def expire(server: Live) -> None:

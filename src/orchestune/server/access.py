@@ -20,7 +20,7 @@ from orchestune.errors import Denied, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
-from orchestune.server.caller_limits import CALLER, AuditedRequests, CallerLimits, key_of
+from orchestune.server.caller_limits import AuditedRequests, CallerLimits, set_caller
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.server.keyed_semaphores import KeyedSemaphores
@@ -151,8 +151,7 @@ class AccessMiddleware:
         receive = self._authenticating_again(scope, receive, wanted)
         if caller.role != "worker":
             send = self._while_known(scope, _with_version(send))
-        key = key_of(caller)
-        CALLER.set(key)
+        key = set_caller(caller)
         if key:
             self._noted.count(key, scope["method"], scope["path"])
         is_export = key and _EXPORT.fullmatch(scope["path"])

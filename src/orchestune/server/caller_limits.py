@@ -7,11 +7,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 from orchestune.errors import StoreUnavailable, Throttled
+from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.rate_limits import TokenBuckets
 from orchestune.services.core import Caller
 
@@ -22,6 +23,8 @@ MOST_OF_SHARED = 500  # of all tokens of a role in a cluster, and of all guests 
 MOST_OF_ONE_TOKEN = 100  # of these: one of them, so that one person does not use up the limit of the role
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
+TOKEN: ContextVar[str] = ContextVar("token", default="")
+"""digest of its token, if other tokens have the same key; else empty"""
 
 BODIES = 2**28
 """maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
@@ -35,6 +38,36 @@ _NOTED = re.compile(
     r"|POST /api/v1/experiments/[^/]+/shares"
 )
 SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
+
+
+def set_caller(caller: Caller) -> str:
+    """Set the caller of the request that this task handles, and return its key (`key_of`)."""
+    key = key_of(caller)
+    CALLER.set(key)
+    TOKEN.set(caller.source if key and caller.shared else "")
+    return key
+
+
+class CallerTurns:
+    """Limits the requests of each caller that occupy a thread at once. Used on the event loop only.
+
+    All tokens of a role in a cluster are one caller. One of them has at most half of its turns, and waits for these
+    before it waits for one of the role, so that others with the role wait for a few of its requests, not for all.
+    Owners of the server, whose key is empty, have no limit.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._callers, self._tokens = KeyedSemaphores(at_once), KeyedSemaphores(max(at_once // 2, 1))
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn of the caller of this task, and hold it."""
+        async with AsyncExitStack() as held:
+            if token := TOKEN.get():
+                await held.enter_async_context(self._tokens.of(token))
+            if key := CALLER.get():
+                await held.enter_async_context(self._callers.of(key))
+            yield
 
 
 class AuditedRequests:

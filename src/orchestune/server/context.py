@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network, throttle_key
-from orchestune.server.caller_limits import CALLER, CallerLimits, SignIns
+from orchestune.server.caller_limits import CallerLimits, CallerTurns, SignIns
 from orchestune.server.change_journal import JournalRead, Journals, LogEvents
 from orchestune.server.draining import DrainSignal
 from orchestune.server.keyed_semaphores import KeyedSemaphores
@@ -122,12 +122,12 @@ class Context:
     """one call per worker is applied at a time, since all workers share the threads and the store's lock"""
     worker_file_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """likewise for file transfers of a worker, which may be slow and must not delay its heartbeats"""
-    cold_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(COLD_THREADS_OF_ONE_CALLER))
+    cold_turns: CallerTurns = field(default_factory=lambda: CallerTurns(COLD_THREADS_OF_ONE_CALLER))
     """limit per caller, so that the expensive reads of one leave threads to the others"""
     identity_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one unknown token per address is reviewed at a time: a review is a request to the cluster"""
-    log_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(LOG_THREADS_OF_ONE_CALLER))
-    analysis_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(ANALYSIS_THREADS_OF_ONE_CALLER))
+    log_turns: CallerTurns = field(default_factory=lambda: CallerTurns(LOG_THREADS_OF_ONE_CALLER))
+    analysis_turns: CallerTurns = field(default_factory=lambda: CallerTurns(ANALYSIS_THREADS_OF_ONE_CALLER))
     """likewise for logs and for computations of seconds"""
     stream_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(STREAM_THREADS_OF_ONE_CALLER))
     """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
@@ -171,7 +171,7 @@ class Context:
 
     def cold_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for plain routes."""
-        return _turn(self.cold_turns)
+        return self.cold_turns.turn()
 
     async def identify(self, token: str, address: str) -> Caller | None:
         """Return the caller if the cluster accepts the token; None otherwise.
@@ -220,7 +220,7 @@ class Context:
 
     def log_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for logs."""
-        return _turn(self.log_turns)
+        return self.log_turns.turn()
 
     async def printed_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read logs in a thread. The caller has its `log_turn` already."""
@@ -228,7 +228,7 @@ class Context:
 
     async def analysing(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a computation of seconds in a thread of its own pool: such requests delay each other, but no others."""
-        async with _turn(self.analysis_turns):
+        async with self.analysis_turns.turn():
             return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -243,8 +243,3 @@ class Context:
     async def streaming_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread. The caller has its `stream_turn` already."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.stream_threads)
-
-
-def _turn(turns: KeyedSemaphores) -> AbstractAsyncContextManager[None]:
-    """Wait for a turn of the caller of this task; owners of the server have no limit."""
-    return turns.of(key) if (key := CALLER.get()) else nullcontext()

@@ -19,6 +19,7 @@ from orchestune.services.commands import change_code as code_change
 from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.create_experiment import InitialTrial, NewExperiment, WarmResults
+from orchestune.services.core import Caller, Core
 from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.services.ownership import owned_by, principal_of_new
 from orchestune.services.queries import explain_experiment, list_experiments, read_experiments
@@ -27,8 +28,14 @@ router = routers.of_clients("experiments", "/experiments")
 
 
 @router.post("", status_code=201, response_model=documents.Status)
-def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
+async def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
     """Start an experiment."""
+    # To refuse constraints that no configuration satisfies takes up to 25 s, as long as an analysis.
+    run = context.analysing if body.specification.get("constraints") else context.cold
+    return await run(_create, context.core, caller, body, key)
+
+
+def _create(core: Core, caller: Caller, body: requests.CreateExperiment, key: str | None) -> Response:
     first = body.first
     new = NewExperiment(
         specification=body.specification,
@@ -43,8 +50,8 @@ def create(context: Here, caller: Known, body: requests.CreateExperiment, key: R
         outgoing=body.outgoing,
         request_key=key or None,
     )
-    principal = principal_of_new(context.core, caller, body.owner)
-    return answer(create_experiment.create_experiment(context.core, new, caller.name, principal=principal), 201)
+    principal = principal_of_new(core, caller, body.owner)
+    return answer(create_experiment.create_experiment(core, new, caller.name, principal=principal), 201)
 
 
 def _warm_results(given: requests.WarmStartRequest) -> WarmResults:
