@@ -16,6 +16,7 @@ from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
 _RECORDS, _ENDING = "experiments/", ".jsonl.gz"
+_BLOCK = 1 << 20
 _NEXT = ".next"
 """suffix of a record that replaces an older one, until the replacement is complete: objects are never overwritten"""
 
@@ -45,7 +46,7 @@ class ArchiveStore:
         self._fetch(self._place(key) or key, target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
-        self._fetch(_blob(digest), target)
+        self._fetch(_blob(digest), target, size)
         with target.open("rb") as file:
             _check(file, digest)
 
@@ -110,10 +111,15 @@ class ArchiveStore:
             except BadInput as error:
                 raise record.told(error, file=key) from error
 
-    def _fetch(self, key: str, target: Path) -> None:
+    def _fetch(self, key: str, target: Path, size: int | None = None) -> None:
+        """Copy an object to `target`; of a larger one than `size` only so much, which its digest then reveals."""
         part = target.with_name(f".{target.name}.part")
         with self._files.open(key) as found, part.open("wb") as file:
-            shutil.copyfileobj(found, file)
+            if size is None:
+                shutil.copyfileobj(found, file)
+            while size and (block := found.read(min(size, _BLOCK))):
+                file.write(block)
+                size -= len(block)
         os.replace(part, target)
 
 
