@@ -115,8 +115,9 @@ def test_files_that_a_record_links_into_a_container_are_shown(team: FakeServer, 
     Clusters(home.parent / "state").remove("team")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Console, "place", property(lambda self: _embedded(team)))
-        code, said = run("rerun", "eve/2", "--detach")
-    assert code == 2 and f"reads {home}/diary on this machine" in said
+        outcomes = [run("rerun", "eve/2", "--detach"), run("shell", "eve/2", "--", "true")]
+    for code, said in outcomes:
+        assert code == 2 and f"reads {home}/diary on this machine" in said
     assert sent(team) == []
 
 

@@ -19,8 +19,10 @@ import pytest
 from sqlalchemy import select
 
 from orchestune.archives import format, record
+from orchestune.archives.archive_store import ArchiveStore
 from orchestune.archives.copy_records import CopiedRecord
-from orchestune.errors import BadInput, Unverified, UsageError
+from orchestune.errors import BadInput, OrchestuneError, Unverified, UsageError
+from orchestune.files.folder import FolderFiles
 from orchestune.services.commands import change_experiment, import_record
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.execution import points, uploads
@@ -506,6 +508,20 @@ def test_reading_a_record_takes_bounded_memory(bomb: str) -> None:
     code = MEASURE.format(head=HEAD, line=LINE, make=BOMBS[bomb])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert int(done.stdout) < 200 * 1024, "KiB"
+
+
+def test_a_blob_larger_than_its_record_says_does_not_fill_the_disk(tmp_path: Path) -> None:
+    place, target = tmp_path / "archive" / "blobs" / DIGEST[:2] / DIGEST, tmp_path / "blob"
+    place.parent.mkdir(parents=True)
+    store = ArchiveStore(FolderFiles(tmp_path / "archive"))
+    with place.open("wb") as file:
+        file.truncate(2**40)  # a hole, which takes no space there
+    with pytest.raises(OrchestuneError, match="a blob is damaged"):
+        store.fetch_blob(DIGEST, len(CONTENT), target)
+    assert target.stat().st_size == len(CONTENT)
+    place.write_bytes(CONTENT)
+    store.fetch_blob(DIGEST, len(CONTENT), target)
+    assert target.read_bytes() == CONTENT
 
 
 def test_an_import_that_was_refused_can_be_repeated(archived: Archived) -> None:

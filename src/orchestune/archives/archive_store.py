@@ -16,6 +16,7 @@ from orchestune.errors import BadInput, NotFound, OrchestuneError
 from orchestune.ports.files import FileStore
 
 _RECORDS, _SUFFIX = "experiments/", ".jsonl.gz"
+_BLOCK_BYTES = 1 << 20
 _NEXT = ".next"
 """suffix of a record that replaces an older one, until the replacement is complete: objects are never overwritten"""
 
@@ -45,7 +46,7 @@ class ArchiveStore:
         self._fetch(self._place(key) or key, target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
-        self._fetch(_blob(digest), target)
+        self._fetch(_blob(digest), target, size)
         with target.open("rb") as file:
             _check(file, digest)
 
@@ -112,10 +113,15 @@ class ArchiveStore:
             except BadInput as error:
                 raise record.with_location(error, file=key) from error
 
-    def _fetch(self, key: str, target: Path) -> None:
+    def _fetch(self, key: str, target: Path, size: int | None = None) -> None:
+        """Copy an object to `target`; of a larger one than `size` only so much, which its digest then reveals."""
         part = target.with_name(f".{target.name}.part")
         with self._files.open(key) as source, part.open("wb") as file:
-            shutil.copyfileobj(source, file)
+            if size is None:
+                shutil.copyfileobj(source, file)
+            while size and (block := source.read(min(size, _BLOCK_BYTES))):
+                file.write(block)
+                size -= len(block)
         os.replace(part, target)
 
 

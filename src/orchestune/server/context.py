@@ -129,7 +129,7 @@ class Context:
     log_turns: CallerTurns = field(default_factory=lambda: CallerTurns(LOG_THREADS_OF_ONE_CALLER))
     analysis_turns: CallerTurns = field(default_factory=lambda: CallerTurns(ANALYSIS_THREADS_OF_ONE_CALLER))
     """likewise for logs and for computations of seconds"""
-    stream_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(STREAM_THREADS_OF_ONE_CALLER))
+    stream_turns: CallerTurns = field(default_factory=lambda: CallerTurns(STREAM_THREADS_OF_ONE_CALLER))
     """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
@@ -238,7 +238,7 @@ class Context:
 
     def stream_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for streams."""
-        return _turn(self.stream_turns)
+        return self.stream_turns.turn()
 
     async def streaming_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread. The caller has its `stream_turn` already."""

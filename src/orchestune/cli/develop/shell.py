@@ -79,8 +79,9 @@ def shell(console: Console, args: argparse.Namespace) -> int:
         raise UsageError(f"no such fold: {args.fold} (expected 0 to {folds - 1})")
     words = _command_words(args.words)
     if not args.yes:
-        root = (original.document["launch"] or {}).get("root")
-        confirm_reads(console, original.status, original.document, original.reference, Path(root or console.folder))
+        launch = original.document["launch"] or {}
+        folder, links = Path(launch.get("root") or console.folder), launch.get("links") or ()
+        confirm_reads(console, original.status, original.document, original.reference, folder, links)
     if not words:
         _explain(console, original, trial)
     if not args.keep:

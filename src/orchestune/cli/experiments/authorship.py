@@ -43,14 +43,16 @@ def confirm_reads(
     document: documents.Specification,
     trial: str,
     folder: Path,
-    files: Sequence[str] = (),
+    links: Sequence[str] = (),
 ) -> None:
-    """Ask before secrets of this machine, and `files`, are given to a command that another user may have written.
+    """Ask before files and secrets of this machine are given to a command that another user may have written.
 
-    Does not ask if the experiment is this user's own, or reads nothing. `trial` names the trial in the question, and
-    paths of secrets are relative to `folder`. Raises UsageError without a terminal, Declined if the user refuses.
+    Does not ask if the experiment is this user's own, or reads nothing. `trial` names the trial in the question. Paths
+    of secrets, and `links` that trials on this machine get, are relative to `folder`. Raises UsageError without a
+    terminal, Declined if the user refuses.
     """
     secrets = document["specification"].get("secrets") or ()
+    files = [os.path.join(folder, link) for link in links] if console.place.embedded else []
     reads = [f"{secret['name']} ({_resolved(secret['source'], folder)})" for secret in secrets]
     if not (reads or files) or is_own(console, status, document):
         return

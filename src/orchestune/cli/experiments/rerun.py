@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,10 +52,9 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
     folder = Path(launch_context.get("root") or console.folder)
     links = launch_context.get("links") or ()
-    linked = [os.path.join(folder, link) for link in links] if console.place.embedded else []
-    if (sources or linked) and not args.yes:
+    if (sources or links) and not args.yes:
         status = console.client.experiment(ref)
-        confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, linked)
+        confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
     folder_id = folder_key(console.folder)
     body = {
         **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
