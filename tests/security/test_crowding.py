@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
+from orchestune.errors import Throttled
 from orchestune.server import caller_limits, connections, tls
 from orchestune.server.caller_address import throttle_key
 from orchestune.server.context import (
@@ -295,6 +296,19 @@ def test_responses_that_are_not_received_take_limited_memory(target: Target, mon
         monkeypatch.setattr(caller_limits, "BODIES", 0)
         assert server.ask("GET", path, token=eve).status == 200, "a caller may always have one"
     until(lambda: server.ask("GET", path, token=vera).status == 200, "the response of a client that left is forgotten")
+
+
+def test_one_token_of_a_role_does_not_use_up_the_memory_for_responses_of_the_role() -> None:
+    unread, part = caller_limits.UnreadMemory(), caller_limits.BODIES_OF_ONE_TOKEN // 2
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(unread.hold("every viewer", "eve", part))
+        with pytest.raises(Throttled):
+            held.enter_context(unread.hold("every viewer", "eve", part))
+        with unread.hold("every viewer", "vera", 2 * part):
+            pass
+    with unread.hold("every viewer", "eve", 2**30), unread.hold("viewer vera", "", 2**30):
+        pass
 
 
 def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

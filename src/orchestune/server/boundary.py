@@ -163,9 +163,13 @@ class _Exchange:
             self._held = self._key, held + more
 
     @property
-    def _key(self) -> str:
+    def _caller(self) -> Caller | None:
         caller: Caller | None = self._scope["state"].get("caller")
-        return _NO_CALLER if caller is None else key_of(caller)
+        return caller
+
+    @property
+    def _key(self) -> str:
+        return _NO_CALLER if self._caller is None else key_of(self._caller)
 
     def release(self) -> None:
         """Release the body's memory count at the end of the request."""
@@ -182,7 +186,9 @@ class _Exchange:
             await self._begin()
             await self._send(message)
             return
-        with self._unread.hold(self._key, len(body)):
+        caller = self._caller
+        token = caller.source if caller is not None and caller.shared else ""
+        with self._unread.hold(self._key, token, len(body)):
             await self._begin()
             for begin in range(0, len(body), PIECE):
                 await self._send({**message, "body": body[begin : begin + PIECE], "more_body": True})

@@ -29,6 +29,7 @@ TOKEN: ContextVar[str] = ContextVar("token", default="")
 BODIES = 2**28
 """maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
 BODIES_OF_ONE_CALLER = BODIES // 4
+BODIES_OF_ONE_TOKEN = BODIES_OF_ONE_CALLER // 5  # of the responses of a role in a cluster, as for `MOST_OF_ONE_TOKEN`
 
 NOTED_PER_MINUTE = 300
 """maximum of audited actions per caller. The audit log keeps 100,000 rows: without a limit a viewer could displace all
@@ -121,24 +122,33 @@ class UnreadMemory:
     """
 
     def __init__(self) -> None:
-        self._held: Counter[str] = Counter()
+        self._of_callers: Counter[str] = Counter()
+        self._of_tokens: Counter[str] = Counter()  # of those that share a role, which is one caller
 
     @contextmanager
-    def hold(self, key: str, count: int) -> Iterator[None]:
-        """Count bytes until they have been sent. Raises Throttled if the caller would exceed its share, or all of them
-        the total limit.
+    def hold(self, key: str, token: str, count: int) -> Iterator[None]:
+        """Count bytes until they have been sent; `token`: the source of a caller who shares a role, otherwise empty.
+
+        Raises Throttled if the caller or the token would exceed its share, or all callers the total limit.
         """
-        held = self._held[key]
-        if key and held and (held + count > BODIES_OF_ONE_CALLER or self._held.total() + count > BODIES):
-            text = f"this caller has {held:,} bytes of responses that were not received"
+        with ExitStack() as counted:
+            if key and token:
+                counted.enter_context(self._part(self._of_tokens, token, count, BODIES_OF_ONE_TOKEN))
+            counted.enter_context(self._part(self._of_callers, key, count, BODIES_OF_ONE_CALLER))
+            yield
+
+    @contextmanager
+    def _part(self, held: Counter[str], key: str, count: int, most: int) -> Iterator[None]:
+        if key and held[key] and (held[key] + count > most or held.total() + count > BODIES):
+            text = f"this caller has {held[key]:,} bytes of responses that were not received"
             raise Throttled(text, "receive the responses to earlier requests, and retry", 1)
-        self._held[key] += count
+        held[key] += count
         try:
             yield
         finally:
-            self._held[key] -= count
-            if not self._held[key]:
-                del self._held[key]
+            held[key] -= count
+            if not held[key]:
+                del held[key]
 
 
 class SignIns:

@@ -46,6 +46,8 @@ LOG_THREADS = 4
 LOG_THREADS_OF_ONE_CALLER = 2
 ANALYSIS_THREADS = 2
 ANALYSIS_THREADS_OF_ONE_CALLER = 1
+MOST_PLOTS = 64 * 2**20
+"""maximum bytes of kept plots, of which one may have tens of MiB: each caller may request other filters"""
 HOT_PATIENCE = 0.05
 """timeout in seconds for the event loop to wait for another writer"""
 
@@ -115,7 +117,7 @@ class Context:
     seen: SharedReads[JournalRead] = field(default_factory=SharedReads)
     lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(kept=20))
     """documents of views (`seen`) and log chunks (`lines`), as `live` reads them; each part of a log has its own key"""
-    plots: SharedReads[bytes] = field(default_factory=lambda: SharedReads(kept=20))
+    plots: SharedReads[bytes] = field(default_factory=lambda: SharedReads(kept=20, most=MOST_PLOTS, size=len))
     """larger documents, which every page that shows them requests whenever a trial has finished"""
     audience: AudienceLimits = field(default_factory=AudienceLimits)
     worker_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)

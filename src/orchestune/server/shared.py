@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -33,10 +34,16 @@ class _Last(Generic[T]):
 
 
 class SharedReads(Generic[T]):
-    """Keeps the last reads of up to `kept` keys. Used on the event loop only."""
+    """Keeps the last reads of up to `kept` keys, fewer if their sizes exceed `most` together. Used on the event loop
+    only.
+    """
 
-    def __init__(self, kept: int = 200) -> None:
+    def __init__(
+        self, kept: int = 200, most: float = math.inf, size: Callable[[T], float] = lambda document: 0
+    ) -> None:
+        """`size`: the size of a document in the unit of `most`. The last one is kept, however large it is."""
         self._readings: LruCache[str, _Last[T]] = LruCache(kept)
+        self._most, self._size_of = most, size
 
     async def read(self, key: str, seconds: float, read: Callable[[], Awaitable[T]]) -> T:
         """Return the document from `read`, or one that another request read up to `seconds` ago."""
@@ -46,10 +53,19 @@ class SharedReads(Generic[T]):
             if not last.found or last.at < asked - seconds:
                 began = time.monotonic()
                 last.found, last.at = [await read()], began  # set together: a failed or cancelled read leaves no trace
+                self._evict()
             return last.found[0]
 
     def _of(self, key: str) -> _Last[T]:
         return self._readings.keep(key, self._readings.get(key) or _Last())
+
+    def _evict(self) -> None:
+        """Evict the least recently used documents beyond `most`; requests that wait for one of them still get it."""
+        sizes = {key: sum(map(self._size_of, last.found)) for key, last in self._readings.items()}
+        total = sum(sizes.values())
+        while total > self._most and len(self._readings) > 1:
+            key, _ = self._readings.popitem(last=False)
+            total -= sizes[key]
 
     def forget(self, key: str) -> None:
         """Drop the last read of a key; one that is in progress is not affected."""
@@ -80,4 +96,5 @@ class SharedReads(Generic[T]):
                     began, counted = time.monotonic(), version()
                     last.found, last.at, last.version = [await read()], began, counted
                     last.took = time.monotonic() - began
+                    self._evict()
         return last.found[0]

@@ -101,3 +101,22 @@ def test_requests_that_come_while_it_is_read_keep_the_pause_before_the_next_read
 
     assert asyncio.run(ask())[1:] == [2] * 9
     assert len(starts) == 2 and starts[1] - starts[0] > 0.9 * pause
+
+
+def test_documents_are_kept_up_to_their_size_in_all() -> None:
+    shared = SharedReads[bytes](most=10, size=len)
+    read = list[int]()
+
+    async def ask(size: int) -> None:
+        async def reading() -> bytes:
+            read.append(size)
+            return bytes(size)
+
+        assert len(await shared.read(str(size), 3600.0, reading)) == size
+
+    async def ask_all() -> None:
+        for size in (4, 5, 4, 6, 4, 5, 20, 20, 4):
+            await ask(size)
+
+    asyncio.run(ask_all())
+    assert read == [4, 5, 6, 5, 20, 4]

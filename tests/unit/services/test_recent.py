@@ -24,3 +24,19 @@ def test_what_nobody_used_for_long_is_forgotten() -> None:
     for key in ("a", "b", "a", "c"):
         assert latest.keep(key, latest.get(key, 0) + 1) == latest[key]
     assert dict(latest) == {"a": 2, "c": 1}
+
+
+def test_large_values_are_kept_up_to_their_size_in_all() -> None:
+    recent: Recent[bytes] = Recent(most=10, size=len)
+    made: list[int] = []
+
+    def get(size: int) -> bytes:
+        def make() -> bytes:
+            made.append(size)
+            return bytes(size)
+
+        return recent.get(size, 1, make)
+
+    for size in (4, 5, 4, 6, 5, 6, 11, 11, 6):
+        assert len(get(size)) == size
+    assert made == [4, 5, 6, 5, 6, 11, 11, 6]

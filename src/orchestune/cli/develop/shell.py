@@ -80,8 +80,8 @@ def shell(console: Console, args: argparse.Namespace) -> int:
     words = _command_words(args.words)
     if not args.yes:
         launch = original.document["launch"] or {}
-        folder, links = Path(launch.get("root") or console.folder), launch.get("links") or ()
-        confirm_reads(console, original.status, original.document, original.reference, folder, links)
+        root, links = Path(launch.get("root") or console.folder), launch.get("links") or ()
+        confirm_reads(console, original.status, original.document, original.reference, root, links)
     if not words:
         _explain(console, original, trial)
     if not args.keep:

@@ -23,11 +23,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from orchestune.domain.search.trial import Observation
-from orchestune.domain.specification.metrics import Metric, objectives, pareto_front
+from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.process import analyses
 from orchestune.errors import OrchestuneError
 from orchestune.services import history as read_history
 from orchestune.services.memory.lru_cache import LruCache
+from orchestune.services.memory.pareto import extended
 from orchestune.store import estimates, experiments, trials
 from orchestune.store.database import Store
 from orchestune.store.estimates import EstimateRow
@@ -239,7 +240,7 @@ class Estimates:
             history = _selection(session, row)
             if row.history_seq > _MAX_RESULTS:
                 names = [metric.name for metric in specification.metrics]
-                raw = pareto_front(specification.metrics, list(trials.completed_values(session, row.id, names).items()))
+                raw = extended(specification.metrics, {}, trials.completed_values(session, row.id, names))
                 history += _others(read_history.completed(session, row, raw[-_MAX_BEST:]), history)
         return analyses.expected_front(specification.space, specification.metrics, history)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -28,14 +29,16 @@ class LruCache(OrderedDict[K, T]):
 
 
 class Recent(Generic[T]):
-    """Cache of one versioned value for each of the last `kept` keys.
+    """Cache of one versioned value for each of the last `kept` keys, fewer if their sizes exceed `most` together.
 
     Thread-safe; two threads that miss at the same time may both compute the value.
     """
 
-    def __init__(self, kept: int = 50) -> None:
+    def __init__(self, kept: int = 50, most: float = math.inf, size: Callable[[T], float] = lambda _: 0) -> None:
+        """`size`: the size of a value in the unit of `most`. A larger one than `most` is not kept."""
         self._lock = threading.Lock()
         self._entries: LruCache[Hashable, tuple[Hashable, T]] = LruCache(kept)
+        self._most, self._size_of = most, size
 
     def get(self, key: Hashable, version: Hashable, make: Callable[[], T]) -> T:
         """Return the cached value of this version, or compute it with `make`."""
@@ -50,4 +53,6 @@ class Recent(Generic[T]):
         value = make(entry[1] if entry is not None else None)
         with self._lock:
             self._entries.keep(key, (version, value))
+            while self._entries and sum(self._size_of(kept) for _, kept in self._entries.values()) > self._most:
+                self._entries.popitem(last=False)
         return value

@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestune import documents
-from orchestune.domain.specification.metrics import ReducedMetric, objectives, pareto_front
+from orchestune.domain.specification.metrics import ReducedMetric, objectives
 from orchestune.services.core import Core
 from orchestune.services.memory.estimates import Choice, IncumbentEstimate
 from orchestune.services.memory.lru_cache import Recent
+from orchestune.services.memory.pareto import extended
 from orchestune.store import trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import MeasuredTrial
+
+_MAX_BEST = 1000
+"""Upper bound of the trials of a Pareto front in documents; of more, every k-th one is shown. All lists of experiments
+contain it, and with enough metrics every trial is on it.
+"""
 
 
 def of_all(
@@ -114,7 +120,7 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
         cached = before if before is not None and before.history_seq <= row.history_seq else _Front(0, {})
         new = trials.completed_values(session, row.id, [metric.name for metric in metrics], cached.history_seq)
         values = {**cached.values, **new}
-        front = pareto_front(metrics, list(values.items()))
+        front = extended(metrics, cached.values, new)
         return _Front(row.history_seq, {number: values[number] for number in front})
 
     return list(_FRONTS.updated(_key(row), row.history_seq, build).values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from orchestune import documents
@@ -20,7 +21,17 @@ from orchestune.store import blobs, experiments
 
 _MAX_FILES = 5000
 """Upper bound of the listed files of a bundle."""
-_MEMBERS: Recent[dict[str, ArchiveMember]] = Recent()
+_MAX_KEPT = 64 * 2**20
+"""Upper bound of the bytes of all cached members: those of one bundle with 100,000 files take 40 MiB and more."""
+_MEMBER_BYTES = 400  # of a short path, measured
+
+
+def _size(files_of_bundle: Mapping[str, ArchiveMember]) -> int:
+    """Return the approximate size in memory, in bytes."""
+    return sum(_MEMBER_BYTES + len(path) + len(member.content) for path, member in files_of_bundle.items())
+
+
+_MEMBERS: Recent[dict[str, ArchiveMember]] = Recent(most=_MAX_KEPT, size=_size)
 
 
 def code(core: Core, ref: str, number: int | None) -> documents.Code:

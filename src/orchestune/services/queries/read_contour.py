@@ -24,7 +24,8 @@ _OUTLIER_RANGES = 6.0
 """Outlier bound in interquartile ranges beyond the quartiles; values outside are clipped to it."""
 _LARGE = 1e290
 """Values beyond this are scaled down first, because their sum may overflow."""
-_CONTOURS: Recent[Contour] = Recent()
+_CONTOURS: Recent[Contour] = Recent(most=2**20, size=lambda contour: len(contour["across"]) * len(contour["up"]))
+"""Together they have at most a million cells, as many as one of two parameters with 1,000 choices has."""
 
 
 def contour(core: Core, ref: str, x: str, y: str, metric: str | None) -> Contour:
