@@ -19,13 +19,13 @@ _POLICY = RequestPolicy(connect_timeout=10.0, read_timeout=30.0, retries=2)
 _USER = Asker(
     "this user",
     lambda remedy: Denied(
-        "the cluster does not know this user: the login is somebody else's, or has expired",
+        "the cluster rejects this user's login: it is invalid or has expired",
         f"{remedy}; then repeat the command",
     ),
     lambda verb, resource: (
         f"an administrator can grant the verb `{verb}` on `{resource}`; docs/how-to/permissions.md lists all"
     ),
-    network_hint="is the context the right one, and the network or VPN up?",
+    network_hint="check the context, the network and the VPN",
 )
 
 
@@ -72,7 +72,7 @@ class ContextClient(ApiServer):
         return any(item["name"] == group for item in self.call("GET", "/apis")["groups"])
 
     def who_am_i(self) -> str:
-        """Return the user name the cluster knows this client by; empty if it cannot say."""
+        """Return the user name that the cluster assigns to this client; empty if unknown."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
             answer = self.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
@@ -91,5 +91,5 @@ def _check_owner(api: ContextClient, document: Manifest) -> None:
         return
     if not are_in(OURS, existing["metadata"].get("labels")):
         raise Conflict(
-            f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
+            f"the {called(document)} exists already and is not ours", "choose another namespace with --namespace"
         )
