@@ -298,13 +298,15 @@ def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
             return super().read(size)
 
     server.script.answers |= {"open_artifact": lambda core, *args: (Hanging(b"x"), 1), "status": {"id": "exp-1"}}
-    downloads = [server.send("GET", f"{X}/sgd/trials/3/artifacts/a") for _ in range(STREAM_THREADS)]
-    try:
-        stream = server.stream(f"{X}/sgd")
-        assert any(line.startswith(b"event: status") for line in iter(stream.readline, b""))
-    finally:
-        goes_on.set()
-    assert [download.read() for download in downloads] == [b"x"] * STREAM_THREADS
+    with ThreadPoolExecutor(STREAM_THREADS) as pool:  # the head of a response comes with the first bytes of its body
+        asked = [pool.submit(server.ask, "GET", f"{X}/sgd/trials/3/artifacts/a") for _ in range(STREAM_THREADS)]
+        try:
+            until(lambda: len(server.script.of("open_artifact")) == STREAM_THREADS, "all read")
+            stream = server.stream(f"{X}/sgd")
+            assert any(line.startswith(b"event: status") for line in iter(stream.readline, b""))
+        finally:
+            goes_on.set()
+        assert [download.result().body for download in asked] == [b"x"] * STREAM_THREADS
 
 
 @pytest.mark.parametrize(
