@@ -30,6 +30,8 @@ _NOTICE_SECONDS = 2.0
 _MAX_UNREACHABLE_SECONDS = 600.0
 """seconds without an answer after which the command gives up"""
 _RETRY_SECONDS = 0.2
+_SIGNAL_SECONDS = 0.2
+"""maximum seconds until SIGTERM or SIGHUP is handled"""
 _CTRL_C = b"\x03"
 
 
@@ -106,7 +108,8 @@ class AttachedTerminal:
         client, offset, is_input_open = self._console.client.clone(retry_seconds=_NOTICE_SECONDS), 0, True
         try:
             while True:
-                ready = select.select([self._wake, *([0] if is_input_open else [])], [], [])[0]
+                # with a timeout: a signal that another thread received is only handled once this one runs
+                ready = select.select([self._wake, *([0] if is_input_open else [])], [], [], _SIGNAL_SECONDS)[0]
                 if self._wake in ready:
                     if os.read(self._wake, 1) == b"x":
                         return
