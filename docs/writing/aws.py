@@ -131,7 +131,7 @@ stay as they were made, which is told at their place in the file; more `zones` m
 What somebody has removed by hand `cluster update` makes again, and `cluster create` too: gateways, addresses, routes
 and their tables, subnets, endpoints, roles, add-ons, identities, access, registry, bucket, pools. An add-on that failed
 is made anew. What is there and lacks something inside, such as a right, a route or the rule by which old images go,
-both mend; `--dry-run` shows it as `mended: …` first. A pool whose launch template or subnet is gone cannot get another
+both mend; `--dry-run` shows it as `repaired: …` first. A pool whose launch template or subnet is gone cannot get a new
 one from EKS, which is told; under another name it is made anew.
 
 ## Destroying itself when nobody uses it
@@ -172,16 +172,16 @@ without a copy.
 
 | said | what to do |
 |---|---|
-| `you may not iam:CreateRole` | add that action; the whole policy stands below |
-| `a quota of the account is reached` | remove what nobody needs, or ask for more |
+| `missing permission iam:CreateRole` | add that action; the whole policy stands below |
+| `a quota of the account is exhausted` | remove unused resources, or request a larger quota |
 | `InsufficientInstanceCapacity` | several instance types, other zones, `min_nodes: 0`; then the same command again |
 | `Instances failed to join` | subnets of your own have no way to EKS, ECR, EC2 or S3 |
-| `is being made or changed right now, by …` | wait; a process that died is followed after a minute |
-| `network interfaces of somebody else are in it` | remove them, then repeat `destroy` |
-| `the credentials for AWS have run out` | log in, then repeat the command |
+| `is being created or changed by …` | wait; the lock of a dead process expires after a minute |
+| `foreign network interfaces are in it` | remove them, then repeat `destroy` |
+| `the AWS credentials have expired` | log in, then repeat the command |
 | `not destroyed yet: …` | mend what keeps the server from copying its records to `archive`; it tries again |
-| `the cluster does not know this user` | `access` in the file names who may use it; then `orchestune cluster update` |
-| the server does not come up | `orchestune cluster test -n NAME` |
+| `the cluster rejects this user's login` | `access` in the file names its users; then `orchestune cluster update` |
+| the server does not become ready | `orchestune cluster test -n NAME` |
 
 ## Permissions
 

@@ -195,7 +195,7 @@ def _retiring(core: Core, plan: TeardownPlan, state: Path) -> TeardownController
 def _teardown(place: Mapping[str, str]) -> ClusterTeardown:
     """Return the teardown of a provider. Raises UsageError for an unknown provider."""
     if place.get("provider") == "aws":
-        from orchestune.clusters.aws.teardown_trigger import LambdaTeardown  # boto3 is optional and slow to import
+        from orchestune.clusters.aws.lambda_handler import LambdaTeardown  # boto3 is optional and slow to import
 
         return LambdaTeardown(place["cluster"], place["region"])
     raise UsageError(f"clusters of '{place.get('provider')}' cannot destroy themselves")

@@ -11,9 +11,8 @@ import pytest
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.errors import RequestRejected
-from orchestune.clusters.aws.lambda_handler import retire
+from orchestune.clusters.aws.lambda_handler import LambdaTeardown, tear_down
 from orchestune.clusters.aws.names import Names
-from orchestune.clusters.aws.teardown_trigger import LambdaTeardown
 from orchestune.domain.clusters.cluster import ClusterSpec, TeardownSettings
 from orchestune.errors import Conflict, Denied
 from tests.integration.aws import life, plain, stage
@@ -48,7 +47,7 @@ def part(aws: Fake, name: str) -> Identity:
 
 def run(left: Callable[[], float] = lambda: 900.0, clock: stage.Clock | None = None) -> str:
     clock = clock or stage.Clock()
-    return retire(Aws(REGION, clock=clock, sleep=clock.sleep), NAMES, left)
+    return tear_down(Aws(REGION, clock=clock, sleep=clock.sleep), NAMES, left)
 
 
 def made(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
@@ -78,7 +77,7 @@ def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aw
     before = made(aws)
     aws.behaviour.policy_lag = 0
     acting(part(aws, "retirement"))
-    assert run() == f"removed, but for the role {ROLE}, which may nothing any more"
+    assert run() == f"removed, except for the role {ROLE}, which has no permissions any more"
     acting(aws.user)
     assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == NOTHING
     proof = stage.provisioner().prove(stage.NAME)
@@ -114,7 +113,7 @@ def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fa
         said = run(_until(clock), clock)
         if said == "removed":
             break
-        assert said == "goes on" and len(aws.functions.invoked) == count
+        assert said == "continues in the next run" and len(aws.functions.invoked) == count
     assert said == "removed" and len(aws.functions.invoked) > 2
     acting(aws.user)
     assert aws.inventory() == before
@@ -206,7 +205,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
 
     sooner = dataclasses.replace(wanted, retirement=TeardownSettings(3600.0, "s3://team-archive/elsewhere"))
     may, said = stage.provisioner().changes(sooner)
-    assert (may.kind, may.detail) == ("role", "mended: the policy of its own")
+    assert (may.kind, may.detail) == ("role", "repaired: inline policy")
     assert said.detail.startswith(
         "removes the cluster after 1h without work, once its records are in s3://team-archive/e"
     )
@@ -215,7 +214,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert "elsewhere" in json.dumps(part(aws, "server").policy)
 
     [said] = stage.provisioner().changes(plainly)
-    assert said.detail == "removed: the cluster stays, however idle it is"
+    assert said.detail == "removed: an idle cluster is kept"
     stage.provisioner().update(plainly, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(plainly) == []
     left = dict(aws.inventory())
@@ -231,14 +230,14 @@ def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
     good = function.code
     function.code, function.document["CodeSha256"] = b"old", "old"
     [said] = stage.provisioner().changes(stage.RETIRING)
-    assert (said.called, said.detail) == (f"function {NAMES.function}", "gets the code of this version")
+    assert (said.called, said.detail) == (f"function {NAMES.function}", "updated to the code of this version")
     stage.create(stage.RETIRING)
     assert (function.code, stage.provisioner().changes(stage.RETIRING)) == (good, [])
 
 
 def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake) -> None:
     [said], _ = stage.provisioner().check(stage.RETIRING)
-    assert said.key == "idle.archive" and "there is no bucket 'team-archive'" in said.message
+    assert said.key == "idle.archive" and "no such bucket: 'team-archive'" in said.message
     own = TeardownSettings(3600.0, f"s3://{NAMES.bucket}/archive")
     [said], _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, retirement=own))
     assert "the cluster's own bucket" in said.message
@@ -259,7 +258,7 @@ def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws:
 def test_it_runs_in_the_newest_python_that_the_sdk_knows_and_lambda_has(aws: Fake) -> None:
     made(aws)
     tried = [call.parameters["Runtime"] for call in aws.journal if call.name == "lambda:CreateFunction"]
-    known = [name for name in Aws(REGION).listed("lambda", "Runtime") if name.startswith("python3.")]
+    known = [name for name in Aws(REGION).enum_values("lambda", "Runtime") if name.startswith("python3.")]
     assert tried[0] == max(known, key=lambda name: int(name.partition(".")[2]))
     assert tried[-1] == aws.functions.known[REGION, NAMES.function].document["Runtime"] == aws.behaviour.runtimes[-1]
 

@@ -31,9 +31,9 @@ def test_a_cluster_that_is_as_its_file_says_has_nothing_to_complain_about(aws: F
 @pytest.mark.parametrize(
     ("changes", "key", "words"),
     [
-        ({"zones": ("us-west-2a", "us-west-2d")}, "zones", "stands in us-west-2a, us-west-2b, us-west-2c"),
+        ({"zones": ("us-west-2a", "us-west-2d")}, "zones", "is in us-west-2a, us-west-2b, us-west-2c"),
         ({"network": NetworkSpec(cidr="10.9.0.0/16")}, "network.cidr", "has 10.42.0.0/16"),
-        ({"bucket": False}, "bucket", "lie in its bucket"),
+        ({"bucket": False}, "bucket", "are in its bucket"),
         ({"version": "1.36"}, "kubernetes_version", "has 1.35"),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_cluster_in_a_network_of_somebody_stays_in_it(aws: Fake) -> None:
 def test_a_cluster_of_that_name_that_is_not_ours_is_refused_as_such(aws: Fake) -> None:
     plain.cluster(stage.NAME)
     assert said() == []
-    with pytest.raises(Conflict, match="which is not ours"):
+    with pytest.raises(Conflict, match="is not ours"):
         stage.create()
 
 
@@ -103,6 +103,6 @@ def test_somebody_who_is_not_there_is_told_with_where_that_is_mended(aws: Fake) 
     spec = dataclasses.replace(stage.SPEC, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/nobody", "editor"),))
     with pytest.raises(OrchestuneError, match="user/nobody") as caught:
         stage.create(spec)
-    assert "mend `access` in the file" in caught.value.hint
+    assert "correct `access` in the file" in caught.value.hint
     stage.create()
     stage.destroy()

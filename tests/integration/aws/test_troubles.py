@@ -41,7 +41,7 @@ def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_the_next_command_
     aws.behaviour.quotas["L-1216C47A"] = 3
     with pytest.raises(OrchestuneError, match="vCPU limit of 3 allows") as caught:
         stage.create()
-    assert "cpu" in caught.value.message and "the same command makes it anew" in caught.value.hint
+    assert "cpu" in caught.value.message and "the same command recreates it" in caught.value.hint
     aws.behaviour.quotas["L-1216C47A"] = 64
     if again == "update":
         stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
@@ -94,7 +94,7 @@ def expire(aws: Fake, operation: str) -> None:
 @pytest.mark.parametrize("operation", ["ec2:CreateNatGateway", "eks:CreateCluster", "eks:CreateNodegroup"])
 def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_on(aws: Fake, operation: str) -> None:
     expire(aws, operation)
-    with pytest.raises(CredentialsExpired, match="run out"):
+    with pytest.raises(CredentialsExpired, match="have expired"):
         stage.create()
     assert stage.counted(aws.inventory())["role"] == 6
     aws.user.expired = False
@@ -125,7 +125,7 @@ def test_credentials_that_expire_in_the_middle_of_other_commands_end_them_and_ne
     before = aws.inventory()
     stage.create()
     expire(aws, operation)
-    with pytest.raises(CredentialsExpired, match="run out") as caught:
+    with pytest.raises(CredentialsExpired, match="have expired") as caught:
         command()
     assert "log in again" in caught.value.hint
     aws.user.expired = False
@@ -145,7 +145,7 @@ def test_credentials_that_expire_while_a_cluster_is_removed_leave_what_new_ones_
     before = aws.inventory()
     stage.create()
     expire(aws, operation)
-    with pytest.raises(CredentialsExpired, match="run out"):
+    with pytest.raises(CredentialsExpired, match="have expired"):
         stage.destroy()
     aws.user.expired = False
     stage.destroy()
@@ -159,15 +159,15 @@ def test_a_proof_without_credentials_is_none_and_says_so_once(aws: Fake) -> None
     aws.faults.plan(Fault(lambda call: True, Refused("ExpiredToken", "The security token is expired", 403), 1000))
     proof = there.prove(stage.NAME)
     aws.faults.clear()
-    assert proof.looked == () and [one.name for one in proof.left] == ["could not be looked for"]
-    assert "run out" in proof.left[0].why
+    assert proof.looked == () and [one.name for one in proof.left] == ["could not be checked"]
+    assert "have expired" in proof.left[0].why
 
 
 def test_two_creates_at_once_make_one_cluster(aws: Fake) -> None:
     results = Together().run(*[lambda clock: stage.create(clock=clock)] * 2)
     lost = [one for one in results if isinstance(one, Exception)]
     assert len(lost) == 1 and isinstance(lost[0], Conflict), results
-    assert "right now" in lost[0].message or "already" in lost[0].message
+    assert "being created" in lost[0].message or "already" in lost[0].message
     complete(aws)
 
 
@@ -178,7 +178,7 @@ def test_a_create_while_another_is_in_the_middle_says_who_is_at_work(aws: Fake) 
         return stage.create(clock=clock)
 
     first, late = Together().run(lambda clock: stage.create(clock=clock), second)
-    assert isinstance(late, Conflict) and "being made or changed right now, by" in late.message, (first, late)
+    assert isinstance(late, Conflict) and "being created or changed by" in late.message, (first, late)
     assert not isinstance(first, Exception)
     complete(aws)
 
@@ -430,7 +430,7 @@ def test_an_addon_that_failed_or_is_going_is_made_anew(
 def test_what_an_addon_failed_of_is_told_before_it_is_made_anew(aws: Fake) -> None:
     stage.create()
     _failed(aws)
-    why = "mended: made anew, since it failed: Conflicts found when trying to apply."
+    why = "repaired: recreated, since it failed: Conflicts found when trying to apply."
     assert [(one.called, one.detail) for one in stage.provisioner().changes(stage.SPEC)] == [("add-on coredns", why)]
 
 
@@ -458,20 +458,20 @@ def _spoil(aws: Fake) -> None:
 
 
 SPOILT = [
-    ("role", REGION_ROLE.replace("control", "node"), "mended: AmazonEKSWorkerNodePolicy"),
-    ("role", REGION_ROLE.replace("control", "autoscaler"), "mended: the policy of its own"),
-    ("network", stage.NAME, "mended: names of machines in it (EnableDnsSupport)"),
-    ("routes", "public", "mended: subnet public-us-west-2b"),
-    ("routes", "private", "mended: the way out"),
-    ("repository", f"{stage.NAME}/orchestune", "mended: the rule by which old images go"),
-    ("bucket", f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}", "mended: that nobody makes it public"),
-    ("access", f"arn:aws:iam::{ACCOUNT}:user/bob", "mended: its rights"),
+    ("role", REGION_ROLE.replace("control", "node"), "repaired: AmazonEKSWorkerNodePolicy"),
+    ("role", REGION_ROLE.replace("control", "autoscaler"), "repaired: inline policy"),
+    ("network", stage.NAME, "repaired: DNS (EnableDnsSupport)"),
+    ("routes", "public", "repaired: subnet public-us-west-2b"),
+    ("routes", "private", "repaired: default route"),
+    ("repository", f"{stage.NAME}/orchestune", "repaired: expiry of old images"),
+    ("bucket", f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}", "repaired: public access block"),
+    ("access", f"arn:aws:iam::{ACCOUNT}:user/bob", "repaired: administrator policy"),
 ]
 """what is told of that"""
 
 
 def _planned_by_create(spec: ClusterSpec) -> list[Planned]:
-    return [one for one in stage.provisioner().plan(spec) if one.detail != "there"]
+    return [one for one in stage.provisioner().plan(spec) if one.detail != "exists"]
 
 
 def _planned_by_update(spec: ClusterSpec) -> list[Planned]:
@@ -494,7 +494,7 @@ def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
     spec = dataclasses.replace(stage.RETIRING, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/bob", "admin"),))
     life.archive(aws)
     whole = stage.provisioner().plan(spec)
-    assert len(whole) == len(set(whole)) and not [one for one in whole if one.detail == "there"]
+    assert len(whole) == len(set(whole)) and not [one for one in whole if one.detail == "exists"]
     stage.create(spec)
     assert planned(spec) == []
     _spoil(aws)
@@ -615,7 +615,7 @@ def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
     by_hand(aws)
     said, _ = stage.provisioner().check(stage.SPEC)
     assert said and {item.key for item in said} <= {"cpu", "gpu"}
-    assert all(words in item.message and "gone" in item.message for item in said)
+    assert all(words in item.message and "deleted" in item.message for item in said)
     assert all("give the pool another name" in item.hint for item in said)
     named = {item.key for item in said}
     other = stage.with_pools(*(

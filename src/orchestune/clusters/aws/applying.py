@@ -1,4 +1,8 @@
-"""Creation of missing resources, step by step."""
+"""Runs the steps that create a cluster: finds or creates each resource, repairs it, and waits for it.
+
+Idempotent, and safe to interrupt anywhere. A create is never retried blindly: after a temporary error it is unknown if
+AWS has created the resource, so `find` runs again first. Two processes at once are excluded by `claim`.
+"""
 
 from __future__ import annotations
 
@@ -6,85 +10,94 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.creation_steps import Made, Repair, Step, mended
+from orchestune.clusters.aws.creation_steps import Repair, ResourceIds, Step, repaired
 from orchestune.domain.clusters.cluster import CompletedStep, ProvisioningEvent
 from orchestune.errors import OrchestuneError, TemporaryError
 
 Say = Callable[[ProvisioningEvent], None]
-_FIRST, _LONGEST = 1.0, 60.0
+_FIRST_DELAY, _MAX_DELAY = 1.0, 60.0
 """initial and maximum delay in seconds between retries after a temporary error"""
 
 
-def apply(aws: Aws, steps: Sequence[Step], say: Say, beat: Callable[[], None]) -> Made:
+def apply(aws: Aws, steps: Sequence[Step], say: Say, heartbeat: Callable[[], None]) -> ResourceIds:
     """Find or create each resource and wait until it is usable; return the IDs. Steps of one batch start together."""
-    made: Made = {}
+    ids: ResourceIds = {}
     numbered = list(enumerate(steps))
-    for _, together in groupby(numbered, key=lambda item: item[1].batch or f"step {item[0]}"):
-        begun = []
-        for _, step in together:
-            began = aws.clock()
-            what = _begin(aws, step, made, say)
-            beat()
-            begun.append((step, began, what))
-        for step, began, what in begun:
-            _settle(aws, step, made, began, what, say, beat)
-    return made
+    for _, batch in groupby(numbered, key=lambda pair: pair[1].batch or f"step {pair[0]}"):
+        started = []
+        for _, step in batch:
+            start = aws.clock()
+            outcome = _start(aws, step, ids, say)
+            heartbeat()
+            started.append((step, start, outcome))
+        for step, start, outcome in started:
+            _finish(aws, step, ids, start, outcome, say, heartbeat)
+    return ids
 
 
-def looked(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Repair] | None]]:
+def inspect_steps(steps: Sequence[Step]) -> Iterator[tuple[Step, Sequence[Repair] | None]]:
     """Yield each step with the repairs it needs, or None if its resource is missing. Changes nothing."""
-    made: Made = {}
+    ids: ResourceIds = {}
     for step in steps:
-        found = step.find(made)
-        if found is None:
+        resource_id = step.find(ids)
+        if resource_id is None:
             yield step, None
         else:
-            made[step.key] = found
-            yield step, step.lacks(made)
+            ids[step.key] = resource_id
+            yield step, step.find_repairs(ids)
 
 
-def _begin(aws: Aws, step: Step, made: Made, say: Say) -> CompletedStep:
+def _start(aws: Aws, step: Step, ids: ResourceIds, say: Say) -> CompletedStep:
+    """Find or create the resource without waiting for it; return FOUND or MADE."""
     say(ProvisioningEvent(CompletedStep.WAITING, step.planned))
     try:
-        return _found_or_made(aws, step, made)
+        return _find_or_create(aws, step, ids)
     except OrchestuneError:
         say(ProvisioningEvent(CompletedStep.FAILED, step.planned))
         raise
 
 
-def _found_or_made(aws: Aws, step: Step, made: Made) -> CompletedStep:
+def _find_or_create(aws: Aws, step: Step, ids: ResourceIds) -> CompletedStep:
     """Find or create the resource. Never retries a create blindly: `find` shows if it took effect."""
-    what, pause = CompletedStep.FOUND, _FIRST
-    while (found := step.find(made)) is None:
-        what = CompletedStep.MADE
+    outcome, delay = CompletedStep.FOUND, _FIRST_DELAY
+    while (resource_id := step.find(ids)) is None:
+        outcome = CompletedStep.MADE
         try:
-            found = step.make(made)
+            resource_id = step.create(ids)
             break
         except TemporaryError:
-            if pause > _LONGEST:
+            if delay > _MAX_DELAY:
                 raise
-        aws.sleep(pause)
-        pause *= 2
-    made[step.key] = found
-    return what
+        aws.sleep(delay)
+        delay *= 2
+    ids[step.key] = resource_id
+    return outcome
 
 
-def _settle(
-    aws: Aws, step: Step, made: Made, began: float, what: CompletedStep, say: Say, beat: Callable[[], None]
+def _finish(
+    aws: Aws,
+    step: Step,
+    ids: ResourceIds,
+    start: float,
+    outcome: CompletedStep,
+    say: Say,
+    heartbeat: Callable[[], None],
 ) -> None:
-    def alive() -> None:
-        beat()
-        say(ProvisioningEvent(CompletedStep.WAITING, step.planned, aws.clock() - began))
+    """Repair the resource, wait until it is usable, and report the outcome."""
+
+    def report_waiting() -> None:
+        heartbeat()
+        say(ProvisioningEvent(CompletedStep.WAITING, step.planned, aws.clock() - start))
 
     try:
-        mends = step.lacks(made)
-        for mend in mends:
-            mend.do()
-        step.settle(made, alive)
+        repairs = step.find_repairs(ids)
+        for repair in repairs:
+            repair.do()
+        step.wait(ids, report_waiting)
     except OrchestuneError:
-        say(ProvisioningEvent(CompletedStep.FAILED, step.planned, aws.clock() - began))
+        say(ProvisioningEvent(CompletedStep.FAILED, step.planned, aws.clock() - start))
         raise
-    if mends and what is CompletedStep.FOUND:
-        say(ProvisioningEvent(CompletedStep.CHANGED, mended(step, mends), aws.clock() - began))
+    if repairs and outcome is CompletedStep.FOUND:
+        say(ProvisioningEvent(CompletedStep.CHANGED, repaired(step, repairs), aws.clock() - start))
     else:
-        say(ProvisioningEvent(what, step.planned, aws.clock() - began))
+        say(ProvisioningEvent(outcome, step.planned, aws.clock() - start))

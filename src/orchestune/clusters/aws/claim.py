@@ -1,6 +1,13 @@
 """Lock on a cluster while one process creates, changes or removes it: tags on the role of its control plane.
 
-IAM role names are unique, so only one of two processes can create it. Tags without heartbeats mark a dead holder.
+IAM role names are unique in an account, so of several processes that create a cluster only one can create the role, and
+it writes its tags in the same request. For an existing role the lock is taken by writing the tags and reading them
+back: the last writer holds it, and the others see its name. IAM has no compare-and-set: two processes that both saw no
+holder both get the lock if the second one writes after the first one has read its tags back. That window is a few
+requests long, and every step is idempotent by itself.
+
+The holder renews a counter in a tag. A lock whose counter stays unchanged for `_HOLDER_TIMEOUT` belongs to a dead
+process and is taken over; the waiting process measures that on its own clock, so no clocks are compared.
 """
 
 from __future__ import annotations
@@ -12,17 +19,17 @@ import secrets
 import socket
 from contextlib import suppress
 
-from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.client import Aws, tag_value
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.requests.roles import CONTROL
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
-MAKER, BEAT = "orchestune.dev/maker", "orchestune.dev/beat"
-_EVERY = 5.0
-"""heartbeat interval in seconds"""
-_DEAD = 60.0
+HOLDER_TAG, HEARTBEAT_TAG = "orchestune.dev/maker", "orchestune.dev/beat"
+_HEARTBEAT_INTERVAL = 5.0
+"""seconds between heartbeats"""
+_HOLDER_TIMEOUT = 60.0
 """seconds without a heartbeat after which the holder counts as dead"""
-_LOOK = 2.0
+_POLL_SECONDS = 2.0
 
 
 class Claim:
@@ -30,9 +37,9 @@ class Claim:
 
     def __init__(self, aws: Aws, names: Names) -> None:
         self._aws, self._names = aws, names
-        self.me = _me()
-        self._beats, self._beaten = 0, aws.clock()
-        self._held = False
+        self.holder = _holder_id()
+        self._heartbeats, self._last_heartbeat = 0, aws.clock()
+        self._is_held = False
 
     @property
     def role(self) -> str:
@@ -40,15 +47,15 @@ class Claim:
         return self._names.role(CONTROL)
 
     @property
-    def marks(self) -> list[dict[str, str]]:
+    def tags(self) -> list[dict[str, str]]:
         """Tags of the holder, also set when creating the role."""
-        return [{"Key": MAKER, "Value": self.me}, {"Key": BEAT, "Value": str(self._beats)}]
+        return [{"Key": HOLDER_TAG, "Value": self.holder}, {"Key": HEARTBEAT_TAG, "Value": str(self._heartbeats)}]
 
-    def made(self) -> None:
-        """Record that this process created the role, including its tags."""
-        self._held = True
+    def record_creation(self) -> None:
+        """Record that this process created the role, including its tags: the lock is held."""
+        self._is_held = True
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Acquire the lock; return False if the role does not exist.
 
         Raises Conflict if another process holds it, or if the role is not Orchestune's.
@@ -56,78 +63,80 @@ class Claim:
         tags = role_tags(self._aws, self.role)
         if tags is None:
             return False
-        if named(tags, TAG) != self._names.cluster:
-            raise Conflict(f"there is a role {self.role} already, which is not ours", "choose another name")
-        self._outlive(tags)
-        self._held = True
-        self._mark()
-        found = named(role_tags(self._aws, self.role) or [], MAKER)
-        if found not in ("", self.me):
-            self._held = False
-            raise self._busy(found)
+        if tag_value(tags, TAG) != self._names.cluster:
+            raise Conflict(f"the role {self.role} exists already and is not ours", "choose another cluster_name")
+        self._wait_for_holder(tags)
+        self._is_held = True
+        self._write_tags()
+        # another process may have written its tags at the same time: the last writer holds the lock
+        holder = tag_value(role_tags(self._aws, self.role) or [], HOLDER_TAG)
+        if holder not in ("", self.holder):
+            self._is_held = False
+            raise self._busy(holder)
         return True
 
-    def beat(self) -> None:
-        """Renew the tags at most once per `_EVERY` seconds; may be called at any rate."""
-        if self._held and self._aws.clock() - self._beaten >= _EVERY:
-            self._beats, self._beaten = self._beats + 1, self._aws.clock()
+    def heartbeat(self) -> None:
+        """Renew the tags at most once per `_HEARTBEAT_INTERVAL`; may be called at any rate."""
+        if self._is_held and self._aws.clock() - self._last_heartbeat >= _HEARTBEAT_INTERVAL:
+            self._heartbeats, self._last_heartbeat = self._heartbeats + 1, self._aws.clock()
             with suppress(NotFound):  # removing the cluster deletes the role last
-                self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
+                self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.tags}, about=f"role {self.role}")
 
     def __enter__(self) -> Claim:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the tags. Errors are ignored: leftover tags expire like those of a dead process."""
-        if self._held:
-            self._held = False
+        if self._is_held:
+            self._is_held = False
             with suppress(OrchestuneError):
-                self._aws.call("iam", "UntagRole", {"RoleName": self.role, "TagKeys": [MAKER, BEAT]})
+                self._aws.call("iam", "UntagRole", {"RoleName": self.role, "TagKeys": [HOLDER_TAG, HEARTBEAT_TAG]})
 
-    def _outlive(self, tags: list[dict[str, str]]) -> None:
+    def _wait_for_holder(self, tags: list[dict[str, str]]) -> None:
         """Return once no other process holds the lock; raise Conflict at another process's first heartbeat."""
-        maker, beat = named(tags, MAKER), named(tags, BEAT)
-        until = self._aws.clock() + _DEAD
-        while maker and maker != self.me and not _dead_here(maker):
-            if self._aws.clock() > until:
+        holder, heartbeat = tag_value(tags, HOLDER_TAG), tag_value(tags, HEARTBEAT_TAG)
+        deadline = self._aws.clock() + _HOLDER_TIMEOUT
+        while holder and holder != self.holder and not _has_exited(holder):
+            if self._aws.clock() > deadline:
                 return
-            self._aws.sleep(_LOOK)
-            now = role_tags(self._aws, self.role) or []
-            if named(now, MAKER) == maker and named(now, BEAT) != beat:
-                raise self._busy(maker)
-            maker = named(now, MAKER)
+            self._aws.sleep(_POLL_SECONDS)
+            current = role_tags(self._aws, self.role) or []
+            if tag_value(current, HOLDER_TAG) == holder and tag_value(current, HEARTBEAT_TAG) != heartbeat:
+                raise self._busy(holder)
+            holder = tag_value(current, HOLDER_TAG)
 
-    def _busy(self, maker: str) -> Conflict:
-        who = maker.rpartition(" ")[0]
+    def _busy(self, holder: str) -> Conflict:
+        process = holder.rpartition(" ")[0]
         return Conflict(
-            f"the cluster '{self._names.cluster}' is being made or changed right now, by {who}",
-            "wait until that is done, then repeat the command",
+            f"the cluster '{self._names.cluster}' is being created or changed by {process}",
+            "wait until that command has finished, then repeat yours",
         )
 
-    def _mark(self) -> None:
-        self._aws.settled("iam", "TagRole", {"RoleName": self.role, "Tags": self.marks}, about=f"role {self.role}")
+    def _write_tags(self) -> None:
+        request = {"RoleName": self.role, "Tags": self.tags}
+        self._aws.call_eventually("iam", "TagRole", request, about=f"role {self.role}")
 
 
 def role_tags(aws: Aws, name: str) -> list[dict[str, str]] | None:
     """Return the tags of a role, regardless of who created it; None if absent."""
-    found = aws.find("iam", "GetRole", {"RoleName": name}, about=f"role {name}")
-    return None if found is None else list(found["Role"].get("Tags") or [])
+    response = aws.find("iam", "GetRole", {"RoleName": name}, about=f"role {name}")
+    return None if response is None else list(response["Role"].get("Tags") or [])
 
 
-def _me() -> str:
+def _holder_id() -> str:
     """Return the holder's ID, `ada@laptop 1234 7f3a2b`: the random last word tells two runs of one process apart."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        user = "somebody"
+        user = "unknown"
     text = f"{user}@{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
     return re.sub(r"[^\w .:/=+@\-]", "-", text)[:256]
 
 
-def _dead_here(maker: str) -> bool:
+def _has_exited(holder: str) -> bool:
     """Return True if the holder was a process on this host that has exited."""
-    who, pid = [*maker.split(" "), "", ""][:2]
-    if who.rpartition("@")[2] != socket.gethostname() or not pid.isdigit():
+    user, pid = [*holder.split(" "), "", ""][:2]
+    if user.rpartition("@")[2] != socket.gethostname() or not pid.isdigit():
         return False
     try:
         os.kill(int(pid), 0)

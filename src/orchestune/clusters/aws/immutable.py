@@ -13,59 +13,59 @@ from orchestune.clusters.aws.steps.storage import bucket_owner
 from orchestune.domain.clusters.cluster import PlanProblem
 
 Document = dict[str, Any]
-_ELSE = "leave it as it was; a cluster of another name may have it"
+_KEEP_HINT = "restore the old value, or create a cluster of another name"
 
 
-def refused(site: ClusterSite, shown: Document) -> Iterator[PlanProblem]:
-    """Yield settings that differ from the cluster. `shown`: EKS's description, empty if only the network may exist."""
-    spec, version = site.spec, str(shown.get("version", ""))
+def problems(site: ClusterSite, cluster: Document) -> Iterator[PlanProblem]:
+    """Yield settings that differ from the cluster. `cluster`: EKS's description; empty if only the network exists."""
+    spec, version = site.spec, str(cluster.get("version", ""))
     if spec.version and version and spec.version != version:
-        yield PlanProblem("kubernetes_version", f"the cluster has {version}, which stays", _ELSE)
-    yield from _network(site, str((shown.get("resourcesVpcConfig") or {}).get("vpcId", "")))
-    if not shown:
+        yield PlanProblem("kubernetes_version", f"cannot be changed: the cluster has {version}", _KEEP_HINT)
+    yield from _network(site, str((cluster.get("resourcesVpcConfig") or {}).get("vpcId", "")))
+    if not cluster:
         return
-    bucket = _in_bucket(site, shown)
+    bucket = _in_bucket(site, cluster)
     if spec.bucket and not bucket:
-        yield PlanProblem("bucket", "the files of the cluster lie on its server's disk, where they stay", _ELSE)
+        yield PlanProblem("bucket", "cannot be changed: the cluster's files are on its server's disk", _KEEP_HINT)
     if bucket and not spec.bucket:
-        yield PlanProblem("bucket", "the files of the cluster lie in its bucket, where they stay", "write bucket: true")
+        yield PlanProblem("bucket", "cannot be changed: the cluster's files are in its bucket", "write `bucket: true`")
 
 
-def notes(site: ClusterSite, shown: Document) -> Iterator[str]:
+def notes(site: ClusterSite, cluster: Document) -> Iterator[str]:
     """Yield settings that only apply to newly created resources."""
-    has = shown.get("tags") or {}
-    if shown and any(has.get(key) != value for key, value in site.spec.tags.items()):
-        yield "tags: what is there keeps the tags that it was made with; what is made from now on gets these"
+    tags = cluster.get("tags") or {}
+    if cluster and any(tags.get(key) != value for key, value in site.spec.tags.items()):
+        yield "tags: existing resources keep their tags; only resources created from now on get these"
 
 
 def _network(site: ClusterSite, vpc: str) -> Iterator[PlanProblem]:
     """Yield network settings that differ, for a VPC of Orchestune or an existing one."""
     network = site.spec.network
-    ours = _own(site)
+    own_network = _find_own_network(site)
     if network.vpc:
         if vpc and network.vpc != vpc:
-            yield PlanProblem("network.vpc", f"the cluster is in {vpc}, where it stays", _ELSE)
+            yield PlanProblem("network.vpc", f"cannot be changed: the cluster is in {vpc}", _KEEP_HINT)
         return
-    if ours is None:
+    if own_network is None:
         if vpc:
-            hint = f"network: {{vpc: {vpc}, subnets: [...]}} names it"
-            yield PlanProblem("network", f"the cluster is in {vpc}, where it stays", hint)
+            hint = f"write `network: {{vpc: {vpc}, subnets: [...]}}`"
+            yield PlanProblem("network", f"cannot be changed: the cluster is in {vpc}", hint)
         return
-    if ours["CidrBlock"] != network.cidr:
-        yield PlanProblem("network.cidr", f"the network has {ours['CidrBlock']}, which stays", _ELSE)
-    there = existing_zones(site.aws, site.names)
-    if site.spec.zones and not set(there) <= set(site.spec.zones):
-        hint = "name these too; others may come"
-        yield PlanProblem("zones", f"the cluster stands in {', '.join(there)}, where it stays", hint)
+    if own_network["CidrBlock"] != network.cidr:
+        yield PlanProblem("network.cidr", f"cannot be changed: the network has {own_network['CidrBlock']}", _KEEP_HINT)
+    zones = existing_zones(site.aws, site.names)
+    if site.spec.zones and not set(zones) <= set(site.spec.zones):
+        hint = "name these zones too; further ones may be added"
+        yield PlanProblem("zones", f"cannot be removed: the cluster is in {', '.join(zones)}", hint)
 
 
-def _own(site: ClusterSite) -> Document | None:
+def _find_own_network(site: ClusterSite) -> Document | None:
     """Return the VPC that Orchestune created for the cluster; None if absent."""
     filters = [{"Name": f"tag:{TAG}", "Values": [site.names.cluster]}, {"Name": f"tag:{PART}", "Values": ["network"]}]
     return next(iter(site.aws.pages("ec2", "DescribeVpcs", "Vpcs", {"Filters": filters})), None)
 
 
-def _in_bucket(site: ClusterSite, shown: Document) -> bool:
+def _in_bucket(site: ClusterSite, cluster: Document) -> bool:
     """Return True if the cluster was created with a bucket, even if the bucket was deleted since."""
-    made_so = (shown.get("tags") or {}).get(FILES) == BUCKET
-    return made_so or bucket_owner(site.aws, site.names) == site.names.cluster
+    has_tag = (cluster.get("tags") or {}).get(FILES) == BUCKET
+    return has_tag or bucket_owner(site.aws, site.names) == site.names.cluster

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.creation_steps import Made
+from orchestune.clusters.aws.creation_steps import ResourceIds
 from orchestune.clusters.aws.names import Names
 from orchestune.clusters.aws.offerings import MachineType, RegionOffer
 from orchestune.clusters.aws.requests.pools import NodeKind
@@ -30,26 +30,26 @@ class ClusterSite:
         """Return a representative instance type; all types of a pool share architecture and kind."""
         return self.offer.machines(pool)[0]
 
-    def kind(self, pool: Pool) -> NodeKind:
+    def node_kind(self, pool: Pool) -> NodeKind:
         """Return the pool's properties for requests; the GPU model only if all types have the same."""
-        found = self.offer.machines(pool)
-        cards = {(item.card, item.card_memory) for item in found}
-        card, memory = cards.pop() if len(cards) == 1 else ("", 0)
-        return NodeKind(found[0].architecture, found[0].gpus > 0, card, memory)
+        machines = self.offer.machines(pool)
+        gpu_models = {(machine.gpu_model, machine.gpu_memory_mib) for machine in machines}
+        gpu_model, memory_mib = gpu_models.pop() if len(gpu_models) == 1 else ("", 0)
+        return NodeKind(machines[0].architecture, machines[0].gpus > 0, gpu_model, memory_mib)
 
-    def for_machines(self, made: Made, pool: Pool | None = None) -> list[str]:
+    def node_subnets(self, ids: ResourceIds, pool: Pool | None = None) -> list[str]:
         """Return the subnets for nodes, restricted to zones that offer the pool's types if a pool is given.
 
         The server's pool gets one subnet: its disk is bound to one zone, and nodes of another cannot attach it.
         """
-        zones = self.subnets or {made[f"private-{zone}"]: zone for zone in self.zones if f"private-{zone}" in made}
+        zones = self.subnets or {ids[f"private-{zone}"]: zone for zone in self.zones if f"private-{zone}" in ids}
         if pool is None:
             return list(zones)
         types = self.offer.machines(pool)
-        fits = [subnet for subnet, zone in zones.items() if any(zone in item.zones for item in types)]
-        return fits[:1] if pool.name == SYSTEM else fits
+        suitable = [subnet for subnet, zone in zones.items() if any(zone in machine.zones for machine in types)]
+        return suitable[:1] if pool.name == SYSTEM else suitable
 
-    def for_control(self, made: Made) -> list[str]:
+    def control_plane_subnets(self, ids: ResourceIds) -> list[str]:
         """Return the subnets for the control plane and load balancers."""
-        public = [made[f"public-{zone}"] for zone in self.zones if f"public-{zone}" in made]
-        return [*self.for_machines(made), *public]
+        public = [ids[f"public-{zone}"] for zone in self.zones if f"public-{zone}" in ids]
+        return [*self.node_subnets(ids), *public]

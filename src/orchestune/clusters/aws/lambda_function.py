@@ -1,4 +1,7 @@
-"""Lookup of the Lambda function that removes an idle cluster."""
+"""Lookup of the Lambda function that removes an idle cluster.
+
+Separate from `steps.teardown`: this module runs inside the function itself, whose package lacks what that one imports.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from orchestune.clusters.aws.names import TAG, Names
 Document = dict[str, Any]
 
 
-def described(aws: Aws, names: Names) -> Document | None:
+def describe_function(aws: Aws, names: Names) -> Document | None:
     """Return the function with its tags, regardless of who created it; None if absent."""
     return aws.find("lambda", "GetFunction", {"FunctionName": names.function}, about=f"function {names.function}")
 
 
-def tags(found: Document) -> dict[str, str]:
+def function_tags(function: Document) -> dict[str, str]:
     """Return the tags of a described function."""
-    return dict(found.get("Tags") or {})
+    return dict(function.get("Tags") or {})
 
 
-def ours(found: Document, names: Names) -> bool:
+def is_our_function(function: Document, names: Names) -> bool:
     """Return True if the function was created by Orchestune for this cluster."""
-    return tags(found).get(TAG) == names.cluster
+    return function_tags(function).get(TAG) == names.cluster

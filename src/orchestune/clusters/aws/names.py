@@ -16,15 +16,15 @@ NAMESPACE = "orchestune"
 SERVER_ACCOUNT = "orchestune-server"
 REPOSITORIES = ("orchestune", "orchestune/server", "orchestune/test")
 """image repositories of a cluster: experiments, the server, and the test image of `cluster test`"""
-_HASH = 6
+_HASH_LENGTH = 6
 
 
-def short(text: str, most: int) -> str:
-    """Return the text, truncated with a hash suffix if longer than `most`."""
-    if len(text) <= most:
+def shorten(text: str, max_length: int) -> str:
+    """Return the text, truncated with a hash suffix if longer than `max_length`."""
+    if len(text) <= max_length:
         return text
-    mark = hashlib.sha256(text.encode()).hexdigest()[:_HASH]
-    return f"{text[: most - _HASH - 1]}-{mark}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+    return f"{text[: max_length - _HASH_LENGTH - 1]}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,32 @@ class Names:
     region: str
     account: str
     partition: str = "aws"
-    more: Mapping[str, str] = field(default_factory=dict)
+    extra_tags: Mapping[str, str] = field(default_factory=dict)
     """additional tags from the user for all resources"""
 
     def tags(self, part: str = "") -> dict[str, str]:
         """Return the tags of a resource."""
-        own = {"Name": f"{self.cluster} {part}".strip(), TAG: self.cluster}
-        return {**self.more, **own, **({PART: part} if part else {})}
+        own_tags = {"Name": f"{self.cluster} {part}".strip(), TAG: self.cluster}
+        return {**self.extra_tags, **own_tags, **({PART: part} if part else {})}
 
-    def listed(self, part: str = "") -> list[dict[str, str]]:
+    def tag_list(self, part: str = "") -> list[dict[str, str]]:
         """Return the tags as a list of Key and Value, as older services expect."""
         return [{"Key": key, "Value": value} for key, value in self.tags(part).items()]
 
     def role(self, part: str) -> str:
         """Return the name of a role; it contains the region, since IAM is global."""
-        return short(f"orchestune-{self.cluster}-{self.region}-{part}", 64)
+        return shorten(f"orchestune-{self.cluster}-{self.region}-{part}", 64)
 
     def role_arn(self, part: str) -> str:
         """Return the ARN of a role."""
         return f"arn:{self.partition}:iam::{self.account}:role{PATH}{self.role(part)}"
 
     @property
-    def machines(self) -> str:
+    def ec2_principal(self) -> str:
         """Service principal of EC2; China has its own."""
         return "ec2.amazonaws.com.cn" if self.partition == "aws-cn" else "ec2.amazonaws.com"
 
-    def managed(self, policy: str) -> str:
+    def managed_policy(self, policy: str) -> str:
         """Return the ARN of an AWS managed policy."""
         return f"arn:{self.partition}:iam::aws:policy/{policy}"
 
@@ -71,18 +71,18 @@ class Names:
     @property
     def bucket(self) -> str:
         """Name of the bucket; bucket names are globally unique, so it contains region and account."""
-        return short(f"orchestune-{self.cluster}-{self.region}-{self.account}", 63)
+        return shorten(f"orchestune-{self.cluster}-{self.region}-{self.account}", 63)
 
     @property
     def function(self) -> str:
         """Name of the function that removes the idle cluster."""
-        return short(f"orchestune-{self.cluster}-retirement", 64)
+        return shorten(f"orchestune-{self.cluster}-retirement", 64)
 
     @property
     def function_arn(self) -> str:
         """ARN of that function."""
         return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
 
-    def template(self, pool: str) -> str:
+    def launch_template(self, pool: str) -> str:
         """Return the name of a pool's launch template. The dot keeps `a` + `b-c` and `a-b` + `c` distinct."""
         return f"orchestune-{self.cluster}.{pool}"

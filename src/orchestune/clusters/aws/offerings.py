@@ -12,9 +12,9 @@ from orchestune.errors import NotFound, OrchestuneError
 
 _NO_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 """IDs of zones that EKS control planes do not support: docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
-_MOST_ZONES = 3
-_TYPES = 100
-"""maximum number of instance types per request"""
+_MAX_ZONES = 3
+_MAX_TYPES_PER_REQUEST = 100
+"""instance types per request, a limit of EC2's filters"""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class MachineType:
     zones: frozenset[str]
     nvidia: bool = True
     spot: bool = True
-    card: str = ""
-    """GPU model"""
-    card_memory: int = 0
+    gpu_model: str = ""
+    gpu_memory_mib: int = 0
     """memory per GPU in MiB"""
 
 
@@ -51,8 +50,8 @@ class RegionOffer:
 def offer(aws: Aws, spec: ClusterSpec) -> RegionOffer:
     """Look up the zones and the pools' instance types."""
     zones = tuple(sorted(_zones(aws)))
-    wanted = sorted({name for pool in spec.pools for name in pool.instance_types})
-    return RegionOffer(zones, machine_types(aws, wanted))
+    type_names = sorted({name for pool in spec.pools for name in pool.instance_types})
+    return RegionOffer(zones, machine_types(aws, type_names))
 
 
 def _zones(aws: Aws) -> Iterable[str]:
@@ -66,33 +65,34 @@ def _zones(aws: Aws) -> Iterable[str]:
 def machine_types(aws: Aws, names: list[str]) -> dict[str, MachineType]:
     """Return those of `names` that any zone of the region offers."""
     zones: dict[str, set[str]] = {}
-    for start in range(0, len(names), _TYPES):
-        filters = [{"Name": "instance-type", "Values": names[start : start + _TYPES]}]
+    for start in range(0, len(names), _MAX_TYPES_PER_REQUEST):
+        filters = [{"Name": "instance-type", "Values": names[start : start + _MAX_TYPES_PER_REQUEST]}]
         request = {"LocationType": "availability-zone", "Filters": filters}
-        for item in aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", request):
-            if item["InstanceType"] in names:
-                zones.setdefault(item["InstanceType"], set()).add(item["Location"])
+        for offering in aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", request):
+            if offering["InstanceType"] in names:
+                zones.setdefault(offering["InstanceType"], set()).add(offering["Location"])
     if not zones:
         return {}
-    found = {}
-    for item in _described(aws, sorted(zones)):
-        cards = (item.get("GpuInfo") or {}).get("Gpus") or []
-        name = str(item["InstanceType"])
-        found[name] = MachineType(
-            name, int(item["VCpuInfo"]["DefaultVCpus"]), architecture(item["ProcessorInfo"]["SupportedArchitectures"]),
-            sum(int(card.get("Count", 0)) for card in cards), frozenset(zones[name]),
-            all(card.get("Manufacturer", "NVIDIA") == "NVIDIA" for card in cards),
-            "spot" in (item.get("SupportedUsageClasses") or ["spot"]),
-            str(cards[0].get("Name", "")) if cards else "",
-            int((cards[0].get("MemoryInfo") or {}).get("SizeInMiB", 0)) if cards else 0,
+    machines = {}
+    for description in _describe_types(aws, sorted(zones)):
+        gpus = (description.get("GpuInfo") or {}).get("Gpus") or []
+        name = str(description["InstanceType"])
+        machines[name] = MachineType(
+            name, int(description["VCpuInfo"]["DefaultVCpus"]),
+            architecture(description["ProcessorInfo"]["SupportedArchitectures"]),
+            sum(int(gpu.get("Count", 0)) for gpu in gpus), frozenset(zones[name]),
+            all(gpu.get("Manufacturer", "NVIDIA") == "NVIDIA" for gpu in gpus),
+            "spot" in (description.get("SupportedUsageClasses") or ["spot"]),
+            str(gpus[0].get("Name", "")) if gpus else "",
+            int((gpus[0].get("MemoryInfo") or {}).get("SizeInMiB", 0)) if gpus else 0,
         )  # fmt: skip
-    return found
+    return machines
 
 
-def _described(aws: Aws, names: list[str]) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(names), _TYPES):
-        asked = {"InstanceTypes": names[start : start + _TYPES]}
-        yield from aws.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", asked)
+def _describe_types(aws: Aws, names: list[str]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(names), _MAX_TYPES_PER_REQUEST):
+        request = {"InstanceTypes": names[start : start + _MAX_TYPES_PER_REQUEST]}
+        yield from aws.pages("ec2", "DescribeInstanceTypes", "InstanceTypes", request)
 
 
 def architecture(supported: list[str]) -> str:
@@ -100,31 +100,31 @@ def architecture(supported: list[str]) -> str:
     return "arm64" if "arm64" in supported else "x86_64"
 
 
-def settled(spec: ClusterSpec, offered: RegionOffer) -> ClusterSpec:
+def with_offered_types(spec: ClusterSpec, offered: RegionOffer) -> ClusterSpec:
     """Reduce pools with interchangeable instance types to the offered ones; keep all if none is offered."""
 
-    def pool(each: Pool) -> Pool:
-        there = tuple(name for name in each.instance_types if name in offered.types)
-        return replace(each, instance_types=there) if each.any_type and there else each
+    def reduce(pool: Pool) -> Pool:
+        offered_types = tuple(name for name in pool.instance_types if name in offered.types)
+        return replace(pool, instance_types=offered_types) if pool.any_type and offered_types else pool
 
-    return replace(spec, pools=tuple(pool(each) for each in spec.pools))
+    return replace(spec, pools=tuple(map(reduce, spec.pools)))
 
 
 def offered_names(aws: Aws) -> list[str]:
     """Return all instance types of the region, for suggestions on typos."""
     pages = aws.pages("ec2", "DescribeInstanceTypeOfferings", "InstanceTypeOfferings", {"LocationType": "region"})
-    return sorted({str(item["InstanceType"]) for item in pages})
+    return sorted({str(offering["InstanceType"]) for offering in pages})
 
 
-def chosen_zones(spec: ClusterSpec, offered: RegionOffer) -> tuple[str, ...]:
+def choose_zones(spec: ClusterSpec, offered: RegionOffer) -> tuple[str, ...]:
     """Return the zones for a new network: the file's, or those that offer instances for most pools (at most 3)."""
     if spec.zones:
         return spec.zones
 
-    def pools(zone: str) -> int:
+    def count_pools(zone: str) -> int:
         return sum(any(zone in machine.zones for machine in offered.machines(pool)) for pool in spec.pools)
 
-    best = sorted(offered.zones, key=lambda zone: (-pools(zone), zone))[:_MOST_ZONES]
+    best = sorted(offered.zones, key=lambda zone: (-count_pools(zone), zone))[:_MAX_ZONES]
     return tuple(sorted(best))
 
 
@@ -135,12 +135,13 @@ def pool_zones(pool: Pool, zones: Iterable[str], offered: RegionOffer) -> list[s
 
 def versions(aws: Aws) -> tuple[str, list[str]]:
     """Return the default Kubernetes version, and all versions with standard support, newest first."""
-    found = list(aws.pages("eks", "DescribeClusterVersions", "clusterVersions", {"versionStatus": "STANDARD_SUPPORT"}))
-    default = next((str(item["clusterVersion"]) for item in found if item.get("defaultVersion")), "")
-    known = sorted((str(item["clusterVersion"]) for item in found), key=_minor, reverse=True)
-    if not known:
-        raise NotFound(f"EKS offers no version of Kubernetes in {aws.region}", "name another region")
-    return default or known[0], known
+    request = {"versionStatus": "STANDARD_SUPPORT"}
+    offered = list(aws.pages("eks", "DescribeClusterVersions", "clusterVersions", request))
+    default = next((str(version["clusterVersion"]) for version in offered if version.get("defaultVersion")), "")
+    supported = sorted((str(version["clusterVersion"]) for version in offered), key=_minor, reverse=True)
+    if not supported:
+        raise NotFound(f"EKS offers no Kubernetes version in {aws.region}", "choose another region")
+    return default or supported[0], supported
 
 
 def _minor(version: str) -> int:
@@ -153,9 +154,8 @@ def addon_version(aws: Aws, name: str, kubernetes: str) -> str:
     builds = [build for addon in aws.pages("eks", "DescribeAddonVersions", "addons", request)
               for build in addon["addonVersions"]]  # fmt: skip
     for build in builds:
-        if any(
-            fit.get("defaultVersion") and fit.get("clusterVersion") == kubernetes for fit in build["compatibilities"]
-        ):
+        compatible = [each for each in build["compatibilities"] if each.get("clusterVersion") == kubernetes]
+        if any(each.get("defaultVersion") for each in compatible):
             return str(build["addonVersion"])
     if not builds:
         raise OrchestuneError(f"EKS has no add-on {name} for Kubernetes {kubernetes}")

@@ -11,7 +11,7 @@ from orchestune.clusters.aws.offerings import MachineType, RegionOffer, machine_
 from orchestune.domain.clusters.cluster import ClusterSpec, PlanProblem, Pool
 from orchestune.errors import NotFound
 
-_CODES = {
+_QUOTA_CODES = {
     "standard": ("L-1216C47A", "L-34B43A08"),
     "g": ("L-DB2E81BA", "L-3819A6DF"),
     "p": ("L-417A185B", "L-7212CCBC"),
@@ -26,9 +26,9 @@ _CODES = {
 }
 """quota codes of EC2 (on demand, spot; empty: no such quota), listed at
 docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html. `u` is High Memory, `g` includes VT"""
-_TOGETHER = {"L-C4BD4855": "L-7212CCBC"}
+_COMBINED_QUOTAS = {"L-C4BD4855": "L-7212CCBC"}
 """quotas that only some accounts have (spot: "All P5", "All P4, P3 and P2"), and the combined quota of the others"""
-_STANDARD = frozenset("acdhimrtz")
+_STANDARD_LETTERS = frozenset("acdhimrtz")
 
 
 @dataclass(frozen=True)
@@ -40,101 +40,101 @@ class Quota:
     used: int
 
 
-def kind_of(instance_type: str) -> str | None:
+def find_family(instance_type: str) -> str | None:
     """Return the quota family that counts instances of this type; None if unknown."""
-    family = instance_type.partition(".")[0]
-    letters = (re.match(r"[a-z]+?(?=\d|-)", family) or re.match(r"[a-z]+", family) or [""])[0]
-    if letters == "p" and family[1:2] in ("5", "6"):
+    prefix = instance_type.partition(".")[0]
+    letters = (re.match(r"[a-z]+?(?=\d|-)", prefix) or re.match(r"[a-z]+", prefix) or [""])[0]
+    if letters == "p" and prefix[1:2] in ("5", "6"):
         return "p5"
     if letters in ("g", "gr", "vt"):
         return "g"
-    return letters if letters in _CODES else "standard" if letters[:1] in _STANDARD and len(letters) <= 2 else None
+    if letters in _QUOTA_CODES:
+        return letters
+    return "standard" if letters[:1] in _STANDARD_LETTERS and len(letters) <= 2 else None
 
 
-def code_for(instance_type: str, *, spot: bool) -> str | None:
+def find_code(instance_type: str, *, spot: bool) -> str | None:
     """Return the code of the quota that counts such instances; None if unknown."""
-    kind = kind_of(instance_type)
-    return None if kind is None else _CODES[kind][spot] or None
+    family = find_family(instance_type)
+    return None if family is None else _QUOTA_CODES[family][spot] or None
 
 
 def check(
-    aws: Aws, spec: ClusterSpec, offer: RegionOffer, have: Mapping[str, int]
+    aws: Aws, spec: ClusterSpec, offer: RegionOffer, node_counts: Mapping[str, int]
 ) -> tuple[list[PlanProblem], list[str]]:
-    """Check the pools against the account's quotas: complaints about `min_nodes`, notes about `max_nodes`.
+    """Check the pools against the account's quotas: problems for `min_nodes`, notes for `max_nodes`.
 
-    `have`: number of running nodes per pool; they already count as used.
+    `node_counts`: number of running nodes per pool; they already count as used.
     """
     quotas: dict[str, Quota] = {}
     least: dict[str, int] = {}
     most: dict[str, int] = {}
-    complaints, notes = [], []
-    running = _running(aws)
+    problems, notes = [], []
+    running = _count_used_cores(aws)
     for pool in spec.pools:
-        machine = _largest(pool, offer)
-        code = code_for(machine.name, spot=pool.spot) if machine else None
+        machine = _find_largest(pool, offer)
+        code = find_code(machine.name, spot=pool.spot) if machine else None
         if machine is None or code is None:
             continue
-        known = code if code in quotas else _known(aws, code)
-        if known != code:
-            running[known] = running.get(known, 0) + running.pop(code, 0)
-        code = known
+        effective_code = code if code in quotas else _find_effective_code(aws, code)
+        if effective_code != code:
+            running[effective_code] = running.get(effective_code, 0) + running.pop(code, 0)
+        code = effective_code
         if code not in quotas:
             quotas[code] = Quota(code, _limit(aws, code), running.get(code, 0))
-        own = have.get(pool.name, 0)
-        least[code] = least.get(code, 0) + max(pool.least - own, 0) * machine.cores
-        most[code] = most.get(code, 0) + max(pool.most - own, 0) * machine.cores
-        free = quotas[code].limit - quotas[code].used
-        said = (
-            f"the quota {code} of {aws.region} allows {quotas[code].limit:.0f} cores of such machines"
+        existing = node_counts.get(pool.name, 0)
+        least[code] = least.get(code, 0) + max(pool.least - existing, 0) * machine.cores
+        most[code] = most.get(code, 0) + max(pool.most - existing, 0) * machine.cores
+        available = quotas[code].limit - quotas[code].used
+        usage = (
+            f"the quota {code} of {aws.region} allows {quotas[code].limit:.0f} cores of such instances"
             f"{' as spot' if pool.spot else ''}, {quotas[code].used} are in use"
         )
-        hint = (
-            f"ask for more: https://{aws.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
-        )
-        if least[code] > free:
-            text = f"{pool.least} x {machine.name} have {pool.least * machine.cores} cores: {said}"
-            complaints.append(PlanProblem(f"{pool.key}.min_nodes", text, hint))
-        elif most[code] > free:
-            notes.append(f"{pool.key}: not all {pool.most} x {machine.name} may start: {said}; {hint}")
-    return complaints, notes
+        hint = f"request an increase: https://{aws.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
+        if least[code] > available:
+            text = f"{pool.least} x {machine.name} have {pool.least * machine.cores} cores: {usage}"
+            problems.append(PlanProblem(f"{pool.key}.min_nodes", text, hint))
+        elif most[code] > available:
+            notes.append(f"{pool.key}: not all {pool.most} x {machine.name} may start: {usage}; {hint}")
+    return problems, notes
 
 
-def _largest(pool: Pool, offer: RegionOffer) -> MachineType | None:
-    return max(offer.machines(pool), key=lambda item: item.cores, default=None)
+def _find_largest(pool: Pool, offer: RegionOffer) -> MachineType | None:
+    return max(offer.machines(pool), key=lambda machine: machine.cores, default=None)
 
 
-def _known(aws: Aws, code: str) -> str:
+def _find_effective_code(aws: Aws, code: str) -> str:
     """Return the code, or that of the combined quota if this account has no separate one."""
-    if code not in _TOGETHER:
+    if code not in _COMBINED_QUOTAS:
         return code
     try:
         _limit(aws, code)
     except NotFound:
-        return _TOGETHER[code]
+        return _COMBINED_QUOTAS[code]
     return code
 
 
 def _limit(aws: Aws, code: str) -> float:
     request = {"ServiceCode": "ec2", "QuotaCode": code}
     try:
-        found = aws.call("service-quotas", "GetServiceQuota", request, about=f"quota {code}")
+        response = aws.call("service-quotas", "GetServiceQuota", request, about=f"quota {code}")
     except NotFound:
-        found = aws.call("service-quotas", "GetAWSDefaultServiceQuota", request, about=f"quota {code}")
-    return float(found["Quota"]["Value"])
+        response = aws.call("service-quotas", "GetAWSDefaultServiceQuota", request, about=f"quota {code}")
+    return float(response["Quota"]["Value"])
 
 
-def _running(aws: Aws) -> dict[str, int]:
+def _count_used_cores(aws: Aws) -> dict[str, int]:
     """Return the vCPUs in use, by quota code."""
     request = {"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running"]}]}
     counts: dict[tuple[str, bool], int] = {}
     for reservation in aws.pages("ec2", "DescribeInstances", "Reservations", request):
-        for item in reservation["Instances"]:
-            key = (str(item["InstanceType"]), item.get("InstanceLifecycle") == "spot")
+        for instance in reservation["Instances"]:
+            key = (str(instance["InstanceType"]), instance.get("InstanceLifecycle") == "spot")
             counts[key] = counts.get(key, 0) + 1
     types = machine_types(aws, sorted({name for name, _ in counts})) if counts else {}
     used: dict[str, int] = {}
     for (name, spot), count in counts.items():
-        code = code_for(name, spot=spot)
+        code = find_code(name, spot=spot)
         if code is not None and name in types:
             used[code] = used.get(code, 0) + count * types[name].cores
     return used

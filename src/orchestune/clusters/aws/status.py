@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.creation_steps import Made
+from orchestune.clusters.aws.creation_steps import ResourceIds
 from orchestune.clusters.aws.names import REPOSITORIES, Names
-from orchestune.clusters.aws.steps.control import described, issues, ours
-from orchestune.clusters.aws.steps.pools import described as described_pool
+from orchestune.clusters.aws.steps.control import describe_cluster, is_ours, issues
+from orchestune.clusters.aws.steps.pools import describe_group
 from orchestune.clusters.aws.steps.storage import bucket_owner, repository
 from orchestune.domain.clusters.cluster import CloudStatus, ClusterAddresses, PoolState
 from orchestune.errors import NotFound
@@ -17,56 +17,57 @@ from orchestune.errors import NotFound
 _UP = ("ACTIVE", "UPDATING")
 
 
-def standing(aws: Aws, names: Names) -> CloudStatus | None:
+def cluster_status(aws: Aws, names: Names) -> CloudStatus | None:
     """Return the status of a cluster with its pools; None if Orchestune has none of that name."""
-    found = described(aws, names.cluster)
-    if found is None or not ours(found):
+    cluster = describe_cluster(aws, names.cluster)
+    if cluster is None or not is_ours(cluster):
         return None
     return CloudStatus(
-        names.cluster, aws.region, str(found["status"]), str(found.get("version", "")), _pools(aws, names.cluster),
-        issues(found), found["status"] in _UP,
+        names.cluster, aws.region, str(cluster["status"]), str(cluster.get("version", "")), _pools(aws, names.cluster),
+        issues(cluster), cluster["status"] in _UP,
     )  # fmt: skip
 
 
-def listed(aws: Aws, named: Callable[[str], Names]) -> list[CloudStatus]:
+def list_clusters(aws: Aws, names_for: Callable[[str], Names]) -> list[CloudStatus]:
     """Return the status of all of Orchestune's clusters in the region."""
-    found = [standing(aws, named(str(name))) for name in aws.pages("eks", "ListClusters", "clusters")]
-    return [item for item in found if item is not None]
+    statuses = [cluster_status(aws, names_for(str(name))) for name in aws.pages("eks", "ListClusters", "clusters")]
+    return [status for status in statuses if status is not None]
 
 
 def _pools(aws: Aws, cluster: str) -> tuple[PoolState, ...]:
     request = {"clusterName": cluster}
-    shown = [described_pool(aws, cluster, str(name))
-             for name in aws.pages("eks", "ListNodegroups", "nodegroups", request)]  # fmt: skip
-    there = [item for item in shown if item is not None]
-    groups = {group["name"]: item["nodegroupName"] for item in there
-              for group in (item.get("resources") or {}).get("autoScalingGroups") or ()}  # fmt: skip
-    now = dict.fromkeys(groups.values(), 0)
-    if groups:
-        request_groups = {"AutoScalingGroupNames": sorted(groups)}
-        for item in aws.pages("autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups", request_groups):
-            alive = [one for one in item.get("Instances") or () if one.get("LifecycleState") == "InService"]
-            now[groups[item["AutoScalingGroupName"]]] += len(alive)
-    return tuple(_pool(item, now.get(item["nodegroupName"], 0)) for item in there)
+    descriptions = [describe_group(aws, cluster, str(name))
+                    for name in aws.pages("eks", "ListNodegroups", "nodegroups", request)]  # fmt: skip
+    node_groups = [group for group in descriptions if group is not None]
+    pools = {scaling_group["name"]: group["nodegroupName"] for group in node_groups
+             for scaling_group in (group.get("resources") or {}).get("autoScalingGroups") or ()}  # fmt: skip
+    node_counts = dict.fromkeys(pools.values(), 0)
+    if pools:
+        filters = {"AutoScalingGroupNames": sorted(pools)}
+        for scaling_group in aws.pages("autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups", filters):
+            states = [instance.get("LifecycleState") for instance in scaling_group.get("Instances") or ()]
+            node_counts[pools[scaling_group["AutoScalingGroupName"]]] += states.count("InService")
+    return tuple(_pool(group, node_counts.get(group["nodegroupName"], 0)) for group in node_groups)
 
 
-def _pool(item: dict[str, Any], now: int) -> PoolState:
-    scaling = item["scalingConfig"]
+def _pool(group: dict[str, Any], node_count: int) -> PoolState:
+    scaling = group["scalingConfig"]
     return PoolState(
-        str(item["nodegroupName"]), str(item["status"]), tuple(item.get("instanceTypes") or ()),
-        int(scaling["minSize"]), now, int(scaling["maxSize"]), item.get("capacityType") == "SPOT", issues(item),
+        str(group["nodegroupName"]), str(group["status"]), tuple(group.get("instanceTypes") or ()),
+        int(scaling["minSize"]), node_count, int(scaling["maxSize"]), group.get("capacityType") == "SPOT",
+        issues(group),
     )  # fmt: skip
 
 
-def reached(aws: Aws, names: Names, made: Made) -> ClusterAddresses:
+def cluster_addresses(aws: Aws, names: Names, ids: ResourceIds) -> ClusterAddresses:
     """Return endpoint, registry and bucket of an existing cluster. Raises NotFound if absent."""
-    found = described(aws, names.cluster)
-    if found is None:
-        raise NotFound(f"there is no cluster '{names.cluster}' in {aws.region}")
+    cluster = describe_cluster(aws, names.cluster)
+    if cluster is None:
+        raise NotFound(f"no such cluster in {aws.region}: '{names.cluster}'")
     first = REPOSITORIES[0]
-    address = made.get(f"repository-{first}") or (repository(aws, names, first) or {}).get("repositoryUri", "")
-    bucket = made.get("bucket") or (names.bucket if bucket_owner(aws, names) == names.cluster else "")
+    address = ids.get(f"repository-{first}") or (repository(aws, names, first) or {}).get("repositoryUri", "")
+    bucket = ids.get("bucket") or (names.bucket if bucket_owner(aws, names) == names.cluster else "")
     return ClusterAddresses(
-        str(found["endpoint"]), str(found["certificateAuthority"]["data"]), address.removesuffix(f"/{first}"),
+        str(cluster["endpoint"]), str(cluster["certificateAuthority"]["data"]), address.removesuffix(f"/{first}"),
         f"s3://{bucket}/files" if bucket else "",
     )  # fmt: skip

@@ -18,67 +18,71 @@ class PoolChange:
     """Change of an existing pool's size, labels or taints."""
 
     pool: Pool
-    said: str
+    description: str
     request: Mapping[str, Any]
     """body of UpdateNodegroupConfig"""
 
     @property
     def planned(self) -> Planned:
         """The change as named in plans and events."""
-        return Planned("pool", self.pool.name, self.said)
+        return Planned("pool", self.pool.name, self.description)
 
 
-def change(cluster: str, pool: Pool, kind: NodeKind, shown: Document) -> PoolChange | None:
-    """Return the change that makes a node group match the file; None if it matches already."""
+def change(cluster: str, pool: Pool, kind: NodeKind, group: Document) -> PoolChange | None:
+    """Return the change that makes a node group match the file; None if it matches already.
+
+    The desired size is kept within the new limits: the autoscaler owns it, and nodes that run must stay.
+    """
     request: Document = {"clusterName": cluster, "nodegroupName": pool.name}
-    said = []
-    now = shown["scalingConfig"]
-    if (now["minSize"], now["maxSize"]) != (pool.least, pool.most):
-        desired = min(max(now["desiredSize"], pool.least), pool.most)
+    changes = []
+    scaling = group["scalingConfig"]
+    if (scaling["minSize"], scaling["maxSize"]) != (pool.least, pool.most):
+        desired = min(max(scaling["desiredSize"], pool.least), pool.most)
         request["scalingConfig"] = {"minSize": pool.least, "maxSize": pool.most, "desiredSize": desired}
-        said.append(f"{now['minSize']} to {now['maxSize']} machines → {pool.least} to {pool.most}")
-    labels = _labels(pools.labels(pool, kind), shown.get("labels") or {})
+        changes.append(f"{scaling['minSize']} to {scaling['maxSize']} nodes → {pool.least} to {pool.most}")
+    labels = _label_updates(pools.labels(pool, kind), group.get("labels") or {})
     if labels:
         request["labels"] = labels
-        said.append("labels")
-    taints = _taints(pools.taints(pool, gpu=kind.gpu), shown.get("taints") or [])
+        changes.append("labels")
+    taints = _taint_updates(pools.taints(pool, gpu=kind.gpu), group.get("taints") or [])
     if taints:
         request["taints"] = taints
-        said.append("taints")
-    return PoolChange(pool, ", ".join(said), request) if said else None
+        changes.append("taints")
+    return PoolChange(pool, ", ".join(changes), request) if changes else None
 
 
-def _labels(wanted: Mapping[str, str], now: Mapping[str, str]) -> Document:
-    made: Document = {}
-    changed = {key: value for key, value in wanted.items() if now.get(key) != value}
-    gone = sorted(set(now) - set(wanted))
-    return made | ({"addOrUpdateLabels": changed} if changed else {}) | ({"removeLabels": gone} if gone else {})
+def _label_updates(desired: Mapping[str, str], current: Mapping[str, str]) -> Document:
+    changed = {key: value for key, value in desired.items() if current.get(key) != value}
+    removed = sorted(set(current) - set(desired))
+    return ({"addOrUpdateLabels": changed} if changed else {}) | ({"removeLabels": removed} if removed else {})
 
 
-def _taints(wanted: Iterable[Document], now: Iterable[Document]) -> Document:
-    wants, has = [_plain(item) for item in wanted], [_plain(item) for item in now]
-    changed = [item for item in wants if item not in has]
-    kept = {(item["key"], item["effect"]) for item in wants}
-    gone = [item for item in has if (item["key"], item["effect"]) not in kept]
-    return ({"addOrUpdateTaints": changed} if changed else {}) | ({"removeTaints": gone} if gone else {})
+def _taint_updates(desired: Iterable[Document], current: Iterable[Document]) -> Document:
+    """Return the updates. A taint is identified by key and effect: another value is an update, not a removal."""
+    new, old = [_without_empty(taint) for taint in desired], [_without_empty(taint) for taint in current]
+    changed = [taint for taint in new if taint not in old]
+    new_ids = {(taint["key"], taint["effect"]) for taint in new}
+    removed = [taint for taint in old if (taint["key"], taint["effect"]) not in new_ids]
+    return ({"addOrUpdateTaints": changed} if changed else {}) | ({"removeTaints": removed} if removed else {})
 
 
-def _plain(taint: Document) -> Document:
+def _without_empty(taint: Document) -> Document:
     return {key: taint[key] for key in ("key", "value", "effect") if taint.get(key)}
 
 
-def fixed(pool: Pool, shown: Document) -> list[PlanProblem]:
-    """Return complaints about properties that cannot be changed in an existing pool."""
-    said = []
-    what = f"the pool '{pool.name}' has"
-    hint = "give the pool with other machines another name: this one is drained and removed"
-    if not pool.any_type and list(shown.get("instanceTypes") or ()) != list(pool.instance_types):
-        there = ", ".join(shown.get("instanceTypes") or ())
-        said.append(PlanProblem(f"{pool.key}.instance_type", f"{what} {there}, which cannot be changed", hint))
-    if (shown.get("capacityType") == "SPOT") != pool.spot:
-        there = "spot machines" if shown.get("capacityType") == "SPOT" else "machines on demand"
-        said.append(PlanProblem(f"{pool.key}.spot", f"{what} {there}, which cannot be changed", hint))
-    disk = (shown.get("tags") or {}).get(pools.DISK, "")
-    if disk and disk != str(pool.disk // 2**30):
-        said.append(PlanProblem(f"{pool.key}.disk", f"{what} disks of {disk} GiB, which cannot be changed", hint))
-    return said
+def immutable_problems(pool: Pool, group: Document) -> list[PlanProblem]:
+    """Return the problems of properties that cannot be changed in an existing pool."""
+    problems = []
+    subject = f"cannot be changed: the pool '{pool.name}' has"
+    hint = "give the new pool another name: the old one is then drained and removed"
+    if not pool.any_type and list(group.get("instanceTypes") or ()) != list(pool.instance_types):
+        types = ", ".join(group.get("instanceTypes") or ())
+        problems.append(PlanProblem(f"{pool.key}.instance_type", f"{subject} {types}", hint))
+    is_spot = group.get("capacityType") == "SPOT"
+    if is_spot != pool.spot:
+        capacity = "spot instances" if is_spot else "on-demand instances"
+        problems.append(PlanProblem(f"{pool.key}.spot", f"{subject} {capacity}", hint))
+    disk_gib = (group.get("tags") or {}).get(pools.DISK, "")
+    if disk_gib and disk_gib != str(pool.disk // 2**30):
+        problems.append(PlanProblem(f"{pool.key}.disk", f"{subject} disks of {disk_gib} GiB", hint))
+    return problems

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.errors import translated
+from orchestune.clusters.aws.errors import translate
 
 Answer = Callable[[Mapping[str, Any]], Any]
 
@@ -45,7 +45,7 @@ class Answers(Aws):
             if isinstance(found, Exception):
                 raise found
         except ClientError as exc:
-            raise translated(exc, service, operation, about, f"{service}:{operation}") from exc
+            raise translate(exc, service, operation, about, f"{service}:{operation}") from exc
         return dict(found)
 
     def pages(

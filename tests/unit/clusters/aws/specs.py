@@ -52,9 +52,9 @@ TYPES = {
         MachineType("c6i.2xlarge", 8, "x86_64", 0, EVERYWHERE),
         MachineType("t3.large", 2, "x86_64", 0, EVERYWHERE),
         MachineType("m6g.xlarge", 4, "arm64", 0, EVERYWHERE),
-        MachineType("g4ad.xlarge", 4, "x86_64", 1, EVERYWHERE, nvidia=False, card="Radeon Pro V520"),
-        MachineType("p3.8xlarge", 32, "x86_64", 4, frozenset(ZONES[:2]), card="V100", card_memory=16384),
-        MachineType("p4d.24xlarge", 96, "x86_64", 8, frozenset(ZONES[1:2]), card="A100", card_memory=40960),
+        MachineType("g4ad.xlarge", 4, "x86_64", 1, EVERYWHERE, nvidia=False, gpu_model="Radeon Pro V520"),
+        MachineType("p3.8xlarge", 32, "x86_64", 4, frozenset(ZONES[:2]), gpu_model="V100", gpu_memory_mib=16384),
+        MachineType("p4d.24xlarge", 96, "x86_64", 8, frozenset(ZONES[1:2]), gpu_model="A100", gpu_memory_mib=40960),
     )
 }
 OFFER = RegionOffer(ZONES, TYPES)

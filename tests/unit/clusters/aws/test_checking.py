@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.clusters.aws import offerings, preflight, quotas
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.offerings import RegionOffer, chosen_zones
+from orchestune.clusters.aws.offerings import RegionOffer, choose_zones
 from orchestune.domain.clusters.cluster import PlanProblem
 from orchestune.errors import Unreachable
 from tests.unit.clusters.aws import specs
@@ -36,14 +36,14 @@ def said(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) 
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
-        (CPU.replace("c4.xlarge", "c4.xlrge"), "cpu.instance_type", "no machines 'c4.xlrge' (did you mean c4.xlarge?)"),
+        (CPU.replace("c4.xlarge", "c4.xlrge"), "cpu.instance_type", "'c4.xlrge' (did you mean c4.xlarge?)"),
         (CPU.replace("cpu", "gpu"), "gpu.instance_type", "c4.xlarge has no GPUs"),
         (CPU + "gpu: {instance_type: g4ad.xlarge, max_nodes: 1}\n", "gpu.instance_type", "are not NVIDIA's"),
         (CPU + "pools: {a: {instance_type: [c4.xlarge, p3.8xlarge], max_nodes: 1}}\n", "pools.a.instance_type",
-         "some have GPUs and some have none"),
+         "some types have GPUs and some have none"),
         (CPU + "pools: {a: {instance_type: [c4.xlarge, m6g.xlarge], max_nodes: 1}}\n", "pools.a.instance_type",
-         "of several architectures"),
-        (CPU + "zones: [eu-central-1a, eu-central-1d]\n", "zones", "'eu-central-1d' is no zone of eu-central-1"),
+         "have different architectures"),
+        (CPU + "zones: [eu-central-1a, eu-central-1d]\n", "zones", "no such zone with EKS in eu-central-1"),
         (CPU + "kubernetes_version: '1.20'\n", "kubernetes_version", "no standard support for Kubernetes 1.20"),
     ],
 )  # fmt: skip
@@ -54,18 +54,18 @@ def test_what_does_not_fit_is_told_with_its_key(text: str, key: str, words: str)
 def test_machines_that_no_zone_of_the_cluster_has_are_told() -> None:
     text = CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n"
     found = said(text, zones=(ZONES[0], ZONES[2]))
-    assert "there are some in eu-central-1b" in found["gpu.instance_type"]
+    assert "add a zone that offers one: eu-central-1b" in found["gpu.instance_type"]
 
 
 def test_the_machine_for_the_server_is_one_that_the_region_offers() -> None:
     spec = specs.spec(HEAD + CPU.replace("min_nodes: 1", "min_nodes: 0"))
     offer = replace(OFFER, types={name: found for name, found in OFFER.types.items() if name != "t3a.large"})
-    assert offerings.settled(spec, offer).pools[0].instance_types == ("t3.large",)
+    assert offerings.with_offered_types(spec, offer).pools[0].instance_types == ("t3.large",)
     nowhere = replace(offer, types={name: found for name, found in offer.types.items() if name != "t3.large"})
-    found, _ = preflight.check(quota(1000), offerings.settled(spec, nowhere), nowhere, ZONES, ["1.33"], {})
+    found, _ = preflight.check(quota(1000), offerings.with_offered_types(spec, nowhere), nowhere, ZONES, ["1.33"], {})
     assert {item.key for item in found} == {"system.instance_type"}
     named = specs.spec(HEAD + "pools: {a: {instance_type: [t3.large, t3a.large], min_nodes: 1, max_nodes: 2}}\n")
-    assert offerings.settled(named, offer) == named
+    assert offerings.with_offered_types(named, offer) == named
 
 
 def test_what_fits_is_not_complained_about() -> None:
@@ -111,7 +111,7 @@ def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_cou
     ],
 )  # fmt: skip
 def test_each_type_is_counted_by_its_quota(name: str, code: str | None) -> None:
-    assert quotas.code_for(name, spot=False) == code
+    assert quotas.find_code(name, spot=False) == code
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_each_type_is_counted_by_its_quota(name: str, code: str | None) -> None:
     ],
 )  # fmt: skip
 def test_each_type_of_spot_machines_is_counted_by_its_quota(name: str, code: str | None) -> None:
-    assert quotas.code_for(name, spot=True) == code
+    assert quotas.find_code(name, spot=True) == code
 
 
 def test_where_an_account_has_one_quota_for_all_p_spot_machines_that_one_counts() -> None:
@@ -155,10 +155,10 @@ def test_a_quota_that_nobody_has_changed_has_its_default() -> None:
 def test_zones_are_chosen_by_what_they_offer_and_stay_within_three() -> None:
     spec = specs.spec(HEAD + CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n")
     five = tuple(f"eu-central-1{letter}" for letter in "abcde")
-    assert chosen_zones(spec, RegionOffer(five, OFFER.types)) == ZONES
+    assert choose_zones(spec, RegionOffer(five, OFFER.types)) == ZONES
     only_late = {**OFFER.types, "c4.xlarge": replace(OFFER.types["c4.xlarge"], zones=frozenset(five[3:]))}
-    assert chosen_zones(spec, RegionOffer(five, only_late)) == (five[1], five[3], five[4])
-    assert chosen_zones(replace(spec, zones=five[:2]), RegionOffer(five, OFFER.types)) == five[:2]
+    assert choose_zones(spec, RegionOffer(five, only_late)) == (five[1], five[3], five[4])
+    assert choose_zones(replace(spec, zones=five[:2]), RegionOffer(five, OFFER.types)) == five[:2]
 
 
 def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones() -> None:
@@ -169,11 +169,13 @@ def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones(
         shown: list[dict[str, Any]] = [
             {"SubnetId": f"subnet-{name}", "VpcId": vpc, "AvailabilityZone": zone} for name, vpc, zone in items
         ]
-        return [item.message for item in preflight.subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]]
+        return [
+            item.message for item in preflight.check_subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]
+        ]
 
     one, two = ("00000001", "vpc-0a1b2c3d", ZONES[0]), ("00000002", "vpc-0a1b2c3d", ZONES[1])
     assert found(one, two) == []
-    assert found(one) == ["there is no subnet subnet-00000002 in eu-central-1"]
+    assert found(one) == ["no such subnet in eu-central-1: subnet-00000002"]
     assert found(one, ("00000002", "vpc-0ther", ZONES[1])) == ["subnet-00000002 is in vpc-0ther, not in vpc-0a1b2c3d"]
     assert found(one, ("00000002", "vpc-0a1b2c3d", ZONES[0])) == ["all are in one zone"]
 
@@ -228,13 +230,13 @@ def test_a_server_whose_image_cannot_be_made_here_is_noted_before_anything_costs
 
 
 def unreachable() -> None:
-    raise Unreachable("AWS (sts) cannot be reached")
+    raise Unreachable("cannot reach AWS (sts)")
 
 
 def test_a_region_that_is_mistyped_is_told_once_nobody_answers_there() -> None:
-    found = preflight.region(Aws("us-wst-2"), unreachable)
-    assert found == PlanProblem("region", "AWS does not answer in a region 'us-wst-2'", "did you mean us-west-2?")
-    assert preflight.region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
+    found = preflight.check_region(Aws("us-wst-2"), unreachable)
+    assert found == PlanProblem("region", "cannot reach AWS in the region 'us-wst-2'", "did you mean us-west-2?")
+    assert preflight.check_region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
     for region in ("us-west-2", "moon"):  # the network is down, or it is like nothing that there is
         with pytest.raises(Unreachable):
-            preflight.region(Aws(region), unreachable)
+            preflight.check_region(Aws(region), unreachable)

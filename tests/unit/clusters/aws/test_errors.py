@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions
 
-from orchestune.clusters.aws.errors import CredentialsExpired, OverQuota, RequestRejected, already, code_of, translated
+from orchestune.clusters.aws.errors import (
+    CredentialsExpired,
+    OverQuota,
+    RequestRejected,
+    error_code,
+    ignoring,
+    translate,
+)
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 from tests.unit.clusters.aws.answers import refusal
 
@@ -16,13 +23,13 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
     ("code", "message", "kind", "said"),
     [
         ("AccessDenied", "User: x is not authorized to perform: iam:CreateRole on resource: y", Denied,
-         "you may not iam:CreateRole"),
+         "missing permission iam:CreateRole"),
         ("UnauthorizedOperation", "You are not authorized to perform this operation." + ENCODED, Denied,
-         "you may not ec2:CreateVpc"),
+         "missing permission ec2:CreateVpc"),
         ("InvalidRequestException", "You are not authorized to launch instances with this launch template.", Denied,
-         "you may not ec2:RunInstances"),
-        ("ExpiredToken", "expired", CredentialsExpired, "the credentials for AWS have run out"),
-        ("InvalidClientTokenId", "x", Denied, "AWS does not know these credentials"),
+         "missing permission ec2:RunInstances"),
+        ("ExpiredToken", "expired", CredentialsExpired, "the AWS credentials have expired"),
+        ("InvalidClientTokenId", "x", Denied, "AWS rejects the credentials"),
         ("ThrottlingException", "Rate exceeded", TemporaryError, "is busy: Rate exceeded"),
         ("VpcLimitExceeded", "The maximum number of VPCs has been reached.", OverQuota, "a quota of the account"),
         ("ResourceLimitExceededException", "Cluster limit exceeded", OverQuota, "Cluster limit exceeded"),
@@ -34,7 +41,7 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
     ],
 )  # fmt: skip
 def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[OrchestuneError], said: str) -> None:
-    found = translated(refusal("CreateVpc", code, message), "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    found = translate(refusal("CreateVpc", code, message), "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
     assert type(found) is kind
     assert said in found.message
     assert "SAh2" not in found.message
@@ -43,15 +50,15 @@ def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[
 
 def test_an_address_that_something_uses_is_in_use_and_not_forbidden() -> None:
     said = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
-    assert type(translated(said, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
+    assert type(translate(said, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
 
 
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "AuthFailure"])
 def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that_has_not_enabled_it(code: str) -> None:
     said = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
-    found = translated(said, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
-    assert type(found) is Denied and "does not know these credentials" in found.message
-    assert "has to be enabled in the account first" in found.hint
+    found = translate(said, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
+    assert type(found) is Denied and "AWS rejects the credentials" in found.message
+    assert "must be enabled in the account first" in found.hint
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that
     ],
 )
 def test_what_botocore_itself_fails_at_becomes_an_error_of_ours(error: Exception, kind: type[OrchestuneError]) -> None:
-    found = translated(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    found = translate(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
     assert type(found) is kind
     assert found.hint
 
@@ -77,7 +84,7 @@ def test_no_error_of_botocore_is_left_as_it_is() -> None:
         kind for kind in vars(exceptions).values()
         if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, exceptions.ClientError)
     ]  # fmt: skip
-    ours = [translated(kind.__new__(kind), "ec2", "X", "", "ec2:X") for kind in kinds]
+    ours = [translate(kind.__new__(kind), "ec2", "X", "", "ec2:X") for kind in kinds]
     assert len(ours) > 50
     assert all(isinstance(found, OrchestuneError) for found in ours)
 
@@ -85,10 +92,10 @@ def test_no_error_of_botocore_is_left_as_it_is() -> None:
 def test_what_was_done_before_is_no_mistake_and_anything_else_is() -> None:
     def fail(code: str) -> None:
         cause = refusal("AttachInternetGateway", code)
-        raise translated(cause, "ec2", "AttachInternetGateway", "gateway", "") from cause
+        raise translate(cause, "ec2", "AttachInternetGateway", "gateway", "") from cause
 
-    with already("Resource.AlreadyAssociated"):
+    with ignoring("Resource.AlreadyAssociated"):
         fail("Resource.AlreadyAssociated")
-    with pytest.raises(OrchestuneError) as caught, already("Resource.AlreadyAssociated"):
+    with pytest.raises(OrchestuneError) as caught, ignoring("Resource.AlreadyAssociated"):
         fail("VpcLimitExceeded")
-    assert code_of(caught.value) == "VpcLimitExceeded"
+    assert error_code(caught.value) == "VpcLimitExceeded"

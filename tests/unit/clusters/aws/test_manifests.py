@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.clusters.aws import manifest_selection, releases
+from orchestune.clusters.aws import releases
+from orchestune.clusters.aws.manifests import components
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import OrchestuneError, Unreachable
 from orchestune.images.registries.reference import Reference
@@ -20,21 +21,21 @@ GOLDEN = Path(__file__).parent / "golden" / "manifests.yaml"
 
 
 def test_manifests_are_what_the_file_says() -> None:
-    text = as_yaml(manifest_selection.manifests(site(specs.spec(specs.EVERYTHING))))
+    text = as_yaml(components.manifests(site(specs.spec(specs.EVERYTHING))))
     if os.environ.get("ORCHESTUNE_WRITE_GOLDEN"):
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
 
 
 def test_everything_is_marked_as_ours_so_that_it_may_be_applied_again() -> None:
-    for document in manifest_selection.manifests(site(specs.spec(specs.EVERYTHING))):
+    for document in components.manifests(site(specs.spec(specs.EVERYTHING))):
         assert OURS.items() <= document["metadata"]["labels"].items()
 
 
 def test_without_cards_there_is_no_device_plugin() -> None:
     spec = specs.spec(specs.EVERYTHING)
     spec = replace(spec, pools=tuple(pool for pool in spec.pools if not pool.gpu))
-    assert "DaemonSet" not in {document["kind"] for document in manifest_selection.manifests(site(spec))}
+    assert "DaemonSet" not in {document["kind"] for document in components.manifests(site(spec))}
 
 
 def test_the_newest_release_for_the_version_of_kubernetes_is_taken_or_that_of_the_one_before() -> None:
@@ -51,5 +52,5 @@ def test_where_no_registry_answers_the_file_may_name_the_image() -> None:
     with pytest.raises(Unreachable) as caught:
         releases.autoscaler("1.33", away)
     assert "`images: {autoscaler: …}`" in caught.value.hint
-    with pytest.raises(OrchestuneError, match="no release that fits"):
+    with pytest.raises(OrchestuneError, match="no suitable release"):
         releases.autoscaler("1.33", lambda where: ["v2.0.0"])

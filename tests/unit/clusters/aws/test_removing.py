@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.clusters.aws import removing
-from orchestune.clusters.aws.claim import _DEAD
+from orchestune.clusters.aws.claim import _HOLDER_TIMEOUT
 from orchestune.clusters.aws.inventory import other
 from orchestune.clusters.aws.names import TAG, Names
 from tests.unit.clusters.aws.answers import Answers, refusal
@@ -48,8 +48,8 @@ class Bucket(Answers):
 
 def test_while_a_full_bucket_is_emptied_its_remover_shows_that_he_is_alive() -> None:
     aws = Bucket(150_000, 2_500)
-    [shelf] = [one for one in other.shelves(aws, NAMES, keep_registry=True) if one.kind == "bucket"]
+    [kind] = [each for each in other.resource_kinds(aws, NAMES, keep_registry=True) if each.kind == "bucket"]
     beats = [0.0]
-    assert removing._emptied(aws, shelf, lambda event: None, lambda: beats.append(aws.now)) == []
+    assert removing._remove_all(aws, kind, lambda event: None, lambda: beats.append(aws.now)) == []
     assert not aws.there
-    assert max(after - before for before, after in zip(beats, [*beats[1:], aws.now], strict=True)) < _DEAD / 2
+    assert max(after - before for before, after in zip(beats, [*beats[1:], aws.now], strict=True)) < _HOLDER_TIMEOUT / 2

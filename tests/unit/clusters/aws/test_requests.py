@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 
 from orchestune.clusters.aws.client import Aws
 from orchestune.clusters.aws.inputs import ClusterSite
-from orchestune.clusters.aws.names import REPOSITORIES, Names, short
+from orchestune.clusters.aws.names import REPOSITORIES, Names, shorten
 from orchestune.clusters.aws.requests import control, network, pools, roles, storage, teardown
 from orchestune.domain.clusters.cluster import ClusterSpec
 from tests.unit.clusters.aws import specs
@@ -52,21 +52,21 @@ def requests(text: str) -> Iterator[Request]:
     if spec.bucket:
         yield "s3", "CreateBucket", storage.bucket(names)
         yield "s3", "PutBucketTagging", storage.bucket_tags(names)
-        yield "s3", "PutPublicAccessBlock", storage.closed(names)
+        yield "s3", "PutPublicAccessBlock", storage.public_access_block(names)
     yield "eks", "CreateCluster", control.cluster(spec, names, "1.33", list(made.values()))
     for grant in spec.access:
-        yield "eks", "CreateAccessEntry", control.entry(names, grant)
+        yield "eks", "CreateAccessEntry", control.access_entry(names, grant)
         if grant.role == "admin":
-            yield "eks", "AssociateAccessPolicy", control.administration(names, grant)
+            yield "eks", "AssociateAccessPolicy", control.admin_policy(names, grant)
     for identity in control.identities(spec):
         yield "eks", "CreatePodIdentityAssociation", control.identity(names, *identity)
-    for name in (*control.BEFORE, *control.AFTER):
+    for name in (*control.ADDONS_BEFORE_NODES, *control.ADDONS_AFTER_NODES):
         yield "eks", "CreateAddon", control.addon(names, name, "v1.0.0-eksbuild.1")
     place = site(spec)
     for pool in spec.pools:
         yield "ec2", "CreateLaunchTemplate", pools.template(names, pool)
-        subnets = place.for_machines(made, pool)
-        yield "eks", "CreateNodegroup", pools.group(names, pool, place.kind(pool), subnets, "lt-1")
+        subnets = place.node_subnets(made, pool)
+        yield "eks", "CreateNodegroup", pools.group(names, pool, place.node_kind(pool), subnets, "lt-1")
     if spec.retirement:
         yield (
             "lambda",
@@ -77,7 +77,7 @@ def requests(text: str) -> Iterator[Request]:
 
 def network_requests(spec: ClusterSpec, names: Names) -> Iterator[Request]:
     yield "ec2", "CreateVpc", network.vpc(names, spec.network.cidr)
-    for request in network.vpc_names("vpc-1"):
+    for request in network.vpc_dns("vpc-1"):
         yield "ec2", "ModifyVpcAttribute", request
     yield "ec2", "CreateInternetGateway", network.gateway(names)
     for zone, (outer, inner) in zip(specs.ZONES, network.blocks(spec.network.cidr, 3), strict=True):
@@ -160,12 +160,12 @@ def test_long_names_stay_within_limits_and_apart() -> None:
         assert len(each.bucket) <= 63
     assert one.role("control") != other.role("control")
     assert one.bucket != other.bucket
-    assert short("abc", 3) == "abc"
+    assert shorten("abc", 3) == "abc"
 
 
 def test_templates_of_two_clusters_never_have_one_name() -> None:
     pools = [("ml", "gpu-spot"), ("ml-gpu", "spot"), ("ml", "gpu"), ("ml-gpu", "gpu")]
-    found = {Names(cluster, "eu-central-1", "123456789012").template(pool) for cluster, pool in pools}
+    found = {Names(cluster, "eu-central-1", "123456789012").launch_template(pool) for cluster, pool in pools}
     assert len(found) == len(pools)
 
 
@@ -180,7 +180,7 @@ def test_machines_trust_the_service_that_starts_them_in_their_partition() -> Non
 def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find_machines() -> None:
     place = site(specs.spec(specs.EVERYTHING))
     made = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
-    found = {pool.name: place.for_machines(made, pool) for pool in place.spec.pools}
+    found = {pool.name: place.node_subnets(made, pool) for pool in place.spec.pools}
     assert found["system"] == ["subnet-a"] and found["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
     assert found["big"] == ["subnet-b"]
 

@@ -38,7 +38,7 @@ def test_a_star_stands_only_where_calls_know_no_resources_or_kubernetes_has_made
     for right in rights.RIGHTS.values():
         for grant in right.grants:
             if grant.on == rights.EVERYTHING:
-                reasons = ("know no resources", "that Kubernetes made", "starts machines from a template")
+                reasons = ("has no resource level", "that Kubernetes left", "starts from a launch template")
                 assert any(reason in grant.why for reason in reasons), grant
 
 
@@ -47,7 +47,7 @@ def test_no_action_is_a_pattern_and_what_removes_asks_for_our_tag_or_our_path() 
         for grant in right.grants:
             assert not any("*" in action for action in grant.actions)
             if any(action.startswith("ec2:Delete") for action in grant.actions):
-                assert grant.condition in ("ours", "guard") or "Kubernetes made" in grant.why, grant
+                assert grant.condition in ("ours", "guard") or "Kubernetes left" in grant.why, grant
 
 
 def test_the_parts_of_the_policy_are_each_within_what_iam_takes_and_are_all_of_it() -> None:

@@ -32,7 +32,7 @@ def test_another_size_keeps_the_machines_that_run_as_far_as_it_allows() -> None:
     found = change(SPEC.replace("2, max_nodes: 6", "4, max_nodes: 8"), shown())
     assert found is not None
     assert found.request["scalingConfig"] == {"minSize": 4, "maxSize": 8, "desiredSize": 4}
-    assert found.said == "2 to 6 machines → 4 to 8"
+    assert found.description == "2 to 6 nodes → 4 to 8"
     found = change(SPEC.replace("2, max_nodes: 6", "1, max_nodes: 2"), shown())
     assert found is not None
     assert found.request["scalingConfig"]["desiredSize"] == 2
@@ -54,6 +54,6 @@ def test_labels_and_taints_come_change_and_go() -> None:
 def test_what_cannot_be_changed_in_place_is_told_at_its_key() -> None:
     pool = specs.spec(SPEC).pools[0]
     there = shown(instanceTypes=["c5.xlarge"], capacityType="SPOT", tags={"orchestune.dev/disk": "50"})
-    found = updating.fixed(pool, there)
+    found = updating.immutable_problems(pool, there)
     assert [item.key for item in found] == ["cpu.instance_type", "cpu.spot", "cpu.disk"]
-    assert updating.fixed(pool, shown()) == []
+    assert updating.immutable_problems(pool, shown()) == []

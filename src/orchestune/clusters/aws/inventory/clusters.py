@@ -1,47 +1,51 @@
-"""Node groups, Auto Scaling groups, instances and the control plane."""
+"""Node groups, Auto Scaling groups, instances and the control plane. EKS deletes the groups and their instances."""
 
 from __future__ import annotations
 
-from orchestune.clusters.aws.client import Aws, named
+from orchestune.clusters.aws.client import Aws, tag_value
 from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import TAG, Names
-from orchestune.clusters.aws.steps.control import described, ours
-from orchestune.clusters.aws.steps.pools import described as described_pool
+from orchestune.clusters.aws.steps.control import describe_cluster, is_ours
+from orchestune.clusters.aws.steps.pools import describe_group
 from orchestune.errors import Conflict, NotFound
 
-_SECONDS = 2400.0
-_ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+_DELETE_TIMEOUT = 2400.0
+"""seconds for EKS to drain and delete a node group, or to delete a control plane"""
+_EXISTING_STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
-def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
+def resource_kinds(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order. EKS deletes add-ons, access entries and pod identities with the cluster."""
     return [
-        ResourceKind("EKS", "pool", lambda: _pools(aws, names), _SECONDS),
-        ResourceKind("Auto Scaling", "group", lambda: _groups(aws, names), _SECONDS),
-        ResourceKind("EC2", "machine", lambda: _machines(aws, names), _SECONDS),
-        ResourceKind("EKS", "control plane", lambda: _control(aws, names), _SECONDS),
+        ResourceKind("EKS", "pool", lambda: _node_groups(aws, names), _DELETE_TIMEOUT),
+        ResourceKind("Auto Scaling", "group", lambda: _autoscaling_groups(aws, names), _DELETE_TIMEOUT),
+        ResourceKind("EC2", "machine", lambda: _instances(aws, names), _DELETE_TIMEOUT),
+        ResourceKind("EKS", "control plane", lambda: _control_plane(aws, names), _DELETE_TIMEOUT),
     ]
 
 
-def refuse_others(aws: Aws, names: Names) -> None:
-    """Raise Conflict if the cluster, or one of its node groups, is not Orchestune's."""
-    found = described(aws, names.cluster)
-    if found is None:
+def refuse_foreign(aws: Aws, names: Names) -> None:
+    """Raise Conflict if the cluster, or one of its node groups, is not Orchestune's.
+
+    EKS does not delete a cluster that has node groups, so a foreign one would block the removal halfway.
+    """
+    cluster = describe_cluster(aws, names.cluster)
+    if cluster is None:
         return
-    if not ours(found):
+    if not is_ours(cluster):
         raise Conflict(
             f"the cluster '{names.cluster}' in {names.region} is not ours: it lacks the tag {TAG}={names.cluster}",
-            "whoever made it removes it",
+            "delete it with the tool that created it",
         )
-    strange = [name for name in _listed(aws, names) if not _is_ours(aws, names, name)]
-    if strange:
+    foreign = [name for name in _group_names(aws, names) if not _is_ours(aws, names, name)]
+    if foreign:
         raise Conflict(
-            f"the cluster '{names.cluster}' has node groups that are not ours: {', '.join(strange)}",
+            f"the cluster '{names.cluster}' has node groups that are not ours: {', '.join(foreign)}",
             "remove them first, then repeat the command",
         )
 
 
-def _listed(aws: Aws, names: Names) -> list[str]:
+def _group_names(aws: Aws, names: Names) -> list[str]:
     request = {"clusterName": names.cluster}
     try:
         return [str(name) for name in aws.pages("eks", "ListNodegroups", "nodegroups", request, about="pools")]
@@ -50,48 +54,48 @@ def _listed(aws: Aws, names: Names) -> list[str]:
 
 
 def _is_ours(aws: Aws, names: Names, pool: str) -> bool:
-    shown = described_pool(aws, names.cluster, pool)
-    return shown is None or (shown.get("tags") or {}).get(TAG) == names.cluster
+    group = describe_group(aws, names.cluster, pool)
+    return group is None or (group.get("tags") or {}).get(TAG) == names.cluster
 
 
-def _pools(aws: Aws, names: Names) -> list[Resource]:
-    found = []
-    for name in _listed(aws, names):
-        shown = described_pool(aws, names.cluster, name)
-        if shown is None or (shown.get("tags") or {}).get(TAG) != names.cluster:
+def _node_groups(aws: Aws, names: Names) -> list[Resource]:
+    resources = []
+    for name in _group_names(aws, names):
+        group = describe_group(aws, names.cluster, name)
+        if group is None or (group.get("tags") or {}).get(TAG) != names.cluster:
             continue
         request = {"clusterName": names.cluster, "nodegroupName": name}
-        going = shown["status"] == "DELETING"
+        is_deleting = group["status"] == "DELETING"
 
-        def remove(request: dict[str, str] = request, going: bool = going) -> None:
-            if not going:
+        def delete(request: dict[str, str] = request, is_deleting: bool = is_deleting) -> None:
+            if not is_deleting:
                 aws.call("eks", "DeleteNodegroup", request, about=f"pool {request['nodegroupName']}")
 
-        found.append(Resource(name, name, remove))
-    return found
+        resources.append(Resource(name, name, delete))
+    return resources
 
 
-def _groups(aws: Aws, names: Names) -> list[Resource]:
+def _autoscaling_groups(aws: Aws, names: Names) -> list[Resource]:
     filters = [{"Name": "tag:eks:cluster-name", "Values": [names.cluster]}]
     pages = aws.pages("autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups", {"Filters": filters})
-    return [Resource(str(item["AutoScalingGroupName"])) for item in pages
-            if named(item.get("Tags") or [], "eks:cluster-name") == names.cluster]  # fmt: skip
+    return [Resource(str(group["AutoScalingGroupName"])) for group in pages
+            if tag_value(group.get("Tags") or [], "eks:cluster-name") == names.cluster]  # fmt: skip
 
 
-def _machines(aws: Aws, names: Names) -> list[Resource]:
+def _instances(aws: Aws, names: Names) -> list[Resource]:
     filters = [{"Name": f"tag:{TAG}", "Values": [names.cluster]},
-               {"Name": "instance-state-name", "Values": list(_ALIVE)}]  # fmt: skip
+               {"Name": "instance-state-name", "Values": list(_EXISTING_STATES)}]  # fmt: skip
     pages = aws.pages("ec2", "DescribeInstances", "Reservations", {"Filters": filters})
-    return [Resource(str(item["InstanceId"])) for one in pages for item in one["Instances"]]
+    return [Resource(str(group["InstanceId"])) for reservation in pages for group in reservation["Instances"]]
 
 
-def _control(aws: Aws, names: Names) -> list[Resource]:
-    found = described(aws, names.cluster)
-    if found is None or not ours(found):
+def _control_plane(aws: Aws, names: Names) -> list[Resource]:
+    cluster = describe_cluster(aws, names.cluster)
+    if cluster is None or not is_ours(cluster):
         return []
 
-    def remove() -> None:
-        if found["status"] != "DELETING":
+    def delete() -> None:
+        if cluster["status"] != "DELETING":
             aws.call("eks", "DeleteCluster", {"name": names.cluster}, about=f"control plane {names.cluster}")
 
-    return [Resource(names.cluster, names.cluster, remove)]
+    return [Resource(names.cluster, names.cluster, delete)]

@@ -17,7 +17,7 @@ from orchestune.clusters.aws.rights import GUARDED
 from orchestune.errors import Conflict
 
 
-def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
+def resource_kinds(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order."""
     return [
         ResourceKind("EC2", "VPC endpoint of GuardDuty", lambda: _endpoints(aws, names)),
@@ -25,10 +25,10 @@ def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
     ]
 
 
-def _guarded(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[str, Any]]:
+def _guardduty_resources(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[str, Any]]:
     """Yield resources with GuardDuty's tag in the cluster's own VPC."""
     ours = [{"Name": f"tag:{TAG}", "Values": [names.cluster]}]
-    networks = [str(item["VpcId"]) for item in aws.pages("ec2", "DescribeVpcs", "Vpcs", {"Filters": ours})]
+    networks = [str(vpc["VpcId"]) for vpc in aws.pages("ec2", "DescribeVpcs", "Vpcs", {"Filters": ours})]
     if networks:
         filters = [{"Name": "vpc-id", "Values": networks}, {"Name": f"tag:{GUARDED}", "Values": ["true"]}]
         yield from aws.pages("ec2", operation, key, {"Filters": filters})
@@ -36,31 +36,32 @@ def _guarded(aws: Aws, names: Names, operation: str, key: str) -> Iterator[dict[
 
 def _endpoints(aws: Aws, names: Names) -> list[Resource]:
     """Return the endpoints; one that is being deleted still blocks its subnets."""
-    found = []
-    for item in _guarded(aws, names, "DescribeVpcEndpoints", "VpcEndpoints"):
-        identity, state = str(item["VpcEndpointId"]), str(item.get("State", "")).lower()
+    resources = []
+    for endpoint in _guardduty_resources(aws, names, "DescribeVpcEndpoints", "VpcEndpoints"):
+        endpoint_id, state = str(endpoint["VpcEndpointId"]), str(endpoint.get("State", "")).lower()
         if state != "deleted":
-            remove = None if state == "deleting" else partial(remove_endpoint, aws, identity)
-            found.append(Resource(identity, "", remove))
-    return found
+            delete = None if state == "deleting" else partial(delete_endpoint, aws, endpoint_id)
+            resources.append(Resource(endpoint_id, "", delete))
+    return resources
 
 
 def _groups(aws: Aws, names: Names) -> list[Resource]:
-    found = []
-    for item in _guarded(aws, names, "DescribeSecurityGroups", "SecurityGroups"):
-        identity = str(item["GroupId"])
+    resources = []
+    for group in _guardduty_resources(aws, names, "DescribeSecurityGroups", "SecurityGroups"):
+        group_id = str(group["GroupId"])
 
-        def remove(identity: str = identity) -> None:
-            aws.call("ec2", "DeleteSecurityGroup", {"GroupId": identity}, about=f"security group {identity}")
+        def delete(group_id: str = group_id) -> None:
+            aws.call("ec2", "DeleteSecurityGroup", {"GroupId": group_id}, about=f"security group {group_id}")
 
-        found.append(Resource(identity, str(item.get("GroupName") or ""), remove))
-    return found
+        resources.append(Resource(group_id, str(group.get("GroupName") or ""), delete))
+    return resources
 
 
-def remove_endpoint(aws: Aws, identity: str) -> None:
+def delete_endpoint(aws: Aws, endpoint_id: str) -> None:
     """Delete a VPC endpoint. Raises Conflict on failures, which AWS reports inside a successful response."""
-    answer = aws.call("ec2", "DeleteVpcEndpoints", {"VpcEndpointIds": [identity]}, about=f"VPC endpoint {identity}")
-    for item in answer.get("Unsuccessful") or ():
-        error = item.get("Error") or {}
+    about = f"VPC endpoint {endpoint_id}"
+    response = aws.call("ec2", "DeleteVpcEndpoints", {"VpcEndpointIds": [endpoint_id]}, about=about)
+    for failure in response.get("Unsuccessful") or ():
+        error = failure.get("Error") or {}
         if "NotFound" not in str(error.get("Code", "")):
-            raise Conflict(f"VPC endpoint {identity}: {error.get('Message') or 'it is not removed'}")
+            raise Conflict(f"{about}: {error.get('Message') or 'not deleted'}")

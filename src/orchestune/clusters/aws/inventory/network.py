@@ -1,4 +1,4 @@
-"""Network resources and launch templates."""
+"""Network resources and launch templates, found by the cluster's tag."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.errors import already
+from orchestune.clusters.aws.client import Aws, tag_value
+from orchestune.clusters.aws.errors import ignoring
 from orchestune.clusters.aws.inventory import guards
-from orchestune.clusters.aws.inventory.guards import remove_endpoint
-from orchestune.clusters.aws.inventory.kubernetes import foreign
+from orchestune.clusters.aws.inventory.guards import delete_endpoint
+from orchestune.clusters.aws.inventory.kubernetes import describe_foreign_interfaces
 from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import PART, TAG, Names
 
-_GONE = ("deleted", "deleting")
+_DELETED_STATES = ("deleted", "deleting")
 
 
-def shelves(aws: Aws, names: Names) -> list[ResourceKind]:
+def resource_kinds(aws: Aws, names: Names) -> list[ResourceKind]:
     """Return the kinds in removal order: dependents first."""
     return [
-        _simple(aws, names, "launch template", "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId",
-                "DeleteLaunchTemplate"),
+        _single_call_kind(aws, names, "launch template", "DescribeLaunchTemplates", "LaunchTemplates",
+                          "LaunchTemplateId", "DeleteLaunchTemplate"),
         ResourceKind("EC2", "S3 endpoint", lambda: _endpoints(aws, names)),
-        *guards.shelves(aws, names),
-        ResourceKind("EC2", "NAT gateway", lambda: _gateways(aws, names)),
-        _simple(aws, names, "address", "DescribeAddresses", "Addresses", "AllocationId", "ReleaseAddress"),
+        *guards.resource_kinds(aws, names),
+        ResourceKind("EC2", "NAT gateway", lambda: _nat_gateways(aws, names)),
+        _single_call_kind(aws, names, "address", "DescribeAddresses", "Addresses", "AllocationId", "ReleaseAddress"),
         ResourceKind("EC2", "subnet", lambda: _subnets(aws, names)),
-        ResourceKind("EC2", "routes", lambda: _tables(aws, names)),
-        ResourceKind("EC2", "internet gateway", lambda: _internet(aws, names)),
+        ResourceKind("EC2", "routes", lambda: _route_tables(aws, names)),
+        ResourceKind("EC2", "internet gateway", lambda: _internet_gateways(aws, names)),
         ResourceKind("EC2", "network", lambda: _vpcs(aws, names)),
     ]  # fmt: skip
 
@@ -39,99 +39,109 @@ def _tagged(aws: Aws, names: Names, operation: str, key: str) -> list[dict[str, 
     return list(aws.pages("ec2", operation, key, request))
 
 
-def _simple(aws: Aws, names: Names, kind: str, look: str, key: str, identity: str, delete: str) -> ResourceKind:
+def _single_call_kind(
+    aws: Aws, names: Names, kind: str, describe_operation: str, list_key: str, id_key: str, delete_operation: str
+) -> ResourceKind:
     """Return a kind of resource that one call deletes."""
 
+    def to_resource(description: Mapping[str, Any]) -> Resource:
+        resource_id = str(description[id_key])
+        return Resource(resource_id, _part(description), partial(_delete, aws, delete_operation, id_key, resource_id))
+
     def find() -> list[Resource]:
-        return [Resource(str(item[identity]), _part(item), partial(_remove, aws, delete, identity, str(item[identity])))
-                for item in _tagged(aws, names, look, key)]  # fmt: skip
+        return [to_resource(description) for description in _tagged(aws, names, describe_operation, list_key)]
 
     return ResourceKind("EC2", kind, find)
 
 
-def _part(item: Mapping[str, Any]) -> str:
-    return named(item.get("Tags") or [], PART)
+def _part(description: Mapping[str, Any]) -> str:
+    return tag_value(description.get("Tags") or [], PART)
 
 
-def _remove(aws: Aws, operation: str, key: str, identity: str) -> None:
-    aws.call("ec2", operation, {key: identity}, about=identity)
+def _delete(aws: Aws, operation: str, key: str, resource_id: str) -> None:
+    aws.call("ec2", operation, {key: resource_id}, about=resource_id)
 
 
 def _endpoints(aws: Aws, names: Names) -> list[Resource]:
-    return [
-        Resource(str(item["VpcEndpointId"]), names.cluster, partial(remove_endpoint, aws, str(item["VpcEndpointId"])))
-        for item in _tagged(aws, names, "DescribeVpcEndpoints", "VpcEndpoints")
-        if str(item.get("State", "")).lower() not in _GONE
-    ]
+    endpoints = _tagged(aws, names, "DescribeVpcEndpoints", "VpcEndpoints")
+    endpoint_ids = [str(endpoint["VpcEndpointId"]) for endpoint in endpoints
+                    if str(endpoint.get("State", "")).lower() not in _DELETED_STATES]  # fmt: skip
+    return [Resource(each, names.cluster, partial(delete_endpoint, aws, each)) for each in endpoint_ids]
 
 
-def _gateways(aws: Aws, names: Names) -> list[Resource]:
+def _nat_gateways(aws: Aws, names: Names) -> list[Resource]:
     """Return the NAT gateways; one that is being deleted still blocks its address and subnet."""
-    found = []
-    for item in _tagged(aws, names, "DescribeNatGateways", "NatGateways"):
-        identity = str(item["NatGatewayId"])
-        remove = partial(_remove, aws, "DeleteNatGateway", "NatGatewayId", identity)
-        if item["State"] != "deleted":
-            found.append(Resource(identity, _part(item), None if item["State"] == "deleting" else remove))
-    return found
+    resources = []
+    for gateway in _tagged(aws, names, "DescribeNatGateways", "NatGateways"):
+        gateway_id = str(gateway["NatGatewayId"])
+        delete = partial(_delete, aws, "DeleteNatGateway", "NatGatewayId", gateway_id)
+        if gateway["State"] != "deleted":
+            is_deleting = gateway["State"] == "deleting"
+            resources.append(Resource(gateway_id, _part(gateway), None if is_deleting else delete))
+    return resources
 
 
 def _subnets(aws: Aws, names: Names) -> list[Resource]:
-    found = []
-    for item in _tagged(aws, names, "DescribeSubnets", "Subnets"):
-        identity = str(item["SubnetId"])
-        remove = partial(_remove, aws, "DeleteSubnet", "SubnetId", identity)
-        found.append(Resource(identity, _part(item), remove, partial(foreign, aws, names, "subnet-id", identity)))
-    return found
+    resources = []
+    for subnet in _tagged(aws, names, "DescribeSubnets", "Subnets"):
+        subnet_id = str(subnet["SubnetId"])
+        delete = partial(_delete, aws, "DeleteSubnet", "SubnetId", subnet_id)
+        find_blocker = partial(describe_foreign_interfaces, aws, names, "subnet-id", subnet_id)
+        resources.append(Resource(subnet_id, _part(subnet), delete, find_blocker))
+    return resources
 
 
-def _tables(aws: Aws, names: Names) -> list[Resource]:
-    return [Resource(str(item["RouteTableId"]), _part(item).removeprefix("routes-"), partial(_remove_table, aws, item))
-            for item in _tagged(aws, names, "DescribeRouteTables", "RouteTables")]  # fmt: skip
+def _route_tables(aws: Aws, names: Names) -> list[Resource]:
+    return [
+        Resource(
+            str(table["RouteTableId"]), _part(table).removeprefix("routes-"), partial(_delete_route_table, aws, table)
+        )
+        for table in _tagged(aws, names, "DescribeRouteTables", "RouteTables")
+    ]
 
 
-def _remove_table(aws: Aws, item: Mapping[str, Any]) -> None:
-    identity = str(item["RouteTableId"])
-    for pair in item.get("Associations") or ():
-        if not pair.get("Main"):
-            request = {"AssociationId": pair["RouteTableAssociationId"]}
-            with already("InvalidAssociationID.NotFound"):
-                aws.call("ec2", "DisassociateRouteTable", request, about=identity)
-    _remove(aws, "DeleteRouteTable", "RouteTableId", identity)
+def _delete_route_table(aws: Aws, table: Mapping[str, Any]) -> None:
+    table_id = str(table["RouteTableId"])
+    for association in table.get("Associations") or ():
+        if not association.get("Main"):
+            request = {"AssociationId": association["RouteTableAssociationId"]}
+            with ignoring("InvalidAssociationID.NotFound"):
+                aws.call("ec2", "DisassociateRouteTable", request, about=table_id)
+    _delete(aws, "DeleteRouteTable", "RouteTableId", table_id)
 
 
-def _internet(aws: Aws, names: Names) -> list[Resource]:
-    return [Resource(str(item["InternetGatewayId"]), names.cluster, partial(_remove_internet, aws, item))
-            for item in _tagged(aws, names, "DescribeInternetGateways", "InternetGateways")]  # fmt: skip
+def _internet_gateways(aws: Aws, names: Names) -> list[Resource]:
+    return [Resource(str(gateway["InternetGatewayId"]), names.cluster, partial(_delete_internet_gateway, aws, gateway))
+            for gateway in _tagged(aws, names, "DescribeInternetGateways", "InternetGateways")]  # fmt: skip
 
 
-def _remove_internet(aws: Aws, item: Mapping[str, Any]) -> None:
-    identity = str(item["InternetGatewayId"])
-    for pair in item.get("Attachments") or ():
-        request = {"InternetGatewayId": identity, "VpcId": pair["VpcId"]}
-        with already("Gateway.NotAttached"):
-            aws.call("ec2", "DetachInternetGateway", request, about=identity)
-    _remove(aws, "DeleteInternetGateway", "InternetGatewayId", identity)
+def _delete_internet_gateway(aws: Aws, gateway: Mapping[str, Any]) -> None:
+    gateway_id = str(gateway["InternetGatewayId"])
+    for attachment in gateway.get("Attachments") or ():
+        request = {"InternetGatewayId": gateway_id, "VpcId": attachment["VpcId"]}
+        with ignoring("Gateway.NotAttached"):
+            aws.call("ec2", "DetachInternetGateway", request, about=gateway_id)
+    _delete(aws, "DeleteInternetGateway", "InternetGatewayId", gateway_id)
 
 
 def _vpcs(aws: Aws, names: Names) -> list[Resource]:
-    found = []
-    for item in _tagged(aws, names, "DescribeVpcs", "Vpcs"):
-        identity = str(item["VpcId"])
-        remove = partial(_remove, aws, "DeleteVpc", "VpcId", identity)
-        found.append(Resource(identity, names.cluster, remove, partial(_in_it, aws, names, identity)))
-    return found
+    resources = []
+    for vpc in _tagged(aws, names, "DescribeVpcs", "Vpcs"):
+        vpc_id = str(vpc["VpcId"])
+        delete = partial(_delete, aws, "DeleteVpc", "VpcId", vpc_id)
+        resources.append(Resource(vpc_id, names.cluster, delete, partial(_describe_foreign, aws, names, vpc_id)))
+    return resources
 
 
-def _in_it(aws: Aws, names: Names, vpc: str) -> str:
-    return foreign(aws, names, "vpc-id", vpc) or _groups(aws, names, vpc)
+def _describe_foreign(aws: Aws, names: Names, vpc: str) -> str:
+    return describe_foreign_interfaces(aws, names, "vpc-id", vpc) or _describe_foreign_groups(aws, names, vpc)
 
 
-def _groups(aws: Aws, names: Names, vpc: str) -> str:
+def _describe_foreign_groups(aws: Aws, names: Names, vpc: str) -> str:
     """Describe foreign security groups in the VPC; empty if none."""
     request = {"Filters": [{"Name": "vpc-id", "Values": [vpc]}]}
     pages = aws.pages("ec2", "DescribeSecurityGroups", "SecurityGroups", request)
-    strange = [str(item["GroupId"]) for item in pages
-               if item.get("GroupName") != "default"
-               and named(item.get("Tags") or [], f"kubernetes.io/cluster/{names.cluster}") != "owned"]  # fmt: skip
-    return f"security groups of somebody else are in it: {', '.join(sorted(strange))}" if strange else ""
+    foreign = [str(group["GroupId"]) for group in pages
+               if group.get("GroupName") != "default"
+               and tag_value(group.get("Tags") or [], f"kubernetes.io/cluster/{names.cluster}") != "owned"]  # fmt: skip
+    return f"foreign security groups are in it: {', '.join(sorted(foreign))}" if foreign else ""

@@ -16,22 +16,22 @@ class Resource:
 
     id: str
     name: str = ""
-    remove: Callable[[], None] | None = None
-    """deletes the resource; None: it is deleted along with another one, wait for it"""
-    blocked: Callable[[], str] = lambda: ""
+    delete: Callable[[], None] | None = None
+    """requests the deletion; None: it is deleted along with another resource, or already being deleted"""
+    blocker: Callable[[], str] = lambda: ""
     """describes foreign resources that block the deletion, so that waiting is hopeless; empty if none"""
 
     @property
-    def where(self) -> str:
+    def display_name(self) -> str:
         """Name, and the ID shown in the AWS console."""
         return self.name if self.name in self.id else f"{self.name} ({self.id})" if self.name else self.id
 
 
-def take_away(thing: Resource) -> None:
-    """Delete a resource. Ignores NotFound: the response to an earlier attempt may have been lost."""
-    if thing.remove is not None:
+def delete(resource: Resource) -> None:
+    """Request the deletion. Ignores NotFound: the response to an earlier attempt may have been lost."""
+    if resource.delete is not None:
         with suppress(NotFound):
-            thing.remove()
+            resource.delete()
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class ResourceKind:
     service: str
     kind: str
     find: Callable[[], Sequence[Resource]]
-    seconds: float = 900.0
-    """timeout for deleting all resources of this kind"""
+    timeout: float = 900.0
+    """seconds within which all resources of this kind must be deleted"""
 
-    def planned(self, thing: Resource) -> Planned:
+    def planned(self, resource: Resource) -> Planned:
         """Return the resource as named in events."""
-        return Planned(self.kind, thing.name or thing.id)
+        return Planned(self.kind, resource.name or resource.id)

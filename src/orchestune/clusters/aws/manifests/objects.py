@@ -10,7 +10,7 @@ Manifest = dict[str, Any]
 SYSTEM = "kube-system"
 
 
-def made(version: str, kind: str, name: str, component: str, namespace: str = "", **body: Any) -> Manifest:
+def labeled(version: str, kind: str, name: str, component: str, namespace: str = "", **body: Any) -> Manifest:
     """Build an object with Orchestune's labels, by which it is found later."""
     annotations = body.pop("annotations", None)
     metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}

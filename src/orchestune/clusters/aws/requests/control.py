@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestune.clusters.aws.names import NAMESPACE, SERVER_ACCOUNT, TAG, Names
-from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE, serves
+from orchestune.clusters.aws.requests.roles import AUTOSCALER, CNI, CONTROL, SERVER, STORAGE, server_needs_role
 from orchestune.domain.clusters.cluster import AccessGrant, ClusterSpec, NetworkSpec
 
 Document = dict[str, Any]
@@ -15,11 +15,11 @@ EVERYWHERE = "0.0.0.0/0"
 FILES, BUCKET = "orchestune.dev/files", "bucket"
 """tag of clusters whose files are in their own bucket"""
 AUTOSCALER_ACCOUNT = "cluster-autoscaler"
-BEFORE = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
+ADDONS_BEFORE_NODES = ("eks-pod-identity-agent", "vpc-cni", "kube-proxy")
 """add-ons that nodes need to become ready"""
-AFTER = ("coredns", "aws-ebs-csi-driver")
+ADDONS_AFTER_NODES = ("coredns", "aws-ebs-csi-driver")
 """add-ons that need a node to become active"""
-_ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controller-sa", STORAGE)}
+_ADDON_ROLES = {"vpc-cni": ("aws-node", CNI), "aws-ebs-csi-driver": ("ebs-csi-controller-sa", STORAGE)}
 
 
 def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str]) -> Document:
@@ -39,31 +39,31 @@ def cluster(spec: ClusterSpec, names: Names, version: str, subnets: Sequence[str
 def endpoint(network: NetworkSpec) -> Document:
     """Return the endpoint access settings, shared by CreateCluster and UpdateClusterConfig."""
     public = network.endpoint == "public"
-    made: Document = {"endpointPublicAccess": public, "endpointPrivateAccess": True}
-    return made | ({"publicAccessCidrs": list(network.allow or (EVERYWHERE,))} if public else {})
+    settings: Document = {"endpointPublicAccess": public, "endpointPrivateAccess": True}
+    return settings | ({"publicAccessCidrs": list(network.allow or (EVERYWHERE,))} if public else {})
 
 
 def addon(names: Names, name: str, version: str) -> Document:
     """Return the CreateAddon request, with a role if the add-on needs one."""
-    made: Document = {
+    request: Document = {
         "clusterName": names.cluster,
         "addonName": name,
         "addonVersion": version,
         "resolveConflicts": "OVERWRITE",
         "tags": names.tags(name),
     }
-    if name in _ROLES:
-        account, role = _ROLES[name]
-        made["podIdentityAssociations"] = [{"serviceAccount": account, "roleArn": names.role_arn(role)}]
+    if name in _ADDON_ROLES:
+        account, role = _ADDON_ROLES[name]
+        request["podIdentityAssociations"] = [{"serviceAccount": account, "roleArn": names.role_arn(role)}]
     if name == "aws-ebs-csi-driver":  # tags its volumes, so that `destroy` finds them
-        made["configurationValues"] = json.dumps({"controller": {"extraVolumeTags": {TAG: names.cluster}}})
-    return made
+        request["configurationValues"] = json.dumps({"controller": {"extraVolumeTags": {TAG: names.cluster}}})
+    return request
 
 
 def identities(spec: ClusterSpec) -> list[tuple[str, str, str]]:
     """Return namespace, service account and role of each pod with AWS permissions."""
     autoscaler = ("kube-system", AUTOSCALER_ACCOUNT, AUTOSCALER)
-    return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if serves(spec) else [autoscaler]
+    return [autoscaler, (NAMESPACE, SERVER_ACCOUNT, SERVER)] if server_needs_role(spec) else [autoscaler]
 
 
 def identity(names: Names, namespace: str, account: str, role: str) -> Document:
@@ -82,13 +82,13 @@ def group(role: str) -> str:
     return f"orchestune:{role}"
 
 
-def entry(names: Names, grant: AccessGrant) -> Document:
+def access_entry(names: Names, grant: AccessGrant) -> Document:
     """Return the CreateAccessEntry request."""
-    made: Document = {"clusterName": names.cluster, "principalArn": grant.who, "tags": names.tags("access")}
-    return made if grant.role == "admin" else made | {"kubernetesGroups": [group(grant.role)]}
+    request: Document = {"clusterName": names.cluster, "principalArn": grant.who, "tags": names.tags("access")}
+    return request if grant.role == "admin" else request | {"kubernetesGroups": [group(grant.role)]}
 
 
-def administration(names: Names, grant: AccessGrant) -> Document:
+def admin_policy(names: Names, grant: AccessGrant) -> Document:
     """Return the AssociateAccessPolicy request: cluster administrator."""
     return {
         "clusterName": names.cluster,

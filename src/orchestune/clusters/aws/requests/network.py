@@ -10,21 +10,20 @@ from orchestune.clusters.aws.names import Names
 
 Document = dict[str, Any]
 EVERYWHERE = "0.0.0.0/0"
-MOST = 7
+MAX_ZONES = 7
 """maximum number of zones per VPC"""
 
 
-def _tagged(kind: str, names: Names, part: str, more: Document | None = None) -> list[Document]:
-    tags = [*names.listed(part), *({"Key": key, "Value": value} for key, value in (more or {}).items())]
+def _tagged(kind: str, names: Names, part: str, extra_tags: Document | None = None) -> list[Document]:
+    tags = [*names.tag_list(part), *({"Key": key, "Value": value} for key, value in (extra_tags or {}).items())]
     return [{"ResourceType": kind, "Tags": tags}]
 
 
 def blocks(cidr: str, count: int) -> list[tuple[str, str]]:
     """Return the CIDR blocks of the public (1/64) and private (1/8, nodes and pods) subnet of each zone."""
-    network = IPv4Network(cidr)
-    eighths = list(network.subnets(prefixlen_diff=3))
-    small = list(eighths[0].subnets(prefixlen_diff=3))
-    return [(str(small[index]), str(eighths[index + 1])) for index in range(count)]
+    eighths = list(IPv4Network(cidr).subnets(prefixlen_diff=3))
+    public = list(eighths[0].subnets(prefixlen_diff=3))  # the first eighth is divided among the public subnets
+    return [(str(public[index]), str(eighths[index + 1])) for index in range(count)]
 
 
 def vpc(names: Names, cidr: str) -> Document:
@@ -32,7 +31,7 @@ def vpc(names: Names, cidr: str) -> Document:
     return {"CidrBlock": cidr, "TagSpecifications": _tagged("vpc", names, "network")}
 
 
-def vpc_names(vpc_id: str) -> list[Document]:
+def vpc_dns(vpc_id: str) -> list[Document]:
     """Return the ModifyVpcAttribute requests, one per attribute: nodes need DNS to resolve the private endpoint."""
     return [
         {"VpcId": vpc_id, "EnableDnsSupport": {"Value": True}},

@@ -29,7 +29,7 @@ def image_type(architecture: str, *, gpu: bool) -> str:
 def template(names: Names, pool: Pool) -> Document:
     """Return the CreateLaunchTemplate request. IMDSv2 with a hop limit of 1 denies pods the node's credentials."""
     return {
-        "LaunchTemplateName": names.template(pool.name),
+        "LaunchTemplateName": names.launch_template(pool.name),
         "LaunchTemplateData": {
             "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
             "BlockDeviceMappings": [
@@ -44,11 +44,11 @@ def template(names: Names, pool: Pool) -> Document:
                 }
             ],
             "TagSpecifications": [
-                {"ResourceType": kind, "Tags": names.listed(pool.name)}
+                {"ResourceType": kind, "Tags": names.tag_list(pool.name)}
                 for kind in ("instance", "volume", "network-interface")
             ],
         },
-        "TagSpecifications": [{"ResourceType": "launch-template", "Tags": names.listed(pool.name)}],
+        "TagSpecifications": [{"ResourceType": "launch-template", "Tags": names.tag_list(pool.name)}],
     }
 
 
@@ -58,8 +58,9 @@ class NodeKind:
 
     architecture: str = "x86_64"
     gpu: bool = False
-    card: str = ""
-    memory: int = 0
+    gpu_model: str = ""
+    """empty if unknown or different"""
+    gpu_memory_mib: int = 0
 
 
 def labels(pool: Pool, kind: NodeKind) -> dict[str, str]:
@@ -68,23 +69,23 @@ def labels(pool: Pool, kind: NodeKind) -> dict[str, str]:
     ACCELERATOR tells the autoscaler that a new node has GPUs not yet advertised; without it, the autoscaler starts
     another node for the same pods.
     """
-    card = kind.card.replace(" ", "-")
-    cards = {ACCELERATOR: f"nvidia-{card.lower() or 'gpu'}"} if kind.gpu else {}
-    if card:
-        cards["nvidia.com/gpu.product"] = f"NVIDIA-{card}"
-    if kind.memory:
-        cards["nvidia.com/gpu.memory"] = str(kind.memory)
-    return {**cards, **pool.labels, POOL: pool.name}
+    gpu_model = kind.gpu_model.replace(" ", "-")
+    gpu_labels = {ACCELERATOR: f"nvidia-{gpu_model.lower() or 'gpu'}"} if kind.gpu else {}
+    if gpu_model:
+        gpu_labels["nvidia.com/gpu.product"] = f"NVIDIA-{gpu_model}"
+    if kind.gpu_memory_mib:
+        gpu_labels["nvidia.com/gpu.memory"] = str(kind.gpu_memory_mib)
+    return {**gpu_labels, **pool.labels, POOL: pool.name}
 
 
 def taints(pool: Pool, *, gpu: bool) -> list[Document]:
     """Return the node taints; they keep pods that request no GPU off GPU nodes."""
-    own = [Taint(GPU, "present", "NoSchedule")] if gpu else []
-    made = []
-    for taint in [*own, *(item for item in pool.taints if not (gpu and item.key == GPU))]:
+    gpu_taints = [Taint(GPU, "present", "NoSchedule")] if gpu else []
+    documents = []
+    for taint in [*gpu_taints, *(taint for taint in pool.taints if not (gpu and taint.key == GPU))]:
         value = {"value": taint.value} if taint.value else {}
-        made.append({"key": taint.key, **value, "effect": _EFFECTS[taint.effect]})
-    return made
+        documents.append({"key": taint.key, **value, "effect": _EFFECTS[taint.effect]})
+    return documents
 
 
 def group(names: Names, pool: Pool, kind: NodeKind, subnets: Sequence[str], template_id: str) -> Document:

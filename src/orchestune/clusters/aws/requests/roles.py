@@ -37,24 +37,24 @@ class Role:
 
 def roles(spec: ClusterSpec, names: Names) -> list[Role]:
     """Return the roles of a cluster. The control plane's is first: creating it claims the cluster."""
-    own = [
-        Role(CONTROL, "control plane", "eks.amazonaws.com", (names.managed("AmazonEKSClusterPolicy"),)),
-        Role(NODE, "machines", names.machines,
-             (names.managed("AmazonEKSWorkerNodePolicy"), names.managed("AmazonEC2ContainerRegistryPullOnly"),
-              *spec.policies)),
-        Role(CNI, "addresses of pods", PODS, (names.managed("AmazonEKS_CNI_Policy"),)),
-        Role(STORAGE, "disks of pods", PODS, (names.managed("service-role/AmazonEBSCSIDriverPolicy"),)),
-        Role(AUTOSCALER, "starting and ending machines", PODS, own=autoscaler_policy(names)),
+    cluster_roles = [
+        Role(CONTROL, "control plane", "eks.amazonaws.com", (names.managed_policy("AmazonEKSClusterPolicy"),)),
+        Role(NODE, "nodes", names.ec2_principal,
+             (names.managed_policy("AmazonEKSWorkerNodePolicy"),
+              names.managed_policy("AmazonEC2ContainerRegistryPullOnly"), *spec.policies)),
+        Role(CNI, "network addresses of pods", PODS, (names.managed_policy("AmazonEKS_CNI_Policy"),)),
+        Role(STORAGE, "volumes of pods", PODS, (names.managed_policy("service-role/AmazonEBSCSIDriverPolicy"),)),
+        Role(AUTOSCALER, "scaling of node groups", PODS, own=autoscaler_policy(names)),
     ]  # fmt: skip
-    if serves(spec):
-        keeps = " and ".join([*(["files"] if spec.bucket else []), *(["archive"] if spec.retirement else [])])
-        own.append(Role(SERVER, f"{keeps} of the server", PODS, own=server_policy(spec, names)))
+    if server_needs_role(spec):
+        purposes = " and ".join([*(["files"] if spec.bucket else []), *(["archive"] if spec.retirement else [])])
+        cluster_roles.append(Role(SERVER, f"{purposes} of the server", PODS, own=server_policy(spec, names)))
     if spec.retirement:
-        own.append(Role(RETIREMENT, "removing the cluster when it is idle", LAMBDA, own=teardown.policy(names)))
-    return own
+        cluster_roles.append(Role(RETIREMENT, "removal of the idle cluster", LAMBDA, own=teardown.policy(names)))
+    return cluster_roles
 
 
-def serves(spec: ClusterSpec) -> bool:
+def server_needs_role(spec: ClusterSpec) -> bool:
     """Return True if the server needs AWS permissions."""
     return spec.bucket or spec.retirement is not None
 
@@ -66,7 +66,7 @@ def create(names: Names, role: Role) -> Document:
         "Path": PATH,
         "Description": f"Orchestune cluster {names.cluster}: {role.about}",
         "AssumeRolePolicyDocument": json.dumps(trust(role.trusts)),
-        "Tags": names.listed(role.part),
+        "Tags": names.tag_list(role.part),
     }
 
 
@@ -95,7 +95,7 @@ def inline(names: Names, role: Role) -> Document:
 
 def autoscaler_policy(names: Names) -> Document:
     """Return the policy: read everything (these actions have no resource level), change only this cluster's groups."""
-    looks = [
+    read_actions = [
         "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances",
         "autoscaling:DescribeLaunchConfigurations", "autoscaling:DescribeScalingActivities",
         "ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeLaunchTemplateVersions",
@@ -105,7 +105,7 @@ def autoscaler_policy(names: Names) -> Document:
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Sid": "LookingKnowsNoResources", "Effect": "Allow", "Action": looks, "Resource": "*"},
+            {"Sid": "LookingKnowsNoResources", "Effect": "Allow", "Action": read_actions, "Resource": "*"},
             {"Sid": "PoolsOfThisCluster", "Effect": "Allow", "Action": ["eks:DescribeNodegroup"],
              "Resource": f"arn:{names.partition}:eks:{names.region}:{names.account}:nodegroup/{names.cluster}/*"},
             {"Sid": "GroupsOfThisCluster", "Effect": "Allow", "Condition": owned, "Resource": "*",
@@ -116,24 +116,25 @@ def autoscaler_policy(names: Names) -> Document:
 
 def server_policy(spec: ClusterSpec, names: Names) -> Document:
     """Return the policy: the cluster's bucket, and for idle clusters the archive and invoking the removing function."""
-    found = _folder(f"arn:{names.partition}:s3:::{names.bucket}") if spec.bucket else []
+    statements = _folder(f"arn:{names.partition}:s3:::{names.bucket}") if spec.bucket else []
     if spec.retirement:
         bucket, _, folder = spec.retirement.archive.removeprefix("s3://").partition("/")
-        found += _folder(f"arn:{names.partition}:s3:::{bucket}", "Archive", folder)
-        found.append({"Sid": "Retirement", "Effect": "Allow", "Action": ["lambda:InvokeFunction"],
+        statements += _folder(f"arn:{names.partition}:s3:::{bucket}", "Archive", folder)
+        statements.append({"Sid": "Retirement", "Effect": "Allow", "Action": ["lambda:InvokeFunction"],
                       "Resource": names.function_arn})  # fmt: skip
-    return {"Version": "2012-10-17", "Statement": found}
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _folder(bucket: str, mark: str = "", folder: str = "") -> list[Document]:
+def _folder(bucket: str, sid_prefix: str = "", folder: str = "") -> list[Document]:
     """Return statements to list a bucket, and to read and write one folder of it (all of it if empty).
 
     Listing is not restricted to the folder: without it S3 answers requests for missing files with "access denied".
     """
     return [
-        {"Sid": f"{mark}Listing", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+        {"Sid": f"{sid_prefix}Listing", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
          "Resource": bucket},
-        {"Sid": f"{mark}Files", "Effect": "Allow", "Resource": f"{bucket}/{folder}/*" if folder else f"{bucket}/*",
+        {"Sid": f"{sid_prefix}Files", "Effect": "Allow",
+         "Resource": f"{bucket}/{folder}/*" if folder else f"{bucket}/*",
          "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
                     "s3:ListMultipartUploadParts"]},
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from orchestune.clusters.aws.names import Names
 
 Document = dict[str, Any]
-_KEPT_IMAGES = 300
+_MAX_IMAGES = 300
 
 
 def repository(names: Names, name: str) -> Document:
@@ -17,7 +17,7 @@ def repository(names: Names, name: str) -> Document:
         "repositoryName": names.repository(name),
         "imageScanningConfiguration": {"scanOnPush": True},
         "encryptionConfiguration": {"encryptionType": "AES256"},
-        "tags": names.listed(name),
+        "tags": names.tag_list(name),
     }
 
 
@@ -25,8 +25,8 @@ def lifecycle(names: Names, name: str) -> Document:
     """Return the PutLifecyclePolicy request: expires the oldest images."""
     rule = {
         "rulePriority": 1,
-        "description": f"keeps the newest {_KEPT_IMAGES} images",
-        "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": _KEPT_IMAGES},
+        "description": f"keeps the newest {_MAX_IMAGES} images",
+        "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": _MAX_IMAGES},
         "action": {"type": "expire"},
     }
     return {"repositoryName": names.repository(name), "lifecyclePolicyText": json.dumps({"rules": [rule]})}
@@ -34,18 +34,18 @@ def lifecycle(names: Names, name: str) -> Document:
 
 def bucket(names: Names) -> Document:
     """Return the CreateBucket request. us-east-1 must not be named as a location."""
-    made: Document = {"Bucket": names.bucket}
+    request: Document = {"Bucket": names.bucket}
     if names.region != "us-east-1":
-        made["CreateBucketConfiguration"] = {"LocationConstraint": names.region}
-    return made
+        request["CreateBucketConfiguration"] = {"LocationConstraint": names.region}
+    return request
 
 
-def closed(names: Names) -> Document:
+def public_access_block(names: Names) -> Document:
     """Return the PutPublicAccessBlock request: prevents making the bucket public by mistake."""
-    doors = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    return {"Bucket": names.bucket, "PublicAccessBlockConfiguration": dict.fromkeys(doors, True)}
+    settings = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    return {"Bucket": names.bucket, "PublicAccessBlockConfiguration": dict.fromkeys(settings, True)}
 
 
 def bucket_tags(names: Names) -> Document:
     """Return the PutBucketTagging request."""
-    return {"Bucket": names.bucket, "Tagging": {"TagSet": names.listed("files")}}
+    return {"Bucket": names.bucket, "Tagging": {"TagSet": names.tag_list("files")}}

@@ -1,13 +1,19 @@
-"""Access entries for other users of a cluster."""
+"""Access entries for other users of a cluster.
+
+A changed role replaces the entry, since an administrator has a policy and other roles have Kubernetes groups: `find`
+treats an entry of Orchestune's with another role as absent, and `create` deletes it first. Entries that others created
+are never changed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from orchestune.clusters.aws.creation_steps import Made, Repair, Step, mended
-from orchestune.clusters.aws.errors import RequestRejected, code_of
+from orchestune.clusters.aws.creation_steps import Repair, ResourceIds, Step, repaired
+from orchestune.clusters.aws.errors import RequestRejected, error_code
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import control
@@ -20,105 +26,103 @@ _ADMIN = "admin"
 
 def steps(site: ClusterSite) -> list[Step]:
     """Return one step for each grant in the file."""
-    return [_entry(site, grant) for grant in site.spec.access]
+    return [_entry_step(site, grant) for grant in site.spec.access]
 
 
 def planned(site: ClusterSite) -> list[Planned]:
     """Return the changes that `update` makes: new users, changed roles, revoked access."""
-    there = entries(site)
-    made = []
+    existing = entries(site)
+    changes = []
     for step, grant in zip(steps(site), site.spec.access, strict=True):
         if step.find({}) is None:
-            before = f"{_role(there[grant.who])} → " if grant.who in there else "new: "
-            made.append(Planned("access", grant.who, f"{before}{grant.role}"))
-        elif mends := step.lacks({}):
-            made.append(mended(step, mends))
-    return made + [Planned("access", who, "taken away") for who in _gone(site, there)]
+            before = f"{_role(existing[grant.who])} → " if grant.who in existing else "new: "
+            changes.append(Planned("access", grant.who, f"{before}{grant.role}"))
+        elif repairs := step.find_repairs({}):
+            changes.append(repaired(step, repairs))
+    return changes + [Planned("access", principal, "revoked") for principal in _revoked(site, existing)]
 
 
 def revoke(site: ClusterSite, say: Callable[[ProvisioningEvent], None]) -> None:
     """Revoke access of users that the file no longer names; entries created by others stay."""
-    for who in _gone(site, entries(site)):
-        what = Planned("access", who)
-        _take_away(site, who)
-        say(ProvisioningEvent(CompletedStep.REMOVED, what))
+    for principal in _revoked(site, entries(site)):
+        _delete_entry(site, principal)
+        say(ProvisioningEvent(CompletedStep.REMOVED, Planned("access", principal)))
 
 
 def entries(site: ClusterSite) -> dict[str, Document]:
     """Return the access entries that Orchestune created, by principal ARN."""
-    asked = {"clusterName": site.names.cluster}
-    found: dict[str, Document] = {}
-    for who in site.aws.pages("eks", "ListAccessEntries", "accessEntries", asked, about="access"):
-        shown = _described(site, str(who))
-        if shown is not None and (shown.get("tags") or {}).get(TAG) == site.names.cluster:
-            found[str(who)] = shown
-    return found
+    request = {"clusterName": site.names.cluster}
+    own_entries: dict[str, Document] = {}
+    for principal in site.aws.pages("eks", "ListAccessEntries", "accessEntries", request, about="access"):
+        entry = _describe_entry(site, str(principal))
+        if entry is not None and (entry.get("tags") or {}).get(TAG) == site.names.cluster:
+            own_entries[str(principal)] = entry
+    return own_entries
 
 
-def _gone(site: ClusterSite, there: dict[str, Document]) -> list[str]:
-    named = {grant.who: grant.role for grant in site.spec.access}
-    return [who for who in there if who not in named]
+def _revoked(site: ClusterSite, existing: dict[str, Document]) -> list[str]:
+    granted = {grant.who for grant in site.spec.access}
+    return [principal for principal in existing if principal not in granted]
 
 
-def _role(shown: Document) -> str:
-    groups = shown.get("kubernetesGroups") or []
+def _role(entry: Document) -> str:
+    groups = entry.get("kubernetesGroups") or []
     return str(groups[0]).rpartition(":")[2] if groups else _ADMIN
 
 
-def _described(site: ClusterSite, who: str) -> Document | None:
-    asked = {"clusterName": site.names.cluster, "principalArn": who}
-    found = site.aws.find("eks", "DescribeAccessEntry", asked, about=f"access {who}")
-    return found and dict(found["accessEntry"])
+def _describe_entry(site: ClusterSite, principal: str) -> Document | None:
+    request = {"clusterName": site.names.cluster, "principalArn": principal}
+    response = site.aws.find("eks", "DescribeAccessEntry", request, about=f"access {principal}")
+    return response and dict(response["accessEntry"])
 
 
-def _take_away(site: ClusterSite, who: str) -> None:
+def _delete_entry(site: ClusterSite, principal: str) -> None:
     """Delete an entry. Ignores NotFound: the response to an earlier attempt may have been lost."""
-    asked = {"clusterName": site.names.cluster, "principalArn": who}
+    request = {"clusterName": site.names.cluster, "principalArn": principal}
     with suppress(NotFound):
-        site.aws.call("eks", "DeleteAccessEntry", asked, about=f"access {who}")
+        site.aws.call("eks", "DeleteAccessEntry", request, about=f"access {principal}")
 
 
-def _entry(site: ClusterSite, grant: AccessGrant) -> Step:
-    what = Planned("access", grant.who, grant.role)
+def _entry_step(site: ClusterSite, grant: AccessGrant) -> Step:
+    planned = Planned("access", grant.who, grant.role)
 
-    def find(made: Made) -> str | None:
-        found = _described(site, grant.who)
-        return None if found is None or other(found) else grant.who
+    def find(ids: ResourceIds) -> str | None:
+        entry = _describe_entry(site, grant.who)
+        return None if entry is None or has_other_role(entry) else grant.who
 
-    def other(found: Document) -> bool:
+    def has_other_role(entry: Document) -> bool:
         """Return True if Orchestune granted another role, which EKS cannot change in place."""
-        return (found.get("tags") or {}).get(TAG) == site.names.cluster and _role(found) != grant.role
+        return (entry.get("tags") or {}).get(TAG) == site.names.cluster and _role(entry) != grant.role
 
-    def make(made: Made) -> str:
-        found = _described(site, grant.who)
-        if found is not None and other(found):
-            _take_away(site, grant.who)
-        request = control.entry(site.names, grant)
+    def create(ids: ResourceIds) -> str:
+        entry = _describe_entry(site, grant.who)
+        if entry is not None and has_other_role(entry):
+            _delete_entry(site, grant.who)
+        request = control.access_entry(site.names, grant)
         try:
-            site.aws.settled("eks", "CreateAccessEntry", request, about=what.called, unknown=_still_there)
+            site.aws.call_eventually(
+                "eks", "CreateAccessEntry", request, about=planned.called, is_transient=_is_still_deleting
+            )
         except RequestRejected as exc:
-            if code_of(exc) == "InvalidParameterException":
-                exc.hint = (
-                    "is there such a user or role? mend `access` in the file, then repeat the command: it goes on"
-                )
+            if error_code(exc) == "InvalidParameterException":
+                exc.hint = "check that the user or role exists, correct `access` in the file, then repeat the command"
             raise
         return grant.who
 
-    def lacks(made: Made) -> list[Repair]:
-        request = control.administration(site.names, grant)
-        asked = {key: request[key] for key in ("clusterName", "principalArn")}
+    def find_repairs(ids: ResourceIds) -> list[Repair]:
         if grant.role != _ADMIN:
             return []
-        has = site.aws.settled("eks", "ListAssociatedAccessPolicies", asked, about=what.called)
-        if any(item["policyArn"] == request["policyArn"] for item in has["associatedAccessPolicies"]):
+        association = control.admin_policy(site.names, grant)
+        request = {key: association[key] for key in ("clusterName", "principalArn")}
+        response = site.aws.call_eventually("eks", "ListAssociatedAccessPolicies", request, about=planned.called)
+        if any(policy["policyArn"] == association["policyArn"] for policy in response["associatedAccessPolicies"]):
             return []
-        return [
-            Repair("its rights", lambda: site.aws.settled("eks", "AssociateAccessPolicy", request, about=what.called))
-        ]
+        associate = partial(site.aws.call_eventually, "eks", "AssociateAccessPolicy", association, about=planned.called)
+        return [Repair("administrator policy", associate)]
 
-    return Step(f"access-{grant.who}", what, find, make, lacks=lacks)
+    return Step(f"access-{grant.who}", planned, find, create, find_repairs=find_repairs)
 
 
-def _still_there(code: str, message: str) -> bool:
+def _is_still_deleting(code: str, message: str) -> bool:
     """Return True if the replaced entry is not deleted everywhere yet."""
     return code == "ResourceInUseException"

@@ -1,4 +1,9 @@
-"""Steps for pools: launch templates and node groups."""
+"""Steps for pools: launch templates and node groups.
+
+A node group that failed while being created never recovers: `find` treats it as absent, and the wait of its launch
+template deletes it before the group's own step creates a new one. Groups of all pools start as one batch: each takes
+minutes.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from orchestune.clusters.aws.client import Aws
-from orchestune.clusters.aws.creation_steps import Made, Step
+from orchestune.clusters.aws.creation_steps import ResourceIds, Step
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.requests import pools
-from orchestune.clusters.aws.steps.control import issues, role_unknown
-from orchestune.clusters.aws.steps.network import found
+from orchestune.clusters.aws.steps.control import is_role_unknown, issues
+from orchestune.clusters.aws.steps.network import find_by_tags
 from orchestune.domain.clusters.cluster import Planned, Pool
 from orchestune.domain.words import plural
 from orchestune.errors import NotFound, OrchestuneError
@@ -20,13 +25,14 @@ GROUP_SECONDS = 2400.0
 FAILED = "CREATE_FAILED"
 """state of a node group that never recovers: it is recreated"""
 _HINTS = {
-    "InsufficientInstanceCapacity": "other zones or more instance types in the pool may have room; min_nodes: 0 lets"
-    " the autoscaler try again and again",
-    "VcpuLimitExceeded": "ask for a larger quota in the console under Service Quotas, or take smaller machines",
-    "MaxSpotInstanceCountExceeded": "ask for a larger quota of spot machines under Service Quotas",
-    "failed to join": "can machines of these subnets reach the cluster and the internet (or the endpoints of EC2, ECR,"
-    " S3 and STS)?",
+    "InsufficientInstanceCapacity": "add zones or instance types to the pool, or set min_nodes: 0 so that the"
+    " autoscaler retries",
+    "VcpuLimitExceeded": "request a larger quota in the console under Service Quotas, or use smaller instances",
+    "MaxSpotInstanceCountExceeded": "request a larger quota of spot instances under Service Quotas",
+    "failed to join": "check that nodes in these subnets can reach the cluster and the internet (or the endpoints of"
+    " EC2, ECR, S3 and STS)",
 }
+"""part of EKS's reason → hint"""
 
 
 def steps(site: ClusterSite) -> list[Step]:
@@ -36,27 +42,27 @@ def steps(site: ClusterSite) -> list[Step]:
 
 def template(site: ClusterSite, pool: Pool) -> Step:
     """Return the step for a pool's launch template."""
-    name = site.names.template(pool.name)
-    detail = f"{pool.disk // 2**30} GiB encrypted, metadata by token alone"
+    name = site.names.launch_template(pool.name)
+    detail = f"{pool.disk // 2**30} GiB encrypted, metadata by token only"
     planned = Planned("launch template", name, detail)
 
-    def make(made: Made) -> str:
-        answer = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.called)
-        return str(answer["LaunchTemplate"]["LaunchTemplateId"])
+    def create(ids: ResourceIds) -> str:
+        response = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.called)
+        return str(response["LaunchTemplate"]["LaunchTemplateId"])
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        site.aws.wait(lambda: _going(site, pool), GROUP_SECONDS, f"pool {pool.name}", beat)
+    def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
+        site.aws.wait(lambda: _delete_old_group(site, pool), GROUP_SECONDS, f"pool {pool.name}", heartbeat)
 
-    find = found(site, "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId", pool.name)
-    return Step(f"template-{pool.name}", planned, find, make, settle)
+    find = find_by_tags(site, "DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId", pool.name)
+    return Step(f"template-{pool.name}", planned, find, create, wait)
 
 
-def _going(site: ClusterSite, pool: Pool) -> str | None:
+def _delete_old_group(site: ClusterSite, pool: Pool) -> str | None:
     """Return the pending state while an old pool of that name is deleted; start deleting a failed one."""
-    shown = described(site.aws, site.names.cluster, pool.name)
-    if shown is None or shown["status"] not in (FAILED, "DELETING"):
+    group_description = describe_group(site.aws, site.names.cluster, pool.name)
+    if group_description is None or group_description["status"] not in (FAILED, "DELETING"):
         return None
-    if shown["status"] == FAILED:
+    if group_description["status"] == FAILED:
         request = {"clusterName": site.names.cluster, "nodegroupName": pool.name}
         with suppress(NotFound):
             site.aws.call("eks", "DeleteNodegroup", request, about=f"pool {pool.name}")
@@ -70,46 +76,47 @@ def group(site: ClusterSite, pool: Pool) -> Step:
     spot = "spot, " if pool.spot else ""
     planned = Planned("pool", pool.name, f"{spot}{pool.least} to {pool.most} x {', '.join(pool.instance_types)}{gpus}")
 
-    def find(made: Made) -> str | None:
-        shown = described(site.aws, site.names.cluster, pool.name)
-        return pool.name if shown and shown["status"] not in (FAILED, "DELETING") else None
+    def find(ids: ResourceIds) -> str | None:
+        group_description = describe_group(site.aws, site.names.cluster, pool.name)
+        return pool.name if group_description and group_description["status"] not in (FAILED, "DELETING") else None
 
-    def make(made: Made) -> str:
-        subnets = site.for_machines(made, pool)
-        request = pools.group(site.names, pool, site.kind(pool), subnets, made[f"template-{pool.name}"])
-        site.aws.settled("eks", "CreateNodegroup", request, about=planned.called, unknown=_not_known_yet)
+    def create(ids: ResourceIds) -> str:
+        subnets = site.node_subnets(ids, pool)
+        request = pools.group(site.names, pool, site.node_kind(pool), subnets, ids[f"template-{pool.name}"])
+        site.aws.call_eventually(
+            "eks", "CreateNodegroup", request, about=planned.called, is_transient=_is_dependency_unknown
+        )
         return pool.name
 
-    def settle(made: Made, beat: Callable[[], None]) -> None:
-        site.aws.wait(lambda: state(site.aws, site.names.cluster, pool.name), GROUP_SECONDS, planned.called, beat)
+    def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
+        site.aws.wait(lambda: state(site.aws, site.names.cluster, pool.name), GROUP_SECONDS, planned.called, heartbeat)
 
-    return Step(f"pool-{pool.name}", planned, find, make, settle, "pools")
+    return Step(f"pool-{pool.name}", planned, find, create, wait, "pools")
 
 
-def described(aws: Aws, cluster: str, name: str) -> dict[str, Any] | None:
+def describe_group(aws: Aws, cluster: str, name: str) -> dict[str, Any] | None:
     """Return the node group; None if absent."""
     request = {"clusterName": cluster, "nodegroupName": name}
-    shown = aws.find("eks", "DescribeNodegroup", request, about=f"pool {name}")
-    return shown and dict(shown["nodegroup"])
+    response = aws.find("eks", "DescribeNodegroup", request, about=f"pool {name}")
+    return response and dict(response["nodegroup"])
 
 
 def state(aws: Aws, cluster: str, name: str) -> str | None:
     """Return the state while it is not ACTIVE, else None. Raises OrchestuneError with a hint if the pool failed."""
-    shown = described(aws, cluster, name)
-    now = str(shown["status"]) if shown else "not there"
-    if shown and now in (FAILED, "DEGRADED") and issues(shown):
-        why = issues(shown)
-        hint = next((text for mark, text in _HINTS.items() if mark in why), "")
-        more = "the same command makes it anew"
-        if now == "DEGRADED":
-            more = "mend that; or give the pool another name, and `orchestune cluster update` puts the new in its place"
-        raise OrchestuneError(f"pool {name}: {why}", f"{hint}; {more}" if hint else more)
-    return None if now == "ACTIVE" else now
+    group_description = describe_group(aws, cluster, name)
+    status = str(group_description["status"]) if group_description else "missing"
+    if group_description and status in (FAILED, "DEGRADED") and issues(group_description):
+        reason = issues(group_description)
+        hint = next((text for part, text in _HINTS.items() if part in reason), "")
+        remedy = "the same command recreates it"
+        if status == "DEGRADED":
+            remedy = "resolve that; or give the pool another name, and replace it with `orchestune cluster update`"
+        raise OrchestuneError(f"pool {name}: {reason}", f"{hint}; {remedy}" if hint else remedy)
+    return None if status == "ACTIVE" else status
 
 
-def _not_known_yet(code: str, message: str) -> bool:
-    said = message.lower()
-    missing = code in ("InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException")
-    return (missing and ("launch template" in said or "subnet" in said) and "does not exist" in said) or role_unknown(
-        code, message
-    )
+def _is_dependency_unknown(code: str, message: str) -> bool:
+    text = message.lower()
+    is_rejected = code in ("InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException")
+    is_missing = ("launch template" in text or "subnet" in text) and "does not exist" in text
+    return (is_rejected and is_missing) or is_role_unknown(code, message)

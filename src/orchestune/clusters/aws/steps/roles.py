@@ -1,4 +1,8 @@
-"""Steps for IAM roles; the control plane's is first, since creating it locks the cluster."""
+"""Steps for IAM roles; the control plane's is first, since creating it locks the cluster.
+
+That role's `find` takes the lock of an existing cluster, and its `create` sends the lock's tags in the creating request
+(see `claim`). Policies are repairs: an interrupted run may have created a role without them.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from orchestune.clusters.aws.claim import Claim, role_tags
-from orchestune.clusters.aws.client import named
-from orchestune.clusters.aws.creation_steps import Made, Repair, Step
-from orchestune.clusters.aws.errors import already, code_of
+from orchestune.clusters.aws.client import tag_value
+from orchestune.clusters.aws.creation_steps import Repair, ResourceIds, Step
+from orchestune.clusters.aws.errors import error_code, ignoring
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import TAG
 from orchestune.clusters.aws.requests import roles
@@ -17,92 +21,92 @@ from orchestune.clusters.aws.requests.roles import CONTROL, NODE, Role
 from orchestune.domain.clusters.cluster import Planned
 from orchestune.errors import Conflict, NotFound, OrchestuneError
 
-_SPOT = "spot.amazonaws.com"
+_SPOT_SERVICE = "spot.amazonaws.com"
 _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
 def steps(site: ClusterSite, claim: Claim | None = None) -> list[Step]:
-    """Return one step for each role. With a claim, only its holder creates the control plane's role."""
-    made = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
-    return [*made, _spot(site)] if any(pool.spot for pool in site.spec.pools) else made
+    """Return one step for each role. With a claim, the first step takes the lock; without one, steps only inspect."""
+    role_steps = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
+    return [*role_steps, _spot(site)] if any(pool.spot for pool in site.spec.pools) else role_steps
 
 
-def of_parts(site: ClusterSite, *parts: str) -> list[Step]:
+def steps_of(site: ClusterSite, *parts: str) -> list[Step]:
     """Return the steps of some roles of an existing cluster."""
     return [_role(site, None, role) for role in roles.roles(site.spec, site.names) if role.part in parts]
 
 
 def _role(site: ClusterSite, claim: Claim | None, role: Role) -> Step:
     name = site.names.role(role.part)
-    may = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "a policy of its own"
-    planned = Planned("role", name, f"{role.about}: {may}")
-    first = claim if role.part == CONTROL else None
+    policy_names = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "an inline policy"
+    planned = Planned("role", name, f"{role.about}: {policy_names}")
+    lock = claim if role.part == CONTROL else None
 
-    def find(made: Made) -> str | None:
-        if first:
-            return name if first.take() else None
+    def find(ids: ResourceIds) -> str | None:
+        if lock:
+            return name if lock.acquire() else None
         tags = role_tags(site.aws, name)
         if tags is None:
             return None
-        if named(tags, TAG) != site.names.cluster:
-            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another name")
+        if tag_value(tags, TAG) != site.names.cluster:
+            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
         return name
 
-    def make(made: Made) -> str:
+    def create(ids: ResourceIds) -> str:
         request: dict[str, Any] = roles.create(site.names, role)
-        if first:
-            request["Tags"] = [*request["Tags"], *first.marks]
+        if lock:
+            request["Tags"] = [*request["Tags"], *lock.tags]
         try:
             site.aws.call("iam", "CreateRole", request, about=planned.called)
         except OrchestuneError as exc:
-            if code_of(exc) == "EntityAlreadyExists" and find(made) is not None:  # another process was faster
+            if error_code(exc) == "EntityAlreadyExists" and find(ids) is not None:  # another process was faster
                 return name
             raise
-        if first:
-            first.made()
+        if lock:
+            lock.record_creation()
         return name
 
-    return Step(f"role-{role.part}", planned, find, make, lacks=lambda made: _lacking(site, role, planned))
+    return Step(f"role-{role.part}", planned, find, create, find_repairs=lambda ids: _find_repairs(site, role, planned))
 
 
-def superfluous(site: ClusterSite) -> list[str]:
-    """Return policies attached to the node role that the file does not name, for example no longer."""
+def extra_policies(site: ClusterSite) -> list[str]:
+    """Return the policies attached to the node role that the file does not name (any more)."""
     node = next(role for role in roles.roles(site.spec, site.names) if role.part == NODE)
     request, about = {"RoleName": site.names.role(NODE)}, f"role {site.names.role(NODE)}"
-    has = site.aws.find("iam", "ListAttachedRolePolicies", request, about=about) or {}
-    policies = [str(item["PolicyArn"]) for item in has.get("AttachedPolicies", ())]
+    response = site.aws.find("iam", "ListAttachedRolePolicies", request, about=about) or {}
+    policies = [str(policy["PolicyArn"]) for policy in response.get("AttachedPolicies", ())]
     return [policy for policy in policies if policy not in node.managed]
 
 
-def take_away(site: ClusterSite, policy: str) -> None:
+def detach_policy(site: ClusterSite, policy: str) -> None:
     """Detach a policy that the file does not name from the node role."""
     request = {"RoleName": site.names.role(NODE), "PolicyArn": policy}
     with suppress(NotFound):
         site.aws.call("iam", "DetachRolePolicy", request, about=f"role {site.names.role(NODE)}")
 
 
-def _lacking(site: ClusterSite, role: Role, planned: Planned) -> list[Repair]:
-    """Return repairs for missing policies."""
+def _find_repairs(site: ClusterSite, role: Role, planned: Planned) -> list[Repair]:
+    """Return repairs for missing policies, and for an inline policy that differs."""
     request, about = {"RoleName": site.names.role(role.part)}, planned.called
-    has = site.aws.settled("iam", "ListAttachedRolePolicies", request, about=about)["AttachedPolicies"]
-    attached = {item["PolicyArn"] for item in has}
-    mends = [
+    response = site.aws.call_eventually("iam", "ListAttachedRolePolicies", request, about=about)
+    attached = {policy["PolicyArn"] for policy in response["AttachedPolicies"]}
+    repairs = [
         Repair(policy.rpartition("/")[2],
-             partial(site.aws.call, "iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=about))
+               partial(site.aws.call, "iam", "AttachRolePolicy", roles.attach(site.names, role, policy), about=about))
         for policy in role.managed if policy not in attached
     ]  # fmt: skip
-    if role.own and _own(site, request, about) != role.own:
+    if role.own and _read_inline_policy(site, request, about) != role.own:
         write = partial(site.aws.call, "iam", "PutRolePolicy", roles.inline(site.names, role), about=about)
-        mends.append(Repair("the policy of its own", write))
-    return mends
+        repairs.append(Repair("inline policy", write))
+    return repairs
 
 
-def _own(site: ClusterSite, request: dict[str, str], about: str) -> dict[str, Any]:
+def _read_inline_policy(site: ClusterSite, request: dict[str, str], about: str) -> dict[str, Any]:
     """Return the role's current inline policy; empty if absent."""
-    if roles.POLICY not in site.aws.settled("iam", "ListRolePolicies", request, about=about)["PolicyNames"]:
+    if roles.POLICY not in site.aws.call_eventually("iam", "ListRolePolicies", request, about=about)["PolicyNames"]:
         return {}
-    asked = {**request, "PolicyName": roles.POLICY}
-    return dict(site.aws.call("iam", "GetRolePolicy", asked, about=about)["PolicyDocument"])
+    response = site.aws.call("iam", "GetRolePolicy", {**request, "PolicyName": roles.POLICY}, about=about)
+    return dict(response["PolicyDocument"])
 
 
 def _spot(site: ClusterSite) -> Step:
@@ -110,14 +114,14 @@ def _spot(site: ClusterSite) -> Step:
 
     EC2 creates it when the console is used, but not for node groups.
     """
-    planned = Planned("service role", _SPOT, "spare machines, once in each account; it stays there")
+    planned = Planned("service role", _SPOT_SERVICE, "spot instances, once per account; never removed")
 
-    def find(made: Made) -> str | None:
-        return None if role_tags(site.aws, _SPOT_ROLE) is None else _SPOT
+    def find(ids: ResourceIds) -> str | None:
+        return None if role_tags(site.aws, _SPOT_ROLE) is None else _SPOT_SERVICE
 
-    def make(made: Made) -> str:
-        with already("InvalidInput"):
-            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT}, about=planned.called)
-        return _SPOT
+    def create(ids: ResourceIds) -> str:
+        with ignoring("InvalidInput"):
+            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT_SERVICE}, about=planned.called)
+        return _SPOT_SERVICE
 
-    return Step("spot", planned, find, make)
+    return Step("spot", planned, find, create)

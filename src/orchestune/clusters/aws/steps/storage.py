@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from orchestune.clusters.aws.client import Aws, named
-from orchestune.clusters.aws.creation_steps import Made, Repair, Step
+from orchestune.clusters.aws.client import Aws, tag_value
+from orchestune.clusters.aws.creation_steps import Repair, ResourceIds, Step
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names
 from orchestune.clusters.aws.requests import storage
@@ -16,69 +16,69 @@ from orchestune.errors import Conflict
 
 def steps(site: ClusterSite) -> list[Step]:
     """Return steps for the repositories, and for the bucket if the file asks for one."""
-    made = [_repository(site, name) for name in REPOSITORIES]
-    return [*made, _bucket(site)] if site.spec.bucket else made
+    repositories = [_repository(site, name) for name in REPOSITORIES]
+    return [*repositories, _bucket(site)] if site.spec.bucket else repositories
 
 
 def _repository(site: ClusterSite, name: str) -> Step:
     planned = Planned("repository", site.names.repository(name))
 
-    def find(made: Made) -> str | None:
-        shown = repository(site.aws, site.names, name)
-        if shown is None:
+    def find(ids: ResourceIds) -> str | None:
+        description = repository(site.aws, site.names, name)
+        if description is None:
             return None
         tags = site.aws.call(
-            "ecr", "ListTagsForResource", {"resourceArn": shown["repositoryArn"]}, about=planned.called
+            "ecr", "ListTagsForResource", {"resourceArn": description["repositoryArn"]}, about=planned.called
         )
-        if named(tags.get("tags") or [], TAG) != site.names.cluster:
-            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another cluster_name")
-        return shown["repositoryUri"]
+        if tag_value(tags.get("tags") or [], TAG) != site.names.cluster:
+            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+        return description["repositoryUri"]
 
-    def make(made: Made) -> str:
-        answer = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
-        return str(answer["repository"]["repositoryUri"])
+    def create(ids: ResourceIds) -> str:
+        response = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
+        return str(response["repository"]["repositoryUri"])
 
-    def lacks(made: Made) -> list[Repair]:
+    def find_repairs(ids: ResourceIds) -> list[Repair]:
         request = storage.lifecycle(site.names, name)
-        asked = {"repositoryName": request["repositoryName"]}
-        found = site.aws.find("ecr", "GetLifecyclePolicy", asked, about=planned.called) or {}
-        write = partial(site.aws.settled, "ecr", "PutLifecyclePolicy", request, about=planned.called)
-        same = json.loads(found.get("lifecyclePolicyText", "{}")) == json.loads(request["lifecyclePolicyText"])
-        return [] if same else [Repair("the rule by which old images go", write)]
+        target = {"repositoryName": request["repositoryName"]}
+        current = site.aws.find("ecr", "GetLifecyclePolicy", target, about=planned.called) or {}
+        write = partial(site.aws.call_eventually, "ecr", "PutLifecyclePolicy", request, about=planned.called)
+        is_same = json.loads(current.get("lifecyclePolicyText", "{}")) == json.loads(request["lifecyclePolicyText"])
+        return [] if is_same else [Repair("expiry of old images", write)]
 
-    return Step(f"repository-{name}", planned, find, make, lacks=lacks)
+    return Step(f"repository-{name}", planned, find, create, find_repairs=find_repairs)
 
 
 def repository(aws: Aws, names: Names, name: str) -> dict[str, str] | None:
     """Return the repository, regardless of who created it; None if absent."""
     request = {"repositoryNames": [names.repository(name)]}
-    shown = aws.find("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
-    return None if shown is None else dict(shown["repositories"][0])
+    description = aws.find("ecr", "DescribeRepositories", request, about=f"repository {names.repository(name)}")
+    return None if description is None else dict(description["repositories"][0])
 
 
 def _bucket(site: ClusterSite) -> Step:
-    planned = Planned("bucket", site.names.bucket, "files of the server; closed to the public")
+    planned = Planned("bucket", site.names.bucket, "files of the server; public access blocked")
 
-    def find(made: Made) -> str | None:
+    def find(ids: ResourceIds) -> str | None:
         owner = bucket_owner(site.aws, site.names)
         if owner is None:
             return None
         if owner != site.names.cluster:
-            raise Conflict(f"there is a {planned.called} already, which is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
         return site.names.bucket
 
-    def make(made: Made) -> str:
+    def create(ids: ResourceIds) -> str:
         site.aws.call("s3", "CreateBucket", storage.bucket(site.names), about=planned.called)
-        site.aws.settled("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
+        site.aws.call_eventually("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
         return site.names.bucket
 
-    def lacks(made: Made) -> list[Repair]:
-        request, key = storage.closed(site.names), "PublicAccessBlockConfiguration"
-        found = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)
-        close = partial(site.aws.settled, "s3", "PutPublicAccessBlock", request, about=planned.called)
-        return [] if (found or {}).get(key) == request[key] else [Repair("that nobody makes it public", close)]
+    def find_repairs(ids: ResourceIds) -> list[Repair]:
+        request, key = storage.public_access_block(site.names), "PublicAccessBlockConfiguration"
+        current = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)
+        block = partial(site.aws.call_eventually, "s3", "PutPublicAccessBlock", request, about=planned.called)
+        return [] if (current or {}).get(key) == request[key] else [Repair("public access block", block)]
 
-    return Step("bucket", planned, find, make, lacks=lacks)
+    return Step("bucket", planned, find, create, find_repairs=find_repairs)
 
 
 def bucket_owner(aws: Aws, names: Names) -> str | None:
@@ -86,8 +86,8 @@ def bucket_owner(aws: Aws, names: Names) -> str | None:
 
     An untagged bucket counts as Orchestune's: its name contains account and cluster, so its creation was interrupted.
     """
-    asked, about = {"Bucket": names.bucket}, f"bucket {names.bucket}"
-    if aws.find("s3", "HeadBucket", asked, about=about) is None:
+    target, about = {"Bucket": names.bucket}, f"bucket {names.bucket}"
+    if aws.find("s3", "HeadBucket", target, about=about) is None:
         return None
-    tags = aws.find("s3", "GetBucketTagging", asked, about=about)
-    return names.cluster if tags is None else named(tags["TagSet"], TAG)
+    tags = aws.find("s3", "GetBucketTagging", target, about=about)
+    return names.cluster if tags is None else tag_value(tags["TagSet"], TAG)
