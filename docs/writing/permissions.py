@@ -96,7 +96,7 @@ def page() -> str:
     """The whole page."""
     parts = [_OPENING, _rules("viewer")]
     parts += [_SERVER, f"```yaml\n{as_yaml([_role()])}```\n"]
-    parts += [_QUEUES, table(permissions.handed_on(rights.queue_rules(), _USUAL.namespace))]
+    parts += [_QUEUES, table(permissions.expand_rules(rights.queue_rules(), _USUAL.namespace))]
     parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
     deploy = permissions.to_deploy(_USUAL)
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))

@@ -138,7 +138,7 @@ def test_what_keeps_the_server_from_starting_is_told_and_the_same_command_goes_o
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tiny"}, "spec": {"hard": {"pods": "0"}}}
     lab.cluster.apply(quota, namespace=lab.namespace)
     failed = lab.connect("--server-image", server_image, expect=1)
-    assert "a quota of the namespace forbids the pod: exceeded quota: tiny" in failed.stderr
+    assert "the namespace's quota forbids the pod: exceeded quota: tiny" in failed.stderr
     lab.cluster.kubectl("delete", "resourcequota", "tiny", "-n", lab.namespace)
     failed = lab.connect("--server-image", f"{lab.registry.address}/nothing@{MISSING}", expect=1)
     assert "cannot be pulled" in failed.stderr
@@ -161,7 +161,7 @@ def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_ima
     }
     lab.cluster.apply(theirs, namespace=lab.namespace)
     refused = lab.connect("--server-image", server_image, expect=2)
-    assert "there is a Service orchestune already, which is not ours" in refused.stderr
+    assert "the Service orchestune exists already and is not ours" in refused.stderr
     lab.run("destroy", "--yes", "--abandon")
     gone(lab)
     assert lab.cluster.exists("service/orchestune", "-n", lab.namespace)

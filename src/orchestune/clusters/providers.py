@@ -18,4 +18,4 @@ def open_provisioner(provider: str, region: str = "", profile: str = "") -> Prov
         from orchestune.clusters.aws.provisioner import AwsProvisioner
 
         return AwsProvisioner(Aws(region, profile), profile)
-    raise UsageError(f"'{provider}' is no provider of clusters", f"there is {', '.join(NAMES)}")
+    raise UsageError(f"unknown cloud provider: '{provider}'", f"choose from {', '.join(NAMES)}")

@@ -220,7 +220,7 @@ def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to
     with pytest.raises(OrchestuneError, match="does not trust a registry") as caught:
         build(Cluster([(pod("Failed"), said)], connection=connection))
     assert "`orchestune cluster connect -n lab --ca FILE`" in caught.value.hint
-    assert ("in the place of those that it has" in caught.value.hint) is certificates
+    assert ("replacing its present certificates" in caught.value.hint) is certificates
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_failure_shows_the_output_and_leaves_nothing(log: str, kind: type[Orch
 def test_a_build_that_takes_too_much_memory_is_told_how_it_gets_more() -> None:
     killed = [{"state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]
     cluster = Cluster([(pod("Failed", containerStatuses=killed), "STEP 1\n")])
-    with pytest.raises(OrchestuneError, match="took more memory than its limit of 4 GiB") as caught:
+    with pytest.raises(OrchestuneError, match=r"out of memory \(limit 4 GiB\)") as caught:
         build(cluster)
     assert "ORCHESTUNE_BUILDER_MEMORY" in caught.value.hint
     assert cluster.deleted == [cluster.created[0]]
@@ -267,7 +267,7 @@ def test_an_image_that_cannot_be_pulled_and_a_pod_that_finds_no_machine_are_told
         build(Cluster([(pulled, "")]))
     assert "ORCHESTUNE_BUILDER" in caught.value.hint
     full = pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}])
-    with pytest.raises(OrchestuneError, match="no machine takes the pod: 0/3 nodes") as caught:
+    with pytest.raises(OrchestuneError, match="no node can take the pod: 0/3 nodes") as caught:
         build(Cluster([(full, "")]), clock=[0.0, 1.0, 1000.0])
     assert "half a core and 1 GiB" in caught.value.hint and "ORCHESTUNE_BUILDER" not in caught.value.hint
 
@@ -288,7 +288,7 @@ def test_a_build_that_the_cluster_has_ended_is_not_taken_for_one_that_failed(
     taken: dict[str, Any] | None, why: str
 ) -> None:
     cluster = Cluster([(pod("Running"), "STEP 1\n"), (taken, "")])
-    with pytest.raises(OrchestuneError, match=f"the cluster has ended the build: {why}") as caught:
+    with pytest.raises(OrchestuneError, match=f"the cluster terminated the build: {why}") as caught:
         build(cluster)
     assert "repeat the command" in caught.value.hint and "install" not in caught.value.hint
     assert cluster.deleted == [cluster.created[0]]

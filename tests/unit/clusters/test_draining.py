@@ -136,7 +136,7 @@ def test_workers_go_before_the_server_that_keeps_what_they_publish() -> None:
 
 def test_a_pod_with_a_disruption_budget_is_waited_for_and_named_in_the_end() -> None:
     there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet"), guarded=("server",))
-    with pytest.raises(TemporaryError, match="'old' does not get empty: ml/server: a disruption budget forbids it"):
+    with pytest.raises(TemporaryError, match="cannot drain the pool 'old': ml/server: a disruption budget forbids it"):
         drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
     assert there.now > 600 and there.patched == 1
 
@@ -146,7 +146,7 @@ def test_a_pool_that_stays_after_all_is_opened_again_but_for_what_somebody_else_
     theirs["spec"]["unschedulable"] = True
     there = Cluster(node("a", "old"), theirs, node("d", "gone"), node("e", "new"), pod("server", "a", "ReplicaSet"),
                     guarded=("server",))  # fmt: skip
-    with pytest.raises(TemporaryError, match="does not get empty"):
+    with pytest.raises(TemporaryError, match="cannot drain the pool"):
         drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
     drain(there.api, LABEL, "gone", clock=there.clock, sleep=there.sleep)
     assert there.cordoned == {"a", "d"}
@@ -176,7 +176,7 @@ def test_load_balancers_and_disks_go_with_what_uses_them_and_the_cluster_itself_
     clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
     left = {item["metadata"]["name"] for item in there.there}
     assert left == {"inner", "owned", "coredns"}
-    assert len(notes) == 1 and notes[0].startswith("waiting for the cluster to remove")
+    assert len(notes) == 1 and notes[0].startswith("waiting for the cluster to delete")
 
 
 def test_a_cluster_that_has_made_nothing_outside_is_left_as_it_is() -> None:
@@ -196,4 +196,4 @@ def test_what_does_not_go_is_left_to_whoever_removes_the_cluster() -> None:
     there = Cluster(thing("Service", "web", type="LoadBalancer"), kept=("web",))
     notes: list[str] = []
     clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
-    assert notes[-1] == "the cluster does not remove by itself: Service web"
+    assert notes[-1] == "the cluster has not deleted: Service web"

@@ -304,7 +304,7 @@ class Veiled(Ready):
 
 
 @pytest.mark.parametrize(
-    ("made", "notes"), [(False, []), (True, ["the namespace ml stays: this user may not look at it"])]
+    ("made", "notes"), [(False, []), (True, ["the namespace ml stays: this user may not read it"])]
 )
 def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(made: bool, notes: list[str]) -> None:
     connection = LAB.with_changes({"create_namespace": made})
@@ -363,12 +363,12 @@ class Ending(Ready):
 def test_workers_have_the_time_to_end_that_they_were_promised() -> None:
     world, said = Ending(650.0), list[str]()
     assert world.remove(said.append) == ["Job j"]
-    assert said == ["waiting for Pod p on n1 to end"]
+    assert said == ["waiting for Pod p on n1 to terminate"]
 
 
 def test_what_does_not_end_is_named_with_its_machine() -> None:
     world = Ending(10_000.0)
-    with pytest.raises(OrchestuneError, match="a Job does not go away: Pod p on n1 has not ended") as caught:
+    with pytest.raises(OrchestuneError, match="deleted a Job: Pod p on n1 is still terminating") as caught:
         world.remove(lambda text: None)
     assert "kubectl -n ml delete pod NAME --force" in caught.value.hint and world.now < 1000
 
@@ -390,7 +390,7 @@ def test_without_a_default_storage_class_somebody_has_to_choose() -> None:
 
 
 def test_a_database_alone_does_not_keep_the_files() -> None:
-    with pytest.raises(UsageError, match="no place that lasts"):
+    with pytest.raises(UsageError, match="no persistent storage"):
         provisioner.check_storage(World().api, LAB.with_changes({"database": True}))
 
 
@@ -412,7 +412,7 @@ def test_who_lacks_rights_is_told_who_has_them() -> None:
     world.denied = frozenset({"create namespaces"})
     with pytest.raises(PermissionMissing) as caught:
         provisioner.check_rights(world.api, permissions.to_deploy(replace(LAB, create_namespace=True)), "deploy")
-    assert "an administrator of the cluster has to make the namespace" in caught.value.hint
+    assert "ask an administrator of the cluster to create the namespace" in caught.value.hint
 
 
 def test_a_namespace_that_is_not_there_is_made_only_where_that_is_said() -> None:
@@ -450,9 +450,9 @@ def test_a_person_needs_the_way_to_the_servers_pods_alone() -> None:
 
 
 def test_the_server_holds_each_right_of_the_roles_that_it_updates() -> None:
-    held = permissions.handed_on(server_rules(LAB), "ml")
+    held = permissions.expand_rules(server_rules(LAB), "ml")
     for role in SERVER_ROLES:
-        rights = permissions.handed_on(role_rules(role, ["one"]), "ml")
+        rights = permissions.expand_rules(role_rules(role, ["one"]), "ml")
         assert [right for right in rights if right not in held and replace(right, name="") not in held] == []
 
 

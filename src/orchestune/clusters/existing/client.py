@@ -16,16 +16,16 @@ from orchestune.kubeapi.labels import OURS, are_in
 from orchestune.kubeapi.refusals import Asker, answered, refusal
 
 Manifest = dict[str, Any]
-_SECONDS = 30.0
-_PAGE = 500
+_READ_TIMEOUT = 30.0  # seconds
+_PAGE_SIZE = 500  # objects per list request
 
 
-def _user(remedy: str) -> Asker:
+def _user_errors(remedy: str) -> Asker:
     """Return the `Asker` for a user on the command line; `remedy` is the hint if authentication fails."""
     return Asker(
         "this user",
         lambda: Denied(
-            "the cluster does not know this user: the login is somebody else's, or has expired",
+            "the cluster rejects this user's login: it is invalid or has expired",
             f"{remedy}; then repeat the command",
         ),
         lambda verb, resource: (
@@ -47,33 +47,33 @@ class ContextClient:
         self.kubeconfig, self.context = kubeconfig, context
         self._endpoint = load(kubeconfig, context)
         self.host = self._endpoint.host
-        self._broken = (urllib3.exceptions.HTTPError, OSError)
+        self._connection_errors = (urllib3.exceptions.HTTPError, OSError)
         self._pool = self._endpoint.pool()
-        self._timeout = urllib3.Timeout(connect=10.0, read=_SECONDS)
+        self._timeout = urllib3.Timeout(connect=10.0, read=_READ_TIMEOUT)
 
     def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
         """Send a request and return the JSON document of the response."""
         text = self.text(method, place, body, kind, **query)
-        return answered(text, _user(self._endpoint.remedy))
+        return answered(text, _user_errors(self._endpoint.remedy))
 
     def text(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> str:
         """Send a request and return the response body as text."""
         headers = {"Accept": "application/json", "Content-Type": kind, **self._endpoint.login()}
-        given = {key: value for key, value in query.items() if value is not None}
-        url = f"{self.host}{place}" + (f"?{urlencode(given)}" if given else "")
-        data = None if body is None else json.dumps(body).encode()
+        parameters = {key: value for key, value in query.items() if value is not None}
+        url = f"{self.host}{place}" + (f"?{urlencode(parameters)}" if parameters else "")
+        payload = None if body is None else json.dumps(body).encode()
         try:
             response = self._pool.request(
-                method, url, body=data, headers=headers, timeout=self._timeout, retries=2, redirect=False
+                method, url, body=payload, headers=headers, timeout=self._timeout, retries=2, redirect=False
             )
-        except self._broken as exc:
+        except self._connection_errors as exc:
             raise Unreachable(
                 f"the cluster's API server {self.host} cannot be reached: {cause(exc)}",
-                "is the context the right one, and the network or VPN up?",
+                "check the context, the network and the VPN",
             ) from exc
         content = response.data.decode("utf-8", "replace")
         if response.status >= 300:
-            raise refusal(response.status, content, _user(self._endpoint.remedy))
+            raise refusal(response.status, content, _user_errors(self._endpoint.remedy))
         return content
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
@@ -89,7 +89,7 @@ class ContextClient:
         """Yield all objects of a kind, fetched page by page."""
         after: str | None = None
         while True:
-            query: dict[str, Any] = {"labelSelector": selector, "limit": _PAGE, "continue": after}
+            query: dict[str, Any] = {"labelSelector": selector, "limit": _PAGE_SIZE, "continue": after}
             page = self.call("GET", collection(version, kind, namespace), None, **query)
             for item in page.get("items") or ():
                 yield {"apiVersion": version, "kind": kind, **item}
@@ -122,7 +122,7 @@ class ContextClient:
         return any(item["name"] == group for item in self.call("GET", "/apis")["groups"])
 
     def who_am_i(self) -> str:
-        """Return the user name the cluster knows this client by; empty if it cannot say."""
+        """Return the user name that the cluster assigns to this client; empty if unknown."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
             answer = self.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
@@ -136,10 +136,10 @@ class ContextClient:
 def _check_owner(api: ContextClient, document: Manifest) -> None:
     """Raise Conflict if an object of that name exists without Orchestune's labels. Namespaces are exempt."""
     metadata = document["metadata"]
-    found = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
-    if found is None or document["kind"] == "Namespace":
+    existing = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
+    if existing is None or document["kind"] == "Namespace":
         return
-    if not are_in(OURS, found["metadata"].get("labels")):
+    if not are_in(OURS, existing["metadata"].get("labels")):
         raise Conflict(
-            f"there is a {called(document)} already, which is not ours", "choose another namespace with --namespace"
+            f"the {called(document)} exists already and is not ours", "choose another namespace with --namespace"
         )

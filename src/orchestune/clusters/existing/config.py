@@ -34,7 +34,7 @@ SETTINGS = "connection.json"
 AUTHORITIES = "ca.crt"
 """key of the ConfigMap entry that holds the certificates of `--ca`"""
 
-_CLUSTER_INSIDE = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
+_UNPROXIED = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _QUALIFIED = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -113,9 +113,9 @@ class ConnectionSettings:
         """Proxy environment variables for containers (Kubernetes expands references); empty without a proxy."""
         if not self.proxy:
             return {}
-        inside = ",".join(filter(None, (*_CLUSTER_INSIDE, self.no_proxy, "$(KUBERNETES_SERVICE_HOST)")))
-        found = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, "NO_PROXY": inside}
-        return {**found, **{name.lower(): value for name, value in found.items()}}
+        no_proxy = ",".join(filter(None, (*_UNPROXIED, self.no_proxy, "$(KUBERNETES_SERVICE_HOST)")))
+        variables = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, "NO_PROXY": no_proxy}
+        return {**variables, **{name.lower(): value for name, value in variables.items()}}
 
     @property
     def makes_claim(self) -> bool:
@@ -129,59 +129,59 @@ class ConnectionSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name, ready for JSON."""
-        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        return {setting.name: _plain(getattr(self, setting.name)) for setting in fields(self)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ConnectionSettings:
         """Build a connection from `to_json` output, ignoring unknown fields written by later versions."""
-        known = {item.name for item in fields(cls)}
+        field_names = {setting.name for setting in fields(cls)}
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
-        return cls(**{key: value for key, value in values.items() if key in known})
+        return cls(**{key: value for key, value in values.items() if key in field_names})
 
     def with_changes(self, changes: Mapping[str, Any]) -> ConnectionSettings:
         """Return a changed copy (None: unchanged). `claim` and `storage_class` unset each other.
 
         Raises BadInput with all problems.
         """
-        given = {key: _meant(key, value) for key, value in changes.items() if value is not None}
-        if "claim" in given:
-            given.setdefault("storage_class", None)
-        elif "storage_class" in given:
-            given.setdefault("claim", None)
-        added, removed = given.pop("allow", ()), given.pop("disallow", ())
+        settings = {key: _without_empty(key, value) for key, value in changes.items() if value is not None}
+        if "claim" in settings:
+            settings.setdefault("storage_class", None)
+        elif "storage_class" in settings:
+            settings.setdefault("claim", None)
+        added, removed = settings.pop("allow", ()), settings.pop("disallow", ())
         problems = [
-            *_unfit(given),
-            *_unfit_allowances("allow", (*self.allow, *added)),
-            *_unfit_allowances("disallow", removed),
+            *_check_settings(settings),
+            *_check_allowances("allow", (*self.allow, *added)),
+            *_check_allowances("disallow", removed),
         ]
         if problems:
             raise BadInput(problems)
-        kept = {parse_allowance(text) for text in (*self.allow, *added)} - set(map(parse_allowance, removed))
-        return checked(replace(self, **given, allow=tuple(map(str, sorted(kept)))))
+        allowed = {parse_allowance(text) for text in (*self.allow, *added)} - set(map(parse_allowance, removed))
+        return checked(replace(self, **settings, allow=tuple(map(str, sorted(allowed)))))
 
 
-def refuse_moves(now: ConnectionSettings, changes: Mapping[str, Any]) -> None:
+def refuse_moves(current: ConnectionSettings, changes: Mapping[str, Any]) -> None:
     """Raise UsageError if a change would move the server away from its data, which is not migrated."""
     for name in ("storage_class", "claim", "size", "files", "database"):
-        wanted = changes.get(name)
-        if wanted is not None and _meant(name, wanted) != getattr(now, name):
+        requested = changes.get(name)
+        if requested is not None and _without_empty(name, requested) != getattr(current, name):
             raise UsageError(
-                f"the server's data lies elsewhere already ({name} is {getattr(now, name) or 'not set'})",
-                "`orchestune cluster destroy` archives it; then connect anew",
+                f"cannot move the server's data: {name} is {getattr(current, name) or 'not set'} already",
+                "archive it with `orchestune cluster destroy`, then connect again",
             )
 
 
 def read(data: Mapping[str, str]) -> ConnectionSettings:
     """Parse the data of a cluster's ConfigMap. Raises OrchestuneError if it is invalid."""
     if SETTINGS not in data:
-        raise OrchestuneError(f"the ConfigMap {CONFIG} has no {SETTINGS}", "was it changed by hand?")
+        raise OrchestuneError(f"the ConfigMap {CONFIG} has no entry {SETTINGS}", "undo manual changes to it")
     try:
         return ConnectionSettings.from_json(json.loads(data[SETTINGS]))
     except (AttributeError, ValueError, TypeError, KeyError) as exc:
         raise OrchestuneError(
-            f"the ConfigMap {CONFIG} holds a {SETTINGS} that cannot be read: {exc}", "was it changed by hand?"
+            f"cannot parse {SETTINGS} in the ConfigMap {CONFIG}: {exc}", "undo manual changes to it"
         ) from exc
 
 
@@ -190,50 +190,57 @@ def checked(connection: ConnectionSettings) -> ConnectionSettings:
     problems = []
     if not _NAME.fullmatch(connection.name):
         problems.append(
-            Problem(f"'{connection.name}' is no name of a cluster", "name", hint="a-z, 0-9 and -, at most 40")
+            Problem(f"invalid cluster name: '{connection.name}'", "name", hint="use a-z, 0-9 and -, at most 40")
         )
     if not _NAMESPACE.fullmatch(connection.namespace):
-        problems.append(Problem(f"'{connection.namespace}' is no name of a namespace", "namespace"))
+        problems.append(Problem(f"invalid namespace name: '{connection.namespace}'", "namespace"))
     if connection.name in OWN:
-        problems.append(Problem(f"'{connection.name}' means {OWN[connection.name]}; choose another name", "name"))
+        problems.append(
+            Problem(
+                f"reserved name: '{connection.name}' means {OWN[connection.name]}", "name", hint="choose another name"
+            )
+        )
     if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):
-        problems.append(Problem(f"'{connection.size}' is no size of a disk", "size", hint="write it like 20Gi or 1Ti"))
+        problems.append(Problem(f"invalid disk size: '{connection.size}'", "size", hint="write it like 20Gi or 1Ti"))
     if connection.files is not None and not connection.files.startswith("s3://"):
-        problems.append(Problem(f"'{connection.files}' is no place for files", "files", hint="s3://BUCKET/PREFIX"))
+        text = f"unsupported file storage: '{connection.files}' (expected s3://BUCKET/PREFIX)"
+        problems.append(Problem(text, "files"))
     if connection.replicas > 1 and not connection.stateless:
         problems.append(
             Problem(
                 f"{connection.replicas} replicas cannot share one claim",
                 "replicas",
-                hint="several need --database-url and --files",
+                hint="use --database-url and --files",
             )
         )
-    own = {f"claim:{connection.claim}", f"secret:{connection.env_secret}"} & set(connection.allow)
+    server_resources = {f"claim:{connection.claim}", f"secret:{connection.env_secret}"} & set(connection.allow)
     problems += [
-        Problem(f"cannot allow '{text}' to experiments: the server itself uses it", "allow") for text in sorted(own)
+        Problem(f"cannot allow '{text}' to experiments: the server itself uses it", "allow")
+        for text in sorted(server_resources)
     ]
-    problems += _nested(connection.allow)
+    problems += _check_nested_folders(connection.allow)
     if problems:
         raise BadInput(problems)
     return connection
 
 
-def _unfit(given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of individual settings. Existing settings are not checked: this user did not write them."""
-    for name, noun, like in (("gpu_resource", "resource", "nvidia.com/gpu"), ("pool_label", "label", "team.lab/pool")):
-        if name in given and not _QUALIFIED.fullmatch(given[name]):
-            yield Problem(f"'{given[name]}' is no name of a {noun}", name, hint=f"write it like {like}")
-    if given.get("default_image"):
+def _check_settings(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the problems of changed settings. Existing settings are not checked: this user did not write them."""
+    examples = {"gpu_resource": ("resource", "nvidia.com/gpu"), "pool_label": ("label", "team.lab/pool")}
+    for name, (noun, example) in examples.items():
+        if name in settings and not _QUALIFIED.fullmatch(settings[name]):
+            yield Problem(f"invalid {noun} name: '{settings[name]}'", name, hint=f"write it like {example}")
+    if settings.get("default_image"):
         try:
-            parse(given["default_image"])
+            parse(settings["default_image"])
         except BadInput as exc:
             yield from (replace(problem, key="default_image") for problem in exc.problems)
-    if _PASSWORD.search(given.get("proxy") or ""):
-        hint = "leave it out; a Secret that --env-secret names may hold HTTPS_PROXY and NO_PROXY for the server instead"
-        yield Problem("its password would stand in the cluster for everybody to read", "proxy", hint=hint)
+    if _PASSWORD.search(settings.get("proxy") or ""):
+        hint = "leave it out, and put HTTPS_PROXY and NO_PROXY into a Secret named by --env-secret"
+        yield Problem("its password would be readable for all users of the cluster", "proxy", hint=hint)
 
 
-def _unfit_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
+def _check_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
     for text in texts:
         try:
             parse_allowance(text)
@@ -241,21 +248,21 @@ def _unfit_allowances(key: str, texts: Iterable[str]) -> Iterator[Problem]:
             yield Problem(str(exc), key)
 
 
-def _nested(texts: Iterable[str]) -> Iterator[Problem]:
+def _check_nested_folders(texts: Iterable[str]) -> Iterator[Problem]:
     """Yield a problem for each allowed folder inside another allowed one.
 
     A trial with access to the outer folder could replace the inner one by a symlink, and the next trial would then
     mount an arbitrary folder.
     """
     allowances = Allowances.of(texts)
-    for each in sorted(allowances.granted):
-        outer = allowances.around(each.name) if each.kind == "path" else None
+    for allowance in sorted(allowances.granted):
+        outer = allowances.around(allowance.name) if allowance.kind == "path" else None
         if outer is not None:
-            hint = f"leave out one of them: --disallow {each}"
-            yield Problem(f"cannot allow '{each}' beside 'path:{outer}', in which it lies", "allow", hint=hint)
+            hint = f"revoke one of them: --disallow {allowance}"
+            yield Problem(f"cannot allow '{allowance}' beside 'path:{outer}', which contains it", "allow", hint=hint)
 
 
-def _meant(name: str, value: Any) -> Any:
+def _without_empty(name: str, value: Any) -> Any:
     """Return None for an empty value of an optional setting, otherwise the value."""
     return (value or None) if name in _OPTIONAL else value
 

@@ -33,7 +33,7 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
-_APART: Manifest = {
+_SPREAD: Manifest = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",
     "whenUnsatisfiable": "ScheduleAnyway",
@@ -44,7 +44,7 @@ _APART: Manifest = {
 
 def deployment(connection: ConnectionSettings, config: Manifest, secret: str) -> Manifest:
     """Build the Deployment. A changed ConfigMap `config` or Secret version `secret` restarts the server."""
-    several = connection.replicas > 1
+    is_replicated = connection.replicas > 1
     return manifest(
         "apps/v1",
         "Deployment",
@@ -53,7 +53,7 @@ def deployment(connection: ConnectionSettings, config: Manifest, secret: str) ->
         "server",
         spec={
             "replicas": connection.replicas,
-            "strategy": {"type": "RollingUpdate" if several else "Recreate"},
+            "strategy": {"type": "RollingUpdate" if is_replicated else "Recreate"},
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": SERVERS},
@@ -82,11 +82,11 @@ def disruption_budget(connection: ConnectionSettings) -> Manifest:
 
 def security(connection: ConnectionSettings) -> Manifest:
     """Build the security context that Pod Security `restricted` requires; no user if the cluster assigns one."""
-    made: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    context: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if connection.user is not None:
-        made |= {"runAsUser": connection.user, "runAsGroup": connection.user, "fsGroup": connection.user}
-        made["fsGroupChangePolicy"] = "OnRootMismatch"
-    return made
+        context |= {"runAsUser": connection.user, "runAsGroup": connection.user, "fsGroup": connection.user}
+        context["fsGroupChangePolicy"] = "OnRootMismatch"
+    return context
 
 
 def _pod(connection: ConnectionSettings) -> Manifest:
@@ -114,7 +114,7 @@ def _pod(connection: ConnectionSettings) -> Manifest:
         "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preferred}]}
     }
     if connection.replicas > 1:
-        pod["topologySpreadConstraints"] = [_APART]
+        pod["topologySpreadConstraints"] = [_SPREAD]
     if connection.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in connection.pull_secrets]
     return pod
@@ -168,22 +168,22 @@ def _environment(connection: ConnectionSettings) -> list[Manifest]:
     if connection.certificates:
         bundle = f"{CONFIG_FOLDER}/{AUTHORITIES}"
         values |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "AWS_CA_BUNDLE": bundle}
-    made: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
+    variables: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
     if connection.database:
         reference = {"name": SERVER, "key": "database-url"}
-        made.append({"name": "ORCHESTUNE_DATABASE_URL", "valueFrom": {"secretKeyRef": reference}})
-    return made
+        variables.append({"name": "ORCHESTUNE_DATABASE_URL", "valueFrom": {"secretKeyRef": reference}})
+    return variables
 
 
 def _volumes(connection: ConnectionSettings) -> list[Manifest]:
-    others: list[Manifest] = [
+    volumes: list[Manifest] = [
         {"name": "config", "configMap": {"name": CONFIG}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
     if connection.stateless:  # persistent state is in the database, the bucket and the Secret
         secret = {"secretName": SERVER, "items": [{"key": "key", "path": "key"}]}
-        return [{"name": "data", "emptyDir": {}}, *others, {"name": "secret", "secret": secret}]
-    return [{"name": "data", "persistentVolumeClaim": {"claimName": connection.claim or DATA}}, *others]
+        return [{"name": "data", "emptyDir": {}}, *volumes, {"name": "secret", "secret": secret}]
+    return [{"name": "data", "persistentVolumeClaim": {"claimName": connection.claim or DATA}}, *volumes]
 
 
 def _digest(config: Manifest, secret: str) -> str:

@@ -27,20 +27,20 @@ from orchestune.images.registries.registry import is_public
 from orchestune.kubeapi.labels import COMPONENT, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, OURS
 
 Manifest = dict[str, Any]
-_POLL = 1.0
-_PATIENCE = 300.0
+_POLL_SECONDS = 1.0
+_START_TIMEOUT = 300.0
 """seconds within which the pod must start"""
-_ENDED = ("Succeeded", "Failed")
-_GONE: Manifest = {"metadata": {"deletionTimestamp": "earlier"}, "status": {"phase": "Failed"}}
+_FINAL_PHASES = ("Succeeded", "Failed")
+_DELETED_POD: Manifest = {"metadata": {"deletionTimestamp": "earlier"}, "status": {"phase": "Failed"}}
 """placeholder for a pod that no longer exists"""
-_GRANTING = "an administrator of the namespace grants what docs/how-to/permissions.md lists"
-_HERE = "build with docker, podman or buildah on this machine"
+_GRANT_HINT = "ask an administrator of the namespace for the rights in docs/how-to/permissions.md"
+_LOCAL_HINT = "build with docker, podman or buildah on this machine"
 
 
 def settings(api: ContextClient, namespace: str) -> ConnectionSettings | None:
     """Return the connection settings stored in the namespace; None if there is no ConfigMap."""
-    found = api.get("v1", "ConfigMap", CONFIG, namespace)
-    return read(found.get("data") or {}) if found else None
+    config_map = api.get("v1", "ConfigMap", CONFIG, namespace)
+    return read(config_map.get("data") or {}) if config_map else None
 
 
 class ClusterBuilder:
@@ -72,32 +72,32 @@ class ClusterBuilder:
         job, *others = self.documents(plan, connection, secrets.token_hex(3))
         login = any(document["kind"] == "Secret" for document in others)
         rights = permissions.to_build(connection, login=login)
-        check_rights(self._api, rights, "build an image in the cluster", f"{_GRANTING}; or {_HERE}")
-        made = self._api.create(job)
+        check_rights(self._api, rights, "build an image in the cluster", f"{_GRANT_HINT}; or {_LOCAL_HINT}")
+        created = self._api.create(job)
         owner = {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "name": made["metadata"]["name"],
-            "uid": made["metadata"]["uid"],
+            "name": created["metadata"]["name"],
+            "uid": created["metadata"]["uid"],
         }
         try:
             for document in others:  # the pod blocks on them; garbage collected with the Job
                 document["metadata"] = {**document["metadata"], "ownerReferences": [owner]}
                 self._api.create(document)
-            self._follow(plan, job["metadata"]["name"], say, _how_to_trust(connection))
+            self._follow(plan, job["metadata"]["name"], say, _trust_hint(connection))
         finally:
             with suppress(TemporaryError):  # the Job's TTL deletes it within an hour
                 self._api.delete(job)
 
-    def documents(self, plan: Plan, connection: ConnectionSettings, mark: str) -> list[Manifest]:
+    def documents(self, plan: Plan, connection: ConnectionSettings, suffix: str) -> list[Manifest]:
         """Return the objects to create: the Job, the ConfigMap with the files, and a Secret if logins are needed."""
-        name = f"orchestune-build-{str(plan.target.tag)[:12]}-{mark}"
+        name = f"orchestune-build-{str(plan.target.tag)[:12]}-{suffix}"
         labels = {**OURS, COMPONENT: "build"}
         logins = self._logins(plan)
-        made: list[Manifest] = []
+        documents: list[Manifest] = []
         if logins:
             login = credentials.as_docker_config(logins)
-            made.append(
+            documents.append(
                 {
                     "apiVersion": "v1",
                     "kind": "Secret",
@@ -121,72 +121,77 @@ class ClusterBuilder:
         )
         pod = job["spec"]["template"]["metadata"]
         pod["labels"], pod["annotations"] = {**labels, **NO_MESH_LABELS}, NO_MESH_ANNOTATIONS
-        return [job, files, *made]
+        return [job, files, *documents]
 
     def _logins(self, plan: Plan) -> dict[str, credentials.Credentials]:
         """Return the user's logins for the target registry and for the registries of private base images."""
-        target, others = plan.target.registry, map(parse, bases(plan.dockerfile))
-        wanted = [target, *(base.registry for base in others if base.registry != target and not self._is_public(base))]
-        found = {registry: self._find(registry) for registry in wanted}
-        return {registry: login for registry, login in found.items() if login is not None}
+        target, base_images = plan.target.registry, map(parse, bases(plan.dockerfile))
+        private = [base.registry for base in base_images if base.registry != target and not self._is_public(base)]
+        registries = [target, *private]
+        logins = {registry: self._find(registry) for registry in registries}
+        return {registry: login for registry, login in logins.items() if login is not None}
 
     def _follow(self, plan: Plan, job: str, say: Say, trust: str) -> None:
         """Stream the build output until the Job ends. `trust` is the hint for an untrusted registry certificate."""
-        output, runs = Output(say), False
-        began = self._clock()
-        until = lost = began + _PATIENCE
+        output, is_running = Output(say), False
+        start = self._clock()
+        start_deadline = connection_deadline = start + _START_TIMEOUT
         while True:
             now = self._clock()
             try:
-                found = self._look(job, output, now > until, runs)
-                lost = now + _PATIENCE
+                observation = self._poll(job, output, now > start_deadline, is_running)
+                connection_deadline = now + _START_TIMEOUT
             except TemporaryError:  # the build does not depend on this connection
-                if now > lost:
+                if now > connection_deadline:
                     raise
-                found = None
-            if found is None:
-                self._sleep(_POLL)
+                observation = None
+            if observation is None:
+                self._sleep(_POLL_SECONDS)
                 continue
-            (pod, text), runs = found, True
+            (pod, text), is_running = observation, True
             phase = str(pod["status"]["phase"])
-            output.take(text, complete=phase in _ENDED)
+            output.take(text, complete=phase in _FINAL_PHASES)
             if phase == "Succeeded":
                 return
             if phase == "Failed":
-                if _took_too_much(pod):
+                if _is_oom_killed(pod):
                     raise OrchestuneError(
-                        f"the build in the cluster took more memory than its limit of {size(self._memory)}",
-                        f"allow it more in ORCHESTUNE_BUILDER_MEMORY, such as 16Gi; or {_HERE}",
+                        f"the build in the cluster was killed: out of memory (limit {size(self._memory)})",
+                        f"raise the limit with ORCHESTUNE_BUILDER_MEMORY, such as 16Gi; or {_LOCAL_HINT}",
                     )
-                if why := _taken(pod, now - began):
-                    raise OrchestuneError(f"the cluster has ended the build: {why}", f"repeat the command; or {_HERE}")
-                end = list(output.end) or [str(pod["status"].get("message", "it failed"))]
-                raise failure("push" if output.built else "build", self.name, plan, end, trust)
-            self._sleep(_POLL)
+                if reason := _termination_reason(pod, now - start):
+                    text = f"the cluster terminated the build: {reason}"
+                    raise OrchestuneError(text, f"repeat the command; or {_LOCAL_HINT}")
+                log_tail = list(output.end) or [str(pod["status"].get("message", "it failed"))]
+                raise failure("push" if output.built else "build", self.name, plan, log_tail, trust)
+            self._sleep(_POLL_SECONDS)
 
-    def _look(self, job: str, output: Output, late: bool, ran: bool) -> tuple[Manifest, str] | None:
-        """Return the pod and its new output; None while it is pending. `ran`: the pod was seen running before."""
+    def _poll(self, job: str, output: Output, is_late: bool, was_running: bool) -> tuple[Manifest, str] | None:
+        """Return the pod and its new output; None while it is pending.
+
+        `was_running`: an earlier poll found the pod running, so a missing pod was deleted.
+        """
         pod = self._pod(job)
-        if pod is None and ran:
-            return _GONE, ""
+        if pod is None and was_running:
+            return _DELETED_POD, ""
         if pod is None or (pod.get("status") or {}).get("phase", "Pending") == "Pending":
-            self._refuse_to_wait(pod, job, late)
+            self._check_pending(pod, job, is_late)
             return None
         return pod, self._text(pod["metadata"]["name"], output.since)
 
-    def _refuse_to_wait(self, pod: Manifest | None, job: str, late: bool) -> None:
-        """Raise OrchestuneError with the reason if the pod cannot start, or if the timeout has passed (`late`)."""
+    def _check_pending(self, pod: Manifest | None, job: str, is_late: bool) -> None:
+        """Raise OrchestuneError with the reason if the pod cannot start, or if the timeout has passed (`is_late`)."""
         if pod is None:
-            why, vain = self._why_no_pod(job), True
-            hint = f"the namespace must allow Pod Security `baseline` and have room for it; or {_HERE}"
+            reason, is_hopeless = self._why_no_pod(job), True
+            hint = f"check that the namespace allows Pod Security `baseline` and has free quota; or {_LOCAL_HINT}"
         else:
-            full = unscheduled(pod)
-            why, vain = pulling(pod) or (full, False)
-            hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {_HERE}"
-            if full:
-                hint = f"it takes half a core and 1 GiB of a node without taints, like those of trials; or {_HERE}"
-        if (why and vain) or late:
-            raise OrchestuneError(f"the build in the cluster does not start: {why or 'its pod waits'}", hint)
+            unschedulable = unscheduled(pod)
+            reason, is_hopeless = pulling(pod) or (unschedulable, False)
+            hint = f"name an image of buildah that the nodes can pull in ORCHESTUNE_BUILDER; or {_LOCAL_HINT}"
+            if unschedulable:
+                hint = f"free half a core and 1 GiB on a node without taints; or {_LOCAL_HINT}"
+        if (reason and is_hopeless) or is_late:
+            raise OrchestuneError(f"the build in the cluster does not start: {reason or 'its pod is pending'}", hint)
 
     def _pod(self, job: str) -> Manifest | None:
         return next(self._api.items("v1", "Pod", self._namespace, f"job-name={job}"), None)
@@ -207,25 +212,25 @@ class ClusterBuilder:
         return ""
 
 
-def _took_too_much(pod: Manifest) -> bool:
+def _is_oom_killed(pod: Manifest) -> bool:
     """Return True if a container was OOM killed."""
     states = [status.get("state") or {} for status in pod["status"].get("containerStatuses") or ()]
     return any((state.get("terminated") or {}).get("reason") == "OOMKilled" for state in states)
 
 
-def _taken(pod: Manifest, seconds: float) -> str:
+def _termination_reason(pod: Manifest, seconds: float) -> str:
     """Return why the cluster terminated the build (eviction, node loss, deadline); empty if it did not."""
     reason, message = pod["status"].get("reason"), str(pod["status"].get("message", "")).strip()
     if reason:  # of the pod, not of its container: Evicted, NodeShutdown
         return f"{reason}: {message}" if message else str(reason)
     if not pod["metadata"].get("deletionTimestamp"):
         return ""
-    late = f"it took longer than {DEADLINE // 60} minutes"
-    return late if seconds >= DEADLINE else "its pod was deleted, or its machine is gone"
+    timeout = f"it took longer than {DEADLINE // 60} minutes"
+    return timeout if seconds >= DEADLINE else "its pod was deleted, or its node was lost"
 
 
-def _how_to_trust(connection: ConnectionSettings) -> str:
+def _trust_hint(connection: ConnectionSettings) -> str:
     """Return the hint on how to make builds in the cluster trust a registry's certificate."""
     command = f"`orchestune cluster connect -n {connection.name} --ca FILE`"
-    more = ", in the place of those that it has: FILE needs these too" if connection.certificates else ""
-    return f"{command} gives the cluster the registry's CA{more}; or {_HERE}"
+    replacement = ", replacing its present certificates: FILE must contain these too" if connection.certificates else ""
+    return f"add the registry's CA with {command}{replacement}; or {_LOCAL_HINT}"

@@ -10,10 +10,10 @@ from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.objects import about, called
 
 Manifest = dict[str, Any]
-_SECONDS = 300.0
-_POLL = 1.0
-_SCALED = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("batch/v1", "CronJob"), ("batch/v1", "Job"))
-_SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
+_CLEANUP_TIMEOUT = 300.0
+_POLL_SECONDS = 1.0
+_WORKLOAD_KINDS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("batch/v1", "CronJob"), ("batch/v1", "Job"))
+_SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 
 def clear(
@@ -25,40 +25,41 @@ def clear(
 ) -> None:
     """Delete Services of type LoadBalancer, claims, and the workloads using them, in all namespaces.
 
-    For cluster teardown only. Returns when the controllers have removed the external resources, or after `_SECONDS`
-    with a note; the provisioner then removes the rest.
+    For cluster teardown only, while the controllers that own these resources still run: they delete a cloud resource
+    with its object. Workloads are deleted too, as a claim stays while a pod uses it. Returns when the controllers are
+    done, or after `_CLEANUP_TIMEOUT` with a note; the provisioner then removes the rest.
     """
-    until = clock() + _SECONDS
-    said = ""
+    deadline = clock() + _CLEANUP_TIMEOUT
+    last_note = ""
     while True:
-        left = [*_balancers(api), *_claims(api)]
-        if left:
-            left += _workloads(api)
-        for document in left:
+        remaining = [*_balancers(api), *_claims(api)]
+        if remaining:
+            remaining += _workloads(api)
+        for document in remaining:
             if not document["metadata"].get("deletionTimestamp"):
                 with about(document):
                     api.delete(document)
-        disks = [volume for volume in api.items("v1", "PersistentVolume") if _goes(volume)]
-        if not left and not disks:
+        disks = [volume for volume in api.items("v1", "PersistentVolume") if _disk_is_deleted(volume)]
+        if not remaining and not disks:
             return
-        what = ", ".join(sorted(called(document) for document in [*left, *disks])[:5])
-        if clock() > until:
-            note(f"the cluster does not remove by itself: {what}")
+        description = ", ".join(sorted(called(document) for document in [*remaining, *disks])[:5])
+        if clock() > deadline:
+            note(f"the cluster has not deleted: {description}")
             return
-        if what != said:
-            note(f"waiting for the cluster to remove {what}")
-            said = what
-        sleep(_POLL)
+        if description != last_note:
+            note(f"waiting for the cluster to delete {description}")
+            last_note = description
+        sleep(_POLL_SECONDS)
 
 
-def _goes(volume: Manifest) -> bool:
+def _disk_is_deleted(volume: Manifest) -> bool:
     """Return True if the CSI driver deletes the disk when the volume is released."""
     spec = volume["spec"]
     return spec.get("persistentVolumeReclaimPolicy") == "Delete" and "csi" in spec
 
 
 def _balancers(api: ContextClient) -> list[Manifest]:
-    return [item for item in api.items("v1", "Service") if item["spec"].get("type") == "LoadBalancer"]
+    return [document for document in api.items("v1", "Service") if document["spec"].get("type") == "LoadBalancer"]
 
 
 def _claims(api: ContextClient) -> list[Manifest]:
@@ -67,8 +68,12 @@ def _claims(api: ContextClient) -> list[Manifest]:
 
 def _workloads(api: ContextClient) -> list[Manifest]:
     """Return workloads and bare pods that may use claims; kube-system stays, since cleanup needs its controllers."""
-    found = []
-    for version, kind in _SCALED:
-        found += [item for item in api.items(version, kind) if item["metadata"]["namespace"] not in _SYSTEM]
-    pods = [item for item in api.items("v1", "Pod") if item["metadata"]["namespace"] not in _SYSTEM]
-    return found + [pod for pod in pods if not pod["metadata"].get("ownerReferences")]
+    workloads = []
+    for version, kind in _WORKLOAD_KINDS:
+        workloads += [document for document in api.items(version, kind) if not _is_system(document)]
+    pods = [pod for pod in api.items("v1", "Pod") if not _is_system(pod)]
+    return workloads + [pod for pod in pods if not pod["metadata"].get("ownerReferences")]
+
+
+def _is_system(document: Manifest) -> bool:
+    return document["metadata"]["namespace"] in _SYSTEM_NAMESPACES

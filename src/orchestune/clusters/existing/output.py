@@ -6,10 +6,10 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable
 
-_KEPT = 25
+_TAIL_LINES = 25
 """log tail kept for error messages, in lines"""
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d) ?")
-_BUILT = "Successfully tagged"
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d) ?")
+_BUILT_PREFIX = "Successfully tagged"
 
 
 class Output:
@@ -17,11 +17,11 @@ class Output:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._known = Counter[str]()
+        self._previous = Counter[str]()
         """lines of the last response, with their counts"""
         self.since: str | None = None
         """`sinceTime` of the next request; None: the whole log"""
-        self.end = deque[str](maxlen=_KEPT)
+        self.end = deque[str](maxlen=_TAIL_LINES)
         self.built = False
         """True once the image is built and only the push is left"""
 
@@ -32,18 +32,18 @@ class Output:
             lines.pop()
         if not lines:
             return
-        known, self._known = self._known, Counter(lines)
+        previous, self._previous = self._previous, Counter(lines)
         for line in lines:
-            if known[line]:
-                known[line] -= 1
+            if previous[line]:
+                previous[line] -= 1
                 continue
-            time = _TIME.match(line)
-            if time:
-                self.since = time[1] + time[2]
-            for part in line[time.end() if time else 0 :].splitlines() or [""]:
-                self._tell(part)
+            timestamp = _TIMESTAMP.match(line)
+            if timestamp:
+                self.since = timestamp[1] + timestamp[2]
+            for part in line[timestamp.end() if timestamp else 0 :].splitlines() or [""]:
+                self._emit(part)
 
-    def _tell(self, line: str) -> None:
-        self.built = self.built or line.startswith(_BUILT)
+    def _emit(self, line: str) -> None:
+        self.built = self.built or line.startswith(_BUILT_PREFIX)
         self.end.append(line)
         self._say(line)

@@ -13,7 +13,7 @@ from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import OrchestuneError, Unreachable
 from orchestune.kubeapi.forwarding import FORWARDING
 
-_AT_ONCE = 8
+_MAX_CONCURRENT_REVIEWS = 8
 _RBAC = "rbac.authorization.k8s.io"
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -37,7 +37,7 @@ class ResourcePermission:
 
 def to_deploy(connection: ConnectionSettings) -> list[ResourcePermission]:
     """Return the rights for `connect` and `upgrade`: all kinds in the plan, and all rights granted to the server."""
-    space = connection.namespace
+    namespace = connection.namespace
     kinds = [
         ("serviceaccounts", ""),
         ("roles", _RBAC),
@@ -51,50 +51,53 @@ def to_deploy(connection: ConnectionSettings) -> list[ResourcePermission]:
     kinds += [("secrets", "")] if connection.database else []
     kinds += [("poddisruptionbudgets", "policy")] if connection.replicas > 1 else []
     rights = [
-        ResourcePermission(verb, kind, group, space) for kind, group in kinds for verb in ("get", "create", "patch")
+        ResourcePermission(verb, kind, group, namespace) for kind, group in kinds for verb in ("get", "create", "patch")
     ]
     rights += [
-        ResourcePermission("get", "pods", "", space),
-        ResourcePermission("list", "pods", "", space),
-        ResourcePermission("list", "events", "", space),
+        ResourcePermission("get", "pods", "", namespace),
+        ResourcePermission("list", "pods", "", namespace),
+        ResourcePermission("list", "events", "", namespace),
     ]
     if connection.create_namespace:
         rights += [ResourcePermission(verb, "namespaces") for verb in ("get", "create", "patch")]
     granted = [*server_rules(connection), *(rule for role in SERVER_ROLES for rule in role_rules(role))]
-    return distinct([*rights, *handed_on(granted, space)])
+    return distinct([*rights, *expand_rules(granted, namespace)])
 
 
 def to_destroy(connection: ConnectionSettings) -> list[ResourcePermission]:
     """Return the rights for `destroy`, without those for reaching the server."""
-    space = connection.namespace
+    namespace = connection.namespace
     kinds = {(right.resource, right.group) for right in to_deploy(connection) if right.verb == "patch"}
     kinds |= {("jobs", "batch"), ("pods", ""), ("secrets", ""), ("poddisruptionbudgets", "policy")}
     kinds -= {("namespaces", "")}
     return [
-        ResourcePermission(verb, kind, group, space) for kind, group in sorted(kinds) for verb in ("list", "delete")
+        ResourcePermission(verb, kind, group, namespace) for kind, group in sorted(kinds) for verb in ("list", "delete")
     ]
 
 
 def to_use(connection: ConnectionSettings, pods: Sequence[str]) -> list[ResourcePermission]:
     """Return the rights that every command needs to reach the server's `pods`: port forwarding via the API server."""
-    space = connection.namespace
+    namespace = connection.namespace
     return [
-        ResourcePermission("list", "pods", "", space),
-        *(ResourcePermission("create", FORWARDING, "", space, pod) for pod in pods),
+        ResourcePermission("list", "pods", "", namespace),
+        *(ResourcePermission("create", FORWARDING, "", namespace, pod) for pod in pods),
     ]
 
 
 def to_build(connection: ConnectionSettings, *, login: bool = True) -> list[ResourcePermission]:
     """Return the additional rights for an in-cluster build; `login`: the build needs registry credentials."""
-    space = connection.namespace
-    rights = [ResourcePermission("get", "configmaps", "", space, CONFIG)]
+    namespace = connection.namespace
+    rights = [ResourcePermission("get", "configmaps", "", namespace, CONFIG)]
     rights += [
-        ResourcePermission("create", kind, "", space) for kind in ("configmaps", *(("secrets",) if login else ()))
+        ResourcePermission("create", kind, "", namespace) for kind in ("configmaps", *(("secrets",) if login else ()))
     ]
-    rights += [ResourcePermission(verb, "jobs", "batch", space) for verb in ("create", "delete")]
+    rights += [ResourcePermission(verb, "jobs", "batch", namespace) for verb in ("create", "delete")]
     return [
         *rights,
-        *(ResourcePermission(*each, "", space) for each in (("list", "pods"), ("get", "pods/log"), ("list", "events"))),
+        *(
+            ResourcePermission(*each, "", namespace)
+            for each in (("list", "pods"), ("get", "pods/log"), ("list", "events"))
+        ),
     ]
 
 
@@ -102,10 +105,10 @@ def to_grant() -> list[ResourcePermission]:
     """Return the rights for creating the optional cluster-wide roles."""
     kinds = ("clusterroles", "clusterrolebindings")
     rights = [ResourcePermission(verb, kind, _RBAC) for kind in kinds for verb in ("get", "create", "patch")]
-    return [*rights, *handed_on(cluster_rules(), None)]
+    return [*rights, *expand_rules(cluster_rules(), None)]
 
 
-def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[ResourcePermission]:
+def expand_rules(rules: Sequence[Manifest], namespace: str | None) -> list[ResourcePermission]:
     """Expand RBAC rules into single rights: Kubernetes lets a user grant only rights that the user holds."""
     return [
         ResourcePermission(verb, resource, group, namespace, name)
@@ -119,13 +122,13 @@ def handed_on(rules: Sequence[Manifest], namespace: str | None) -> list[Resource
 
 def distinct(rights: Sequence[ResourcePermission]) -> list[ResourcePermission]:
     """Remove duplicates, and rights on single objects that a right on all objects covers."""
-    every = dict.fromkeys(rights)
-    return [right for right in every if not right.name or replace(right, name="") not in every]
+    distinct_rights = dict.fromkeys(rights)
+    return [right for right in distinct_rights if not right.name or replace(right, name="") not in distinct_rights]
 
 
 def missing(api: ContextClient, rights: Sequence[ResourcePermission]) -> list[ResourcePermission]:
     """Return the rights that this user lacks. Rights that cannot be checked count as granted."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_CONCURRENT_REVIEWS) as pool:
         answers = list(pool.map(lambda right: _allowed(api, right), rights))
     return [right for right, allowed in zip(rights, answers, strict=True) if not allowed]
 

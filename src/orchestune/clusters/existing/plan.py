@@ -34,8 +34,8 @@ def foundation(connection: ConnectionSettings, *, certificates: str = "", pods: 
     The settings come first: of several first `connect` at the same time, the one that creates them wins.
     `certificates` is a PEM bundle; `pods` are the existing server pods.
     """
-    made = [namespace(connection)] if connection.create_namespace else []
-    return [*made, settings(connection, certificates), *rights.namespaced(connection, pods)]
+    documents = [namespace(connection)] if connection.create_namespace else []
+    return [*documents, settings(connection, certificates), *rights.namespaced(connection, pods)]
 
 
 def server(connection: ConnectionSettings, *, certificates: str = "", secret: str = "") -> list[Manifest]:
@@ -43,10 +43,10 @@ def server(connection: ConnectionSettings, *, certificates: str = "", secret: st
 
     `secret` is the version of the Secret. The server restarts if that or the settings change.
     """
-    made = [claim(connection)] if connection.makes_claim else []
-    made += [service(connection), network_policy(connection)]
-    made += [disruption_budget(connection)] if connection.replicas > 1 else []
-    return [*made, deployment(connection, settings(connection, certificates), secret)]
+    documents = [claim(connection)] if connection.makes_claim else []
+    documents += [service(connection), network_policy(connection)]
+    documents += [disruption_budget(connection)] if connection.replicas > 1 else []
+    return [*documents, deployment(connection, settings(connection, certificates), secret)]
 
 
 def administrators_part(connection: ConnectionSettings) -> list[Manifest]:

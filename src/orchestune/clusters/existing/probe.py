@@ -20,24 +20,24 @@ from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 
 Manifest = dict[str, Any]
 _USER = 65532
-_POLL = 0.5
-_ENDED = ("Succeeded", "Failed")
-_MADE = ("CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff")
+_POLL_SECONDS = 0.5
+_FINAL_PHASES = ("Succeeded", "Failed")
+_PULLED_REASONS = ("CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff")
 """waiting reasons that imply the image was pulled"""
 
-LOOK = f"""
+_CHECK_SCRIPT = f"""
 import glob, json, os, socket, time, urllib.request
-said = {{"gpus": len(glob.glob("/dev/nvidia[0-9]*")), "visible": os.environ.get("NVIDIA_VISIBLE_DEVICES", "")}}
+result = {{"gpus": len(glob.glob("/dev/nvidia[0-9]*")), "visible": os.environ.get("NVIDIA_VISIBLE_DEVICES", "")}}
 host = "{SERVICE}.%(namespace)s.svc"
-began = time.monotonic()
+start = time.monotonic()
 try:
-    said["address"] = socket.getaddrinfo(host, {PORT})[0][4][0]
-    said["dns"] = time.monotonic() - began
+    result["address"] = socket.getaddrinfo(host, {PORT})[0][4][0]
+    result["dns"] = time.monotonic() - start
     urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(f"http://{{host}}:{PORT}/healthz", timeout=10)
-    said["server"] = True
+    result["server"] = True
 except OSError as exc:
-    said["error"] = str(exc)
-print(json.dumps(said))
+    result["error"] = str(exc)
+print(json.dumps(result))
 """
 
 
@@ -64,7 +64,7 @@ class ProbeResult:
     node: str = ""
 
 
-def pod(connection: ConnectionSettings, pool: ProbeTarget, mark: str, image: str = "") -> Manifest:
+def pod(connection: ConnectionSettings, pool: ProbeTarget, suffix: str, image: str = "") -> Manifest:
     """Build the probe pod, conforming to Pod Security `restricted`. Without `image` it runs the checks in the server's
     image; with one it only tests the pull, and its command does not exist.
     """
@@ -92,23 +92,25 @@ def pod(connection: ConnectionSettings, pool: ProbeTarget, mark: str, image: str
                 "imagePullPolicy": "Always" if image else "IfNotPresent",
                 "command": ["/none"]
                 if image
-                else [*interpreter(RUNTIME), "-c", LOOK % {"namespace": connection.namespace}],
+                else [*interpreter(RUNTIME), "-c", _CHECK_SCRIPT % {"namespace": connection.namespace}],
                 "resources": resources,
                 "securityContext": RESTRICTED,
             }
         ],
     }
     if pool.nodes:
-        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _on(pool.nodes)}}
+        spec["affinity"] = {
+            "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _select_nodes(pool.nodes)}
+        }
     if connection.pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in connection.pull_secrets]
-    made = manifest("v1", "Pod", f"orchestune-test-{mark}", connection, "test", spec=spec)
-    made["metadata"]["labels"] |= NO_MESH_LABELS
-    made["metadata"]["annotations"] = NO_MESH_ANNOTATIONS
-    return made
+    document = manifest("v1", "Pod", f"orchestune-test-{suffix}", connection, "test", spec=spec)
+    document["metadata"]["labels"] |= NO_MESH_LABELS
+    document["metadata"]["annotations"] = NO_MESH_ANNOTATIONS
+    return document
 
 
-def _on(nodes: Sequence[str]) -> Manifest:
+def _select_nodes(nodes: Sequence[str]) -> Manifest:
     """Build a node selector for any of `nodes`; one term accepts only one name."""
     expressions = [{"key": "metadata.name", "operator": "In", "values": [node]} for node in nodes]
     return {"nodeSelectorTerms": [{"matchFields": [expression]} for expression in expressions]}
@@ -118,7 +120,7 @@ def look(
     api: ContextClient,
     connection: ConnectionSettings,
     pool: ProbeTarget,
-    mark: str,
+    suffix: str,
     *,
     seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
@@ -126,18 +128,18 @@ def look(
 ) -> ProbeResult:
     """Run a probe pod to completion and delete it. Blocking. Raises if the cluster refuses the pod."""
 
-    def ended(found: Manifest, took: float) -> ProbeResult | None:
-        over = (found.get("status") or {}).get("phase") in _ENDED
-        return _seen(api, connection, pool, found, took) if over else None
+    def ended(probe_pod: Manifest, elapsed: float) -> ProbeResult | None:
+        has_ended = (probe_pod.get("status") or {}).get("phase") in _FINAL_PHASES
+        return _read_output(api, connection, pool, probe_pod, elapsed) if has_ended else None
 
-    return _tried(api, connection, pool, pod(connection, pool, mark), ended, seconds, clock, sleep)
+    return _run(api, connection, pool, pod(connection, pool, suffix), ended, seconds, clock, sleep)
 
 
 def pull(
     api: ContextClient,
     connection: ConnectionSettings,
     pool: ProbeTarget,
-    mark: str,
+    suffix: str,
     image: str,
     *,
     seconds: float = 120.0,
@@ -146,70 +148,73 @@ def pull(
 ) -> ProbeResult:
     """Make a node of the pool pull an image, revalidating it with the registry. Otherwise like `look`."""
 
-    def pulled(found: Manifest, took: float) -> ProbeResult | None:
-        return ProbeResult(pool, took, node=str(found["spec"].get("nodeName", ""))) if _is_pulled(found) else None
+    def pulled(probe_pod: Manifest, elapsed: float) -> ProbeResult | None:
+        if not _is_pulled(probe_pod):
+            return None
+        return ProbeResult(pool, elapsed, node=str(probe_pod["spec"].get("nodeName", "")))
 
-    return _tried(api, connection, pool, pod(connection, pool, mark, image), pulled, seconds, clock, sleep)
+    return _run(api, connection, pool, pod(connection, pool, suffix, image), pulled, seconds, clock, sleep)
 
 
-def _is_pulled(found: Manifest) -> bool:
-    for status in (found.get("status") or {}).get("containerStatuses") or ():
+def _is_pulled(probe_pod: Manifest) -> bool:
+    for status in (probe_pod.get("status") or {}).get("containerStatuses") or ():
         state = status.get("state") or {}
-        if "terminated" in state or (state.get("waiting") or {}).get("reason") in _MADE:
+        if "terminated" in state or (state.get("waiting") or {}).get("reason") in _PULLED_REASONS:
             return True
     return False
 
 
-def _tried(
+def _run(
     api: ContextClient,
     connection: ConnectionSettings,
     pool: ProbeTarget,
     document: Manifest,
-    over: Callable[[Manifest, float], ProbeResult | None],
+    find_result: Callable[[Manifest, float], ProbeResult | None],
     seconds: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> ProbeResult:
-    began = clock()
+    """Create the pod, poll until `find_result` returns a result, and delete the pod in any case."""
+    start = clock()
     api.delete(document)
     try:
-        _create(api, document, began + seconds, clock, sleep)
+        _create(api, document, start + seconds, clock, sleep)
         while True:
-            found = api.get("v1", "Pod", document["metadata"]["name"], connection.namespace) or {}
-            took = clock() - began
-            seen = over(found, took)
-            if seen is not None:
-                return seen
-            trouble = pulling(found)
-            why = trouble[0] if trouble else unscheduled(found)
-            if (trouble and trouble[1]) or took > seconds:
-                return ProbeResult(pool, took, why or "it did not start in time")
-            sleep(_POLL)
+            probe_pod = api.get("v1", "Pod", document["metadata"]["name"], connection.namespace) or {}
+            elapsed = clock() - start
+            result = find_result(probe_pod, elapsed)
+            if result is not None:
+                return result
+            pull_problem = pulling(probe_pod)
+            reason = pull_problem[0] if pull_problem else unscheduled(probe_pod)
+            if (pull_problem and pull_problem[1]) or elapsed > seconds:
+                return ProbeResult(pool, elapsed, reason or "it did not start in time")
+            sleep(_POLL_SECONDS)
     finally:
         api.delete(document)
 
 
 def _create(
-    api: ContextClient, document: Manifest, until: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    api: ContextClient, document: Manifest, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> None:
     """Create the pod after the one of an earlier, interrupted probe is deleted."""
-    name, space = document["metadata"]["name"], document["metadata"]["namespace"]
-    while api.get("v1", "Pod", name, space) is not None and clock() < until:
-        sleep(_POLL)
+    name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+    while api.get("v1", "Pod", name, namespace) is not None and clock() < deadline:
+        sleep(_POLL_SECONDS)
     api.create(document)
 
 
-def _seen(
-    api: ContextClient, connection: ConnectionSettings, pool: ProbeTarget, found: Manifest, took: float
+def _read_output(
+    api: ContextClient, connection: ConnectionSettings, pool: ProbeTarget, probe_pod: Manifest, elapsed: float
 ) -> ProbeResult:
-    name, node = found["metadata"]["name"], str(found["spec"].get("nodeName", ""))
+    name, node = probe_pod["metadata"]["name"], str(probe_pod["spec"].get("nodeName", ""))
     text = api.text("GET", f"/api/v1/namespaces/{connection.namespace}/pods/{name}/log")
     try:
-        said = json.loads(text.strip().splitlines()[-1])
+        output = json.loads(text.strip().splitlines()[-1])
     except (ValueError, IndexError) as exc:
-        if found["status"]["phase"] == "Failed":
-            return ProbeResult(
-                pool, took, f"it failed: {text.strip()[-400:] or found['status'].get('message', '')}", node=node
-            )
-        raise OrchestuneError(f"the pod {name} said nothing that can be read: {text[-400:]}") from exc
-    return ProbeResult(pool, took, "", str(said.get("error", "")), bool(said.get("server")), int(said["gpus"]), node)
+        if probe_pod["status"]["phase"] == "Failed":
+            reason = text.strip()[-400:] or probe_pod["status"].get("message", "")
+            return ProbeResult(pool, elapsed, f"it failed: {reason}", node=node)
+        raise OrchestuneError(f"cannot parse the output of the pod {name}: {text[-400:]}") from exc
+    dns_error, is_server_reached = str(output.get("error", "")), bool(output.get("server"))
+    return ProbeResult(pool, elapsed, "", dns_error, is_server_reached, int(output["gpus"]), node)

@@ -1,4 +1,9 @@
-"""Deploys, upgrades and removes the server in a namespace. Every step is idempotent."""
+"""Deploys, upgrades and removes the server in a namespace. Every step is idempotent.
+
+The ConfigMap records the settings. It is created first and deleted last, so that an interrupted command can be repeated
+with the same settings, and it is the lock of concurrent commands: it is only replaced at the `resourceVersion` that the
+command has read (`Overtaken` otherwise).
+"""
 
 from __future__ import annotations
 
@@ -31,9 +36,9 @@ _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.b
 _OPENSHIFT = "security.openshift.io"
 _KUEUE = "kueue.x-k8s.io"
 _KEY_BYTES = 32
-_GONE = 120.0
-"""seconds that the cluster has to delete terminated pods, beyond their grace period"""
-_QUIET, _POLL = 10.0, 0.5
+_DELETION_SECONDS = 120.0
+"""seconds for the cluster to delete terminated pods, beyond their grace period"""
+_NOTE_DELAY, _POLL_SECONDS = 10.0, 0.5
 """seconds of waiting before progress is reported, and seconds between polls"""
 
 REMOVED = (
@@ -55,13 +60,13 @@ REMOVED = (
 
 class Overtaken(Conflict):
     """Another command has created or changed an object since this one has read it. This one can be repeated: it then
-    goes on from the present settings.
+    continues with the present settings.
     """
 
     def __init__(self, document: Manifest) -> None:
         super().__init__(
             f"another command has changed the {called(document)} at the same time",
-            "repeat the command: it goes on from the present settings",
+            "repeat the command: it continues with the present settings",
         )
 
 
@@ -82,47 +87,48 @@ class DeploymentState:
 
 def present(api: ContextClient, namespace: str) -> DeploymentState | None:
     """Return the state of the deployment, complete or not; None if there is none."""
-    found = api.get("v1", "ConfigMap", CONFIG, namespace)
-    if found is None:
+    config_map = api.get("v1", "ConfigMap", CONFIG, namespace)
+    if config_map is None:
         return None
-    data = found.get("data") or {}
+    data = config_map.get("data") or {}
     connection, certificates = read(data), data.get(AUTHORITIES, "")
     deployment = api.get("apps/v1", "Deployment", SERVER, namespace)
     current = deployment is not None and _is_current(api, connection, certificates, deployment)
-    marks: Mapping[str, str] = found["metadata"].get("annotations") or {}
-    version = found["metadata"].get("resourceVersion")
-    return DeploymentState(connection, deployment is not None, current, certificates, ARCHIVED in marks, version)
+    annotations: Mapping[str, str] = config_map["metadata"].get("annotations") or {}
+    version = config_map["metadata"].get("resourceVersion")
+    return DeploymentState(connection, deployment is not None, current, certificates, ARCHIVED in annotations, version)
 
 
 def _is_current(api: ContextClient, connection: ConnectionSettings, certificates: str, deployment: Manifest) -> bool:
     try:
-        secret = _secret_mark(api, connection)
+        secret = _secret_version(api, connection)
     except (PermissionMissing, NotFound):
         return True  # a user who may not read the Secret cannot deploy anyway
-    wanted = plan.server(connection, certificates=certificates, secret=secret)
-    planned = next(document for document in wanted if document["kind"] == "Deployment")
+    documents = plan.server(connection, certificates=certificates, secret=secret)
+    planned = next(document for document in documents if document["kind"] == "Deployment")
     return configuration(planned) == configuration(deployment)
 
 
 def discovered(api: ContextClient, connection: ConnectionSettings) -> ConnectionSettings:
     """Return the connection with detected cluster features: assigned user IDs (OpenShift), queues (Kueue)."""
-    made = replace(
-        connection, queues=api.has_group(_KUEUE) and (connection.queues or _may_show_queues(api, connection))
+    detected = replace(
+        connection, queues=api.has_group(_KUEUE) and (connection.queues or _may_grant_queues(api, connection))
     )
     if api.has_group(_OPENSHIFT):
-        made = replace(made, user=None)
-    return made
+        detected = replace(detected, user=None)
+    return detected
 
 
 def rediscovered(api: ContextClient, connection: ConnectionSettings) -> ConnectionSettings:
     """Detect features again for an existing server; keep the old settings if this user cannot grant the new rights."""
-    made = discovered(api, connection)
-    return made if made == connection or not permissions.missing(api, permissions.to_deploy(made)) else connection
+    detected = discovered(api, connection)
+    is_grantable = detected == connection or not permissions.missing(api, permissions.to_deploy(detected))
+    return detected if is_grantable else connection
 
 
-def _may_show_queues(api: ContextClient, connection: ConnectionSettings) -> bool:
+def _may_grant_queues(api: ContextClient, connection: ConnectionSettings) -> bool:
     """Return True if this user can grant access to Kueue. It is optional: status then shows no queue reasons."""
-    return not permissions.missing(api, permissions.handed_on(queue_rules(), connection.namespace))
+    return not permissions.missing(api, permissions.expand_rules(queue_rules(), connection.namespace))
 
 
 def check_namespace(api: ContextClient, connection: ConnectionSettings) -> None:
@@ -133,14 +139,14 @@ def check_namespace(api: ContextClient, connection: ConnectionSettings) -> None:
 
 def check_secrets(api: ContextClient, connection: ConnectionSettings) -> None:
     """Raise NotFound if a named Secret is missing: the server or its image pull would block on it."""
-    named = [("--pull-secret", "docker-registry", name) for name in connection.pull_secrets]
-    named += [("--env-secret", "generic", connection.env_secret)] if connection.env_secret else []
-    for option, kind, name in named:
+    references = [("--pull-secret", "docker-registry", name) for name in connection.pull_secrets]
+    references += [("--env-secret", "generic", connection.env_secret)] if connection.env_secret else []
+    for option, kind, name in references:
         if api.get("v1", "Secret", name, connection.namespace) is None:
             raise NotFound(
                 f"there is no Secret {name} in the namespace {connection.namespace}, which {option} names",
-                f"make it first: kubectl -n {connection.namespace} create secret {kind} {name} …;"
-                f" {option} '' does without",
+                f"create it first: kubectl -n {connection.namespace} create secret {kind} {name} …,"
+                f" or use {option} '' to do without",
             )
 
 
@@ -156,17 +162,17 @@ def check_storage(api: ContextClient, connection: ConnectionSettings) -> None:
         classes = list(_classes(api))
     except PermissionMissing:
         return  # not readable for this user; errors will show in the claim's state
-    names = sorted(item["metadata"]["name"] for item in classes)
+    names = sorted(document["metadata"]["name"] for document in classes)
     if connection.storage_class is not None:
         if connection.storage_class not in names and connection.storage_class:
-            known = f"there are {', '.join(names)}" if names else "the cluster has none"
-            raise UsageError(f"there is no StorageClass {connection.storage_class}; {known}")
+            available = f"there are {', '.join(names)}" if names else "the cluster has none"
+            raise UsageError(f"there is no StorageClass {connection.storage_class}; {available}")
         return
-    if not any(_is_default(item["metadata"].get("annotations") or {}) for item in classes):
-        known = f" (there are {', '.join(names)})" if names else " (the cluster has none)"
+    if not any(_is_default(document["metadata"].get("annotations") or {}) for document in classes):
+        available = f" (there are {', '.join(names)})" if names else " (the cluster has none)"
         raise UsageError(
-            "the cluster has no default StorageClass, so the server's data would have no place that lasts",
-            f"name one with --storage-class{known}, a claim of yours with --claim, or a PostgreSQL with --database-url"
+            "the cluster has no default StorageClass: the server's data would have no persistent storage",
+            f"name one with --storage-class{available}, a claim with --claim, or PostgreSQL with --database-url"
             " together with --files s3://BUCKET/PREFIX",
         )
 
@@ -179,21 +185,27 @@ def _classes(api: ContextClient) -> Iterator[Manifest]:
     yield from api.call("GET", "/apis/storage.k8s.io/v1/storageclasses").get("items") or ()
 
 
-def check_rights(api: ContextClient, rights: Sequence[ResourcePermission], what: str, hint: str | None = None) -> None:
-    """Raise Forbidden naming every missing right, before any change is made."""
-    lacking = permissions.missing(api, rights)
-    if lacking:
-        shown = some([str(right) for right in lacking], 12)
-        raise PermissionMissing(f"this user lacks rights to {what}: {shown}", hint or _granting(lacking))
+def check_rights(
+    api: ContextClient, rights: Sequence[ResourcePermission], operation: str, hint: str | None = None
+) -> None:
+    """Raise PermissionMissing naming every missing right, before any change is made."""
+    missing_rights = permissions.missing(api, rights)
+    if missing_rights:
+        listing = some([str(right) for right in missing_rights], 12)
+        raise PermissionMissing(
+            f"this user lacks rights to {operation}: {listing}", hint or _grant_hint(missing_rights)
+        )
 
 
-def _granting(lacking: Sequence[ResourcePermission]) -> str:
-    """Return the hint that says who can grant the rights, and how."""
-    spaces = {right.namespace for right in lacking}
-    if None in spaces:
-        return "an administrator of the cluster has to make the namespace; docs/how-to/permissions.md lists all rights"
-    binding = f"kubectl -n {spaces.pop()} create rolebinding NAME --clusterrole=admin --user=USER"
-    return f"the ClusterRole `admin` holds them: `{binding}`; docs/how-to/permissions.md lists all rights"
+def _grant_hint(missing_rights: Sequence[ResourcePermission]) -> str:
+    """Return the hint for getting the rights, from an administrator of the cluster or of the namespace."""
+    namespaces = {right.namespace for right in missing_rights}
+    if None in namespaces:
+        return (
+            "ask an administrator of the cluster to create the namespace; docs/how-to/permissions.md lists all rights"
+        )
+    binding = f"kubectl -n {namespaces.pop()} create rolebinding NAME --clusterrole=admin --user=USER"
+    return f"get the ClusterRole `admin`: `{binding}`; docs/how-to/permissions.md lists all rights"
 
 
 def may_grant(api: ContextClient) -> bool:
@@ -211,7 +223,7 @@ def deploy(
     grant: bool = False,
     version: str | None = None,
 ) -> None:
-    """Apply all objects and wait until the server is ready. Raises `rollout.NotUp` with the reason if it is not.
+    """Apply all objects and wait until the server is ready. Raises `rollout.RolloutFailed` if it does not become so.
 
     `version`: resourceVersion of the settings that `connection` was derived from; None if there were none. Raises
     Overtaken if another command has created or changed them since: they hold the allowances, and a revoked one must not
@@ -230,7 +242,7 @@ def deploy(
     if grant:
         for document in plan.administrators_part(connection):
             _apply(api, document)
-    for document in plan.server(connection, certificates=certificates, secret=_secret_mark(api, connection)):
+    for document in plan.server(connection, certificates=certificates, secret=_secret_version(api, connection)):
         if document["kind"] == "PersistentVolumeClaim":
             _create(api, document)  # the spec of a claim is immutable
         else:
@@ -297,16 +309,16 @@ def _at_version(document: Manifest, version: str) -> Manifest:
     return {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
 
 
-def _secret_mark(api: ContextClient, connection: ConnectionSettings) -> str:
+def _secret_version(api: ContextClient, connection: ConnectionSettings) -> str:
     """Return a version string of the Secret; empty without a database. Raises NotFound if the Secret is missing."""
     if not connection.database:
         return ""
-    found = api.get("v1", "Secret", SERVER, connection.namespace)
-    if found is None:
+    secret = api.get("v1", "Secret", SERVER, connection.namespace)
+    if secret is None:
         raise NotFound(
-            f"the Secret {SERVER} with the database's address is gone", "name the database again with --database-url"
+            f"the Secret {SERVER} with the database's URL is missing", "name the database again with --database-url"
         )
-    return f"{found['metadata']['uid']}-{found['metadata']['resourceVersion']}"
+    return f"{secret['metadata']['uid']}-{secret['metadata']['resourceVersion']}"
 
 
 def mark_archived(api: ContextClient, connection: ConnectionSettings) -> None:
@@ -329,56 +341,56 @@ def remove(
 ) -> list[str]:
     """Delete all labelled objects in the namespace, and the cluster-wide ones if this user may; return their names.
 
-    Unlabelled objects are never touched. Raises Forbidden at the first object this user may not delete; a retry
+    Unlabelled objects are never touched. Raises PermissionMissing at the first object this user may not delete; a retry
     with more rights removes the rest.
     """
-    gone: list[str] = []
+    deleted: list[str] = []
     for version, kind in REMOVED:
         for document in list(api.items(version, kind, connection.namespace, selector(OURS))):
             if api.delete(document):
-                gone.append(called(document))
+                deleted.append(called(document))
         if kind in ("Deployment", "Job"):
-            _wait_gone(api, (version, kind), connection, note, clock, sleep)
+            _wait_for_deletion(api, (version, kind), connection, note, clock, sleep)
     for document in plan.administrators_part(connection):
         try:
             if api.delete(document):
-                gone.append(called(document))
+                deleted.append(called(document))
         except PermissionMissing:
             note(f"{called(document)} stays: only an administrator may delete it")
-    return [*gone, *_remove_namespace(api, connection, note)]
+    return [*deleted, *_remove_namespace(api, connection, note)]
 
 
-def _wait_gone(
+def _wait_for_deletion(
     api: ContextClient,
-    what: tuple[str, str],
+    resource: tuple[str, str],
     connection: ConnectionSettings,
     note: Note,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
-    """Wait for deletion, at most the pods' longest grace period (set by experiments) plus `_GONE`."""
-    (version, kind), space, began, said = what, connection.namespace, clock(), False
-    until = began + _GONE + max((_notice(pod) for pod in _pods(api, space)), default=0)
-    while any(True for _ in api.items(version, kind, space, selector(OURS))):
-        ending = [pod for pod in _pods(api, space) if pod["metadata"].get("deletionTimestamp")]
-        left = ", ".join(_on_node(pod) for pod in ending[:3])
-        if clock() > until:
+    """Wait for deletion, at most the pods' longest grace period (set by experiments) plus `_DELETION_SECONDS`."""
+    (version, kind), namespace, start, is_noted = resource, connection.namespace, clock(), False
+    deadline = start + _DELETION_SECONDS + max((_grace_period(pod) for pod in _pods(api, namespace)), default=0)
+    while any(True for _ in api.items(version, kind, namespace, selector(OURS))):
+        terminating = [pod for pod in _pods(api, namespace) if pod["metadata"].get("deletionTimestamp")]
+        names = ", ".join(_on_node(pod) for pod in terminating[:3])
+        if clock() > deadline:
             raise OrchestuneError(
-                f"a {kind} does not go away" + (f": {left} has not ended" if left else ""),
-                f"where that machine is lost, `kubectl -n {space} delete pod NAME --force` gives the pod up;"
+                f"the cluster has not deleted a {kind}" + (f": {names} is still terminating" if names else ""),
+                f"if its node is lost, delete the pod with `kubectl -n {namespace} delete pod NAME --force`,"
                 " then repeat the command",
             )
-        if left and not said and clock() - began > _QUIET:
-            note(f"waiting for {left} to end")
-            said = True
-        sleep(_POLL)
+        if names and not is_noted and clock() - start > _NOTE_DELAY:
+            note(f"waiting for {names} to terminate")
+            is_noted = True
+        sleep(_POLL_SECONDS)
 
 
 def _pods(api: ContextClient, namespace: str) -> list[Manifest]:
     return list(api.items("v1", "Pod", namespace, selector(OURS)))
 
 
-def _notice(pod: Manifest) -> int:
+def _grace_period(pod: Manifest) -> int:
     return int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
 
 
@@ -392,19 +404,19 @@ def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: 
     else may be left.
     """
     try:
-        found = api.get("v1", "Namespace", connection.namespace)
+        document = api.get("v1", "Namespace", connection.namespace)
     except PermissionMissing:
         if connection.create_namespace:
-            note(f"the namespace {connection.namespace} stays: this user may not look at it")
+            note(f"the namespace {connection.namespace} stays: this user may not read it")
         return []
-    if found is None:
+    if document is None:
         return []
-    if not are_in(OURS, found["metadata"].get("labels")):
+    if not are_in(OURS, document["metadata"].get("labels")):
         return []
     try:
-        strange = _others(api, connection.namespace)
-        if strange:
-            note(f"the namespace {connection.namespace} stays: {', '.join(strange[:3])} in it is not ours")
+        foreign = _foreign_objects(api, connection.namespace)
+        if foreign:
+            note(f"the namespace {connection.namespace} stays: {', '.join(foreign[:3])} in it is not ours")
             return []
         api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
     except PermissionMissing as exc:
@@ -413,13 +425,13 @@ def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: 
     return [f"Namespace {connection.namespace}"]
 
 
-def _others(api: ContextClient, namespace: str) -> list[str]:
+def _foreign_objects(api: ContextClient, namespace: str) -> list[str]:
     """Return foreign objects in the namespace, without those that Kubernetes creates in every namespace."""
     kinds = (*REMOVED, ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "CronJob"))
-    found = []
+    names = []
     for version, kind in kinds:
-        for item in api.items(version, kind, namespace):
-            name, ours = item["metadata"]["name"], are_in(OURS, item["metadata"].get("labels"))
-            if not ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
-                found.append(called(item))
-    return found
+        for document in api.items(version, kind, namespace):
+            name, is_ours = document["metadata"]["name"], are_in(OURS, document["metadata"].get("labels"))
+            if not is_ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
+                names.append(called(document))
+    return names

@@ -17,8 +17,8 @@ _RBAC = f"{_RBAC_GROUP}/v1"
 
 def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Manifest:
     """Build one rule of a Role."""
-    made: Manifest = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
-    return made | {"resourceNames": list(names)} if names else made
+    document: Manifest = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+    return document | {"resourceNames": list(names)} if names else document
 
 
 def server_rules(connection: ConnectionSettings) -> list[Manifest]:
@@ -66,7 +66,7 @@ def role_rules(role: str, pods: Sequence[str] = ()) -> list[Manifest]:
 
 def _entry_rules(role: str) -> list[Manifest]:
     """Return rights to request tokens up to that role and to read the deployed version."""
-    accounts = [account(each) for each in SERVER_ROLES[: SERVER_ROLES.index(role) + 1]]
+    accounts = [account(granted_role) for granted_role in SERVER_ROLES[: SERVER_ROLES.index(role) + 1]]
     return [
         rule("", ["serviceaccounts/token"], ["create"], accounts),
         rule("", ["configmaps"], ["get"], [CONFIG]),
@@ -88,31 +88,31 @@ def namespaced(connection: ConnectionSettings, pods: Sequence[str] = ()) -> list
     """Return the accounts, the Roles, and the server's RoleBinding. Binding users to the other Roles is left to the
     administrator. The Roles allow forwarding to the server's `pods`.
     """
-    made = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
-    made.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
+    documents = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
+    documents.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))
     for role in SERVER_ROLES:
-        made.append(
+        documents.append(
             manifest("v1", "ServiceAccount", account(role), connection, "access", automountServiceAccountToken=False)
         )
-    made.append(manifest(_RBAC, "Role", SERVER, connection, "server", rules=server_rules(connection)))
+    documents.append(manifest(_RBAC, "Role", SERVER, connection, "server", rules=server_rules(connection)))
     for role in SERVER_ROLES:
-        made.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role, pods)))
-    made.append(
+        documents.append(manifest(_RBAC, "Role", account(role), connection, "access", rules=role_rules(role, pods)))
+    documents.append(
         manifest(_RBAC, "RoleBinding", SERVER, connection, "server", **_binding("Role", SERVER, connection.namespace))
     )
-    return made
+    return documents
 
 
 def shared(connection: ConnectionSettings) -> list[Manifest]:
     """Return one binding per role for the group that a cloud provider maps users to, such as `orchestune:editor`."""
-    made = []
+    documents = []
     for role in SERVER_ROLES:
         body: dict[str, Any] = {
             "roleRef": {"apiGroup": _RBAC_GROUP, "kind": "Role", "name": account(role)},
             "subjects": [{"apiGroup": _RBAC_GROUP, "kind": "Group", "name": f"orchestune:{role}"}],
         }
-        made.append(manifest(_RBAC, "RoleBinding", f"{account(role)}s", connection, "access", **body))
-    return made
+        documents.append(manifest(_RBAC, "RoleBinding", f"{account(role)}s", connection, "access", **body))
+    return documents
 
 
 def cluster_wide(connection: ConnectionSettings) -> list[Manifest]:

@@ -1,4 +1,9 @@
-"""Waits for the server to become ready, and reports why it does not as soon as the cluster shows it."""
+"""Waits for the server to become ready, and reports why it does not as soon as the cluster shows it.
+
+A reason is looked for where Kubernetes first shows it: conditions of the Deployment (quota, admission), states of the
+containers (image pull, crash loop), conditions of the pod (scheduling), the claim, and then the log and events. A
+permanent failure ends the wait only after it has lasted for `_FAILURE_PERSISTS_SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +21,16 @@ from orchestune.kubeapi.labels import SERVERS, selector
 from orchestune.kubeapi.refusals import PermissionMissing
 
 Manifest = dict[str, Any]
-_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-_LINES = 20
-_CRASHES = 3
+_PULL_FAILURES = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_TAIL_LINES = 20
+_MAX_CRASHES = 3
 """restarts that count as a crash loop and end the wait"""
-_POLL = 0.5
-_SURE = 5.0
+_POLL_SECONDS = 0.5
+_FAILURE_PERSISTS_SECONDS = 5.0
 """seconds for which a permanent failure must persist: the first status may belong to an earlier attempt"""
-_TRIED = "orchestune.dev/tried"
-_AWAITED = re.compile(r"waiting for the database: [^\"\n]*")
-_PASSED = ("Unhealthy", "FailedScheduling")
+_RETRY_ANNOTATION = "orchestune.dev/tried"
+_DATABASE_WAIT = re.compile(r"waiting for the database: [^\"\n]*")
+_OUTDATED_REASONS = ("Unhealthy", "FailedScheduling")
 """event reasons ignored as outdated: from before the server was ready, or before the pod was scheduled"""
 
 
@@ -46,32 +51,32 @@ def wait(
 ) -> None:
     """Return once every replica of the newest Deployment is ready. `note` receives the pending reason on each change.
 
-    Raises NotUp if the server cannot start as configured, or after `seconds`. If the cluster refused the pod or could
-    not pull its image before, it is made to retry at once: its own backoff would take up to 15 minutes.
+    Raises RolloutFailed if the server cannot start as configured, or after `seconds`. If the cluster refused the pod or
+    could not pull its image before, it is made to retry at once: its own backoff would take up to 15 minutes.
     """
-    said, until, hopeless_since = "", clock() + seconds, None
-    replaced = provoke(api, connection)
+    last_note, deadline, hopeless_since = "", clock() + seconds, None
+    replaced = restart_stuck_pods(api, connection)
     while True:
         try:
             deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
             if deployment is not None and is_ready(deployment):
                 return
-            why, hopeless = state(api, connection, deployment, replaced)
+            reason, is_hopeless = state(api, connection, deployment, replaced)
         except TemporaryError as exc:
-            why, hopeless = str(exc), False
-        hopeless_since = (clock() if hopeless_since is None else hopeless_since) if hopeless else None
-        if clock() > until or (hopeless_since is not None and clock() - hopeless_since >= _SURE):
+            reason, is_hopeless = str(exc), False
+        hopeless_since = (clock() if hopeless_since is None else hopeless_since) if is_hopeless else None
+        if clock() > deadline or (hopeless_since is not None and clock() - hopeless_since >= _FAILURE_PERSISTS_SECONDS):
             raise RolloutFailed(
-                f"the server does not come up: {why or 'the cluster does not say why'}",
-                "nothing was lost; repeat the command when that is mended",
+                f"the server does not become ready: {reason or 'the cluster gives no reason'}",
+                "resolve that, then repeat the command; no data was lost",
             )
-        if why and why != said and not hopeless:
-            note(why)
-            said = why
-        sleep(_POLL)
+        if reason and reason != last_note and not is_hopeless:
+            note(reason)
+            last_note = reason
+        sleep(_POLL_SECONDS)
 
 
-def provoke(api: ContextClient, connection: ConnectionSettings) -> frozenset[str]:
+def restart_stuck_pods(api: ContextClient, connection: ConnectionSettings) -> frozenset[str]:
     """Replace a pod that was refused or is in image pull backoff, by changing an annotation of the pod template.
 
     Returns the names of the replaced pods; empty if none is stuck, or if this user may not change the Deployment.
@@ -80,10 +85,10 @@ def provoke(api: ContextClient, connection: ConnectionSettings) -> frozenset[str
         deployment = api.get("apps/v1", "Deployment", SERVER, connection.namespace)
         if deployment is None:
             return frozenset()
-        stuck = frozenset(pod["metadata"]["name"] for pod in _present(api, connection) if _pulls_later(pod))
-        if not stuck and not _refused(deployment):
+        stuck = frozenset(pod["metadata"]["name"] for pod in _current_pods(api, connection) if _is_pull_failing(pod))
+        if not stuck and not _rejection(deployment):
             return frozenset()
-        annotations = {_TRIED: str(deployment["metadata"]["resourceVersion"])}
+        annotations = {_RETRY_ANNOTATION: str(deployment["metadata"]["resourceVersion"])}
         patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         api.call("PATCH", path(deployment), patch, "application/merge-patch+json")
     except (PermissionMissing, TemporaryError):
@@ -93,13 +98,13 @@ def provoke(api: ContextClient, connection: ConnectionSettings) -> frozenset[str
 
 def is_ready(deployment: Manifest) -> bool:
     """Return True if all replicas of the newest revision are ready and no pod of an older one is left."""
-    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
-    seen = _is_seen(deployment)
+    status, replicas = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    is_observed = _is_observed(deployment)
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
-    return bool(seen and counts == [wanted] * 3)
+    return bool(is_observed and counts == [replicas] * 3)
 
 
-def _is_seen(deployment: Manifest) -> bool:
+def _is_observed(deployment: Manifest) -> bool:
     """Return True if the status describes the newest generation."""
     observed: int = (deployment.get("status") or {}).get("observedGeneration", 0)
     return bool(observed >= deployment["metadata"]["generation"])
@@ -109,40 +114,40 @@ def state(
     api: ContextClient, connection: ConnectionSettings, deployment: Manifest | None, replaced: Container[str] = ()
 ) -> tuple[str, bool]:
     """Return the pending reason, and True if waiting is hopeless. Pods in `replaced` are ignored."""
-    if deployment is not None and not _is_seen(deployment):
+    if deployment is not None and not _is_observed(deployment):
         return "", False
-    present = [pod for pod in _present(api, connection) if pod["metadata"]["name"] not in replaced]
-    if not present:
-        refused = _refused(deployment)
-        return (refused, True) if refused else ("the pod is being made", False)
-    pod = present[-1]
-    crash = _crash(api, connection, pod)
+    pods = [pod for pod in _current_pods(api, connection) if pod["metadata"]["name"] not in replaced]
+    if not pods:
+        rejection = _rejection(deployment)
+        return (rejection, True) if rejection else ("the pod is being created", False)
+    pod = pods[-1]
+    crash = _crash_reason(api, connection, pod)
     if crash:
         return crash
     pull = pulling(pod)
     if pull:
         return pull
-    why = unscheduled(pod)
-    if why:
+    reason = unscheduled(pod)
+    if reason:
         claim = _claim(api, connection)
-        return claim or why, False
-    said = _awaited(api, connection, pod) or _events(api, pod)
-    return f"the server starts: {said}" if said else "the server starts", False
+        return claim or reason, False
+    message = _database_wait(api, connection, pod) or _events(api, pod)
+    return f"the server is starting: {message}" if message else "the server is starting", False
 
 
-def _awaited(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> str:
+def _database_wait(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> str:
     """Return what a running but unready server is waiting for, from its log; empty if unknown."""
-    for status in _statuses(pod):
+    for status in _container_statuses(pod):
         if status.get("ready") or "running" not in (status.get("state") or {}):
             continue
-        log = last_words(api, connection, pod, status["name"], previous=False)
-        reasons = _AWAITED.findall(log)
+        log = log_tail(api, connection, pod, status["name"], previous=False)
+        reasons = _DATABASE_WAIT.findall(log)
         if reasons and "the database answers" not in log:
             return str(reasons[-1])
     return ""
 
 
-def _present(api: ContextClient, connection: ConnectionSettings) -> list[Manifest]:
+def _current_pods(api: ContextClient, connection: ConnectionSettings) -> list[Manifest]:
     """Return the server's pods that are not being deleted, oldest first."""
     pods = list(api.items("v1", "Pod", connection.namespace, selector(SERVERS)))
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
@@ -153,63 +158,65 @@ def unscheduled(pod: Manifest) -> str:
     """Return why the pod cannot be scheduled; empty if it can."""
     for condition in pod.get("status", {}).get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"no machine takes the pod: {condition.get('message', condition.get('reason', ''))}"
+            return f"no node can take the pod: {condition.get('message', condition.get('reason', ''))}"
     return ""
 
 
-def _refused(deployment: Manifest | None) -> str:
+def _rejection(deployment: Manifest | None) -> str:
     """Return why quotas or admission rejected the pod; only the Deployment's conditions show that."""
     for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             message = str(condition.get("message", ""))
             if "exceeded quota" in message:
-                return f"a quota of the namespace forbids the pod: {message.partition('forbidden: ')[2] or message}"
+                return f"the namespace's quota forbids the pod: {message.partition('forbidden: ')[2] or message}"
             return f"the cluster refuses the pod: {message}"
     return ""
 
 
-def _statuses(pod: Manifest) -> Iterable[Manifest]:
+def _container_statuses(pod: Manifest) -> Iterable[Manifest]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
 def pulling(pod: Manifest) -> tuple[str, bool] | None:
     """Return why a container cannot be created, and True if waiting is hopeless; None if no container is stuck."""
-    for status in _statuses(pod):
+    for status in _container_statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _PULL:
-            said = str(waiting.get("message") or waiting["reason"])
-            text = f"the image {status.get('image') or ''} cannot be pulled: {said}{remedy(said)}"
+        if waiting.get("reason") in _PULL_FAILURES:
+            message = str(waiting.get("message") or waiting["reason"])
+            text = f"the image {status.get('image') or ''} cannot be pulled: {message}{remedy(message)}"
             return text, waiting["reason"] in ("InvalidImageName", "ImagePullBackOff")
         if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-            return f"the container cannot be made: {waiting.get('message', waiting['reason'])}", False
+            return f"cannot create the container: {waiting.get('message', waiting['reason'])}", False
     return None
 
 
-def _pulls_later(pod: Manifest) -> bool:
+def _is_pull_failing(pod: Manifest) -> bool:
     """Return True if an image pull failed; only the pod's node knows when the next attempt starts."""
-    waits = [(status.get("state") or {}).get("waiting") or {} for status in _statuses(pod)]
-    return any(waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff") for waiting in waits)
+    waiting_states = [(status.get("state") or {}).get("waiting") or {} for status in _container_statuses(pod)]
+    return any(waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff") for waiting in waiting_states)
 
 
-def _crash(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> tuple[str, bool] | None:
-    for status in _statuses(pod):
-        last = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
-        if not last or status.get("ready"):
+def _crash_reason(api: ContextClient, connection: ConnectionSettings, pod: Manifest) -> tuple[str, bool] | None:
+    for status in _container_statuses(pod):
+        terminated = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated")
+        if not terminated or status.get("ready"):
             continue
         restarts = int(status.get("restartCount", 0))
-        how = "out of memory" if last.get("reason") == "OOMKilled" else f"exit code {last.get('exitCode')}"
-        said = last_words(api, connection, pod, status["name"], previous=restarts > 0)
-        return f"the server ended ({how}){said}", restarts >= _CRASHES
+        cause = (
+            "out of memory" if terminated.get("reason") == "OOMKilled" else f"exit code {terminated.get('exitCode')}"
+        )
+        message = log_tail(api, connection, pod, status["name"], previous=restarts > 0)
+        return f"the server exited ({cause}){message}", restarts >= _MAX_CRASHES
     return None
 
 
-def last_words(
+def log_tail(
     api: ContextClient, connection: ConnectionSettings, pod: Manifest, container: str, *, previous: bool
 ) -> str:
     """Return the log tail of a container, for an error message; empty if unavailable."""
     place = f"/api/v1/namespaces/{connection.namespace}/pods/{pod['metadata']['name']}/log"
-    query: dict[str, Any] = {"container": container, "tailLines": _LINES, "previous": "true" if previous else None}
+    query: dict[str, Any] = {"container": container, "tailLines": _TAIL_LINES, "previous": "true" if previous else None}
     try:
         lines = api.text("GET", place, None, **query).strip().splitlines()
     except OrchestuneError:
@@ -230,10 +237,12 @@ def _claim(api: ContextClient, connection: ConnectionSettings) -> str:
         return f"there is no claim {name} in the namespace {connection.namespace}"
     if (claim.get("status") or {}).get("phase") == "Bound":
         return ""
-    said = _events(api, claim)
+    message = _events(api, claim)
     kind = claim["spec"].get("storageClassName")
     return (
-        f"the claim {name}" + (f" of the storage class {kind}" if kind else "") + f" waits: {said or 'not bound yet'}"
+        f"the claim {name}"
+        + (f" of the storage class {kind}" if kind else "")
+        + f" is pending: {message or 'not bound yet'}"
     )
 
 
@@ -243,9 +252,11 @@ def _events(api: ContextClient, document: Manifest) -> str:
     place = f"/api/v1/namespaces/{metadata['namespace']}/events"
     query: dict[str, Any] = {"fieldSelector": f"involvedObject.uid={metadata['uid']}", "limit": 100}
     try:
-        found = api.call("GET", place, None, **query).get("items") or []
+        events = api.call("GET", place, None, **query).get("items") or []
     except OrchestuneError:
         return ""
-    warnings = [event for event in found if event.get("type") == "Warning" and event.get("reason") not in _PASSED]
+    warnings = [
+        event for event in events if event.get("type") == "Warning" and event.get("reason") not in _OUTDATED_REASONS
+    ]
     warnings.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     return str(warnings[-1].get("message", "")) if warnings else ""
