@@ -22,5 +22,9 @@ def test_private_words_are_found_in_docstrings_comments_and_names_but_not_in_tex
     assert words == [(4, "Whoever"), (7, "somebody"), (10, "told"), (11, "anew"), (12, "made")]
 
 
+def test_fields_of_classes_keep_their_names_since_they_are_stored_or_sent() -> None:
+    assert findings("class Columns:\n    shown: int\n") == []
+
+
 def test_each_finding_names_the_replacement() -> None:
     assert findings("# the undertaker\n") == [Finding(1, "undertaker", "cluster teardown")]
