@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -168,8 +169,8 @@ class ApiServer:
         def connect(session: _Session) -> socket.socket:
             endpoint, headers = session.endpoint, self._login(session)
             try:
-                connection = endpoint.connect(timeout)
-                try:
+                with ExitStack() as on_error:
+                    connection = on_error.enter_context(endpoint.connect(timeout))
                     websocket.WebSocket().connect(  # type: ignore[no-untyped-call]
                         f"ws{endpoint.host.removeprefix('http')}{path}",
                         timeout=timeout,
@@ -177,9 +178,7 @@ class ApiServer:
                         socket=connection,
                         redirect_limit=0,  # the login is for this API server alone
                     )
-                except BaseException:
-                    connection.close()
-                    raise
+                    on_error.pop_all()
             except websocket.WebSocketBadStatusException as exc:
                 self._check(session, exc.status_code, (exc.resp_body or b"").decode("utf-8", "replace"))
                 raise self._unreachable(exc, endpoint) from exc  # a success that is no upgrade

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 
 
 class KeyedSemaphores:
@@ -25,11 +25,10 @@ class KeyedSemaphores:
         """Wait for a turn, which `leave` ends."""
         semaphore, users = self._semaphores.get(key) or (asyncio.Semaphore(self._at_once), 0)
         self._semaphores[key] = (semaphore, users + 1)
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(self._forget, key)
             await semaphore.acquire()
-        except BaseException:
-            self._forget(key)
-            raise
+            on_error.pop_all()
 
     def leave(self, key: str) -> None:
         """End a turn."""

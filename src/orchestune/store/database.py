@@ -86,17 +86,20 @@ class Store:
             return
         if not self._writing.acquire(timeout=self._patience.limit):
             raise StoreUnavailable("the store is busy", "retry; `orchestune doctor` looks for the cause")
+        is_committed = False
         try:
             yield Session(self._begun(durable), self._now())
             self._commit()
-        except BaseException as error:
+            is_committed = True
+        except _driver_errors() as error:
             failure = self._failure(error)
-            with suppress(sqlite3.Error, DBAPIError):  # closing the connection rolls back as well
-                self._discard_writer()
             if failure is error:
                 raise
             raise failure from error
         finally:
+            if not is_committed:
+                with suppress(sqlite3.Error, DBAPIError):  # closing the connection rolls back as well
+                    self._discard_writer()
             self._writing.release()
 
     def _begun(self, durable: bool) -> Connection:
@@ -168,7 +171,7 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except BaseException as error:
+        except _driver_errors() as error:
             failure = self._failure(error)
             if failure is error:
                 raise
@@ -259,11 +262,16 @@ def translated(hint: str = _RETRY) -> Iterator[None]:
     """Translate driver errors, into `StoreUnavailable` if a retry may help. `hint` is for an unreachable store."""
     try:
         yield
-    except Exception as error:
+    except _driver_errors() as error:
         failure = translation(error, hint)
         if failure is error:
             raise
         raise failure from error
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return the types of the errors that `translation` may translate."""
+    return PoolTimeout, OverflowError, DBAPIError, sqlite3.Error, postgres.error()
 
 
 def translation(error: BaseException, hint: str = _RETRY) -> BaseException:

@@ -12,7 +12,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -63,16 +63,19 @@ class AttachedTerminal:
         reader = threading.Thread(target=self._forward_output, args=(ended,), daemon=True)
         with _raw_mode() if is_terminal(self._console) else nullcontext(), self._forward_resizes():
             reader.start()
-            try:
+            with ExitStack() as on_error:
+                on_error.callback(self._hang_up)
                 self._forward_input()
                 reader.join()
-            except BaseException:  # an interactive shell ignores SIGTERM, but not the hang-up that follows this
-                with suppress(OrchestuneError):
-                    self._console.client.terminal(self._experiment, self._attempt, over=0)
-                raise
+                on_error.pop_all()
         if self._error is not None:
             raise self._error
         return 1 if self._code is None else self._code
+
+    def _hang_up(self) -> None:
+        """End the remote command: an interactive shell ignores SIGTERM, but not the hang-up that follows this."""
+        with suppress(OrchestuneError):
+            self._console.client.terminal(self._experiment, self._attempt, over=0)
 
     def _forward_output(self, ended: Callable[[Client], int | None]) -> None:
         client, offset = self._console.client.clone(retry_seconds=_NOTICE_SECONDS), 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,10 @@ def kept_alive(console: Console, status: documents.Status, grace: float) -> Iter
     heartbeats = threading.Thread(target=_send_heartbeats, args=(console, status, ended), daemon=True)
     heartbeats.start()
     try:
-        yield
-    except BaseException:
-        with suppress(OrchestuneError):  # deleting it terminates the trial too
-            _stop(console, status, time.monotonic() + grace + _STOP_MARGIN_SECONDS)
-        raise
+        with ExitStack() as on_error:
+            on_error.callback(_stop, console, status, grace + _STOP_MARGIN_SECONDS)
+            yield
+            on_error.pop_all()
     finally:
         ended.set()
         heartbeats.join()
@@ -74,11 +73,14 @@ def kept_alive(console: Console, status: documents.Status, grace: float) -> Iter
                 console.client.delete(status["id"])
 
 
-def _stop(console: Console, status: documents.Status, deadline: float) -> None:
-    status = console.client.stop(status["id"])
-    while status["counts"]["running"] and time.monotonic() < deadline:
-        time.sleep(_STOP_POLL_SECONDS)
-        status = console.client.experiment(status["id"])
+def _stop(console: Console, status: documents.Status, timeout: float) -> None:
+    """Stop the experiment and wait for the end of its trial. Best-effort: deleting it terminates the trial too."""
+    deadline = time.monotonic() + timeout
+    with suppress(OrchestuneError):
+        status = console.client.stop(status["id"])
+        while status["counts"]["running"] and time.monotonic() < deadline:
+            time.sleep(_STOP_POLL_SECONDS)
+            status = console.client.experiment(status["id"])
 
 
 def _send_heartbeats(console: Console, status: documents.Status, ended: threading.Event) -> None:
