@@ -113,7 +113,7 @@ def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: Fak
     assert f"the registry {away} cannot be reached: " in said(away) and "`orchestune cluster test -n lab`" in said(away)
     registry.status = 404
     assert f"the registry {registry.name} cannot answer as registries do" in said(registry.name)
-    with pytest.raises(BadInput, match="no address of a registry"):
+    with pytest.raises(BadInput, match="invalid registry: "):
         said("not an address")
 
 
@@ -211,7 +211,7 @@ def test_the_registry_of_a_cluster_at_aws_is_asked_as_whom_the_cluster_was_made(
         raise Denied("no")
 
     monkeypatch.setattr(credentials, "password", password)
-    monkeypatch.setattr(Registry, "call", lambda self, *args, **more: self._login._known())
+    monkeypatch.setattr(Registry, "call", lambda self, *args, **more: self._login._find_credentials())
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
     aws = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

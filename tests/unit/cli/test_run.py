@@ -333,7 +333,7 @@ def test_an_address_that_is_none_is_an_error_before_anything_is_sent(
         result = cli("run", "--dry-run", "--notify", address)
         assert (result.code, "notify.0.url: invalid URL (expected something like" in result.err) == (2, True)
     (project / "experiment.yml").write_text(EXPERIMENT + "mlflow: http://example.org:abc\n")
-    assert "experiment.yml:13:9: mlflow.uri: is no address" in cli("run", "--detach").err
+    assert "experiment.yml:13:9: mlflow.uri: invalid URL" in cli("run", "--detach").err
     assert server.world.requests == []
 
 

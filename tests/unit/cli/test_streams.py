@@ -60,7 +60,7 @@ def test_code_that_finds_no_room_among_temporary_files_names_their_folder(server
         assert not list(disk.iterdir())
     error, hint = done.stderr.splitlines()
     assert (done.returncode, hint) == (1, "hint:  free space there, or make it writable")
-    assert error.startswith(f"error: the bundle cannot be written to {disk}/"), error
+    assert error.startswith(f"error: cannot write the bundle to {disk}/"), error
     assert error.endswith(": No space left on device")
 
 
