@@ -123,7 +123,7 @@ def test_a_gateway_that_is_in_trouble_for_a_while_is_asked_again(
     page = open_page("/experiments")
     page.route(address, lambda route: route.fulfill(status=502, body="bad gateway"))
     page.goto(f"{page.url}/{handles['sgd classifier']}")
-    expect(page.get_by_role("alert")).to_contain_text("The server answered 502")
+    expect(page.get_by_role("alert")).to_contain_text("The server responded with status 502")
     page.unroute(address)
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     expect(page.locator(".facts")).to_contain_text("120 of 120")

@@ -78,7 +78,7 @@ def test_two_parameters_are_drawn_from_what_the_server_makes_of_all_trials(
     card.get_by_label("Parameter across").select_option("alpha")
     card.get_by_label("Parameter upwards").select_option("layers")
     trials = client.contour(ref, "alpha", "layers")["trials"]
-    expect(card).to_contain_text(f"of all {trials} completed trials that have both")
+    expect(card).to_contain_text(f"from {trials} completed trials with both parameters")
     expect(card.get_by_role("img")).to_have_attribute(
         "aria-label", re.compile(f"alpha and layers.* of {trials} trials")
     )
@@ -87,7 +87,7 @@ def test_two_parameters_are_drawn_from_what_the_server_makes_of_all_trials(
     expect(card).to_contain_text("Choose two different parameters.")
     card.get_by_label("Parameter upwards").select_option("l1_ratio")
     fewer = client.contour(ref, "alpha", "l1_ratio")["trials"]
-    expect(card).to_contain_text(f"of all {fewer} completed trials that have both")
+    expect(card).to_contain_text(f"from {fewer} completed trials with both parameters")
     assert fewer < trials
 
 
@@ -115,7 +115,7 @@ def test_what_matters_for_one_metric_is_not_said_of_another(
     page.route(re.compile("/importance[?]metric=error$"), lambda route: held.append(route))
     page.goto(f"{page.url}/{handles['size against speed']}?tab=analysis")
     card = page.get_by_role("region", name="Importance")
-    expect(card).to_contain_text("Being measured")
+    expect(card).to_contain_text("Calculating")
     while not held:
         page.wait_for_timeout(20)
     page.get_by_label("Metric", exact=True).select_option("latency")
@@ -156,9 +156,7 @@ def test_what_a_plot_leaves_out_is_told(open_page: OpenPage, core: Core) -> None
         "many", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": chance.random()}, None), 3400, 3400, log="",
     )  # fmt: skip
     page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
-    told = (
-        "3,000 of 3,400 trials are drawn: the best ones, and of the others as many as fit, evenly; the line is of all"
-    )
+    told = "Showing 3,000 of 3,400 trials: the best ones and an even sample of the others; the line includes all"
     expect(page.get_by_text(told)).to_be_visible()
 
 
@@ -167,7 +165,7 @@ def test_too_few_trials_to_tell_what_matters_are_told_and_nothing_else(
 ) -> None:
     page = open_page(f"/experiments/{handles['one trial']}?tab=analysis")
     card = page.get_by_role("region", name="Importance")
-    expect(card).to_have_text("Which parameters matter0 completed trials: too few to tell.")
+    expect(card).to_have_text("Which parameters matter0 completed trials: too few to estimate importance.")
 
 
 def test_the_colours_of_the_timeline_are_told(open_page: OpenPage, handles: dict[str, str]) -> None:
@@ -197,7 +195,7 @@ def test_what_is_brushed_is_chosen_in_the_table_too(open_page: OpenPage, handles
     assert 0 < chosen < 120
     page.reload()  # it stands in the address
     expect(told).to_be_visible()
-    page.get_by_role("link", name="Show in the table").click()
+    page.get_by_role("link", name="Show in table").click()
     expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
     page.go_back()
     page.get_by_role("button", name="Clear").click()
@@ -245,7 +243,7 @@ def test_a_brush_to_the_end_of_an_axis_holds_what_lies_beyond_it(open_page: Open
     told = page.get_by_text(re.compile(r"^\d+ of 40 trials: accuracy: at least 0[.]"))
     expect(told).to_be_visible()
     chosen = int((told.text_content() or "").split()[0])
-    page.get_by_role("link", name="Show in the table").click()
+    page.get_by_role("link", name="Show in table").click()
     expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
     expect(page.get_by_label("Compare trial 7", exact=True)).to_be_visible()
 
@@ -255,7 +253,7 @@ def test_words_are_brushed_as_words(open_page: OpenPage, handles: dict[str, str]
     expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()
     brush(page, 0.25, 0.02, 0.34)
     expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
-    page.get_by_role("link", name="Show in the table").click()
+    page.get_by_role("link", name="Show in table").click()
     expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
     words = page.locator(".virtual tbody tr:not(.space)").filter(has_text="elasticnet")
     expect(words.first).to_be_visible()
@@ -307,7 +305,7 @@ def test_trials_are_chosen_along_an_axis_without_a_mouse(
     page.goto(f"{page.url}/{ref}?tab=analysis")
     while not held:
         page.wait_for_timeout(20)
-    choose = page.get_by_role("button", name="Choose by values…")
+    choose = page.get_by_role("button", name="Select by values…")
     expect(choose).to_be_disabled()  # there is nothing yet to choose from
     held.pop().continue_()
     expect(choose).to_be_enabled()

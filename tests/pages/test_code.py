@@ -81,13 +81,13 @@ def test_a_trial_can_be_run_again_from_what_stands_there(
     held: list[Route] = []
     page.route(re.compile(r"/trials/\d+$"), lambda route: held.append(route), times=1)
     page.goto(f"{page.url}/{ref}?tab=code")
-    card = page.get_by_role("region", name="Run a trial again")
+    card = page.get_by_role("region", name="Rerun a trial")
     expect(card).to_be_visible()
     while not held:
         page.wait_for_timeout(20)
-    card.get_by_label("Trial to run again").fill("7")
+    card.get_by_label("Trial to rerun").fill("7")
     page.keyboard.press("Enter")
-    expect(card.get_by_label("Command that repeats the trial")).to_have_text(f"orchestune rerun {ref}/7")
+    expect(card.get_by_label("Rerun command")).to_have_text(f"orchestune rerun {ref}/7")
     command = f"python train.py --alpha={client.trial(ref, 7)['parameters']['alpha']}"
     expect(card.get_by_label("Command of the trial")).to_contain_text(command)
     with page.expect_response(held[0].request.url):  # of the trial that stood there first, which comes late
@@ -197,7 +197,7 @@ def test_a_specification_that_did_not_come_is_asked_for_again(
     page = open_page("/experiments")
     page.route(re.compile("/specification"), lambda route: route.abort(), times=1)
     page.goto(f"{page.url}/{handles['sgd classifier']}?tab=code")
-    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not respond")
     expect(page.get_by_role("region", name="Specification")).to_contain_text("alpha")
 
 

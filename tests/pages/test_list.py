@@ -83,6 +83,6 @@ def test_experiments_of_several_pages_are_chosen_together(open_page: OpenPage, c
 
 def test_a_page_behind_the_end_leads_back(open_page: OpenPage) -> None:
     page = open_page("/experiments?page=7")
-    expect(page.get_by_text("The list ends before this page")).to_be_visible()
+    expect(page.get_by_text("No experiments on this page")).to_be_visible()
     page.get_by_role("button", name="Show all experiments").click()
     expect(page.locator("td.name > a")).to_have_count(100)

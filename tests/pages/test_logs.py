@@ -30,7 +30,7 @@ def test_a_log_is_read_from_a_time_on_piece_by_piece(
     page.get_by_label("From this time on").fill(begin.strftime("%Y-%m-%dT%H:%M:%S"))
     expect(log.locator("> div:not(.begun)").first).to_contain_text("line 0 of step 1")
     expect(follow).not_to_be_checked()
-    later = page.get_by_role("button", name="Later lines")
+    later = page.get_by_role("button", name="Load later lines")
     later.click()
     expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1999 of step 4")
     expect(page.get_by_text("8,000 lines")).to_be_visible()

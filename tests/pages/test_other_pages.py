@@ -48,7 +48,7 @@ def test_ages_are_counted_by_the_clock_of_the_server(open_page: OpenPage, handle
     page.goto(f"{url}/settings")
     expect(page.get_by_text(re.compile(r", (60 min|1\.0 h) ago"))).to_be_visible()
     page.goto(f"{url}/compare?experiments={handles['image model']},{handles['one trial']}")
-    expect(page.get_by_role("row", name="Took").get_by_role("cell").first).to_have_text(re.compile("^2.[345] h$"))
+    expect(page.get_by_role("row", name="Duration").get_by_role("cell").first).to_have_text(re.compile("^2.[345] h$"))
 
 
 def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenPage, handles: dict[str, str]) -> None:
@@ -56,7 +56,7 @@ def test_the_specification_and_the_command_of_a_rerun_are_there(open_page: OpenP
     text = page.get_by_role("region", name="Specification").locator("pre")
     expect(text).to_contain_text("alpha: {type: float, min: 0.000001, max: 0.1, log: true}")
     expect(text).to_contain_text("l1_ratio: {type: float, min: 0, max: 1, when: {penalty: [elasticnet]}}")
-    rerun = page.get_by_role("region", name="Run a trial again")
+    rerun = page.get_by_role("region", name="Rerun a trial")
     expect(rerun).to_contain_text(re.compile(rf"orchestune rerun {handles['sgd classifier']}/\d+"))
     clean(page)
 
@@ -152,11 +152,11 @@ def test_a_configuration_of_ones_own_is_queued(
     dialog.get_by_label("l1_ratio").fill("0.25")
     dialog.get_by_label("alpha").fill("7")
     dialog.get_by_label("layers").fill("3")
-    dialog.get_by_role("button", name="Queue it").click()
+    dialog.get_by_role("button", name="Queue").click()
     expect(dialog.get_by_role("alert")).to_contain_text("alpha: out of range: 7 (expected 1e-06..0.1)")
     for_everybody(page)
     dialog.get_by_label("alpha").fill("0.01")
-    dialog.get_by_role("button", name="Queue it").click()
+    dialog.get_by_role("button", name="Queue").click()
     expect(page.locator("#notes")).to_contain_text("queued as trial 1")
     trial = client.trial(ref, 1)
     assert trial["parameters"] == {"alpha": 0.01, "penalty": "elasticnet", "layers": 3, "l1_ratio": 0.25}
@@ -175,7 +175,7 @@ def test_a_configuration_beyond_the_budget_is_refused_with_what_to_do(
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_label("alpha").fill("0.01")
-    dialog.get_by_role("button", name="Queue it").click()
+    dialog.get_by_role("button", name="Queue").click()
     told = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
     expect(dialog.get_by_role("alert")).to_have_text(f"{told} In a terminal: orchestune extend {ref} --budget N")
     client.change(ref, budget=before)
@@ -209,7 +209,7 @@ def test_one_trial_is_stopped_after_a_question(open_page: OpenPage, handles: dic
     expect(page.locator(".head .state").first).to_have_text("running")
     page.get_by_role("button", name="Stop", exact=True).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("another trial takes its place")
+    expect(dialog).to_contain_text("does not count toward the budget")
     clean(page)
     dialog.get_by_role("button", name="Stop").click()
     expect(page.locator(".head .state").first).to_have_text("cancelled")

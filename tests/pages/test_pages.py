@@ -50,7 +50,7 @@ def test_the_list_is_searched_filtered_and_sorted_by_its_address(open_page: Open
     page.reload()
     expect(names.first).to_have_text("broken script")
     page.get_by_label("Search experiments").fill("there is nothing of this name")
-    expect(page.get_by_text("Nothing fits")).to_be_visible()
+    expect(page.get_by_text("No experiments match")).to_be_visible()
     page.get_by_role("button", name="Show all experiments").click()
     expect(names.first).to_have_text("broken script")
 
@@ -134,8 +134,10 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
     ref = written(core, 0.2)
     page = open_page(f"/experiments/{ref}")
     card = page.get_by_role("region", name="Best configuration")
-    expect(card).to_contain_text(re.compile(r"A model of all trials expects -?0\.\d+ ± 0\.\d+ of it\."))
-    expect(card).to_contain_text(f"Trial {LUCKY} has a better value, but the model trusts it less.")
+    expect(card).to_contain_text(re.compile(r"Expected value given the noise: -?0\.\d+ ± 0\.\d+\."))
+    expect(card).to_contain_text(
+        f"Trial {LUCKY} measured a better value, but its expected value given the noise is worse."
+    )
     for_everybody(page)
     page.close()
     client.delete(ref, purge=True)
@@ -164,9 +166,9 @@ def test_no_experiment_and_no_trial_of_that_name(
 ) -> None:
     trouble.expect("404")
     page = open_page("/experiments/there-is-none")
-    expect(page.get_by_text("There is no such experiment")).to_be_visible()
+    expect(page.get_by_text("Experiment not found")).to_be_visible()
     page.goto(page.url.replace("there-is-none", f"{handles['one trial']}/trials/9"))
-    expect(page.get_by_text("There is no such trial")).to_be_visible()
+    expect(page.get_by_text("Trial not found")).to_be_visible()
 
 
 def test_trials_are_sorted_on_the_server_and_filtered(
@@ -252,7 +254,7 @@ def test_a_trial_says_what_came_of_it(open_page: OpenPage, handles: dict[str, st
     expect(page.get_by_role("heading", name="Trial 12")).to_be_visible()
     expect(page.get_by_role("region", name="Parameters")).to_contain_text(str(trial["parameters"]["penalty"]))
     expect(page.get_by_role("region", name="Attempts")).to_contain_text("gpu-node-1")
-    expect(page.get_by_role("img", name=re.compile("accuracy while it ran: 1 curve"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("accuracy over steps: 1 curve"))).to_be_visible()
     expect(page.get_by_role("log")).to_contain_text("epoch 1/3")
     page.get_by_role("link", name="Next trial").click()
     expect(page.get_by_role("heading", name="Trial 13")).to_be_visible()
@@ -397,7 +399,7 @@ def test_a_tab_that_could_not_be_loaded_is_loaded_again(
     settled(page)
     page.route(re.compile("/tabs/trials.js"), lambda route: route.abort(), times=1)
     page.get_by_role("link", name="Trials").click()
-    page.get_by_role("button", name="Load it again").click()
+    page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("120 trials")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -408,7 +410,7 @@ def test_a_form_that_cannot_be_made_says_why(open_page: OpenPage, core: Core, tr
     page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(1)).write()}")
     page.route(re.compile("/specification"), lambda route: route.abort(), times=1)
     page.get_by_role("button", name="Try…").click()
-    expect(page.locator("#notes")).to_contain_text("The server does not answer")
+    expect(page.locator("#notes")).to_contain_text("The server does not respond")
 
 
 def test_what_the_server_refuses_for_good_is_asked_for_once(

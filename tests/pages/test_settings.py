@@ -13,11 +13,11 @@ from tests.pages.conftest import OpenPage, for_everybody, sign_in
 def test_a_token_is_made_used_and_revoked(open_page: OpenPage, browser: Browser, url: str) -> None:
     page = open_page("/settings")
     card, dialog = page.get_by_role("region", name="Tokens"), page.get_by_role("dialog")
-    card.get_by_role("button", name="Make a token").click()
-    dialog.get_by_label("Whose it is").fill("grace")
+    card.get_by_role("button", name="Create token").click()
+    dialog.get_by_label("User name").fill("grace")
     dialog.get_by_label("Role").select_option("viewer")
     for_everybody(page)
-    dialog.get_by_role("button", name="Make it").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     token = dialog.get_by_label("The token").input_value()
     dialog.get_by_role("button", name="Done").click()
     expect(card.get_by_role("row").filter(has_text="grace")).to_contain_text("viewer")
@@ -44,8 +44,8 @@ def test_an_experiment_is_shared_by_a_link_and_no_longer(
     page = open_page(f"/experiments/{handles['sgd classifier']}")
     dialog = page.get_by_role("dialog")
     page.get_by_role("button", name="Share…").click()
-    dialog.get_by_label("For whom").fill("reviewers")
-    dialog.get_by_role("button", name="Make a link").click()
+    dialog.get_by_label("Recipient").fill("reviewers")
+    dialog.get_by_role("button", name="Create link").click()
     link = dialog.get_by_label("The link").input_value()
     assert link.startswith(f"{url}/share?code=")
     for_everybody(page)
@@ -75,7 +75,7 @@ def test_an_experiment_is_shared_by_a_link_and_no_longer(
     expect(shares.get_by_role("row").filter(has_text="reviewers")).to_contain_text(handles["sgd classifier"])
     shares.get_by_role("button", name="Revoke reviewers").click()
     dialog.get_by_role("button", name="Revoke").click()
-    expect(shares.get_by_text("Nothing is shared")).to_be_visible()
+    expect(shares.get_by_text("No shared links")).to_be_visible()
     expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()  # the page noticed by itself
     guest.goto(link)
     expect(guest.get_by_role("alert")).to_contain_text("no longer valid")
@@ -85,16 +85,16 @@ def test_an_experiment_is_shared_by_a_link_and_no_longer(
 def test_the_server_says_how_it_is_and_the_theme_is_chosen(open_page: OpenPage) -> None:
     page = open_page("/settings", color_scheme="light", viewport={"width": 390, "height": 844})
     server = page.get_by_role("region", name="Server")
-    expect(server).to_contain_text("well: its store answers")
+    expect(server).to_contain_text("healthy: the database is available")
     expect(server).to_contain_text(__version__)
     html = page.locator("html")
-    for choice, theme in (("Dark", "dark"), ("Light", "light"), ("As the system has it", "light")):
+    for choice, theme in (("Dark", "dark"), ("Light", "light"), ("System theme", "light")):
         page.get_by_label(choice, exact=True).check()
         expect(html).to_have_attribute("data-theme", theme)
     page.emulate_media(color_scheme="dark")
     expect(html).to_have_attribute("data-theme", "dark")
     page.reload()
-    expect(page.get_by_label("As the system has it")).to_be_checked()
+    expect(page.get_by_label("System theme")).to_be_checked()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.emulate_media(color_scheme="light")
     for_everybody(page)
@@ -102,11 +102,11 @@ def test_the_server_says_how_it_is_and_the_theme_is_chosen(open_page: OpenPage) 
 
 def test_a_token_is_told_though_the_question_was_closed_before_the_answer(open_page: OpenPage) -> None:
     page = open_page("/settings")
-    page.get_by_role("button", name="Make a token…").click()
-    page.get_by_label("Whose it is").fill("hasty")
+    page.get_by_role("button", name="Create token…").click()
+    page.get_by_label("User name").fill("hasty")
     held: list[Route] = []
     page.route("**/api/v1/tokens", lambda route: held.append(route), times=1)
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     while not held:
         page.wait_for_timeout(20)
     page.keyboard.press("Escape")

@@ -64,9 +64,9 @@ def test_a_comparison_hears_of_every_experiment_by_one_stream(
     page = open_page("/settings")  # which has no stream: another page might open its own only now
     asked = Requests(page)
     page.goto(f"{page.url.partition('/settings')[0]}/compare?experiments={','.join([*both, 'never-was'])}")
-    row = page.get_by_role("row", name="At a time")
+    row = page.get_by_role("row", name="Parallelism")
     expect(row).to_contain_text("8")
-    expect(page.get_by_text("Not there, or no longer: never-was.")).to_be_visible()
+    expect(page.get_by_text("Not found: never-was.")).to_be_visible()
     assert len(asked.streams) == 1 and all(ref in asked.streams[0] for ref in both)
     asked.others.clear()
     client.change(both[0], parallelism=13)

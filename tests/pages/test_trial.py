@@ -63,7 +63,7 @@ def test_values_that_differ_in_their_last_digit_are_drawn(open_page: OpenPage, c
             mine = (tables.points.c.attempt.in_(attempt)) & (tables.points.c.sequence % 2 == odd)
             session.change(update(tables.points).where(mine).values(value=29 / 30 - odd * 2**-53))
     page = open_page(f"/experiments/{ref}/trials/1")
-    expect(page.get_by_role("img", name="accuracy while it ran: 1 curve of accuracy")).to_be_visible()
+    expect(page.get_by_role("img", name="accuracy over steps: 1 curve of accuracy")).to_be_visible()
     texts = page.evaluate(
         """async () => {
             const loaded = performance.getEntriesByType("resource").find(({ name }) => name.endsWith("plot/scale.js"));
@@ -82,7 +82,7 @@ def test_a_trial_that_waits_for_its_second_attempt_does_not_run(open_page: OpenP
         mine = tables.trials.c.experiment == experiments.find(session, ref).id
         session.change(update(tables.trials).where(mine, tables.trials.c.number == 2).values(state="queued"))
     page = open_page(f"/experiments/{ref}/trials/2")
-    expect(page.locator(".facts > div").filter(has_text="Took")).to_contain_text("waiting")
+    expect(page.locator(".facts > div").filter(has_text="Duration")).to_contain_text("waiting")
 
 
 def test_what_each_fold_came_to_is_told(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:

@@ -49,7 +49,7 @@ def test_rows_stay_where_they_are_while_somebody_is_at_one(
     client.stop_trial(ref, waiting)
     expect(row.locator(".state")).to_have_text("cancelled")  # it changes in its place
     new = queue(client, ref)
-    show = page.get_by_role("button", name="Others came: show them")
+    show = page.get_by_role("button", name="Show new trials")
     expect(show).to_be_visible()
     assert first_numbers(page, 5) == before
     expect(box).to_be_focused()
@@ -64,7 +64,7 @@ def test_rows_stay_where_they_are_while_somebody_is_at_one(
 def test_who_sorts_again_waits_for_nothing(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
     no_more_time_passes(page, page.get_by_text("120 trials"))
-    for name in ("accuracy", "Took", "accuracy"):
+    for name in ("accuracy", "Duration", "accuracy"):
         heading = page.get_by_role("columnheader", name=name)
         heading.get_by_role("button").press("Enter")
         expect(heading).to_have_attribute("aria-sort", "descending")
@@ -121,7 +121,7 @@ def test_the_mouse_holds_a_row_until_it_leaves(open_page: OpenPage, handles: dic
     before = first.text_content()
     page.locator(".virtual tbody tr:not(.space)").nth(2).hover()
     new = queue(client, ref)
-    expect(page.get_by_role("button", name="Others came: show them")).to_be_visible()
+    expect(page.get_by_role("button", name="Show new trials")).to_be_visible()
     expect(first).to_have_text(str(before))
     page.mouse.move(5, 5)
     expect(first).to_have_text(str(new))
@@ -170,7 +170,7 @@ def test_of_a_parameter_and_a_metric_of_one_name_each_column_is_hidden_by_itself
     expect(alphas).to_have_count(2)
     page.get_by_role("button", name="Columns").click()
     page.locator("input[name='parameters.alpha']").uncheck()
-    page.get_by_role("button", name="Show these").click()
+    page.get_by_role("button", name="Apply").click()
     expect(alphas).to_have_count(1)
     page.get_by_role("button", name="Columns").click()
     expect(page.locator("input[name='parameters.alpha']")).not_to_be_checked()

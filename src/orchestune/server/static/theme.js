@@ -1,4 +1,4 @@
-// Before anything is painted: light or dark as it was chosen, else as the system has it.
+// Set the chosen theme or that of the system before the page is painted.
 (() => {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -23,7 +23,7 @@
       try {
         localStorage.setItem("theme", root.dataset.theme === "dark" ? "light" : "dark");
       } catch {
-        // it is chosen for this page alone
+        // without storage the choice holds for this page only
       }
       root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
       dispatchEvent(new Event("themechange"));

@@ -1,4 +1,4 @@
-// A plot with its title and what saves it.
+// A card with a plot, its title and its save buttons.
 
 import { h } from "../lib/dom.js";
 
@@ -6,5 +6,5 @@ import { h } from "../lib/dom.js";
 
 /** @param {string} title @param {Frame} frame @param {...any} content */
 export function card(title, frame, ...content) {
-  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title, h("span", { class: "grow" }), frame.savers()), ...content);
+  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title, h("span", { class: "grow" }), frame.saveButtons()), ...content);
 }

@@ -1,4 +1,4 @@
-// Two parameters and the metric over them: the two that matter most, until somebody chooses others.
+// A contour plot of the metric over two parameters: the two most important ones, until the user chooses others.
 
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
@@ -7,39 +7,39 @@ import { contourPlot } from "../plot/contour.js";
 import { Frame } from "../plot/frame.js";
 import { card } from "./card.js";
 
-/** @typedef {import("./found.js").Found} Found */
+/** @typedef {import("./search.js").SearchData} SearchData */
 
 export class Pair {
   /** @type {any} */
   surface = null;
-  chosen = false; // by somebody
+  isChosen = false; // by the user
 
-  /** @param {Found} found @param {(error: unknown) => void} failed */
-  constructor(found, failed) {
-    this.found = found;
+  /** @param {SearchData} search @param {(error: unknown) => void} failed */
+  constructor(search, failed) {
+    this.search = search;
     this.failed = failed;
     this.frame = new Frame("Two parameters", 260);
     const choose = () => {
-      this.chosen = true;
+      this.isChosen = true;
       this.change();
     };
     this.across = h("select", { "aria-label": "Parameter across", onchange: choose });
     this.up = h("select", { "aria-label": "Parameter upwards", onchange: choose });
-    this.told = h("p", { class: "small faint" });
-    this.element = card("Two parameters", this.frame, h("div", { class: "bar" }, this.across, "and", this.up), this.frame.element, this.told);
+    this.caption = h("p", { class: "small faint" });
+    this.element = card("Two parameters", this.frame, h("div", { class: "bar" }, this.across, "and", this.up), this.frame.element, this.caption);
   }
 
-  /** The space is known. */
-  begin() {
-    const { space } = this.found;
+  /** Fill the selects, once the space has been loaded. */
+  fillSelects() {
+    const { space } = this.search;
     for (const select of [this.across, this.up]) fill(select, space.map((parameter) => h("option", { value: parameter.name }, parameter.name)));
     if (space.length > 1) this.up.value = space[1].name;
   }
 
-  /** Importance is known. */
+  /** Select the two most important parameters, once importance has been measured. */
   propose() {
-    const [one, two] = this.found.ranked();
-    if (this.chosen || !two || (this.across.value === one.name && this.up.value === two.name)) return;
+    const [one, two] = this.search.ranked();
+    if (this.isChosen || !two || (this.across.value === one.name && this.up.value === two.name)) return;
     [this.across.value, this.up.value] = [one.name, two.name];
     this.change();
   }
@@ -57,27 +57,27 @@ export class Pair {
 
   /** @param {AbortSignal} [signal] */
   async read(signal) {
-    const { found } = this;
-    const [x, y, metric] = [this.across.value, this.up.value, found.metric.name];
+    const { search } = this;
+    const [x, y, metric] = [this.across.value, this.up.value, search.metric.name];
     if (!x || !y || x === y) return;
-    const surface = await ask(path(found.ref, "contour") + query({ x, y, metric }), { signal });
-    if (x === this.across.value && y === this.up.value && metric === found.metric.name) this.surface = surface;
+    const surface = await ask(path(search.ref, "contour") + query({ x, y, metric }), { signal });
+    if (x === this.across.value && y === this.up.value && metric === search.metric.name) this.surface = surface;
   }
 
   draw() {
-    const { found, surface } = this;
-    const { columns, metric } = found;
-    const [one, two] = [this.across, this.up].map((select) => found.space.find((parameter) => parameter.name === select.value));
+    const { search, surface } = this;
+    const { columns, metric } = search;
+    const [one, two] = [this.across, this.up].map((select) => search.space.find((parameter) => parameter.name === select.value));
     if (!columns || !one || !two) return;
     if (!surface || surface.x !== one.name || surface.y !== two.name) {
-      this.told.textContent = one === two ? "Choose two different parameters." : "";
+      this.caption.textContent = one === two ? "Choose two different parameters." : "";
       this.frame.element.classList.add("waiting");
       return;
     }
-    const [x, y] = [found.dimension(one), found.dimension(two)];
-    const points = found.points(x.values, y.values, [one, two]);
-    this.frame.draw(contourPlot(surface, points, { ...x.axis, title: one.name }, { ...y.axis, title: two.name }, { better: metric.goal === "maximize", chosen: found.chosen, pick: found.pick }));
-    this.told.textContent = `Colours and lines: the mean ${metric.name} around each place, of ${surface.trials === 1 ? "the completed trial that has" : `all ${many(surface.trials, "completed trial")} that have`} both; blank where none is near. Points: trials${columns.shown < columns.total ? " (a part of them)" : ""}.`;
+    const [x, y] = [search.dimension(one), search.dimension(two)];
+    const points = search.points(x.values, y.values, [one, two]);
+    this.frame.draw(contourPlot(surface, points, { ...x.axis, title: one.name }, { ...y.axis, title: two.name }, { isMaximized: metric.goal === "maximize", chosen: search.chosen, pick: search.pick }));
+    this.caption.textContent = `Colours and contour lines: mean ${metric.name} of nearby trials, from ${many(surface.trials, "completed trial")} with both parameters; blank without nearby trials. Points: trials${columns.shown < columns.total ? " (a sample)" : ""}.`;
   }
 
   close() {

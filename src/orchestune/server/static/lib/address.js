@@ -1,7 +1,7 @@
-// What a page shows, kept in its address.
+// The state of a page in the query of its URL.
 
 /**
- * One value of the address; empty where it is not there.
+ * Return one value of the query; `otherwise` if absent.
  * @param {string} name
  * @param {string} [otherwise]
  */
@@ -10,17 +10,17 @@ export function get(name, otherwise = "") {
 }
 
 /**
- * Change values of the address without loading anything; empty ones go.
+ * Change values of the query without loading a page; empty ones are removed.
  * @param {Record<string, string>} values
- * @param {boolean} [step] whether the browser's back button comes back to what was
+ * @param {boolean} [step] true to create an entry in the browser's history
  */
 export function set(values, step = false) {
-  const found = new URLSearchParams(location.search);
+  const parameters = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values)) {
-    if (value) found.set(name, value);
-    else found.delete(name);
+    if (value) parameters.set(name, value);
+    else parameters.delete(name);
   }
-  const text = found.toString();
+  const text = parameters.toString();
   const next = location.pathname + (text ? `?${text}` : "");
   if (next === location.pathname + location.search) return;
   if (step) history.pushState(null, "", next);

@@ -10,8 +10,8 @@
  * @property {number} trial
  * @property {Record<string, Measured>} metrics
  * @property {Parameters} parameters
- * @property {Measured | null} expected of a noisy search
- * @property {number | null} measured_best the trial with the best value, where it is another
+ * @property {Measured | null} expected expected value given the noise, in a noisy search
+ * @property {number | null} measured_best the trial with the best measured value, if it is another one
  */
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
  *   latest?: {step: number | null, value: number} | null}} Running */
@@ -33,8 +33,8 @@
  * @property {number} folds
  * @property {Record<string, string>} labels
  * @property {string} engine
- * @property {string} [search] what the engine does now and why
- * @property {string[]} [notes] what people should know, such as why nothing is pruned
+ * @property {string} [search] the engine's current strategy and its reason
+ * @property {string[]} [notes] remarks for users, such as why nothing is pruned
  * @property {number} revision
  * @property {Metric[]} metrics
  * @property {Record<"queued" | "running" | "completed" | "failed" | "pruned" | "cancelled", number>} counts
@@ -42,7 +42,7 @@
  * @property {Running[]} [running]
  * @property {Worker[]} [workers]
  * @property {number | null} eta_seconds
- * @property {string | null} [files_dropped_at] when its logs and files went
+ * @property {string | null} [files_dropped_at] time when its logs and files were deleted
  * @property {string | null} origin
  * @property {string} created_at
  * @property {string | null} started_at
@@ -100,8 +100,8 @@
  * @property {number[]} front
  */
 
-/** What the server refused, in its own words. */
-export class Refused extends Error {
+/** An error response of the server, or status 0 without a response. */
+export class ApiError extends Error {
   /** @param {number} status @param {string} message @param {string} hint */
   constructor(status, message, hint) {
     super(message);
@@ -110,23 +110,23 @@ export class Refused extends Error {
   }
 }
 
-/** Whether it would be refused again. @param {unknown} error @returns {boolean} */
-export function forGood(error) {
-  return error instanceof Refused && error.status >= 400 && error.status < 500 && ![408, 429].includes(error.status);
+/** Return true if a retry would fail again. @param {unknown} error @returns {boolean} */
+export function isPermanent(error) {
+  return error instanceof ApiError && error.status >= 400 && error.status < 500 && ![408, 429].includes(error.status);
 }
 
 const V1 = "/api/v1";
-const PATIENCE = 120000; // a connection that a sleep or a network cut off may never say so
-/** @type {Set<() => void>} ends each question that only reads */
-const reading = new Set();
+const TIMEOUT_MS = 120000; // a connection that was cut by a suspended machine or the network may never fail
+/** @type {Set<() => void>} a function per GET request in progress that aborts it */
+const pendingReads = new Set();
 
-/** No longer wait for what is being read: the network fell silent, and whoever still wants it asks again. */
-export function letGo() {
-  for (const end of reading) end();
+/** Abort all GET requests in progress after the connection was lost; callers retry. */
+export function abortReads() {
+  for (const end of pendingReads) end();
 }
 
 /**
- * The address of an experiment or of something of it.
+ * Return the path of an experiment or of a part of it.
  * @param {string} ref
  * @param {...(string | number)} parts
  */
@@ -135,7 +135,7 @@ export function path(ref, ...parts) {
 }
 
 /**
- * A query, without what is not set.
+ * Return a query string, without empty values.
  * @param {Record<string, string | number | null | undefined>} values
  */
 export function query(values) {
@@ -143,38 +143,38 @@ export function query(values) {
   return set.length ? `?${new URLSearchParams(set.map(([name, value]) => [name, String(value)]))}` : "";
 }
 
-/** The address of something in the API. @param {string} where */
+/** Return the URL of a route of the API. @param {string} where */
 export function address(where) {
   return V1 + where;
 }
 
 /**
- * Ask, and read the answer. Who is no longer signed in is sent to sign in.
+ * Send a request and return the decoded response. Redirects to the sign-in page if the session has ended.
  * @param {string} where
- * @param {{method?: string, body?: unknown, signal?: AbortSignal, patience?: number}} [options] patience in milliseconds
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal, timeout?: number}} [options] `timeout` in milliseconds
  * @returns {Promise<any>}
  */
-export async function ask(where, { method = "GET", body, signal, patience = PATIENCE } = {}) {
-  const ending = new AbortController();
-  const end = () => ending.abort();
-  const timer = setTimeout(end, patience);
+export async function ask(where, { method = "GET", body, signal, timeout = TIMEOUT_MS } = {}) {
+  const abort = new AbortController();
+  const end = () => abort.abort();
+  const timer = setTimeout(end, timeout);
   signal?.addEventListener("abort", end);
-  if (method === "GET") reading.add(end);
+  if (method === "GET") pendingReads.add(end);
   if (signal?.aborted) end();
   try {
-    return await answered(where, method, body, ending.signal);
+    return await send(where, method, body, abort.signal);
   } catch (error) {
-    if (error instanceof Refused || signal?.aborted) throw error;
-    throw new Refused(0, "the server does not answer", "it may be restarting, or the connection is down");
+    if (error instanceof ApiError || signal?.aborted) throw error;
+    throw new ApiError(0, "the server does not respond", "it may be restarting, or the connection is down");
   } finally {
     clearTimeout(timer);
-    reading.delete(end);
+    pendingReads.delete(end);
     signal?.removeEventListener("abort", end);
   }
 }
 
 /** @param {string} where @param {string} method @param {unknown} body @param {AbortSignal} signal @returns {Promise<any>} */
-async function answered(where, method, body, signal) {
+async function send(where, method, body, signal) {
   /** @type {RequestInit} */
   const request = { method, signal, headers: {}, credentials: "same-origin" };
   if (body !== undefined) {
@@ -184,21 +184,21 @@ async function answered(where, method, body, signal) {
   const answer = await fetch(V1 + where, request);
   if (answer.status === 401) {
     toSignIn();
-    throw new Refused(401, "the session is over", "sign in again");
+    throw new ApiError(401, "the session has ended", "sign in again");
   }
   if (answer.status === 204) return null;
   if (answer.ok) return await answer.json();
   const document = await answer.json().catch(() => ({}));
-  const { message = `the server answered ${answer.status}`, hint = "" } = document.error ?? {};
-  throw new Refused(answer.status, message, hint);
+  const { message = `the server responded with status ${answer.status}`, hint = "" } = document.error ?? {};
+  throw new ApiError(answer.status, message, hint);
 }
 
-/** Go to the page where one signs in, and come back here after it. */
+/** Go to the sign-in page, which returns to this page. */
 export function toSignIn() {
   location.assign(`/sign-in${query({ next: location.pathname + location.search })}`);
 }
 
-/** Whether this user may change things; the server decides again. */
+/** Return true if the user's role permits changes; the server checks it again. */
 export function mayEdit() {
   return ["owner", "editor"].includes(document.body.dataset.role ?? "");
 }

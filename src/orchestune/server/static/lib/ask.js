@@ -1,10 +1,10 @@
-// Questions and remarks: a dialog before something is changed, a note after it.
+// Dialogs before changes, and notifications after them.
 
-import { Refused } from "./api.js";
+import { ApiError } from "./api.js";
 import { byId, h } from "./dom.js";
 
 /**
- * Ask before something is done; do it; say what went wrong in the same place. True once it is done.
+ * Show a dialog, run its action and show errors in it. Resolves to true if the action succeeded.
  * @param {{title: string, text?: string, action: string, danger?: boolean, fields?: Node[],
  *   run: (form: FormData) => Promise<unknown>}} question
  * @returns {Promise<boolean>}
@@ -31,8 +31,8 @@ export function confirm({ title, text = "", action, danger = false, fields = [],
         return true;
       } catch (error) {
         problem.hidden = false;
-        problem.textContent = words(error);
-        if (!dialog.open) note(words(error));
+        problem.textContent = errorText(error);
+        if (!dialog.open) note(errorText(error));
         go.disabled = false;
         return false;
       }
@@ -44,34 +44,34 @@ export function confirm({ title, text = "", action, danger = false, fields = [],
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(done); // what was sent is waited for, whoever closed it
+      resolve(done); // after the response to a request that was sent
     });
     document.body.append(dialog);
     dialog.showModal();
   });
 }
 
-/** What went wrong, in a sentence. @param {unknown} error @returns {string} */
-export function words(error) {
-  if (error instanceof Refused) return sentence(error.message) + (error.hint ? ` ${sentence(error.hint)}` : "");
+/** Return an error's message and hint as sentences. @param {unknown} error @returns {string} */
+export function errorText(error) {
+  if (error instanceof ApiError) return sentence(error.message) + (error.hint ? ` ${sentence(error.hint)}` : "");
   return error instanceof Error ? error.message : String(error);
 }
 
 /** @param {string} text */
 export function sentence(text) {
-  if (text.startsWith("orchestune ")) return `In a terminal: ${text}`; // as it is typed
-  const start = /^[a-z']+[,.;]?(\s|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // a name stays as it is
+  if (text.startsWith("orchestune ")) return `In a terminal: ${text}`; // a command, which is shown unchanged
+  const start = /^[a-z']+[,.;]?(\s|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // names keep their case
   return /[.!?`]$/.test(start) ? start : `${start}.`;
 }
 
-/** Say something for a while. @param {string} text */
+/** Show a notification for 5 s. @param {string} text */
 export function note(text) {
   const box = h("div", {}, text);
   byId("notes").append(box);
   setTimeout(() => box.remove(), 5000);
 }
 
-/** Put a text on the clipboard. @param {string} text @param {string} what */
+/** Copy a text to the clipboard. @param {string} text @param {string} what */
 export async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,9 +1,9 @@
-// Elements. Whatever comes from the server becomes text, never markup.
+// Creation of elements. Values from the server become text, never markup.
 
 /** @typedef {Node | string | number | boolean | null | undefined | any[]} Child */
 
 /**
- * An element. Properties that begin with `on` are listeners, `data` is a set of data attributes, others are attributes.
+ * Create an element. Properties that begin with `on` are listeners, `data` holds data attributes, others are attributes.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, any>} [properties]
@@ -18,7 +18,7 @@ export function h(tag, properties = {}, ...children) {
 }
 
 /**
- * The same for SVG.
+ * Create an SVG element, like `h`.
  * @param {string} tag
  * @param {Record<string, any>} [properties]
  * @param {...(Child | Child[])} children
@@ -31,22 +31,22 @@ export function s(tag, properties = {}, ...children) {
   return element;
 }
 
-/** @type {WeakMap<EventTarget, Map<string, (event: Event) => void>>} what each element does, by the kind of event */
-const doing = new WeakMap();
+/** @type {WeakMap<EventTarget, Map<string, (event: Event) => void>>} the listeners of each element by event type */
+const handlers = new WeakMap();
 
 /** @param {EventTarget} element @param {string} kind @param {(event: Event) => void} run */
 function listen(element, kind, run) {
-  const mine = doing.get(element) ?? new Map();
-  doing.set(element, mine);
-  if (!mine.has(kind)) element.addEventListener(kind, (event) => doing.get(element)?.get(kind)?.(event));
-  mine.set(kind, run);
+  const own = handlers.get(element) ?? new Map();
+  handlers.set(element, own);
+  if (!own.has(kind)) element.addEventListener(kind, (event) => handlers.get(element)?.get(kind)?.(event));
+  own.set(kind, run);
 }
 
-/** Let an element do what another one does. @param {Element} element @param {Element} other */
+/** Replace the listeners of an element by those of another one. @param {Element} element @param {Element} other */
 export function listeners(element, other) {
-  const theirs = doing.get(other);
-  for (const kind of doing.get(element)?.keys() ?? []) if (!theirs?.has(kind)) listen(element, kind, () => undefined);
-  theirs?.forEach((run, kind) => listen(element, kind, run));
+  const others = handlers.get(other);
+  for (const kind of handlers.get(element)?.keys() ?? []) if (!others?.has(kind)) listen(element, kind, () => undefined);
+  others?.forEach((run, kind) => listen(element, kind, run));
 }
 
 /** @param {Element} element @param {Record<string, any>} properties */
@@ -70,7 +70,7 @@ export function nodes(children) {
 }
 
 /**
- * The element with this id, which the page has.
+ * Return the element with this id. Throws if the page has none.
  * @param {string} id
  * @returns {HTMLElement}
  */
@@ -81,7 +81,7 @@ export function byId(id) {
 }
 
 /**
- * Put children in place of those that are there.
+ * Replace the children of an element.
  * @param {Element} parent
  * @param {...(Child | Child[])} children
  */
@@ -90,7 +90,7 @@ export function fill(parent, ...children) {
 }
 
 /**
- * Change a text only where it differs, so that selections stay.
+ * Set an element's text if it differs, so that selections are kept.
  * @param {Element} element
  * @param {string} text
  */

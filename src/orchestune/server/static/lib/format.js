@@ -1,7 +1,7 @@
-// How values are written: the same everywhere.
+// Formatting of values.
 
 /**
- * A number with the digits that matter.
+ * Format a number with its significant digits.
  * @param {unknown} value
  * @param {number} [digits]
  * @returns {string}
@@ -17,15 +17,15 @@ export function number(value, digits = 5) {
   return String(Number(value.toPrecision(digits)));
 }
 
-export const ENDLESS = Number.MAX_VALUE; // JSON has no infinity
+export const UNBOUNDED = Number.MAX_VALUE; // JSON has no infinity
 
-/** From where to where; either end may be open. @param {number[]} range @param {number} [digits] */
+/** Format a range, of which either end may be open. @param {number[]} range @param {number} [digits] */
 export function interval([low, high], digits) {
-  if (low <= -ENDLESS) return high >= ENDLESS ? "any" : `at most ${number(high, digits)}`;
-  return high >= ENDLESS ? `at least ${number(low, digits)}` : `${number(low, digits)} to ${number(high, digits)}`;
+  if (low <= -UNBOUNDED) return high >= UNBOUNDED ? "any" : `at most ${number(high, digits)}`;
+  return high >= UNBOUNDED ? `at least ${number(low, digits)}` : `${number(low, digits)} to ${number(high, digits)}`;
 }
 
-/** A count with thousands apart. @param {number} value @returns {string} */
+/** Format a count with thousands separators. @param {number} value @returns {string} */
 export function count(value) {
   return value.toLocaleString("en-US");
 }
@@ -45,47 +45,47 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
-const AGREE = 2000; // milliseconds by which clocks may differ and still count as one
-const ahead = aheadOfOurs();
+const MAX_CLOCK_DIFFERENCE_MS = 2000; // smaller differences between the clocks are ignored
+const clockOffset = measureClockOffset();
 
-/** How far the server's clock is ahead: what the page says, against when it came. */
-function aheadOfOurs() {
-  const [came] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
-  const said = Number(document.body.dataset.now);
-  const difference = came && said ? said - (performance.timeOrigin + came.responseStart) : 0;
-  return Math.abs(difference) > AGREE ? difference : 0;
+/** Return the milliseconds by which the server's clock is ahead: its time in the page, compared with that of the response. */
+function measureClockOffset() {
+  const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  const serverTime = Number(document.body.dataset.now);
+  const difference = navigation && serverTime ? serverTime - (performance.timeOrigin + navigation.responseStart) : 0;
+  return Math.abs(difference) > MAX_CLOCK_DIFFERENCE_MS ? difference : 0;
 }
 
-/** Milliseconds since the epoch, by the server's clock: ages are counted from its times. */
+/** Return the server's time in milliseconds since the epoch, because ages refer to times of the server. */
 export function now() {
-  return Date.now() + ahead;
+  return Date.now() + clockOffset;
 }
 
-/** How long ago. @param {string | null | undefined} time @returns {string} */
+/** Format the age of a time. @param {string | null | undefined} time @returns {string} */
 export function ago(time) {
   if (!time) return "–";
   const seconds = Math.max(0, (now() - Date.parse(time)) / 1000);
   return seconds < 5 ? "now" : `${duration(seconds).replace(/\.0 s/, " s")} ago`;
 }
 
-/** The day and the time. @param {string | number | null | undefined} time @returns {string} */
+/** Format date and time. @param {string | number | null | undefined} time @returns {string} */
 export function moment(time) {
   return time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" }) : "–";
 }
 
-/** The time of a day, from 00:00:00 to 23:59:59 wherever one is. @param {string | number} time @returns {string} */
+/** Format the time of day, from 00:00:00 to 23:59:59 in every locale. @param {string | number} time @returns {string} */
 export function clock(time, seconds = true) {
   return new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23" });
 }
 
-/** Seconds; never less than none, though clocks differ and go back. @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
+/** Return the seconds between two times, at least 0 even if clocks differ. @param {string | null | undefined} from @param {string | null | undefined} to @returns {number | null} */
 export function between(from, to) {
   return from ? Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000) : null;
 }
 
 /**
- * Seconds in which attempts of a trial ran, those side by side counted once, as `orchestune trials` has it; none of what is
- * queued or was never begun.
+ * Return the seconds in which at least one attempt of a trial ran, like `orchestune trials`; null if it is queued or was
+ * never started.
  * @param {import("./api.js").Trial} trial @returns {number | null}
  */
 export function ran(trial) {

@@ -1,44 +1,43 @@
-// One stream per page: what the server sends as it happens. A page in the background lets go of it; whoever comes back
-// says how far it had heard, and hears the rest.
+// The live stream of a page, as server-sent events. A page in the background closes it; once it is visible again, it resumes
+// after the last event that it received.
 
-import { address, ask, forGood, letGo, query } from "./api.js";
+import { address, ask, isPermanent, abortReads, query } from "./api.js";
 import { byId, say } from "./dom.js";
 
-const SILENT = 25000; // the server says something every 10 s
-const LATER = [500, 1000, 2000, 4000, 8000];
+const SILENT_MS = 25000; // the server sends a ping every 10 s
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 /** @typedef {{cursor: number, trial: number, fold: number | null, attempt: string, worker: string | null, at: string, text: string, gap: number, last: boolean}} Chunk */
-/** @typedef {{lines: (items: Chunk[]) => void, skipped: () => void, ready: () => void}} Listener what is done with lines; `skipped`: too many were missed, those that come begin near the end again */
+/** @typedef {{lines: (items: Chunk[]) => void, skipped: () => void, ready: () => void}} Listener handlers of log output; `skipped`: too many lines were missed, the next ones start near the end */
 /**
  * @typedef {object} Stream
- * @property {(asked: Record<string, string | number | null> | null, listener?: Listener) => void} lines what is printed comes too, from the place that is asked for; null: no longer
- * @property {(where: string) => void} to look at something else
+ * @property {(logQuery: Record<string, string | number | null> | null, listener?: Listener) => void} lines add log output from this position to the stream; null: remove it
+ * @property {(where: string) => void} to follow another route
  */
 
 /**
- * Follow documents for as long as the page is open.
- * `on` has what is done with the documents of each kind, whenever one differs, `gone` gets the names of those that are no
- * longer there, `ready` is called whenever all that there is has been said, with the ids that were named where that was
- * everything; `failed` gets what the server refused.
+ * Follow documents while the page is open.
+ * `on` handles changed documents by event type, `gone` the names of deleted ones. `ready` is called after all pending
+ * events, with the ids of all documents if the stream started from the beginning. `failed` handles errors of the server.
  * @param {string} where
  * @param {{on: Record<string, (document: any) => void>, gone?: (name: string) => void,
- *   ready?: (everything: Set<string> | null) => void, failed: (error: Error) => void}} told
+ *   ready?: (everything: Set<string> | null) => void, failed: (error: Error) => void}} handlers
  * @returns {Stream}
  */
-export function follow(where, told) {
+export function follow(where, handlers) {
   /** @type {EventSource | null} */
   let source = null;
-  let heard = 0;
-  let tries = 0;
+  let lastMessage = 0;
+  let attempts = 0;
   let timer = 0;
-  let known = false;
-  let last = ""; // how far it has heard
+  let isLoaded = false;
+  let last = ""; // id of the last event
   /** @type {Record<string, string | number | null> | null} */
-  let asked = null;
+  let logQuery = null;
   /** @type {Listener | undefined} */
   let listener;
   /** @type {Set<string>} */
-  let seen = new Set();
+  let ids = new Set();
 
   const close = () => {
     source?.close();
@@ -46,74 +45,74 @@ export function follow(where, told) {
     clearTimeout(timer);
   };
 
-  const open = (quiet = false) => {
+  const open = (isSilent = false) => {
     close();
     if (document.hidden) return;
-    if (known && !quiet) show("stale", "catching up");
-    seen = new Set();
-    heard = Date.now();
-    const more = query({ ...(asked && { logs: 1, ...asked }), after: last });
+    if (isLoaded && !isSilent) show("stale", "updating");
+    ids = new Set();
+    lastMessage = Date.now();
+    const more = query({ ...(logQuery && { logs: 1, ...logQuery }), after: last });
     source = new EventSource(address(where) + (where.includes("?") ? more.replace("?", "&") : more));
     const listen = (/** @type {string} */ kind, /** @type {(document: any) => void} */ run) =>
       source?.addEventListener(kind, (event) => {
-        heard = Date.now();
+        lastMessage = Date.now();
         last = event.lastEventId || last;
         run(JSON.parse(event.data));
       });
-    for (const [kind, run] of Object.entries(told.on)) {
+    for (const [kind, run] of Object.entries(handlers.on)) {
       listen(kind, (document) => {
-        if (document.id) seen.add(document.id);
+        if (document.id) ids.add(document.id);
         run(document);
       });
     }
     listen("ping", () => undefined);
-    listen("gone", (name) => told.gone?.(name));
+    listen("gone", (name) => handlers.gone?.(name));
     listen("log", ({ items }) => listener?.lines(items));
     listen("skipped", () => listener?.skipped());
     listen("ready", ({ whole }) => {
-      tries = 0;
-      known = true;
+      attempts = 0;
+      isLoaded = true;
       show("live", "live");
-      told.ready?.(whole ? seen : null);
+      handlers.ready?.(whole ? ids : null);
       listener?.ready();
     });
     source.addEventListener("open", () => {
-      heard = Date.now();
+      lastMessage = Date.now();
     });
-    source.addEventListener("error", again);
+    source.addEventListener("error", reconnect);
   };
 
-  const again = async () => {
+  const reconnect = async () => {
     close();
-    letGo();
-    show("stale", tries ? "not connected: this is how it was" : "reconnecting");
+    abortReads();
+    show("stale", attempts ? "disconnected: showing the last known state" : "reconnecting");
     try {
-      await ask(where, { patience: 10000 }); // says why, which a stream cannot
+      await ask(where, { timeout: 10000 }); // returns the error, which an EventSource does not
     } catch (error) {
       const status = /** @type {any} */ (error).status;
-      if (status && status !== 503) told.failed(/** @type {Error} */ (error));
-      if (forGood(error)) {
-        show("stale", known ? `this is how it was: ${/** @type {Error} */ (error).message}` : "");
+      if (status && status !== 503) handlers.failed(/** @type {Error} */ (error));
+      if (isPermanent(error)) {
+        show("stale", isLoaded ? `showing the last known state: ${/** @type {Error} */ (error).message}` : "");
         return;
       }
     }
     if (source) return; // it was opened again meanwhile
-    timer = setTimeout(open, LATER[Math.min(tries, LATER.length - 1)]);
-    tries += 1;
+    timer = setTimeout(open, RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)]);
+    attempts += 1;
   };
 
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("online", () => open());
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && open());
-  setInterval(() => source && Date.now() - heard > SILENT && again(), 5000);
+  setInterval(() => source && Date.now() - lastMessage > SILENT_MS && reconnect(), 5000);
   open();
   return {
-    lines: (wanted, to) => {
-      if (!wanted && !asked) return;
-      asked = wanted;
+    lines: (nextQuery, to) => {
+      if (!nextQuery && !logQuery) return;
+      logQuery = nextQuery;
       listener = to;
-      last = last.split("-").slice(0, 2).join("-"); // lines begin anew
+      last = last.split("-").slice(0, 2).join("-"); // drop the log cursor
       open(true);
     },
     to: (other) => {

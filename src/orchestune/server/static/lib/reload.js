@@ -1,51 +1,51 @@
-// Reading again what has changed: not too often, never twice at once, and not for nobody.
+// Rate-limited reloading of changed data: one read at a time, and none after the view was closed.
 
-import { forGood } from "./api.js";
+import { isPermanent } from "./api.js";
 
 /**
- * Calls `read` when `want` is called with another mark than the last time, and again where that failed for now; at once
- * where somebody asked, who would wait.
+ * Call `read` when `want` is called with another key than that of the last read, and retry temporary failures. With `now`,
+ * for actions of the user, it is called without a pause.
  * @param {(signal: AbortSignal) => Promise<void>} read
  * @param {(error: unknown) => void} failed
- * @param {number} [pause] milliseconds between two readings, at least
+ * @param {number} [pause] minimum milliseconds between two reads
  */
 export function reloader(read, failed, pause = 2000) {
-  const ending = new AbortController();
-  let mark = "";
-  let wanted = "";
-  let busy = false;
-  let asked = false;
+  const controller = new AbortController();
+  let loaded = "";
+  let latest = "";
+  let isReading = false;
+  let isUrgent = false;
   let timer = 0;
   const go = async () => {
-    if (busy || mark === wanted || ending.signal.aborted) return;
-    busy = true;
-    asked = false;
-    const taken = wanted;
-    const began = Date.now();
-    let rest = pause;
+    if (isReading || loaded === latest || controller.signal.aborted) return;
+    isReading = true;
+    isUrgent = false;
+    const requested = latest;
+    const started = Date.now();
+    let delay = pause;
     try {
-      await read(ending.signal);
-      mark = taken;
-      rest = Math.max(pause, 3 * (Date.now() - began));
+      await read(controller.signal);
+      loaded = requested;
+      delay = Math.max(pause, 3 * (Date.now() - started));
     } catch (error) {
-      if (forGood(error)) mark = taken;
-      if (!ending.signal.aborted) failed(error);
+      if (isPermanent(error)) loaded = requested;
+      if (!controller.signal.aborted) failed(error);
     }
-    timer = setTimeout(rested, asked ? 0 : rest);
+    timer = setTimeout(proceed, isUrgent ? 0 : delay);
   };
-  const rested = () => {
+  const proceed = () => {
     clearTimeout(timer);
     timer = 0;
-    busy = false;
+    isReading = false;
     go();
   };
   return {
     want: (/** @type {string} */ next, now = false) => {
-      wanted = next;
-      asked ||= now;
-      if (now && timer) rested();
+      latest = next;
+      isUrgent ||= now;
+      if (now && timer) proceed();
       else go();
     },
-    close: () => ending.abort(),
+    close: () => controller.abort(),
   };
 }

@@ -1,11 +1,11 @@
-// What is stored of an experiment, in the words of its file: a copy of it runs.
+// Conversion of a stored specification to an experiment file that can be run.
 
 /** @param {any} stored @returns {Record<string, any>} */
 export function asFile(stored) {
   const { retries, oom_retries, memory_factor, checkpoint_every, engine_options, placement, ...same } = stored;
   return {
     ...same,
-    program: null, // no key of a file: `tune` sets it
+    program: null, // not a key of the file: set by `tune`
     parameters: byName(stored.parameters, parameter),
     metrics: byName(stored.metrics, metric),
     folds: folds(stored.folds ?? {}),
@@ -34,7 +34,7 @@ function parameter({ choices, ...rest }) {
   return choices && rest.type !== "bool" ? { ...rest, choices } : rest;
 }
 
-/** The goal of one that has a limit alone says nothing. @param {any} stored */
+/** The goal of a metric that only has a limit is omitted. @param {any} stored */
 function metric({ goal, optimized, ...rest }) {
   return optimized === false ? rest : { goal, ...rest };
 }

@@ -1,7 +1,7 @@
-// The machines behind the server: what they have, who uses it, and what waits.
+// The machines of a cluster: their capacity and who uses it, and the experiments that run or wait.
 
 import * as address from "../lib/address.js";
-import { confirm, note, words } from "../lib/ask.js";
+import { confirm, note, errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { bytes, many, number } from "../lib/format.js";
@@ -37,7 +37,7 @@ function show(found) {
     { "aria-label": "Cluster", onchange: () => { address.set({ name: select.value }); location.reload(); } },
     found.clusters.map((name) => h("option", { value: name, selected: name === found.cluster }, name)),
   );
-  drawnBar(found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", more come as they are needed" : ""}`));
+  drawnBar(found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", scales up on demand" : ""}`));
   const pools = [...new Set(found.machines.map((machine) => machine.pool))];
   const content = [
     found.notes.length ? h("div", { class: "stack" }, found.notes.map((text) => h("p", { class: "remark" }, text))) : null,
@@ -65,8 +65,8 @@ function totals(all, pools) {
         const has = sum(mine.map((machine) => machine.has[kind]));
         const [ours, others] = [sum(mine.map((machine) => machine.ours[kind])), sum(mine.map((machine) => machine.others?.[kind] ?? 0))];
         if (!has) return null;
-        const show_ = (/** @type {number} */ value) => (kind === "memory" ? bytes(value) : number(value, 3));
-        return h("div", {}, h("div", { class: "term" }, pool ? `${pool}: ${title}` : title), h("div", { class: "value" }, `${show_(ours + others)} of ${show_(has)}`), meter(ours, others, has));
+        const format = (/** @type {number} */ value) => (kind === "memory" ? bytes(value) : number(value, 3));
+        return h("div", {}, h("div", { class: "term" }, pool ? `${pool}: ${title}` : title), h("div", { class: "value" }, `${format(ours + others)} of ${format(has)}`), meter(ours, others, has));
       });
     }),
   );
@@ -80,7 +80,7 @@ function meter(ours, others, has) {
 
 /** @param {Machine[]} all */
 function machines(all) {
-  if (!all.length) return empty("No machines now", "They come when an experiment needs them.");
+  if (!all.length) return empty("No machines", "Machines are created when an experiment needs them.");
   const amount = (/** @type {Machine} */ machine, /** @type {"cpu" | "memory" | "gpu"} */ kind) => {
     const has = machine.has[kind];
     if (!has) return h("td", { class: "right faint" }, "–");
@@ -101,14 +101,14 @@ function machines(all) {
       h("td", { class: "break long" }, machine.trouble),
     ),
   );
-  return section("Machines", ["Machine", "Pool", "Cores", "Memory", "GPUs", "Trouble"], rows, [2, 3, 4]);
+  return section("Machines", ["Machine", "Pool", "Cores", "Memory", "GPUs", "Problem"], rows, [2, 3, 4]);
 }
 
 /** @param {string} node */
 async function release(node) {
   const done = await confirm({
     title: `Release ${node}?`,
-    text: "It gets trials again.",
+    text: "It can run trials again.",
     action: "Release",
     run: () => ask(`/cluster/quarantine/${encodeURIComponent(node)}${query({ name: address.get("name") })}`, { method: "DELETE" }),
   });
@@ -117,7 +117,7 @@ async function release(node) {
 
 /** @param {Experiment[]} all */
 function waiting(all) {
-  if (!all.length) return h("section", { class: "card", "aria-label": "Experiments" }, h("h2", {}, "Experiments"), h("p", { class: "faint" }, "Nothing runs, and nothing waits."));
+  if (!all.length) return h("section", { class: "card", "aria-label": "Experiments" }, h("h2", {}, "Experiments"), h("p", { class: "faint" }, "No experiments are running or pending."));
   const each = (/** @type {Amount} */ amount) => [amount.cpu && `${number(amount.cpu, 3)} cores`, amount.memory && bytes(amount.memory), amount.gpu && `${number(amount.gpu)} GPU`].filter(Boolean).join(", ");
   const rows = all.map((experiment) =>
     h(
@@ -135,17 +135,17 @@ function waiting(all) {
   return section("Experiments", ["Experiment", "Owner", "State", "Running", "Pending", "Workers", "Each trial"], rows, [3, 4, 5]);
 }
 
-/** What the trials that run now take up, by whose they are. @param {Experiment[]} all */
+/** Return what the running trials use, by owner. @param {Experiment[]} all */
 function users(all) {
   const owners = [...new Set(all.map(ownerOf))].sort((a, b) => a.localeCompare(b));
   if (!all.some((experiment) => experiment.running)) return null;
-  const rows = owners.map((owner_) => {
-    const mine = all.filter((experiment) => ownerOf(experiment) === owner_);
+  const rows = owners.map((user) => {
+    const mine = all.filter((experiment) => ownerOf(experiment) === user);
     const used = (/** @type {"cpu" | "memory" | "gpu"} */ kind) => sum(mine.map((experiment) => experiment.running * (experiment.each[kind] ?? 0)));
     return h(
       "tr",
-      { data: { key: owner_ } },
-      h("td", {}, h("div", { class: "cut", title: owner_ }, owner_)),
+      { data: { key: user } },
+      h("td", {}, h("div", { class: "cut", title: user }, user)),
       h("td", { class: "right" }, mine.length),
       h("td", { class: "right" }, sum(mine.map((experiment) => experiment.running))),
       h("td", { class: "right" }, number(used("cpu") || null, 3)),
@@ -159,7 +159,7 @@ function users(all) {
 follow(`/cluster${query({ name: address.get("name") })}`, {
   on: { status: show },
   failed: (error) => {
-    if (!now) fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
+    if (!now) fill(page, h("p", { class: "problem", role: "alert" }, errorText(error)));
   },
 });
 setInterval(() => now && show(now), 30000); // ages

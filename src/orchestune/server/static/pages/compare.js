@@ -1,7 +1,7 @@
-// Several experiments on one metric: how good after how many trials, or after how long; what differs between them.
+// Comparison of experiments by one metric: the best value over trials or over time, and the differences between them.
 
 import * as address from "../lib/address.js";
-import { words } from "../lib/ask.js";
+import { errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { between, count, duration, number } from "../lib/format.js";
@@ -22,7 +22,7 @@ const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const page = byId("page");
 const refs = address.get("experiments").split(",").filter(Boolean).slice(0, 12);
 
-/** @type {Map<string, Status>} by id, in the order that was asked for */
+/** @type {Map<string, Status>} by id, in the requested order */
 const statuses = new Map();
 /** @type {Map<string, {mark: string, columns: Columns, specification: any}>} */
 const known = new Map();
@@ -55,17 +55,17 @@ function redraw() {
 }
 
 /** @param {Set<string> | null} everything */
-function heard(everything) {
+function refreshAll(everything) {
   for (const id of everything ? [...statuses.keys()] : []) if (!everything?.has(id)) statuses.delete(id);
   const lost = refs.filter((ref) => ![...statuses.values()].some((status) => status.id === ref || status.handle.startsWith(ref.toLowerCase())));
-  fill(missing, lost.length > 0 && h("p", { class: "remark", style: { marginBottom: "14px" } }, `Not there, or no longer: ${lost.join(", ")}.`));
+  fill(missing, lost.length > 0 && h("p", { class: "remark", style: { marginBottom: "14px" } }, `Not found: ${lost.join(", ")}.`));
   redraw();
   reading.want([...statuses.values()].map((status) => `${status.id} ${finished(status)} ${status.state} ${status.revision}`).join());
 }
 
 /** @param {unknown} error */
 function problem(error) {
-  fill(page, h("p", { class: "problem", role: "alert" }, words(error)));
+  fill(page, h("p", { class: "problem", role: "alert" }, errorText(error)));
 }
 
 const by = h("select", { "aria-label": "Across", onchange: () => { address.set({ by: by.value === "trials" ? "" : by.value }); draw(); } }, h("option", { value: "trials" }, "by trials"), h("option", { value: "time" }, "by time"), h("option", { value: "compute" }, "by compute"));
@@ -85,13 +85,13 @@ function show(all) {
     fill(
       page,
       missing,
-      h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.savers()), frame.element, marks),
+      h("section", { class: "card", "aria-label": "Best so far" }, h("h2", {}, `Best ${goal.name} so far`, h("span", { class: "grow" }), by, frame.saveButtons()), frame.element, marks),
       others,
       below,
     );
   }
   fill(marks, legend(same));
-  fill(others, same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only those that measure ${goal.name} are drawn.`));
+  fill(others, same.length < all.length && h("p", { class: "remark", style: { marginTop: "14px" } }, `Only experiments with the metric ${goal.name} are shown.`));
   draw = () => frame?.draw(lines(same, goal.name));
   draw();
   drawn(table(all));
@@ -102,7 +102,7 @@ function lines(all, metric) {
   const raw = all.map((one) => line(one, by.value));
   const [size, unit] = by.value === "trials" ? [1, ""] : unitOf(Math.max(0, ...raw.flatMap((points) => points.map((point) => point[0]))));
   const found = raw.map((points) => points.map(([at, value]) => /** @type {[number, number]} */ ([at / size, value])));
-  const titles = /** @type {Record<string, string>} */ ({ trials: "finished trials", time: `${unit} since the start`, compute: `${unit} of computing` });
+  const titles = /** @type {Record<string, string>} */ ({ trials: "finished trials", time: `${unit} since the start`, compute: `${unit} of compute time` });
   const x = fit(found.flatMap((points) => points.map((point) => point[0])), { low: 0, title: titles[by.value] });
   const y = fit(found.flatMap((points) => points.map((point) => point[1])), { title: metric });
   return {
@@ -118,7 +118,7 @@ function lines(all, metric) {
   };
 }
 
-/** The best value by finished trials or by seconds. @param {One} one @param {string} by @returns {[number, number][]} */
+/** Return the best value over finished trials or over seconds. @param {One} one @param {string} by @returns {[number, number][]} */
 function line({ status, columns: { best } }, by) {
   const start = status.started_at ?? status.created_at;
   const seconds = (/** @type {string | null} */ time) => between(start, time ?? status.finished_at) ?? 0;
@@ -153,9 +153,9 @@ function table(all) {
     ["Best", (one) => bestValue(one.status)],
     ["Trials", (one) => `${count(finished(one.status))} of ${count(one.status.budget)}`],
     ["Failed", (one) => count(one.status.counts.failed)],
-    ["Took", (one) => duration(between(one.status.started_at, one.status.finished_at))],
+    ["Duration", (one) => duration(between(one.status.started_at, one.status.finished_at))],
     ["Engine", (one) => one.status.engine],
-    ["At a time", (one) => one.status.parallelism],
+    ["Parallelism", (one) => one.status.parallelism],
     ["Command", (one) => String(one.specification.run)],
     ...names.map((name) => /** @type {[string, (one: One) => any]} */ ([`space of ${name}`, (one) => range(one, name)])),
     ...names.map((name) => /** @type {[string, (one: One) => any]} */ ([`best ${name}`, (one) => number(one.status.best[0]?.parameters[name])])),
@@ -165,7 +165,7 @@ function table(all) {
   return h(
     "table",
     {},
-    h("caption", { class: "sr" }, "What differs between the experiments, first"),
+    h("caption", { class: "sr" }, "Experiments, with their differences first"),
     h("thead", {}, h("tr", {}, h("td"), all.map((one) => h("th", { scope: "col", class: "right" }, h("a", { href: path(one.status.handle) }, one.status.handle))))),
     h("tbody", {}, rows.map(([name, cell]) => h("tr", {}, h("th", { scope: "row", class: "break" }, differs(cell) ? h("b", {}, name) : name), all.map((one) => h("td", { class: "right break" }, cell(one)))))),
   );
@@ -176,7 +176,7 @@ else {
   follow(`/experiments?${refs.map((ref) => `only=${encodeURIComponent(ref)}`).join("&")}`, {
     on: { status: (status) => statuses.set(status.id, status) },
     gone: (id) => statuses.delete(id),
-    ready: heard,
+    ready: refreshAll,
     failed: (error) => !frame && problem(error),
   });
 }

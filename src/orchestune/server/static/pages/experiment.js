@@ -1,8 +1,8 @@
-// One experiment: its head line, which is there at once, and what the tabs show, each loaded when it is opened.
+// One experiment: its head and its tabs. Each tab is loaded when it is opened.
 
 import { actions } from "../tabs/actions.js";
 import * as address from "../lib/address.js";
-import { words } from "../lib/ask.js";
+import { errorText } from "../lib/ask.js";
 import { path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration } from "../lib/format.js";
@@ -65,8 +65,8 @@ function drawHead(status) {
 
 /** @param {Status} status */
 function drawFacts(status) {
-  const over = ["completed", "failed", "stopped"].includes(status.state);
-  const took = over ? duration((Date.parse(status.finished_at ?? "") - Date.parse(status.started_at ?? "")) / 1000) : "";
+  const isFinished = ["completed", "failed", "stopped"].includes(status.state);
+  const elapsed = isFinished ? duration((Date.parse(status.finished_at ?? "") - Date.parse(status.started_at ?? "")) / 1000) : "";
   const metric = status.metrics[0];
   drawnFacts(
     h(
@@ -77,10 +77,10 @@ function drawFacts(status) {
       meter(status),
     ),
     fact(`Best ${objectives(status).length > 1 ? "" : metric.name}`, bestValue(status), best(status)),
-    fact("Running", String(status.counts.running), `of ${status.parallelism} at a time`),
+    fact("Running", String(status.counts.running), `of at most ${status.parallelism}`),
     fact("Failed", count(status.counts.failed), `${count(status.counts.pruned)} pruned`),
-    over
-      ? fact("Took", status.started_at && status.finished_at ? took : "–", `ended ${ago(status.finished_at)}`)
+    isFinished
+      ? fact("Duration", status.started_at && status.finished_at ? elapsed : "–", `ended ${ago(status.finished_at)}`)
       : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", status.started_at ? `started ${ago(status.started_at)}` : "not started"),
     fact("Owner", ownerOf(status), status.cluster),
   );
@@ -141,7 +141,7 @@ async function open() {
   } catch (error) {
     if (opened !== name) return;
     opened = "";
-    fill(place, h("p", { class: "problem", role: "alert" }, "This part of the page could not be loaded. ", h("button", { type: "button", onclick: open }, "Load it again")));
+    fill(place, h("p", { class: "problem", role: "alert" }, "This part of the page could not be loaded. ", h("button", { type: "button", onclick: open }, "Retry")));
     console.error(error);
   }
 }
@@ -157,8 +157,8 @@ const stream = follow(path(ref), {
       page,
       h("h1", { class: "sr" }, ref),
       known
-        ? empty("There is no such experiment", h("p", {}, words(error)), h("a", { href: "/experiments" }, "All experiments"))
-        : h("p", { class: "problem", role: "alert" }, words(error)),
+        ? empty("Experiment not found", h("p", {}, errorText(error)), h("a", { href: "/experiments" }, "All experiments"))
+        : h("p", { class: "problem", role: "alert" }, errorText(error)),
     );
   },
 });

@@ -1,7 +1,7 @@
-// The list of experiments, as it changes.
+// The list of experiments, which follows their changes.
 
 import * as address from "../lib/address.js";
-import { confirm, note, words } from "../lib/ask.js";
+import { confirm, note, errorText } from "../lib/ask.js";
 import { ask, mayEdit, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, count, duration, many, moment, number } from "../lib/format.js";
@@ -11,20 +11,20 @@ import { badge, bestValue, empty, finished, meter, ownerOf } from "../lib/pieces
 /** @typedef {import("../lib/api.js").Status} Status */
 
 const ROWS = 100;
-const PAUSE = 250; // while somebody types
+const TYPING_MS = 250; // the search starts this long after the last key
 const SORTS = ["name", "state", "progress", "running", "failed", "owner", "age"];
 const STATES = ["pending", "running", "paused", "stopping", "completed", "failed", "stopped"];
 
 /** @type {Map<string, Status>} */
 const known = new Map();
-/** @type {Map<string, Status>} as they were last seen: some may be on another page of the list */
+/** @type {Map<string, Status>} the selected ones, as last received: some may be on another page of the list */
 const chosen = new Map();
-/** @type {{ids: string[], total: number, known: number} | null} which are shown, in their order; how many fit, of how many */
+/** @type {{ids: string[], total: number, known: number} | null} the shown ones in order, the number of matches, and the number of all */
 let list = null;
 /** @type {import("../lib/live.js").Stream | null} */
 let stream = null;
 let typing = 0;
-let looking = false; // what the address says is awaited
+let isNavigating = false; // the page that the URL names is being loaded
 
 const search = h("input", {
   type: "search",
@@ -33,7 +33,7 @@ const search = h("input", {
   value: address.get("search"),
   oninput: () => {
     clearTimeout(typing);
-    typing = setTimeout(() => changed({ search: search.value.trim() }), PAUSE);
+    typing = setTimeout(() => changed({ search: search.value.trim() }), TYPING_MS);
   },
 });
 const state = h(
@@ -43,10 +43,10 @@ const state = h(
   STATES.map((name) => h("option", { value: name }, name)),
 );
 state.value = address.get("state");
-const told = h("span", { class: "faint small", role: "status" });
+const summary = h("span", { class: "faint small", role: "status" });
 const actions = h("span", { class: "bar", style: { margin: "0" } });
 const body = h("tbody");
-const everything = h("input", { type: "checkbox", "aria-label": "Select all that are shown", onchange: selectAll });
+const everything = h("input", { type: "checkbox", "aria-label": "Select all on this page", onchange: selectAll });
 const table = h(
   "table",
   { class: "list" },
@@ -79,12 +79,12 @@ const place = h("span", { class: "faint small" });
 const pages = h("nav", { class: "bar pages", "aria-label": "Pages of the list", hidden: true }, earlier, place, next);
 
 function start() {
-  fill(byId("page"), h("div", { class: "bar" }, search, state, told, h("span", { class: "grow" }), actions), frame, pages, nothing);
+  fill(byId("page"), h("div", { class: "bar" }, search, state, summary, h("span", { class: "grow" }), actions), frame, pages, nothing);
   frame.hidden = true;
   body.addEventListener("mouseleave", () => draw(true));
   fill(nothing, h("div", { class: "skeleton" }));
   nothing.hidden = false;
-  stream = follow(wanted(), {
+  stream = follow(listUrl(), {
     on: {
       status: (status) => {
         known.set(status.id, status);
@@ -93,11 +93,11 @@ function start() {
       list: (found) => (list = found),
     },
     ready: () => {
-      draw(looking);
-      looking = false;
+      draw(isNavigating);
+      isNavigating = false;
     },
     failed: (error) => {
-      fill(nothing, h("p", { class: "problem", role: "alert" }, words(error)));
+      fill(nothing, h("p", { class: "problem", role: "alert" }, errorText(error)));
       nothing.hidden = false;
     },
   });
@@ -105,34 +105,34 @@ function start() {
   addEventListener("popstate", () => {
     search.value = address.get("search");
     state.value = address.get("state");
-    look();
+    navigate();
   });
 }
 
-/** What is asked of the server. */
-function wanted() {
-  const number_ = Math.max(1, Math.floor(Number(address.get("page"))) || 1);
+/** Return the URL of the list that the page's URL describes. */
+function listUrl() {
+  const pageNumber = Math.max(1, Math.floor(Number(address.get("page"))) || 1);
   const sort = address.get("sort", "age");
   return `/experiments${query({
     limit: ROWS,
-    offset: (Math.min(number_, 1e7) - 1) * ROWS,
+    offset: (Math.min(pageNumber, 1e7) - 1) * ROWS,
     search: address.get("search").slice(0, 500),
     state: STATES.includes(address.get("state")) ? address.get("state") : "",
     sort: SORTS.includes(sort.replace(/^-/, "")) ? sort : "age",
   })}`;
 }
 
-/** Show what the address says. */
-function look() {
-  looking = true;
-  stream?.to(wanted());
+/** Show the list that the page's URL describes. */
+function navigate() {
+  isNavigating = true;
+  stream?.to(listUrl());
 }
 
 /** @param {number} by */
 function turn(by) {
-  const number_ = Math.max(1, (Math.floor(Number(address.get("page"))) || 1) + by);
-  address.set({ page: number_ > 1 ? String(number_) : "" }, true);
-  look();
+  const pageNumber = Math.max(1, (Math.floor(Number(address.get("page"))) || 1) + by);
+  address.set({ page: pageNumber > 1 ? String(pageNumber) : "" }, true);
+  navigate();
   scrollTo(0, 0);
 }
 
@@ -151,7 +151,7 @@ function sortBy(key) {
 /** @param {Record<string, string>} values */
 function changed(values) {
   address.set({ ...values, page: "" });
-  look();
+  navigate();
 }
 
 /** @returns {Status[]} */
@@ -162,7 +162,7 @@ function shown() {
 let waiting = 0;
 let reorder = true;
 
-/** Draw soon: several changes at once are one. `moved`: the user asked for another order or other rows. */
+/** Redraw with the next frame, once for several changes. `moved`: the user requested another order or other rows. */
 function draw(moved = false) {
   reorder ||= moved;
   if (waiting) return;
@@ -175,7 +175,7 @@ function draw(moved = false) {
 function drawNow() {
   if (!list) return;
   const rows = new Map([...body.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.id, row]));
-  const found = steady(shown(), [...rows.keys()]);
+  const found = ordered(shown(), [...rows.keys()]);
   reorder = false;
   const wanted = found.map((status) => row(status, /** @type {any} */ (rows.get(status.id))));
   wanted.forEach((element, index) => {
@@ -189,7 +189,7 @@ function drawNow() {
     else cell.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");
   }
   const offset = (Math.max(1, Math.floor(Number(address.get("page"))) || 1) - 1) * ROWS;
-  told.textContent = list.total < list.known ? `${count(list.total)} of ${count(list.known)}` : "";
+  summary.textContent = list.total < list.known ? `${count(list.total)} of ${count(list.known)}` : "";
   pages.hidden = list.total <= ROWS && !offset;
   place.textContent = list.ids.length ? `${count(offset + 1)} to ${count(offset + list.ids.length)} of ${count(list.total)}` : `of ${count(list.total)}`;
   earlier.disabled = !offset;
@@ -200,7 +200,7 @@ function drawNow() {
     fill(
       nothing,
       list.known
-        ? empty(list.total ? "The list ends before this page" : "Nothing fits", h("button", { type: "button", onclick: clear }, "Show all experiments"))
+        ? empty(list.total ? "No experiments on this page" : "No experiments match", h("button", { type: "button", onclick: clear }, "Show all experiments"))
         : empty("No experiments yet", "Start one in the folder of your script: ", h("code", {}, "orchestune run")),
     );
   }
@@ -208,16 +208,16 @@ function drawNow() {
 }
 
 /**
- * What is to be shown, in the order that is there as long as the mouse is over it: nothing moves under the mouse.
- * @param {Status[]} found @param {(string | undefined)[]} there
+ * Return the experiments to show; in the present order while the mouse is over the list, so that nothing moves under it.
+ * @param {Status[]} found @param {(string | undefined)[]} shownIds
  */
-function steady(found, there) {
+function ordered(found, shownIds) {
   if (reorder || !body.matches(":hover")) {
     const ids = new Set(list?.ids);
     for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
     return found;
   }
-  return there.flatMap((id) => known.get(id ?? "") ?? []);
+  return shownIds.flatMap((id) => known.get(id ?? "") ?? []);
 }
 
 function clear() {
@@ -311,27 +311,27 @@ function drawActions() {
     all.length > 1 && h("a", { class: "small", href: `/compare${query({ experiments: all.map((status) => status.handle).join(",") })}` }, "Compare"),
     all.length > 0 &&
       mayEdit() &&
-      ACTIONS.map(([title, verb, fits]) => {
-        const them = all.filter(fits);
-        return h("button", { type: "button", disabled: !them.length, onclick: () => act(title, verb, them) }, title);
+      ACTIONS.map(([title, verb, applies]) => {
+        const affected = all.filter(applies);
+        return h("button", { type: "button", disabled: !affected.length, onclick: () => act(title, verb, affected) }, title);
       }),
   );
 }
 
-/** @param {string} title @param {string} verb @param {Status[]} them */
-async function act(title, verb, them) {
-  const names = them.length === 1 ? them[0].handle : many(them.length, "experiment");
+/** @param {string} title @param {string} verb @param {Status[]} affected */
+async function act(title, verb, affected) {
+  const names = affected.length === 1 ? affected[0].handle : many(affected.length, "experiment");
   const texts = {
     Pause: "Running trials finish; no new ones start.",
-    Resume: "They go on where they were.",
-    Stop: "Running trials end now. Results stay.",
+    Resume: "They continue where they were paused.",
+    Stop: "Running trials are terminated. Results are kept.",
   };
   const done = await confirm({
     title: `${title} ${names}?`,
     text: /** @type {any} */ (texts)[title],
     action: title,
     danger: title === "Stop",
-    run: () => Promise.all(them.map((status) => ask(path(status.handle, verb), { method: "POST" }))),
+    run: () => Promise.all(affected.map((status) => ask(path(status.handle, verb), { method: "POST" }))),
   });
   if (done) {
     note(`${title === "Stop" ? "stopping" : title === "Pause" ? "pausing" : "resuming"} ${names}`);

@@ -1,16 +1,16 @@
-// Who may come in, the server, and how the pages look.
+// Tokens, share links and sessions; the server's state; and the theme of the pages.
 
-import { confirm, note, words } from "../lib/ask.js";
+import { confirm, note, errorText } from "../lib/ask.js";
 import { ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, moment } from "../lib/format.js";
 import { card, empty, pairs } from "../lib/pieces.js";
-import { tellOnce } from "../tabs/share.js";
+import { showOnce } from "../tabs/share.js";
 
 /** @typedef {{id: string, name: string, role: string, experiment: string | null, made_by: string, created_at: string,
  *   expires_at: string}} Grant */
 
-const ROLES = { viewer: "may look", editor: "may also change experiments", owner: "may do everything" };
+const ROLES = { viewer: "can view", editor: "can also change experiments", owner: "full access" };
 const owner = document.body.dataset.role === "owner";
 const tokens = h("section", { class: "card", "aria-label": "Tokens" });
 const shares = h("section", { class: "card", "aria-label": "Shared links" });
@@ -31,39 +31,39 @@ async function show(place, where, title, draw) {
   try {
     draw(await ask(where));
   } catch (error) {
-    fill(place, h("h2", {}, title), h("p", { class: "problem", role: "alert" }, words(error)));
+    fill(place, h("h2", {}, title), h("p", { class: "problem", role: "alert" }, errorText(error)));
   }
 }
 
 /** @param {Grant[]} found */
 function drawTokens(found) {
-  const make = h("button", { type: "button", onclick: makeToken }, "Make a token…");
-  const rows = found.map((grant) => [grant.name, h("span", { title: /** @type {any} */ (ROLES)[grant.role] }, grant.role), ...rest(grant, () => revokeToken(grant))]);
+  const create = h("button", { type: "button", onclick: createToken }, "Create token…");
+  const rows = found.map((grant) => [grant.name, h("span", { title: /** @type {any} */ (ROLES)[grant.role] }, grant.role), ...commonCells(grant, () => revokeToken(grant))]);
   fill(
     tokens,
-    h("h2", {}, "Tokens", h("span", { class: "grow" }), make),
-    rows.length ? table(["Whose", "Role", "Made", "Ends"], rows) : empty("No tokens yet", "A token lets somebody in from the command line and the browser. Those of the server's token file are not listed."),
+    h("h2", {}, "Tokens", h("span", { class: "grow" }), create),
+    rows.length ? table(["Name", "Role", "Created", "Expires"], rows) : empty("No tokens yet", "A token gives access from the command line and the browser. Tokens in the server's token file are not listed."),
   );
 }
 
 /** @param {Grant[]} found */
 function drawShares(found) {
-  const rows = found.map((grant) => [grant.name, h("a", { href: path(grant.experiment ?? "") }, grant.experiment), ...rest(grant, () => revokeShare(grant))]);
+  const rows = found.map((grant) => [grant.name, h("a", { href: path(grant.experiment ?? "") }, grant.experiment), ...commonCells(grant, () => revokeShare(grant))]);
   fill(
     shares,
     h("h2", {}, "Shared links"),
-    rows.length ? table(["For whom", "Experiment", "Made", "Ends"], rows) : empty("Nothing is shared", "Share… on the page of an experiment makes a link that shows it to others."),
+    rows.length ? table(["Recipient", "Experiment", "Created", "Expires"], rows) : empty("No shared links", "Share… on the page of an experiment creates a link that lets others view it."),
   );
 }
 
 /** @param {Grant[]} found */
 function drawSessions(found) {
-  const rows = found.map((grant) => [grant.name, grant.experiment ? `${grant.role} of ${grant.experiment}` : grant.role, ...rest(grant, () => endSession(grant))]);
-  fill(sessions, h("h2", {}, "Sessions"), table(["User", "Role", "Signed in", "Ends"], rows));
+  const rows = found.map((grant) => [grant.name, grant.experiment ? `${grant.role} of ${grant.experiment}` : grant.role, ...commonCells(grant, () => endSession(grant))]);
+  fill(sessions, h("h2", {}, "Sessions"), table(["User", "Role", "Signed in", "Expires"], rows));
 }
 
 /** @param {Grant} grant @param {() => void} revoke */
-function rest(grant, revoke) {
+function commonCells(grant, revoke) {
   return [
     h("span", { title: moment(grant.created_at) }, `${ago(grant.created_at)}${grant.made_by && ` by ${grant.made_by}`}`),
     moment(grant.expires_at),
@@ -85,24 +85,24 @@ function table(heads, rows) {
   );
 }
 
-async function makeToken() {
+async function createToken() {
   /** @type {any} */
-  let made = null;
+  let token = null;
   await confirm({
-    title: "Make a token",
+    title: "Create a token",
     fields: [
-      h("label", {}, "Whose it is", h("input", { name: "name", maxlength: 200, required: true })),
-      h("label", {}, "Role", h("select", { name: "role" }, Object.entries(ROLES).map(([role, may]) => h("option", { value: role }, `${role}: ${may}`)))),
-      h("label", {}, "Days until it ends", h("input", { name: "days", type: "number", min: 1, max: 3650, step: 1, required: true, value: "90" })),
+      h("label", {}, "User name", h("input", { name: "name", maxlength: 200, required: true })),
+      h("label", {}, "Role", h("select", { name: "role" }, Object.entries(ROLES).map(([role, permission]) => h("option", { value: role }, `${role}: ${permission}`)))),
+      h("label", {}, "Days until it expires", h("input", { name: "days", type: "number", min: 1, max: 3650, step: 1, required: true, value: "90" })),
     ],
-    action: "Make it",
+    action: "Create",
     run: async (form) => {
       const body = { name: String(form.get("name")), role: String(form.get("role")), days: Number(form.get("days")) };
-      made = await ask("/tokens", { method: "POST", body });
+      token = await ask("/tokens", { method: "POST", body });
     },
   });
-  if (!made) return;
-  tellOnce("The token", made.token, `It is ${made.name}'s until ${moment(made.expires_at)}: for ORCHESTUNE_TOKEN, or to sign in. It is shown only now.`);
+  if (!token) return;
+  showOnce("The token", token.token, `For ${token.name}, valid until ${moment(token.expires_at)}. Set it as ORCHESTUNE_TOKEN, or sign in with it. It is shown only once.`);
   show(tokens, "/tokens", "Tokens", drawTokens);
 }
 
@@ -110,12 +110,12 @@ async function makeToken() {
 async function revokeToken(grant) {
   const done = await confirm({
     title: `Revoke the token of ${grant.name}?`,
-    text: "Whoever uses it is out, in the browser too.",
+    text: "Everyone who uses it loses access, in the browser too.",
     action: "Revoke",
     danger: true,
     run: () => ask(`/tokens/${grant.id}`, { method: "DELETE" }),
   });
-  if (done) note(`the token of ${grant.name} is revoked`);
+  if (done) note(`token of ${grant.name} revoked`);
   if (done) show(tokens, "/tokens", "Tokens", drawTokens);
 }
 
@@ -123,12 +123,12 @@ async function revokeToken(grant) {
 async function revokeShare(grant) {
   const done = await confirm({
     title: `Revoke the link to ${grant.experiment}?`,
-    text: `${grant.name} and whoever else has it see nothing any more.`,
+    text: `${grant.name} and everyone else with the link lose access.`,
     action: "Revoke",
     danger: true,
     run: () => ask(`/shares/${grant.id}`, { method: "DELETE" }),
   });
-  if (done) note(`the link to ${grant.experiment} is revoked`);
+  if (done) note(`link to ${grant.experiment} revoked`);
   if (done) show(shares, "/shares", "Shared links", drawShares);
 }
 
@@ -136,42 +136,42 @@ async function revokeShare(grant) {
 async function endSession(grant) {
   const done = await confirm({
     title: `Sign out ${grant.name}?`,
-    text: "It ends this session alone: revoke the token or link too, if there is one.",
+    text: "Only this session ends. To withdraw access, revoke the token or link as well.",
     action: "Sign out",
     danger: true,
     run: () => ask(`/sessions/${grant.id}`, { method: "DELETE" }),
   });
-  if (done) note(`a session of ${grant.name} is over`);
+  if (done) note(`${grant.name} signed out`);
   if (done) show(sessions, "/sessions", "Sessions", drawSessions);
 }
 
 async function drawServer() {
-  let health = "well: its store answers";
+  let health = "healthy: the database is available";
   try {
     const answer = await fetch("/readyz");
     if (!answer.ok) health = (await answer.json()).error.message;
   } catch {
-    health = "it does not answer";
+    health = "the server is not reachable";
   }
   try {
     const found = await ask("/server");
-    const homes = { embedded: "on this machine, for one user", hosted: "for a team" };
+    const homes = { embedded: "on this machine, for a single user", hosted: "for a team" };
     const facts = /** @type {[string, any][]} */ ([
       ["Health", health],
       ["Version", found.version],
       ["Kind", /** @type {any} */ (homes)[found.home] ?? found.home],
       ["Started", `${moment(found.started_at)}, ${ago(found.started_at)}`],
-      ["You are", `${document.body.dataset.user}, ${document.body.dataset.role}`],
+      ["Signed in as", `${document.body.dataset.user}, ${document.body.dataset.role}`],
     ]);
     fill(server, card("Server", pairs(facts)));
   } catch (error) {
-    fill(server, card("Server", h("p", { class: "problem", role: "alert" }, words(error))));
+    fill(server, card("Server", h("p", { class: "problem", role: "alert" }, errorText(error))));
   }
 }
 
 function theme() {
   const now = localStorage.getItem("theme") ?? "";
-  const choices = { "": "As the system has it", light: "Light", dark: "Dark" };
+  const choices = { "": "System theme", light: "Light", dark: "Dark" };
   const choose = (/** @type {Event} */ event) => {
     const value = /** @type {HTMLInputElement} */ (event.target).value;
     if (value) localStorage.setItem("theme", value);

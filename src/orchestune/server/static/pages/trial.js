@@ -1,6 +1,6 @@
-// One trial: what it was given, what came of it, where it ran, what it printed.
+// One trial: its configuration, results, attempts, resource usage, output and artifacts.
 
-import { confirm, copy, words } from "../lib/ask.js";
+import { confirm, copy, errorText } from "../lib/ask.js";
 import { address, ask, mayEdit, path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
 import { ago, between, bytes, duration, moment, number, ran } from "../lib/format.js";
@@ -18,22 +18,22 @@ import { usage } from "../tabs/usage.js";
 /** @typedef {{fold: number, attempt_number: number, metric: string, reported: number, points: [number, number][]}} Reported */
 
 const SOURCES = {
-  try_first: "named in the experiment file, to be tried first",
-  user: "queued by somebody",
-  rerun: "a repetition of another trial",
-  random: "drawn at random",
-  sobol: "of the start design, which spreads over the space",
-  halton: "of a Halton sequence, which spreads over the space",
-  latin: "of a Latin hypercube, which spreads over the space",
-  grid: "the next of all configurations in order",
-  prior: "drawn from the priors of the parameters",
-  gp: "proposed by a model (Gaussian process)",
-  "gp-elsewhere": "proposed by a model (Gaussian process) elsewhere than where the best lies, since nothing better was found for long",
-  tpe: "proposed by a model (TPE)",
-  cma: "drawn by CMA-ES",
-  de: "bred from results (differential evolution)",
-  nsga2: "bred from results (NSGA-II)",
-  swarm: "of a particle swarm",
+  try_first: "from try_first in the experiment file",
+  user: "queued by a user",
+  rerun: "a rerun of another trial",
+  random: "random search",
+  sobol: "initial design (Sobol sequence)",
+  halton: "initial design (Halton sequence)",
+  latin: "initial design (Latin hypercube)",
+  grid: "grid search",
+  prior: "drawn from the parameters' priors",
+  gp: "suggested by a Gaussian process",
+  "gp-elsewhere": "suggested by a Gaussian process away from the best trial, after a long time without improvement",
+  tpe: "suggested by TPE",
+  cma: "sampled by CMA-ES",
+  de: "differential evolution",
+  nsga2: "evolved by NSGA-II",
+  swarm: "particle swarm",
 };
 const page = byId("page");
 const ref = page.dataset.ref ?? "";
@@ -77,14 +77,14 @@ const stream = follow(path(ref, "trials", wanted), {
       page,
       h("h1", { class: "sr" }, `${ref}/${wanted}`),
       known
-        ? empty("There is no such trial", h("p", {}, words(error)), h("a", { href: path(ref) }, "The experiment"))
-        : h("p", { class: "problem", role: "alert" }, words(error)),
+        ? empty("Trial not found", h("p", {}, errorText(error)), h("a", { href: path(ref) }, "The experiment"))
+        : h("p", { class: "problem", role: "alert" }, errorText(error)),
     );
   },
 });
 
 setInterval(() => {
-  if (!document.hidden && trial?.state === "running") draw(); // how long it takes
+  if (!document.hidden && trial?.state === "running") draw(); // its duration
 }, 10000);
 
 function draw() {
@@ -124,9 +124,9 @@ function show(trial, points, now) {
 
 /** @param {Trial} trial @param {Status} now */
 function drawHead(trial, now) {
-  const handedOut = sum(Object.values(now.counts));
+  const suggested = sum(Object.values(now.counts));
   const step = (/** @type {number} */ other, /** @type {string} */ title, /** @type {string} */ sign) =>
-    other >= 1 && other <= handedOut && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
+    other >= 1 && other <= suggested && h("a", { href: path(now.handle, "trials", other), "aria-label": title, title }, sign);
   const best = now.best.some((each) => each.trial === trial.number);
   drawnHead(
     h("p", { class: "small" }, h("a", { href: path(now.handle) }, now.name)),
@@ -153,7 +153,7 @@ function drawHead(trial, now) {
 function stop(trial, now) {
   confirm({
     title: `Stop ${now.handle}/${trial.number}?`,
-    text: "It ends now and does not count for the budget: another trial takes its place.",
+    text: "It is terminated now. It does not count toward the budget.",
     action: "Stop",
     danger: true,
     run: () => ask(path(now.handle, "trials", trial.number, "stop"), { method: "POST" }),
@@ -164,11 +164,11 @@ function stop(trial, now) {
 function rerun(trial, now) {
   confirm({
     title: `Rerun ${now.handle}/${trial.number}?`,
-    text: "The same configuration, seed and code once more, as an experiment of its own.",
+    text: "Runs the same configuration, seed and code again as a new experiment.",
     action: "Rerun",
     run: async () => {
-      const made = await ask(path(now.handle, "trials", trial.number, "rerun"), { method: "POST", body: {} });
-      location.assign(path(made.handle));
+      const created = await ask(path(now.handle, "trials", trial.number, "rerun"), { method: "POST", body: {} });
+      location.assign(path(created.handle));
     },
   });
 }
@@ -179,17 +179,17 @@ function drawFacts(trial) {
   const used = newest.filter((attempt) => attempt.cpu_seconds !== null && attempt.wall_seconds !== null);
   const [seconds, wall] = [sum(used.map((attempt) => attempt.cpu_seconds)), sum(used.map((attempt) => attempt.wall_seconds))];
   const peak = Math.max(...newest.map((attempt) => attempt.peak_memory_bytes ?? 0));
-  const told = (/** @type {(string | null)[]} */ found) => [...new Set(found)].filter(Boolean).join(", ");
-  const cards = told(newest.flatMap((attempt) => attempt.gpus));
-  const took = duration(ran(trial));
+  const joined = (/** @type {(string | null)[]} */ found) => [...new Set(found)].filter(Boolean).join(", ");
+  const gpus = joined(newest.flatMap((attempt) => attempt.gpus));
+  const elapsed = duration(ran(trial));
   const cpu = seconds && wall ? `${Math.round((100 * seconds) / wall)} % of a core${newest.length > 1 ? " for each fold" : ""}` : "";
   const entries = /** @type {[string, string, string][]} */ ([
-    ["Took", took, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.state === "running" ? "running" : "waiting"],
-    ["Where", told(newest.map((attempt) => attempt.node)) || "–", [told(newest.map((attempt) => attempt.worker)), cards && `GPU ${cards}`].filter(Boolean).join(", ")],
+    ["Duration", elapsed, trial.finished_at ? `ended ${ago(trial.finished_at)}` : trial.state === "running" ? "running" : "waiting"],
+    ["Node", joined(newest.map((attempt) => attempt.node)) || "–", [joined(newest.map((attempt) => attempt.worker)), gpus && `GPU ${gpus}`].filter(Boolean).join(", ")],
     ["CPU", duration(used.length ? seconds : null), cpu],
-    ["Memory", bytes(peak > 0 ? peak : null), newest.length > 1 ? "at its peak, of one fold" : "at its peak"],
+    ["Memory", bytes(peak > 0 ? peak : null), newest.length > 1 ? "peak of one fold" : "peak"],
     ["Suggestion", trial.source, /** @type {any} */ (SOURCES)[trial.source] ?? ""],
-    ["On the history of", trial.suggested_after === null ? "–" : String(trial.suggested_after), "finished trials"],
+    ["Suggested after", trial.suggested_after === null ? "–" : String(trial.suggested_after), "finished trials"],
     ["Seed", String(trial.seed), `revision ${trial.revision}`],
   ]);
   drawnFacts(
@@ -265,16 +265,16 @@ function drawCurves(points, trial) {
   for (const name of names) {
     let frame = frames.get(name);
     if (!frame) {
-      frame = new Frame(`${name} while it ran`, 200);
+      frame = new Frame(`${name} over steps`, 200);
       frames.set(name, frame);
-      curves.append(h("section", { class: "card", "aria-label": name }, h("h2", {}, name, h("span", { class: "grow" }), frame.savers()), frame.element));
+      curves.append(h("section", { class: "card", "aria-label": name }, h("h2", {}, name, h("span", { class: "grow" }), frame.saveButtons()), frame.element));
     }
     const mine = points.filter((each) => each.metric === name).map((each) => ({ ...each, trial: trial.number, state: trial.state }));
     frame.draw(curvePlot(mine, name));
   }
 }
 
-/** What each fold came to; a trial without folds has one, whose values are the trial's. @param {Trial} trial @param {Status} now */
+/** Draw the state and the metrics of each fold; nothing for a trial without folds. @param {Trial} trial @param {Status} now */
 function drawFolds(trial, now) {
   const found = trial.folds ?? [];
   if (now.folds < 2 || !found.length) {
@@ -302,15 +302,15 @@ function drawAttempts(trial) {
       h("td", { class: "break" }, attempt.reason?.message ?? (attempt.exit_code ? `exit code ${attempt.exit_code}` : "")),
     ),
   );
-  const heads = [folds && "Fold", "Attempt", "State", "Where", "Started", "Took", "Reason"].filter(Boolean);
+  const heads = [folds && "Fold", "Attempt", "State", "Worker", "Started", "Duration", "Reason"].filter(Boolean);
   drawnAttempts(
     h(
       "section",
       { class: "card", "aria-label": "Attempts" },
       h("h2", {}, "Attempts"),
       rows.length
-        ? h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col", class: ["Fold", "Attempt", "Took"].includes(String(each)) ? "right" : "" }, each)))), h("tbody", {}, rows)))
-        : h("p", { class: "faint" }, "It waits for a free slot."),
+        ? h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((each) => h("th", { scope: "col", class: ["Fold", "Attempt", "Duration"].includes(String(each)) ? "right" : "" }, each)))), h("tbody", {}, rows)))
+        : h("p", { class: "faint" }, "Waiting for a free slot."),
     ),
   );
 }
@@ -326,5 +326,5 @@ function drawFiles(trial) {
     const where = address(`${path(ref, "trials", trial.number, "artifacts")}/${file.path.split("/").map(encodeURIComponent).join("/")}`);
     return h("tr", {}, h("td", { class: "break" }, h("a", { href: where, download: file.path.split("/").pop() }, file.path)), h("td", { class: "right nowrap" }, bytes(file.size)));
   });
-  drawnFiles(table("Files it kept", ["File", "Size"], rows, "None"));
+  drawnFiles(table("Artifacts", ["File", "Size"], rows, "None"));
 }

@@ -1,4 +1,4 @@
-// How many attempts ran over time.
+// The number of running attempts over time.
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
@@ -17,7 +17,7 @@ export function busyOverTime(busy, parallelism) {
   const y = { kind: /** @type {const} */ ("linear"), low: 0, high: most * 1.08, whole: true };
   const mean = busy.running.reduce((sum, value) => sum + value, 0) / Math.max(busy.running.length, 1);
   return {
-    summary: `${number(mean, 3)} attempts ran on average, of ${parallelism} that may`,
+    summary: `${number(mean, 3)} attempts running on average, of at most ${parallelism}`,
     paint: (pen, width, height) => {
       const scales = axes(pen, width, height, x, y);
       /** @type {[number, number][]} */

@@ -1,4 +1,4 @@
-// A metric over two parameters: coloured by the mean around each place, with lines of equal value, and the trials on it.
+// A metric over two parameters: coloured by the mean of nearby trials, with contour lines and the trials as points.
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
@@ -15,15 +15,15 @@ const LEVELS = 6;
  * @param {Grid} grid
  * @param {Point[]} points
  * @param {Axis} x @param {Axis} y
- * @param {{better: boolean, chosen?: Set<number> | null, pick: (trial: number) => void}} how `better`: more is better
+ * @param {{isMaximized: boolean, chosen?: Set<number> | null, pick: (trial: number) => void}} options
  * @returns {import("./frame.js").Drawing}
  */
-export function contourPlot(grid, points, x, y, { better, chosen = null, pick }) {
-  const known = grid.values.flat().filter((value) => value !== null);
-  const [least, most] = [Math.min(...known), Math.max(...known)];
-  const share = (/** @type {number} */ value) => (most > least ? (better ? value - least : most - value) / (most - least) : 0.5);
+export function contourPlot(grid, points, x, y, { isMaximized, chosen = null, pick }) {
+  const means = grid.values.flat().filter((value) => value !== null);
+  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const share = (/** @type {number} */ value) => (most > least ? (isMaximized ? value - least : most - value) / (most - least) : 0.5);
   return {
-    summary: known.length ? `${x.title} and ${y.title}, coloured by the mean ${grid.metric} of ${grid.trials} trials, from ${number(least)} to ${number(most)}` : `${x.title} and ${y.title}: no trial has completed with both`,
+    summary: means.length ? `${x.title} and ${y.title}, coloured by the mean ${grid.metric} of ${grid.trials} trials, from ${number(least)} to ${number(most)}` : `${x.title} and ${y.title}: no trial has completed with both`,
     paint: (pen, width, height) => {
       const scales = axes(pen, width, height, x, y);
       const { area } = scales;
@@ -54,19 +54,19 @@ export function contourPlot(grid, points, x, y, { better, chosen = null, pick })
   };
 }
 
-/** Where cells end: in the middle between two, and at the ends of the axis. @param {number[]} middles @param {number} from @param {number} to */
+/** Return the edges of cells: halfway between two centres, and at the ends of the axis. @param {number[]} middles @param {number} from @param {number} to */
 function edges(middles, from, to) {
   return [from, ...middles.slice(1).map((middle, index) => (middle + middles[index]) / 2), to].map(Math.round); // no seams
 }
 
 /**
- * The pieces of the line on which the grid has this value: through each square of four neighbours.
+ * Return the segments of the contour line of `level`, in each square of four neighbours.
  * @param {(number | null)[][]} values @param {number[]} xs @param {number[]} ys @param {number} level
  * @returns {[number, number][][]}
  */
 function crossings(values, xs, ys, level) {
   /** @type {[number, number][][]} */
-  const found = [];
+  const segments = [];
   for (let row = 0; row + 1 < ys.length; row += 1) {
     for (let column = 0; column + 1 < xs.length; column += 1) {
       const corners = /** @type {[number, number, number | null][]} */ ([[0, 0], [0, 1], [1, 1], [1, 0]].map(([up, right]) => [xs[column + right], ys[row + up], values[row + up][column + right]]));
@@ -79,8 +79,8 @@ function crossings(values, xs, ys, level) {
         const part = (level - Number(value)) / (Number(other) - Number(value));
         ends.push([x + part * (otherX - x), y + part * (otherY - y)]);
       });
-      for (let index = 0; index + 1 < ends.length; index += 2) found.push([ends[index], ends[index + 1]]);
+      for (let index = 0; index + 1 < ends.length; index += 2) segments.push([ends[index], ends[index + 1]]);
     }
   }
-  return found;
+  return segments;
 }

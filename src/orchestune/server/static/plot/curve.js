@@ -1,4 +1,4 @@
-// What trials reported while they ran, as lines over steps.
+// Intermediate values of trials as lines over steps.
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
@@ -12,14 +12,14 @@ const INKS = { completed: "plot-1", pruned: "pruned", failed: "failed", running:
 /**
  * @param {Curve[]} curves
  * @param {string} metric
- * @param {{best?: number | null, chosen?: Set<number> | null, pick?: (trial: number) => void}} [how]
+ * @param {{best?: number | null, chosen?: Set<number> | null, pick?: (trial: number) => void}} [options]
  * @returns {import("./frame.js").Drawing}
  */
 export function curvePlot(curves, metric, { best = null, chosen = null, pick } = {}) {
   const steps = curves.flatMap((curve) => curve.points.map((point) => point[0]));
   const thinned = curves.some((curve) => curve.reported > curve.points.length);
-  const x = fit(steps, { title: thinned ? "step (every k-th is drawn)" : "step", whole: steps.every(Number.isInteger) });
-  const y = fit(usual(curves, best), { title: metric });
+  const x = fit(steps, { title: thinned ? "step (every k-th is shown)" : "step", whole: steps.every(Number.isInteger) });
+  const y = fit(typicalValues(curves, best), { title: metric });
   return {
     summary: `${many(curves.length, "curve")} of ${metric}`,
     paint: (pen, width, height) => {
@@ -29,11 +29,11 @@ export function curvePlot(curves, metric, { best = null, chosen = null, pick } =
       const drawn = [...curves].sort((a, b) => Number(a.trial === best) - Number(b.trial === best));
       for (const curve of drawn) {
         const faint = Boolean(chosen && !chosen.has(curve.trial));
-        const mine = curve.trial === best;
-        const ink = color(mine ? "plot-best" : (/** @type {any} */ (INKS)[curve.state] ?? "idle"));
+        const isBest = curve.trial === best;
+        const ink = color(isBest ? "plot-best" : (/** @type {any} */ (INKS)[curve.state] ?? "idle"));
         const line = curve.points.map(([step, value]) => /** @type {[number, number]} */ ([scales.x.map(step), Math.min(Math.max(scales.y.map(value), scales.area.top), scales.area.bottom)]));
-        const alpha = faint ? 0.06 : mine || curves.length === 1 ? 1 : 0.45;
-        pen.line(line, { stroke: ink, width: mine ? 2 : 1.2, alpha, dash: curve.state === "pruned" ? [4, 3] : [] });
+        const alpha = faint ? 0.06 : isBest || curves.length === 1 ? 1 : 0.45;
+        pen.line(line, { stroke: ink, width: isBest ? 2 : 1.2, alpha, dash: curve.state === "pruned" ? [4, 3] : [] });
         const end = line[line.length - 1];
         if (curve.state === "pruned" && end) pen.cross(end[0], end[1], 3, { stroke: ink, width: 1.5, alpha });
         if (line.length === 1) pen.circle(end[0], end[1], 2.5, { fill: ink, alpha });
@@ -49,10 +49,10 @@ export function curvePlot(curves, metric, { best = null, chosen = null, pick } =
 }
 
 /**
- * What decides the range of the axis: all of the best curve, and how far the others reach but for a few.
+ * Return the values that decide the range of the axis: all of the best curve, and most values of the others.
  * @param {Curve[]} curves @param {number | null} best
  */
-function usual(curves, best) {
+function typicalValues(curves, best) {
   const [highs, lows, always] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
   for (const curve of curves) {
     const values = curve.points.map((point) => point[1]);

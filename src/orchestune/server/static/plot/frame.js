@@ -1,4 +1,4 @@
-// A plot on the page: a canvas that follows its box, the theme and the mouse, and can be saved.
+// A plot on a page: a canvas that follows its size, the theme and the mouse, and can be saved.
 
 import { h } from "../lib/dom.js";
 import { canvasPen, color, svgFile, svgPen } from "./pen.js";
@@ -8,20 +8,20 @@ import { Walk } from "./walk.js";
 /** @typedef {import("./pen.js").Pen} Pen */
 /** @typedef {import("./scale.js").Axis} Axis */
 /** @typedef {import("./scale.js").Scale} Scale */
-/** @typedef {{x: number, y: number, tip: string, pick?: () => void}} Spot a place that the mouse and the keyboard find */
+/** @typedef {{x: number, y: number, tip: string, pick?: () => void}} Spot a point with a tooltip, for mouse and keyboard */
 /** @typedef {{left: number, right: number, top: number, bottom: number, width: number, height: number}} Area */
 /** @typedef {{paint: (pen: Pen, width: number, height: number) => Spot[], summary: string}} Drawing */
 
-const NEAR = 18;
+const MAX_DISTANCE = 18;
 const tip = h("div", { class: "tip", hidden: true, "aria-hidden": "true" });
 
 export class Frame {
-  /** @param {string} name what it is called @param {number} height */
+  /** @param {string} name @param {number} height */
   constructor(name, height = 240) {
     this.name = name;
     this.canvas = h("canvas", { role: "img", "aria-label": name });
     this.element = h("div", { class: "plot waiting", style: { height: `${height}px` } }, this.canvas);
-    this.walk = new Walk(this.element, (spot) => (spot ? this.tell(spot) : this.leave()));
+    this.walk = new Walk(this.element, (spot) => (spot ? this.showTip(spot) : this.hideTip()));
     /** @type {Drawing | null} */
     this.drawing = null;
     /** @type {Spot[]} */
@@ -32,11 +32,11 @@ export class Frame {
     this.themed = () => this.redraw();
     addEventListener("themechange", this.themed);
     this.canvas.addEventListener("mousemove", (event) => this.hover(event));
-    this.canvas.addEventListener("mouseleave", () => this.leave());
+    this.canvas.addEventListener("mouseleave", () => this.hideTip());
     this.canvas.addEventListener("click", (event) => this.near(event)?.pick?.());
   }
 
-  /** Show something else. @param {Drawing} drawing */
+  /** Show a drawing. @param {Drawing} drawing */
   draw(drawing) {
     this.drawing = drawing;
     this.element.classList.remove("waiting");
@@ -55,31 +55,31 @@ export class Frame {
     if (!context) return;
     context.scale(ratio, ratio);
     this.spots = this.drawing.paint(canvasPen(context), box.width, box.height);
-    this.walk.take(this.spots, this.name);
+    this.walk.setSpots(this.spots, this.name);
   }
 
   /** @param {MouseEvent} event @returns {Spot | null} */
   near(event) {
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    let found = null;
-    let least = NEAR ** 2;
+    let nearest = null;
+    let smallest = MAX_DISTANCE ** 2;
     for (const spot of this.spots) {
       const distance = (spot.x - x) ** 2 + (spot.y - y) ** 2;
-      if (distance < least) [found, least] = [spot, distance];
+      if (distance < smallest) [nearest, smallest] = [spot, distance];
     }
-    return found;
+    return nearest;
   }
 
   /** @param {MouseEvent} event */
   hover(event) {
     const spot = this.near(event);
-    if (spot) this.tell(spot);
-    else this.leave();
+    if (spot) this.showTip(spot);
+    else this.hideTip();
   }
 
-  /** Say what lies there. @param {Spot} spot */
-  tell(spot) {
+  /** Show the tooltip of a point. @param {Spot} spot */
+  showTip(spot) {
     if (!tip.isConnected) document.body.append(tip);
     tip.hidden = false;
     tip.textContent = spot.tip;
@@ -90,20 +90,20 @@ export class Frame {
     this.canvas.style.cursor = spot.pick ? "pointer" : "";
   }
 
-  leave() {
+  hideTip() {
     tip.hidden = true;
     this.canvas.style.cursor = "";
   }
 
-  /** Let go of everything. */
+  /** Release observers and listeners. */
   close() {
     this.observer.disconnect();
     removeEventListener("themechange", this.themed);
-    this.leave();
+    this.hideTip();
   }
 
-  /** Buttons that save it. */
-  savers() {
+  /** Return the buttons that save the plot. */
+  saveButtons() {
     const save = (/** @type {Blob | null} */ blob, /** @type {string} */ kind) => {
       if (!blob) return;
       const link = h("a", { href: URL.createObjectURL(blob), download: `${this.name.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "-").slice(0, 80)}.${kind}` });
@@ -113,7 +113,7 @@ export class Frame {
     const svg = () => {
       const { pen, parts } = svgPen();
       this.redraw();
-      if (!this.drawing || !this.size.width) return; // there is nothing to save yet
+      if (!this.drawing || !this.size.width) return; // not drawn yet
       this.drawing.paint(pen, this.size.width, this.size.height);
       save(new Blob([svgFile(this.size.width, this.size.height, color("paper"), parts)], { type: "image/svg+xml" }), "svg");
     };
@@ -128,7 +128,7 @@ export class Frame {
 }
 
 /**
- * Axes around an area; where values lie in it.
+ * Draw axes and return their scales and the area between them.
  * @param {Pen} pen @param {number} width @param {number} height @param {Axis} x @param {Axis} y
  * @returns {{x: Scale, y: Scale, area: Area}}
  */
@@ -159,7 +159,7 @@ export function axes(pen, width, height, x, y) {
 
 const SHAPES = { completed: "plot-1", failed: "failed", pruned: "pruned", running: "running", queued: "idle", cancelled: "idle" };
 
-/** A trial as a point: its shape tells its state, not its colour alone. @param {Pen} pen @param {number} x @param {number} y @param {string} state @param {boolean} [faint] */
+/** Draw a trial as a point whose shape and colour show its state. @param {Pen} pen @param {number} x @param {number} y @param {string} state @param {boolean} [faint] */
 export function dot(pen, x, y, state, faint = false) {
   const ink = color(/** @type {any} */ (SHAPES)[state] ?? "idle");
   const alpha = faint ? 0.12 : 0.75;
@@ -168,7 +168,7 @@ export function dot(pen, x, y, state, faint = false) {
   else pen.circle(x, y, 3, { stroke: ink, width: 1.4, alpha });
 }
 
-/** What the shapes mean. @param {string[]} states */
+/** Return the legend of states. @param {string[]} states */
 export function key(states) {
   const signs = { completed: "●", failed: "×", pruned: "○", running: "○" };
   return h(

@@ -1,4 +1,4 @@
-// Every trial in the order in which they finished, and the best value up to then.
+// The metric of all trials, and the best value so far.
 
 import { axes, dot } from "./frame.js";
 import { color } from "./pen.js";
@@ -11,18 +11,18 @@ import { count, many, number } from "../lib/format.js";
 /**
  * @param {Columns} columns
  * @param {Metric} metric
- * @param {{pick: (number: number) => void, chosen?: Set<number> | null}} how
+ * @param {{pick: (number: number) => void, chosen?: Set<number> | null}} options
  * @returns {import("./frame.js").Drawing}
  */
 export function history(columns, metric, { pick, chosen = null }) {
   const values = columns.metrics[metric.name] ?? [];
   const best = columns.best;
   const end = columns.number.reduce((most, trial) => Math.max(most, trial), 1);
-  const usual = typical(values, best.value);
+  const typicalValues = typical(values, best.value);
   const x = { kind: /** @type {const} */ ("linear"), low: 0, high: Math.max(end, 1) * 1.01, title: "trial", whole: true };
-  const y = fit(usual, { title: metric.name });
+  const y = fit(typicalValues, { title: metric.name });
   const summary = best.number.length
-    ? `${many(columns.total, "trial")}, the best ${metric.name} is ${number(best.value.at(-1))}, of trial ${best.number.at(-1)}`
+    ? `${many(columns.total, "trial")}, the best ${metric.name} is ${number(best.value.at(-1))} in trial ${best.number.at(-1)}`
     : `${many(columns.total, "trial")}, none has a value of ${metric.name} yet`;
   return {
     summary,
@@ -36,7 +36,7 @@ export function history(columns, metric, { pick, chosen = null }) {
         const faint = Boolean(chosen && !chosen.has(trial));
         const at = scales.x.map(trial);
         const [top, bottom] = [scales.area.top, scales.area.bottom];
-        const up = value === null ? bottom - 4 : Math.min(Math.max(scales.y.map(value), top), bottom); // what has no value stands at the foot
+        const up = value === null ? bottom - 4 : Math.min(Math.max(scales.y.map(value), top), bottom); // trials without a value are at the bottom
         dot(pen, at, up, columns.state[index], faint);
         if (!faint) spots.push({ x: at, y: up, tip: `trial ${trial}, ${columns.state[index]}\n${value === null ? `no ${metric.name}` : `${metric.name} ${number(value)}`}`, pick: () => pick(trial) });
       });
@@ -59,8 +59,8 @@ export function history(columns, metric, { pick, chosen = null }) {
   };
 }
 
-/** What is left out, where something is. @param {Columns} columns */
-export function shownOf(columns) {
+/** Return a remark if not all trials are shown. @param {Columns} columns */
+export function sampleText(columns) {
   if (columns.shown >= columns.total) return "";
-  return `${count(columns.shown)} of ${count(columns.total)} trials are drawn: the best ones, and of the others as many as fit, evenly; the line is of all`;
+  return `Showing ${count(columns.shown)} of ${count(columns.total)} trials: the best ones and an even sample of the others; the line includes all`;
 }

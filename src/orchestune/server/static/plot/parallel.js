@@ -1,30 +1,30 @@
 // Parallel coordinates: one line for each trial, one axis for each parameter; an axis is brushed by dragging along it.
 
 import { h } from "../lib/dom.js";
-import { ENDLESS, interval } from "../lib/format.js";
+import { UNBOUNDED, interval } from "../lib/format.js";
 import { color } from "./pen.js";
 import { Frame } from "./frame.js";
 import { scale, short } from "./scale.js";
 
 /** @typedef {import("./scale.js").Axis} Axis */
 /** @typedef {{key: string, title: string, axis: Axis, values: (number | null)[]}} Dimension */
-/** @typedef {Map<string, [number, number]>} Ranges by the dimension's key, in what the axis measures */
+/** @typedef {Map<string, [number, number]>} Ranges by the dimension's key, in units of the axis */
 
 const TOP = 34;
 const BOTTOM = 14;
 
 export class Parallel {
-  /** @param {(ranges: Ranges) => void} brushed */
-  constructor(brushed) {
-    this.brushed = brushed;
+  /** @param {(ranges: Ranges) => void} onBrush */
+  constructor(onBrush) {
+    this.onBrush = onBrush;
     this.frame = new Frame("Parallel coordinates", 320);
     /** @type {Dimension[]} */
     this.dimensions = [];
     /** @type {Ranges} */
     this.ranges = new Map();
-    /** @type {Map<string, Set<number>>} of words, where some between two that are chosen are not */
-    this.only = new Map();
-    /** @type {{index: number, from: number, to: number, before: [number, number] | undefined, only: Set<number> | undefined} | null} */
+    /** @type {Map<string, Set<number>>} the selected values of a categorical axis, if not all within the range are selected */
+    this.selectedValues = new Map();
+    /** @type {{index: number, from: number, to: number, before: [number, number] | undefined, selectedValues: Set<number> | undefined} | null} */
     this.drag = null;
     this.element = h("div", {}, this.frame.element);
     const canvas = this.frame.canvas;
@@ -32,17 +32,17 @@ export class Parallel {
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", () => this.giveUp());
+    canvas.addEventListener("pointercancel", () => this.cancel());
   }
 
   /**
    * @param {Dimension[]} dimensions the last one colours the lines
-   * @param {boolean} better whether more of it is better
+   * @param {boolean} isMaximized true if larger values are better
    */
-  draw(dimensions, better) {
-    if (this.drag) return; // what is being brushed stays where it is
+  draw(dimensions, isMaximized) {
+    if (this.drag) return; // an axis that is being brushed stays where it is
     this.dimensions = dimensions;
-    this.better = better;
+    this.isMaximized = isMaximized;
     this.frame.draw({
       summary: `${dimensions.length} axes: ${dimensions.map((each) => each.title).join(", ")}`,
       paint: (pen, width, height) => this.paint(pen, width, height),
@@ -60,7 +60,7 @@ export class Parallel {
     return scale(dimension.axis, height - BOTTOM, TOP);
   }
 
-  /** @param {number} trial its place */
+  /** @param {number} trial its index */
   inside(trial) {
     for (const dimension of this.dimensions) {
       if (this.ranges.has(dimension.key) && !this.holds(dimension, dimension.values[trial])) return false;
@@ -68,10 +68,10 @@ export class Parallel {
     return true;
   }
 
-  /** Whether what is brushed on an axis, which something is, holds a value. @param {Dimension} dimension @param {number | null} value */
+  /** Return whether the selected range or values of an axis include a value. @param {Dimension} dimension @param {number | null} value */
   holds({ key }, value) {
     const [low, high] = this.ranges.get(key) ?? [0, 0];
-    return value !== null && value >= low && value <= high && (this.only.get(key)?.has(value) ?? true);
+    return value !== null && value >= low && value <= high && (this.selectedValues.get(key)?.has(value) ?? true);
   }
 
   /** @param {import("./pen.js").Pen} pen @param {number} width @param {number} height */
@@ -79,7 +79,7 @@ export class Parallel {
     const last = this.dimensions[this.dimensions.length - 1];
     if (!last) return [];
     const scales = this.dimensions.map((dimension) => this.scaleOf(dimension, height));
-    const tint = ranks(last.values, Boolean(this.better));
+    const tint = ranks(last.values, Boolean(this.isMaximized));
     const order = [...tint.keys()].filter((trial) => tint[trial] !== null).sort((a, b) => Number(tint[a]) - Number(tint[b]));
     const [soft, line, ink, paper] = [color("soft"), color("line"), color("ink"), color("paper")];
     const alpha = Math.max(0.12, Math.min(0.7, 60 / order.length));
@@ -93,10 +93,10 @@ export class Parallel {
           if (value === null) runs.push([]);
           else runs[runs.length - 1].push([this.at(index, width), within(scales[index].map(value), TOP, height - BOTTOM)]);
         });
-        const look = chosen ? { stroke: shade(Number(tint[trial])), alpha } : { stroke: line, alpha: 0.35 };
+        const style = chosen ? { stroke: shade(Number(tint[trial])), alpha } : { stroke: line, alpha: 0.35 };
         for (const run of runs) {
-          if (run.length > 1) pen.line(run, look);
-          else if (run.length) pen.circle(run[0][0], run[0][1], 1.5, { fill: look.stroke, alpha });
+          if (run.length > 1) pen.line(run, style);
+          else if (run.length) pen.circle(run[0][0], run[0][1], 1.5, { fill: style.stroke, alpha });
         }
       }
     }
@@ -138,7 +138,7 @@ export class Parallel {
     if (!near || event.button) return;
     this.frame.canvas.setPointerCapture(event.pointerId);
     const { key } = this.dimensions[index];
-    this.drag = { index, from: y, to: y, before: this.ranges.get(key), only: this.only.get(key) };
+    this.drag = { index, from: y, to: y, before: this.ranges.get(key), selectedValues: this.selectedValues.get(key) };
   }
 
   /** @param {PointerEvent} event */
@@ -158,17 +158,17 @@ export class Parallel {
     this.brush(height);
     this.drag = null;
     this.frame.redraw();
-    this.brushed(this.ranges);
+    this.onBrush(this.ranges);
   }
 
-  /** The browser took the pointer, to scroll: what was brushed before is so again. */
-  giveUp() {
+  /** The browser took the pointer, to scroll: the previous selection is restored. */
+  cancel() {
     if (!this.drag) return;
-    const { index, before, only } = this.drag;
+    const { index, before, selectedValues } = this.drag;
     const { key } = this.dimensions[index];
     if (before) this.ranges.set(key, before);
     else this.ranges.delete(key);
-    if (only) this.only.set(key, only);
+    if (selectedValues) this.selectedValues.set(key, selectedValues);
     this.drag = null;
     this.frame.redraw();
   }
@@ -178,27 +178,27 @@ export class Parallel {
     if (!this.drag) return;
     const { index, from, to } = this.drag;
     const dimension = this.dimensions[index];
-    this.only.delete(dimension.key);
+    this.selectedValues.delete(dimension.key);
     if (Math.abs(from - to) < 4) {
       this.ranges.delete(dimension.key);
       return;
     }
     const measure = this.scaleOf(dimension, height);
     const [upper, lower] = [Math.min(from, to), Math.max(from, to)];
-    const low = lower < height - BOTTOM ? measure.invert(lower) : -ENDLESS; // some lie beyond the axis
-    const high = upper > TOP ? measure.invert(upper) : ENDLESS;
+    const low = lower < height - BOTTOM ? measure.invert(lower) : -UNBOUNDED; // values may lie beyond the axis
+    const high = upper > TOP ? measure.invert(upper) : UNBOUNDED;
     this.ranges.set(dimension.key, [low, high]);
   }
 
   clear() {
     this.ranges.clear();
-    this.only.clear();
+    this.selectedValues.clear();
     this.frame.redraw();
-    this.brushed(this.ranges);
+    this.onBrush(this.ranges);
   }
 
-  /** What is brushed, in words. */
-  told() {
+  /** Return the selection as text. */
+  summary() {
     return this.dimensions
       .filter((dimension) => this.ranges.has(dimension.key))
       .map((dimension) => {
@@ -215,17 +215,17 @@ export class Parallel {
   }
 }
 
-/** From 0 (worst) to 1 (best), by rank; null without a value. @param {(number | null)[]} values @param {boolean} better */
-function ranks(values, better) {
+/** Return ranks from 0 (worst) to 1 (best); null without a value. @param {(number | null)[]} values @param {boolean} isMaximized */
+function ranks(values, isMaximized) {
   const places = [...values.keys()].filter((place) => values[place] !== null);
-  places.sort((a, b) => (Number(values[a]) - Number(values[b])) * (better ? 1 : -1));
+  places.sort((a, b) => (Number(values[a]) - Number(values[b])) * (isMaximized ? 1 : -1));
   /** @type {(number | null)[]} */
-  const found = values.map(() => null);
-  places.forEach((place, rank) => (found[place] = places.length > 1 ? rank / (places.length - 1) : 1));
-  return found;
+  const ranks = values.map(() => null);
+  places.forEach((place, rank) => (ranks[place] = places.length > 1 ? rank / (places.length - 1) : 1));
+  return ranks;
 }
 
-/** @param {number} value of an end that may lie beyond the axis, or nowhere on it @param {number} top @param {number} bottom */
+/** @param {number} value of an end that may lie beyond the axis, or be NaN @param {number} top @param {number} bottom */
 function within(value, top, bottom) {
   return Math.min(Math.max(Number.isNaN(value) ? bottom : value, top), bottom);
 }
@@ -233,7 +233,7 @@ function within(value, top, bottom) {
 const DARK = [[72, 85, 99], [86, 180, 233], [240, 200, 80]];
 const LIGHT = [[200, 210, 222], [0, 114, 178], [178, 70, 0]];
 
-/** A colour between the worst and the best, for eyes of every kind. @param {number} share */
+/** Return a colour between the worst and the best value, distinguishable with colour blindness. @param {number} share */
 export function shade(share) {
   const stops = document.documentElement.dataset.theme === "dark" ? DARK : LIGHT;
   const at = share * 2;

@@ -1,4 +1,4 @@
-// What plots are drawn with: the same strokes go to the screen and into a file.
+// Drawing on a canvas or into an SVG file by the same interface.
 
 /** @typedef {{fill?: string, stroke?: string, width?: number, alpha?: number, dash?: number[]}} Look */
 /**
@@ -58,7 +58,7 @@ export function canvasPen(context) {
   };
 }
 
-/** A pen that writes SVG, and what it has written. @returns {{pen: Pen, parts: string[]}} */
+/** Return a pen that writes SVG, and the elements written. @returns {{pen: Pen, parts: string[]}} */
 export function svgPen() {
   /** @type {string[]} */
   const parts = [];
@@ -69,14 +69,14 @@ export function svgPen() {
   return {
     parts,
     pen: {
-      circle: (x, y, radius, how) => parts.push(`<circle cx="${at(x)}" cy="${at(y)}" r="${radius}"${look(how)}/>`),
-      cross: (x, y, size, how) =>
+      circle: (x, y, radius, style) => parts.push(`<circle cx="${at(x)}" cy="${at(y)}" r="${radius}"${look(style)}/>`),
+      cross: (x, y, size, style) =>
         parts.push(
-          `<path d="M${at(x - size)} ${at(y - size)}L${at(x + size)} ${at(y + size)}M${at(x - size)} ${at(y + size)}L${at(x + size)} ${at(y - size)}"${look(how)}/>`,
+          `<path d="M${at(x - size)} ${at(y - size)}L${at(x + size)} ${at(y + size)}M${at(x - size)} ${at(y + size)}L${at(x + size)} ${at(y - size)}"${look(style)}/>`,
         ),
-      line: (points, how) => parts.push(`<polyline points="${points.map(([x, y]) => `${at(x)},${at(y)}`).join(" ")}"${look(how)}/>`),
-      rect: (x, y, width, height, how) =>
-        parts.push(`<rect x="${at(x)}" y="${at(y)}" width="${at(width)}" height="${at(height)}"${look(how)}/>`),
+      line: (points, style) => parts.push(`<polyline points="${points.map(([x, y]) => `${at(x)},${at(y)}`).join(" ")}"${look(style)}/>`),
+      rect: (x, y, width, height, style) =>
+        parts.push(`<rect x="${at(x)}" y="${at(y)}" width="${at(width)}" height="${at(height)}"${look(style)}/>`),
       text: (x, y, text, { fill, align, turn, bold }) =>
         parts.push(
           `<text x="${at(x)}" y="${at(y)}" fill="${fill ?? "#000"}" dominant-baseline="central" text-anchor="${
@@ -87,12 +87,12 @@ export function svgPen() {
   };
 }
 
-/** As XML has it, which takes no control characters at all. @param {string} text */
+/** Escape a text for XML, which allows no control characters. @param {string} text */
 function escaped(text) {
   return text.replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd").replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** A picture of `width` by `height`. @param {number} width @param {number} height @param {string} ground @param {string[]} parts */
+/** Return an SVG document. @param {number} width @param {number} height @param {string} ground @param {string[]} parts */
 export function svgFile(width, height, ground, parts) {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" ` +
@@ -100,7 +100,7 @@ export function svgFile(width, height, ground, parts) {
   );
 }
 
-/** The colours of the theme that is on. @param {string} name */
+/** Return a colour of the current theme. @param {string} name */
 export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }

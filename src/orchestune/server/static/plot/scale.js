@@ -1,4 +1,4 @@
-// From values to pixels and back, and where the ticks stand.
+// Scales: from values to pixels and back, with ticks.
 
 import { clock, number } from "../lib/format.js";
 
@@ -6,10 +6,10 @@ import { clock, number } from "../lib/format.js";
  *   whole?: boolean}} Axis */
 /** @typedef {{map: (value: number) => number, invert: (pixel: number) => number, ticks: {at: number, text: string}[]}} Scale */
 
-const ALIKE = 1e-9; // values that differ by less of themselves are one, but for how they were rounded
+const MIN_RELATIVE_RANGE = 1e-9; // smaller differences are rounding errors
 
 /**
- * An axis that holds these values, a little wider than they are.
+ * Return an axis that is slightly wider than the range of these values.
  * @param {ArrayLike<number | null>} values
  * @param {Partial<Axis>} [more]
  * @returns {Axis}
@@ -29,12 +29,12 @@ export function fit(values, more = {}) {
     return { kind: "log", low: Math.exp(Math.log(low) - edge), high: Math.exp(Math.log(high) + edge), ...more };
   }
   const most = Math.max(Math.abs(low), Math.abs(high));
-  const edge = (high - low > most * ALIKE && (high - low) * 0.05) || most * 0.05 || 0.5;
+  const edge = (high - low > most * MIN_RELATIVE_RANGE && (high - low) * 0.05) || most * 0.05 || 0.5;
   return { kind: "linear", low: low - edge, high: high + edge, ...more };
 }
 
 /**
- * What decides the range of the axis: outliers beyond many times the middle half do not.
+ * Return the values without outliers, which lie more than six interquartile ranges outside; they determine the axis range.
  * @param {(number | null)[]} values @param {(number | null)[]} [always]
  */
 export function typical(values, always = []) {
@@ -52,17 +52,17 @@ export function typical(values, always = []) {
  * @returns {Scale}
  */
 export function scale(axis, from, to) {
-  const ahead = axis.kind === "log" ? Math.log : (/** @type {number} */ value) => value;
-  const back = axis.kind === "log" ? Math.exp : (/** @type {number} */ value) => value;
+  const transform = axis.kind === "log" ? Math.log : (/** @type {number} */ value) => value;
+  const inverse = axis.kind === "log" ? Math.exp : (/** @type {number} */ value) => value;
   const words = axis.words ?? [];
-  const [low, high] = axis.kind === "words" ? [-0.5, words.length - 0.5] : [ahead(axis.low), ahead(axis.high)];
+  const [low, high] = axis.kind === "words" ? [-0.5, words.length - 0.5] : [transform(axis.low), transform(axis.high)];
   const span = high - low || 1;
-  const map = (/** @type {number} */ value) => from + ((ahead(value) - low) / span) * (to - from);
-  const invert = (/** @type {number} */ pixel) => back(low + ((pixel - from) / (to - from)) * span);
+  const map = (/** @type {number} */ value) => from + ((transform(value) - low) / span) * (to - from);
+  const invert = (/** @type {number} */ pixel) => inverse(low + ((pixel - from) / (to - from)) * span);
   return { map, invert, ticks: ticks(axis, Math.abs(to - from), to < from ? 38 : 66).map(([value, text]) => ({ at: map(value), text })) };
 }
 
-/** @param {Axis} axis @param {number} pixels @param {number} each pixels of a tick @returns {[number, string][]} */
+/** @param {Axis} axis @param {number} pixels @param {number} each pixels per tick @returns {[number, string][]} */
 function ticks(axis, pixels, each) {
   const most = Math.max(2, Math.floor(pixels / each));
   if (axis.kind === "words") {
@@ -73,15 +73,15 @@ function ticks(axis, pixels, each) {
   if (axis.kind === "time") return timeTicks(axis.low, axis.high, most);
   const step = Math.max(niceStep((axis.high - axis.low) / most), axis.whole ? 1 : 0);
   const first = Math.ceil(axis.low / step) * step;
-  const digits = Math.max(6, Math.ceil(Math.log10(Math.max(Math.abs(axis.low), Math.abs(axis.high)) / step)) + 1); // neighbours differ
+  const digits = Math.max(6, Math.ceil(Math.log10(Math.max(Math.abs(axis.low), Math.abs(axis.high)) / step)) + 1); // so that neighbouring labels differ
   /** @type {[number, string][]} */
-  const found = [];
+  const ticks = [];
   for (let place = 0; place <= (axis.high - first) / step + 1e-6; place += 1) {
     const value = first + place * step;
     const clean = Math.abs(value) < step * 1e-6 ? 0 : Number(value.toPrecision(12));
-    found.push([clean, clean >= 10000 && clean < 1e9 ? clean.toLocaleString("en-US", { maximumFractionDigits: 9 }) : number(clean, digits)]);
+    ticks.push([clean, clean >= 10000 && clean < 1e9 ? clean.toLocaleString("en-US", { maximumFractionDigits: 9 }) : number(clean, digits)]);
   }
-  return found;
+  return ticks;
 }
 
 /** @param {number} rough */
@@ -103,9 +103,9 @@ function logTicks(low, high, most) {
   }
   const every = Math.ceil((last - first + 1) / most);
   /** @type {[number, string][]} */
-  const found = [];
-  for (let power = first; power <= last; power += every) found.push([10 ** power, number(10 ** power)]);
-  return found;
+  const ticks = [];
+  for (let power = first; power <= last; power += every) ticks.push([10 ** power, number(10 ** power)]);
+  return ticks;
 }
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
@@ -113,19 +113,19 @@ const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 /** @param {number} low @param {number} high @param {number} most @returns {[number, string][]} milliseconds */
 function timeTicks(low, high, most) {
   const seconds = (high - low) / 1000;
-  const rough = seconds / (seconds < 60 * most ? Math.max(2, Math.floor(0.7 * most)) : most); // with seconds the words are longer
+  const rough = seconds / (seconds < 60 * most ? Math.max(2, Math.floor(0.7 * most)) : most); // labels with seconds are longer
   const step = (STEPS.find((each) => each >= rough) ?? Math.ceil(rough / 604800) * 604800) * 1000;
   const shift = new Date(low).getTimezoneOffset() * 60000;
   /** @type {[number, string][]} */
-  const found = [];
+  const ticks = [];
   for (let value = Math.ceil((low - shift) / step) * step + shift; value <= high; value += step) {
     const text = step >= 86400000 ? new Date(value).toLocaleDateString(undefined, { month: "short", day: "numeric" }) : clock(value, step < 60000);
-    found.push([value, text]);
+    ticks.push([value, text]);
   }
-  return found;
+  return ticks;
 }
 
-/** In what so many seconds are told on an axis: its length in seconds, and its name. @param {number} seconds @returns {[number, string]} */
+/** Return the unit of an axis of so many seconds: its length in seconds, and its name. @param {number} seconds @returns {[number, string]} */
 export function unitOf(seconds) {
   return seconds >= 7200 ? [3600, "hours"] : seconds >= 180 ? [60, "minutes"] : [1, "seconds"];
 }

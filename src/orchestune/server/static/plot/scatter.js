@@ -1,4 +1,4 @@
-// One quantity against another: slices, and the Pareto front.
+// Scatter plots: slices and the Pareto front.
 
 import { axes, dot } from "./frame.js";
 import { color } from "./pen.js";
@@ -9,10 +9,10 @@ import { color } from "./pen.js";
  * @param {Point[]} points
  * @param {import("./scale.js").Axis} x
  * @param {import("./scale.js").Axis} y
- * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[], line?: boolean}} how with a line through the front, where it is one
+ * @param {{summary: string, chosen?: Set<number> | null, pick?: (trial: number) => void, front?: Point[], line?: boolean}} options `line`: connect the points of the front
  * @returns {import("./frame.js").Drawing}
  */
-export function scatter(points, x, y, { summary, chosen = null, pick, front = [], line: drawn = false }) {
+export function scatter(points, x, y, { summary, chosen = null, pick, front = [], line: hasLine = false }) {
   return {
     summary,
     paint: (pen, width, height) => {
@@ -31,7 +31,7 @@ export function scatter(points, x, y, { summary, chosen = null, pick, front = []
       const line = front.map((point) => /** @type {[number, number]} */ ([scales.x.map(Number(point.x)), scales.y.map(Number(point.y))]));
       if (line.length) {
         line.sort((a, b) => a[0] - b[0]);
-        if (drawn) pen.line(line, { stroke: color("plot-2"), width: 1.4 });
+        if (hasLine) pen.line(line, { stroke: color("plot-2"), width: 1.4 });
         for (const [at, up] of line) pen.circle(at, up, 4.5, { stroke: color("plot-2"), width: 1.8 });
       }
       return spots;

@@ -1,4 +1,4 @@
-// Attempts by worker over time: gaps, losses and preemptions are seen at once.
+// Attempts by worker over time, which shows gaps, losses and preemptions.
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
@@ -10,13 +10,13 @@ import { duration, now } from "../lib/format.js";
 
 const INKS = { succeeded: "plot-1", running: "plot-3", leased: "plot-3", failed: "failed", pruned: "pruned", lost: "plot-4", preempted: "plot-4", cancelled: "idle" };
 
-/** What the colours mean. */
+/** Return the legend of colours. */
 export function spanKey() {
-  const shown = { succeeded: "succeeded", running: "running", pruned: "pruned", failed: "failed", lost: "lost or preempted (dashed)", cancelled: "cancelled" };
+  const labels = { succeeded: "succeeded", running: "running", pruned: "pruned", failed: "failed", lost: "lost or preempted (dashed)", cancelled: "cancelled" };
   return h(
     "div",
     { class: "key" },
-    Object.entries(shown).map(([state, text]) => h("span", {}, h("span", { style: { color: `var(--${/** @type {any} */ (INKS)[state]})` }, "aria-hidden": "true" }, "■"), ` ${text}`)),
+    Object.entries(labels).map(([state, text]) => h("span", {}, h("span", { style: { color: `var(--${/** @type {any} */ (INKS)[state]})` }, "aria-hidden": "true" }, "■"), ` ${text}`)),
   );
 }
 
@@ -42,9 +42,9 @@ export function timeline(spans, pick) {
         const end = scales.x.map(span.finished_at ? Date.parse(span.finished_at) : now());
         const middle = scales.y.map(workers.indexOf(span.worker ?? "–"));
         const ink = color(/** @type {any} */ (INKS)[span.state] ?? "idle");
-        const gone = ["lost", "preempted"].includes(span.state);
+        const isLost = ["lost", "preempted"].includes(span.state);
         const [left, wide] = [begin + 0.5, Math.max(end - begin - 1, 1)];
-        pen.rect(left, middle - thick / 2, wide, thick, { fill: ink, alpha: gone ? 0.25 : 0.75, stroke: gone ? ink : undefined, dash: gone ? [3, 2] : [] });
+        pen.rect(left, middle - thick / 2, wide, thick, { fill: ink, alpha: isLost ? 0.25 : 0.75, stroke: isLost ? ink : undefined, dash: isLost ? [3, 2] : [] });
         const took = (span.finished_at ? Date.parse(span.finished_at) : now()) - Date.parse(span.leased_at);
         const tip = `trial ${span.trial}, attempt ${span.attempt_number}: ${span.state}\n${duration(took / 1000)} on ${span.worker ?? "–"}, ${span.node ?? ""}`;
         return { x: begin + wide / 2, y: middle, tip, pick: () => pick(span.trial) };

@@ -1,4 +1,4 @@
-// What attempts used over time: one quantity, a line for each attempt.
+// Resource usage of attempts over time: one quantity, one line per attempt.
 
 import { axes } from "./frame.js";
 import { color } from "./pen.js";
@@ -24,21 +24,21 @@ export function usagePlot(quantity, attempts) {
   const [size, name] = unitOf(end);
   const most = Math.max(0, ...values);
   const [scale, unit] = quantity.unit === "bytes" ? (most >= 2 ** 30 ? [2 ** 30, "GiB"] : [2 ** 20, "MiB"]) : [1, quantity.unit === "percent" ? "%" : "cores"];
-  const x = { kind: /** @type {const} */ ("linear"), low: 0, high: end / size, title: `${name} since the attempt began` };
+  const x = { kind: /** @type {const} */ ("linear"), low: 0, high: end / size, title: `${name} since the attempt started` };
   const y = fit([0, most / scale], { low: 0, title: unit });
   if (quantity.unit === "percent") y.high = Math.max(100, most);
-  const told = (/** @type {number} */ value) => (quantity.unit === "bytes" ? bytes(value) : `${number(value, 3)} ${unit}`);
+  const format = (/** @type {number} */ value) => (quantity.unit === "bytes" ? bytes(value) : `${number(value, 3)} ${unit}`);
   return {
-    summary: lines.length ? `${told(values[values.length - 1])} at the end, ${told(most)} at most` : "nothing was measured",
+    summary: lines.length ? `${format(values[values.length - 1])} at the end, ${format(most)} at most` : "no samples",
     paint: (pen, width, height) => {
       const scales = axes(pen, width, height, x, y);
       return lines.flatMap(({ attempt, points }, index) => {
-        const newest = index === lines.length - 1;
-        const drawn = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at / size), scales.y.map(value / scale)]));
-        pen.line(drawn, { stroke: color(newest ? "plot-1" : "idle"), width: newest ? 1.6 : 1, alpha: newest ? 1 : 0.6 });
-        if (drawn.length === 1) pen.circle(drawn[0][0], drawn[0][1], 2.5, { fill: color("plot-1") });
-        const who = attempts.length > 1 ? `attempt ${attempt.attempt_number}${attempt.fold ? `, fold ${attempt.fold}` : ""}\n` : "";
-        return drawn.map(([at, up], place) => ({ x: at, y: up, tip: `${who}${told(points[place][1])}\nafter ${duration(points[place][0])}` }));
+        const isNewest = index === lines.length - 1;
+        const line = points.map(([at, value]) => /** @type {[number, number]} */ ([scales.x.map(at / size), scales.y.map(value / scale)]));
+        pen.line(line, { stroke: color(isNewest ? "plot-1" : "idle"), width: isNewest ? 1.6 : 1, alpha: isNewest ? 1 : 0.6 });
+        if (line.length === 1) pen.circle(line[0][0], line[0][1], 2.5, { fill: color("plot-1") });
+        const prefix = attempts.length > 1 ? `attempt ${attempt.attempt_number}${attempt.fold ? `, fold ${attempt.fold}` : ""}\n` : "";
+        return line.map(([at, up], place) => ({ x: at, y: up, tip: `${prefix}${format(points[place][1])}\nafter ${duration(points[place][0])}` }));
       });
     },
   };

@@ -1,11 +1,11 @@
-// Plots without a mouse: arrow keys go from point to point, Enter opens the one that is marked, Escape lets go.
+// Keyboard access to plots: arrow keys move from point to point, Enter opens the marked point, Escape clears the mark.
 
 import { h } from "../lib/dom.js";
 
 /** @typedef {import("./frame.js").Spot} Spot */
 
-const FAR = 10; // PageUp and PageDown go so many times over the plot
-const HINT = "Arrow keys go from point to point, Enter opens one";
+const PAGE_STEPS = 10; // number of PageUp or PageDown presses from end to end
+const HINT = "Arrow keys move between points, Enter opens a point";
 
 export class Walk {
   /**
@@ -20,15 +20,15 @@ export class Walk {
     /** @type {Spot | null} */
     this.at = null;
     this.ring = h("i", { class: "ring", hidden: true, "aria-hidden": "true" });
-    this.said = h("span", { class: "sr", role: "status" });
-    element.append(this.ring, this.said);
+    this.status = h("span", { class: "sr", role: "status" });
+    element.append(this.ring, this.status);
     element.addEventListener("keydown", (event) => this.press(event));
     element.addEventListener("focus", () => this.go(this.at));
-    element.addEventListener("blur", () => this.leave());
+    element.addEventListener("blur", () => this.hide());
   }
 
-  /** Other points are there; whoever is at one stays at it. @param {Spot[]} spots @param {string} name */
-  take(spots, name) {
+  /** Replace the points; the marked one stays marked. @param {Spot[]} spots @param {string} name */
+  setSpots(spots, name) {
     this.spots = spots;
     if (!spots.length) {
       for (const attribute of ["tabindex", "role", "aria-label", "aria-roledescription"]) this.element.removeAttribute(attribute);
@@ -38,9 +38,9 @@ export class Walk {
       this.element.setAttribute("aria-roledescription", "plot");
       this.element.setAttribute("aria-label", `${name}. ${HINT}`);
     }
-    const before = this.at;
-    if (!before) return;
-    this.at = spots.find((spot) => spot.tip === before.tip) ?? nearest(spots, before);
+    const previous = this.at;
+    if (!previous) return;
+    this.at = spots.find((spot) => spot.tip === previous.tip) ?? nearest(spots, previous);
     if (document.activeElement === this.element) this.mark();
   }
 
@@ -51,11 +51,11 @@ export class Walk {
     const order = [...this.spots].sort(across || !event.key.startsWith("Arrow") ? (a, b) => a.x - b.x || b.y - a.y : (a, b) => b.y - a.y || a.x - b.x);
     const last = order.length - 1;
     const place = this.at ? order.indexOf(this.at) : -1;
-    const far = Math.max(1, Math.round(order.length / FAR));
-    const step = /** @type {Record<string, number>} */ ({ ArrowLeft: place - 1, ArrowDown: place - 1, ArrowRight: place + 1, ArrowUp: place + 1, Home: 0, End: last, PageUp: place - far, PageDown: place + far })[event.key];
+    const pageStep = Math.max(1, Math.round(order.length / PAGE_STEPS));
+    const step = /** @type {Record<string, number>} */ ({ ArrowLeft: place - 1, ArrowDown: place - 1, ArrowRight: place + 1, ArrowUp: place + 1, Home: 0, End: last, PageUp: place - pageStep, PageDown: place + pageStep })[event.key];
     if (step !== undefined) this.go(order[Math.min(Math.max(place < 0 && step < 0 ? 0 : step, 0), last)]);
     else if (event.key === "Enter" && this.at?.pick) this.at.pick();
-    else if (event.key === "Escape" && this.at) this.leave();
+    else if (event.key === "Escape" && this.at) this.hide();
     else return;
     event.preventDefault();
   }
@@ -65,7 +65,7 @@ export class Walk {
     this.at = spot;
     if (!spot) return;
     this.mark();
-    this.said.textContent = spot.tip.replaceAll("\n", ", ");
+    this.status.textContent = spot.tip.replaceAll("\n", ", ");
   }
 
   mark() {
@@ -75,15 +75,15 @@ export class Walk {
     this.show(spot);
   }
 
-  leave() {
+  hide() {
     this.ring.hidden = true;
-    this.said.textContent = "";
+    this.status.textContent = "";
     this.show(null);
   }
 }
 
 /** @param {Spot[]} spots @param {Spot} to @returns {Spot | null} */
 function nearest(spots, to) {
-  const far = (/** @type {Spot} */ spot) => (spot.x - to.x) ** 2 + (spot.y - to.y) ** 2;
-  return spots.reduce((/** @type {Spot | null} */ best, spot) => (!best || far(spot) < far(best) ? spot : best), null);
+  const distance = (/** @type {Spot} */ spot) => (spot.x - to.x) ** 2 + (spot.y - to.y) ** 2;
+  return spots.reduce((/** @type {Spot | null} */ best, spot) => (!best || distance(spot) < distance(best) ? spot : best), null);
 }

@@ -1,4 +1,4 @@
-// What can be done to an experiment, each after a question.
+// The actions on an experiment, each with a confirmation.
 
 import { confirm, note } from "../lib/ask.js";
 import { ask, mayEdit, path } from "../lib/api.js";
@@ -9,18 +9,18 @@ import { share } from "./share.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
-/** The buttons that make sense now. @param {Status} status */
+/** Return the buttons that apply to the experiment's state. @param {Status} status */
 export function actions(status) {
   if (!mayEdit()) return [];
-  const over = ["completed", "failed", "stopped"].includes(status.state);
-  const waits = status.desired === "paused";
+  const isFinished = ["completed", "failed", "stopped"].includes(status.state);
+  const isPaused = status.desired === "paused";
   return [
     button("Share…", () => share(status)),
-    !over && status.desired !== "stopped" && button("Try…", () => configure(status)),
-    !over && !waits && status.desired !== "stopped" && button("Pause", () => pause(status)),
-    (waits || (status.state === "stopped" && status.desired === "stopped")) && button("Resume", () => resume(status)),
-    status.desired !== "stopped" && button(over ? "Extend" : "Change", () => change(status)),
-    !over && status.desired !== "stopped" && button("Stop", () => stop(status), "danger"),
+    !isFinished && status.desired !== "stopped" && button("Try…", () => configure(status)),
+    !isFinished && !isPaused && status.desired !== "stopped" && button("Pause", () => pause(status)),
+    (isPaused || (status.state === "stopped" && status.desired === "stopped")) && button("Resume", () => resume(status)),
+    status.desired !== "stopped" && button(isFinished ? "Extend" : "Change", () => change(status)),
+    !isFinished && status.desired !== "stopped" && button("Stop", () => stop(status), "danger"),
   ].filter(Boolean);
 }
 
@@ -34,8 +34,8 @@ async function pause(status) {
   const now = h("input", { type: "checkbox", name: "now" });
   const done = await confirm({
     title: `Pause ${status.handle}?`,
-    text: "No new trials start; those that run finish first.",
-    fields: [h("div", {}, h("label", {}, h("span", {}, now, " Take back those that run, to be run again later")))],
+    text: "No new trials start; running trials finish.",
+    fields: [h("div", {}, h("label", {}, h("span", {}, now, " Preempt and requeue running trials now")))],
     action: "Pause",
     run: (form) => ask(path(status.handle, "pause"), { method: "POST", body: { now: form.has("now") } }),
   });
@@ -46,7 +46,7 @@ async function pause(status) {
 async function resume(status) {
   const done = await confirm({
     title: `Resume ${status.handle}?`,
-    text: "It goes on where it was.",
+    text: "It continues where it was paused.",
     action: "Resume",
     run: () => ask(path(status.handle, "resume"), { method: "POST" }),
   });
@@ -57,7 +57,7 @@ async function resume(status) {
 async function stop(status) {
   const done = await confirm({
     title: `Stop ${status.handle}?`,
-    text: `${status.counts.running ? `${many(status.counts.running, "running trial")} ${status.counts.running === 1 ? "ends" : "end"} now.` : "No trial runs now."} Results stay.`,
+    text: `${status.counts.running ? `${many(status.counts.running, "running trial")} will be terminated.` : "No trial is running."} Results are kept.`,
     action: "Stop",
     danger: true,
     run: () => ask(path(status.handle, "stop"), { method: "POST" }),
@@ -72,34 +72,34 @@ async function change(status) {
   const done = await confirm({
     title: `Change ${status.handle}`,
     fields: [
-      field("budget", "Budget: trials in all", status.budget),
-      field("parallelism", "Parallelism: at a time", status.parallelism),
-      h("label", {}, "Labels: name=value, with commas between; a value with commas in double quotes", h("input", { name: "labels", value: written(status.labels) })),
+      field("budget", "Budget: total trials", status.budget),
+      field("parallelism", "Parallelism: trials at a time", status.parallelism),
+      h("label", {}, "Labels: name=value, separated by commas; put values with commas in double quotes", h("input", { name: "labels", value: labelText(status.labels) })),
     ],
     action: "Change",
     run: (form) => {
-      const asked = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")), labels: labelsOf(String(form.get("labels")), status.labels) };
-      // what somebody else changed meanwhile is not changed back
-      const body = Object.fromEntries(Object.entries(asked).filter(([name, value]) => value !== /** @type {any} */ (status)[name]));
+      const changes = { budget: Number(form.get("budget")), parallelism: Number(form.get("parallelism")), labels: labelsOf(String(form.get("labels")), status.labels) };
+      // send changed fields only: other users may have changed the others meanwhile
+      const body = Object.fromEntries(Object.entries(changes).filter(([name, value]) => value !== /** @type {any} */ (status)[name]));
       return Object.keys(body).length ? ask(path(status.handle), { method: "PATCH", body }) : Promise.resolve();
     },
   });
   if (done) note(`${status.handle} changed`);
 }
 
-const LABEL = /\s*([^,=]*)(?:=\s*(?:("(?:[^"\\]|\\.)*")\s*(?=,|$)|([^,]*)))?(?:,|$)/g; // a value in quotes may hold commas
+const LABEL = /\s*([^,=]*)(?:=\s*(?:("(?:[^"\\]|\\.)*")\s*(?=,|$)|([^,]*)))?(?:,|$)/g; // a value in quotes may contain commas
 
 /** @param {Record<string, string>} labels */
-function written(labels) {
+function labelText(labels) {
   const plain = /^[^\s,"]$|^[^\s,"][^,\p{Cc}]*[^\s,]$/u;
   return Object.entries(labels)
     .map(([name, value]) => (value ? `${name}=${plain.test(value) ? value : JSON.stringify(value)}` : name))
     .join(", ");
 }
 
-/** What was written; what was there, where it was left as it stood. @param {string} text @param {Record<string, string>} before */
+/** Return the labels that the text gives; the old ones if the text is unchanged. @param {string} text @param {Record<string, string>} before */
 function labelsOf(text, before) {
-  if (text === written(before)) return before;
+  if (text === labelText(before)) return before;
   const found = [...text.matchAll(LABEL)].map(([, name, quoted, word = ""]) => [name.trim(), quoted ? unquoted(quoted) : word.trim()]);
   return Object.fromEntries(found.filter(([name, value]) => name || value));
 }
@@ -109,6 +109,6 @@ function unquoted(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return text.slice(1, -1); // typed by hand: a backslash is one
+    return text.slice(1, -1); // not a valid string: backslashes are literal
   }
 }

@@ -1,4 +1,4 @@
-// Cards of the cluster's page: GPUs one by one, machines in quarantine, what happened.
+// Cards of the cluster page: GPUs, machines in quarantine, and events.
 
 import { path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
@@ -25,18 +25,18 @@ export function gpus(all) {
       h("td", { class: "break long" }, holders(gpu)),
     ),
   );
-  return section("GPUs", ["Machine", "Card", "Type", "Memory", "Held by"], rows, [3]);
+  return section("GPUs", ["Machine", "GPU", "Type", "Memory", "Used by"], rows, [3]);
 }
 
 /** @param {Gpu} gpu */
 function holders(gpu) {
-  if (gpu.holders === null) return h("span", { class: "faint" }, "unknown: the place hands out cards itself");
+  if (gpu.holders === null) return h("span", { class: "faint" }, "unknown: the cluster assigns GPUs itself");
   if (!gpu.holders.length) return h("span", { class: "faint" }, "free");
   return gpu.holders.map((holder) =>
     h(
       "div",
       {},
-      holder.experiment ? h("a", { href: path(holder.experiment) }, holder.experiment) : "an experiment that is over",
+      holder.experiment ? h("a", { href: path(holder.experiment) }, holder.experiment) : "a finished experiment",
       ` ${holder.worker}`,
       holder.part < 1 ? `, ${number(100 * holder.part, 3)} % of it` : "",
       holder.trials.length && holder.experiment ? [": ", holder.trials.slice(0, 5).map((trial, index) => [index ? ", " : "", h("a", { href: path(/** @type {string} */ (holder.experiment), "trials", trial) }, `trial ${trial}`)]), holder.trials.length > 5 ? ` and ${holder.trials.length - 5} more` : ""] : ", idle",
@@ -50,7 +50,7 @@ export function quarantined(all, release) {
   const rows = all.map(({ node, reason, until }) =>
     h("tr", { data: { key: node } }, h("td", { class: "break" }, node), h("td", { class: "break long" }, reason), h("td", { class: "nowrap" }, moment(until)), h("td", {}, release && h("button", { type: "button", onclick: () => release(node) }, "Release"))),
   );
-  return section("In quarantine", ["Machine", "Because", "Until", ""], rows, []);
+  return section("In quarantine", ["Machine", "Reason", "Until", ""], rows, []);
 }
 
 /** @param {Event[]} all */
@@ -66,8 +66,8 @@ export function events(all) {
       h("td", { class: "break long" }, event.message),
     ),
   );
-  if (!rows.length) return h("section", { class: "card", "aria-label": "Events" }, h("h2", {}, "Events"), h("p", { class: "faint" }, "Nothing happened yet."));
-  return section("Events", ["When", "What", "Worker", "Machine", "Because"], rows, []);
+  if (!rows.length) return h("section", { class: "card", "aria-label": "Events" }, h("h2", {}, "Events"), h("p", { class: "faint" }, "No events yet."));
+  return section("Events", ["Time", "Event", "Worker", "Machine", "Reason"], rows, []);
 }
 
 /** @param {string} title @param {string[]} heads @param {Node[]} rows @param {number[]} right */

@@ -1,6 +1,6 @@
-// What is run: the specification, the code, the image, and how to run one trial again.
+// What is run: the specification, the code, the image, and how to rerun a trial.
 
-import { copy, words } from "../lib/ask.js";
+import { copy, errorText } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { finished, pairs } from "../lib/pieces.js";
@@ -13,21 +13,21 @@ import { files } from "./files.js";
 
 /** @param {HTMLElement} place @param {Status} first */
 export function mount(place, first) {
-  const ending = new AbortController();
+  const controller = new AbortController();
   const specification = h("div", {}, h("div", { class: "skeleton" }));
   const facts = h("section", { class: "card", "aria-label": "Code" });
-  const guest = document.body.dataset.role === "guest"; // of whom the server would refuse it
-  const listing = guest ? null : files(first.handle);
-  const changes = guest ? null : differences(first);
+  const isGuest = document.body.dataset.role === "guest"; // the server denies guests access to the code
+  const listing = isGuest ? null : files(first.handle);
+  const changes = isGuest ? null : differences(first);
   let now = first;
-  let shown = false;
+  let isShown = false;
   fill(
     place,
     h(
       "div",
       { class: "stack" },
-      h("div", { class: "grid" }, specification, h("div", { class: "stack" }, facts, again(first, ending.signal))),
-      listing?.element ?? h("p", { class: "faint" }, "The code itself is not shown by a link."),
+      h("div", { class: "grid" }, specification, h("div", { class: "stack" }, facts, rerunCard(first, controller.signal))),
+      listing?.element ?? h("p", { class: "faint" }, "Share links do not give access to the code."),
       changes?.element,
     ),
   );
@@ -36,10 +36,10 @@ export function mount(place, first) {
     async (signal) => {
       const found = await ask(path(now.handle, "specification"), { signal });
       show(specification, facts, now, found);
-      if (shown) listing?.load(); // it may be other code
-      shown = true;
+      if (isShown) listing?.load(); // the code may have changed
+      isShown = true;
     },
-    (error) => shown || fill(specification, h("p", { class: "problem", role: "alert" }, words(error))),
+    (error) => isShown || fill(specification, h("p", { class: "problem", role: "alert" }, errorText(error))),
   );
   const update = (/** @type {Status} */ next) => {
     now = next;
@@ -49,7 +49,7 @@ export function mount(place, first) {
   return {
     update,
     close: () => {
-      ending.abort();
+      controller.abort();
       reading.close();
       listing?.close();
       changes?.close();
@@ -59,54 +59,54 @@ export function mount(place, first) {
 
 /** @param {Element} place @param {Element} code @param {Status} status @param {any} found */
 function show(place, code, status, found) {
-  const { run: command_, placement } = found.specification;
+  const { run: command, placement } = found.specification;
   const text = yaml(asFile(found.specification));
-  const run = Array.isArray(command_) ? command_.join(" ") : command_;
+  const run = Array.isArray(command) ? command.join(" ") : command;
   const [image, digest] = (placement?.image ?? "").split("@");
   const facts = /** @type {[string, any][]} */ ([
     ["Command", h("code", {}, run)],
     ["Started in", found.launch?.root ?? "–"],
     ["Bundle", found.bundle ? h("code", { class: "break" }, found.bundle) : "none"],
-    ["Image", image ? h("code", { class: "break" }, image) : "none: programs of the machine"],
-    ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "not known: the image is named by its tag"]] : []),
+    ["Image", image ? h("code", { class: "break" }, image) : "none: runs on the host"],
+    ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "unknown: the image is given by a tag"]] : []),
     ["Engine", status.search ? `${status.engine}: ${status.search}` : status.engine],
     ["Revision", found.revision],
   ]);
-  if (found.origin) facts.push(["Repeats", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
+  if (found.origin) facts.push(["Rerun of", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
   fill(code, h("h2", {}, "Code"), pairs(facts));
   fill(
     place,
     h(
       "section",
       { class: "card", "aria-label": "Specification" },
-      h("h2", {}, "Specification", h("span", { class: "faint" }, "as it is now"), h("span", { class: "grow" }), copying(() => text, "Specification")),
+      h("h2", {}, "Specification", h("span", { class: "faint" }, "current"), h("span", { class: "grow" }), copying(() => text, "Specification")),
       h("pre", { class: "tall", tabindex: "0" }, text),
     ),
   );
 }
 
-/** How to run a trial again. @param {Status} status @param {AbortSignal} signal */
-function again(status, signal) {
+/** Return the card that says how to rerun a trial. @param {Status} status @param {AbortSignal} signal */
+function rerunCard(status, signal) {
   const known = status.counts.queued + status.counts.running + finished(status);
-  const trial = h("input", { type: "number", min: 1, step: 1, "aria-label": "Trial to run again", style: { width: "90px" }, value: String(status.best[0]?.trial ?? 1), onchange: load });
-  const command = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command that repeats the trial" });
-  const ran = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command of the trial" }, "–");
+  const trial = h("input", { type: "number", min: 1, step: 1, "aria-label": "Trial to rerun", style: { width: "90px" }, value: String(status.best[0]?.trial ?? 1), onchange: load });
+  const command = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Rerun command" });
+  const trialCommand = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command of the trial" }, "–");
   async function load() {
     const number = trial.value;
     command.textContent = `orchestune rerun ${status.handle}/${number}`;
     if (!known) return;
-    const said = await ask(path(status.handle, "trials", number), { signal }).then((found) => found.command ?? "–", words);
-    if (!signal.aborted && number === trial.value) ran.textContent = said; // else another trial was asked for meanwhile
+    const text = await ask(path(status.handle, "trials", number), { signal }).then((found) => found.command ?? "–", errorText);
+    if (!signal.aborted && number === trial.value) trialCommand.textContent = text; // else another trial was chosen meanwhile
   }
   load();
   return h(
     "section",
-    { class: "card", "aria-label": "Run a trial again" },
-    h("h2", {}, "Run a trial again", h("span", { class: "grow" }), h("label", { class: "faint" }, "trial ", trial), copying(() => command.textContent ?? "", "Command")),
+    { class: "card", "aria-label": "Rerun a trial" },
+    h("h2", {}, "Rerun a trial", h("span", { class: "grow" }), h("label", { class: "faint" }, "trial ", trial), copying(() => command.textContent ?? "", "Command")),
     command,
-    h("p", { class: "small faint", style: { margin: "4px 0 10px" } }, "The same configuration, seed and code, as an experiment of its own."),
-    h("p", { class: "small faint" }, "What it ran, in the folder of its code:"),
-    ran,
+    h("p", { class: "small faint", style: { margin: "4px 0 10px" } }, "Runs the same configuration, seed and code as a new experiment."),
+    h("p", { class: "small faint" }, "The command of the trial, run in the folder of its code:"),
+    trialCommand,
   );
 }
 
@@ -115,16 +115,16 @@ function copying(text, what) {
   return h("button", { type: "button", class: "quiet small", onclick: () => copy(text(), what) }, "Copy");
 }
 
-/** What says nothing is left out. @param {any} value */
-function says(value) {
+/** Return whether a field says something; the others are left out. @param {any} value */
+function isSet(value) {
   if (value === null || value === undefined || value === "" || value === false) return false;
-  return typeof value !== "object" || Object.values(value).some(says);
+  return typeof value !== "object" || Object.values(value).some(isSet);
 }
 
 /** @param {Record<string, any>} document @param {string} [indent] @returns {string} */
 function yaml(document, indent = "") {
   return Object.entries(document)
-    .filter(([, value]) => (indent ? value !== null && value !== undefined : says(value)))
+    .filter(([, value]) => (indent ? value !== null && value !== undefined : isSet(value)))
     .map(([name, value]) => {
       const key = quotedKey(name);
       if (typeof value !== "object") return `${indent}${key}: ${scalar(value)}\n`;

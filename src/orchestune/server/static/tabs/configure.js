@@ -1,6 +1,6 @@
-// A configuration of one's own: a form made from the space, filled with a trial's values.
+// The form for a configuration to queue, with the fields of the space and a trial's values.
 
-import { confirm, note, words } from "../lib/ask.js";
+import { confirm, note, errorText } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import { number } from "../lib/format.js";
@@ -11,23 +11,23 @@ import { number } from "../lib/format.js";
  *   when?: Record<string, any[]>}} Parameter */
 
 /**
- * Ask for values, and queue them as a trial.
+ * Ask for a configuration and queue it as a trial.
  * @param {Status} status
- * @param {Parameters} [given] what the form begins with; else the best configuration
+ * @param {Parameters} [initial] initial values (default: the best configuration)
  */
-export async function configure(status, given = status.best[0]?.parameters ?? {}) {
-  const found = await ask(path(status.handle, "specification")).catch((error) => note(words(error)));
+export async function configure(status, initial = status.best[0]?.parameters ?? {}) {
+  const found = await ask(path(status.handle, "specification")).catch((error) => note(errorText(error)));
   if (!found) return false;
   const { specification } = found;
   /** @type {Parameter[]} */
   const space = specification.parameters;
-  const inputs = new Map(space.map((parameter) => [parameter.name, input(parameter, given[parameter.name])]));
+  const inputs = new Map(space.map((parameter) => [parameter.name, input(parameter, initial[parameter.name])]));
   const rows = space.map((parameter) => {
     const field = /** @type {HTMLElement} */ (inputs.get(parameter.name));
     return h("label", {}, h("span", {}, parameter.name, h("span", { class: "small faint" }, ` ${range(parameter)}`)), field);
   });
 
-  /** Whether a parameter counts, by what the others are now. @param {Parameter} parameter @returns {boolean} */
+  /** Return true if a parameter is active for the current values of its parents. @param {Parameter} parameter @returns {boolean} */
   const active = (parameter) =>
     Object.entries(parameter.when ?? {}).every(([parent, allowed]) => {
       const above = space.find((each) => each.name === parent);
@@ -44,9 +44,9 @@ export async function configure(status, given = status.best[0]?.parameters ?? {}
   update();
   const done = await confirm({
     title: "Try a configuration",
-    text: "It is queued as a trial of this experiment, and counts for the budget.",
+    text: "It is queued as a trial of this experiment and counts toward the budget.",
     fields: [fields],
-    action: "Queue it",
+    action: "Queue",
     run: async () => {
       const parameters = Object.fromEntries(space.filter(active).map((parameter) => [parameter.name, read(parameter, inputs.get(parameter.name))]));
       const trial = await ask(path(status.handle, "trials"), { method: "POST", body: { parameters } });

@@ -1,4 +1,4 @@
-// Trials as CSV, in the columns of `orchestune export`.
+// Export of trials as CSV with the columns of `orchestune export`.
 
 import { ran } from "../lib/format.js";
 
@@ -8,7 +8,7 @@ const FIRST = ["trial", "state", "reason", "source"];
 const LAST = ["seed", "code", "attempts", "started_at", "finished_at", "seconds"];
 
 /**
- * Behind the columns of the command line come those of what trials reported beside the experiment's metrics.
+ * Further metrics that trials reported follow after the columns of the command line.
  * @param {Trial[]} trials
  * @param {string[]} metrics of the experiment
  * @param {string[]} parameters
@@ -18,9 +18,9 @@ export function csv(trials, metrics, parameters, folds = 1) {
   const last = folds > 1 ? [...LAST, "folds"] : LAST;
   const reported = new Set(trials.flatMap((trial) => Object.keys(trial.metrics)));
   const others = [...reported].filter((name) => !metrics.includes(name));
-  const measured = apart("metrics", metrics, [...FIRST, ...last]).flatMap((name) => [name, `${name}.stddev`]);
-  const chosen = apart("params", parameters, [...FIRST, ...last, ...measured]);
-  const known = [...FIRST, ...measured, ...chosen, ...last];
+  const measured = unique("metrics", metrics, [...FIRST, ...last]).flatMap((name) => [name, `${name}.stddev`]);
+  const chosen = unique("params", parameters, [...FIRST, ...last, ...measured]);
+  const columns = [...FIRST, ...measured, ...chosen, ...last];
   const lines = trials.map((trial) => [
     trial.number,
     trial.state,
@@ -37,15 +37,15 @@ export function csv(trials, metrics, parameters, folds = 1) {
     ...(folds > 1 ? [folds] : []),
     ...others.map((name) => trial.metrics[name]?.value),
   ]);
-  return [[...known, ...apart("metrics", others, known)], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
+  return [[...columns, ...unique("metrics", others, columns)], ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
 }
 
-/** The names as columns: with their kind where another column is called the same. @param {string} kind @param {string[]} names @param {string[]} taken */
-function apart(kind, names, taken) {
+/** Return unique column names: with their kind as a prefix if another column has the name. @param {string} kind @param {string[]} names @param {string[]} taken */
+function unique(kind, names, taken) {
   return names.map((name) => (taken.includes(name) ? `${kind}.${name}` : name));
 }
 
-/** A value in CSV; what a spreadsheet would take for a formula is text. @param {unknown} value */
+/** Format a CSV cell; formulas of spreadsheets become text. @param {unknown} value */
 function cell(value) {
   if (value === null || value === undefined) return "";
   const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);

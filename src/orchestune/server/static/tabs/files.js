@@ -1,7 +1,7 @@
-// The code that a trial has: its files, and what one of them says. Whatever they hold is shown as text.
+// The code of a trial: a list of files, and the content of one, which is always shown as text.
 
 import * as address from "../lib/address.js";
-import { words } from "../lib/ask.js";
+import { errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { bytes, many } from "../lib/format.js";
@@ -11,7 +11,7 @@ import { bytes, many } from "../lib/format.js";
 
 /** @param {string} ref */
 export function files(ref) {
-  const ending = new AbortController();
+  const controller = new AbortController();
   const which = h("input", { type: "number", min: 1, step: 1, placeholder: "next", "aria-label": "Code of trial", style: { width: "90px" }, value: address.get("trial"), onchange: () => { address.set({ trial: which.value }); load(); } });
   const count = h("span", { class: "faint" });
   const list = h("div", { class: "scroll files", tabindex: "0", role: "group", "aria-label": "Files" });
@@ -21,16 +21,16 @@ export function files(ref) {
 
   async function load() {
     turn += 1;
-    const mine = turn;
+    const current = turn;
     try {
       /** @type {Code} */
-      const code = await ask(path(ref, "code") + query({ trial: which.value }), { signal: ending.signal });
-      if (mine !== turn) return;
+      const code = await ask(path(ref, "code") + query({ trial: which.value }), { signal: controller.signal });
+      if (current !== turn) return;
       show(code);
     } catch (error) {
-      if (ending.signal.aborted || mine !== turn) return;
+      if (controller.signal.aborted || current !== turn) return;
       count.textContent = "";
-      fill(list, h("p", { class: "problem", role: "alert" }, words(error)));
+      fill(list, h("p", { class: "problem", role: "alert" }, errorText(error)));
       fill(shown);
     }
   }
@@ -39,7 +39,7 @@ export function files(ref) {
   function show(code) {
     if (!code.bundle) {
       count.textContent = "";
-      fill(list, h("p", { class: "faint" }, "No code goes with it: the command is one of the machine or of the image."));
+      fill(list, h("p", { class: "faint" }, "No bundle: the command is a program of the host or of the image."));
       fill(shown);
       return;
     }
@@ -64,24 +64,24 @@ export function files(ref) {
       if (button.dataset.path === file.path) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
-    const mine = turn;
-    const wanted = () => mine === turn && list.querySelector("[aria-current]")?.getAttribute("data-path") === file.path;
+    const current = turn;
+    const wanted = () => current === turn && list.querySelector("[aria-current]")?.getAttribute("data-path") === file.path;
     const where = `${path(ref, "code")}/${file.path.split("/").map(encodeURIComponent).join("/")}${query({ trial: which.value })}`;
     try {
-      const found = await ask(where, { signal: ending.signal });
+      const found = await ask(where, { signal: controller.signal });
       if (!wanted()) return;
-      const text = found.text === null ? h("p", { class: "faint" }, found.size > 2 ** 20 ? `It has ${bytes(found.size)}: too much to be shown.` : "It is no text.") : h("pre", { tabindex: "0", "aria-label": file.path }, found.text || " ");
+      const text = found.text === null ? h("p", { class: "faint" }, found.size > 2 ** 20 ? `Too large to show (${bytes(found.size)}).` : "Binary file.") : h("pre", { tabindex: "0", "aria-label": file.path }, found.text || " ");
       fill(shown, h("p", { class: "small faint mono break" }, file.path), text);
     } catch (error) {
-      if (!ending.signal.aborted && wanted()) fill(shown, h("p", { class: "problem", role: "alert" }, words(error)));
+      if (!controller.signal.aborted && wanted()) fill(shown, h("p", { class: "problem", role: "alert" }, errorText(error)));
     }
   }
 
   load();
-  return { element, load, close: () => ending.abort() };
+  return { element, load, close: () => controller.abort() };
 }
 
-/** What one looks for: a program at the top, before whatever comes first. @param {File[]} all */
+/** Return the file to show first: a program in the top folder, otherwise the first file. @param {File[]} all */
 function first(all) {
   const own = all.filter((file) => file.kind !== "link");
   const [program, script] = [/^[^/]+\.(py|jl|r|js|cpp|c|rs|go)$/i, /\.sh$/].map((kind) => own.find((file) => kind.test(file.path)));

@@ -1,36 +1,36 @@
-// Which trials are shown: ranges of numbers, and words. What is brushed in a plot is written the same way.
+// Filters of trials: ranges of numbers, and lists of values. Selections in plots use the same format.
 
 import { confirm } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { ENDLESS, interval } from "../lib/format.js";
+import { UNBOUNDED, interval } from "../lib/format.js";
 
 /** @typedef {Record<string, any[]>} Where column to [low, high] or a list of words */
 /** @typedef {{name: string, choices?: any[]}} Parameter */
 
-/** What the address says; nothing where that is nonsense. @param {string} text @returns {Where} */
+/** Parse the filter in the URL; empty if it is invalid. @param {string} text @returns {Where} */
 export function parsed(text) {
   try {
-    const found = JSON.parse(text || "{}");
-    return Object.fromEntries(Object.entries(found).filter(([, range]) => Array.isArray(range)));
+    const condition = JSON.parse(text || "{}");
+    return Object.fromEntries(Object.entries(condition).filter(([, range]) => Array.isArray(range)));
   } catch {
     return {};
   }
 }
 
-/** A column as people call it. @param {string} key */
+/** Return the display name of a column. @param {string} key */
 export function named(key) {
-  return key === "seconds" ? "seconds that it took" : key === "number" ? "trial" : key.replace(/^\w+\./, "");
+  return key === "seconds" ? "duration in seconds" : key === "number" ? "trial" : key.replace(/^\w+\./, "");
 }
 
 /** @param {any[]} range */
-export function told([low, high, ...more]) {
+export function rangeText([low, high, ...more]) {
   if (!more.length && typeof low === "number" && typeof high === "number") return interval([low, high]);
   return [low, high, ...more].filter((word) => word !== undefined).join(", ") || "none";
 }
 
 /**
- * Ask for one more condition; null where somebody thought better of it.
+ * Ask for a condition; null if the user cancels.
  * @param {string} ref @param {string[]} measured columns beside the parameters @param {Where} before
  * @returns {Promise<Where | null>}
  */
@@ -46,12 +46,12 @@ export async function askCondition(ref, measured, before) {
     const [now, words] = [before[column.value], choices()];
     if (words) return h("fieldset", { class: "plain columns" }, h("legend", { class: "sr" }, "Values"), words.map((word, index) => h("label", {}, h("input", { type: "checkbox", name: "word", value: String(index), checked: !now || now.includes(word) }), ` ${word}`)));
     const end = (/** @type {string} */ name, /** @type {string} */ title, /** @type {any} */ value) =>
-      h("label", {}, title, h("input", { name, type: "number", step: "any", placeholder: "any", value: typeof value === "number" && Math.abs(value) < ENDLESS ? String(value) : "" }));
+      h("label", {}, title, h("input", { name, type: "number", step: "any", placeholder: "any", value: typeof value === "number" && Math.abs(value) < UNBOUNDED ? String(value) : "" }));
     return [end("low", "At least", now?.[0]), end("high", "At most", now?.[1])];
   };
   fill(values, fields());
   /** @type {Where | null} */
-  let found = null;
+  let condition = null;
   const done = await confirm({
     title: "Filter trials",
     fields: [h("label", {}, "Column", column), values],
@@ -59,8 +59,8 @@ export async function askCondition(ref, measured, before) {
     run: async (form) => {
       const words = choices();
       const bound = (/** @type {string} */ name, /** @type {number} */ otherwise) => (form.get(name) === "" ? otherwise : Number(form.get(name)));
-      found = { [column.value]: words ? form.getAll("word").map((index) => words[Number(index)]) : [bound("low", -ENDLESS), bound("high", ENDLESS)] };
+      condition = { [column.value]: words ? form.getAll("word").map((index) => words[Number(index)]) : [bound("low", -UNBOUNDED), bound("high", UNBOUNDED)] };
     },
   });
-  return done ? found : null;
+  return done ? condition : null;
 }

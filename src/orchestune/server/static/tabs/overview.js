@@ -1,6 +1,6 @@
-// How it goes: the best so far, what runs, what failed, and how busy the workers were.
+// The overview tab: best trial, running trials, failures and worker utilization.
 
-import { copy, words } from "../lib/ask.js";
+import { copy, errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
@@ -9,7 +9,7 @@ import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
 import { Frame, key } from "../plot/frame.js";
-import { history, shownOf } from "../plot/history.js";
+import { history, sampleText } from "../plot/history.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
@@ -19,7 +19,7 @@ export function mount(place, first) {
   const ref = first.handle;
   const metric = first.metrics[0];
   const results = new Frame(`${metric.name} of every trial`, 270);
-  const busy = new Frame("Attempts that ran over time", 150);
+  const busy = new Frame("Running attempts over time", 150);
   const remark = h("p", { class: "small faint" });
   const failures = h("div");
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
@@ -27,8 +27,8 @@ export function mount(place, first) {
   const running = h("div");
   const workers = h("div");
   const [drawnBest, drawnRunning, drawnWorkers, drawnFailures] = [best, running, workers, failures].map(steady);
-  const history_ = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.savers()), results.element, key(["completed", "pruned", "failed"]), remark);
-  const busy_ = h("section", { class: "card", "aria-label": "Busy" }, h("h2", {}, "Busy", h("span", { class: "grow" }), busy.savers()), busy.element);
+  const historyCard = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.saveButtons()), results.element, key(["completed", "pruned", "failed"]), remark);
+  const busyCard = h("section", { class: "card", "aria-label": "Worker utilization" }, h("h2", {}, "Worker utilization", h("span", { class: "grow" }), busy.saveButtons()), busy.element);
   const none = h("div", {}, empty("Nothing to show yet", "The first trial has not finished."));
   fill(
     place,
@@ -36,26 +36,26 @@ export function mount(place, first) {
     h(
       "div",
       { class: "grid" },
-      h("div", { class: "stack" }, history_, none, busy_, failures),
+      h("div", { class: "stack" }, historyCard, none, busyCard, failures),
       h("div", { class: "stack" }, best, running, workers),
     ),
   );
 
   const failed = (/** @type {unknown} */ error) => {
     problem.hidden = false;
-    problem.textContent = words(error);
+    problem.textContent = errorText(error);
   };
   const plots = reloader(async (signal) => {
     const pick = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
     const ended = async () => {
       const columns = await ask(path(ref, "columns") + query({ limit: 3000 }), { signal });
       results.draw(history(columns, metric, { pick }));
-      remark.textContent = shownOf(columns);
+      remark.textContent = sampleText(columns);
     };
     const ran = async () => {
       const overview = await ask(path(ref, "overview"), { signal });
-      busy_.hidden = !overview.busy.running.length;
-      if (!busy_.hidden) busy.draw(busyOverTime(overview.busy, status.parallelism));
+      busyCard.hidden = !overview.busy.running.length;
+      if (!busyCard.hidden) busy.draw(busyOverTime(overview.busy, status.parallelism));
       drawnFailures(failureCard(ref, overview.failures));
     };
     await Promise.all([ended(), ran()]);
@@ -65,9 +65,9 @@ export function mount(place, first) {
   const update = (/** @type {Status} */ next) => {
     status = next;
     const any = next.counts.completed + next.counts.failed + next.counts.pruned + next.counts.running > 0;
-    history_.hidden = !any;
+    historyCard.hidden = !any;
     none.hidden = any;
-    if (!any) busy_.hidden = true;
+    if (!any) busyCard.hidden = true;
     plots.want(`${finished(next)} ${next.counts.running} ${next.revision}`);
     drawnBest(bestCard(next));
     drawnRunning(runningCard(next));
@@ -110,8 +110,8 @@ function bestCard(status) {
       "div",
       { class: "scroll", tabindex: "0" },
       pairs(inOrder(metrics, status).map(([name, found]) => [name, measured(found)])),
-      expected && h("p", { class: "small faint" }, `A model of all trials expects ${measured(expected)} of it.`),
-      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " has a better value, but the model trusts it less."),
+      expected && h("p", { class: "small faint" }, `Expected value given the noise: ${measured(expected)}.`),
+      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " measured a better value, but its expected value given the noise is worse."),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
       pairs(Object.entries(parameters)),
     ),
@@ -154,7 +154,7 @@ function runningCard(status) {
       h("td", { class: "right nowrap" }, duration(between(each.started_at, null))),
     ),
   );
-  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), reported && h("th", { class: "right", scope: "col", title: `the newest ${name}` }, h("div", { class: "cut" }, name)), h("th", { class: "right", scope: "col" }, "For"));
+  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), reported && h("th", { class: "right", scope: "col", title: `latest ${name}` }, h("div", { class: "cut" }, name)), h("th", { class: "right", scope: "col" }, "Duration"));
   return h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))));
 }
 
@@ -172,7 +172,7 @@ function workerCard(status) {
       h("td", { class: "right" }, `${worker.running}/${worker.slots}`),
     ),
   );
-  const heads = h("tr", {}, ["Worker", "State", "Machine"].map((title) => h("th", { scope: "col" }, title)), h("th", { class: "right", scope: "col" }, "Busy"));
+  const heads = h("tr", {}, ["Worker", "State", "Machine"].map((title) => h("th", { scope: "col" }, title)), h("th", { class: "right", scope: "col" }, "Busy slots"));
   return h(
     "section",
     { class: "card", "aria-label": "Workers" },

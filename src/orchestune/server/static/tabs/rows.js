@@ -1,5 +1,5 @@
-// Rows of a long table of which a few are at hand. What is there already stays the element it is, so that focus, selection
-// and whatever lies under the mouse stay as they are; a cell is written only where it says something else.
+// Rows of a long table, of which a part is loaded. Existing elements are reused and cells changed only if they differ, so
+// that focus, selection and the element under the mouse are kept.
 
 import { fill, h } from "../lib/dom.js";
 
@@ -10,27 +10,27 @@ export function rows(body) {
   const [above, below] = [h("td"), h("td")];
   const [top, bottom] = [above, below].map((cell) => h("tr", { class: "space", "aria-hidden": "true" }, cell));
   /** @type {Map<string, {element: HTMLTableRowElement, shape: string}>} */
-  let kept = new Map();
+  let elements = new Map();
   body.append(top, bottom);
 
   /**
-   * @param {Row[]} wanted @param {string} shape what the columns are: with others every row is made anew
-   * @param {{before: number, after: number, columns: number}} around pixels of the rows that are not at hand
+   * @param {Row[]} visibleRows @param {string} shape what the columns are: when they change, every row is created anew
+   * @param {{before: number, after: number, columns: number}} around pixels of the rows that are not loaded
    */
-  return function draw(wanted, shape, { before, after, columns }) {
+  return function draw(visibleRows, shape, { before, after, columns }) {
     above.colSpan = below.colSpan = columns;
     above.style.height = `${before}px`;
     below.style.height = `${after}px`;
-    /** @type {typeof kept} */
+    /** @type {typeof elements} */
     const next = new Map();
-    for (const row of wanted) {
-      const known = kept.get(row.key);
-      const element = known && known.shape === shape ? known.element : made(row, columns);
+    for (const row of visibleRows) {
+      const current = elements.get(row.key);
+      const element = current && current.shape === shape ? current.element : createRow(row, columns);
       write(element, row);
       next.set(row.key, { element, shape });
     }
-    for (const [key, { element }] of kept) if (next.get(key)?.element !== element) element.remove();
-    kept = next;
+    for (const [key, { element }] of elements) if (next.get(key)?.element !== element) element.remove();
+    elements = next;
     let cursor = top.nextElementSibling;
     for (const { element } of next.values()) {
       if (cursor === element) cursor = cursor.nextElementSibling;
@@ -40,7 +40,7 @@ export function rows(body) {
 }
 
 /** @param {Row} row @param {number} columns */
-function made(row, columns) {
+function createRow(row, columns) {
   const cells = row.cells.map(({ kind }) => h("td", { class: kind, colspan: row.cells.length === 1 ? columns : null }));
   return h("tr", {}, cells, row.control && h("td", {}, row.control()));
 }

@@ -1,4 +1,4 @@
-// A link that shows one experiment to others.
+// The dialog that creates a share link of an experiment.
 
 import { confirm, copy } from "../lib/ask.js";
 import { ask, path } from "../lib/api.js";
@@ -7,28 +7,28 @@ import { moment } from "../lib/format.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 
-/** Ask for whom and for how long, and show the link, which nobody can read again. @param {Status} status */
+/** Ask for recipient and duration, and show the link, which is shown only once. @param {Status} status */
 export async function share(status) {
   /** @type {any} */
-  let made = null;
+  let grant = null;
   await confirm({
     title: `Share ${status.handle}`,
-    text: "Whoever has the link sees this one experiment with its trials, logs and files, and can change nothing. You can revoke it in Settings.",
+    text: "Everyone with the link can view this experiment with its trials, logs and files, but not change anything. You can revoke it in Settings.",
     fields: [
-      h("label", {}, "For whom: a name for your list", h("input", { name: "name", maxlength: 200, placeholder: "guest" })),
-      h("label", {}, "Days until it ends", h("input", { name: "days", type: "number", min: 1, max: 365, step: 1, required: true, value: "7" })),
+      h("label", {}, "Recipient, for your list", h("input", { name: "name", maxlength: 200, placeholder: "guest" })),
+      h("label", {}, "Days until it expires", h("input", { name: "days", type: "number", min: 1, max: 365, step: 1, required: true, value: "7" })),
     ],
-    action: "Make a link",
+    action: "Create link",
     run: async (form) => {
       const body = { name: String(form.get("name")), days: Number(form.get("days")) };
-      made = await ask(path(status.handle, "shares"), { method: "POST", body });
+      grant = await ask(path(status.handle, "shares"), { method: "POST", body });
     },
   });
-  if (made) tellOnce("The link", location.origin + made.path, `It works until ${moment(made.expires_at)}. It is shown only now.`);
+  if (grant) showOnce("The link", location.origin + grant.path, `Valid until ${moment(grant.expires_at)}. It is shown only once.`);
 }
 
-/** Show a secret that is told once. @param {string} what @param {string} secret @param {string} text */
-export function tellOnce(what, secret, text) {
+/** Show a secret in a dialog. @param {string} what @param {string} secret @param {string} text */
+export function showOnce(what, secret, text) {
   const field = h("input", { readonly: true, "aria-label": what, value: secret, class: "mono", onfocus: () => field.select() });
   const button = h("button", { type: "button", onclick: () => copy(secret, what) }, "Copy");
   confirm({ title: what, text, fields: [field, h("div", {}, button)], action: "Done", run: async () => null });

@@ -1,7 +1,7 @@
-// All trials: a table that holds 100,000 rows and has a hundred of them at hand.
+// The table of all trials: made for 100,000 rows, of which only the visible ones and some around them are loaded.
 
 import * as address from "../lib/address.js";
-import { words } from "../lib/ask.js";
+import { errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { count, duration, moment, number, ran } from "../lib/format.js";
@@ -9,32 +9,32 @@ import { badge, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { csv } from "./csv.js";
-import { askCondition, named, parsed, told as told_ } from "./filter.js";
+import { askCondition, named, parsed, rangeText } from "./filter.js";
 import { rows } from "./rows.js";
 
 /** @typedef {import("../lib/api.js").Status} Status */
 /** @typedef {import("../lib/api.js").Trial} Trial */
 /** @typedef {{key: string, title: string, kind?: string, cell: (trial: Trial) => any}} Column */
 
-const ROW = 30;
-const BLOCK = 100;
-const KEPT = 30; // blocks: a table through which somebody scrolls does not become the whole experiment
+const ROW_PIXELS = 30;
+const BLOCK_ROWS = 100;
+const MAX_BLOCKS = 30; // blocks in memory: scrolling does not load the whole experiment
 const STATES = ["completed", "failed", "pruned", "running", "queued", "cancelled"];
 
 /** @param {HTMLElement} place @param {Status} first */
 export function mount(place, first) {
   let status = first;
   const ref = first.handle;
-  /** @type {Map<number, Trial[]>} blocks of the order that is shown */
+  /** @type {Map<number, Trial[]>} blocks of the current order */
   let blocks = new Map();
   /** @type {Set<number>} */
-  const asked = new Set();
+  const requested = new Set();
   let total = 0;
   let turn = 0;
   /** @type {Column[]} */
   let columns = [];
   let shape = "";
-  let wishes = 0;
+  let reloads = 0;
   /** @type {string[]} */
   let parameterNames = [];
   /** @type {Set<string>} */
@@ -44,7 +44,7 @@ export function mount(place, first) {
 
   const states = h("select", { "aria-label": "State", onchange: () => change({ state: states.value }) }, h("option", { value: "" }, "Any state"), STATES.map((name) => h("option", { value: name }, name)));
   states.value = address.get("state");
-  const told = h("span", { class: "faint small", role: "status" });
+  const summary = h("span", { class: "faint small", role: "status" });
   const where = h("span");
   const compared = h("div");
   const head = h("tr");
@@ -52,14 +52,14 @@ export function mount(place, first) {
   const drawHead = steady(head);
   const drawRows = rows(body);
   const table = h("table", {}, h("caption", { class: "sr" }, "Trials"), h("thead", {}, head), body);
-  const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw), onmouseleave: left, onfocusout: () => setTimeout(left) }, table);
+  const box = h("div", { class: "virtual", tabindex: "0", role: "region", "aria-label": "Trials", onscroll: () => requestAnimationFrame(draw), onmouseleave: showPending, onfocusout: () => setTimeout(showPending) }, table);
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const nothing = h("div", { hidden: true });
-  const newer = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => again() }, "Others came: show them");
+  const newer = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => reload() }, "Show new trials");
   const filter = h("button", { type: "button", onclick: narrow }, "Filter…");
   const choose = h("button", { type: "button", onclick: chooseColumns }, "Columns");
   const save = h("a", { class: "small", href: "#", onclick: exportCsv }, "Export CSV");
-  fill(place, h("div", { class: "bar" }, states, filter, where, told, newer, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
+  fill(place, h("div", { class: "bar" }, states, filter, where, summary, newer, h("span", { class: "grow" }), choose, save), problem, compared, box, nothing);
   fill(where, filters());
 
   /** @param {string} error */
@@ -71,37 +71,37 @@ export function mount(place, first) {
   const refresh = reloader(
     async () => {
       turn += 1;
-      asked.clear();
+      requested.clear();
       await load(atHand(), true);
     },
-    (error) => fail(words(error)),
+    (error) => fail(errorText(error)),
     3000,
   );
 
-  /** The rows that are drawn: what one sees, and some around it. */
+  /** Return the range of rows to draw: the visible ones and some around them. */
   function view() {
-    const start = Math.max(0, Math.floor(box.scrollTop / ROW) - 10);
-    return [start, Math.min(total, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + 10)];
+    const start = Math.max(0, Math.floor(box.scrollTop / ROW_PIXELS) - 10);
+    return [start, Math.min(total, Math.ceil((box.scrollTop + box.clientHeight) / ROW_PIXELS) + 10)];
   }
 
-  /** The blocks that they lie in. */
+  /** Return the blocks of these rows. */
   function atHand() {
     const [start, end] = view();
-    const [first_, last] = [Math.floor(start / BLOCK), Math.floor(Math.max(end - 1, start) / BLOCK)];
-    return Array.from({ length: last - first_ + 1 }, (_, index) => first_ + index);
+    const [firstBlock, last] = [Math.floor(start / BLOCK_ROWS), Math.floor(Math.max(end - 1, start) / BLOCK_ROWS)];
+    return Array.from({ length: last - firstBlock + 1 }, (_, index) => firstBlock + index);
   }
 
   /** @param {number[]} wanted @param {boolean} [fresh] */
   async function load(wanted, fresh = false) {
-    const missing = wanted.filter((block) => !asked.has(block));
+    const missing = wanted.filter((block) => !requested.has(block));
     if (!missing.length) return;
-    missing.forEach((block) => asked.add(block));
-    const mine = turn;
+    missing.forEach((block) => requested.add(block));
+    const current = turn;
     try {
-      const answers = await Promise.all(missing.map((block) => ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK, limit: BLOCK }))));
-      if (mine === turn) take(missing, answers, fresh);
+      const answers = await Promise.all(missing.map((block) => ask(path(ref, "trials") + query({ ...search(), offset: block * BLOCK_ROWS, limit: BLOCK_ROWS }))));
+      if (current === turn) take(missing, answers, fresh);
     } catch (error) {
-      if (mine === turn) missing.forEach((block) => asked.delete(block));
+      if (current === turn) missing.forEach((block) => requested.delete(block));
       throw error;
     }
   }
@@ -110,7 +110,7 @@ export function mount(place, first) {
   function take(places, answers, fresh) {
     fail("");
     const found = new Map(places.map((block, index) => [block, answers[index].items]));
-    if (fresh && held() && places.some((block) => moves(block, found.get(block) ?? []))) {
+    if (fresh && isInUse() && places.some((block) => hasMoved(block, found.get(block) ?? []))) {
       const now = new Map(answers.flatMap((answer) => answer.items).map((trial) => [trial.number, trial]));
       for (const [place, items] of blocks) blocks.set(place, items.map((trial) => now.get(trial.number) ?? trial));
       newer.hidden = false;
@@ -121,39 +121,39 @@ export function mount(place, first) {
     newer.hidden = true;
     found.forEach((items, block) => blocks.set(block, items));
     const far = [...blocks.keys()].sort((a, b) => Math.abs(b - places[0]) - Math.abs(a - places[0]));
-    for (const block of far.slice(0, Math.max(0, far.length - KEPT))) {
+    for (const block of far.slice(0, Math.max(0, far.length - MAX_BLOCKS))) {
       blocks.delete(block);
-      asked.delete(block);
+      requested.delete(block);
     }
     total = answers[0].total;
     setColumns(answers.flatMap((answer) => answer.items));
     draw();
   }
 
-  /** Changes with what the table would show. */
+  /** Return a key that changes with the content of the table. */
   function mark() {
-    return `${finished(status)} ${status.counts.running} ${status.counts.queued} ${status.counts.cancelled} ${wishes}`;
+    return `${finished(status)} ${status.counts.running} ${status.counts.queued} ${status.counts.cancelled} ${reloads}`;
   }
 
-  /** Whether somebody is at a row: then rows stay where they are. */
-  function held() {
+  /** Return true if the mouse or the focus is on a row: then rows are not moved. */
+  function isInUse() {
     return body.matches(":hover") || body.contains(document.activeElement);
   }
 
   /** @param {number} block @param {Trial[]} items */
-  function moves(block, items) {
+  function hasMoved(block, items) {
     const before = blocks.get(block) ?? [];
     return before.some((trial, index) => trial.number !== items[index]?.number);
   }
 
-  function left() {
-    if (!newer.hidden && !held()) again();
+  function showPending() {
+    if (!newer.hidden && !isInUse()) reload();
   }
 
-  function again() {
+  function reload() {
     newer.hidden = true;
     blocks = new Map();
-    wishes += 1;
+    reloads += 1;
     refresh.want(mark(), true);
   }
 
@@ -167,7 +167,7 @@ export function mount(place, first) {
     fill(where, filters());
     box.scrollTop = 0;
     blocks = new Map();
-    wishes += 1;
+    reloads += 1;
     refresh.want(mark(), true);
   }
 
@@ -175,7 +175,7 @@ export function mount(place, first) {
     const conditions = parsed(address.get("where"));
     const without = (/** @type {string} */ key) => JSON.stringify(Object.fromEntries(Object.entries(conditions).filter(([name]) => name !== key)));
     return Object.entries(conditions).map(([key, range]) => {
-      const text = `${named(key)}: ${told_(range)}`;
+      const text = `${named(key)}: ${rangeText(range)}`;
       const clear = () => change({ where: without(key) === "{}" ? "" : without(key) });
       return h("span", { class: "label chip", title: text }, h("span", { class: "cut" }, text), h("button", { type: "button", class: "quiet small", "aria-label": `Show all values of ${named(key)}`, onclick: clear }, "×"));
     });
@@ -187,7 +187,7 @@ export function mount(place, first) {
       const condition = await askCondition(ref, names, parsed(address.get("where")));
       if (condition) change({ where: JSON.stringify({ ...parsed(address.get("where")), ...condition }) });
     } catch (error) {
-      fail(words(error));
+      fail(errorText(error));
     }
   }
 
@@ -205,7 +205,7 @@ export function mount(place, first) {
     shape = columns.map((column) => column.key + column.title).join();
   }
 
-  /** Those that are hidden where nobody chose. */
+  /** Return the columns that are hidden by default. */
   function overMany() {
     return [...parameterNames.slice(12).map((name) => `parameters.${name}`), ...[...metricNames].slice(6).map((name) => `metrics.${name}`)];
   }
@@ -217,9 +217,9 @@ export function mount(place, first) {
       { key: "state", title: "State", cell: (trial) => badge(trial.state) },
       ...[...metricNames].map((name) => ({ key: `metrics.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.metrics[name]?.value) })),
       ...parameterNames.map((name) => ({ key: `parameters.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.parameters[name]) })),
-      { key: "seconds", title: "Took", kind: "right", cell: (trial) => duration(ran(trial)) },
+      { key: "seconds", title: "Duration", kind: "right", cell: (trial) => duration(ran(trial)) },
       { key: "finished_at", title: "Finished", cell: (trial) => moment(trial.finished_at) },
-      { key: "", title: "From", cell: (trial) => trial.source },
+      { key: "", title: "Source", cell: (trial) => trial.source },
       { key: "", title: "Reason", cell: (trial) => (trial.reason && trial.state !== "completed" ? trial.reason.message : "") },
     ];
   }
@@ -227,14 +227,14 @@ export function mount(place, first) {
   /** @param {Column} column */
   function heading(column) {
     const sort = address.get("sort", "-number");
-    const mine = column.key && sort.replace(/^-/, "") === column.key;
-    const way = mine ? (sort.startsWith("-") ? "descending" : "ascending") : null;
+    const current = column.key && sort.replace(/^-/, "") === column.key;
+    const direction = current ? (sort.startsWith("-") ? "descending" : "ascending") : null;
     const press = () => {
-      change({ sort: mine && way === "descending" ? column.key : `-${column.key}` });
+      change({ sort: current && direction === "descending" ? column.key : `-${column.key}` });
       columns = [];
     };
     const name = column.title.length > 28 ? `${column.title.slice(0, 27)}…` : column.title;
-    return h("th", { class: column.kind, scope: "col", "aria-sort": way, title: column.title }, column.key ? h("button", { type: "button", onclick: press }, name) : name);
+    return h("th", { class: column.kind, scope: "col", "aria-sort": direction, title: column.title }, column.key ? h("button", { type: "button", onclick: press }, name) : name);
   }
 
   function draw() {
@@ -242,16 +242,16 @@ export function mount(place, first) {
     nothing.hidden = Boolean(total);
     if (!total) {
       const filtered = address.get("state") || address.get("where");
-      fill(nothing, filtered ? empty("No trial fits", h("button", { type: "button", onclick: () => (states.value = "") || change({ state: "", where: "" }) }, "Show all trials")) : empty("No trials yet"));
-      told.textContent = "";
+      fill(nothing, filtered ? empty("No trials match", h("button", { type: "button", onclick: () => (states.value = "") || change({ state: "", where: "" }) }, "Show all trials")) : empty("No trials yet"));
+      summary.textContent = "";
       return;
     }
-    told.textContent = count(total) + (total === 1 ? " trial" : " trials");
+    summary.textContent = count(total) + (total === 1 ? " trial" : " trials");
     const [start, end] = view();
-    load(atHand().filter((block) => !blocks.has(block))).catch((error) => fail(words(error)));
+    load(atHand().filter((block) => !blocks.has(block))).catch((error) => fail(errorText(error)));
     const wanted = [];
-    for (let index = start; index < end; index += 1) wanted.push(row(blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK], index));
-    drawRows(wanted, shape, { before: start * ROW, after: (total - end) * ROW, columns: columns.length + 1 });
+    for (let index = start; index < end; index += 1) wanted.push(row(blocks.get(Math.floor(index / BLOCK_ROWS))?.[index % BLOCK_ROWS], index));
+    drawRows(wanted, shape, { before: start * ROW_PIXELS, after: (total - end) * ROW_PIXELS, columns: columns.length + 1 });
     table.setAttribute("aria-rowcount", String(total + 1));
   }
 
@@ -278,34 +278,34 @@ export function mount(place, first) {
 
   function unpin() {
     pinned.clear();
-    for (const box_ of body.querySelectorAll("input")) box_.checked = false;
+    for (const checkbox of body.querySelectorAll("input")) checkbox.checked = false;
     drawCompared();
   }
 
   function drawCompared() {
-    const them = [...pinned.values()];
-    if (!them.length) {
+    const pinnedTrials = [...pinned.values()];
+    if (!pinnedTrials.length) {
       fill(compared);
       return;
     }
-    const names = [...new Set(them.flatMap((trial) => Object.keys(trial.parameters)))];
-    const differs = (/** @type {string} */ name) => new Set(them.map((trial) => JSON.stringify(trial.parameters[name]))).size > 1;
+    const names = [...new Set(pinnedTrials.flatMap((trial) => Object.keys(trial.parameters)))];
+    const differs = (/** @type {string} */ name) => new Set(pinnedTrials.map((trial) => JSON.stringify(trial.parameters[name]))).size > 1;
     names.sort((a, b) => Number(differs(b)) - Number(differs(a)));
     const line = (/** @type {string} */ name, /** @type {(trial: Trial) => any} */ cell, strong = false) =>
-      h("tr", {}, h("th", { scope: "row" }, strong ? h("b", {}, name) : name), them.map((trial) => h("td", { class: "right" }, cell(trial))));
+      h("tr", {}, h("th", { scope: "row" }, strong ? h("b", {}, name) : name), pinnedTrials.map((trial) => h("td", { class: "right" }, cell(trial))));
     fill(
       compared,
       h(
         "section",
         { class: "card", style: { marginBottom: "10px" }, "aria-label": "Compared trials" },
-        h("h2", {}, "Compared", h("span", { class: "faint" }, "what differs first"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: unpin }, "Close")),
+        h("h2", {}, "Compared", h("span", { class: "faint" }, "different parameters first"), h("span", { class: "grow" }), h("button", { type: "button", class: "quiet small", onclick: unpin }, "Close")),
         h(
           "div",
           { class: "scroll", tabindex: "0" },
           h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, h("td"), them.map((trial) => h("th", { class: "right", scope: "col" }, h("a", { href: path(ref, "trials", trial.number) }, `trial ${trial.number}`))))),
+            h("thead", {}, h("tr", {}, h("td"), pinnedTrials.map((trial) => h("th", { class: "right", scope: "col" }, h("a", { href: path(ref, "trials", trial.number) }, `trial ${trial.number}`))))),
             h(
               "tbody",
               {},
@@ -322,7 +322,7 @@ export function mount(place, first) {
     const all = everyColumn().filter((column) => column.key.includes("."));
     const shown = new Set(columns.map((column) => column.key));
     const boxes = all.map((column) => h("label", {}, h("input", { type: "checkbox", name: column.key, checked: shown.has(column.key) }), ` ${column.title}`));
-    const form = h("form", { class: "form", method: "dialog" }, h("h2", {}, "Columns"), h("div", { class: "columns" }, boxes), h("div", { class: "buttons" }, h("button", { class: "main" }, "Show these")));
+    const form = h("form", { class: "form", method: "dialog" }, h("h2", {}, "Columns"), h("div", { class: "columns" }, boxes), h("div", { class: "buttons" }, h("button", { class: "main" }, "Apply")));
     const dialog = h("dialog", { "aria-label": "Columns" }, form);
     form.addEventListener("submit", () => {
       const hidden = all.filter((column) => !new FormData(form).has(column.key)).map((column) => column.key);
@@ -341,7 +341,7 @@ export function mount(place, first) {
     event.preventDefault();
     save.textContent = "Exporting…";
     try {
-      /** @type {Map<number, Trial>} by number: where others came meanwhile, a page begins with the last ones of the one before */
+      /** @type {Map<number, Trial>} by number: new trials shift the pages, which then overlap */
       const all = new Map();
       for (let offset = 0; offset < Math.max(total, 1); offset += 1000) {
         const answer = await ask(path(ref, "trials") + query({ ...search(), offset, limit: 1000 }));
@@ -355,7 +355,7 @@ export function mount(place, first) {
       link.click();
       URL.revokeObjectURL(link.href);
     } catch (error) {
-      fail(words(error));
+      fail(errorText(error));
     }
     save.textContent = "Export CSV";
   }

@@ -1,4 +1,4 @@
-// The resources that a trial used: a small plot for each that was measured.
+// The resource usage of a trial: one small plot per measured quantity.
 
 import { fill, h } from "../lib/dom.js";
 import { Frame } from "../plot/frame.js";
@@ -8,7 +8,7 @@ import { QUANTITIES, usagePlot } from "../plot/usage.js";
 
 export function usage() {
   const grid = h("div", { class: "halves tight" });
-  const element = h("section", { class: "card", "aria-label": "Resources", hidden: true }, h("h2", {}, "Resources"), grid, h("p", { class: "small faint" }, "Of all processes of an attempt together; of its GPUs, what the driver says of the whole cards."));
+  const element = h("section", { class: "card", "aria-label": "Resources", hidden: true }, h("h2", {}, "Resources"), grid, h("p", { class: "small faint" }, "CPU and memory: all processes of an attempt. GPU: values of the driver for the whole device."));
   /** @type {Map<string, Frame>} */
   const frames = new Map();
 
@@ -18,7 +18,7 @@ export function usage() {
     element.hidden = !measured.length;
     if (measured.some((quantity) => !frames.has(quantity.title))) {
       for (const { title } of measured) if (!frames.has(title)) frames.set(title, new Frame(`${title} over time`, 150));
-      fill(grid, measured.map(({ title }) => { const frame = /** @type {Frame} */ (frames.get(title)); return h("div", {}, h("h3", { class: "part" }, title, frame.savers()), frame.element); }));
+      fill(grid, measured.map(({ title }) => { const frame = /** @type {Frame} */ (frames.get(title)); return h("div", {}, h("h3", { class: "part" }, title, frame.saveButtons()), frame.element); }));
     }
     for (const quantity of measured) frames.get(quantity.title)?.draw(usagePlot(quantity, attempts));
   }

@@ -1,4 +1,4 @@
-// What the plots of a search are drawn from: its trials by column, the space, the metric that is looked at, and what is chosen.
+// The data that the analysis plots share: trials by column, the space, the selected metric and the selected trials.
 
 import { path } from "../lib/api.js";
 import { number } from "../lib/format.js";
@@ -8,14 +8,14 @@ import { number } from "../lib/format.js";
 /** @typedef {import("../plot/scale.js").Axis} Axis */
 /** @typedef {{name: string, type: string, min?: number, max?: number, log?: boolean, choices?: any[]}} Parameter */
 
-export class Found {
+export class SearchData {
   /** @type {Columns | null} */
   columns = null;
   /** @type {Parameter[]} */
   space = [];
-  /** How much each parameter matters. @type {Map<string, number>} */
+  /** Importance by parameter. @type {Map<string, number>} */
   weights = new Map();
-  /** The trials that are brushed, null where none is. @type {Set<number> | null} */
+  /** The selected trials; null without a selection. @type {Set<number> | null} */
   chosen = null;
 
   /** @param {string} ref @param {Status["metrics"][number]} metric */
@@ -25,12 +25,12 @@ export class Found {
     this.pick = (/** @type {number} */ trial) => location.assign(path(ref, "trials", trial));
   }
 
-  /** Of the metric, by trial. */
+  /** Return the metric's values by trial. */
   values() {
     return this.columns?.metrics[this.metric.name] ?? [];
   }
 
-  /** Parameters, those that matter most first. */
+  /** Return the parameters, the most important ones first. */
   ranked() {
     return [...this.space].sort((a, b) => (this.weights.get(b.name) ?? 0) - (this.weights.get(a.name) ?? 0));
   }
@@ -42,7 +42,7 @@ export class Found {
       const numbers = values.map((value) => (typeof value === "number" ? value : null));
       const axis = { kind: /** @type {any} */ (parameter.log ? "log" : "linear"), low: Number(parameter.min), high: Number(parameter.max), whole: parameter.type === "int" };
       for (const value of numbers) {
-        if (value === null || (parameter.log && value <= 0)) continue; // the space may have been another one for older trials
+        if (value === null || (parameter.log && value <= 0)) continue; // older trials may have had another space
         axis.low = Math.min(axis.low, value);
         axis.high = Math.max(axis.high, value);
       }
@@ -55,15 +55,15 @@ export class Found {
     return { axis, values: places.map((place) => (place < 0 ? null : place)) };
   }
 
-  /** The trials as points of a plot, with what is told of them: the metric, and these parameters.
+  /** Return the trials as points of a plot; their tooltips show the metric and these parameters.
    * @param {(number | null)[]} x @param {(number | null)[]} y @param {Parameter[]} parameters
    */
   points(x, y, parameters) {
     const { columns } = this;
     if (!columns) return [];
     return columns.number.map((trial, index) => {
-      const given = parameters.map((parameter) => `${parameter.name} ${number(columns.parameters[parameter.name]?.[index])}`);
-      const tip = [`trial ${trial}, ${columns.state[index]}`, `${this.metric.name} ${number(this.values()[index])}`, ...given].join("\n");
+      const lines = parameters.map((parameter) => `${parameter.name} ${number(columns.parameters[parameter.name]?.[index])}`);
+      const tip = [`trial ${trial}, ${columns.state[index]}`, `${this.metric.name} ${number(this.values()[index])}`, ...lines].join("\n");
       return { x: x[index] ?? null, y: y[index] ?? null, state: columns.state[index], trial, tip };
     });
   }
