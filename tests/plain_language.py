@@ -38,7 +38,7 @@ IDENTIFIERS = {
 }
 """Names of variables and parameters that say how a value was obtained instead of what it is."""
 
-PENDING = ("backends", "clusters", "documents", "images", "kubeapi", "outgoing", "server", "system", "worker")
+PENDING = ("backends", "clusters", "documents", "images", "kubeapi", "outgoing")
 """Packages whose names of variables are still to be reworded; the list only shrinks."""
 
 _WORD = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)

@@ -15,9 +15,9 @@ from orchestune.domain.access.audit import FAILURES, AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
 from orchestune.server import auditing, caller_limits
-from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
+from orchestune.server.caller_limits import MAX_REQUESTS, CallerLimits, key_of
 from orchestune.server.context import ServerTimeouts
-from orchestune.server.rate_limits import FAILURES as RATE
+from orchestune.server.rate_limits import MAX_FAILURES_PER_MINUTE as RATE
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.core import Caller, Core
@@ -65,7 +65,7 @@ def core(world: CoreWorld, cluster: Cluster) -> Core:
 
 @pytest.fixture
 def server(core: Core) -> Iterator[Live]:
-    with live(core, pace=ServerTimeouts(ping=0.05, look=0.05)) as running:
+    with live(core, pace=ServerTimeouts(ping=0.05, page_interval=0.05)) as running:
         yield running
 
 
@@ -142,7 +142,7 @@ def test_a_stream_ends_after_the_cluster_has_taken_the_role_away(server: Live, c
     )
     assert stream.status == 200 and stream.readline()
     del cluster.people[EDITOR]
-    server.context.known.clear()  # as after a minute
+    server.context.callers.clear()  # as after a minute
     assert len(list(islice(stream, 1000))) < 1000, "the stream goes on"
 
 
@@ -150,34 +150,34 @@ def test_names_that_callers_claim_neither_escape_nor_use_up_a_limit() -> None:
     named = [Caller(name, "editor", shared=True, source=token) for name, token in (("bob", "1"), ("eve", "2"))]
     assert len({key_of(caller) for caller in named}) == 1
     crowd = CallerLimits()
-    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MOST_AT_ONCE) for i in range(MOST_AT_ONCE)]
+    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MAX_REQUESTS) for i in range(MAX_REQUESTS)]
     for each in held:
         each.__enter__()
-    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MOST_AT_ONCE):
+    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MAX_REQUESTS):
         pass
     victim = Caller("eve", "editor", source="3")
-    with crowd.one_of(key_of(victim), MOST_AT_ONCE):
+    with crowd.one_of(key_of(victim), MAX_REQUESTS):
         pass
 
 
 def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server: Live) -> None:
-    for number in range(auditing._ROWS_ALL + 10):
+    for number in range(auditing._MAX_ROWS_PER_KIND + 10):
         assert server.ask("GET", "/api/v1/experiments", token=f"t.junk{number}").status in (401, 429)
     for token in (EDITOR, OTHER):  # one of them has used up what is its own
-        for _ in range(auditing._ROWS_EACH + 5 if token == EDITOR else 1):
+        for _ in range(auditing._MAX_ROWS_PER_CALLER + 5 if token == EDITOR else 1):
             assert server.ask("GET", "/api/v1/audit", token=token, headers={"Orchestune-User": token}).status == 403
     until(lambda: OTHER in [each["actor"] for each in events(server, "access_denied")], "the other one's refusal")
     denied = [each["actor"] for each in events(server, "access_denied")]
-    assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
-    assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+    assert denied.count(EDITOR) <= auditing._MAX_ROWS_PER_CALLER + 1
+    assert len(events(server, "token_failed")) <= auditing._MAX_ROWS_PER_CALLER + 1
 
 
 def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
     server: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """500 idle streams of one editor locked all editors out, even from stopping their own experiments."""
-    monkeypatch.setattr(caller_limits, "MOST_OF_ONE_TOKEN", 3)
-    monkeypatch.setattr(caller_limits, "MOST_OF_SHARED", 4)
+    monkeypatch.setattr(caller_limits, "MAX_TOKEN_REQUESTS", 3)
+    monkeypatch.setattr(caller_limits, "MAX_SHARED_REQUESTS", 4)
     path = "/api/v1/experiments"
     created = server.ask("POST", path, {"specification": SPECIFICATION}, token=OTHER).json()["handle"]
 
@@ -194,7 +194,7 @@ def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
 
 def expire(server: Live) -> None:
     """Let the server review all tokens again, as after a minute."""
-    server.context.known._clock = lambda: float("inf")
+    server.context.callers._clock = lambda: float("inf")
 
 
 def test_reviews_of_unknown_tokens_occupy_one_thread_and_delay_no_other_caller(server: Live, cluster: Cluster) -> None:
@@ -236,7 +236,7 @@ def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:
     assert {AuditKind.POLICY_REFUSED, AuditKind.ACCESS_DENIED} < FAILURES
     created = server.ask("POST", "/api/v1/experiments", {"specification": SPECIFICATION}, token=EDITOR)
     assert created.status == 201
-    for _ in range(auditing._ROWS_ALL + 10):
+    for _ in range(auditing._MAX_ROWS_PER_KIND + 10):
         server.ask("GET", "/api/v1/audit", token=EDITOR)
     path = f"/api/v1/experiments/{created.json()['handle']}?purge=true"
     assert server.ask("DELETE", path, token=OWNER).status == 204

@@ -25,11 +25,11 @@ from starlette.requests import ClientDisconnect
 from orchestune.server import caller_limits, connections, tls
 from orchestune.server.caller_address import throttle_key
 from orchestune.server.context import (
-    ANALYSIS_THREADS_OF_ONE_CALLER,
+    ANALYSIS_THREADS_PER_CALLER,
     COLD_THREADS,
-    COLD_THREADS_OF_ONE_CALLER,
-    LOG_THREADS_OF_ONE_CALLER,
-    REPORTS_READ_AT_ONCE,
+    COLD_THREADS_PER_CALLER,
+    LOG_THREADS_PER_CALLER,
+    MAX_REPORTS_READ_PER_ATTEMPT,
 )
 from orchestune.server.settings import Settings
 from orchestune.services.queries import explain_experiment, export_record, read_experiments, read_logs
@@ -164,9 +164,9 @@ def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_som
     with ThreadPoolExecutor(20) as callers:
         with gate:
             replies = [callers.submit(server.ask, "GET", path, token=vera) for path in paths]
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "as many reads as one caller may have")
             assert server.ask("GET", "/api/v1/experiments", token=eve).status == 200
-            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            assert gate.most == COLD_THREADS_PER_CALLER
             replies += [callers.submit(server.ask, "GET", path, token=eve) for path in paths]
             until(lambda: gate.running == COLD_THREADS, "reads in all threads")
             call = {"protocol": 2, "version": "1", "boot": worker.boot, "node": "n", "capabilities": []}
@@ -190,13 +190,13 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
     monkeypatch.setattr(read_experiments, "best", gate)
     vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
     path = f"/api/v1/experiments/{experiment}"
-    with ThreadPoolExecutor(COLD_THREADS_OF_ONE_CALLER + 2) as callers:
+    with ThreadPoolExecutor(COLD_THREADS_PER_CALLER + 2) as callers:
         with gate:
-            for _ in range(COLD_THREADS_OF_ONE_CALLER):
+            for _ in range(COLD_THREADS_PER_CALLER):
                 callers.submit(server.ask, "GET", f"{path}/best", token=vera)
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "slow reads in all turns of one caller")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "slow reads in all turns of one caller")
             queued = callers.submit(server.ask, "GET", f"{path}/columns", token=vera)
-            until(lambda: server.context.plots._readings, "a request for the plot that waits for its turn")
+            until(lambda: server.context.plots._reads, "a request for the plot that waits for its turn")
             plot = callers.submit(server.ask, "GET", f"{path}/columns", token=eve)
             assert plot.result(PATIENCE).status == 200 and not queued.done()
         assert queued.result(PATIENCE).body == plot.result().body
@@ -205,8 +205,8 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
 @pytest.mark.parametrize(
     ("module", "name", "path", "most"),
     [
-        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_OF_ONE_CALLER),
-        (read_logs, "logs", "logs", LOG_THREADS_OF_ONE_CALLER),
+        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_PER_CALLER),
+        (read_logs, "logs", "logs", LOG_THREADS_PER_CALLER),
     ],
 )
 def test_analyses_and_logs_of_one_caller_leave_threads_to_others(
@@ -233,7 +233,7 @@ def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkey
     server, experiment = target.server, target.world.create()
     eddie, paths = target.token("eddie", "editor"), f"/api/v1/experiments/{experiment}"
     cookies = []
-    for _ in range(COLD_THREADS_OF_ONE_CALLER + 1):
+    for _ in range(COLD_THREADS_PER_CALLER + 1):
         link = server.ask("POST", f"{paths}/shares", {}, token=eddie).json()["path"]
         reply = server.ask("GET", link, token=None)
         cookies.append({"Cookie": reply.headers["set-cookie"].partition(";")[0]})
@@ -244,9 +244,9 @@ def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkey
             replies = [
                 callers.submit(server.ask, "GET", f"{paths}/best", token=None, headers=cookie) for cookie in cookies
             ]
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "as many reads as one caller may have")
             assert server.ask("GET", "/api/v1/experiments", token=eddie).status == 200
-            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            assert gate.most == COLD_THREADS_PER_CALLER
         assert {reply.result().status for reply in replies} == {200}
 
 
@@ -266,7 +266,9 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
     other.call(beats=[other.started(second)])
     path = report_path(world, lease["attempt"])
     with ExitStack() as opened, ThreadPoolExecutor(1) as callers:
-        unfinished = [opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(REPORTS_READ_AT_ONCE)]
+        unfinished = [
+            opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(MAX_REPORTS_READ_PER_ATTEMPT)
+        ]
         until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished), "unfinished reports")
         waiting = callers.submit(server.ask, "POST", path, {"loss": 0.5}, token=None)
         until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished) + 1, "one more report")
@@ -276,7 +278,7 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
         assert waiting.result(PATIENCE).status == 200
 
 
-@pytest.mark.parametrize(("name", "status"), [("BODIES_OF_ONE_CALLER", 429), ("BODIES", 503)])
+@pytest.mark.parametrize(("name", "status"), [("MAX_CALLER_BODY_BYTES", 429), ("MAX_BODY_BYTES", 503)])
 def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
 ) -> None:
@@ -304,7 +306,7 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
     world.create()
     ((worker, _),) = world.lease(1)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
-    monkeypatch.setattr(connections, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
     path = f"/api/v1/workers/{worker.id}/work"
@@ -356,7 +358,7 @@ def test_handshakes_of_strangers_do_not_use_up_the_descriptors(
     """Connections without a handshake were counted by nothing: 1,000 of them ended the answers of a server."""
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
-    monkeypatch.setattr(tls, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
     with ExitStack() as opened:
         neighbours = [opened.enter_context(encrypted.connect("127.0.0.2")) for _ in range(5)]
         strangers = [opened.enter_context(encrypted.connect("127.0.0.1")) for _ in range(400)]
@@ -374,7 +376,7 @@ def test_handshake_has_a_deadline_and_what_is_no_handshake_ends_at_once(
             while wrong.recv(4096):  # an alert of TLS, then the end
                 pass
     with monkeypatch.context() as patched:
-        patched.setattr(tls, "ASKING", 0.1)
+        patched.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 0.1)
         with encrypted.connect("127.0.0.1") as silent:
             assert silent.recv(1) == b""
     assert encrypted.health() == 200

@@ -17,38 +17,38 @@ from orchestune.services.core import Caller
 
 # A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
 # their experiment blocked the event loop for 0.9 s.
-MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of all tokens of a role in a cluster, and of all guests of one person
-MOST_OF_ONE_TOKEN = 100  # of these: one of them, so that one person does not use up the limit of the role
+MAX_REQUESTS = 200
+MAX_SHARED_REQUESTS = 500  # of all tokens of a role in a cluster, and of all guests of one person
+MAX_TOKEN_REQUESTS = 100  # of these: one of them, so that one person does not use up the limit of the role
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
 
-BODIES = 2**28
+MAX_BODY_BYTES = 2**28
 """maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
-BODIES_OF_ONE_CALLER = BODIES // 4
+MAX_CALLER_BODY_BYTES = MAX_BODY_BYTES // 4
 
-NOTED_PER_MINUTE = 300
+MAX_AUDITED_PER_MINUTE = 300
 """maximum of audited actions per caller. The audit log keeps 100,000 rows: without a limit a viewer could displace all
 other rows within minutes."""
-_NOTED = re.compile(
+_AUDITED = re.compile(
     r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/(experiments|shares)/.*"
     r"|POST /api/v1/experiments/[^/]+/shares"
 )
-SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
+MAX_SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
 
 
 class AuditedRequests:
     """Limits the rate of one caller's audited actions. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._buckets = TokenBuckets(NOTED_PER_MINUTE)
+        self._buckets = TokenBuckets(MAX_AUDITED_PER_MINUTE)
 
     def count(self, key: str, method: str, path: str) -> None:
         """Count a request if it will be audited. Raises Throttled if the caller has sent too many within a minute."""
-        if not _NOTED.fullmatch(f"{method} {path}"):
+        if not _AUDITED.fullmatch(f"{method} {path}"):
             return
         if wait := self._buckets.take(key):
-            text = f"too many links, exports or deletions by this caller (at most {NOTED_PER_MINUTE} a minute)"
+            text = f"too many links, exports or deletions by this caller (at most {MAX_AUDITED_PER_MINUTE} a minute)"
             raise Throttled(text, "retry in a second", math.ceil(wait))
 
 
@@ -63,11 +63,11 @@ class BodyMemory:
 
     def hold(self, key: str, count: int) -> None:
         """Add bytes. Raises Throttled if the caller would exceed its share, StoreUnavailable beyond the total limit."""
-        if key and self._held[key] + count > BODIES_OF_ONE_CALLER:
-            text = f"the bodies of this caller's requests exceed {BODIES_OF_ONE_CALLER // 2**20} MiB at once"
+        if key and self._held[key] + count > MAX_CALLER_BODY_BYTES:
+            text = f"request bodies of this caller take too much memory (at most {MAX_CALLER_BODY_BYTES // 2**20} MiB)"
             raise Throttled(text, "send fewer requests at once, and retry", 1)
-        if self._held.total() + count > BODIES:
-            raise StoreUnavailable("the server holds as many bodies of requests as it can", "retry in a second")
+        if self._held.total() + count > MAX_BODY_BYTES:
+            raise StoreUnavailable("the server has no memory left for request bodies", "retry in a second")
         self._held[key] += count
 
     def release(self, key: str, count: int) -> None:
@@ -81,13 +81,13 @@ class SignIns:
     """Limits the rate of browser sign-ins by one token or one link. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._buckets = TokenBuckets(SIGN_INS_PER_MINUTE)
+        self._buckets = TokenBuckets(MAX_SIGN_INS_PER_MINUTE)
 
     def count(self, caller: Caller) -> None:
         """Count a sign-in as `caller`. Raises Throttled if there were too many within a minute."""
         key = key_of(caller) and (caller.source or key_of(caller))  # people of one cluster role each have a token
         if key and (wait := self._buckets.take(key)):
-            text = f"too many browsers signed in as '{caller.name}' (at most {SIGN_INS_PER_MINUTE} a minute)"
+            text = f"too many browsers signed in as '{caller.name}' (at most {MAX_SIGN_INS_PER_MINUTE} a minute)"
             raise Throttled(text, "retry in a minute", math.ceil(wait))
 
 
@@ -95,25 +95,25 @@ class CallerLimits:
     """Counts requests in progress by caller. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._present: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
 
     def count(self, key: str) -> int:
         """Return how many requests of this caller are in progress."""
-        return self._present[key]
+        return self._in_progress[key]
 
     @contextmanager
-    def one_of(self, key: str, most: int) -> Iterator[None]:
-        """Count a request of this caller until it is over. Raises Throttled if the caller has `most` in progress."""
-        if self._present[key] >= most:
-            text = f"this caller has {most} requests in progress, which is the most at once"
-            raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
-        self._present[key] += 1
+    def one_of(self, key: str, limit: int) -> Iterator[None]:
+        """Count a request of this caller until it is over. Raises Throttled if the caller has `limit` in progress."""
+        if self._in_progress[key] >= limit:
+            text = f"too many requests of this caller are in progress (at most {limit})"
+            raise Throttled(text, "wait for responses, close unused streams, and retry", 1)
+        self._in_progress[key] += 1
         try:
             yield
         finally:
-            self._present[key] -= 1
-            if not self._present[key]:
-                del self._present[key]
+            self._in_progress[key] -= 1
+            if not self._in_progress[key]:
+                del self._in_progress[key]
 
     @contextmanager
     def request_of(self, caller: Caller, *, is_waiting: bool) -> Iterator[None]:
@@ -129,9 +129,9 @@ class CallerLimits:
         kind = "waiting" if is_waiting else "short"
         with ExitStack() as counted:
             if caller.shared:
-                counted.enter_context(self.one_of(f"{kind} {caller.source}", MOST_OF_ONE_TOKEN))
-            most = MOST_OF_SHARED if caller.shared or caller.role == "guest" else MOST_AT_ONCE
-            counted.enter_context(self.one_of(f"{kind} {key}", most))
+                counted.enter_context(self.one_of(f"{kind} {caller.source}", MAX_TOKEN_REQUESTS))
+            limit = MAX_SHARED_REQUESTS if caller.shared or caller.role == "guest" else MAX_REQUESTS
+            counted.enter_context(self.one_of(f"{kind} {key}", limit))
             yield
 
 

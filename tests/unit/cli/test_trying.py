@@ -62,9 +62,9 @@ def test_it_has_its_cores_for_itself_and_as_many_threads(project: Path, cli: Cli
     assert "threads=1 of 1\n" in done.out and int(allowed.split()[1]) in before
     assert os.sched_getaffinity(0) == before
     others = Cores(tmp_path / "home" / "cores")
-    assert others.take("another", len(before)), "it gave them back"
+    assert others.reserve("another", len(before)), "it gave them back"
     done = cli("test")
-    assert "orchestune: not pinned: too few cores are free of other pinned trials (wanted: 1)\n" in done.out
+    assert "orchestune: not pinned: too few cores are free of other pinned trials (requested: 1)\n" in done.out
     assert "threads=1 of 1\n" in done.out
     others.release("another")
 
@@ -137,7 +137,7 @@ def test_it_goes_on_without_cards_where_there_are_none_and_says_so(
 def test_an_expression_that_takes_for_ever_is_given_up_and_named(
     project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expressions, "PATIENCE", 0.05)
+    monkeypatch.setattr(expressions, "TIMEOUT_CPU_SECONDS", 0.05)
     (project / "experiment.yml").write_text(SLOW)
     done = cli("test")
     assert done.code == 1, done

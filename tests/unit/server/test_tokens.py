@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.server.owners import read_owners
+from orchestune.server.settings import read_owners
 from orchestune.server.tokens import KnownCallers
 from orchestune.services.core import Caller
 
@@ -34,7 +34,7 @@ def test_a_line_that_cannot_be_meant_is_named_without_its_token(tmp_path: Path, 
 
 def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("# nobody\n")
-    with pytest.raises(BadInput, match="holds no token"):
+    with pytest.raises(BadInput, match="contains no token"):
         read_owners(tmp_path / "tokens")
 
 
@@ -42,7 +42,7 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
     now = [0.0]
     known = KnownCallers(lambda: now[0])
     ada = Caller("ada", "owner")
-    known.remember("token", ada, known.taken)
+    known.remember("token", ada, known.revocations)
     now[0] = 59.0
     assert known.get("token") is ada
     now[0] = 61.0
@@ -52,7 +52,7 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
 def test_memory_of_callers_is_bounded() -> None:
     known = KnownCallers()
     for number in range(10_000):
-        known.remember(str(number), Caller("w", "worker"), known.taken)
+        known.remember(str(number), Caller("w", "worker"), known.revocations)
     assert len(known._callers) <= 4096
     assert known.get("9999") is not None
 
@@ -60,7 +60,7 @@ def test_memory_of_callers_is_bounded() -> None:
 @pytest.mark.parametrize("take_back", [KnownCallers.clear, lambda known: known.forget("token")])
 def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: Callable[[KnownCallers], None]) -> None:
     known = KnownCallers()
-    before = known.taken
+    before = known.revocations
     take_back(known)
     known.remember("token", Caller("ada", "owner"), before)
     assert known.get("token") is None

@@ -35,7 +35,7 @@ from orchestune.worker.mask import Mask, spellings
 from orchestune.worker.metrics.formats import JsonLinesParser
 from orchestune.worker.metrics.scanner import Declared, Reported, Scanner
 from orchestune.worker.metrics.sources import FollowedFile, Sources, in_order
-from orchestune.worker.processes.cores import Cores, not_pinned, on
+from orchestune.worker.processes.cores import Cores, not_pinned_message, pinned_to
 
 _MAX_PRINTED_BYTES = 64 * 1024
 """last bytes of the output that are searched for an unparsed value"""
@@ -109,9 +109,9 @@ def _reserved_cores(console: Console, specification: Specification) -> Iterator[
         yield []
         return
     all_cores = Cores(state_folder(console.environ) / "cores")
-    reserved = all_cores.take("test", count)
+    reserved = all_cores.reserve("test", count)
     if not reserved:
-        _Output(console).show(f"orchestune: {not_pinned(count)}\n".encode())
+        _Output(console).show(f"orchestune: {not_pinned_message(count)}\n".encode())
     try:
         yield reserved
     finally:
@@ -153,7 +153,7 @@ def run_command(
     stdin_path = environ["ORCHESTUNE_PARAMS"] if specification.stdin else os.devnull
     with ExitStack() as cleanup:
         try:
-            with open(stdin_path, "rb") as stdin, on(cores), deferred_signals():
+            with open(stdin_path, "rb") as stdin, pinned_to(cores), deferred_signals():
                 process = subprocess.Popen(
                     command,
                     cwd=folder,

@@ -137,7 +137,7 @@ def _awaited(api: ContextClient, connection: ConnectionSettings, pod: Manifest) 
             continue
         log = last_words(api, connection, pod, status["name"], previous=False)
         reasons = _AWAITED.findall(log)
-        if reasons and "the database answers" not in log:
+        if reasons and "the database is available" not in log:
             return str(reasons[-1])
     return ""
 
