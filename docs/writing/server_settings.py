@@ -12,7 +12,7 @@ _INTRODUCTION = """\
 that `--config` (or `ORCHESTUNE_CONFIG`) names, where the key is the setting's name; else the default holds.
 `--embedded` is what the command line adds when it starts the server of this user, and `--stop` ends that one. Seconds
 may be written as `90`, `30s`, `5m`, `2h` or `90d`.
-A password or a key belongs in the variable or the file: a flag shows in the machine's list of processes.
+Set passwords and keys by the variable or in the file: flags are visible in the machine's process list.
 
 ```
 # server.toml
@@ -32,6 +32,6 @@ def page() -> str:
     """The page."""
     rows = []
     for item in SETTABLE:
-        shown, description = item.metadata["shown"], item.metadata["description"]
+        shown, description = item.metadata["default_text"], item.metadata["description"]
         rows.append(f"| `{item.name}` | `{flag(item)}` | `{variable(item)}` | {shown} | {description} |\n")
     return _INTRODUCTION + "".join(rows)

@@ -332,7 +332,7 @@ def test_an_image_without_a_shell_has_none_and_runs_its_command(scene: Scene, tm
     name = docker_images.load(scene.engine, "test-any-static:1", image)
     handle = launch(scene.home, write(tmp_path / "shell-less", run, image=name, budget=1))
     reached(scene.home, handle, "completed")
-    assert "there is no shell here" in scene.home.run("shell", f"{handle}/1", expect=127).stdout
+    assert "no shell was found" in scene.home.run("shell", f"{handle}/1", expect=127).stdout
     assert "user 1234\nloss=" in scene.home.run("shell", f"{handle}/1", "--", "{run}").stdout
     scene.nothing_left(handle)
 

@@ -59,7 +59,7 @@ def test_a_bad_trial_is_ended_with_its_reason_and_is_shown_everywhere(home: Home
     assert bad["reason"]["message"].startswith("asha: accuracy 0.1 at step ")
     assert bad["attempts"][0]["exit_code"] == 0, "it ended in good order, and is pruned all the same"
     log = home.run("logs", f"{handle}/2").stdout
-    assert "orchestune: ending this trial, asha: accuracy 0.1 at step" in log
+    assert "orchestune: stopping this trial early: asha: accuracy 0.1 at step" in log
     assert 'told: {"state": "pruned", "code": "pruned", "message": "asha: accuracy 0.1 at step' in log
     rows = list(csv.DictReader(io.StringIO(home.run("export", handle).stdout)))
     assert [(row["state"], row["reason"], row["accuracy"]) for row in rows] == [

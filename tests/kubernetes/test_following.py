@@ -126,7 +126,7 @@ def test_a_viewer_sees_everything_and_is_told_why_nothing_can_be_changed(lab: La
         vera.home.run("cluster", "use", vera.name)
         assert vera.home.json("status", handle)["owner"]
         refused = vera.home.run("stop", handle, expect=2).stderr
-        assert "vera is a viewer here, and this needs an editor" in refused
+        assert "vera is a viewer of this server (expected an editor)" in refused
 
 
 @pytest.mark.parametrize(

@@ -263,11 +263,11 @@ def test_two_users_see_and_drive_the_same_experiments_and_a_viewer_only_looks(
             homes[who].run("cluster", "use", lab.name)
             assert homes[who].json("status", handle)["id"] == status(lab, handle)["id"]
         refused = homes["viewer"].run("stop", handle, expect=2)
-        assert "is a viewer here, and this needs an editor" in refused.stderr
+        assert "is a viewer of this server (expected an editor)" in refused.stderr
         assert status(lab, handle)["desired"] == "running"
         folder = lab.experiment(shell)
         refused = homes["viewer"].run("run", cwd=folder, expect=2)
-        assert "is a viewer here, and this needs an editor" in refused.stderr
+        assert "is a viewer of this server (expected an editor)" in refused.stderr
         homes["editor"].run("pause", handle)
         assert status(lab, handle)["desired"] == "paused"
         homes["editor"].run("stop", handle)

@@ -132,7 +132,7 @@ def test_a_viewer_looks_and_cannot_stop_what_an_editor_starts(
         assert [item["name"] for item in seen] == ["shell"]
         handle = seen[0]["handle"]
         refused = viewer.home.run("stop", handle, "--cluster", lab.name, expect=None)
-        assert refused.returncode != 0 and "is a viewer here, and this needs an editor" in refused.stderr
+        assert refused.returncode != 0 and "is a viewer of this server (expected an editor)" in refused.stderr
         assert viewer.home.json("status", handle, "--cluster", lab.name)["desired"] == "running"
         assert viewer.run("destroy", "--yes", expect=None).returncode != 0
         editor.home.run("stop", handle, "--cluster", lab.name)

@@ -35,8 +35,8 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(await_database, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(await_database, "QUIET", 0.01)
+    monkeypatch.setattr(await_database, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(await_database, "QUIET_SECONDS", 0.01)
 
 
 def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
@@ -66,7 +66,7 @@ def test_a_database_that_comes_later_is_awaited_and_the_log_says_so_once(
         assert wait_for_database("postgresql://db/x", [listening], reach)
     assert tries == 4
     assert caplog.text.count("waiting for the database: the store is away: connection refused") == 1
-    assert "the database answers" in caplog.text
+    assert "the database is available" in caplog.text
     assert listening.fileno() >= 0
 
 

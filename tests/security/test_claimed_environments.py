@@ -13,7 +13,7 @@ import pytest
 
 from orchestune.backends.local import client
 from orchestune.system.process import has_variable
-from orchestune.worker.processes.tree import OWNER
+from orchestune.worker.processes.tree import WORKER_VARIABLE
 
 NOBODY = 65534
 GIB = 2**30
@@ -68,7 +68,7 @@ def peak_of_search(worker: str) -> tuple[int, set[int]]:
 
 
 def test_a_claimed_environment_of_gibibytes_is_read_in_part_only() -> None:
-    with claimed(0, GIB, f"{OWNER}=w-claimed") as pid:
+    with claimed(0, GIB, f"{WORKER_VARIABLE}=w-claimed") as pid:
         peak, pids = peak_of_search("w-claimed")
     assert peak < 64 << 20
     assert pids == {pid}
@@ -76,10 +76,10 @@ def test_a_claimed_environment_of_gibibytes_is_read_in_part_only() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
 def test_environments_of_other_users_are_not_read() -> None:
-    with claimed(NOBODY, GIB, f"{OWNER}=w-claimed") as pid:
+    with claimed(NOBODY, GIB, f"{WORKER_VARIABLE}=w-claimed") as pid:
         peak, pids = peak_of_search("w-claimed")
         assert os.stat(f"/proc/{pid}/environ").st_uid == 0, "not dumpable: its files are root's"
-        assert not has_variable(pid, f"{OWNER}=w-claimed".encode())
+        assert not has_variable(pid, f"{WORKER_VARIABLE}=w-claimed".encode())
     assert pids == set()
     assert peak < 64 << 20
 

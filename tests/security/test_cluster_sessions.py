@@ -16,9 +16,9 @@ from orchestune.domain.access.audit import FAILURES, AuditKind
 from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
 from orchestune.server import auditing, caller_limits
-from orchestune.server.caller_limits import MOST_AT_ONCE, CallerLimits, key_of
-from orchestune.server.context import ANALYSIS_THREADS_OF_ONE_CALLER, COLD_THREADS_OF_ONE_CALLER, ServerTimeouts
-from orchestune.server.rate_limits import FAILURES as RATE
+from orchestune.server.caller_limits import MAX_REQUESTS, CallerLimits, key_of
+from orchestune.server.context import ANALYSIS_THREADS_PER_CALLER, COLD_THREADS_PER_CALLER, ServerTimeouts
+from orchestune.server.rate_limits import MAX_FAILURES_PER_MINUTE as RATE
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.commands import create_experiment
@@ -68,7 +68,7 @@ def core(world: CoreWorld, cluster: Cluster) -> Core:
 
 @pytest.fixture
 def server(core: Core) -> Iterator[Live]:
-    with live(core, pace=ServerTimeouts(ping=0.05, look=0.05)) as running:
+    with live(core, pace=ServerTimeouts(ping=0.05, page_interval=0.05)) as running:
         yield running
 
 
@@ -145,7 +145,7 @@ def test_a_stream_ends_after_the_cluster_has_taken_the_role_away(server: Live, c
     )
     assert stream.status == 200 and stream.readline()
     del cluster.people[EDITOR]
-    server.context.known.clear()  # as after a minute
+    server.context.callers.clear()  # as after a minute
     assert len(list(islice(stream, 1000))) < 1000, "the stream goes on"
 
 
@@ -153,34 +153,34 @@ def test_names_that_callers_claim_neither_escape_nor_use_up_a_limit() -> None:
     named = [Caller(name, "editor", shared=True, source=token) for name, token in (("bob", "1"), ("eve", "2"))]
     assert len({key_of(caller) for caller in named}) == 1
     crowd = CallerLimits()
-    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MOST_AT_ONCE) for i in range(MOST_AT_ONCE)]
+    held = [crowd.one_of(key_of(replace(named[0], name=f"u{i}")), MAX_REQUESTS) for i in range(MAX_REQUESTS)]
     for each in held:
         each.__enter__()
-    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MOST_AT_ONCE):
+    with pytest.raises(Throttled), crowd.one_of(key_of(named[0]), MAX_REQUESTS):
         pass
     victim = Caller("eve", "editor", source="3")
-    with crowd.one_of(key_of(victim), MOST_AT_ONCE):
+    with crowd.one_of(key_of(victim), MAX_REQUESTS):
         pass
 
 
 def test_unknown_tokens_hide_no_refusal_of_a_caller_from_the_same_address(server: Live) -> None:
-    for number in range(auditing._ROWS_ALL + 10):
+    for number in range(auditing._MAX_ROWS_PER_KIND + 10):
         assert server.ask("GET", "/api/v1/experiments", token=f"t.junk{number}").status in (401, 429)
     for token in (EDITOR, OTHER):  # one of them has used up what is its own
-        for _ in range(auditing._ROWS_EACH + 5 if token == EDITOR else 1):
+        for _ in range(auditing._MAX_ROWS_PER_CALLER + 5 if token == EDITOR else 1):
             assert server.ask("GET", "/api/v1/audit", token=token, headers={"Orchestune-User": token}).status == 403
     until(lambda: OTHER in [each["actor"] for each in events(server, "access_denied")], "the other one's refusal")
     denied = [each["actor"] for each in events(server, "access_denied")]
-    assert denied.count(EDITOR) <= auditing._ROWS_EACH + 1
-    assert len(events(server, "token_failed")) <= auditing._ROWS_EACH + 1
+    assert denied.count(EDITOR) <= auditing._MAX_ROWS_PER_CALLER + 1
+    assert len(events(server, "token_failed")) <= auditing._MAX_ROWS_PER_CALLER + 1
 
 
 def test_streams_of_one_person_keep_nobody_of_the_role_from_requests(
     server: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """500 idle streams of one editor locked all editors out, even from stopping their own experiments."""
-    monkeypatch.setattr(caller_limits, "MOST_OF_ONE_TOKEN", 3)
-    monkeypatch.setattr(caller_limits, "MOST_OF_SHARED", 4)
+    monkeypatch.setattr(caller_limits, "MAX_TOKEN_REQUESTS", 3)
+    monkeypatch.setattr(caller_limits, "MAX_SHARED_REQUESTS", 4)
     path = "/api/v1/experiments"
     created = server.ask("POST", path, {"specification": SPECIFICATION}, token=OTHER).json()["handle"]
 
@@ -222,10 +222,10 @@ def test_slow_requests_of_one_person_leave_turns_to_others_of_the_role(
     monkeypatch.setattr(read_experiments, "best", gate)
     with ThreadPoolExecutor(10) as attackers:
         slow = [attackers.submit(server.ask, "GET", f"{path}/{created}/best", token=EDITOR) for _ in range(10)]
-        until(lambda: gate.waiting == COLD_THREADS_OF_ONE_CALLER // 2, "half of the turns of the role")
+        until(lambda: gate.waiting == COLD_THREADS_PER_CALLER // 2, "half of the turns of the role")
         assert server.ask("GET", path, token=OTHER).status == 200
         assert server.ask("POST", f"{path}/{created}/stop", {}, token=OTHER).status == 200
-        assert gate.waiting == COLD_THREADS_OF_ONE_CALLER // 2
+        assert gate.waiting == COLD_THREADS_PER_CALLER // 2
         gate.open()
         assert {reply.result().status for reply in slow} == {200}
 
@@ -239,17 +239,17 @@ def test_constraints_that_take_long_to_check_occupy_no_turn_of_other_requests(
     with ThreadPoolExecutor(10) as attackers:
         body = {"specification": constrained}
         slow = [attackers.submit(server.ask, "POST", path, body, token=token) for token in (EDITOR, OTHER) * 5]
-        until(lambda: gate.waiting == ANALYSIS_THREADS_OF_ONE_CALLER, "an experiment that is being checked")
+        until(lambda: gate.waiting == ANALYSIS_THREADS_PER_CALLER, "an experiment that is being checked")
         for token in (EDITOR, OTHER):
             assert server.ask("POST", path, {"specification": SPECIFICATION}, token=token).status == 201
-        assert gate.waiting == ANALYSIS_THREADS_OF_ONE_CALLER
+        assert gate.waiting == ANALYSIS_THREADS_PER_CALLER
         gate.open()
         assert {reply.result().status for reply in slow} == {201}
 
 
 def expire(server: Live) -> None:
     """Let the server review all tokens again, as after a minute."""
-    server.context.known._clock = lambda: float("inf")
+    server.context.callers._clock = lambda: float("inf")
 
 
 def test_reviews_of_unknown_tokens_occupy_one_thread_and_delay_no_other_caller(server: Live, cluster: Cluster) -> None:
@@ -291,7 +291,7 @@ def test_every_kind_of_failure_has_a_budget_of_its_own(server: Live) -> None:
     assert {AuditKind.POLICY_REFUSED, AuditKind.ACCESS_DENIED} < FAILURES
     created = server.ask("POST", "/api/v1/experiments", {"specification": SPECIFICATION}, token=EDITOR)
     assert created.status == 201
-    for _ in range(auditing._ROWS_ALL + 10):
+    for _ in range(auditing._MAX_ROWS_PER_KIND + 10):
         server.ask("GET", "/api/v1/audit", token=EDITOR)
     path = f"/api/v1/experiments/{created.json()['handle']}?purge=true"
     assert server.ask("DELETE", path, token=OWNER).status == 204
@@ -324,17 +324,17 @@ def test_a_token_that_the_cluster_no_longer_accepts_is_an_unknown_one(server: Li
     del cluster.people[EDITOR]
     expire(server)
     assert server.ask("GET", "/api/v1/experiments", token=EDITOR).status == 401
-    assert not server.context.known.was_known(EDITOR)
+    assert not server.context.callers.was_known(EDITOR)
 
 
 def test_sign_outs_without_a_session_change_nothing(server: Live, core: Core) -> None:
     """They need no authentication: each took the lock of the store, and kept other callers from being cached."""
-    revocations = server.context.known.taken
+    revocations = server.context.callers.revocations
     cookie = {"Cookie": f"orchestune-{server.port}=s.made-up"}
     with core.store.transaction(), core.store.impatient(0.1):
         reply = server.ask("POST", "/sign-out", b"", token=None, headers={**SAME_SITE, **cookie})
     assert (reply.status, reply.headers["location"]) == (303, "/sign-in")
-    assert server.context.known.taken == revocations
+    assert server.context.callers.revocations == revocations
 
 
 def events(server: Live, kind: str) -> list[dict[str, object]]:

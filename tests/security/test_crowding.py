@@ -26,12 +26,12 @@ from orchestune.errors import Throttled
 from orchestune.server import caller_limits, connections, tls
 from orchestune.server.caller_address import throttle_key
 from orchestune.server.context import (
-    ANALYSIS_THREADS_OF_ONE_CALLER,
+    ANALYSIS_THREADS_PER_CALLER,
     COLD_THREADS,
-    COLD_THREADS_OF_ONE_CALLER,
-    LOG_THREADS_OF_ONE_CALLER,
-    REPORTS_READ_AT_ONCE,
-    STREAM_THREADS_OF_ONE_CALLER,
+    COLD_THREADS_PER_CALLER,
+    LOG_THREADS_PER_CALLER,
+    MAX_REPORTS_READ_PER_ATTEMPT,
+    STREAM_THREADS_PER_CALLER,
 )
 from orchestune.server.routes import following
 from orchestune.server.settings import Settings
@@ -174,9 +174,9 @@ def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_som
     with ThreadPoolExecutor(20) as callers:
         with gate:
             replies = [callers.submit(server.ask, "GET", path, token=vera) for path in paths]
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "as many reads as one caller may have")
             assert server.ask("GET", "/api/v1/experiments", token=eve).status == 200
-            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            assert gate.most == COLD_THREADS_PER_CALLER
             replies += [callers.submit(server.ask, "GET", path, token=eve) for path in paths]
             until(lambda: gate.running == COLD_THREADS, "reads in all threads")
             call = {"protocol": 2, "version": "1", "boot": worker.boot, "node": "n", "capabilities": []}
@@ -200,13 +200,13 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
     monkeypatch.setattr(read_experiments, "best", gate)
     vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
     path = f"/api/v1/experiments/{experiment}"
-    with ThreadPoolExecutor(COLD_THREADS_OF_ONE_CALLER + 2) as callers:
+    with ThreadPoolExecutor(COLD_THREADS_PER_CALLER + 2) as callers:
         with gate:
-            for _ in range(COLD_THREADS_OF_ONE_CALLER):
+            for _ in range(COLD_THREADS_PER_CALLER):
                 callers.submit(server.ask, "GET", f"{path}/best", token=vera)
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "slow reads in all turns of one caller")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "slow reads in all turns of one caller")
             queued = callers.submit(server.ask, "GET", f"{path}/columns", token=vera)
-            until(lambda: server.context.plots._readings, "a request for the plot that waits for its turn")
+            until(lambda: server.context.plots._reads, "a request for the plot that waits for its turn")
             plot = callers.submit(server.ask, "GET", f"{path}/columns", token=eve)
             assert plot.result(PATIENCE).status == 200 and not queued.done()
         assert queued.result(PATIENCE).body == plot.result().body
@@ -215,8 +215,8 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
 @pytest.mark.parametrize(
     ("module", "name", "path", "most"),
     [
-        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_OF_ONE_CALLER),
-        (read_logs, "logs", "logs", LOG_THREADS_OF_ONE_CALLER),
+        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_PER_CALLER),
+        (read_logs, "logs", "logs", LOG_THREADS_PER_CALLER),
     ],
 )
 def test_analyses_and_logs_of_one_caller_leave_threads_to_others(
@@ -247,16 +247,16 @@ def test_streams_of_one_caller_leave_threads_to_others(target: Target, monkeypat
     gate = Gate(list)
     monkeypatch.setattr(list_experiments, "several", gate)
     vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
-    with ThreadPoolExecutor(STREAM_THREADS_OF_ONE_CALLER + 4) as callers:
+    with ThreadPoolExecutor(STREAM_THREADS_PER_CALLER + 4) as callers:
         with gate:
             replies = [
                 callers.submit(server.send, "GET", f"{path}{number}", token=vera, headers=STREAM)
-                for number in range(STREAM_THREADS_OF_ONE_CALLER + 3)
+                for number in range(STREAM_THREADS_PER_CALLER + 3)
             ]
-            until(lambda: gate.running == STREAM_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            until(lambda: gate.running == STREAM_THREADS_PER_CALLER, "as many reads as one caller may have")
             replies.append(callers.submit(server.send, "GET", path, token=eve, headers=STREAM))
-            until(lambda: gate.running == STREAM_THREADS_OF_ONE_CALLER + 1, "a read of another caller")
-            assert gate.most == STREAM_THREADS_OF_ONE_CALLER + 1
+            until(lambda: gate.running == STREAM_THREADS_PER_CALLER + 1, "a read of another caller")
+            assert gate.most == STREAM_THREADS_PER_CALLER + 1
         assert {reply.result().status for reply in replies} == {200}
 
 
@@ -271,7 +271,7 @@ def test_events_of_the_past_are_not_read_on_the_event_loop(target: Target, monke
         threads.append(threading.current_thread().name)
         return real(core, ref, after, limit, kinds)
 
-    monkeypatch.setattr(following, "_EVENTS", 2)
+    monkeypatch.setattr(following, "_BATCH_EVENTS", 2)
     monkeypatch.setattr(read_experiments, "events", events)
     path = f"/api/v1/experiments/{experiment}/events"
     assert b"event: end" in server.ask("GET", path, token=OWNER, headers=STREAM).body
@@ -284,7 +284,7 @@ def test_responses_that_are_not_received_take_limited_memory(target: Target, mon
     server, path = target.server, f"/api/v1/experiments/{target.world.create()}/best"
     monkeypatch.setattr(read_experiments, "best", lambda core, ref: ["x" * 2**25])
     vera, eve = (target.token(name, "viewer") for name in ("vera", "eve"))
-    monkeypatch.setattr(caller_limits, "BODIES_OF_ONE_CALLER", 2**25 + 2**20)
+    monkeypatch.setattr(caller_limits, "MAX_CALLER_BODY_BYTES", 2**25 + 2**20)
     with closing(socket.socket()) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
@@ -293,13 +293,13 @@ def test_responses_that_are_not_received_take_limited_memory(target: Target, mon
         refused = server.ask("GET", path, token=vera)
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         assert server.ask("GET", "/api/v1/experiments", token=vera).status == 200
-        monkeypatch.setattr(caller_limits, "BODIES", 0)
+        monkeypatch.setattr(caller_limits, "MAX_BODY_BYTES", 0)
         assert server.ask("GET", path, token=eve).status == 200, "a caller may always have one"
     until(lambda: server.ask("GET", path, token=vera).status == 200, "the response of a client that left is forgotten")
 
 
 def test_one_token_of_a_role_does_not_use_up_the_memory_for_responses_of_the_role() -> None:
-    unread, part = caller_limits.UnreadMemory(), caller_limits.BODIES_OF_ONE_TOKEN // 2
+    unread, part = caller_limits.UnreadMemory(), caller_limits.MAX_TOKEN_BODY_BYTES // 2
     with ExitStack() as held:
         for _ in range(2):
             held.enter_context(unread.hold("every viewer", "eve", part))
@@ -316,7 +316,7 @@ def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkey
     server, experiment = target.server, target.world.create()
     eddie, paths = target.token("eddie", "editor"), f"/api/v1/experiments/{experiment}"
     cookies = []
-    for _ in range(COLD_THREADS_OF_ONE_CALLER + 1):
+    for _ in range(COLD_THREADS_PER_CALLER + 1):
         link = server.ask("POST", f"{paths}/shares", {}, token=eddie).json()["path"]
         reply = server.ask("GET", link, token=None)
         cookies.append({"Cookie": reply.headers["set-cookie"].partition(";")[0]})
@@ -327,9 +327,9 @@ def test_guests_of_all_links_of_one_editor_count_together(target: Target, monkey
             replies = [
                 callers.submit(server.ask, "GET", f"{paths}/best", token=None, headers=cookie) for cookie in cookies
             ]
-            until(lambda: gate.running == COLD_THREADS_OF_ONE_CALLER, "as many reads as one caller may have")
+            until(lambda: gate.running == COLD_THREADS_PER_CALLER, "as many reads as one caller may have")
             assert server.ask("GET", "/api/v1/experiments", token=eddie).status == 200
-            assert gate.most == COLD_THREADS_OF_ONE_CALLER
+            assert gate.most == COLD_THREADS_PER_CALLER
         assert {reply.result().status for reply in replies} == {200}
 
 
@@ -349,7 +349,9 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
     other.call(beats=[other.started(second)])
     path = report_path(world, lease["attempt"])
     with ExitStack() as opened, ThreadPoolExecutor(1) as callers:
-        unfinished = [opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(REPORTS_READ_AT_ONCE)]
+        unfinished = [
+            opened.enter_context(begin(server, "POST", path, b"{")) for _ in range(MAX_REPORTS_READ_PER_ATTEMPT)
+        ]
         until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished), "unfinished reports")
         waiting = callers.submit(server.ask, "POST", path, {"loss": 0.5}, token=None)
         until(lambda: server.context.reports.count(lease["attempt"]) == len(unfinished) + 1, "one more report")
@@ -359,7 +361,7 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
         assert waiting.result(PATIENCE).status == 200
 
 
-@pytest.mark.parametrize(("name", "status"), [("BODIES_OF_ONE_CALLER", 429), ("BODIES", 503)])
+@pytest.mark.parametrize(("name", "status"), [("MAX_CALLER_BODY_BYTES", 429), ("MAX_BODY_BYTES", 503)])
 def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
 ) -> None:
@@ -387,7 +389,7 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
     world.create()
     ((worker, _),) = world.lease(1)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
-    monkeypatch.setattr(connections, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
     path = f"/api/v1/workers/{worker.id}/work"
@@ -439,7 +441,7 @@ def test_handshakes_of_strangers_do_not_use_up_the_descriptors(
     """Connections without a handshake were counted by nothing: 1,000 of them ended the answers of a server."""
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
-    monkeypatch.setattr(tls, "ASKING", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
     with ExitStack() as opened:
         neighbours = [opened.enter_context(encrypted.connect("127.0.0.2")) for _ in range(5)]
         strangers = [opened.enter_context(encrypted.connect("127.0.0.1")) for _ in range(400)]
@@ -457,7 +459,7 @@ def test_handshake_has_a_deadline_and_what_is_no_handshake_ends_at_once(
             while wrong.recv(4096):  # an alert of TLS, then the end
                 pass
     with monkeypatch.context() as patched:
-        patched.setattr(tls, "ASKING", 0.1)
+        patched.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 0.1)
         with encrypted.connect("127.0.0.1") as silent:
             assert silent.recv(1) == b""
     assert encrypted.health() == 200

@@ -118,7 +118,7 @@ def test_very_many_files_do_not_delay_the_start(tmp_path: Path, monkeypatch: pyt
     state.chmod(0o755)
     for number in range(50):
         (state / "files" / str(number)).touch(0o666)
-    monkeypatch.setattr("orchestune.server.permissions._MOST", 20)
+    monkeypatch.setattr("orchestune.server.permissions._MAX_ENTRIES", 20)
     assert tighten(state, None) <= 20
     assert mode(state) == 0o700, "nothing below can be reached"
 
@@ -173,7 +173,7 @@ def test_a_folder_above_the_state_folder_that_another_user_plants_meanwhile_is_r
         return make(folder)
 
     monkeypatch.setattr(client_home, "_created", plant_first)
-    with pytest.raises(UsageError, match=r"others can replace it, by .*/orchestune-ada: every user"):
+    with pytest.raises(UsageError, match=r"other users can replace it through .*/orchestune-ada: every user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(above / "state")})
     assert list((above / "state").iterdir()) == []
 
@@ -238,7 +238,7 @@ def test_a_state_folder_with_own_files_alone_is_closed_to_its_group(
     share(state, monkeypatch)
     client_home.state_path({"ORCHESTUNE_HOME": str(state)})
     assert mode(state) == 0o2755
-    assert "took the right to write to the state folder" in caplog.text
+    assert "removed the group's write permission from the state folder" in caplog.text
     share(state, monkeypatch)
     (state / "key").chmod(0o666)
     with pytest.raises(UsageError, match=r"because of .*/key: every user"):
@@ -387,7 +387,7 @@ def test_a_state_folder_that_others_can_replace_is_refused_by_commands_and_told_
     share(above, monkeypatch)
     *refusing, hosted = starts(state)
     for start in refusing:
-        with pytest.raises(UsageError, match=r"others can replace it, by .*/lab: the group"):
+        with pytest.raises(UsageError, match=r"other users can replace it through .*/lab: the group"):
             start()
     with pytest.raises(AssertionError, match="began"):
         hosted()

@@ -98,14 +98,14 @@ def test_a_gateway_takes_another_port_than_one_that_is_squatted_in_the_other_fam
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     squatters: list[socket.socket] = []
-    real = listening._bound
+    real = listening._bound_socket
 
     def bound(family: int, *args: Any, **options: Any) -> socket.socket:
         if family == socket.AF_INET6 and len(squatters) < 3:  # the attacker sees the port of IPv4, and is faster
             squatters.append(socket.create_server(("::1", args[1]), family=socket.AF_INET6))
         return real(family, *args, **options)
 
-    monkeypatch.setattr(listening, "_bound", bound)
+    monkeypatch.setattr(listening, "_bound_socket", bound)
     with gateway(far_away) as url:
         assert urlsplit(url).port not in [squatter.getsockname()[1] for squatter in squatters]
     assert len(squatters) == 3
@@ -115,14 +115,14 @@ def test_a_gateway_takes_another_port_than_one_that_is_squatted_in_the_other_fam
 
 @with_ipv6
 def test_there_is_no_gateway_if_all_ports_are_squatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = listening._bound
+    real = listening._bound_socket
 
     def bound(family: int, *args: Any, **options: Any) -> socket.socket:
         if family == socket.AF_INET6:
             raise listening.PortTaken("::1", args[1])
         return real(family, *args, **options)
 
-    monkeypatch.setattr(listening, "_bound", bound)
+    monkeypatch.setattr(listening, "_bound_socket", bound)
     with pytest.raises(UsageError, match=r"another program uses \[::1\]"), gateway(far_away):
         pass
 

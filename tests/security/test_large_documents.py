@@ -63,7 +63,7 @@ def test_the_problem_of_a_rejected_report_is_cut() -> None:
 
 
 def test_views_in_memory_are_bounded_by_their_bytes() -> None:
-    journals = Journals(most=200, most_bytes=1000)
+    journals = Journals(max_journals=200, max_bytes=1000)
     for number in range(20):
         journal = journals.of(f"view {number}")
         journal.take({"document": b"x" * 300})
@@ -74,7 +74,7 @@ def test_views_in_memory_are_bounded_by_their_bytes() -> None:
 
 
 def test_a_view_beyond_the_bound_is_kept_alone() -> None:
-    journals = Journals(most=200, most_bytes=1000)
+    journals = Journals(max_journals=200, max_bytes=1000)
     journals.of("small").take({"document": b"x"})
     large = journals.of("large")
     large.take({"document": b"x" * 2000})

@@ -106,14 +106,14 @@ def test_a_server_that_gets_no_port_of_both_families_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attacker has all ports of `::1`, or takes each one before the server does."""
-    real = listening._bound
+    real = listening._bound_socket
 
     def bound(family: int, *args: Any, **options: Any) -> socket.socket:
         if family == socket.AF_INET6:
             raise PortTaken("::1", args[1])
         return real(family, *args, **options)
 
-    monkeypatch.setattr(listening, "_bound", bound)
+    monkeypatch.setattr(listening, "_bound_socket", bound)
     with pytest.raises(UsageError, match=r"another program uses \[::1\]"):
         listen(Settings(state=tmp_path, embedded=True))
 
@@ -154,7 +154,7 @@ def test_no_server_listens_for_a_name_of_which_another_program_has_an_address(
 def test_an_additional_listener_holds_each_address_of_its_name(login1: tuple[str, ...]) -> None:
     with live() as server:
         opened = asyncio.run_coroutine_threadsafe(
-            server.server.listen_too("login1", 0), server.server.servers[0].get_loop()
+            server.server.listen_also("login1", 0), server.server.servers[0].get_loop()
         )
         port = opened.result(30)
         for address in login1:
@@ -163,7 +163,7 @@ def test_an_additional_listener_holds_each_address_of_its_name(login1: tuple[str
         with socket.create_server((login1[1], 0)) as relay:
             taken = relay.getsockname()[1]
             opened = asyncio.run_coroutine_threadsafe(
-                server.server.listen_too("login1", taken), server.server.servers[0].get_loop()
+                server.server.listen_also("login1", taken), server.server.servers[0].get_loop()
             )
             with pytest.raises(PortTaken):
                 opened.result(30)

@@ -138,7 +138,7 @@ def test_whoever_binds_the_port_of_a_crashed_server_hears_nothing_and_workers_fi
     [log] = home.folder.glob("workers/*/worker.log")
     kill_server(home)
     with serving(until("the port is free", lambda: hijacked(port))) as hijacker:
-        eventually(lambda: "trying again" in log.read_text(), "the worker looks for its server", home)
+        eventually(lambda: "retrying" in log.read_text(), "the worker looks for its server", home)
         (project / "go").touch()
         shown = reached(home, handle, "completed")  # the command starts another server
         assert urlsplit(published(home).url).port != port
@@ -201,7 +201,7 @@ def test_a_worker_that_is_started_at_a_hijacked_port_does_not_register(
         until("the worker asks for proofs", lambda: len(hijacker.requests) >= 3)
     assert hijacker.paths == {PROOF}
     assert {token for _, token in hijacker.requests} == {""}
-    assert "does not prove" in running.log.read_text()
+    assert "did not prove" in running.log.read_text()
     assert not taken.exists()
 
 

@@ -110,12 +110,12 @@ def test_a_full_disk_is_red_and_green_again(own_core: Core, tmp_path: Path, monk
 
 def test_a_disk_without_room_is_found_by_writing_too(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 1) as disk:
-        assert disk_problem(disk, least=0) == ""
+        assert disk_problem(disk, min_free_bytes=0) == ""
         with suppress(OSError), (disk / "filler").open("wb") as filler:
             while True:
                 filler.write(bytes(4096))
                 filler.flush()
-        assert disk_problem(disk, least=0).startswith("the disk takes no data: ")
+        assert disk_problem(disk, min_free_bytes=0).startswith("cannot write to the disk: ")
         assert disk_problem(disk).startswith("the disk is full: ")
 
 
@@ -130,7 +130,7 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / f".ready-{os.getpid()}").symlink_to(victim)
-    assert disk_problem(tmp_path, least=0).startswith("the disk takes no data")
+    assert disk_problem(tmp_path, min_free_bytes=0).startswith("cannot write to the disk")
     assert victim.read_text() == "precious"
 
 

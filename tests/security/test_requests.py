@@ -477,7 +477,7 @@ def test_names_within_the_bound_are_not_looked_up(world: CoreWorld) -> None:
 
 def test_viewer_cannot_open_streams_without_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """With 400 streams of one viewer, a change of their experiment took the event loop 0.9 s."""
-    monkeypatch.setattr(caller_limits, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(caller_limits, "MAX_REQUESTS", 3)
     vera, eve = (
         grant_access.issue_token(site.world.core, ADA, name=name, role="viewer", days=1)["token"]
         for name in ("vera", "eve")
@@ -521,7 +521,9 @@ def test_options_of_engines_that_exhaust_the_server_are_refused(site: Site) -> N
 def test_a_viewer_cannot_push_all_others_out_of_the_audit_log(site: Site) -> None:
     """Each link to sign in is a row of the log, which keeps 100,000: ten minutes of requests removed older traces."""
     vera = grant_access.issue_token(site.world.core, ADA, name="vera", role="viewer", days=1)["token"]
-    statuses = (site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * caller_limits.NOTED_PER_MINUTE))
+    statuses = (
+        site.ask("POST", "sign-in", {}, token=vera).status for _ in range(4 * caller_limits.MAX_AUDITED_PER_MINUTE)
+    )
     assert 429 in statuses
     assert site.ask("GET", "experiments", token=vera).status == 200
     assert site.ask("POST", "sign-in", {}, token=OWNER).status == 201

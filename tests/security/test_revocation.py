@@ -17,7 +17,7 @@ from tests.unit.server.harness import live, until
 
 @pytest.fixture
 def target(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    monkeypatch.setattr(access, "SLOW_BODY", 0.0)
+    monkeypatch.setattr(access, "SLOW_BODY_SECONDS", 0.0)
     with live(world.core) as server:
         yield Target(world, server)
 
@@ -35,7 +35,7 @@ def test_revoked_token_carries_out_nothing_once_its_body_is_complete(
     """A body sent at 1 KiB/s created an experiment 68 minutes after the revocation."""
     server, token = target.server, target.token("leaver", "editor")
     with closing(begin(server, method, path, body[:-1], token)) as client:
-        until(lambda: server.context.known.get(token), "the caller is authenticated")
+        until(lambda: server.context.callers.get(token), "the caller is authenticated")
         (grant,) = server.ask("GET", "/api/v1/tokens", token=OWNER).json()
         assert server.ask("DELETE", f"/api/v1/tokens/{grant['id']}", token=OWNER).status in (200, 204)
         client.sendall(body[-1:])
@@ -47,6 +47,6 @@ def test_slow_body_of_a_valid_token_is_accepted(target: Target) -> None:
     server, token = target.server, target.token("eve", "editor")
     body = json.dumps({"specification": SPECIFICATION}).encode()
     with closing(begin(server, "POST", "/api/v1/experiments", body[:-1], token)) as client:
-        until(lambda: server.context.known.get(token), "the caller is authenticated")
+        until(lambda: server.context.callers.get(token), "the caller is authenticated")
         client.sendall(body[-1:])
         assert client.recv(12) == b"HTTP/1.1 201"

@@ -10,7 +10,7 @@ import pytest
 from orchestune.errors import Denied, Throttled
 from orchestune.server.caller_address import caller_address, networks, throttle_key
 from orchestune.server.context import ServerTimeouts
-from orchestune.server.rate_limits import FAILURES, MOST_ADDRESSES, FailedSignIns, TokenBuckets
+from orchestune.server.rate_limits import MAX_ADDRESSES, MAX_FAILURES_PER_MINUTE, FailedSignIns, TokenBuckets
 from orchestune.services.core import Core
 from tests.testbeds.seed import TOKEN
 from tests.unit.server.harness import Live, live
@@ -22,13 +22,16 @@ def server(own_core: Core) -> Iterator[Live]:
         yield running
 
 
-def guess(server: Live, count: int = 3 * FAILURES) -> list[int]:
+def guess(server: Live, count: int = 3 * MAX_FAILURES_PER_MINUTE) -> list[int]:
     return [server.ask("GET", "/api/v1/experiments", token=f"guess-{number}").status for number in range(count)]
 
 
 def test_guessed_tokens_are_throttled_and_a_right_one_from_the_same_address_is_not(server: Live) -> None:
     statuses = guess(server)
-    assert statuses[:FAILURES] == [401] * FAILURES and statuses.count(429) >= FAILURES
+    assert (
+        statuses[:MAX_FAILURES_PER_MINUTE] == [401] * MAX_FAILURES_PER_MINUTE
+        and statuses.count(429) >= MAX_FAILURES_PER_MINUTE
+    )
     reply = server.ask("GET", "/api/v1/experiments", token="another-guess")
     assert (reply.status, reply.json()["error"]["code"]) == (429, "throttled")
     assert 1 <= int(reply.headers["retry-after"]) <= 60
@@ -56,7 +59,7 @@ def test_a_worker_route_tells_a_guesser_no_more_than_others(server: Live) -> Non
 def test_a_forged_address_gives_no_new_tries(server: Live) -> None:
     statuses = [
         server.ask("GET", "/api/v1/experiments", token="guess", headers={"X-Forwarded-For": f"10.0.0.{each}"}).status
-        for each in range(3 * FAILURES)
+        for each in range(3 * MAX_FAILURES_PER_MINUTE)
     ]
     assert 429 in statuses
 
@@ -72,9 +75,9 @@ class Clock:
 def test_tries_come_back_with_time() -> None:
     clock = Clock()
     failures, error = FailedSignIns(clock), Denied("the token is unknown")
-    assert [failures.refusal("a", error) for _ in range(FAILURES)] == [error] * FAILURES
+    assert [failures.refusal("a", error) for _ in range(MAX_FAILURES_PER_MINUTE)] == [error] * MAX_FAILURES_PER_MINUTE
     refusal = failures.refusal("a", error)
-    assert isinstance(refusal, Throttled) and refusal.seconds == 60 // FAILURES
+    assert isinstance(refusal, Throttled) and refusal.seconds == 60 // MAX_FAILURES_PER_MINUTE
     assert failures.refusal("b", error) is error
     clock.now += refusal.seconds
     assert failures.refusal("a", error) is error
@@ -84,10 +87,10 @@ def test_tries_come_back_with_time() -> None:
 def test_a_million_addresses_take_bounded_memory_and_forget_no_busy_one() -> None:
     buckets = TokenBuckets(1, clock=Clock())
     assert buckets.take("attacker") == 0.0
-    for number in range(MOST_ADDRESSES * 3):
+    for number in range(MAX_ADDRESSES * 3):
         buckets.take(str(number))
         assert buckets.take("attacker") > 0.0
-    assert len(buckets._buckets) == MOST_ADDRESSES
+    assert len(buckets._buckets) == MAX_ADDRESSES
 
 
 def test_an_ipv6_caller_is_its_network() -> None:

@@ -10,10 +10,10 @@ from orchestune.services.execution import attempt_logs, points, report_metrics
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
-from orchestune.worker.output import TAIL
+from orchestune.worker.output import MAX_TAIL_BYTES
 from tests.contract.world import CoreWorld, FakeWorker
 
-HEAD = LOG_CAP - TAIL
+HEAD = LOG_CAP - MAX_TAIL_BYTES
 
 
 def send_log(worker: FakeWorker, lease: dict[str, Any], offset: int, text: str, gap: int = 0) -> None:
@@ -32,7 +32,7 @@ def test_a_worker_that_ignores_the_cap_of_a_log_fills_no_store(world: CoreWorld)
     for start in range(0, sent, 2**20):
         send_log(worker, lease, HEAD + start, "x" * 2**20, gap=0 if start else HEAD)
     chunks = log_of(world, experiment)
-    assert sum(len(chunk["text"]) for chunk in chunks) == 2 * TAIL
+    assert sum(len(chunk["text"]) for chunk in chunks) == 2 * MAX_TAIL_BYTES
     assert [chunk["gap"] for chunk in chunks if not chunk["text"]] == [2**20], "one gap, not one for each part"
     end = worker.finish(lease, logs=[[HEAD + sent, "loss=1\n", 0]], log_bytes=HEAD + sent + 7)
     assert worker.call(finished=[end])["acks"][0]["result"] == "ok"
@@ -86,11 +86,11 @@ def test_the_head_and_the_tail_that_a_worker_keeps_are_stored_whole(world: CoreW
     experiment = world.create(budget=1)
     ((worker, lease),) = world.lease()
     skipped = HEAD + 50 * 2**20
-    part = TAIL // 4
+    part = MAX_TAIL_BYTES // 4
     for number in range(4):
         send_log(worker, lease, skipped + number * part, "y" * part, gap=0 if number else 50 * 2**20)
     chunks = log_of(world, experiment)
-    assert sum(len(chunk["text"]) for chunk in chunks) == TAIL
+    assert sum(len(chunk["text"]) for chunk in chunks) == MAX_TAIL_BYTES
     assert [chunk["gap"] for chunk in chunks] == [50 * 2**20, 0, 0, 0]
 
 

@@ -15,7 +15,7 @@ from orchestune.server.context import ServerTimeouts
 from tests.testbeds.seed import TOKEN
 from tests.testbeds.stir import Stir
 
-EAGER = ServerTimeouts(ping=2.0, look=0.0, shared=0.02)
+EAGER = ServerTimeouts(ping=2.0, page_interval=0.0, shared=0.02)
 """of a server that holds nothing back"""
 _QUICK = """
 for (const name of ["setTimeout", "setInterval"]) {

@@ -416,7 +416,7 @@ def core_of(folder: Path, url: str = "") -> Core:
 def serve(
     core: Core,
     port: int = 0,
-    pace: ServerTimeouts = ServerTimeouts(ping=2.0, look=0.2, shared=0.1),  # noqa: B008 (frozen)
+    pace: ServerTimeouts = ServerTimeouts(ping=2.0, page_interval=0.2, shared=0.1),  # noqa: B008 (frozen)
 ) -> Iterator[str]:
     """Answer requests until the block ends; the address."""
     draining, started = DrainSignal(), threading.Event()

@@ -30,7 +30,7 @@ from orchestune.domain.specification.folds import Folds
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.words import did_you_mean, some
 from orchestune.errors import BadInput
-from orchestune.worker.command import KNOWN, placeholders
+from orchestune.worker.command import ALL_PARAMETERS, placeholders
 
 _Values = Mapping[str, Any]
 _UNCHANGED_SECTIONS = (
@@ -108,7 +108,7 @@ def _config(root: Field, values: _Values, folder: Path) -> ConfigTemplate | None
         root.report.notes.append(
             "config: the command has no {config}; the path of the copy is only in $ORCHESTUNE_CONFIG"
         )
-    return config_file(root.find("config"), path, folder, names, names if set(used) & set(KNOWN) else used)
+    return config_file(root.find("config"), path, folder, names, names if set(used) & set(ALL_PARAMETERS) else used)
 
 
 def _space(root: Field, values: _Values) -> Space | None:

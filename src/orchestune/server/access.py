@@ -29,23 +29,23 @@ from orchestune.services.cluster_teardown import refuse
 from orchestune.services.core import Caller
 
 API = "/api/v1/"
-EXPORTS_AT_ONCE = 2
-"""maximum of exports in progress per caller; each writes a temporary file, which is kept until it has been sent"""
-SLOW_BODY = 1.0
-"""seconds after which the caller of a complete body is authenticated again: it may have been revoked meanwhile"""
+MAX_EXPORTS_PER_CALLER = 2
+"""each export writes a temporary file, which is kept until it has been sent"""
+SLOW_BODY_SECONDS = 1.0
+"""the caller is authenticated again if the body took longer than this: the token may have been revoked meanwhile"""
 _EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """header with the name of a user who shares a token with others, percent-encoded if it is not ASCII"""
-_SEEN = ("experiments", "diff", "server", "cluster", "openapi.json")
+_VIEWER_SEGMENTS = ("experiments", "diff", "server", "cluster", "openapi.json")
 """first path segments that a viewer may read"""
-_GUESTS = (
+_GUEST_SEGMENTS = (
     "", "best", "columns", "contour", "curves", "events", "explain", "hypervolume", "importance", "logs", "overview",
     "specification", "timeline", "trials",
 )  # fmt: skip
 """path segments below its one experiment that a guest may read"""
-_OPEN = ("healthz", "readyz", "share", "sign-in", "sign-out", "static")
+_PUBLIC_SEGMENTS = ("healthz", "readyz", "share", "sign-in", "sign-out", "static")
 """first path segments outside the API that need no authentication"""
-_HINT = "set ORCHESTUNE_TOKEN to the one that the server's operator gave you"
+_TOKEN_HINT = "set ORCHESTUNE_TOKEN to the token from the server's operator"
 _VERSION = (HEADER.lower().encode(), __version__.encode())
 
 
@@ -63,7 +63,7 @@ class Need(StrEnum):
     EDITOR = "editor"
     OWNER = "owner"
     WORKER = "worker"
-    ANYBODY = "anybody"
+    ANY_CALLER = "any caller"
     PAGE = "page"
     """like `VIEWER`, but unauthenticated users are redirected to the sign-in page"""
 
@@ -73,46 +73,46 @@ def need(method: str, path: str, query: str = "") -> Need:
     if path == "/metrics":
         return Need.VIEWER
     if not path.startswith(API):
-        return Need.NOTHING if path[1:].partition("/")[0] in _OPEN else Need.PAGE
+        return Need.NOTHING if path[1:].partition("/")[0] in _PUBLIC_SEGMENTS else Need.PAGE
     if path.startswith(f"{API}report/"):
         return Need.NOTHING  # authenticated by a signature in its URL
     if path == f"{API}proof":
         return Need.NOTHING  # authenticates the server to a worker, before the worker sends its token
-    head = path.removeprefix(API).partition("/")[0]
-    if head == "sign-in":
+    segment = path.removeprefix(API).partition("/")[0]
+    if segment == "sign-in":
         return Need.VIEWER
-    if head == "workers":
+    if segment == "workers":
         return Need.WORKER
-    if head == "shares":
+    if segment == "shares":
         return Need.EDITOR
-    if head == "bundles":
-        return Need.ANYBODY if method == "GET" else Need.EDITOR
-    if head in _SEEN and method in ("GET", "HEAD"):
+    if segment == "bundles":
+        return Need.ANY_CALLER if method == "GET" else Need.EDITOR
+    if segment in _VIEWER_SEGMENTS and method in ("GET", "HEAD"):
         return Need.VIEWER
-    if head == "experiments" and not (method == "DELETE" and "purge" in parse_qs(query)):
+    if segment == "experiments" and not (method == "DELETE" and "purge" in parse_qs(query)):
         return Need.EDITOR
     return Need.OWNER
 
 
-def allowed(caller: Caller, wanted: Need, path: str) -> bool:
+def allowed(caller: Caller, needed: Need, path: str) -> bool:
     """Return True if `caller` meets the requirement. A role includes those below it; workers have their own paths."""
     if caller.role == "guest":
-        return wanted in (Need.VIEWER, Need.PAGE) and _is_of(caller, path)
-    if caller.role == "owner" or wanted is Need.ANYBODY:
+        return needed in (Need.VIEWER, Need.PAGE) and _is_of_guest(caller, path)
+    if caller.role == "owner" or needed is Need.ANY_CALLER:
         return True
-    if wanted is Need.WORKER:
+    if needed is Need.WORKER:
         return bool(caller.worker) and path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
-    least = "viewer" if wanted is Need.PAGE else wanted.value
-    return caller.role in SERVER_ROLES and SERVER_ROLES.index(caller.role) >= SERVER_ROLES.index(least)
+    lowest = "viewer" if needed is Need.PAGE else needed.value
+    return caller.role in SERVER_ROLES and SERVER_ROLES.index(caller.role) >= SERVER_ROLES.index(lowest)
 
 
-def _is_of(caller: Caller, path: str) -> bool:
+def _is_of_guest(caller: Caller, path: str) -> bool:
     """Return True if the path belongs to the one experiment of a guest."""
-    page = not path.startswith(API)
-    parts = path.removeprefix("/" if page else API).split("/")
+    is_page = not path.startswith(API)
+    parts = path.removeprefix("/" if is_page else API).split("/")
     if len(parts) < 2 or parts[0] != "experiments" or parts[1] not in (caller.experiment, caller.handle):
         return False
-    return page or (parts[2] if len(parts) > 2 else "") in _GUESTS
+    return is_page or (parts[2] if len(parts) > 2 else "") in _GUEST_SEGMENTS
 
 
 class AccessMiddleware:
@@ -121,41 +121,41 @@ class AccessMiddleware:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
         self.context = context
-        self._crowd = CallerLimits()
-        self._noted = AuditedRequests()
-        self._exports = KeyedSemaphores(EXPORTS_AT_ONCE)
+        self._requests = CallerLimits()
+        self._audited = AuditedRequests()
+        self._exports = KeyedSemaphores(MAX_EXPORTS_PER_CALLER)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = Need.NOTHING
+        needed = Need.NOTHING
         if scope["type"] == "http":
-            wanted = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
-        if wanted is Need.NOTHING:
+            needed = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
+        if needed is Need.NOTHING:
             await self.app(scope, receive, send)
             return
         try:
             caller = await self._caller(scope)
         except UnknownToken:
-            if wanted is not Need.PAGE:
+            if needed is not Need.PAGE:
                 raise
             await _to_sign_in(scope)(scope, receive, send)
             return
         scope["state"]["principal"] = caller  # for the audit log, also if the request is refused
-        if not allowed(caller, wanted, scope["path"]):
-            if caller.role == "guest" and wanted is Need.PAGE:  # the user may have a token to sign in with
+        if not allowed(caller, needed, scope["path"]):
+            if caller.role == "guest" and needed is Need.PAGE:  # the user may have a token to sign in with
                 await _to_sign_in(scope)(scope, receive, send)
                 return
-            raise _refused(caller, wanted, scope["path"])
-        if wanted in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
+            raise _denied(caller, needed, scope["path"])
+        if needed in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
             refuse(self.context.core)
         scope["state"]["caller"] = caller
-        receive = self._authenticating_again(scope, receive, wanted)
+        receive = self._reauthenticating(scope, receive, needed)
         if caller.role != "worker":
-            send = self._while_known(scope, _with_version(send))
+            send = self._while_authenticated(scope, _with_version(send))
         key = set_caller(caller)
         if key:
-            self._noted.count(key, scope["method"], scope["path"])
+            self._audited.count(key, scope["method"], scope["path"])
         is_export = key and _EXPORT.fullmatch(scope["path"])
-        counted = self._crowd.add_request_of(caller, key, is_waiting=_is_waiting(scope))
+        counted = self._requests.add_request_of(caller, key, is_waiting=_is_waiting(scope))
         try:
             if is_export:
                 async with self._exports.of(key):
@@ -164,81 +164,81 @@ class AccessMiddleware:
                 await self.app(scope, receive, send)
         finally:
             for each in counted:
-                self._crowd.remove(each)
+                self._requests.remove(each)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)
         if not token:
             return await self._session(scope)
-        caller = self.context.known.get(token)
+        caller = self.context.callers.get(token)
         if caller is None:
             core = self.context.core
-            taken = self.context.known.taken
+            revocations = self.context.callers.revocations
             caller = await self.context.hot(authenticate.authenticate, core, token)
             if caller is None:
                 caller = await self.context.identify(token, caller_address(scope, self.context.proxies))
             if caller is None:
-                self.context.known.reject(token)
+                self.context.callers.reject(token)
                 raise self._unknown(scope)
-            self.context.known.remember(token, caller, taken)
-        return replace(caller, name=_given_name(scope) or caller.name) if caller.shared else caller
+            self.context.callers.remember(token, caller, revocations)
+        return replace(caller, name=_sent_name(scope) or caller.name) if caller.shared else caller
 
     def _unknown(self, scope: Scope) -> Denied:
         """Return the error for an unknown token, after noting it for the audit log and counting it for the throttle."""
         notes_of(scope).add(AuditKind.TOKEN_FAILED, f"{scope['method']} {scope['path']}")
         address = caller_address(scope, self.context.proxies)
-        return self.context.failures.refusal(address, UnknownToken("the token is unknown", _HINT))
+        return self.context.failures.refusal(address, UnknownToken("the token is unknown", _TOKEN_HINT))
 
     async def _session(self, scope: Scope) -> Caller:
         """Return the caller of a browser session. Unsafe methods are accepted from this server's own pages only."""
         host = self.context.core.pages_host
         token = cookies.session_token(scope) if not host or cookies.host_name(scope) == host else ""
         if not token:
-            raise UnknownToken("a token is missing", _HINT)
-        caller = self.context.known.get(token)
+            raise UnknownToken("a token is missing", _TOKEN_HINT)
+        caller = self.context.callers.get(token)
         if caller is None:
-            taken = self.context.known.taken
+            revocations = self.context.callers.revocations
             caller = await self.context.hot(authenticate.session_of, self.context.core, token)
             if caller is None:
-                self.context.known.reject(token)
-                raise UnknownToken("the session is over", "sign in again: `orchestune ui`")
-            self.context.known.remember(token, caller, taken)
+                self.context.callers.reject(token)
+                raise UnknownToken("the session has ended", "sign in again: `orchestune ui`")
+            self.context.callers.remember(token, caller, revocations)
         if scope["method"] not in cookies.SAFE and not cookies.from_our_pages(scope, self.context.core.url):
-            raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+            raise Denied("another site sent this request with your session", "use the pages of this server")
         return caller
 
-    def _authenticating_again(self, scope: Scope, receive: Receive, wanted: Need) -> Receive:
+    def _reauthenticating(self, scope: Scope, receive: Receive, needed: Need) -> Receive:
         """Wrap `receive` to authenticate the caller again once a slow body is complete, before anything is done.
 
         A body of 4 MiB may take an hour. A token that is revoked meanwhile could still create an experiment otherwise.
         """
-        began = time.monotonic()
+        started = time.monotonic()
 
         async def receiving() -> Message:
             message = await receive()
             is_complete = message["type"] == "http.request" and not message.get("more_body", False)
-            if is_complete and time.monotonic() - began > SLOW_BODY:
+            if is_complete and time.monotonic() - started > SLOW_BODY_SECONDS:
                 caller = await self._caller(scope)
-                if not allowed(caller, wanted, scope["path"]):
-                    raise _refused(caller, wanted, scope["path"])
+                if not allowed(caller, needed, scope["path"]):
+                    raise _denied(caller, needed, scope["path"])
                 scope["state"]["caller"] = caller
             return message
 
         return receiving
 
-    def _while_known(self, scope: Scope, send: Send) -> Send:
+    def _while_authenticated(self, scope: Scope, send: Send) -> Send:
         """Wrap `send` to end an event stream when the session or token of its caller expires or is revoked.
 
         A page that stays open all day would outlive them otherwise.
         """
-        streams = False
+        is_stream = False
 
         async def sending(message: Message) -> None:
-            nonlocal streams
+            nonlocal is_stream
             if message["type"] == "http.response.start":
                 kind = dict(message.get("headers", ())).get(b"content-type", b"")
-                streams = kind.startswith(b"text/event-stream")
-            elif streams:
+                is_stream = kind.startswith(b"text/event-stream")
+            elif is_stream:
                 try:
                     await self._caller(scope)
                 except (
@@ -265,18 +265,18 @@ def _with_version(send: Send) -> Send:
 
 
 def _to_sign_in(scope: Scope) -> Response:
-    where = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-    return RedirectResponse(f"/sign-in?{urlencode({'next': where})}" if where != "/" else "/sign-in", 303)
+    address = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+    return RedirectResponse(f"/sign-in?{urlencode({'next': address})}" if address != "/" else "/sign-in", 303)
 
 
-def _refused(caller: Caller, wanted: Need, path: str) -> Denied:
-    if caller.role == "worker" or wanted is Need.WORKER:
-        return Denied(f"the token of {caller.name} does not reach {path}")
+def _denied(caller: Caller, needed_role: Need, path: str) -> Denied:
+    if caller.role == "worker" or needed_role is Need.WORKER:
+        return Denied(f"the token of {caller.name} gives no access to {path}")
     if caller.role == "guest":
-        return Denied("this link shows one experiment, and nothing else", "sign in: `orchestune ui`")
-    needed = _with_article(wanted.value)
-    text = f"{caller.name} is {_with_article(caller.role)} here, and this needs {needed}"
-    return Denied(text, f"ask for access as {needed}")
+        return Denied("this link gives access to one experiment only", "sign in: `orchestune ui`")
+    role = _with_article(needed_role.value)
+    text = f"{caller.name} is {_with_article(caller.role)} of this server (expected {role})"
+    return Denied(text, f"ask for access as {role}")
 
 
 def _with_article(role: str) -> str:
@@ -290,7 +290,7 @@ def _is_waiting(scope: Scope) -> bool:
     return "text/event-stream" in header(scope, b"accept") or b"wait=" in scope["query_string"]
 
 
-def _given_name(scope: Scope) -> str:
+def _sent_name(scope: Scope) -> str:
     text = unquote(header(scope, USER_HEADER).strip())
     return text if len(text) <= 200 and text.isprintable() else ""
 

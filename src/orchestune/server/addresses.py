@@ -27,14 +27,14 @@ class Addresses:
     """A set of `host:port` to which additional listeners add theirs while the server runs."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._addresses: set[str] = set()
 
     def add(self, host: str, port: int) -> None:
         """Add the address of a listening socket, in all its spellings."""
         names = _EVERY.get(host, (host,))
         if any(name in _LOOPBACK for name in names):
             names = (*names, _FROM_DOCKER_DESKTOP)
-        self._known |= {joined(name, port) for name in names}
+        self._addresses |= {joined(name, port) for name in names}
 
     def __contains__(self, address: str) -> bool:
-        return address in self._known
+        return address in self._addresses

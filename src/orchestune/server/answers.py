@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from orchestune.errors import OrchestuneError, TemporaryError, Throttled, UsageError
 
-_PIECE = 1 << 18
+_PIECE_BYTES = 1 << 18
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -59,12 +59,12 @@ def refusal(error: OrchestuneError) -> Response:
     return answer(error.to_json(), error.status, headers)
 
 
-def file_answer(file: BinaryIO, size: int, wanted: str | None, limiter: CapacityLimiter) -> Response:
-    """Build a response with the bytes of `file`, which it closes; from offset N if the range `wanted` is `bytes=N-`."""
-    start = _start(wanted)
+def file_answer(file: BinaryIO, size: int, requested_range: str | None, limiter: CapacityLimiter) -> Response:
+    """Build a response with the bytes of `file`, which it closes; from offset N if the range is `bytes=N-`."""
+    start = _start(requested_range)
     if start and start >= size:
         file.close()
-        response = refusal(BehindTheEnd(f"the file has {size} bytes: none from {start} on"))
+        response = refusal(BehindTheEnd(f"the range starts at byte {start} (expected less than {size})"))
         response.headers["Content-Range"] = f"bytes */{size}"
         return response
     headers = {
@@ -93,14 +93,14 @@ class _FileAnswer(StreamingResponse):
             self._file.close()
 
 
-def _start(wanted: str | None) -> int:
-    match = re.fullmatch(r"bytes=(\d{1,15})-", (wanted or "").strip())
+def _start(requested_range: str | None) -> int:
+    match = re.fullmatch(r"bytes=(\d{1,15})-", (requested_range or "").strip())
     return int(match[1]) if match else 0
 
 
 async def _pieces(file: BinaryIO, start: int, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
     await to_thread.run_sync(_skip, file, start, limiter=limiter)
-    while piece := await to_thread.run_sync(file.read, _PIECE, limiter=limiter):
+    while piece := await to_thread.run_sync(file.read, _PIECE_BYTES, limiter=limiter):
         yield piece
 
 
@@ -109,4 +109,4 @@ def _skip(file: BinaryIO, count: int) -> None:
         file.seek(count)
         return
     while count > 0:
-        count -= len(file.read(min(count, _PIECE))) or count
+        count -= len(file.read(min(count, _PIECE_BYTES))) or count

@@ -62,7 +62,7 @@ from orchestune.server.strict_transport import StrictTransport
 from orchestune.services.core import Core
 from orchestune.services.memory.loop_clock import TICK_SECONDS
 
-_PACE = ServerTimeouts()
+_TIMEOUTS = ServerTimeouts()
 _CLIENTS = (server, sign_in, grants, audit, bundles, archive, code, experiments, trials, following, plots, terminal)
 _ROUTERS = (
     *(part.router for part in _CLIENTS),
@@ -89,7 +89,7 @@ def create_app(
     started_at: float | None = None,
     home: str = "hosted",
     draining: DrainSignal | None = None,
-    pace: ServerTimeouts = _PACE,
+    pace: ServerTimeouts = _TIMEOUTS,
     addresses: Addresses | None = None,
     proxies: Sequence[Network] = (),
     folders: Sequence[Path] = (),
@@ -134,7 +134,7 @@ def create_app(
         routes=[work.route, *(route for router in _ROUTERS for route in router.routes)],
         middleware=layers,
         lifespan=_lifespan,
-        exception_handlers={HTTPException: _of_routing, RequestValidationError: _of_validation},
+        exception_handlers={HTTPException: _routing_error, RequestValidationError: _validation_error},
     )
     app.state.context = context
     openapi.describe(app)
@@ -160,15 +160,15 @@ async def _tick(core: Core) -> None:
         core.listening.tick(core.clock.monotonic())
 
 
-async def _of_routing(request: Request, exc: Exception) -> Response:
+async def _routing_error(request: Request, exc: Exception) -> Response:
     """Convert an HTTP error of the framework."""
     assert isinstance(exc, HTTPException)
     if isinstance(exc.__cause__, OrchestuneError):  # raised while the framework read the body
         return refused(request.scope, exc.__cause__)
     if exc.status_code == 404:
-        return refused(request.scope, _nothing_at(request))
+        return refused(request.scope, _unknown_path(request))
     if exc.status_code == 405:
-        response = refused(request.scope, NotAllowed(f"{request.url.path} does not take {request.method}"))
+        response = refused(request.scope, NotAllowed(f"{request.url.path} does not support {request.method}"))
         response.headers.update(exc.headers or {})
         return response
     response = refused(request.scope, UsageError(str(exc.detail)))
@@ -176,34 +176,35 @@ async def _of_routing(request: Request, exc: Exception) -> Response:
     return response
 
 
-def _nothing_at(request: Request) -> NotFound:
-    return NotFound(f"there is nothing at {request.scope['path']}")
+def _unknown_path(request: Request) -> NotFound:
+    return NotFound(f"no page or route at {request.scope['path']}")
 
 
-async def _of_validation(request: Request, exc: Exception) -> Response:
+async def _validation_error(request: Request, exc: Exception) -> Response:
     """Report the first invalid values, and the number of the others."""
     assert isinstance(exc, RequestValidationError)
-    mistakes: Sequence[ErrorDetails] = exc.errors()
-    if not request.scope["path"].startswith(API) and any(mistake["loc"][0] == "path" for mistake in mistakes):
-        return refused(request.scope, _nothing_at(request))
+    errors: Sequence[ErrorDetails] = exc.errors()
+    if not request.scope["path"].startswith(API) and any(error["loc"][0] == "path" for error in errors):
+        return refused(request.scope, _unknown_path(request))
     problems = []
-    for mistake in mistakes[:PROBLEMS_SHOWN]:
-        where, *path = mistake["loc"]
-        if mistake["type"] == "json_invalid":
-            problems.append(Problem(f"the body is no JSON: {mistake['ctx']['error']}"))
+    for error in errors[:PROBLEMS_SHOWN]:
+        location, *path = error["loc"]
+        if error["type"] == "json_invalid":
+            problems.append(Problem(f"the body is not valid JSON: {error['ctx']['error']}"))
             continue
-        key = ".".join(map(str, path)) or str(where)
-        problems.append(Problem(_bounds(mistake) or mistake["msg"], key=key))
-    if len(mistakes) > PROBLEMS_SHOWN:
-        problems.append(more_problems(len(mistakes) - PROBLEMS_SHOWN))
-    kind = request.headers.get("content-type", "")
-    hint = "" if "json" in kind or not kind else f"send it with Content-Type: application/json, not {kind}"
+        key = ".".join(map(str, path)) or str(location)
+        problems.append(Problem(_bounds(error) or error["msg"], key=key))
+    if len(errors) > PROBLEMS_SHOWN:
+        problems.append(more_problems(len(errors) - PROBLEMS_SHOWN))
+    content_type = request.headers.get("content-type", "")
+    is_json = not content_type or "json" in content_type
+    hint = "" if is_json else f"send it with Content-Type: application/json, not {content_type}"
     return refused(request.scope, BadInput(problems, hint))
 
 
-def _bounds(mistake: ErrorDetails) -> str:
+def _bounds(error: ErrorDetails) -> str:
     """Describe a number out of range like errors of experiment files; empty for any other validation error."""
     for kind, limit, words in (("less_than_equal", "le", "at most"), ("greater_than_equal", "ge", "at least")):
-        if mistake["type"] == kind:
-            return f"found {mistake['input']}, expected {words} {mistake['ctx'][limit]:,}"
+        if error["type"] == kind:
+            return f"found {error['input']}, expected {words} {error['ctx'][limit]:,}"
     return ""

@@ -17,7 +17,7 @@ from orchestune.errors import OrchestuneError, TemporaryError, Throttled
 from orchestune.server.caller_address import caller_address, throttle_key
 from orchestune.server.caller_limits import key_of
 from orchestune.server.context import Context
-from orchestune.server.rate_limits import MINUTE, TokenBuckets
+from orchestune.server.rate_limits import MINUTE_SECONDS, TokenBuckets
 from orchestune.services import audit
 from orchestune.services.core import Caller
 
@@ -25,12 +25,13 @@ logger = logging.getLogger("orchestune.server")
 
 POLICY_REFUSED = "policy_refused"
 """`code` of errors raised if a policy of the cluster or of this server refuses a request"""
-KEPT_SECONDS = 2.0  # timeout of a response for storing its events, which are in the server log before
-_ROWS_EACH, _ROWS_ALL = 10, 120  # rows of one kind of failure per minute: per caller or address, and in total
-_BATCH = 100
-_QUEUED = 1000  # events queued while the store is unavailable; beyond that they are in the server log only
+STORE_TIMEOUT_SECONDS = 2.0  # a response waits for the storage of its events, which are in the server log before
+_MAX_ROWS_PER_CALLER = 10  # rows per minute of one kind of failure by one caller or address
+_MAX_ROWS_PER_KIND = 120  # rows per minute of one kind of failure
+_BATCH_EVENTS = 100
+_MAX_QUEUED_EVENTS = 1000  # while the store is unavailable; further events are in the server log only
 _RETRY_SECONDS = 5.0
-_NAMED = 10  # maximum of addresses with omitted failures listed in a summary
+_MAX_LISTED_ADDRESSES = 10  # addresses with omitted failures that a summary lists
 _STATE = "audit"
 
 
@@ -69,7 +70,7 @@ class Auditing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, self._before_end(send))
+            await self.app(scope, receive, self._close_at_shutdown(send))
             return
         notes = notes_of(scope)
 
@@ -89,7 +90,7 @@ class Auditing:
         """Write the notes. Wait until actions are stored, but not failures: each would hold up a thread."""
         address = caller_address(scope, self.context.proxies)
         principal: Caller | None = scope["state"].get("principal")
-        done = False
+        has_actions = False
         for note in notes:
             caller = note.caller or principal
             claimed = {"name_claimed": "true"} if caller is not None and caller.shared else {}
@@ -103,24 +104,24 @@ class Auditing:
                 {**note.details, **claimed},
             )
             self.trail.add(event, _source(caller, address))
-            done |= note.kind not in FAILURES
+            has_actions |= note.kind not in FAILURES
         notes.clear()
-        if done:
-            await self.trail.settle(KEPT_SECONDS)
+        if has_actions:
+            await self.trail.settle(STORE_TIMEOUT_SECONDS)
 
     def _note_refusal(self, scope: Scope, error: OrchestuneError) -> None:
         """Note a refusal by policy or for lack of permissions. Actions noted before the error were not completed."""
         notes = notes_of(scope)
         notes[:] = [note for note in notes if note.kind in FAILURES]
-        where = f"{scope['method']} {scope['path']}"
+        request = f"{scope['method']} {scope['path']}"
         if error.code == POLICY_REFUSED:
-            notes.add(AuditKind.POLICY_REFUSED, where, reason=error.message)
+            notes.add(AuditKind.POLICY_REFUSED, request, reason=error.message)
         elif error.status == 403:
-            notes.add(AuditKind.ACCESS_DENIED, where, reason=error.message)
+            notes.add(AuditKind.ACCESS_DENIED, request, reason=error.message)
         elif isinstance(error, Throttled) and notes:
             notes[:] = [Note(note.kind, note.subject, {**note.details, "throttled": "true"}) for note in notes]
 
-    def _before_end(self, send: Send) -> Send:
+    def _close_at_shutdown(self, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "lifespan.shutdown.complete":
                 await self.trail.close()
@@ -145,10 +146,11 @@ class AuditTrail:
 
     def __init__(self, context: Context) -> None:
         self._core = context.core
-        self._queue: deque[AuditEvent] = deque(maxlen=_QUEUED)
+        self._queue: deque[AuditEvent] = deque(maxlen=_MAX_QUEUED_EVENTS)
         self._thread = CapacityLimiter(1)  # not shared: a hanging store must not block other requests
-        self._writing: asyncio.Task[None] | None = None
-        self._each, self._all = TokenBuckets(_ROWS_EACH), TokenBuckets(_ROWS_ALL, most=len(FAILURES))
+        self._storing: asyncio.Task[None] | None = None
+        self._per_caller = TokenBuckets(_MAX_ROWS_PER_CALLER)
+        self._per_kind = TokenBuckets(_MAX_ROWS_PER_KIND, max_keys=len(FAILURES))
         self._omitted: Counter[str] = Counter()
         self._summary: asyncio.TimerHandle | None = None
 
@@ -157,7 +159,9 @@ class AuditTrail:
 
         Each kind has its own limits: unknown tokens, which anyone can send, displace no refusals of known callers.
         """
-        if event.kind in FAILURES and (self._each.take(f"{event.kind} {source}") or self._all.take(event.kind)):
+        if event.kind in FAILURES and (
+            self._per_caller.take(f"{event.kind} {source}") or self._per_kind.take(event.kind)
+        ):
             self._omit(event)
             return
         audit.log(event)
@@ -166,25 +170,25 @@ class AuditTrail:
 
     async def settle(self, seconds: float) -> None:
         """Wait until the events so far are stored, for at most `seconds`."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=seconds)
+        if self._storing is not None:
+            await asyncio.wait({self._storing}, timeout=seconds)
 
     async def close(self) -> None:
         """Write the remaining events before the store is closed."""
         if self._summary is not None:
             self._summary.cancel()
             self._summarize()
-        await self.settle(KEPT_SECONDS)
-        if self._writing is not None:
-            self._writing.cancel()
+        await self.settle(STORE_TIMEOUT_SECONDS)
+        if self._storing is not None:
+            self._storing.cancel()
 
     def _start(self) -> None:
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._store())
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.get_running_loop().create_task(self._store())
 
     async def _store(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            batch = [self._queue.popleft() for _ in range(min(_BATCH_EVENTS, len(self._queue)))]
             try:
                 write = partial(audit.record, self._core, batch)
                 await to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._thread)
@@ -197,17 +201,18 @@ class AuditTrail:
 
     def _omit(self, event: AuditEvent) -> None:
         address = throttle_key(event.address)
-        named = address in self._omitted or len(self._omitted) < _BATCH
-        self._omitted[address if named else ""] += 1
+        is_listed = address in self._omitted or len(self._omitted) < _BATCH_EVENTS
+        self._omitted[address if is_listed else ""] += 1
         if self._summary is None:
-            self._summary = asyncio.get_running_loop().call_later(MINUTE, self._summarize)
+            self._summary = asyncio.get_running_loop().call_later(MINUTE_SECONDS, self._summarize)
 
     def _summarize(self) -> None:
         """Write one event for all omitted failures."""
         self._summary, omitted = None, self._omitted
         self._omitted = Counter()
-        most = ", ".join(f"{address} ({count})" for address, count in omitted.most_common(_NAMED) if address)
-        details = {"omitted": str(omitted.total()), "addresses": most}
+        most_frequent = omitted.most_common(_MAX_LISTED_ADDRESSES)
+        addresses = ", ".join(f"{address} ({count})" for address, count in most_frequent if address)
+        details = {"omitted": str(omitted.total()), "addresses": addresses}
         event = AuditEvent(AuditKind.TOKEN_FAILED, self._core.clock.now(), subject="more failures", details=details)
         audit.log(event)
         self._queue.append(event)

@@ -20,11 +20,11 @@ from orchestune.system.isolation import failure_of
 
 logger = logging.getLogger("orchestune.server")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts, doubling
-LOG_AGAIN = 60.0  # seconds between log entries with the reason
-QUIET = 1.0  # seconds before requests are answered: during a normal startup they wait for the real server
-_MOST_ANSWERS = 32  # connections answered at once while waiting
-_SLOWEST = 2.0  # socket timeout of a client in seconds
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 5.0  # between two attempts, doubling
+LOG_INTERVAL_SECONDS = 60.0  # between log entries with the reason
+QUIET_SECONDS = 1.0  # before requests are answered: during a normal startup they wait for the real server
+_MAX_CONNECTIONS = 32  # answered at once while waiting
+_CLIENT_TIMEOUT_SECONDS = 2.0
 Attempt = Callable[[str], None]
 
 
@@ -34,13 +34,13 @@ def wait_for_database(url: str, listening: Sequence[socket.socket] = (), reach: 
     Meanwhile requests for `/healthz` on `listening` succeed, and all others get status 503. Pass none if the port
     speaks TLS: then no request is answered. Raises the error of `reach` if waiting cannot help.
     """
-    waiting = _Waiting(url, reach)
+    waiting = _DatabaseWait(url, reach)
     with _signals(waiting.end), _answering(listening):
         waiting.until_reached()
     return not waiting.ended
 
 
-class _Waiting:
+class _DatabaseWait:
     """Connection attempts in threads: a hanging connection cannot be interrupted, but a signal must end the wait."""
 
     def __init__(self, url: str, reach: Attempt) -> None:
@@ -55,17 +55,17 @@ class _Waiting:
 
     def until_reached(self) -> None:
         """Retry until an attempt succeeds or the wait is ended. Raises an error that is not temporary."""
-        began, pause, logged = time.monotonic(), FIRST_PAUSE, -math.inf
+        started, pause, logged = time.monotonic(), FIRST_RETRY_SECONDS, -math.inf
         while not self.ended and (error := self._failure()) is not None:
             if not isinstance(error, StoreUnavailable):
                 raise error
-            if time.monotonic() - logged >= LOG_AGAIN:
+            if time.monotonic() - logged >= LOG_INTERVAL_SECONDS:
                 logger.warning("waiting for the database: %s", error.message)
                 logged = time.monotonic()
             self._wake.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_RETRY_SECONDS)
         if not self.ended and logged > -math.inf:
-            logger.info("the database answers", extra={"seconds": round(time.monotonic() - began, 1)})
+            logger.info("the database is available", extra={"seconds": round(time.monotonic() - started, 1)})
 
     def _failure(self) -> Exception | None:
         """Make one attempt and return its error; None if it succeeded or the wait was ended meanwhile."""
@@ -86,43 +86,43 @@ class _Waiting:
 def _signals(end: Callable[[], None]) -> Iterator[None]:
     """Install `end` as the handler of SIGTERM and SIGINT, which PID 1 of a container would ignore otherwise."""
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         end()
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def _answering(listening: Sequence[socket.socket]) -> Iterator[None]:
     """Answer requests on `listening` if the wait takes longer than a startup with a healthy database."""
-    over = threading.Event()
+    is_over = threading.Event()
 
     def answer(listening: socket.socket) -> None:
-        if not over.wait(QUIET):
-            server = _Answers(listening)
-            while not over.is_set():
+        if not is_over.wait(QUIET_SECONDS):
+            server = _ProbeServer(listening)
+            while not is_over.is_set():
                 server.handle_request()
 
-    threads = [threading.Thread(target=answer, args=(each,), name="answering", daemon=True) for each in listening]
+    threads = [threading.Thread(target=answer, args=(sock,), name="answering", daemon=True) for sock in listening]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        over.set()
+        is_over.set()
         for thread in threads:
             thread.join()  # the sockets stay open: the real server uses them next
 
 
-class _Answers(ThreadingHTTPServer):
+class _ProbeServer(ThreadingHTTPServer):
     """HTTP server on a socket owned by the caller, with a limit of concurrent clients."""
 
     daemon_threads = True
@@ -133,7 +133,7 @@ class _Answers(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listening
         listening.setblocking(False)  # a client may disconnect before `accept`, which would then block
-        self._room = threading.BoundedSemaphore(_MOST_ANSWERS)
+        self._room = threading.BoundedSemaphore(_MAX_CONNECTIONS)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         if self._room.acquire(blocking=False):
@@ -154,14 +154,14 @@ class _Answers(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _SLOWEST
+    timeout = _CLIENT_TIMEOUT_SECONDS
     server_version, sys_version = "orchestune", ""
 
     def _answer(self) -> None:
         if self.path.partition("?")[0] == "/healthz":
             self._send(200, {"status": "ok"})
             return
-        error: OrchestuneError = StoreUnavailable("the server waits for its database", "try again in a moment")
+        error: OrchestuneError = StoreUnavailable("the server is waiting for its database", "retry in a moment")
         self._send(503, error.to_json())
 
     def _send(self, status: int, document: dict[str, object]) -> None:

@@ -27,7 +27,7 @@ WORK_LIMIT = 2 * MEBIBYTE
 CREATE_LIMIT = 4 * MEBIBYTE  # carries the results of a warm start, up to 3 MiB (`domain.warm_start`)
 PART_LIMIT = 4 * MEBIBYTE
 STREAM_LIMIT = 4096 * MEBIBYTE  # streamed, never in memory as a whole
-UNCOUNTED = 2**16  # first bytes of each body that `BodyMemory` does not count, so that heartbeats are always accepted
+UNCOUNTED_BYTES = 2**16  # `BodyMemory` does not count the start of a body, so that heartbeats are always accepted
 PIECE = 2**18
 """bytes of a response that are passed on at once; the connection buffers a whole one, however slow its client is"""
 _ANY_METHOD = ""
@@ -47,10 +47,10 @@ _LIMITS: tuple[tuple[str, re.Pattern[str], int], ...] = (
     (_ANY_METHOD, re.compile(r".*", re.DOTALL), FORM_LIMIT),  # pages and probes, also unauthenticated
 )
 """method, path and maximum body size in bytes; the first match applies"""
-_KEPT_BY_NOBODY = (b"cache-control", b"no-store")
+_NO_STORE = (b"cache-control", b"no-store")
 """default of responses without this header: some shared caches store responses with names such as style.css"""
-COMPLAIN_SECONDS = 60.0
-"""interval in seconds for logging the same problem of the store or file store, which may affect many requests"""
+LOG_INTERVAL_SECONDS = 60.0
+"""minimum interval between log entries about the same problem of the store, which may affect many requests"""
 
 
 class Internal(OrchestuneError):
@@ -63,7 +63,9 @@ def limit(method: str, path: str) -> int:
     """Return the maximum body size of a request to this route, in bytes. Reads have none: it would take memory."""
     if method in ("GET", "HEAD"):
         return 0
-    return next(most for verb, pattern, most in _LIMITS if verb in (method, _ANY_METHOD) and pattern.fullmatch(path))
+    return next(
+        max_bytes for verb, pattern, max_bytes in _LIMITS if verb in (method, _ANY_METHOD) and pattern.fullmatch(path)
+    )
 
 
 class Boundary:
@@ -73,7 +75,7 @@ class Boundary:
         self.app = app
         self.context = context
         self._bodies, self._unread = BodyMemory(), UnreadMemory()
-        self._complained: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +90,7 @@ class Boundary:
         except Exception as exc:
             if exchange.status:
                 raise
-            response = refused(scope, self._told(exc, scope))
+            response = refused(scope, self._client_error(exc, scope))
             if scope["method"] == "HEAD":
                 response.headers[ERROR_HEADER] = bytes(response.body).decode()
             await response(scope, receive, exchange.send)
@@ -99,27 +101,27 @@ class Boundary:
             entry = {"method": scope["method"], "path": scope["path"], "status": exchange.status}
             logger.warning("slow request", extra={**entry, "seconds": round(seconds, 3)})
 
-    def _told(self, exc: Exception, scope: Scope) -> OrchestuneError:
+    def _client_error(self, exc: Exception, scope: Scope) -> OrchestuneError:
         """Return the error to send to the client, and log details for the operator."""
         if isinstance(exc, StoreUnavailable | StoreDamaged) and not self.context.draining.begun:
-            self._complain(exc)
+            self._log_problem(exc)
         if isinstance(exc, StoreUnavailable) and not isinstance(exc, NotReady) and "principal" not in scope["state"]:
-            return NotReady("the server cannot answer now", "try again in a moment; its log has the reason")
+            return NotReady("the server is temporarily unavailable", "retry in a moment; its log has the reason")
         if isinstance(exc, OrchestuneError):
             return exc
         if isinstance(exc, UnicodeEncodeError):  # raised by the store for lone surrogates
-            half = exc.object[exc.start : exc.end]
-            return BadInput.one(f"{half!r} is half of a character, as UTF-16 writes some")
+            surrogate = exc.object[exc.start : exc.end]
+            return BadInput.one(f"unpaired surrogate: {surrogate!r} (expected valid Unicode)")
         logger.error("%s %s failed", scope["method"], scope["path"], exc_info=exc)
-        return Internal("the server made a mistake", "its log says more; please report it")
+        return Internal("internal error of the server", "see its log, and report the error")
 
-    def _complain(self, error: StoreUnavailable | StoreDamaged) -> None:
+    def _log_problem(self, error: StoreUnavailable | StoreDamaged) -> None:
         """Log a warning for the operator: workers retry silently, and users see only their own request."""
         now = time.monotonic()
-        self._complained = {text: at for text, at in self._complained.items() if now - at < COMPLAIN_SECONDS}
-        if self._complained.setdefault(error.message, now) == now:
-            what = "have to wait" if isinstance(error, StoreUnavailable) else "fail"
-            logger.warning("requests %s: %s (%s)", what, error.message, error.hint or "try again later")
+        self._logged = {text: at for text, at in self._logged.items() if now - at < LOG_INTERVAL_SECONDS}
+        if self._logged.setdefault(error.message, now) == now:
+            effect = "are delayed" if isinstance(error, StoreUnavailable) else "fail"
+            logger.warning("requests %s: %s (%s)", effect, error.message, error.hint or "retry later")
 
 
 class _Exchange:
@@ -129,38 +131,38 @@ class _Exchange:
         self.status = 0
         self.seconds = 0.0
         self._receive, self._send = receive, send
-        self._most = limit(scope["method"], scope["path"])
-        self._announced = _announced(scope)
+        self._max_bytes = limit(scope["method"], scope["path"])
+        self._content_length = _content_length(scope)
         self._counted = 0
         self._scope, self._bodies, self._unread = scope, bodies, unread
         self._start: Message | None = None
         """the start of the response until its body begins, which may still be refused"""
-        self._held: tuple[str, int] = ("", 0)
-        self._began = time.monotonic()
+        self._counted_in_memory: tuple[str, int] = ("", 0)
+        self._started = time.monotonic()
 
     async def receive(self) -> Message:
-        if self._announced > self._most:
+        if self._content_length > self._max_bytes:
             raise self._too_large()
-        began = time.monotonic()
+        started = time.monotonic()
         message = await self._receive()
         if message["type"] == "http.request":
-            self._began += time.monotonic() - began  # exclude the time spent waiting for the client
+            self._started += time.monotonic() - started  # exclude the time spent waiting for the client
             self._counted += len(message.get("body", b""))
-            if self._counted > self._most:
+            if self._counted > self._max_bytes:
                 raise self._too_large()
-            if self._most < STREAM_LIMIT:
+            if self._max_bytes < STREAM_LIMIT:
                 self._hold()
         return message
 
     def _hold(self) -> None:
         """Count the received part of the body as held in memory."""
-        if self._counted <= UNCOUNTED:
+        if self._counted <= UNCOUNTED_BYTES:
             return
-        _, held = self._held
-        more = self._counted - UNCOUNTED - held
+        _, held = self._counted_in_memory
+        more = self._counted - UNCOUNTED_BYTES - held
         if more > 0:
             self._bodies.hold(self._key, more)
-            self._held = self._key, held + more
+            self._counted_in_memory = self._key, held + more
 
     @property
     def _caller(self) -> Caller | None:
@@ -173,16 +175,16 @@ class _Exchange:
 
     def release(self) -> None:
         """Release the body's memory count at the end of the request."""
-        if self._held[1]:
-            self._bodies.release(*self._held)
-            self._held = "", 0
+        if self._counted_in_memory[1]:
+            self._bodies.release(*self._counted_in_memory)
+            self._counted_in_memory = "", 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = message
             return
         body, more = message.get("body", b""), message.get("more_body", False)
-        if len(body) <= UNCOUNTED:
+        if len(body) <= UNCOUNTED_BYTES:
             await self._begin()
             await self._send(message)
             return
@@ -202,19 +204,21 @@ class _Exchange:
             return
         message, self._start = self._start, None
         self.status = message["status"]
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self._started
         if not any(name == b"cache-control" for name, _ in message["headers"]):
-            message["headers"] = [*message["headers"], _KEPT_BY_NOBODY]
+            message["headers"] = [*message["headers"], _NO_STORE]
         await self._send(message)
 
     def _too_large(self) -> TooLarge:
-        if not self._most:
-            return TooLarge(f"a {self._scope['method']} request has no body here", "send it without one")
-        most = f"{self._most // MEBIBYTE} MiB" if self._most >= MEBIBYTE else f"{self._most // 1024} KiB"
-        return TooLarge(f"the body is larger than {most}, which is the most for such a request")
+        if not self._max_bytes:
+            return TooLarge(f"a {self._scope['method']} request must not have a body", "send it without a body")
+        max_size = (
+            f"{self._max_bytes // MEBIBYTE} MiB" if self._max_bytes >= MEBIBYTE else f"{self._max_bytes // 1024} KiB"
+        )
+        return TooLarge(f"the body is too large (expected at most {max_size})")
 
 
-def _announced(scope: Scope) -> int:
+def _content_length(scope: Scope) -> int:
     """Return the announced length, capped: `int` rejects numbers of thousands of digits, which are too large anyway."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():

@@ -57,7 +57,7 @@ def _trusted(address: str, proxies: Sequence[Network]) -> bool:
     if address == _LOCAL:
         return bool(proxies)
     parsed = _parsed(address)
-    return parsed is not None and any(parsed.version == each.version and parsed in each for each in proxies)
+    return parsed is not None and any(parsed.version == network.version and parsed in network for network in proxies)
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -18,27 +18,29 @@ from orchestune.services.core import Caller
 
 # A page or command line has one to three requests in progress. Measured with 400 streams of one viewer: a change of
 # their experiment blocked the event loop for 0.9 s.
-MOST_AT_ONCE = 200
-MOST_OF_SHARED = 500  # of all tokens of a role in a cluster, and of all guests of one person
-MOST_OF_ONE_TOKEN = 100  # of these: one of them, so that one person does not use up the limit of the role
+MAX_REQUESTS = 200
+MAX_SHARED_REQUESTS = 500  # of all tokens of a role in a cluster, and of all guests of one person
+MAX_TOKEN_REQUESTS = 100  # of these: one of them, so that one person does not use up the limit of the role
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """key of the caller whose request this task handles (`key_of`); empty for callers without limits"""
 TOKEN: ContextVar[str] = ContextVar("token", default="")
 """digest of its token, if other tokens have the same key; else empty"""
 
-BODIES = 2**28
+MAX_BODY_BYTES = 2**28
 """maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
-BODIES_OF_ONE_CALLER = BODIES // 4
-BODIES_OF_ONE_TOKEN = BODIES_OF_ONE_CALLER // 5  # of the responses of a role in a cluster, as for `MOST_OF_ONE_TOKEN`
+MAX_CALLER_BODY_BYTES = MAX_BODY_BYTES // 4
+MAX_TOKEN_BODY_BYTES = (
+    MAX_CALLER_BODY_BYTES // 5
+)  # of the responses of a role in a cluster, as for `MAX_TOKEN_REQUESTS`
 
-NOTED_PER_MINUTE = 300
+MAX_AUDITED_PER_MINUTE = 300
 """maximum of audited actions per caller. The audit log keeps 100,000 rows: without a limit a viewer could displace all
 other rows within minutes."""
-_NOTED = re.compile(
+_AUDITED = re.compile(
     r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/(experiments|shares)/.*"
     r"|POST /api/v1/experiments/[^/]+/shares"
 )
-SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
+MAX_SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
 
 
 def set_caller(caller: Caller) -> str:
@@ -75,14 +77,14 @@ class AuditedRequests:
     """Limits the rate of one caller's audited actions. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._buckets = TokenBuckets(NOTED_PER_MINUTE)
+        self._buckets = TokenBuckets(MAX_AUDITED_PER_MINUTE)
 
     def count(self, key: str, method: str, path: str) -> None:
         """Count a request if it will be audited. Raises Throttled if the caller has sent too many within a minute."""
-        if not _NOTED.fullmatch(f"{method} {path}"):
+        if not _AUDITED.fullmatch(f"{method} {path}"):
             return
         if wait := self._buckets.take(key):
-            text = f"too many links, exports or deletions by this caller (at most {NOTED_PER_MINUTE} a minute)"
+            text = f"too many links, exports or deletions by this caller (at most {MAX_AUDITED_PER_MINUTE} a minute)"
             raise Throttled(text, "retry in a second", math.ceil(wait))
 
 
@@ -98,11 +100,11 @@ class BodyMemory:
 
     def hold(self, key: str, count: int) -> None:
         """Add bytes. Raises Throttled if the caller would exceed its share, StoreUnavailable beyond the total limit."""
-        if key and self._held[key] + count > BODIES_OF_ONE_CALLER:
-            text = f"the bodies of this caller's requests exceed {BODIES_OF_ONE_CALLER // 2**20} MiB at once"
+        if key and self._held[key] + count > MAX_CALLER_BODY_BYTES:
+            text = f"request bodies of this caller take too much memory (at most {MAX_CALLER_BODY_BYTES // 2**20} MiB)"
             raise Throttled(text, "send fewer requests at once, and retry", 1)
-        if self._total + count > BODIES:
-            raise StoreUnavailable("the server holds as many bodies of requests as it can", "retry in a second")
+        if self._total + count > MAX_BODY_BYTES:
+            raise StoreUnavailable("the server has no memory left for request bodies", "retry in a second")
         self._held[key] += count
         self._total += count
 
@@ -133,13 +135,13 @@ class UnreadMemory:
         """
         with ExitStack() as counted:
             if key and token:
-                counted.enter_context(self._part(self._of_tokens, token, count, BODIES_OF_ONE_TOKEN))
-            counted.enter_context(self._part(self._of_callers, key, count, BODIES_OF_ONE_CALLER))
+                counted.enter_context(self._part(self._of_tokens, token, count, MAX_TOKEN_BODY_BYTES))
+            counted.enter_context(self._part(self._of_callers, key, count, MAX_CALLER_BODY_BYTES))
             yield
 
     @contextmanager
-    def _part(self, held: Counter[str], key: str, count: int, most: int) -> Iterator[None]:
-        if key and held[key] and (held[key] + count > most or held.total() + count > BODIES):
+    def _part(self, held: Counter[str], key: str, count: int, limit: int) -> Iterator[None]:
+        if key and held[key] and (held[key] + count > limit or held.total() + count > MAX_BODY_BYTES):
             text = f"this caller has {held[key]:,} bytes of responses that were not received"
             raise Throttled(text, "receive the responses to earlier requests, and retry", 1)
         held[key] += count
@@ -155,13 +157,13 @@ class SignIns:
     """Limits the rate of browser sign-ins by one token or one link. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._buckets = TokenBuckets(SIGN_INS_PER_MINUTE)
+        self._buckets = TokenBuckets(MAX_SIGN_INS_PER_MINUTE)
 
     def count(self, caller: Caller) -> None:
         """Count a sign-in as `caller`. Raises Throttled if there were too many within a minute."""
         key = key_of(caller) and (caller.source or key_of(caller))  # people of one cluster role each have a token
         if key and (wait := self._buckets.take(key)):
-            text = f"too many browsers signed in as '{caller.name}' (at most {SIGN_INS_PER_MINUTE} a minute)"
+            text = f"too many browsers signed in as '{caller.name}' (at most {MAX_SIGN_INS_PER_MINUTE} a minute)"
             raise Throttled(text, "retry in a minute", math.ceil(wait))
 
 
@@ -169,30 +171,30 @@ class CallerLimits:
     """Counts requests in progress by caller. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._present: dict[str, int] = {}
+        self._in_progress: dict[str, int] = {}
 
     def count(self, key: str) -> int:
         """Return how many requests of this caller are in progress."""
-        return self._present.get(key, 0)
+        return self._in_progress.get(key, 0)
 
-    def add(self, key: str, most: int) -> None:
-        """Count a request of this caller until `remove`. Raises Throttled if the caller has `most` in progress."""
-        present = self._present.get(key, 0)
-        if present >= most:
-            text = f"this caller has {most} requests in progress, which is the most at once"
-            raise Throttled(text, "wait for answers, close streams that are not needed, and retry", 1)
-        self._present[key] = present + 1
+    def add(self, key: str, limit: int) -> None:
+        """Count a request of this caller until `remove`. Raises Throttled if the caller has `limit` in progress."""
+        present = self._in_progress.get(key, 0)
+        if present >= limit:
+            text = f"too many requests of this caller are in progress (at most {limit})"
+            raise Throttled(text, "wait for responses, close unused streams, and retry", 1)
+        self._in_progress[key] = present + 1
 
     def remove(self, key: str) -> None:
         """Stop counting a request that `add` has counted."""
-        present = self._present.pop(key)
+        present = self._in_progress.pop(key)
         if present > 1:
-            self._present[key] = present - 1
+            self._in_progress[key] = present - 1
 
     @contextmanager
-    def one_of(self, key: str, most: int) -> Iterator[None]:
-        """Count a request of this caller during the block. Raises Throttled if the caller has `most` in progress."""
-        self.add(key, most)
+    def one_of(self, key: str, limit: int) -> Iterator[None]:
+        """Count a request of this caller during the block. Raises Throttled if the caller has `limit` in progress."""
+        self.add(key, limit)
         try:
             yield
         finally:
@@ -209,12 +211,12 @@ class CallerLimits:
         kind = "waiting" if is_waiting else "short"
         own = f"{kind} {key}"
         if not caller.shared:
-            self.add(own, MOST_OF_SHARED if caller.role == "guest" else MOST_AT_ONCE)
+            self.add(own, MAX_SHARED_REQUESTS if caller.role == "guest" else MAX_REQUESTS)
             return (own,)
         by_token = f"{kind} {caller.source}"
-        self.add(by_token, MOST_OF_ONE_TOKEN)
+        self.add(by_token, MAX_TOKEN_REQUESTS)
         try:
-            self.add(own, MOST_OF_SHARED)
+            self.add(own, MAX_SHARED_REQUESTS)
         except Throttled:
             self.remove(by_token)
             raise

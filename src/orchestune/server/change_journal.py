@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from orchestune.errors import BadInput
 from orchestune.server.answers import encoded
 
-_PLACE = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})(?:-([0-9]{1,18}))?")
-_GONE = 1000
+_POSITION = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})(?:-([0-9]{1,18}))?")
+_MAX_DELETED = 1000
 """maximum of deleted documents to remember"""
-_TOLD = 20
+_MAX_CACHED_ANSWERS = 20
 """maximum of cached answers, by the number that they start from"""
 
 
@@ -31,10 +31,10 @@ class StreamPosition:
         """Parse the `str` form; return None if `text` is empty. Raises BadInput if it is malformed."""
         if not text:
             return None
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise BadInput.one(f"{text!r} is no id of an event of this stream", key="after")
-        return cls(found[1], int(found[2]), None if found[3] is None else int(found[3]))
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise BadInput.one(f"not an event id of this stream: {text!r}", key="after")
+        return cls(match[1], int(match[2]), None if match[3] is None else int(match[3]))
 
     def __str__(self) -> str:
         return f"{self.journal}-{self.number}" + ("" if self.line is None else f"-{self.line}")
@@ -55,49 +55,52 @@ class Journal:
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     """random, so that it differs after a server restart or an eviction of the view: clients then reload everything"""
     number: int = 0
-    _items: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    _gone: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _events: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    _deleted: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _forgotten: int = 0
-    _told: dict[int, bytes] = field(default_factory=dict)
+    _answers: dict[int, bytes] = field(default_factory=dict)
     """cache of the events since a number: most clients are at the same one"""
     _size: int = 0
 
     @property
     def size(self) -> int:
         """Bytes of the documents and cached answers."""
-        return self._size + sum(map(len, self._told.values()))
+        return self._size + sum(map(len, self._answers.values()))
 
     def take(self, events: Mapping[str, bytes]) -> None:
         """Update the journal with the current documents: the event of each, by its name."""
-        found: dict[str, tuple[int, bytes]] = {}
+        current: dict[str, tuple[int, bytes]] = {}
         number = self.number + 1
         for name, event in events.items():
-            before = self._items.get(name)
-            found[name] = before if before is not None and before[1] == event else (number, event)
-            self._gone.pop(name, None)
-        missing = self._items.keys() - found.keys()
-        self._gone.update(dict.fromkeys(missing, number))
-        while len(self._gone) > _GONE:
-            self._forgotten = self._gone.popitem(last=False)[1]
-        if missing or any(changed == number for changed, _ in found.values()):
+            previous = self._events.get(name)
+            current[name] = previous if previous is not None and previous[1] == event else (number, event)
+            self._deleted.pop(name, None)
+        missing = self._events.keys() - current.keys()
+        self._deleted.update(dict.fromkeys(missing, number))
+        while len(self._deleted) > _MAX_DELETED:
+            self._forgotten = self._deleted.popitem(last=False)[1]
+        if missing or any(changed == number for changed, _ in current.values()):
             self.number = number
-            self._told.clear()
-        self._items = found
-        self._size = sum(len(event) for _, event in found.values())
+            self._answers.clear()
+        self._events = current
+        self._size = sum(len(event) for _, event in current.values())
 
-    def knows(self, place: StreamPosition | None) -> bool:
-        """Return True if the stream can resume from `place`; otherwise the client must reload all documents."""
-        return place is not None and place.journal == self.name and self._forgotten <= place.number <= self.number
+    def can_resume(self, position: StreamPosition | None) -> bool:
+        """Return True if the stream can resume from `position`; otherwise the client must reload all documents."""
+        return (
+            position is not None and position.journal == self.name and self._forgotten <= position.number <= self.number
+        )
 
     def since(self, number: int) -> bytes:
         """Return the events since `number`; 0 for all current documents."""
-        if number not in self._told:
-            if len(self._told) >= _TOLD:
-                self._told.clear()
-            changed = [event for at, event in self._items.values() if at > number]
-            gone = [name for name, at in self._gone.items() if at > number] if number else []
-            self._told[number] = b"".join([*changed, *(b"event: gone\ndata: %s\n\n" % encoded(name) for name in gone)])
-        return self._told[number]
+        if number not in self._answers:
+            if len(self._answers) >= _MAX_CACHED_ANSWERS:
+                self._answers.clear()
+            changed = [event for at, event in self._events.values() if at > number]
+            deleted = [name for name, at in self._deleted.items() if at > number] if number else []
+            gone = (b"event: gone\ndata: %s\n\n" % encoded(name) for name in deleted)
+            self._answers[number] = b"".join([*changed, *gone])
+        return self._answers[number]
 
 
 class Journals:
@@ -106,8 +109,8 @@ class Journals:
     A stream whose journal was evicted goes on: its next read starts another one, with all documents.
     """
 
-    def __init__(self, most: int = 200, most_bytes: int = 64 * 2**20) -> None:
-        self._most, self._most_bytes = most, most_bytes
+    def __init__(self, max_journals: int = 200, max_bytes: int = 64 * 2**20) -> None:
+        self._max_journals, self._max_bytes = max_journals, max_bytes
         self._journals: OrderedDict[str, Journal] = OrderedDict()
 
     def of(self, view: str) -> Journal:
@@ -120,7 +123,7 @@ class Journals:
         """Evict the least recently used journals beyond the bounds, but never the last one; return their views."""
         evicted = []
         size = sum(journal.size for journal in self._journals.values())
-        while len(self._journals) > 1 and (len(self._journals) > self._most or size > self._most_bytes):
+        while len(self._journals) > 1 and (len(self._journals) > self._max_journals or size > self._max_bytes):
             view, journal = self._journals.popitem(last=False)
             size -= journal.size
             evicted.append(view)

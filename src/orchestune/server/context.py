@@ -33,23 +33,23 @@ R = TypeVar("R")
 # the sum is slightly above the size of the store's connection pool
 WORK_THREADS = 10
 STREAM_THREADS = 4
-STREAM_THREADS_OF_ONE_CALLER = 2
+STREAM_THREADS_PER_CALLER = 2
 COLD_THREADS = 8
-COLD_THREADS_OF_ONE_CALLER = 4
+COLD_THREADS_PER_CALLER = 4
 IDENTITY_THREADS = 2
 REPORT_THREADS = 2
-REPORTS_READ_AT_ONCE = 8
+MAX_REPORTS_READ_PER_ATTEMPT = 8
 FILE_THREADS = 6
 WORKER_FILE_THREADS = 6
-EXPORT_THREADS = 3  # more than the limit of one caller (`access.EXPORTS_AT_ONCE`)
+EXPORT_THREADS = 3  # more than the limit of one caller (`access.MAX_EXPORTS_PER_CALLER`)
 LOG_THREADS = 4
-LOG_THREADS_OF_ONE_CALLER = 2
+LOG_THREADS_PER_CALLER = 2
 ANALYSIS_THREADS = 2
-ANALYSIS_THREADS_OF_ONE_CALLER = 1
-MOST_PLOTS = 64 * 2**20
+ANALYSIS_THREADS_PER_CALLER = 1
+MAX_PLOT_BYTES = 64 * 2**20
 """maximum bytes of kept plots, of which one may have tens of MiB: each caller may request other filters"""
-HOT_PATIENCE = 0.05
-"""timeout in seconds for the event loop to wait for another writer"""
+HOT_LOCK_TIMEOUT_SECONDS = 0.05
+"""for so long the event loop itself waits for another writer"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ServerTimeouts:
     """minimum interval between reads of a stream, so that small changes are batched"""
     poll: float = 1.0
     """poll interval for changes by other replicas, which cause no signal here"""
-    look: float = 1.0
+    page_interval: float = 1.0
     """minimum interval between updates of a page"""
     shared: float = 0.5
     """maximum age of a document that another page has read"""
@@ -72,24 +72,24 @@ class ServerTimeouts:
 
 @dataclass
 class AudienceLimits:
-    """The open pages: a server that a user watches is not idle. `watch` is used on the event loop only."""
+    """The open pages: a server with open pages is not idle. `watch` is used on the event loop only."""
 
-    watching: int = 0
-    seen: float = float("-inf")
+    open_pages: int = 0
+    last_closed_at: float = float("-inf")
 
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Count an open page."""
-        self.watching += 1
+        self.open_pages += 1
         try:
             yield
         finally:
-            self.watching -= 1
-            self.seen = time.monotonic()
+            self.open_pages -= 1
+            self.last_closed_at = time.monotonic()
 
-    def gone(self, seconds: float) -> bool:
+    def is_absent(self, seconds: float) -> bool:
         """Return True if no page was open for that long; one in the background does not count, and comes back."""
-        return not self.watching and time.monotonic() - self.seen >= seconds
+        return not self.open_pages and time.monotonic() - self.last_closed_at >= seconds
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Context:
     pace: ServerTimeouts = ServerTimeouts()
     addresses: Addresses = field(default_factory=Addresses)
     """listening addresses other than `core.url`"""
-    known: KnownCallers = field(default_factory=KnownCallers)
+    callers: KnownCallers = field(default_factory=KnownCallers)
     failures: FailedSignIns = field(default_factory=FailedSignIns)
     sign_ins: SignIns = field(default_factory=SignIns)
     proxies: Sequence[Network] = ()
@@ -114,28 +114,30 @@ class Context:
     unfinished: UnfinishedUploads = field(default_factory=UnfinishedUploads)
     journals: Journals = field(default_factory=Journals)
     """journals of the most recently used views"""
-    seen: SharedReads[JournalRead] = field(default_factory=SharedReads)
-    lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(kept=20))
-    """documents of views (`seen`) and log chunks (`lines`), as `live` reads them; each part of a log has its own key"""
-    plots: SharedReads[bytes] = field(default_factory=lambda: SharedReads(kept=20, most=MOST_PLOTS, size=len))
+    views: SharedReads[JournalRead] = field(default_factory=SharedReads)
+    lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(max_keys=20))
+    """documents of views (`views`) and log chunks (`lines`), as `live` reads them, one key per part of a log"""
+    plots: SharedReads[bytes] = field(
+        default_factory=lambda: SharedReads(max_keys=20, max_size=MAX_PLOT_BYTES, size=len)
+    )
     """larger documents, which every page that shows them requests whenever a trial has finished"""
     audience: AudienceLimits = field(default_factory=AudienceLimits)
     worker_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one call per worker is applied at a time, since all workers share the threads and the store's lock"""
     worker_file_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """likewise for file transfers of a worker, which may be slow and must not delay its heartbeats"""
-    cold_turns: CallerTurns = field(default_factory=lambda: CallerTurns(COLD_THREADS_OF_ONE_CALLER))
+    cold_turns: CallerTurns = field(default_factory=lambda: CallerTurns(COLD_THREADS_PER_CALLER))
     """limit per caller, so that the expensive reads of one leave threads to the others"""
     identity_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one unknown token per address is reviewed at a time: a review is a request to the cluster"""
-    log_turns: CallerTurns = field(default_factory=lambda: CallerTurns(LOG_THREADS_OF_ONE_CALLER))
-    analysis_turns: CallerTurns = field(default_factory=lambda: CallerTurns(ANALYSIS_THREADS_OF_ONE_CALLER))
+    log_turns: CallerTurns = field(default_factory=lambda: CallerTurns(LOG_THREADS_PER_CALLER))
+    analysis_turns: CallerTurns = field(default_factory=lambda: CallerTurns(ANALYSIS_THREADS_PER_CALLER))
     """likewise for logs and for computations of seconds"""
-    stream_turns: CallerTurns = field(default_factory=lambda: CallerTurns(STREAM_THREADS_OF_ONE_CALLER))
+    stream_turns: CallerTurns = field(default_factory=lambda: CallerTurns(STREAM_THREADS_PER_CALLER))
     """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
-    report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(REPORTS_READ_AT_ONCE))
+    report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(MAX_REPORTS_READ_PER_ATTEMPT))
     """limit of reports received at once per attempt: only a signature restricts who sends them"""
     reports: CallerLimits = field(default_factory=CallerLimits)
     """requests in progress by attempt, including those that are queued"""
@@ -154,11 +156,11 @@ class Context:
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a short service, on the event loop if the store is in this process: a thread would cost more.
 
-        If another writer holds the store's lock for longer than `HOT_PATIENCE`, wait in a thread instead of blocking
-        the event loop.
+        If another writer holds the store's lock for longer than `HOT_LOCK_TIMEOUT_SECONDS`, wait in a thread instead of
+        blocking the event loop.
         """
         if self.core.store.inline:
-            with suppress(StoreUnavailable), self.core.store.impatient(HOT_PATIENCE):
+            with suppress(StoreUnavailable), self.core.store.impatient(HOT_LOCK_TIMEOUT_SECONDS):
                 return function(*args, **kwargs)
         return await self.working(function, *args, **kwargs)
 
@@ -184,7 +186,7 @@ class Context:
         """
         if not self.core.identities:
             return None
-        is_accepted = self.known.was_known(token)
+        is_accepted = self.callers.was_known(token)
         turn = token if is_accepted else throttle_key(address)
         had_to_wait = not is_accepted and self.identity_turns.in_use(turn)
         self._refuse_throttled(address, had_to_wait)

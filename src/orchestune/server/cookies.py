@@ -8,9 +8,9 @@ from starlette.types import Scope
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def header(scope: Scope, wanted: bytes) -> str:
-    """Return the value of a header (`wanted` in lower case); empty if absent."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+def header(scope: Scope, header_name: bytes) -> str:
+    """Return the value of a header (`header_name` in lower case); empty if absent."""
+    return next((value.decode("latin-1") for each, value in scope["headers"] if each == header_name), "")
 
 
 def host_name(scope: Scope) -> str:

@@ -9,9 +9,9 @@ from anyio import to_thread
 
 from orchestune.wire.nesting import refuse_deep
 
-LARGE = 2**15
-"""size in bytes from which parsing (about 0.1 ms) costs as much as the start of a thread. A `work` call of this size
-may name 1,000 attempts, each of which costs an SQL statement."""
+LARGE_BODY_BYTES = 2**15
+"""size from which parsing (about 0.1 ms) costs as much as the start of a thread. A `work` call of this size may name
+1,000 attempts, each of which costs an SQL statement."""
 
 
 async def decoded(body: bytes) -> object:
@@ -20,7 +20,7 @@ async def decoded(body: bytes) -> object:
     `json` holds the GIL while it parses, so the size limit of the body (`boundary.limit`) bounds the pause of the event
     loop. A thread lets other requests run between the steps before and after the parsing.
     """
-    if len(body) < LARGE:
+    if len(body) < LARGE_BODY_BYTES:
         refuse_deep(body)
         return json.loads(body)
     return await to_thread.run_sync(parsed, body)

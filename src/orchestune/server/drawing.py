@@ -14,7 +14,7 @@ from orchestune.server.context import Context
 from orchestune.services.memory.signals import EXPERIMENTS
 
 
-async def drawn(context: Context, key: str | None, read: Callable[[], object]) -> Response:
+async def shared_document(context: Context, key: str | None, read: Callable[[], object]) -> Response:
     """Respond with the document that `read` returns, read and encoded once per change for all callers with this key.
 
     If `key` is None, the document is read for this request only.

@@ -27,7 +27,7 @@ from orchestune.system.process import Process
 
 logger = logging.getLogger("orchestune.server")
 
-REPUBLISH = 1.0
+REPUBLISH_SECONDS = 1.0
 """interval in seconds between checks of the endpoint file"""
 SOCKET = Path("run") / "server.sock"
 """path in the state folder of the Unix socket, which only the server's user can open"""
@@ -35,7 +35,7 @@ _PORT = "port"
 _TOKEN = "token"
 _HOST = "127.0.0.1"
 _LOWEST_PORT = 20000
-_PATIENCE = 2.0
+_LOCK_TIMEOUT_SECONDS = 2.0
 """timeout in seconds for the lock: a command that checks if a server is running holds it briefly"""
 
 
@@ -47,7 +47,7 @@ class Lock:
         self._descriptor = descriptor
         self._process = Process.of(os.getpid())
         self._published: EmbeddedEndpoint | None = None
-        self._seen: tuple[int, int] | None = None
+        self._verified_mark: tuple[int, int] | None = None
         """inode and change time of the endpoint file when its content was last verified"""
 
     def publish(self, url: str, token: str, version: str = __version__, socket: str = "") -> None:
@@ -67,18 +67,18 @@ class Lock:
         if self._published is None:
             return False
         path = self.state / endpoint.FILE
-        now = _mark(path)
-        if now is not None and now == self._seen:
+        mark = _mark(path)
+        if mark is not None and mark == self._verified_mark:
             return False
         if EmbeddedEndpoint.read(path) == self._published:
-            self._seen = now
+            self._verified_mark = mark
             return False
-        if not self._holds():
+        if not self._is_current_lock():
             return False
         self._published.write(path)
         return True
 
-    def _holds(self) -> bool:
+    def _is_current_lock(self) -> bool:
         """Return True if the held lock file is still the one at the path where other processes look."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.stat(self.state / endpoint.LOCK))
@@ -88,8 +88,8 @@ class Lock:
     def withdraw(self) -> None:
         """Delete the endpoint file: the first step of a clean shutdown. Idempotent."""
         self._published = None
-        found = EmbeddedEndpoint.read(self.state / endpoint.FILE)
-        if found is not None and found.process == self._process:
+        published = EmbeddedEndpoint.read(self.state / endpoint.FILE)
+        if published is not None and published.process == self._process:
             with contextlib.suppress(OSError):
                 os.unlink(self.state / endpoint.FILE)
 
@@ -103,22 +103,22 @@ class Lock:
 
 def _mark(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_ctime_ns
+    return status.st_ino, status.st_ctime_ns
 
 
-def acquire(state: Path, patience: float = _PATIENCE) -> Lock:
+def acquire(state: Path, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Lock:
     """Acquire the lock of the folder `state`, created if absent.
 
     Raises Conflict if another server holds it, UsageError if the folder cannot be used.
     """
-    descriptor = _held(state / endpoint.LOCK, patience)
+    descriptor = _lock_file(state / endpoint.LOCK, timeout)
     if descriptor is None:
-        found = EmbeddedEndpoint.read(state / endpoint.FILE)
-        which = f" (pid {found.process.pid}, {found.url})" if found else ""
-        raise Conflict(f"a server{which} runs already for {state}", "use it, or end it first")
+        running = EmbeddedEndpoint.read(state / endpoint.FILE)
+        details = f" (pid {running.process.pid}, {running.url})" if running else ""
+        raise Conflict(f"a server{details} is already running for {state}", "use it, or stop it first")
     return Lock(state, descriptor)
 
 
@@ -148,22 +148,22 @@ def hold_database(path: Path) -> Callable[[], None]:
     lock, UsageError if the folder (created if absent) cannot be used.
     """
     path = Path(os.path.realpath(path))  # unlike `Path.resolve`, accepts symlink loops
-    descriptor = _held(path.with_name(f"{path.name}.lock"), _PATIENCE)
+    descriptor = _lock_file(path.with_name(f"{path.name}.lock"), _LOCK_TIMEOUT_SECONDS)
     if descriptor is None:
-        hint = "name it in ORCHESTUNE_SERVER, end it, or use another state folder; several servers need PostgreSQL"
-        raise Conflict(f"another server has the database {path}", hint)
+        hint = "set ORCHESTUNE_SERVER to its address, stop it, or use another state folder; replicas need PostgreSQL"
+        raise Conflict(f"another server uses the database {path}", hint)
     return lambda: os.close(descriptor)
 
 
-def _held(lock: Path, patience: float) -> int | None:
-    """Lock a file and return its descriptor; None if another process holds the lock for `patience` seconds."""
+def _lock_file(lock: Path, timeout: float) -> int | None:
+    """Lock a file and return its descriptor; None if another process holds the lock for `timeout` seconds."""
     try:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise UsageError(f"the folder {lock.parent} cannot be used: {exc.strerror}", LOCAL_DISK) from exc
-    deadline = time.monotonic() + patience
-    while not _locked(descriptor, lock.parent):
+        raise UsageError(f"cannot use the folder {lock.parent}: {exc.strerror}", LOCAL_DISK) from exc
+    deadline = time.monotonic() + timeout
+    while not _try_lock(descriptor, lock.parent):
         if time.monotonic() > deadline:
             os.close(descriptor)
             return None
@@ -171,14 +171,14 @@ def _held(lock: Path, patience: float) -> int | None:
     return descriptor
 
 
-def _locked(descriptor: int, state: Path) -> bool:
+def _try_lock(descriptor: int, state: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as exc:
         os.close(descriptor)
-        raise UsageError(f"files cannot be locked in {state}: {exc.strerror}", LOCAL_DISK) from exc
+        raise UsageError(f"cannot lock files in {state}: {exc.strerror}", LOCAL_DISK) from exc
     return True
 
 
@@ -229,39 +229,39 @@ def token(state: Path) -> str:
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as exc:
-        raise StoreUnavailable(f"the token file {path} cannot be used: {exc.strerror}") from exc
+        raise StoreUnavailable(f"cannot use the token file {path}: {exc.strerror}") from exc
     return text
 
 
-async def end_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: Callable[[], None]) -> None:
+async def shut_down_when_idle(is_idle: Callable[[], bool], seconds: float, shutdown: Callable[[], None]) -> None:
     """Call `shutdown` and return once `is_idle` was true at every check for `seconds`. May be cancelled at any time.
 
     The checks run in threads: they query the store, and requests are answered meanwhile.
     """
     clock = asyncio.get_running_loop().time
-    since = clock()
+    idle_since = clock()
     while True:
         if not await to_thread.run_sync(is_idle):
-            since = clock()
-        elif clock() - since >= seconds:
+            idle_since = clock()
+        elif clock() - idle_since >= seconds:
             shutdown()
             return
         await asyncio.sleep(max(0.01, min(1.0, seconds / 10)))
 
 
-async def keep_published(lock: Lock, every: float = REPUBLISH) -> None:
+async def keep_published(lock: Lock, interval: float = REPUBLISH_SECONDS) -> None:
     """Restore the endpoint file whenever it is deleted or changed. May be cancelled at any time."""
-    told = False
+    is_logged = False
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(interval)
         try:
             if lock.republish():
-                logger.warning("%s was gone or told of another server; it is there again", endpoint.FILE)
-            told = False
+                logger.warning("restored %s, which was deleted or named another server", endpoint.FILE)
+            is_logged = False
         except OSError as error:
-            if not told:
-                logger.warning("%s cannot be written: %s", endpoint.FILE, error.strerror)
-            told = True
+            if not is_logged:
+                logger.warning("cannot write %s: %s", endpoint.FILE, error.strerror)
+            is_logged = True
 
 
 def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
@@ -269,6 +269,6 @@ def refuse_network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts
     kind = filesystem(path, mounts)
     if kind in NETWORK:
         raise UsageError(
-            f"{path} is on a network file system ({kind}), on which the embedded server's database would be damaged",
+            f"cannot use {path}: a network file system ({kind}) would damage the embedded server's database",
             f"{LOCAL_DISK}, such as ORCHESTUNE_HOME=/var/tmp/orchestune-$USER",
         )

@@ -9,8 +9,8 @@ from typing import Any
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.server.addresses import Addresses
 
-SECONDS = 30.0
-Opening = Callable[[str, int], Coroutine[Any, Any, int]]
+OPEN_TIMEOUT_SECONDS = 30.0
+Opener = Callable[[str, int], Coroutine[Any, Any, int]]
 
 
 class ExtraListener:
@@ -20,11 +20,11 @@ class ExtraListener:
         """Each opened address is added to `addresses`."""
         self._addresses = addresses or Addresses()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening: Opening | None = None
+        self._opener: Opener | None = None
 
-    def attach(self, opening: Opening) -> None:
+    def attach(self, opener: Opener) -> None:
         """Connect to the server, whose event loop must be the running one. `open` works from now on."""
-        self._loop, self._opening = asyncio.get_running_loop(), opening
+        self._loop, self._opener = asyncio.get_running_loop(), opener
 
     def open(self, host: str, port: int) -> int:
         """Listen at another address, with any port if `port` is taken or 0, and return the port.
@@ -32,17 +32,19 @@ class ExtraListener:
         Blocks; do not call on the server's event loop. Raises UsageError if the server cannot listen there,
         TemporaryError if it has not started yet.
         """
-        if self._loop is None or self._opening is None:
-            raise TemporaryError("the server is about to start")
-        for wanted in dict.fromkeys((port, 0)):
+        if self._loop is None or self._opener is None:
+            raise TemporaryError("the server has not started yet")
+        for candidate in dict.fromkeys((port, 0)):
             try:
-                opened = asyncio.run_coroutine_threadsafe(self._opening(host, wanted), self._loop).result(SECONDS)
+                number = asyncio.run_coroutine_threadsafe(self._opener(host, candidate), self._loop).result(
+                    OPEN_TIMEOUT_SECONDS
+                )
             except OSError as exc:
                 error = exc
                 continue
-            self._addresses.add(host, opened)
-            return opened
+            self._addresses.add(host, number)
+            return number
         raise UsageError(
             f"the server cannot listen on {host}: {error.strerror or error}",
-            "say in ORCHESTUNE_SLURM_ADDRESS at which address of this machine the nodes reach it",
+            "set ORCHESTUNE_SLURM_ADDRESS to the address at which the nodes reach this machine",
         )

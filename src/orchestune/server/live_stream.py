@@ -29,9 +29,9 @@ from orchestune.services.queries import read_logs
 
 _PING = b"event: ping\ndata: {}\n\n"
 """an event and not a comment, which a page could not receive: it must know that the stream is alive"""
-_LINES = 200
+_MAX_CHUNKS_PER_READ = 200
 """maximum of log chunks per read"""
-_MISSED = 2000
+_MAX_MISSED_CHUNKS = 2000
 """maximum of missed log chunks that a resumed stream with a tail still sends; beyond that it starts with the tail"""
 
 
@@ -85,9 +85,9 @@ async def stream(context: Context, request: Request, view: LiveView, after: str 
     The stream does not end while the subject exists: a finished experiment may be extended. The first read precedes the
     response, so that errors have their HTTP status. `after` or `Last-Event-ID` is the id of the last event received.
     """
-    place = StreamPosition.parse(request.headers.get("last-event-id", "").strip() or after)
-    seen = await _read(context, view)
-    return sent(_follow(context, view, seen, place))
+    position = StreamPosition.parse(request.headers.get("last-event-id", "").strip() or after)
+    snapshot = await _read(context, view)
+    return sent(_follow(context, view, snapshot, position))
 
 
 async def _read(context: Context, view: LiveView) -> JournalRead:
@@ -101,11 +101,11 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
         journal = context.journals.of(view.key)
         journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
         for evicted in context.journals.evict():
-            context.seen.forget(evicted)
+            context.views.forget(evicted)
         return JournalRead(version, journal)
 
     async with context.log_turn() if view.printed else context.stream_turn():
-        return await context.seen.read(view.key, context.pace.shared, read)
+        return await context.views.read(view.key, context.pace.shared, read)
 
 
 def _event(kind: str, document: object) -> bytes:
@@ -113,59 +113,60 @@ def _event(kind: str, document: object) -> bytes:
 
 
 async def _follow(
-    context: Context, view: LiveView, seen: JournalRead, place: StreamPosition | None
+    context: Context, view: LiveView, snapshot: JournalRead, position: StreamPosition | None
 ) -> AsyncGenerator[bytes, None]:
     pace, signals, draining, log = context.pace, context.core.signals, context.draining, view.log
     inline = context.core.store.inline
-    longest = min(view.every, pace.ping if inline else min(pace.poll, pace.ping))
+    max_wait = min(view.every, pace.ping if inline else min(pace.poll, pace.ping))
     with context.audience.watch():
         yield OPENING
-        read = looked = spoke = time.monotonic()
-        lines, said = await _begin(context, log, place) if log is not None else (None, b"")
-        first = True
+        read_at = checked_at = sent_at = time.monotonic()
+        lines, skipped = await _begin(context, log, position) if log is not None else (None, b"")
+        is_first = True
         while not draining.begun:
-            news, whole, place = _news(seen.journal, place, lines)
+            events, is_complete, position = _new_events(snapshot.journal, position, lines)
             if log is not None and lines is not None:
                 lines = await _lines(context, log, lines.next)
-                place = replace(place, line=lines.next)
-                news += b"id: %s\n%s" % (str(place).encode(), lines.event) if lines.event else b""
-            if news or first:
-                yield said + news + _ready(place, whole)
-                first, said, spoke = False, b"", time.monotonic()
-            elif time.monotonic() - spoke >= pace.ping:
+                position = replace(position, line=lines.next)
+                events += b"id: %s\n%s" % (str(position).encode(), lines.event) if lines.event else b""
+            if events or is_first:
+                yield skipped + events + _ready(position, is_complete)
+                is_first, skipped, sent_at = False, b"", time.monotonic()
+            elif time.monotonic() - sent_at >= pace.ping:
                 yield _PING
-                spoke = time.monotonic()
+                sent_at = time.monotonic()
             if lines is None or not lines.more:
-                waits = [signals.wait(view.topic, seen.version, longest)]
+                waits = [signals.wait(view.topic, snapshot.version, max_wait)]
                 if log is not None and lines is not None:
-                    waits.append(signals.wait(log.topic, lines.version, longest))
+                    waits.append(signals.wait(log.topic, lines.version, max_wait))
                 await draining.race(*waits)
-                await draining.race(asyncio.sleep(looked + pace.look - time.monotonic()))
-            looked = time.monotonic()
-            if not inline or seen.version != signals.version(view.topic) or looked - read >= longest:
-                seen, read = await _read(context, view), looked
+                await draining.race(asyncio.sleep(checked_at + pace.page_interval - time.monotonic()))
+            checked_at = time.monotonic()
+            if not inline or snapshot.version != signals.version(view.topic) or checked_at - read_at >= max_wait:
+                snapshot, read_at = await _read(context, view), checked_at
 
 
-def _news(
-    journal: Journal, place: StreamPosition | None, lines: LogEvents | None
+def _new_events(
+    journal: Journal, position: StreamPosition | None, lines: LogEvents | None
 ) -> tuple[bytes, bool, StreamPosition]:
-    """Return the events since `place`, True if they are all documents since the journal cannot resume from `place`, and
-    the new place.
+    """Return the events since `position`, True if they are all documents because the journal cannot resume from
+    `position`, and the new position.
     """
-    known = place is not None and journal.knows(place)
-    news = journal.since(place.number if place is not None and known else 0)
-    return news, not known, StreamPosition(journal.name, journal.number, None if lines is None else lines.next)
+    can_resume = position is not None and journal.can_resume(position)
+    events = journal.since(position.number if position is not None and can_resume else 0)
+    return events, not can_resume, StreamPosition(journal.name, journal.number, None if lines is None else lines.next)
 
 
-def _ready(place: StreamPosition, whole: bool) -> bytes:
-    return b'id: %s\nevent: ready\ndata: {"whole":%s}\n\n' % (str(place).encode(), b"true" if whole else b"false")
+def _ready(position: StreamPosition, is_complete: bool) -> bytes:
+    whole = b"true" if is_complete else b"false"
+    return b'id: %s\nevent: ready\ndata: {"whole":%s}\n\n' % (str(position).encode(), whole)
 
 
-async def _begin(context: Context, log: LogSource, place: StreamPosition | None) -> tuple[LogEvents, bytes]:
+async def _begin(context: Context, log: LogSource, position: StreamPosition | None) -> tuple[LogEvents, bytes]:
     """Return the start of the log, and a `skipped` event if too many lines were missed to send them all."""
-    after = place.line if place is not None and place.line is not None else log.after
+    after = position.line if position is not None and position.line is not None else log.after
     end = await context.streaming(log.end)
-    if after is not None and (log.tail is None or end - after <= _MISSED):
+    if after is not None and (log.tail is None or end - after <= _MAX_MISSED_CHUNKS):
         return LogEvents(after), b""
     skipped = b"" if after is None else b"event: skipped\ndata: {}\n\n"
     return LogEvents(end if log.tail is None else 0), skipped
@@ -176,7 +177,7 @@ async def _lines(context: Context, log: LogSource, after: int) -> LogEvents:
 
     async def read() -> LogEvents:
         version = context.core.signals.version(log.topic)
-        batch = await context.printed_in_turn(log.read, after, _LINES, tail)
+        batch = await context.printed_in_turn(log.read, after, _MAX_CHUNKS_PER_READ, tail)
         chunks = [item.document for item in batch.items]
         return LogEvents(batch.next, version, _event("log", {"items": chunks}) if chunks else b"", batch.more)
 

@@ -81,8 +81,8 @@ def configure(level: str, style: str, secrets: Iterable[str] = (), stream: TextI
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for talkative in ("uvicorn", "uvicorn.error", "asyncio", "alembic", "botocore", "urllib3"):
-        logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "alembic", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def _quoted(text: str) -> str:

@@ -27,7 +27,14 @@ from orchestune.server.app import create_app
 from orchestune.server.await_database import wait_for_database
 from orchestune.server.draining import DrainSignal
 from orchestune.server.extra_listener import ExtraListener
-from orchestune.server.serving import BACKLOG, STOPPING, Deadline, UvicornServer, listen, listen_for_proxy
+from orchestune.server.serving import (
+    BACKLOG,
+    CONTROLLERS_TIMEOUT_SECONDS,
+    Deadline,
+    UvicornServer,
+    listen,
+    listen_for_proxy,
+)
 from orchestune.server.settings import Settings, load
 from orchestune.services import audit
 from orchestune.services.core import Core
@@ -45,20 +52,19 @@ from orchestune.system.private import (
 
 logger = logging.getLogger("orchestune.server")
 
-PAGES_SECONDS = 3600.0
-"""idle time after the last page was closed before an embedded server may shut down: a page in the background comes
-back"""
-FILES = 65536
-"""upper bound of open file descriptors that the server requests: many shells set 1024, of which each page and each
-worker takes one"""
+PAGES_IDLE_SECONDS = 3600.0
+"""idle time after the last page was closed before an embedded server may shut down: browsers suspend pages in the
+background, which reconnect later"""
+MAX_OPEN_FILES = 65536
+"""limit of open file descriptors that the server requests: many shells set 1024, and each page and each worker takes
+one"""
 PRIVATE_UMASK = 0o077
 """umask for everything that a server writes: only its user can read the files, also in a folder that another program
 created"""
-_OF_SQLITE = ("", "-journal", "-shm", "-wal")
+_SQLITE_SUFFIXES = ("", "-journal", "-shm", "-wal")
 """suffixes of the files of one SQLite database"""
-SWITCHING = 0.001
-"""thread switch interval in seconds: a controller that computes delays a request by that much; Python's default is
-0.005"""
+SWITCH_INTERVAL_SECONDS = 0.001
+"""a controller that computes delays a request by that much; Python's default is 0.005"""
 
 
 class RunningServer(Protocol):
@@ -111,7 +117,7 @@ def main(argv: Sequence[str], build: Build) -> int:
             stack.callback(lock.release)
         if database:
             stack.callback(embedded.hold_database(database))
-        _make(settings.state)
+        _create_state_folder(settings.state)
         _refuse_foreign(settings)  # check again: another user may have created the folder meanwhile
         tightened = permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
@@ -123,7 +129,7 @@ def main(argv: Sequence[str], build: Build) -> int:
         else:
             local = listen_for_proxy(settings.socket)
             stack.callback(local.socket.close)
-        if not _database_comes(settings, tcp.sockets if tcp else [local.socket] if local else []):
+        if not _await_database(settings, tcp.sockets if tcp else [local.socket] if local else []):
             logger.info("ended")
             return 0
         if lock is not None:
@@ -132,14 +138,14 @@ def main(argv: Sequence[str], build: Build) -> int:
         addresses = Addresses()
         if tcp is not None:
             addresses.add(settings.host, tcp.number)
-        url, door = settings.address(tcp.number if tcp else 0), ExtraListener(addresses)
+        url, listener = settings.address(tcp.number if tcp else 0), ExtraListener(addresses)
         try:
-            running = build(settings, url, settings.state / endpoint.FILE if lock else None, door)
+            running = build(settings, url, settings.state / endpoint.FILE if lock else None, listener)
         except OSError as exc:
             raise _unusable(settings.state, exc) from exc
-        _serve(settings, url, Listeners(tcp, local, addresses), running, lock, deadline, door)
+        _serve(settings, url, Listeners(tcp, local, addresses), running, lock, deadline, listener)
     logger.info("ended")
-    deadline.reached_the_end()
+    deadline.cancel()
     return 0
 
 
@@ -148,9 +154,9 @@ def _load_privately(argv: Sequence[str], stack: contextlib.ExitStack) -> Setting
 
     Raises UsageError if a folder could contain files of another user.
     """
-    before = os.umask(PRIVATE_UMASK)
-    stack.callback(os.umask, before)
-    settings = replace(load(argv), umask=before)
+    previous_umask = os.umask(PRIVATE_UMASK)
+    stack.callback(os.umask, previous_umask)
+    settings = replace(load(argv), umask=previous_umask)
     _refuse_foreign(settings)
     return settings
 
@@ -165,7 +171,7 @@ def _refuse_foreign(settings: Settings) -> None:
         for path in dict.fromkeys((database, database.resolve())):  # SQLite resolves links: its files are at the target
             # A user who can create files there can plant a write-ahead log, even if the folder is sticky, as /tmp is.
             refuse_foreign(path.parent, "the folder of the database", "chmod go-w it, or see --database-url")
-            for suffix in _OF_SQLITE:
+            for suffix in _SQLITE_SUFFIXES:
                 refuse_foreign(Path(f"{path}{suffix}"), "the database", TAKE_BACK)
     if "://" not in settings.files:
         refuse_foreign(Path(settings.files), "the folder for files", TAKE_BACK)
@@ -177,7 +183,7 @@ def _refuse_foreign(settings: Settings) -> None:
 def _warn(settings: Settings, tightened: int) -> None:
     """Log warnings about secrets and files exposed to other users of this machine, or on the network."""
     for name in settings.exposed:
-        logger.warning("a secret shows in the list of processes: give it in %s or the file of --config", name)
+        logger.warning("a secret is visible in the process list: set it by %s or in the file of --config", name)
     for path in settings.readable_by_all:
         logger.warning("every user of this machine can read %s; chmod 600 it", path)
     for path, reason in settings.changeable_by_others.items():
@@ -208,17 +214,17 @@ def _replaceable(settings: Settings) -> dict[ReplaceablePath, Path]:
 def open_more_files() -> None:
     """Raise the file descriptor limit of this process, and of the workers that it starts, up to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    target = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
         with contextlib.suppress(ValueError, OSError):  # some systems have another, lower limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 def _file(database_url: str) -> Path | None:
     return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
 
 
-def _database_comes(settings: Settings, listening: Sequence[socket.socket]) -> bool:
+def _await_database(settings: Settings, listening: Sequence[socket.socket]) -> bool:
     """Wait until PostgreSQL accepts connections; return False if a signal asked the server to shut down meanwhile.
 
     An embedded server fails at once instead: a user waits for the command that starts it.
@@ -235,7 +241,7 @@ def _folders(settings: Settings) -> list[Path]:
     return [settings.state, *([database.parent] if database else []), *files]
 
 
-def _make(state: Path) -> None:
+def _create_state_folder(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
@@ -244,8 +250,8 @@ def _make(state: Path) -> None:
 
 
 def _unusable(state: Path, exc: OSError) -> UsageError:
-    where = f" ({exc.filename})" if exc.filename and str(exc.filename) != str(state) else ""
-    return UsageError(f"the state folder {state} cannot be used: {exc.strerror or exc}{where}", "see --state")
+    path = f" ({exc.filename})" if exc.filename and str(exc.filename) != str(state) else ""
+    return UsageError(f"cannot use the state folder {state}: {exc.strerror or exc}{path}", "see --state")
 
 
 def _with_owners(settings: Settings) -> Settings:
@@ -265,29 +271,29 @@ def _serve(
     running: RunningServer,
     lock: embedded.Lock | None,
     deadline: Deadline,
-    door: ExtraListener,
+    listener: ExtraListener,
 ) -> None:
     draining = DrainSignal()
     waiting: list[asyncio.Task[None]] = []
 
     def started() -> None:
-        door.attach(server.listen_too)
+        listener.attach(server.listen_also)
         running.start()
         gc.collect()
         gc.freeze()  # exempt long-lived startup objects from later collections, which pause all requests
-        sys.setswitchinterval(SWITCHING)
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         if lock is not None:
             lock.publish(url, next(iter(settings.owners)), socket=str(local.path) if local else "")
             audience = app.state.context.audience
-            idle = embedded.end_when_idle(
-                lambda: not server.answering and audience.gone(PAGES_SECONDS) and _is_idle(running),
+            idle = embedded.shut_down_when_idle(
+                lambda: not server.has_requests and audience.is_absent(PAGES_IDLE_SECONDS) and _is_idle(running),
                 settings.idle_seconds,
                 server.end,
             )
             waiting.extend(asyncio.ensure_future(task) for task in (idle, embedded.keep_published(lock)))
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
         if lock is None:
-            threading.Thread(target=_try, args=(running.core,), name="trying", daemon=True).start()
+            threading.Thread(target=_check_files, args=(running.core,), name="files", daemon=True).start()
             threading.Thread(target=_note_owners, args=(running.core,), name="owners", daemon=True).start()
 
     def drain() -> None:
@@ -311,15 +317,15 @@ def _serve(
     local = listeners.local
     server = UvicornServer(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)
     server.run(sockets=listeners.tcp.sockets if listeners.tcp else [])
-    running.stop(STOPPING)
+    running.stop(CONTROLLERS_TIMEOUT_SECONDS)
 
 
-def _try(core: Core) -> None:
+def _check_files(core: Core) -> None:
     """Check the file store and log its problems at startup: a bucket that does not exist, a key that has expired."""
     try:
         read_server.check(core)
     except StoreUnavailable as error:
-        logger.warning("what is sent to this server cannot be kept: %s (%s)", error.message, error.hint)
+        logger.warning("cannot store files: %s (%s)", error.message, error.hint)
 
 
 def _note_owners(core: Core) -> None:

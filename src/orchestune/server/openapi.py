@@ -49,12 +49,10 @@ class Operation(NamedTuple):
 
 OPERATIONS = (
     Operation("post", "register", "Register a worker's process", registration.Registration, answers.Registered),
-    Operation("post", "work", "Report attempts, and lease new ones", work.WorkDocument, answers.WorkAnswer),
-    Operation(
-        "get", "jobs/{revision}", "Read what trials of a revision share", None, answers.JobDocument, (_REVISION,)
-    ),
+    Operation("post", "work", "Report attempts and lease new ones", work.WorkDocument, answers.WorkAnswer),
+    Operation("get", "jobs/{revision}", "Return the job of a revision", None, answers.JobDocument, (_REVISION,)),
     Operation("put", "uploads/{digest}", "Upload a part of a file", bytes, answers.Uploaded, (_DIGEST, _OFFSET)),
-    Operation("head", "uploads/{digest}", "Read how much of an upload has arrived", None, None, (_DIGEST,)),
+    Operation("head", "uploads/{digest}", "Return the number of bytes that have arrived", None, None, (_DIGEST,)),
     Operation("post", "artifacts", "Turn uploads into artifacts", files.KeepArtifacts, answers.KeptArtifacts),
     Operation("post", "checkpoint", "Publish an upload as checkpoint", files.PublishCheckpoint, answers.Published),
     Operation("get", "blobs/{digest}", "Download a checkpoint", None, None, (_DIGEST,)),
@@ -63,11 +61,11 @@ OPERATIONS = (
 
 def describe(app: FastAPI) -> None:
     """Add the worker routes to the application's OpenAPI document."""
-    of_clients = app.openapi
+    client_document = app.openapi
 
     def document() -> Schema:
         if app.openapi_schema is None:
-            _add_workers(cast("_OpenApi", of_clients()))
+            _add_workers(cast("_OpenApi", client_document()))
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -76,7 +74,7 @@ def describe(app: FastAPI) -> None:
 
 def _add_workers(document: _OpenApi) -> None:
     types = [
-        kind for operation in OPERATIONS for kind in (operation.body, operation.answer) if kind not in (None, bytes)
+        type_ for operation in OPERATIONS for type_ in (operation.body, operation.answer) if type_ not in (None, bytes)
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/Worker{name}")
     schema_of = dict(zip(types, schemas, strict=True))
@@ -87,30 +85,30 @@ def _add_workers(document: _OpenApi) -> None:
 
 
 def _described(operation: Operation, schema_of: dict[object, Schema]) -> Schema:
-    done: Schema = {"description": "Done"}
+    success: Schema = {"description": "Success"}
     if operation.answer is not None:
-        done["content"] = {"application/json": {"schema": schema_of[operation.answer]}}
+        success["content"] = {"application/json": {"schema": schema_of[operation.answer]}}
     elif operation.method == "get":
-        done["content"] = _BYTES
-    described: Schema = {
+        success["content"] = _BYTES
+    schema: Schema = {
         "tags": ["workers"],
         "summary": operation.summary,
         "operationId": f"worker_{operation.method}_{operation.path.partition('/')[0]}",
         "security": [{"HTTPBearer": []}],
         "parameters": [_WORKER, *operation.parameters],
         "responses": {
-            "200": done,
+            "200": success,
             "default": {
-                "description": "Refused",
+                "description": "Error",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             },
         },
     }
     if operation.body is bytes:
-        described["requestBody"] = {"required": True, "content": _BYTES}
+        schema["requestBody"] = {"required": True, "content": _BYTES}
     elif operation.body is not None:
-        described["requestBody"] = {
+        schema["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema_of[operation.body]}},
         }
-    return described
+    return schema

@@ -21,9 +21,9 @@ Setting = str | int | float | Path | AllowedDestinations | tuple[Network, ...] |
 T = TypeVar("T")
 
 
-def setting(kind: str, default: T, shown: str, description: str, *, secret: bool = False) -> T:
-    """Declare a field of the settings; `shown` is the default in a readable form."""
-    metadata = {"kind": kind, "shown": shown, "description": description}
+def setting(kind: str, default: T, default_text: str, description: str, *, secret: bool = False) -> T:
+    """Declare a field of the settings; `default_text` is the default in a readable form."""
+    metadata = {"kind": kind, "default_text": default_text, "description": description}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -45,16 +45,16 @@ def parser(items: Sequence[Field[object]]) -> argparse.ArgumentParser:
         epilog="example: orchestune server --host 0.0.0.0 --database-url postgresql://orchestune@db/orchestune",
         allow_abbrev=False,
     )
-    flags.add_argument("--embedded", action="store_true", help="the server of this user, as the command line starts it")
+    flags.add_argument("--embedded", action="store_true", help="run as this user's server, as commands start it")
     flags.add_argument(
-        "--stop", action="store_true", help="end the server of this user, as it would end itself; what runs goes on"
+        "--stop", action="store_true", help="shut down this user's server; running trials are not affected"
     )
-    flags.add_argument("--config", metavar="FILE", help="a TOML file with settings")
+    flags.add_argument("--config", metavar="FILE", help="read settings from a TOML file")
     for item in items:
-        data = item.metadata
-        safer = "" if item.repr else f"; others see it in the list of processes, and not what {variable(item)} says"
-        text = f"{data['description']} (default: {data['shown']}){safer}".replace("%", "%%")
-        flags.add_argument(flag(item), dest=item.name, metavar=data["kind"].upper(), help=text)
+        metadata = item.metadata
+        warning = "" if item.repr else f"; visible in the process list: prefer {variable(item)}"
+        text = f"{metadata['description']} (default: {metadata['default_text']}){warning}".replace("%", "%%")
+        flags.add_argument(flag(item), dest=item.name, metavar=metadata["kind"].upper(), help=text)
     return flags
 
 
@@ -64,10 +64,10 @@ def convert(kind: str, raw: object) -> Setting:
         return parse_seconds(raw)
     if kind == "port":
         if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) > 65535:
-            raise ValueError(f"{raw!r} is no port; write a number from 0 to 65535")
+            raise ValueError(f"invalid port: {raw!r} (expected a number from 0 to 65535)")
         return int(str(raw))
     if not isinstance(raw, str) or not raw:
-        raise ValueError("is empty, or no text in quotes")  # do not show the value: it may be a secret
+        raise ValueError("invalid value (expected a non-empty text in quotes)")  # the value may be a secret
     if kind == "path":
         try:
             return Path(raw).expanduser()
@@ -76,7 +76,7 @@ def convert(kind: str, raw: object) -> Setting:
     allowed = {"level": ("debug", "info", "warning", "error"), "format": ("plain", "json")}.get(kind)
     if allowed:
         if raw.lower() not in allowed:
-            raise ValueError(f"{raw!r} is none of {', '.join(allowed)}")
+            raise ValueError(f"invalid value: {raw!r} (expected one of {', '.join(allowed)})")
         return raw.lower()
     if kind == "networks":
         return networks(raw)
@@ -105,7 +105,7 @@ def _checked(kind: str, raw: str) -> str:
         except BadInput as exc:
             raise ValueError(exc.message) from exc  # the message omits the address, which may contain a key
     if kind == "url" and not _is_address(raw):
-        raise ValueError(f"{raw!r} is no address; write it like https://orchestune.example.org")
+        raise ValueError(f"invalid URL: {raw!r} (expected one such as https://orchestune.example.org)")
     return raw
 
 
@@ -121,18 +121,18 @@ def _check_database(raw: str) -> None:
     """Raise ValueError if the URL is invalid. The message omits the URL, which may contain a password."""
     scheme, _, rest = raw.partition("://")
     if not raw.startswith(("sqlite:///", "postgresql://")):
-        raise ValueError("begins with neither sqlite:/// nor postgresql://")
+        raise ValueError("invalid URL of a database (expected sqlite:///PATH or postgresql://USER@HOST/NAME)")
     if scheme == "sqlite":
         if rest in ("/", "/:memory:"):
-            raise ValueError("names no file; write it like sqlite:////var/lib/orchestune/orchestune.db")
+            raise ValueError("no file in the URL (expected one such as sqlite:////var/lib/orchestune/orchestune.db)")
         return
     try:
         parts = urlsplit(raw)
-        fits = parts.netloc.count("@") <= 1 and parts.port != 0
+        is_valid = parts.netloc.count("@") <= 1 and parts.port != 0
     except ValueError:
-        fits = False
-    if not fits:
+        is_valid = False
+    if not is_valid:
         raise ValueError(
-            "is no address of a database; write it like postgresql://USER:PASSWORD@HOST:5432/NAME, and in the password"
-            " %40 for @, %2F for /, %3A for :"
+            "invalid URL of a database (expected postgresql://USER:PASSWORD@HOST:5432/NAME, with %40 for @, %2F for /"
+            " and %3A for : in the password)"
         )

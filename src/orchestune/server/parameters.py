@@ -13,8 +13,8 @@ from orchestune.services.idempotency import IdempotentRequest
 
 
 async def _context(request: Request) -> Context:
-    found: Context = request.app.state.context
-    return found
+    context: Context = request.app.state.context
+    return context
 
 
 async def _actor(request: Request) -> str:
@@ -31,7 +31,7 @@ async def _notes(request: Request) -> RequestNotes:
     return notes_of(request.scope)
 
 
-async def _asked(request: Request) -> IdempotentRequest | None:
+async def _idempotent_request(request: Request) -> IdempotentRequest | None:
     return getattr(request.state, "asked", None)
 
 
@@ -40,19 +40,19 @@ async def _experiment(request: Request) -> str | None:
     return caller.experiment if caller.role == "worker" else None
 
 
-Here = Annotated[Context, Depends(_context)]
+RequestContext = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
 """name of the caller, for the events"""
-Known = Annotated[Caller, Depends(_caller)]
+RequestCaller = Annotated[Caller, Depends(_caller)]
 Audit = Annotated[RequestNotes, Depends(_notes)]
 """Collector of audit events."""
 RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """Key that makes retries of a request idempotent."""
-Repeatable = Annotated[IdempotentRequest | None, Depends(_asked)]
+Repeatable = Annotated[IdempotentRequest | None, Depends(_idempotent_request)]
 """The idempotency key and digest of the request; None if it has no key."""
 Tail = Annotated[int | None, Query(ge=0, le=1_000_000)]
 """Number of lines from the end of a log."""
-OnlyOf = Annotated[str | None, Depends(_experiment)]
+AllowedExperiment = Annotated[str | None, Depends(_experiment)]
 """The only experiment that the caller may access; None for callers other than workers."""
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 """Number of a trial."""

@@ -9,10 +9,10 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-_OTHERS = 0o077
-_MOST = 10_000
+_OTHERS_BITS = 0o077
+_MAX_ENTRIES = 10_000
 """maximum of entries to check, which bounds the startup time: nothing below a private folder is reachable by others"""
-_OF_CONTAINERS = frozenset(("cache", "docker"))
+_CONTAINER_FOLDERS = frozenset(("cache", "docker"))
 """folders with files that container users must read: the worker's programs and the server's address"""
 
 
@@ -22,7 +22,7 @@ def tighten(state: Path, database: Path | None) -> int:
     Returns the number of files that others could read. Entries of other users, and symlinks, are not changed.
     """
     was_open = _close(state)  # the folder first: then no other user can replace its entries by symlinks
-    closed = [path for path in islice(_entries(state, database, deep=was_open), _MOST) if _close(path)]
+    closed = [path for path in islice(_entries(state, database, deep=was_open), _MAX_ENTRIES) if _close(path)]
     return sum(not path.is_dir() for path in closed)
 
 
@@ -33,7 +33,7 @@ def _entries(state: Path, database: Path | None, *, deep: bool) -> Iterator[Path
     if not deep:
         return
     for folder in _children(state):
-        if folder.name not in _OF_CONTAINERS and folder.is_dir() and not folder.is_symlink():
+        if folder.name not in _CONTAINER_FOLDERS and folder.is_dir() and not folder.is_symlink():
             yield from _children(folder)
 
 
@@ -49,9 +49,9 @@ def _close(path: Path) -> bool:
     try:
         status = path.lstat()
         is_ours = status.st_uid == os.geteuid() and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
-        if not is_ours or not status.st_mode & _OTHERS:
+        if not is_ours or not status.st_mode & _OTHERS_BITS:
             return False
-        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS_BITS)
     except OSError:  # deleted meanwhile, or the file system has no permissions
         return False
     return True

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from orchestune.errors import Denied, Throttled
 from orchestune.server.caller_address import throttle_key
 
-FAILURES = 10  # unknown tokens per minute from one address
-MINUTE = 60.0
-MOST_ADDRESSES = 4096
+MAX_FAILURES_PER_MINUTE = 10  # unknown tokens per minute from one address
+MINUTE_SECONDS = 60.0
+MAX_ADDRESSES = 4096
 
 
 class TokenBuckets:
-    """Token buckets by key, at most `most` of them: the least recently used key is evicted first.
+    """Token buckets by key, at most `max_keys` of them: the least recently used key is evicted first.
 
     Each bucket holds `count` tokens and is refilled at a rate of `count` per `seconds`. Used on the event loop only.
     """
@@ -24,11 +24,11 @@ class TokenBuckets:
     def __init__(
         self,
         count: int,
-        seconds: float = MINUTE,
-        most: int = MOST_ADDRESSES,
+        seconds: float = MINUTE_SECONDS,
+        max_keys: int = MAX_ADDRESSES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._count, self._rate, self._most, self._clock = count, count / seconds, most, clock
+        self._count, self._rate, self._max_keys, self._clock = count, count / seconds, max_keys, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> float:
@@ -38,7 +38,7 @@ class TokenBuckets:
         level = min(float(self._count), level + (now - at) * self._rate)
         wait = self._wait(level)
         self._buckets[key] = (level if wait else level - 1.0, now)
-        if len(self._buckets) > self._most:
+        if len(self._buckets) > self._max_keys:
             self._buckets.popitem(last=False)
         return wait
 
@@ -59,7 +59,7 @@ class FailedSignIns:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._buckets = TokenBuckets(FAILURES, clock=clock)
+        self._buckets = TokenBuckets(MAX_FAILURES_PER_MINUTE, clock=clock)
 
     def refusal(self, address: str, error: Denied) -> Denied:
         """Count a failure; return `error`, or `Throttled` beyond the limit, which hides if the token exists."""
@@ -73,5 +73,5 @@ class FailedSignIns:
     def _throttled(wait: float) -> Throttled | None:
         if not wait:
             return None
-        text = f"too many unknown tokens from this address (at most {FAILURES} a minute)"
+        text = f"too many unknown tokens from this address (at most {MAX_FAILURES_PER_MINUTE} a minute)"
         return Throttled(text, "check ORCHESTUNE_TOKEN, and retry in a minute", math.ceil(wait))

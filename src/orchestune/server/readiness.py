@@ -17,10 +17,10 @@ from orchestune.services.queries import read_server
 
 logger = logging.getLogger("orchestune.server")
 
-ANSWER_SECONDS = 1.5  # a probe is answered within 2 s, even if the store hangs
-LEAST_FREE = 16 * 2**20  # bytes; below that the next transaction or log may fail
-_TRIAL_BYTES = 4096  # a test write detects exceeded quotas, which the free space of a file system does not show
-_LATE = StoreUnavailable("the store or the disk does not answer in time", "try again in a moment")
+CHECK_TIMEOUT_SECONDS = 1.5  # a probe is answered within 2 s, even if the store hangs
+MIN_FREE_BYTES = 16 * 2**20  # bytes; below that the next transaction or log may fail
+_TEST_WRITE_BYTES = 4096  # a test write detects exceeded quotas, which the free space of a file system does not show
+_TIMED_OUT = StoreUnavailable("the store or the disk does not respond in time", "retry in a moment")
 
 
 class NotReady(StoreUnavailable):
@@ -34,16 +34,16 @@ class Readiness:
         """`folders`: folders that the server writes to; those that exist are checked."""
         self._core, self._folders = core, folders
         self._thread = CapacityLimiter(1)
-        self._look: asyncio.Task[OrchestuneError | None] | None = None
+        self._check: asyncio.Task[OrchestuneError | None] | None = None
         self._logged = ""
 
     async def require(self) -> None:
-        """Raise NotReady unless the server is ready. Takes at most `ANSWER_SECONDS`."""
-        if self._look is None or self._look.done():
-            look = to_thread.run_sync(self._problem, abandon_on_cancel=True, limiter=self._thread)
-            self._look = asyncio.ensure_future(look)
-        done, _ = await asyncio.wait({self._look}, timeout=ANSWER_SECONDS)
-        problem = self._look.result() if done else _LATE
+        """Raise NotReady unless the server is ready. Takes at most `CHECK_TIMEOUT_SECONDS`."""
+        if self._check is None or self._check.done():
+            check = to_thread.run_sync(self._problem, abandon_on_cancel=True, limiter=self._thread)
+            self._check = asyncio.ensure_future(check)
+        done, _ = await asyncio.wait({self._check}, timeout=CHECK_TIMEOUT_SECONDS)
+        problem = self._check.result() if done else _TIMED_OUT
         self._log(problem.message if problem else "")
         if problem is not None:
             raise NotReady(problem.message.partition(":")[0], problem.hint)
@@ -61,7 +61,7 @@ class Readiness:
         for folder in self._folders:
             problem = disk_problem(folder) if folder.is_dir() else ""
             if problem:
-                return StoreUnavailable(problem, "free some space on the server's disk; nothing was lost")
+                return StoreUnavailable(problem, "free space on the server's disk; no data was lost")
         try:
             read_server.health(self._core)
         except (StoreUnavailable, StoreDamaged) as exc:
@@ -69,23 +69,23 @@ class Readiness:
         return None
 
 
-def disk_problem(folder: Path, least: int = LEAST_FREE) -> str:
+def disk_problem(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> str:
     """Return the reason why `folder` is not writable; empty if it is."""
     try:
         system = os.statvfs(folder)
         free = system.f_bavail * system.f_frsize
-        if system.f_blocks and free < least:  # some network file systems do not report their size
+        if system.f_blocks and free < min_free_bytes:  # some network file systems do not report their size
             return f"the disk is full: {folder} has {free:,} bytes left"
-        _write_something(folder / f".ready-{os.getpid()}")
+        _test_write(folder / f".ready-{os.getpid()}")
     except OSError as exc:
-        return f"the disk takes no data: {folder}: {exc.strerror or exc}"
+        return f"cannot write to the disk: {folder}: {exc.strerror or exc}"
     return ""
 
 
-def _write_something(path: Path) -> None:
+def _test_write(path: Path) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, bytes(_TRIAL_BYTES))
+        os.write(handle, bytes(_TEST_WRITE_BYTES))
     finally:
         os.close(handle)
         with contextlib.suppress(OSError):

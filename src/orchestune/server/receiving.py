@@ -18,18 +18,18 @@ from starlette.requests import ClientDisconnect
 from orchestune.files.disk import disk_errors
 from orchestune.server.context import Context
 
-IN_MEMORY = 1 << 20
+MAX_IN_MEMORY_BYTES = 1 << 20
 
 
 @asynccontextmanager
 async def received(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
     """Receive the body into a spooled file and yield it, at position 0. Raises StoreUnavailable if the disk is full."""
-    spool = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+    spool = SpooledTemporaryFile(max_size=MAX_IN_MEMORY_BYTES)  # noqa: SIM115
     try:
         part = bytearray()
         async for piece in request.stream():
             part += piece
-            if len(part) >= IN_MEMORY:
+            if len(part) >= MAX_IN_MEMORY_BYTES:
                 await context.streaming(_write, spool, bytes(part))
                 part.clear()
         _write(spool, bytes(part))
@@ -40,23 +40,23 @@ async def received(context: Context, request: Request) -> AsyncIterator[BinaryIO
             spool.close()
 
 
-async def departure(request: Request) -> None:
+async def client_disconnect(request: Request) -> None:
     """Wait until the client has disconnected. The request's body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 @asynccontextmanager
-async def noticing_departure(request: Request) -> AsyncIterator[Callable[[], None]]:
+async def disconnect_check(request: Request) -> AsyncIterator[Callable[[], None]]:
     """Yield a check for a thread to call periodically: it raises ClientDisconnect if the client has disconnected."""
-    is_gone = threading.Event()
+    is_disconnected = threading.Event()
 
     async def watch() -> None:
-        await departure(request)
-        is_gone.set()
+        await client_disconnect(request)
+        is_disconnected.set()
 
     def check() -> None:
-        if is_gone.is_set():
+        if is_disconnected.is_set():
             raise ClientDisconnect
 
     watching = asyncio.create_task(watch())

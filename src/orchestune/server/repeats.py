@@ -23,12 +23,12 @@ from orchestune.services.idempotency import IdempotentRequest
 
 logger = logging.getLogger("orchestune.server")
 
-_LONGEST = 200
-_PATIENCE = 60.0
+_MAX_KEY_CHARACTERS = 200
+_TURN_TIMEOUT_SECONDS = 60.0
 """timeout in seconds for another server that processes a request with the same key"""
-_GLANCE = 0.05
+_POLL_SECONDS = 0.05
 """poll interval in seconds while another server processes a request with the same key"""
-_WITHOUT = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in", f"{API}tokens")
+_EXCLUDED_PREFIXES = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in", f"{API}tokens")
 """path prefixes without idempotency keys: routes that are idempotent (an archive is also too large to be kept in
 memory), or whose response is a secret, of which only a digest is stored"""
 
@@ -50,44 +50,44 @@ class IdempotentResponses:
         if not key:
             await self.app(scope, receive, send)
             return
-        if len(key) > _LONGEST:
-            raise UsageError(f"an Idempotency-Key has at most {_LONGEST} characters")
+        if len(key) > _MAX_KEY_CHARACTERS:
+            raise UsageError(f"the Idempotency-Key is too long (expected at most {_MAX_KEY_CHARACTERS} characters)")
         body = await Request(scope, receive).body()
         caller = scope["state"].get("caller")  # the digest includes the caller: no other one may get the response
-        asked = f"{caller.name if caller else ''}\n{scope['path']}?{scope['query_string'].decode('latin-1')}\n"
-        digest = hashlib.sha256(asked.encode() + body)
+        prefix = f"{caller.name if caller else ''}\n{scope['path']}?{scope['query_string'].decode('latin-1')}\n"
+        digest = hashlib.sha256(prefix.encode() + body)
         async with self._turns.of(key), self._turn_of_servers(key):
             await self._once(key, digest.hexdigest(), body, scope, receive, send)
 
     async def _once(self, key: str, digest: str, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         context = self.context
-        known = await context.cold(idempotency.remembered, context.core, key, digest)
-        if known is not None:
-            status, text = known
+        remembered = await context.cold(idempotency.remembered, context.core, key, digest)
+        if remembered is not None:
+            status, text = remembered
             headers = {"Idempotent-Replayed": "true"}
             await Response(text.encode(), status, headers, "application/json")(scope, receive, send)
             return
         scope["state"]["asked"] = IdempotentRequest(key, digest)
-        answer = _Kept()
-        await self.app(scope, _again(body, receive), answer.send)
-        if 200 <= answer.status < 300:
+        response = _BufferedResponse()
+        await self.app(scope, _replaying(body, receive), response.send)
+        if 200 <= response.status < 300:
             try:
-                await context.cold(idempotency.remember, context.core, key, digest, answer.status, answer.text)
+                await context.cold(idempotency.remember, context.core, key, digest, response.status, response.text)
             except TemporaryError:  # the request was processed nevertheless, so report success
-                logger.warning("an answer could not be remembered", extra={"path": scope["path"]})
-        for message in answer.messages:
+                logger.warning("cannot store a response for retries", extra={"path": scope["path"]})
+        for message in response.messages:
             await send(message)
 
     @asynccontextmanager
     async def _turn_of_servers(self, key: str) -> AsyncIterator[None]:
-        context, until = self.context, time.monotonic() + _PATIENCE
+        context, deadline = self.context, time.monotonic() + _TURN_TIMEOUT_SECONDS
         if context.core.store.inline:  # no other server
             yield
             return
         while not await context.cold(idempotency.take, context.core, key):
-            if time.monotonic() > until:
-                raise StoreUnavailable("another server still carries out the request with this Idempotency-Key")
-            await asyncio.sleep(_GLANCE)
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("another server is still processing the request with this Idempotency-Key")
+            await asyncio.sleep(_POLL_SECONDS)
         try:
             yield
         finally:
@@ -95,7 +95,7 @@ class IdempotentResponses:
                 await context.cold(idempotency.leave, context.core, key)
 
 
-class _Kept:
+class _BufferedResponse:
     """A buffered response that is not sent yet."""
 
     def __init__(self) -> None:
@@ -115,20 +115,20 @@ class _Kept:
 
 def _key(scope: Scope) -> str:
     path = scope["path"]
-    if not path.startswith(API) or path.startswith(_WITHOUT) or path.endswith("/shares"):
+    if not path.startswith(API) or path.startswith(_EXCLUDED_PREFIXES) or path.endswith("/shares"):
         return ""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"idempotency-key"), "")
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _replaying(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that replays a body which was read already."""
-    given = False
+    is_replayed = False
 
     async def repeated() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return repeated

@@ -1,6 +1,6 @@
-"""The documents that clients send, as the OpenAPI document describes them.
+"""The documents that clients send: models that validate requests and appear in the OpenAPI document.
 
-Requests are checked against these; what is answered stands in `orchestune.documents`.
+The responses are in `orchestune.documents`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
 from orchestune.domain.search.space import MAX_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
-_OWNER = "the caller's name if left out; only an owner of the server may name another person"
-_MOST_ENTRIES = 10_000
+_OWNER = "owner of the experiment (default: the caller); only an owner of the server may name another user"
+_MAX_ENTRIES = 10_000
 
 
 def _at_most(count: int) -> BeforeValidator:
-    """Refuse an object with more entries by one error, before pydantic builds one or several for each entry."""
+    """Reject an object with more entries by one error, before pydantic builds one or several for each entry."""
 
     def check(entries: object) -> object:
         if isinstance(entries, dict) and len(entries) > count:
@@ -31,14 +31,14 @@ def _at_most(count: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# Of a list the first wrong item is reported alone (`fail_fast`): a list of a million wrong items costs one error.
+# Only the first invalid item of a list is reported (`fail_fast`): a list of a million invalid items costs one error.
 Parameters = Annotated[dict[str, bool | int | float | str], _at_most(MAX_PARAMETERS)]
-Texts = Annotated[dict[str, str], _at_most(_MOST_ENTRIES)]
+Texts = Annotated[dict[str, str], _at_most(_MAX_ENTRIES)]
 Names = Annotated[list[str], Field(fail_fast=True)]
 
 
 def _printable(text: str) -> str:
-    """Refuse control characters and line breaks, as in the header `Orchestune-User`."""
+    """Reject control characters and line breaks, as in the header `Orchestune-User`."""
     if not text.isprintable():
         raise PydanticCustomError("not_printable", "must be printable, on one line")
     return text
@@ -54,14 +54,14 @@ class _Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_many_unknown_keys(cls, document: object) -> object:
-        """Raise one error for very many unknown keys: 1 MiB of them made 116,000, which took the event loop seconds."""
+        """Raise one error for very many unknown keys: 116,000 in 1 MiB would block the event loop for seconds."""
         if not isinstance(document, dict) or cls.model_config.get("extra") != "forbid":
             return document
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        unknown = list(islice((key for key in document if key not in known), PROBLEMS_SHOWN + 1))
+        known_keys = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = list(islice((key for key in document if key not in known_keys), PROBLEMS_SHOWN + 1))
         if len(unknown) > PROBLEMS_SHOWN:
-            text = "has more than {shown} unknown keys, such as {key} (expected {known})"
-            context = {"shown": PROBLEMS_SHOWN, "key": f"{unknown[0]!r:.80}", "known": ", ".join(known) or "none"}
+            text = "has more than {shown} unknown keys, such as {key} (expected {known_keys})"
+            context = {"shown": PROBLEMS_SHOWN, "key": f"{unknown[0]!r:.80}", "known": ", ".join(known_keys) or "none"}
             raise PydanticCustomError("unknown_keys", text, context)
         return document
 
@@ -72,25 +72,25 @@ class LaunchRequest(_Request):
     model_config = ConfigDict(extra="allow", strict=True)
     env: Texts = {}
     root: str | None = None
-    links: Names = Field(default=[], description="paths below `root` that the bundle leaves out")
+    links: Names = Field(default=[], description="paths below `root` that are not in the bundle")
 
     def document(self) -> dict[str, object]:
-        """Return the fields that were sent, including those that only a later version of the client knows.
+        """Return the fields that were sent, including those of a newer client.
 
-        `model_dump` would walk through all that is of any type in one call, which nothing interrupts.
+        `model_dump` would traverse values of any type in one call, which cannot be interrupted.
         """
         return {name: value for name, value in self if value is not None}
 
 
 class WarmValue(_Request):
-    """A value of a metric, and how sure it is."""
+    """A value of a metric and its standard deviation."""
 
     value: float
     stddev: float | None = None
 
 
 class WarmResult(_Request):
-    """A result from elsewhere, as trials have it. It may lack parameters."""
+    """An external result in the form of a trial. Parameters may be missing."""
 
     parameters: Parameters
     state: Literal["completed", "failed", "pruned"] = "completed"
@@ -98,9 +98,9 @@ class WarmResult(_Request):
 
 
 class WarmStartRequest(_Request):
-    """Results that the engine is told before the first trial. They count for nothing else."""
+    """Results that the engine learns before the first trial. They do not count as trials."""
 
-    source: str = Field(max_length=10_000, description="where they come from, for people")
+    source: str = Field(max_length=10_000, description="origin of the results, for display")
     results: Annotated[list[WarmResult], Field(fail_fast=True)]
 
 
@@ -112,25 +112,25 @@ class FirstTrial(_Request):
 
 
 class CreateExperiment(_Request):
-    """A new experiment."""
+    """A request to create an experiment."""
 
-    specification: dict[str, Any] = Field(description="the normalised experiment file")
+    specification: dict[str, Any] = Field(description="the normalized experiment file")
     bundle: str | None = Field(default=None, description="SHA-256 of the archive of the code")
-    cluster: str | None = Field(default=None, description="the server's own place where it is left out")
-    folder: Folder = Field(default="", description="where it was started, as `host:/abs/path`")
+    cluster: str | None = Field(default=None, description="cluster to run in (default: that of the server)")
+    folder: Folder = Field(default="", description="folder in which it was started, as `host:/abs/path`")
     owner: Owner | None = None
     launch: LaunchRequest = LaunchRequest()
-    secrets: Texts = Field(default={}, description="never stored with the record, never given back")
+    secrets: Texts = Field(default={}, description="values of secrets; not stored in the record and never returned")
     outgoing: Texts = Field(
         default={},
-        description="addresses and secrets of `notify` and `mlflow` by name, such as notify.0.url; kept like `secrets`",
+        description="URLs and secrets of `notify` and `mlflow` by name, such as notify.0.url; stored like `secrets`",
     )
     warm_start: WarmStartRequest | None = None
     first: FirstTrial | None = None
 
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]+$", max_length=200)]
-"""its name, as in experiment files; those of orchestune.dev/ are for command lines"""
+"""name of a label, as in experiment files; names with `orchestune.dev/` are reserved for the command line"""
 
 
 class ChangeExperiment(_Request):
@@ -143,49 +143,53 @@ class ChangeExperiment(_Request):
 
 
 class ChangeCode(_Request):
-    """The code of trials that have not begun."""
+    """New code for trials that have not started."""
 
     bundle: str = Field(description="SHA-256 of the archive of the code", pattern=r"^[0-9a-f]{64}$")
-    launch: LaunchRequest = Field(default=LaunchRequest(), description="its folder; what is left out stays as it is")
+    launch: LaunchRequest = Field(
+        default=LaunchRequest(), description="its environment; omitted fields keep their values"
+    )
 
 
 class Pause(_Request):
-    """`now` also takes back what runs, to be offered again."""
+    """Options of a pause: `now` also preempts and requeues running trials."""
 
     now: bool = False
 
 
 class Nothing(_Request):
-    """An empty document, or no body at all."""
+    """An empty document; the body may also be omitted."""
 
 
 class QueueTrial(_Request):
-    """A configuration to be tried."""
+    """The parameters of a trial to queue."""
 
     parameters: Parameters
 
 
 class TerminalRequest(_Request):
-    """One end of a terminal: `after` asks for what came from the other end; without it `data` goes there."""
+    """A call of one end of a terminal: `after` reads from the other end; without it, `data` is sent there."""
 
     attempt: str
-    data: str = Field(default="", description="bytes in base64, the first of them at place `at`", max_length=2**20)
+    data: str = Field(default="", description="bytes in base64, the first of which has offset `at`", max_length=2**20)
     at: int = Field(default=0, ge=0, lt=2**53)
-    after: int | None = Field(default=None, ge=0, lt=2**53, description="the place behind the last byte that arrived")
-    wait: float = Field(default=0.0, ge=0, le=20, description="seconds in which to wait for news, or for room")
+    after: int | None = Field(default=None, ge=0, lt=2**53, description="offset after the last received byte")
+    wait: float = Field(default=0.0, ge=0, le=20, description="seconds to wait for data, or for room in the buffer")
     size: list[int] | None = Field(
         default=None, min_length=2, max_length=2, fail_fast=True, description="rows and columns"
     )
-    over: int | None = Field(default=None, description="this end is over; of a command its exit code")
+    over: int | None = Field(default=None, description="set when this end closes: for a command, its exit code")
 
 
 class RerunTrial(_Request):
-    """A rerun of a trial; omitted fields are as in its experiment."""
+    """A rerun of a trial; omitted fields keep the values of its experiment."""
 
     continue_: bool = Field(default=False, alias="continue", description="start from the trial's checkpoint")
-    run: str | Names | None = Field(default=None, min_length=1, description="another command, as in the file")
+    run: str | Names | None = Field(
+        default=None, min_length=1, description="another command, as `run` of the experiment file"
+    )
     cluster: str | None = Field(
-        default=None, description="left out: the same one; where that is not here, the server's own place"
+        default=None, description="default: the same cluster or, if this server does not have it, that of the server"
     )
     launch: LaunchRequest | None = None
     secrets: Texts | None = None
@@ -194,22 +198,22 @@ class RerunTrial(_Request):
 
 
 class ShareExperiment(_Request):
-    """A link for others."""
+    """A request for a share link."""
 
-    name: str = Field(default="", max_length=200, description="whom it is for, for people")
-    days: int = Field(default=7, ge=1, le=365, description="after which it is of no use")
+    name: str = Field(default="", max_length=200, description="recipient, for display")
+    days: int = Field(default=7, ge=1, le=365, description="days until it expires")
 
 
 class IssueToken(_Request):
-    """A token for another user."""
+    """A request for a token of another user."""
 
-    name: str = Field(min_length=1, max_length=200, description="whose it is")
+    name: str = Field(min_length=1, max_length=200, description="name of the user")
     role: Literal["viewer", "editor", "owner"] = "viewer"
-    days: int = Field(default=90, ge=1, le=3650, description="after which it is of no use")
+    days: int = Field(default=90, ge=1, le=3650, description="days until it expires")
 
 
 class SignedRecord(_Request):
-    """The digest and the signature at a record's end."""
+    """The digest and the signature at the end of a record."""
 
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="the SHA-256 of its lines")
-    signature: str = Field(default="", max_length=64, description="by the server that wrote it")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its lines")
+    signature: str = Field(default="", max_length=64, description="signature of the server that exported it")

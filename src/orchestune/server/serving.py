@@ -32,17 +32,17 @@ from orchestune.system.local_socket import LocalListener
 
 logger = logging.getLogger("orchestune.server")
 
-ANSWERING = 4
+REQUESTS_TIMEOUT_SECONDS = 4
 """timeout in seconds for requests in progress once the server drains; uvicorn accepts whole seconds only"""
-STOPPING = 3.0
+CONTROLLERS_TIMEOUT_SECONDS = 3.0
 """timeout in seconds for the controllers after that"""
-LONGEST = 9.5
+MAX_SHUTDOWN_SECONDS = 9.5
 """upper bound in seconds for the whole shutdown, even if a thread hangs"""
 
-_KEEP_ALIVE = 75
+_IDLE_TIMEOUT_SECONDS = 75
 """idle timeout of a connection in seconds; longer than a worker's longest pause between two calls"""
 BACKLOG = 2048
-_PROBE = 1.0
+_PROBE_TIMEOUT_SECONDS = 1.0
 """timeout in seconds for another server that listens on the same Unix socket"""
 
 
@@ -70,15 +70,15 @@ class UvicornServer(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=ANSWERING,
+            timeout_keep_alive=_IDLE_TIMEOUT_SECONDS,
+            timeout_graceful_shutdown=REQUESTS_TIMEOUT_SECONDS,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
         try:
             config.load()
         except (ssl.SSLError, OSError) as exc:
-            raise BadInput.one(f"certificate and key cannot be used: {exc}", key="tls_cert") from exc
+            raise BadInput.one(f"cannot use the certificate and key: {exc}", key="tls_cert") from exc
         super().__init__(config)
         self._on_started, self._on_draining = on_started, on_draining
         self._local, self._is_embedded = local, settings.embedded
@@ -89,7 +89,7 @@ class UvicornServer(uvicorn.Server):
         self.should_exit = True
 
     @property
-    def answering(self) -> bool:
+    def has_requests(self) -> bool:
         """True if a request is in progress: a file upload or download may take long."""
         return bool(self.server_state.tasks)
 
@@ -103,14 +103,14 @@ class UvicornServer(uvicorn.Server):
             self.servers.append(await loop.create_unix_server(self._protocol({}), sock=self._local, backlog=BACKLOG))
         self._on_started()
 
-    async def listen_too(self, host: str, port: int) -> int:
+    async def listen_also(self, host: str, port: int) -> int:
         """Serve workers at another address until shutdown and return its port. Raises OSError if binding fails."""
         # Workers that dial a literal address reach no other one. Its port may be that of the server's other addresses.
         bound = bind(host, port, BACKLOG, reserve=not _is_literal(host))
         self._bound.append(bound)
         for listening in bound.sockets:
             await self._listen(listening, self._protocol({FOR_WORKERS: True}))
-        logger.info("serving elsewhere too", extra={"host": host, "port": bound.number})
+        logger.info("serving at another address", extra={"host": host, "port": bound.number})
         return bound.number
 
     async def _listen(self, listening: socket.socket, protocol: Callable[[], BoundedConnection]) -> None:
@@ -141,14 +141,14 @@ class UvicornServer(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self.force_exit = True  # second signal: do not wait for requests in progress
         self.should_exit = True
@@ -164,8 +164,8 @@ def listen(settings: Settings) -> BoundPort:
             return bind(settings.host, port, BACKLOG, names=_own_names(settings, port))
         except (OSError, UnicodeError) as exc:  # UnicodeError: the host has an empty or too long label
             error = exc
-    why = getattr(error, "strerror", None) or error
-    message = f"cannot listen on {settings.host} port {ports[0]}: {why}"
+    cause = getattr(error, "strerror", None) or error
+    message = f"cannot listen on {settings.host} port {ports[0]}: {cause}"
     raise UsageError(message, "see --host and --port") from error
 
 
@@ -176,8 +176,8 @@ def listen_for_proxy(path: Path) -> LocalListener:
     if another server listens there, or if the folder belongs to another user or is writable for others.
     """
     with suppress(OSError):
-        local_socket.connect(str(path), _PROBE).close()
-        raise UsageError(f"cannot listen on {path}: another server does", "see --host")
+        local_socket.connect(str(path), _PROBE_TIMEOUT_SECONDS).close()
+        raise UsageError(f"cannot listen on {path}: another server listens there", "see --host")
     try:
         return LocalListener(local_socket.listen(path, BACKLOG, for_group=True), path)
     except OSError as exc:
@@ -203,8 +203,8 @@ def _own_names(settings: Settings, port: int) -> list[str]:
 class Deadline:
     """Exits the process if the shutdown takes too long: a thread in a system call cannot be interrupted."""
 
-    def __init__(self, seconds: float = LONGEST) -> None:
-        self._timer = threading.Timer(seconds, self._give_up)
+    def __init__(self, seconds: float = MAX_SHUTDOWN_SECONDS) -> None:
+        self._timer = threading.Timer(seconds, self._exit)
         self._timer.daemon = True
 
     def start(self) -> None:
@@ -212,13 +212,13 @@ class Deadline:
         if self._timer.ident is None:
             self._timer.start()
 
-    def reached_the_end(self) -> None:
+    def cancel(self) -> None:
         """Cancel the timer, unless other non-daemon threads are still running."""
         others = (thread for thread in threading.enumerate() if not thread.daemon)
         if all(thread is threading.main_thread() for thread in others):
             self._timer.cancel()
 
-    def _give_up(self) -> None:
-        stuck = [thread.name for thread in threading.enumerate() if not thread.daemon]
-        logger.error("the end took too long", extra={"threads": ", ".join(stuck)})
+    def _exit(self) -> None:
+        threads = [thread.name for thread in threading.enumerate() if not thread.daemon]
+        logger.error("the shutdown took too long", extra={"threads": ", ".join(threads)})
         os._exit(1)

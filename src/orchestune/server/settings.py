@@ -1,8 +1,9 @@
-"""What an operator may set: by flag, by environment variable, in a TOML file, in this order of precedence."""
+"""Settings of a server: by flag, environment variable or TOML file, in this order of precedence."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,131 +24,133 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
 from orchestune.server.caller_address import Network
 from orchestune.server.options import setting
-from orchestune.server.owners import read_owners
+from orchestune.services.core import UNNAMED
 from orchestune.system.private import access_of_others
 
 HOSTED_PORT = 8470
-_UNIX = "unix:"
-_LEAST = {"lease_seconds": 3.0, "beat_seconds": 0.2}
-"""below these a busy machine, or one slow answer, makes workers lost that are well, or the beats alone keep it busy"""
+_MIN_TOKEN_CHARACTERS = 16
+_COMMENT = re.compile(r"(?:^|\s)#")
+_UNIX_PREFIX = "unix:"
+_MIN_SECONDS = {"lease_seconds": 3.0, "beat_seconds": 0.2}
+"""with less, a busy machine or one slow response loses healthy workers, or heartbeats alone keep the server busy"""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One server's settings. Not shown by `repr`: what may hold a password or a token."""
+    """The settings of one server. `repr` omits those that may contain a password or a token."""
 
     host: str = setting(
         "text",
         "127.0.0.1",
         "127.0.0.1",
-        "address to listen on; :: is every one of the machine, unix:PATH a socket for a proxy",
+        "address to listen on; :: for all addresses, unix:PATH for a Unix socket behind a proxy",
     )
     port: int | None = setting(
-        "port", None, f"{HOSTED_PORT}; embedded: the one used last, or a free one", "port to listen on; 0: any free one"
+        "port", None, f"{HOSTED_PORT}; embedded: the previous or a free port", "port to listen on; 0 for any free port"
     )
     state: Path = setting(
         "path",
         Path(),
         "`$ORCHESTUNE_HOME`, or by the XDG rules",
-        "folder for everything that has no other place; made when missing",
+        "folder for state and for everything without a setting of its own; created if missing",
     )
     database_url: str = setting(
         "database", "", "sqlite:///STATE/orchestune.db", "sqlite:///PATH or postgresql://USER@HOST/NAME", secret=True
     )
     files: str = setting(
-        "text", "", "STATE/files", "where logs, bundles and artifacts live: a folder or s3://BUCKET/PREFIX"
+        "text", "", "STATE/files", "storage of logs, bundles and artifacts: a folder or s3://BUCKET/PREFIX"
     )
     token_file: Path | None = setting(
-        "path", None, "STATE/token, made when missing", "file with one owner a line: NAME TOKEN, or a token alone"
+        "path", None, "STATE/token, created if missing", "file with one owner per line: NAME TOKEN, or only a token"
     )
     public_url: str = setting(
-        "url", "", "the address it listens on", "how workers and people reach the server, where it is not as it listens"
+        "url", "", "the listening address", "URL at which workers and users reach the server, such as that of a proxy"
     )
     trusted_proxies: tuple[Network, ...] = setting(
         "networks",
         (),
         "none",
-        "addresses and networks of proxies, with commas between, whose X-Forwarded-For tells who calls",
+        "addresses and networks of proxies whose X-Forwarded-For is trusted, separated by commas",
     )
     tls_cert: Path | None = setting("path", None, "none: plain HTTP", "certificate chain (PEM); needs tls_key")
     tls_key: Path | None = setting("path", None, "none", "private key of tls_cert (PEM)")
     lease_seconds: float = setting(
-        "seconds", 15.0, "15", "how long the server sees no beat of a worker before it counts as lost; at least 3"
+        "seconds", 15.0, "15", "time without a heartbeat after which a worker is lost; at least 3"
     )
     beat_seconds: float = setting(
-        "seconds", 2.0, "2", "how often a busy worker reports; at least 0.2, at most a third of the lease"
+        "seconds", 2.0, "2", "interval of heartbeats; at least 0.2, at most a third of lease_seconds"
     )
     idle_seconds: float = setting(
-        "seconds", 300.0, "300", "an embedded server ends after that long with nothing unfinished and no worker"
+        "seconds", 300.0, "300", "time without unfinished experiments and workers until an embedded server shuts down"
     )
     log_level: str = setting("level", "info", "info", "debug, info, warning or error")
-    log_format: str = setting("format", "plain", "plain", "plain (one line each) or json (one document a line)")
+    log_format: str = setting("format", "plain", "plain", "plain (one line per entry) or json (one document per line)")
     kubernetes: Path | None = setting(
-        "path", None, "none: workers run on this machine", "kubernetes.json of the cluster in which workers run"
+        "path", None, "none: workers run on this machine", "kubernetes.json of the cluster that runs the workers"
     )
     retire: Path | None = setting(
-        "path", None, "none: it stays", "retirement.json: when a cluster that nobody uses is archived and destroyed"
+        "path", None, "none: it is kept", "retirement.json: when an unused cluster is archived and destroyed"
     )
     retention: float | None = setting(
         "seconds",
         None,
         "for ever",
-        "how long after its end, or its import, an experiment keeps its logs and its trials' files (`90d`); records and"
-        " code stay",
+        "time after which logs and files of a finished or imported experiment are deleted (`90d`); records and code"
+        " are kept",
     )
     shared: Path = setting(
         "path",
         Path(),
         "`~/.local/share/orchestune`, or by the XDG rules",
-        "folder that the nodes of Slurm see under the same path",
+        "folder that Slurm's nodes mount at the same path",
     )
     slurm_address: str = setting(
         "text",
         "",
-        "found out from Slurm",
-        "HOST or HOST:PORT of this machine, as nodes of Slurm reach it",
+        "determined from Slurm",
+        "HOST or HOST:PORT at which Slurm's nodes reach this machine",
     )
     notify_url: str = setting(
-        "hook", "", "none", "address that hears when any experiment finished, failed or paused", secret=True
+        "hook", "", "none", "URL to notify when any experiment finishes, fails or is paused", secret=True
     )
     notify_secret: str = setting(
-        "text", "", "none: not signed", "what messages to notify_url are signed with", secret=True
+        "text", "", "none: not signed", "secret that signs messages to notify_url", secret=True
     )
     notify_stuck: float | None = setting(
-        "seconds", None, "never", "notify_url also hears of an experiment in which nothing moved for so long"
+        "seconds", None, "never", "also notify notify_url of an experiment without progress for that time"
     )
     mlflow_tracking_uri: str = setting(
-        "hook", "", "none", "tracking server of MLflow that records every experiment which names none", secret=True
+        "hook", "", "none", "MLflow tracking server of experiments that do not name one", secret=True
     )
     mlflow_tracking_token: str = setting(
-        "text", "", "none", "what is shown to mlflow_tracking_uri: a token, or USER:PASSWORD", secret=True
+        "text", "", "none", "credentials for mlflow_tracking_uri: a token, or USER:PASSWORD", secret=True
     )
     outgoing_allow: AllowedDestinations = setting(
         "hosts",
         AllowedDestinations(),
         "none; embedded: any",
-        "hosts and networks, with commas between, that messages and MLflow may use beside addresses of the internet",
+        "hosts and networks that notifications and MLflow may use in addition to the internet, separated by commas",
     )
     docker_allow: Sequence[str] = setting(
         "folders",
         (),
-        "none; embedded: what is in the folder of the project",
-        "folders of this machine, and names of Docker volumes, with colons between, that containers may mount",
+        "none; embedded: the folder of the project",
+        "folders of this machine and Docker volumes that containers may mount, separated by colons",
     )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
-    """one server per user, started by the command line; ends itself when idle"""
+    """a user's own server, started by commands; shuts down when idle"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
-    """token → name of everybody who may do everything"""
+    """token → name of an owner"""
     umask: int | None = field(default=None, metadata={"kind": "derived"})
-    """that of the shell which started it, with which commands are started; None: the process's own"""
+    """umask of trials: that of the shell which started the server; None: the umask of the process"""
     config: Path | None = field(default=None, metadata={"kind": "derived"})
-    """the file of --config if it holds secrets"""
+    """the file of --config if it contains secrets"""
     exposed: Sequence[str] = field(default=(), metadata={"kind": "derived"})
-    """variables of what the command line should not have: everybody sees it in the list of processes"""
+    """variables of secrets that were passed as flags, which all users can see in the process list"""
 
     @property
     def home(self) -> str:
-        """`embedded` or `hosted`, as the API tells it."""
+        """`embedded` or `hosted`, as in the API."""
         return "embedded" if self.embedded else "hosted"
 
     @property
@@ -157,12 +160,12 @@ class Settings:
 
     @property
     def readable_by_all(self) -> list[Path]:
-        """Files with secrets that every user of this machine may read."""
+        """Files with secrets that every user of this machine can read."""
         return [path for path in self._secret_files if path.stat().st_mode & stat.S_IROTH]
 
     @property
     def changeable_by_others(self) -> Mapping[Path, str]:
-        """Files with secrets that other users of this machine may change, each with the reason."""
+        """Files with secrets that other users of this machine can change, each with the reason."""
         return {path: reason for path in self._secret_files if (reason := access_of_others(path))}
 
     @property
@@ -171,7 +174,7 @@ class Settings:
 
     @property
     def unencrypted(self) -> bool:
-        """True if other machines can reach the server and nothing known encrypts what they send, tokens first of all.
+        """True if other machines can reach the server and their tokens travel unencrypted, as far as it is known.
 
         In a cluster the server is reached through the API server, and by workers under a NetworkPolicy.
         """
@@ -181,19 +184,19 @@ class Settings:
     @property
     def socket(self) -> Path | None:
         """Path of the Unix socket to listen on (`host` is `unix:PATH`); None if `host` is a network address."""
-        return Path(self.host.removeprefix(_UNIX)) if self.host.startswith(_UNIX) else None
+        return Path(self.host.removeprefix(_UNIX_PREFIX)) if self.host.startswith(_UNIX_PREFIX) else None
 
     @property
     def outgoing(self) -> Outgoing:
         """Outgoing messages and allowed destinations. An embedded server may call what its user may call."""
-        reach = AllowedDestinations(everywhere=True) if self.embedded else self.outgoing_allow
+        allowed = AllowedDestinations(everywhere=True) if self.embedded else self.outgoing_allow
         hook = Hook(self.notify_url, self.notify_secret, stuck=self.notify_stuck) if self.notify_url else None
         tracker = Tracker(self.mlflow_tracking_uri, self.mlflow_tracking_token) if self.mlflow_tracking_uri else None
-        return Outgoing(reach, hook, tracker)
+        return Outgoing(allowed, hook, tracker)
 
     @property
     def serves_one_browser(self) -> bool:
-        """Return True if the pages are for browsers that reach a loopback address, of this machine or by a tunnel."""
+        """True if only browsers on this machine, or with a tunnel to it, can reach the pages."""
         return self.embedded and _is_loopback(self.host) and not (self.tls_cert or self.public_url)
 
     def address(self, port: int) -> str:
@@ -224,32 +227,32 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settin
     Raises BadInput, which names each key and its source, or UsageError for invalid flags.
     """
     parser = options.parser(SETTABLE)
-    read, strange = parser.parse_known_args(argv)
-    if strange:
-        raise unrecognized(parser, strange)
-    given = vars(read)
-    named = given["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
+    arguments, unrecognized_arguments = parser.parse_known_args(argv)
+    if unrecognized_arguments:
+        raise unrecognized(parser, unrecognized_arguments)
+    flags = vars(arguments)
+    config_name = flags["config"] or environ.get(f"{options.ENVIRONMENT}CONFIG")
     problems: list[Problem] = []
-    config = Path(named) if named else None
-    found = _from_file(config, problems) if config else {}
+    config = Path(config_name) if config_name else None
+    raw_values = _from_file(config, problems) if config else {}
     for item in SETTABLE:
         if environ.get(options.variable(item)):
-            found[item.name] = (environ[options.variable(item)], options.variable(item))
-        if given[item.name] is not None:
-            found[item.name] = (given[item.name], options.flag(item))
+            raw_values[item.name] = (environ[options.variable(item)], options.variable(item))
+        if flags[item.name] is not None:
+            raw_values[item.name] = (flags[item.name], options.flag(item))
     values: dict[str, Any] = {}
-    for name, (raw, source) in found.items():
+    for name, (raw, source) in raw_values.items():
         try:
             values[name] = options.convert(_KINDS[name], raw)
         except ValueError as exc:
             problems.append(Problem(str(exc), key=name, file=source))
     if not problems:
-        settings = Settings(embedded=given["embedded"], **values)
-        problems += _contradictions(settings, {name: source for name, (_, source) in found.items()})
+        settings = Settings(embedded=flags["embedded"], **values)
+        problems += _contradictions(settings, {name: source for name, (_, source) in raw_values.items()})
     if problems:
         raise BadInput(problems)
-    exposed = [options.variable(item) for item in SETTABLE if _is_secret(settings, given[item.name])]
-    has_secrets = any(_is_secret(settings, raw) for raw, source in found.values() if source == str(config))
+    exposed = [options.variable(item) for item in SETTABLE if _is_secret(settings, flags[item.name])]
+    has_secrets = any(_is_secret(settings, raw) for raw, source in raw_values.values() if source == str(config))
     return replace(_complete(settings, environ), exposed=exposed, config=config if has_secrets else None)
 
 
@@ -267,12 +270,12 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[object, s
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise BadInput([Problem(f"cannot be read: {exc.strerror}", key="config", file=str(path))]) from exc
+        raise BadInput([Problem(f"cannot read it: {exc.strerror}", key="config", file=str(path))]) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise BadInput([Problem(f"is no TOML: {exc}", file=str(path))]) from exc
+        raise BadInput([Problem(f"invalid TOML: {exc}", file=str(path))]) from exc
     for key in sorted(document.keys() - _KINDS.keys()):
-        hint = did_you_mean(key, _KINDS) or f"known are {', '.join(_KINDS)}"
-        problems.append(Problem("there is no such setting", key=key, file=str(path), hint=hint))
+        hint = did_you_mean(key, _KINDS) or f"settings: {', '.join(_KINDS)}"
+        problems.append(Problem("unknown setting", key=key, file=str(path), hint=hint))
     return {key: (value, str(path)) for key, value in document.items() if key in _KINDS}
 
 
@@ -280,43 +283,44 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
     """Return the problems of settings that contradict each other, and of the files that they name."""
     problems: list[Problem] = []
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
-        problems.append(Problem(f"needs {missing} as well", key=there, file=sources[there]))
-    short = [key for key, least in _LEAST.items() if getattr(settings, key) < least]
-    for key in short:
-        message = f"{getattr(settings, key):g} s is too short"
-        problems.append(Problem(message, key=key, file=sources[key], hint=f"at least {_LEAST[key]:g} s"))
-    if not short and settings.beat_seconds * 3 > settings.lease_seconds:
+        present, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
+        problems.append(Problem(f"needs {missing} as well", key=present, file=sources[present]))
+    too_short = [key for key, minimum in _MIN_SECONDS.items() if getattr(settings, key) < minimum]
+    for key in too_short:
+        message = f"too short: {getattr(settings, key):g} s (expected at least {_MIN_SECONDS[key]:g} s)"
+        problems.append(Problem(message, key=key, file=sources[key]))
+    if not too_short and settings.beat_seconds * 3 > settings.lease_seconds:
         key = "beat_seconds" if "beat_seconds" in sources else "lease_seconds"
-        message = f"a beat every {settings.beat_seconds:g} s is too rare for a lease of {settings.lease_seconds:g} s"
-        problems.append(Problem(message, key=key, file=sources[key], hint="at most a third of the lease"))
+        message = f"the heartbeat interval is too long: {settings.beat_seconds:g} s (expected at most a third of the"
+        message += f" lease of {settings.lease_seconds:g} s)"
+        problems.append(Problem(message, key=key, file=sources[key]))
     if settings.socket is not None:
         problems += [Problem(text, key="host", file=sources["host"]) for text in _problems_of_socket(settings)]
     folder = settings.files.removeprefix("file://")
     if "://" not in folder and Path(folder).exists() and not Path(folder).is_dir():
-        problems.append(Problem(f"{folder} is no folder", key="files", file=sources["files"]))
+        problems.append(Problem(f"not a folder: {folder}", key="files", file=sources["files"]))
     for key in ("token_file", "tls_cert", "tls_key", "kubernetes"):
         path = getattr(settings, key)
         if path is not None and not path.is_file():
-            problems.append(Problem(f"there is no file {path}", key=key, file=sources[key]))
+            problems.append(Problem(f"no such file: {path}", key=key, file=sources[key]))
     return problems
 
 
 def _problems_of_socket(settings: Settings) -> Iterator[str]:
-    """Yield what contradicts listening on a Unix socket, behind a proxy."""
+    """Yield the conflicts of other settings with a Unix socket behind a proxy."""
     if settings.socket is None or not settings.socket.is_absolute():
         yield f"cannot listen on '{settings.host}' (expected unix: and an absolute path)"
     if settings.embedded:
-        yield "cannot be a socket for an embedded server, which has its own"
+        yield "an embedded server cannot listen on this socket: it has its own"
     if not settings.public_url:
-        yield "needs public_url as well: the address of the proxy"
+        yield "a Unix socket also needs public_url: the URL of the proxy"
     for key in ("port", "tls_cert"):
         if getattr(settings, key) is not None:
-            yield f"is a socket, which excludes {key}"
+            yield f"a Unix socket cannot be combined with {key}"
 
 
 def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Fill in what follows from other settings."""
+    """Fill in the defaults that depend on other settings."""
     state = settings.state.absolute() if settings.state != Path() else state_folder(environ)
     return replace(
         settings,
@@ -327,3 +331,27 @@ def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
         public_url=settings.public_url.rstrip("/"),
         owners=read_owners(settings.token_file) if settings.token_file else {},
     )
+
+
+def read_owners(path: Path) -> dict[str, str]:
+    """Parse the token file and return the owners' names by token. Raises BadInput if it is unreadable or malformed.
+
+    A line is `NAME TOKEN`, or only a token, whose name is then `owner`. `#` starts a comment, except within a token.
+    """
+    owners: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput([Problem(f"cannot read it: {exc}", key="token_file", file=str(path))]) from exc
+    for number, line in enumerate(lines, 1):
+        words = _COMMENT.split(line)[0].split()
+        if not words:
+            continue
+        name = words[0] if len(words) == 2 else UNNAMED
+        if len(words) > 2 or len(words[-1]) < _MIN_TOKEN_CHARACTERS or words[-1] in owners or name in owners.values():
+            message = f"invalid line (expected NAME TOKEN, both unique; at least {_MIN_TOKEN_CHARACTERS} characters)"
+            raise BadInput([Problem(message, key="token_file", file=str(path), line=number)])
+        owners[words[-1]] = name
+    if not owners:
+        raise BadInput([Problem("contains no token", key="token_file", file=str(path))])
+    return owners

@@ -68,7 +68,7 @@ def resumed(request: Request, after: int) -> int:
     if not last:
         return after
     if not last.isdecimal() or len(last) > 18:
-        raise BadInput.one(f"{last!r} is no id of an event of this stream", key="Last-Event-ID")
+        raise BadInput.one(f"not an event id of this stream: {last!r}", key="Last-Event-ID")
     return int(last)
 
 
@@ -112,21 +112,21 @@ async def _follow(context: Context, source: RowSource, batch: Batch, version: in
     reading = context.printed if source.printed else context.streaming
     is_brief = source.brief and context.core.store.inline
     yield OPENING
-    read = spoke = time.monotonic()
+    read_at = sent_at = time.monotonic()
     while not draining.begun:
         if batch.items:
             yield b"".join(map(_block, batch.items))
-            spoke = time.monotonic()
+            sent_at = time.monotonic()
         elif batch.over:
             yield _END
             return
         if not batch.more and not batch.over:
-            if time.monotonic() - spoke >= pace.ping:
+            if time.monotonic() - sent_at >= pace.ping:
                 yield _PING
-                spoke = time.monotonic()
+                sent_at = time.monotonic()
             await draining.race(signals.wait(source.topic, version, min(pace.poll, pace.ping)))
-            await draining.race(asyncio.sleep(read + pace.gather - time.monotonic()))
-        version, read = signals.version(source.topic), time.monotonic()
+            await draining.race(asyncio.sleep(read_at + pace.gather - time.monotonic()))
+        version, read_at = signals.version(source.topic), time.monotonic()
         # full batches are not brief: many streams from the start would occupy the event loop
         batch = await (context.hot if is_brief and not batch.more else reading)(source.read, batch.next)
 

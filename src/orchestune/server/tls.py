@@ -15,11 +15,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from orchestune.server.connections import ASKING, BoundedConnection
+from orchestune.server.connections import REQUEST_TIMEOUT_SECONDS, BoundedConnection
 
 logger = logging.getLogger("orchestune.server")
 
-_PAUSE = 1.0  # seconds before the next attempt to accept connections if no file descriptor is free
+_RETRY_SECONDS = 1.0  # seconds before the next attempt to accept connections if no file descriptor is free
 
 
 class Handshake(Transport):
@@ -66,21 +66,21 @@ class TlsListener:
                 accepted, address = await self._loop.sock_accept(self._listening)
             except OSError as exc:
                 logger.warning("cannot accept connections: %s", exc)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             connection = self._protocol()
             task = self._loop.create_task(self._shake_hands(connection, accepted))
-            task.add_done_callback(partial(_ended, connection, accepted))
-            connection.handshake_begun(Handshake(task), address)
+            task.add_done_callback(partial(_discard_if_failed, connection, accepted))
+            connection.begin_handshake(Handshake(task), address)
 
     async def _shake_hands(self, connection: BoundedConnection, accepted: socket.socket) -> None:
         with suppress(OSError):  # the client left, was too slow, or does not speak TLS
             await self._loop.connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=ASKING
+                lambda: connection, accepted, ssl=self._context, ssl_handshake_timeout=REQUEST_TIMEOUT_SECONDS
             )
 
 
-def _ended(connection: BoundedConnection, accepted: socket.socket, task: Task[None]) -> None:
+def _discard_if_failed(connection: BoundedConnection, accepted: socket.socket, task: Task[None]) -> None:
     """Forget a connection whose handshake failed; after others it has the transport of the event loop."""
     if isinstance(connection.transport, Handshake):
         connection.connections.discard(connection)

@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import cast
 
-_ATTEMPTS = 20
-"""free ports to try if any port is allowed: another program may have the port at one of the addresses"""
-_EVERY_ADDRESS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+_MAX_ATTEMPTS = 20
+"""ports to try if any port is allowed: another program may have the port at one of the addresses"""
+_ANY_ADDRESS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _SocketAddress = tuple[str | int, ...]
 _NO_SUCH_ADDRESS = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
@@ -28,8 +28,8 @@ class PortTaken(OSError):
     """Another program uses the port at one of the addresses."""
 
     def __init__(self, host: str, port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        super().__init__(errno.EADDRINUSE, f"another program uses {shown}:{port}")
+        host_text = f"[{host}]" if ":" in host else host
+        super().__init__(errno.EADDRINUSE, f"another program uses {host_text}:{port}")
 
 
 class BoundPort:
@@ -65,7 +65,7 @@ def bind(host: str, port: int, backlog: int, *, names: Iterable[str] = (), reser
     loopback address if `host` is a loopback name, otherwise at all addresses. The addresses of `names` are bound in the
     same way. Raises PortTaken if another program has the port at any of these addresses, OSError if binding fails.
     """
-    for _ in range(1 if port else _ATTEMPTS):
+    for _ in range(1 if port else _MAX_ATTEMPTS):
         try:
             return _bind(host, port, backlog, names, reserve)
         except PortTaken as exc:
@@ -74,14 +74,14 @@ def bind(host: str, port: int, backlog: int, *, names: Iterable[str] = (), reser
 
 
 def _bind(host: str, port: int, backlog: int, names: Iterable[str], reserve: bool) -> BoundPort:
-    if host == _EVERY_ADDRESS[socket.AF_INET6] and not socket.has_dualstack_ipv6():
-        host = _EVERY_ADDRESS[socket.AF_INET]
+    if host == _ANY_ADDRESS[socket.AF_INET6] and not socket.has_dualstack_ipv6():
+        host = _ANY_ADDRESS[socket.AF_INET]
     error: OSError | None = None
     with ExitStack() as stack:
         listening: list[socket.socket] = []
         for family, address in _addresses(host):
             try:
-                bound = stack.enter_context(_bound(family, address, port, backlog, dual=host == "::"))
+                bound = stack.enter_context(_bound_socket(family, address, port, backlog, dual=host == "::"))
             except OSError as exc:
                 if exc.errno not in _NO_SUCH_ADDRESS:
                     raise
@@ -90,15 +90,15 @@ def _bind(host: str, port: int, backlog: int, names: Iterable[str], reserve: boo
             port = bound.getsockname()[1]
             listening.append(bound)
         if not listening:
-            raise error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+            raise error or OSError(errno.EADDRNOTAVAIL, f"the host name has no address on this machine: {host}")
         covered = {(bound.family, str(bound.getsockname()[0])) for bound in listening}
         if host == "::":
-            covered.add((socket.AF_INET, _EVERY_ADDRESS[socket.AF_INET]))
-        for family, address in (*(_other_family(covered) if reserve else ()), *_resolvable(names)):
-            if (family, address[0]) in covered or (family, _EVERY_ADDRESS[family]) in covered:
+            covered.add((socket.AF_INET, _ANY_ADDRESS[socket.AF_INET]))
+        for family, address in (*(_other_family(covered) if reserve else ()), *_resolvable_addresses(names)):
+            if (family, address[0]) in covered or (family, _ANY_ADDRESS[family]) in covered:
                 continue
             try:
-                stack.enter_context(_bound(family, address, port))
+                stack.enter_context(_bound_socket(family, address, port))
             except OSError as exc:
                 if exc.errno not in _NO_SUCH_ADDRESS:
                     raise
@@ -111,11 +111,11 @@ def _addresses(host: str) -> Iterator[tuple[socket.AddressFamily, _SocketAddress
     """Yield family and socket address of each address of a host. Raises OSError if it cannot be resolved."""
     resolved = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, *_, address in dict.fromkeys(resolved):
-        if family in _EVERY_ADDRESS:
+        if family in _ANY_ADDRESS:
             yield family, cast(_SocketAddress, address)
 
 
-def _resolvable(names: Iterable[str]) -> Iterator[tuple[socket.AddressFamily, _SocketAddress]]:
+def _resolvable_addresses(names: Iterable[str]) -> Iterator[tuple[socket.AddressFamily, _SocketAddress]]:
     for name in names:
         try:
             yield from _addresses(name)
@@ -128,10 +128,10 @@ def _other_family(covered: Iterable[tuple[int, str]]) -> Iterator[tuple[socket.A
     hosts = [address for _, address in covered]
     loopback = all(ip_address(host.partition("%")[0]).is_loopback for host in hosts)
     for family in {socket.AF_INET6, socket.AF_INET} - {family for family, _ in covered}:
-        yield family, ((_LOOPBACK if loopback else _EVERY_ADDRESS)[family], 0)
+        yield family, ((_LOOPBACK if loopback else _ANY_ADDRESS)[family], 0)
 
 
-def _bound(
+def _bound_socket(
     family: int, address: _SocketAddress, port: int, backlog: int | None = None, *, dual: bool = False
 ) -> socket.socket:
     """Return a socket that is bound, and listens if there is a `backlog`. `dual`: for IPv4 as well."""

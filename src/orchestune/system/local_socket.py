@@ -1,7 +1,7 @@
 """Unix sockets that only their own user can reach: listening in a private folder, and connecting to one.
 
-A TCP port does not outlive its server: after a crash any user of the machine may bind it and receive what was meant for
-the server. A socket file in a folder of mode 0700 can be replaced by its owner (and root) alone.
+A TCP port does not outlive its server: after a crash any user of the machine may bind it and receive the requests of
+the server's clients. A socket file in a folder of mode 0700 can be replaced only by its owner and root.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-_LONGEST_PATH = 100  # bytes; `sun_path` holds 108 on Linux and 104 elsewhere, with the null byte at the end
+_MAX_PATH_BYTES = 100  # `sun_path` holds 108 bytes on Linux and 104 elsewhere, with the null byte at the end
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid of a peer (struct ucred)
 
 
@@ -72,7 +72,7 @@ def connect(path: str, timeout: float) -> socket.socket:
     with ExitStack() as on_error:
         connection = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         connection.settimeout(timeout)
-        with _dialled(path) as address:
+        with _socket_address(path) as address:
             connection.connect(address)
         _refuse_other_users(connection, path)
         on_error.pop_all()
@@ -89,17 +89,17 @@ def _make_private(descriptor: int, folder: Path, *, for_group: bool) -> None:
     elif status.st_mode & 0o077:
         os.fchmod(descriptor, 0o700)
         if os.fstat(descriptor).st_mode & 0o077:  # FAT ignores it
-            raise OSError(f"the file system of {folder} keeps no permissions")
+            raise OSError(f"the file system of {folder} does not support permissions")
 
 
 def _address(path: Path, folder: int) -> str:
     """Return a short name of `path`: the kernel limits its length, and state folders may be nested deeply."""
-    return str(path) if len(os.fsencode(path)) <= _LONGEST_PATH else f"/proc/self/fd/{folder}/{path.name}"
+    return str(path) if len(os.fsencode(path)) <= _MAX_PATH_BYTES else f"/proc/self/fd/{folder}/{path.name}"
 
 
 @contextmanager
-def _dialled(path: str) -> Iterator[str]:
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
+def _socket_address(path: str) -> Iterator[str]:
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         yield path
         return
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -110,7 +110,7 @@ def _dialled(path: str) -> Iterator[str]:
 
 
 def _refuse_other_users(connection: socket.socket, path: str) -> None:
-    option = getattr(socket, "SO_PEERCRED", None)  # Linux alone has it; elsewhere the folder's mode has to do
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux only; elsewhere the folder's mode has to suffice
     if option is None:
         return
     credentials = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)

@@ -1,7 +1,7 @@
-"""The user at the other end of a TCP connection within this machine, as the kernel knows it.
+"""The user at the other end of a TCP connection within this machine, according to the kernel.
 
-A query for one socket (NETLINK_SOCK_DIAG) takes equally long however many sockets there are. If the kernel does not
-answer it, its table of all sockets is read.
+A query for one socket (NETLINK_SOCK_DIAG) takes constant time. If the kernel does not support it, the table of all
+sockets is read instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, po
 _PROTOCOL = struct.Struct("=BBBxI")  # the start of inet_diag_req_v2: family, protocol, extensions, states
 _PORTS = struct.Struct("!HH")  # the start of inet_diag_sockid: source, destination
 _ANY_INTERFACE_AND_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-_ANSWER = struct.Struct(
+_DIAG_MESSAGE = struct.Struct(
     "=BBBB48xIIIII"
 )  # inet_diag_msg: family, state, timer, retransmits, id, expires, queues, uid, inode
 
@@ -38,11 +38,11 @@ class SocketEnd(NamedTuple):
 
 
 class UnknownPeer(Exception):
-    """The kernel knows no such connection: it came from another machine, or its client has closed it already."""
+    """The connection is unknown to the kernel: it came from another machine, or its client has closed it already."""
 
 
 class NoTable(Exception):
-    """The kernel's table of sockets cannot be read here (no /proc/net/tcp)."""
+    """The kernel's table of sockets cannot be read (no /proc/net/tcp)."""
 
 
 class _Socket(NamedTuple):
@@ -84,33 +84,37 @@ def _queried_user(client: SocketEnd, server: SocketEnd) -> int | None:
         return None
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-            found, own = _query(kernel, client, server), _query(kernel, server, client)
+            client_socket, server_socket = _query(kernel, client, server), _query(kernel, server, client)
     except OSError:
         return None
-    if own is None:
-        return None  # it answers alike if it has no such socket and if it cannot be asked
+    if server_socket is None:
+        return None  # the response is the same for an unknown socket and for an unsupported query
     # A socket that no process holds any more has uid 0 and inode 0. It does not belong to root.
-    if found is None or found.state != _ESTABLISHED_STATE or not found.inode:
+    if client_socket is None or client_socket.state != _ESTABLISHED_STATE or not client_socket.inode:
         raise UnknownPeer(f"no socket of this machine is {client.host} port {client.port}")
-    return found.uid
+    return client_socket.uid
 
 
 def _query(kernel: socket.socket, local: SocketEnd, remote: SocketEnd) -> _Socket | None:
-    here, there = _unmapped(local.host), _unmapped(remote.host)
-    family = socket.AF_INET if isinstance(here, IPv4Address) else socket.AF_INET6
-    ends = _PORTS.pack(local.port, remote.port) + here.packed.ljust(16, b"\0") + there.packed.ljust(16, b"\0")
+    local_address, remote_address = _unmapped(local.host), _unmapped(remote.host)
+    family = socket.AF_INET if isinstance(local_address, IPv4Address) else socket.AF_INET6
+    ends = (
+        _PORTS.pack(local.port, remote.port)
+        + local_address.packed.ljust(16, b"\0")
+        + remote_address.packed.ljust(16, b"\0")
+    )
     query = _PROTOCOL.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + ends + _ANY_INTERFACE_AND_COOKIE
     kernel.send(_HEADER.pack(_HEADER.size + len(query), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + query)
-    answer = kernel.recv(1 << 13)
-    if _HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+    response = kernel.recv(1 << 13)
+    if _HEADER.unpack_from(response)[1] != _SOCK_DIAG_BY_FAMILY:
         return None
-    _, state, *_, uid, inode = _ANSWER.unpack_from(answer, _HEADER.size)
+    _, state, *_, uid, inode = _DIAG_MESSAGE.unpack_from(response, _HEADER.size)
     return None if state == _LISTEN_STATE else _Socket(state, uid, inode)
 
 
 def listed_user(client: SocketEnd, server: SocketEnd, tables: Path = _TABLES) -> int:
     """Return the uid of the client's end as the kernel's tables list it. Raises UnknownPeer and NoTable."""
-    wanted = (_unmapped(client.host), client.port, _unmapped(server.host), server.port)
+    ends = (_unmapped(client.host), client.port, _unmapped(server.host), server.port)
     # Another user may have ten thousands of sockets, and reading each address takes 60 times as long as this test.
     local, remote = f":{client.port:04X} ", f":{server.port:04X} {_ESTABLISHED} "
     for line in _lines(tables):
@@ -120,7 +124,7 @@ def listed_user(client: SocketEnd, server: SocketEnd, tables: Path = _TABLES) ->
         # The kernel lists a socket that no process holds any more with uid 0 and inode 0. It does not belong to root.
         if len(fields) < 10 or fields[3] != _ESTABLISHED or fields[9] == "0":
             continue
-        if (*_parsed(fields[1]), *_parsed(fields[2])) == wanted:
+        if (*_parse_end(fields[1]), *_parse_end(fields[2])) == ends:
             return int(fields[7])
     raise UnknownPeer(f"no socket of this machine is {client.host} port {client.port}")
 
@@ -131,19 +135,19 @@ def is_loopback(host: str) -> bool:
 
 
 def _lines(tables: Path) -> Iterator[str]:
-    readable = False
+    is_readable = False
     for name in ("tcp", "tcp6"):
         try:
             text = (tables / name).read_text()
         except OSError:  # `tcp6` is missing on a kernel without IPv6
             continue
-        readable = True
+        is_readable = True
         yield from text.splitlines()[1:]
-    if not readable:
-        raise NoTable(f"{tables}/tcp cannot be read")
+    if not is_readable:
+        raise NoTable(f"cannot read {tables}/tcp")
 
 
-def _parsed(text: str) -> tuple[IPv4Address | IPv6Address, int]:
+def _parse_end(text: str) -> tuple[IPv4Address | IPv6Address, int]:
     """Parse `0100007F:1F90`: words of 32 bits in the machine's byte order, then the port."""
     digits, _, port = text.partition(":")
     words = [bytes.fromhex(digits[at : at + 8]) for at in range(0, len(digits), 8)]

@@ -22,7 +22,7 @@ from orchestune.errors import UsageError
 
 logger = logging.getLogger("orchestune.files")
 
-TAKE_BACK = "move it away; or, if you trust what is in it, chown it to you and chmod go-w it"
+TAKE_BACK = "move it away; or, if you trust its content, chown it to you and chmod go-w it"
 _ACL_ENTRY, _ACL_HEADER = struct.Struct("<HHI"), 4  # of linux/posix_acl_xattr.h
 _ACL_USER, _ACL_OWN_GROUP, _ACL_GROUP = 0x02, 0x04, 0x08
 _ACL_WRITE = 0x02
@@ -100,9 +100,9 @@ def access_of_others(path: Path) -> str:
         link, status = path.lstat(), path.stat()
     except OSError:
         return ""
-    for each in (link, status):
-        if each.st_uid not in (os.geteuid(), 0):
-            return f"it belongs to {_user(each.st_uid)}"
+    for link_or_target in (link, status):
+        if link_or_target.st_uid not in (os.geteuid(), 0):
+            return f"it belongs to {_user(link_or_target.st_uid)}"
     return _writers(path, status) if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else ""
 
 
@@ -123,18 +123,18 @@ def replaceable_by_others(folder: Path) -> ReplaceablePath | None:
     pending, visited = [folder.absolute()], set[Path]()
     while pending:
         path = pending.pop()
-        for each in (path, *path.parents):
-            if each in visited:
+        for folder_or_parent in (path, *path.parents):
+            if folder_or_parent in visited:
                 continue
-            visited.add(each)
+            visited.add(folder_or_parent)
             try:
-                status = each.lstat()
+                status = folder_or_parent.lstat()
                 if stat.S_ISLNK(status.st_mode):
-                    pending.append(each.parent / os.readlink(each))
+                    pending.append(folder_or_parent.parent / os.readlink(folder_or_parent))
             except OSError:  # absent, or on a file system that does not respond
                 continue
-            if reason := _replacers(each, status):
-                return ReplaceablePath(each, reason)
+            if reason := _replacers(folder_or_parent, status):
+                return ReplaceablePath(folder_or_parent, reason)
     return None
 
 
@@ -164,8 +164,9 @@ def _open_without_link(path: str, flags: int) -> int:
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:
     """Raise UsageError if another user can replace `folder`; `setting` names the option that selects another one."""
     if above := replaceable_by_others(folder):
-        hint = f"choose a folder below your home folder ({setting}), or let only you and root change {above.folder}"
-        raise UsageError(f"cannot use {name} {folder}: others can replace it, by {above.folder}: {above.reason}", hint)
+        hint = f"choose a folder below your home folder ({setting}), or make {above.folder} writable for you only"
+        text = f"cannot use {name} {folder}: other users can replace it through {above.folder}: {above.reason}"
+        raise UsageError(text, hint)
 
 
 def _close_to_group(folder: Path, name: str) -> None:
@@ -173,7 +174,7 @@ def _close_to_group(folder: Path, name: str) -> None:
         status = folder.stat()
         if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWOTH and (reason := _writers(folder, status)):
             folder.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)  # of an ACL: the mask of all named entries
-            logger.warning("took the right to write to %s %s from its group: %s", name, folder, reason)
+            logger.warning("removed the group's write permission from %s %s: %s", name, folder, reason)
     except OSError:  # refused afterwards
         return
 
@@ -248,10 +249,10 @@ def _group_of_others(number: int) -> str:
     if number == 0:
         return ""
     accounts = pwd.getpwall()
-    own = {entry.pw_name for entry in accounts if entry.pw_uid == os.geteuid()}
+    own_names = {entry.pw_name for entry in accounts if entry.pw_uid == os.geteuid()}
     members = {*group.gr_mem, *(entry.pw_name for entry in accounts if entry.pw_gid == number)} - {"root"}
-    if own:
-        return group.gr_name if members - own else ""
+    if own_names:
+        return group.gr_name if members - own_names else ""
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

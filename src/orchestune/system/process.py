@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 _PROC = Path("/proc")
-_MAX_ENVIRONMENT = 6 << 20
-"""bytes: Linux accepts at most 6 MiB of arguments and environment; a process can later claim any range of its memory as
-its environment"""
+_MAX_ENVIRONMENT_BYTES = 6 << 20
+"""Linux accepts at most 6 MiB of arguments and environment; a process can later declare any range of its memory as its
+environment"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def has_variable(pid: int, variable: bytes) -> bool:
         if folder.stat().st_uid != os.geteuid():  # the folder has the effective uid even if its files are root's
             return False
         with open(folder / "environ", "rb") as file:
-            variables = file.read(_MAX_ENVIRONMENT)
+            variables = file.read(_MAX_ENVIRONMENT_BYTES)
     except OSError:
         return False
     return b"\0%b\0" % variable in b"\0%b\0" % variables

@@ -29,14 +29,14 @@ from orchestune.worker.processes.spawn import StartedProcess, TrialCommand
 from orchestune.worker.slot import Slot
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
-CHUNK = 64 * 1024
-CHUNKS_AT_ONCE = 8
-"""chunks read from one attempt before the loop serves the others"""
-PIPEFULS = 64
-"""reads of CHUNKS_AT_ONCE chunks allowed after the process has exited: more than a pipe holds, but bounded in case a
+CHUNK_BYTES = 64 * 1024
+CHUNKS_PER_READ = 8
+"""chunks read from one attempt before the loop handles the others"""
+MAX_FINAL_READS = 64
+"""reads of CHUNKS_PER_READ chunks allowed after the process has exited: more than a pipe holds, but bounded in case a
 process that could not be killed keeps writing
 """
-MAX_VALUES = 50_000
+MAX_MERGED_VALUES = 50_000
 """values from files that are merged in order with the final output; earlier ones are added in batches before it"""
 
 PREPARING, STARTING, RUNNING, STOPPING, SWEEPING, READING, COLLECTING, OVER = (
@@ -72,8 +72,8 @@ class RunningAttempt:
         self.kill_at: float | None = None
         self.verdict: tuple[str, dict[str, str] | None] | None = None
         """state and reason that override the exit status: server order, timeout, worker shutdown or failed start"""
-        self.unwanted = False
-        """superseded by a newer attempt: the result is discarded"""
+        self.superseded = False
+        """a newer attempt replaced this one: its result is discarded"""
         self.checkpoint: Path | None = None
         self.next_checkpoint: float | None = None
         self.zygote: Zygote | None = None
@@ -94,7 +94,7 @@ class RunningAttempt:
         self._kills = 0
 
     def command(self, environment: Mapping[bytes, bytes]) -> TrialCommand:
-        """Return the command to start and open its pipe; report the outcome to `begun` or `not_begun`.
+        """Return the command to start and open its pipe; report the outcome to `record_start` or `record_failed_start`.
 
         Raises StartError if the command is wrong, and OSError if the system refuses a descriptor.
         """
@@ -102,8 +102,8 @@ class RunningAttempt:
             self._arguments = self.job.arguments(self.lease["parameters"], self.slot.config)
         except ValueError as exc:
             raise StartError(str(exc)) from exc
-        self._kills = _group().kills_lately()
-        reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _nothing()
+        self._kills = _group().recent_kills()
+        reading_from = os.open(self.slot.parameters, os.O_RDONLY) if self.job.stdin else _null()
         try:
             self.output, writing = os.pipe()
         except OSError:
@@ -114,7 +114,7 @@ class RunningAttempt:
         self.phase = STARTING
         return TrialCommand(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
 
-    def begun(self, command: TrialCommand, started: StartedProcess) -> None:
+    def record_start(self, command: TrialCommand, started: StartedProcess) -> None:
         """Record that the process is running."""
         self._close(*command.files)
         self.pid, self.started = started
@@ -122,26 +122,26 @@ class RunningAttempt:
         if self.job.timeout is not None:
             self.deadline = self.started + self.job.timeout
 
-    def not_begun(self, command: TrialCommand, error: BaseException) -> BaseException:
+    def record_failed_start(self, command: TrialCommand, error: BaseException) -> BaseException:
         """Clean up after a failed start. Return a StartError if the command is at fault, otherwise `error`."""
         self._close(*command.files, self.output)
         self.output = -1
         return self._explain(error, command) or error
 
-    def read(self, chunks: int = CHUNKS_AT_ONCE) -> bool:
+    def read(self, chunks: int = CHUNKS_PER_READ) -> bool:
         """Read output of the process into the log and points. Return False at the end of the output."""
-        found: list[Reported] = []
-        goes_on = self._take(chunks, found)
-        if found:  # lines in the metrics file may have been reported earlier
-            self.points.add(in_order(self._metrics.read(), found))
-        return goes_on
+        printed: list[Reported] = []
+        has_more = self._take(chunks, printed)
+        if printed:  # lines in the metrics file may have been reported earlier
+            self.points.add(in_order(self._metrics.read(), printed))
+        return has_more
 
     def read_metrics_file(self) -> None:
         """Read lines that were added to `$ORCHESTUNE_METRICS`, ordered after output printed before them."""
         files: list[Reported] = self._metrics.read()
         printed: list[Reported] = []
         if files and self.output >= 0:
-            self._take(CHUNKS_AT_ONCE, printed)
+            self._take(CHUNKS_PER_READ, printed)
         self.points.add(in_order(files, printed))
 
     def read_sources(self) -> None:
@@ -149,7 +149,7 @@ class RunningAttempt:
         if self.job.collect:
             self.points.add(self._sources.read())
 
-    def used(self, sample: Sample | None) -> None:
+    def add_usage(self, sample: Sample | None) -> None:
         """Record a usage sample of its processes; None is ignored."""
         if sample is None:
             return
@@ -162,7 +162,7 @@ class RunningAttempt:
         start = b"" if self.log.last[-1:] in (b"", b"\n") else b"\n"
         self.log.append(start + self.mask.text(f"orchestune: {text}\n").encode("utf-8"))
 
-    def reaped(self, status: int, usage: Any) -> None:
+    def record_exit(self, status: int, usage: Any) -> None:
         """Record the exit status and resource usage of the reaped process."""
         self._status = status
         self._usage_cpu = usage.ru_utime + usage.ru_stime
@@ -170,7 +170,7 @@ class RunningAttempt:
         self.ended = time.monotonic()
         self.phase = SWEEPING
 
-    def left_alone(self) -> None:
+    def give_up_killing(self) -> None:
         """Treat the process as killed although SIGKILL was not permitted and it keeps running."""
         self._status = signal.SIGKILL
         self.ended = time.monotonic()
@@ -184,15 +184,15 @@ class RunningAttempt:
         self.points.end()
         printed: list[Reported] = []
         if self.output >= 0:
-            for _ in range(PIPEFULS):
-                if not self._take(CHUNKS_AT_ONCE, printed, to_the_end=True):
+            for _ in range(MAX_FINAL_READS):
+                if not self._take(CHUNKS_PER_READ, printed, to_the_end=True):
                     break
             os.close(self.output)
             self.output = -1
         printed += self._scanner.flush()
         files: list[Reported] = []
         for piece in chain(self._metrics.rest(), self._sources.rest()):
-            if len(files) > MAX_VALUES:  # bounds memory for files of any size
+            if len(files) > MAX_MERGED_VALUES:  # bounds memory for files of any size
                 self.points.add(files)
                 files = []
             files += piece
@@ -213,18 +213,18 @@ class RunningAttempt:
         self.log.close()
         self.points.close()
         state, reason = self._judge()
-        ran = self.ended is not None and self.started is not None
-        exited = ran and os.WIFEXITED(self._status)
+        has_run = self.ended is not None and self.started is not None
+        has_exited = has_run and os.WIFEXITED(self._status)
         if reason is not None:
             reason = {"code": reason["code"], "message": self.mask.text(reason["message"])}
         return {
             "attempt": self.id,
             "token": self.token,
             "state": state,
-            "exit_code": os.WEXITSTATUS(self._status) if exited else None,
-            "signal": os.WTERMSIG(self._status) if ran and not exited else None,
+            "exit_code": os.WEXITSTATUS(self._status) if has_exited else None,
+            "signal": os.WTERMSIG(self._status) if has_run and not has_exited else None,
             "reason": reason,
-            "wall": round(self.ended - self.started, 6) if ran else 0.0,  # type: ignore[operator]
+            "wall": round(self.ended - self.started, 6) if has_run else 0.0,  # type: ignore[operator]
             "cpu": round(max(self._usage_cpu, self.tree_cpu), 6),
             "memory": self._peak_memory(),
             "log_bytes": self.log.end,
@@ -239,26 +239,26 @@ class RunningAttempt:
         sample, if there is one, is more accurate than a peak that does not exceed this process's own.
         """
         if self.tree_memory:
-            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
-            if self._usage_memory <= own:
+            own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
+            if self._usage_memory <= own_peak:
                 return self.tree_memory
         return max(self._usage_memory, self.tree_memory)
 
-    def _take(self, chunks: int, found: list[Reported], *, to_the_end: bool = False) -> bool:
-        """Read up to `chunks` chunks of output and append reported values to `found`. Return False at the end.
+    def _take(self, chunks: int, reported: list[Reported], *, to_the_end: bool = False) -> bool:
+        """Read up to `chunks` chunks of output and append reported values to `reported`. Return False at the end.
 
         With `to_the_end` no writer is left, so an empty pipe is the end.
         """
         for _ in range(chunks):
             try:
-                data = os.read(self.output, CHUNK)
+                data = os.read(self.output, CHUNK_BYTES)
             except (BlockingIOError, InterruptedError):
                 return not to_the_end
             if not data:
                 return False
             self.log.append(self.mask.feed(data))
-            found += self._scanner.feed(data)
-            if len(data) < CHUNK // 16 and not to_the_end:
+            reported += self._scanner.feed(data)
+            if len(data) < CHUNK_BYTES // 16 and not to_the_end:
                 return True
         return True
 
@@ -274,11 +274,10 @@ class RunningAttempt:
             return "succeeded", None
         if code == 127 and list(self._arguments[:2]) == ["sh", "-c"]:
             path = _path(self.job.environment)
-            text = f"exited with code 127: the shell found no such command, see the log; PATH is {path}"
+            text = f"exited with code 127: the shell did not find a command, see the log; PATH is {path}"
             return "failed", {"code": "command_not_found", "message": text}
-        killed = (
-            f", as a shell says of a command that {signal_name(code - 128)} killed" if 128 < code < 128 + 32 else ""
-        )
+        is_signal = 128 < code < 128 + 32
+        killed = f" (a shell reports a command killed by {signal_name(code - 128)} this way)" if is_signal else ""
         return "failed", {"code": "exit_code", "message": f"exited with code {code}{killed}"}
 
     def _killed(self) -> bool:
@@ -290,7 +289,7 @@ class RunningAttempt:
     def _close(self, *files: int) -> None:
         """Close the given descriptors except the shared one of /dev/null."""
         for file in files:
-            if file not in _found_nothing:
+            if file not in _null_descriptors:
                 os.close(file)
 
     def _explain(self, error: BaseException, command: TrialCommand) -> StartError | None:
@@ -302,39 +301,39 @@ class RunningAttempt:
         if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
             program = command.arguments[0]
             if "/" in program and os.path.exists(os.path.join(command.folder, program)):
-                what = "the interpreter that its first line names, or the loader that it needs, is not there"
-                return StartError(f"the command {name!r} cannot be started: {what}")
-            where = f"there is no {name} in the project" if "/" in name else f"PATH is {_path(command.environment)}"
-            return StartError(f"the command {name!r} was not found; {where}")
+                cause = "the interpreter in its first line, or the dynamic loader that it needs, does not exist"
+                return StartError(f"the command {name!r} cannot be started: {cause}")
+            place = "in the project" if "/" in name else f"in PATH, which is {_path(command.environment)}"
+            return StartError(f"the command {name!r} was not found {place}")
         if number == errno.E2BIG or (number == errno.ENAMETOOLONG and len(os.fsencode(name)) > 255):  # not from PATH
             return StartError(f"the command {name[:100]!r} cannot be started: {os.strerror(number)}")
         if number in (errno.EACCES, errno.ENOEXEC, errno.EPERM, errno.ELOOP, errno.EISDIR):
-            hint = "; is it executable, and is its first line right?"
+            hint = "; check that it is executable and that its first line names an interpreter"
             return StartError(f"the command {name!r} cannot be started: {os.strerror(number)}{hint}")
         return None
 
 
-_found_nothing: list[int] = []
-_groups: list[ControlGroup] = []
-_found: dict[tuple[str, str], str] = {}
+_null_descriptors: list[int] = []
+_control_groups: list[ControlGroup] = []
+_programs: dict[tuple[str, str], str] = {}
 
 
 def _path(environment: Mapping[bytes, bytes]) -> str:
     return os.fsdecode(environment.get(b"PATH", os.fsencode(os.defpath)))
 
 
-def _nothing() -> int:
+def _null() -> int:
     """Return the shared descriptor of /dev/null, which commands get as stdin."""
-    if not _found_nothing:
-        _found_nothing.append(os.open(os.devnull, os.O_RDONLY))
-    return _found_nothing[0]
+    if not _null_descriptors:
+        _null_descriptors.append(os.open(os.devnull, os.O_RDONLY))
+    return _null_descriptors[0]
 
 
 def _group() -> ControlGroup:
     """Return the control group of this worker and its attempts."""
-    if not _groups:
-        _groups.append(ControlGroup())
-    return _groups[0]
+    if not _control_groups:
+        _control_groups.append(ControlGroup())
+    return _control_groups[0]
 
 
 def find_program(name: str, environment: Mapping[bytes, bytes]) -> str:
@@ -342,13 +341,13 @@ def find_program(name: str, environment: Mapping[bytes, bytes]) -> str:
     path = _path(environment)
     if "/" in name:
         return name
-    known = _found.get((name, path))
-    if known is None or not os.access(known, os.X_OK):
-        known = shutil.which(name, path=path) or name
-        if not os.path.isabs(known):
-            return known
-        _found[name, path] = known
-    return known
+    program = _programs.get((name, path))
+    if program is None or not os.access(program, os.X_OK):
+        program = shutil.which(name, path=path) or name
+        if not os.path.isabs(program):
+            return program
+        _programs[name, path] = program
+    return program
 
 
 def signal_name(number: int) -> str:

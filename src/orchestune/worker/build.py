@@ -17,11 +17,11 @@ def build(target: Path, compiled: Callable[[Path], bytes | None] = lambda source
 
     `compiled` returns bytecode, which a Python of its version loads without checking the source and others ignore.
     """
-    here = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent
     contents = {"__main__.py": _MAIN.encode(), "orchestune/__init__.py": _PACKAGE.encode()}
-    for source in sorted(here.rglob("*.py")):
+    for source in sorted(package.rglob("*.py")):
         if source.name != "build.py":
-            name = f"orchestune/worker/{source.relative_to(here).as_posix()}"
+            name = f"orchestune/worker/{source.relative_to(package).as_posix()}"
             contents[name] = source.read_bytes()
             code = compiled(source)
             if code is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestune.worker import quoting
 
-KNOWN = ("args", "hydra")
+ALL_PARAMETERS = ("args", "hydra")
 """placeholders for all parameters at once"""
 _TOKEN = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z0-9_.\-/]+)\}")
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~!\n{}]|^\s*[A-Za-z_]\w*=")
@@ -24,11 +24,11 @@ _PLAIN = re.compile(r"(?:[A-Za-z_/][\w./:%@+-]*(?: [\w./:%@+-]+)*)?", re.ASCII)
 """texts that Hydra parses as strings without quotes"""
 _NESTED = re.compile(r"[\[{][\w./:+, \-\[\]{}]*[\]}]", re.ASCII)
 _INNERMOST = re.compile(r"\[[^\[\]{}]*\]|\{[^\[\]{}]*\}")
-_WORDS_OF_THE_SHELL = """
+_BUILTIN_NAMES = """
 . : alias bg break case cd command continue eval exec exit export fg for function hash if jobs local read readonly
 return select set shift source time times trap type ulimit umask unalias unset until wait while
 """
-_BUILTINS = frozenset(_WORDS_OF_THE_SHELL.split())
+_BUILTINS = frozenset(_BUILTIN_NAMES.split())
 
 
 def placeholders(run: str | Sequence[str]) -> list[str]:
@@ -53,17 +53,18 @@ def render(
     """
     if config:
         parameters = {"config": config, **parameters}
-    unknown = [name for name in placeholders(run) if name not in names and name not in KNOWN]
+    unknown = [name for name in placeholders(run) if name not in names and name not in ALL_PARAMETERS]
     if unknown == ["config"] and config:
         unknown = []
     if unknown:
-        raise ValueError(f"{{{unknown[0]}}} names no parameter; there are {', '.join(names)}, and {{args}}, {{hydra}}")
+        expected = f"{', '.join(names)}, {{args}} or {{hydra}}"
+        raise ValueError(f"unknown placeholder: {{{unknown[0]}}} (expected {expected})")
     if not isinstance(run, str):
-        return _substitute_words(run, parameters, names)
+        return _expand_words(run, parameters, names)
     words = split(run)
     if words is not None:
-        return _substitute_words(words, parameters, names)
-    return ["sh", "-c", _substitute_in_shell(run, parameters, names)]
+        return _expand_words(words, parameters, names)
+    return ["sh", "-c", _expand_in_shell(run, parameters, names)]
 
 
 def plain(value: Any) -> str:
@@ -109,45 +110,45 @@ def _of_hydra(value: Any) -> str:
 
 def _list_or_mapping(text: str) -> bool:
     """Return True if the whole text is enclosed in one pair of brackets or braces."""
-    before, left = "", text if _NESTED.fullmatch(text) else ""
-    while left != before:
-        before, left = left, _INNERMOST.sub("x", left)
-    return left == "x"
+    previous, remaining = "", text if _NESTED.fullmatch(text) else ""
+    while remaining != previous:
+        previous, remaining = remaining, _INNERMOST.sub("x", remaining)
+    return remaining == "x"
 
 
-def _several(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:
+def _words_of_all(name: str, parameters: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:
     if name == "args":
         return arguments(parameters, names)
     return overrides(parameters, names) if name == "hydra" else None
 
 
-def _one(name: str, parameters: Mapping[str, Any]) -> str:
+def _text_of(name: str, parameters: Mapping[str, Any]) -> str:
     value = parameters.get(name)
     return "" if value is None else plain(value)
 
 
-def _replace(text: str, value: Callable[[re.Match[str], str], str]) -> str:
-    def put(match: re.Match[str]) -> str:
+def _substitute(text: str, text_of: Callable[[re.Match[str], str], str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         name = match.group(1)
-        return match.group(0)[0] if name is None else value(match, name)
+        return match.group(0)[0] if name is None else text_of(match, name)
 
-    return _TOKEN.sub(put, text)
+    return _TOKEN.sub(replacement, text)
 
 
-def _substitute_words(words: Sequence[str], parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    def put(match: re.Match[str], name: str) -> str:
-        several = _several(name, parameters, names)
-        return _one(name, parameters) if several is None else _join(several)
+def _expand_words(words: Sequence[str], parameters: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    def replacement(match: re.Match[str], name: str) -> str:
+        words_of_all = _words_of_all(name, parameters, names)
+        return _text_of(name, parameters) if words_of_all is None else _join(words_of_all)
 
-    result: list[str] = []
+    arguments: list[str] = []
     for word in words:
         whole = _TOKEN.fullmatch(word)
-        several = _several(whole.group(1), parameters, names) if whole and whole.group(1) else None
-        if several is None:
-            result.append(_replace(word, put))
+        words_of_all = _words_of_all(whole.group(1), parameters, names) if whole and whole.group(1) else None
+        if words_of_all is None:
+            arguments.append(_substitute(word, replacement))
         else:
-            result += several
-    return result
+            arguments += words_of_all
+    return arguments
 
 
 @lru_cache(maxsize=16)
@@ -168,36 +169,36 @@ def _join(words: Sequence[str]) -> str:
 
 def misplaced(run: str) -> dict[str, str]:
     """Return the placeholders of a shell command that cannot be quoted in their context, with the reason."""
-    found = {} if split(run) is not None else dict.fromkeys(placeholders(run), "")
-    if found:
+    problems = {} if split(run) is not None else dict.fromkeys(placeholders(run), "")
+    if problems:
         text, names = _marked(run)
-        for name, place in zip(names, quoting.read(text).places):
-            found[name] = found[name] or place.wrong
-    return {name: wrong for name, wrong in found.items() if wrong}
+        for name, context in zip(names, quoting.read(text).contexts):
+            problems[name] = problems[name] or context.problem
+    return {name: problem for name, problem in problems.items() if problem}
 
 
 def _marked(run: str) -> tuple[str, list[str]]:
     """Return the command with a MARK for each placeholder, and the placeholders' names."""
     names: list[str] = []
 
-    def put(match: re.Match[str], name: str) -> str:
+    def replacement(match: re.Match[str], name: str) -> str:
         names.append(name)
         return quoting.MARK
 
-    return _replace(run, put), names
+    return _substitute(run, replacement), names
 
 
-def _substitute_in_shell(run: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
-    text, named = _marked(run)
-    found = quoting.read(text)
+def _expand_in_shell(run: str, parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+    text, names_in_order = _marked(run)
+    parsed = quoting.read(text)
     values = []
-    for name, place in zip(named, found.places):
-        if place.wrong:
-            raise ValueError(f"{{{name}}} stands {place.wrong}")
-        several = _several(name, parameters, names)
-        if several is None:
-            value = _one(name, parameters)
-            values.append(quoting.written([value], place, value))
+    for name, context in zip(names_in_order, parsed.contexts):
+        if context.problem:
+            raise ValueError(f"{{{name}}} is {context.problem}")
+        words_of_all = _words_of_all(name, parameters, names)
+        if words_of_all is None:
+            value = _text_of(name, parameters)
+            values.append(quoting.quote_words([value], context, value))
         else:
-            values.append(quoting.written(several, place, _join(several)))
-    return found.filled(values)
+            values.append(quoting.quote_words(words_of_all, context, _join(words_of_all)))
+    return parsed.filled(values)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.worker.command import plain, variable
-from orchestune.worker.processes.tree import MARK
+from orchestune.worker.processes.tree import ATTEMPT_VARIABLE
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_CPU_COUNT",
 )  # fmt: skip
-_OF_SHARE = 0.9
+_JAX_MEMORY_FRACTION = 0.9
 """fraction of the GPU share's memory that JAX preallocates; the process needs some in addition"""
 
 
@@ -37,16 +37,16 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
 
     They are encoded here so that this is not repeated for each attempt.
     """
-    found = dict(base)
-    found["PYTHONUNBUFFERED"] = "1"
-    found.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
-    found.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
-    for name, value in {**_threads(job, found), **_share(job)}.items():
-        found.setdefault(name, value)
-    found["ORCHESTUNE_EXPERIMENT"], found["ORCHESTUNE_HANDLE"] = experiment, handle
+    variables = dict(base)
+    variables["PYTHONUNBUFFERED"] = "1"
+    variables.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
+    variables.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
+    for name, value in {**_threads(job, variables), **_share(job)}.items():
+        variables.setdefault(name, value)
+    variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
-        found["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
-    return encoded(found)
+        variables["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
+    return encoded(variables)
 
 
 def _threads(job: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -65,7 +65,7 @@ def _share(job: Mapping[str, Any]) -> dict[str, str]:
     return {
         "ORCHESTUNE_GPU_SHARE": f"{share:g}",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{share * _OF_SHARE:.3f}",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{share * _JAX_MEMORY_FRACTION:.3f}",
     }
 
 
@@ -76,20 +76,23 @@ def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
 
 def of_attempt(lease: Mapping[str, Any], parameters: str, metrics: str, stop: str, artifacts: str) -> dict[str, str]:
     """Return the variables of one attempt; `parameters`, `metrics`, `stop` and `artifacts` are paths of its files."""
-    found = {}
+    variables = {}
     for name, value in lease["parameters"].items():
         if value is not None:
-            found[variable(name)] = plain(value)
-    found["ORCHESTUNE_PARAMS"], found["ORCHESTUNE_METRICS"] = parameters, metrics
-    found["ORCHESTUNE_STOP"], found["ORCHESTUNE_ARTIFACTS"] = stop, artifacts
-    found["ORCHESTUNE_REPORT_URL"] = str(lease.get("report") or "")
-    found["ORCHESTUNE_TRIAL"], found["ORCHESTUNE_ATTEMPT"] = str(lease["trial"]), str(lease.get("number") or 1)
-    found["ORCHESTUNE_FOLD"], found["ORCHESTUNE_FOLDS"] = str(lease.get("fold") or 0), str(lease.get("folds") or 1)
-    found["ORCHESTUNE_SEED"] = str(lease.get("seed") or 0)
-    found[MARK] = str(lease["attempt"])
+            variables[variable(name)] = plain(value)
+    variables["ORCHESTUNE_PARAMS"], variables["ORCHESTUNE_METRICS"] = parameters, metrics
+    variables["ORCHESTUNE_STOP"], variables["ORCHESTUNE_ARTIFACTS"] = stop, artifacts
+    variables["ORCHESTUNE_REPORT_URL"] = str(lease.get("report") or "")
+    variables["ORCHESTUNE_TRIAL"], variables["ORCHESTUNE_ATTEMPT"] = str(lease["trial"]), str(lease.get("number") or 1)
+    variables["ORCHESTUNE_FOLD"], variables["ORCHESTUNE_FOLDS"] = (
+        str(lease.get("fold") or 0),
+        str(lease.get("folds") or 1),
+    )
+    variables["ORCHESTUNE_SEED"] = str(lease.get("seed") or 0)
+    variables[ATTEMPT_VARIABLE] = str(lease["attempt"])
     if lease.get("gpus"):
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, lease["gpus"]))
-    return found
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, lease["gpus"]))
+    return variables
 
 
 def parameters_document(parameters: Mapping[str, Any]) -> bytes:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from orchestune.worker import command
 from orchestune.worker.mask import spellings
 from orchestune.worker.metrics.scanner import Declared
-from orchestune.worker.processes.self_command import again
 from orchestune.worker.settings import FILE_VARIABLE
 
-TOLD = "ORCHESTUNE_TERMINAL"
-"""the variable that turns a trial into a terminal: JSON, see `terminal`"""
+TERMINAL_VARIABLE = "ORCHESTUNE_TERMINAL"
+"""variable that makes a trial interactive; its value is JSON, described in `processes.terminal`"""
 DISCOVER = "ORCHESTUNE_DISCOVER"
 """the variable with the path of a file for the metrics in files that the command writes, see `discover`"""
 
 
 class PreparedJob:
-    """A `PreparedJob` of the protocol. `environment` holds the variables that its attempts share."""
+    """A job of the protocol. `environment` holds the variables that its attempts share."""
 
     def __init__(self, document: Mapping[str, Any], environment: Mapping[bytes, bytes]) -> None:
         self.revision = int(document["revision"])
@@ -29,7 +31,7 @@ class PreparedJob:
         expressions = [str(item["where"]) for item in self.collect if item["kind"] == "regex"]
         self.declared = Declared((str(name) for name in document.get("metrics") or ()), expressions)
         self.environment = dict(environment)
-        self.terminal = os.fsencode(TOLD) in self.environment
+        self.terminal = os.fsencode(TERMINAL_VARIABLE) in self.environment
         """the trial is interactive"""
         if self.terminal:
             self.environment[os.fsencode(FILE_VARIABLE)] = os.fsencode(os.environ.get(FILE_VARIABLE, ""))
@@ -57,7 +59,17 @@ class PreparedJob:
         For an interactive trial it is the command line of `terminal`, with the command as its arguments; to discover
         metrics in files, that of `discover`.
         """
-        found = command.render(self.run, parameters, self.names, config)
-        if not found:
-            raise ValueError("the command is empty with these parameters")
-        return [*again(), self._mode, *found] if self._mode else found
+        words = command.render(self.run, parameters, self.names, config)
+        if not words:
+            raise ValueError("the command is empty for this configuration")
+        return [*_own_command(), self._mode, *words] if self._mode else words
+
+
+def _own_command() -> list[str]:
+    """Return this program's command line without its arguments, including a dynamic loader in front of it."""
+    try:
+        words = [os.fsdecode(word) for word in Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]]
+    except OSError:  # not Linux
+        words = list(getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
+    count = len(words) - len(sys.argv[1:])
+    return [shutil.which(words[0]) or words[0], *words[1:count]]

@@ -15,7 +15,7 @@ from typing import Any
 from orchestune.worker import PROTOCOL, VERSION
 from orchestune.worker.attempt import RunningAttempt
 from orchestune.worker.connection.api import (
-    ALONE,
+    MAX_UNREACHABLE_SECONDS,
     ApiError,
     Backoff,
     Denied,
@@ -25,7 +25,7 @@ from orchestune.worker.connection.api import (
     WorkerGone,
     node_name,
 )
-from orchestune.worker.connection.conversation import ASKED_TO_STOP, Conversation
+from orchestune.worker.connection.conversation import WORKER_STOPPED, Conversation
 from orchestune.worker.connection.network import NetworkThread
 from orchestune.worker.connection.reporting import Reporting
 from orchestune.worker.files.collect import Collector
@@ -40,8 +40,8 @@ from orchestune.worker.supervisor import Supervisor
 from orchestune.worker.thread_pool import ThreadPool
 from orchestune.worker.waker import Waker
 
-FAREWELL = 5.0
-"""seconds for which a stopping worker keeps trying to report to an unreachable server"""
+SHUTDOWN_REPORT_SECONDS = 5.0
+"""seconds for which a worker that shuts down retries reports to an unreachable server"""
 CAPABILITIES = ("checkpoint", "keep", "usage")
 
 
@@ -55,43 +55,43 @@ class WorkerLoop:
         self._boot = uuid.uuid4().hex
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
-        self._asked_to_stop = False
+        self._stop_requested = False
         self._stop_since: float | None = None
-        self._child_ended = False
+        self._child_exited = False
         self._starts = ThreadPool(1, self._waker.wake, "starts")
 
     def run(self) -> int:
         """Run until the worker is drained, stopped or rejected. Return the exit code."""
-        self._listen()
+        self._install_handlers()
         try:
             hello = self._register()
         except ApiError as exc:
-            say(f"ending, the server does not take this worker: {exc}")
+            say(f"exiting: the server rejected this worker: {exc}")
             return 1
         if hello is None:
             return 0
-        self._set_up(hello)
+        self._create_parts(hello)
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(0.0005)
         try:
-            while not self._done():
-                self._turn()
-            again = self._talk.again and not self._asked_to_stop
-            code = guard.AGAIN if again else 0
-            say("going on with another experiment" if again else DONE)
+            while not self._is_done():
+                self._run_once()
+            must_restart = self._conversation.must_restart and not self._stop_requested
+            code = guard.EXIT_RESTART if must_restart else 0
+            say("continuing with another experiment" if must_restart else DONE)
         except WorkerGone as exc:
             code = 0
-            say(f"ending: {exc}")
+            say(f"exiting: {exc}")
         except Denied as exc:
             code = 1
-            self._save_ends()
-            say(f"ending, the server does not accept this worker: {exc}")
-        self._end_descendants([])
+            self._spool_results()
+            say(f"exiting: the server rejected this worker's token: {exc}")
+        self._kill_descendants([])
         self._supervisor.clean_up()
         return code
 
-    def _listen(self) -> None:
+    def _install_handlers(self) -> None:
         self._waker.listen_to_signals()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_stop)
@@ -100,10 +100,10 @@ class WorkerLoop:
         self._selector.register(self._line.end, selectors.EVENT_READ, None)
 
     def _on_stop(self, number: int, frame: object) -> None:
-        self._asked_to_stop = True
+        self._stop_requested = True
 
     def _on_child(self, number: int, frame: object) -> None:
-        self._child_ended = True
+        self._child_exited = True
 
     def _register(self) -> dict[str, Any] | None:
         body = {
@@ -111,26 +111,26 @@ class WorkerLoop:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "capabilities": list(CAPABILITIES),
             "tags": dict(self._settings.tags),
         }  # fmt: skip
-        connection, backoff, begin, told = ServerConnection(self._server), Backoff(), time.monotonic(), False
+        connection, backoff, started_at, is_logged = ServerConnection(self._server), Backoff(), time.monotonic(), False
         try:
-            while not self._asked_to_stop and time.monotonic() - begin < ALONE:
+            while not self._stop_requested and time.monotonic() - started_at < MAX_UNREACHABLE_SECONDS:
                 try:
-                    answer: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
-                    self._server.token = str(answer.get("token") or self._server.token)  # it may change experiments
-                    return answer
+                    response: dict[str, Any] = connection.call("POST", self._server.path("register"), body)
+                    self._server.token = str(response.get("token") or self._server.token)  # it may change experiments
+                    return response
                 except WorkerGone as exc:
-                    say(f"ending: {exc}")
+                    say(f"exiting: {exc}")
                     return None
                 except Unreachable as exc:
-                    if not told:
-                        say(f"{exc}; trying again")
-                        told = True
+                    if not is_logged:
+                        say(f"{exc}; retrying")
+                        is_logged = True
                 self._wait(backoff.next())
         finally:
             connection.close()
         return None
 
-    def _set_up(self, hello: dict[str, Any]) -> None:
+    def _create_parts(self, hello: dict[str, Any]) -> None:
         settings = self._settings
         state = settings.state
         self._reporting, self._spool = Reporting(), Spool(state / "spool" / settings.worker)
@@ -138,37 +138,37 @@ class WorkerLoop:
         self._checkpoints = ThreadPool(4, self._waker.wake, "checkpoints")
         outbox = Outbox(state / "outbox" / settings.worker)
         self._collector = Collector(self._server, outbox, self._crew, self._uploads, self._checkpoints)
-        workshop = self._workshop = Preparation(settings, self._server, self._environ, hello)
+        preparation = self._preparation = Preparation(settings, self._server, self._environ, hello)
         self._supervisor = Supervisor(
-            settings, workshop, self._reporting, self._spool, self._crew, self._starts, self._collector, self._selector,
-            self._line,
+            settings, preparation, self._reporting, self._spool, self._crew, self._starts, self._collector,
+            self._selector, self._line,
         )  # fmt: skip
         self._supervisor.capacity = int(hello.get("slots") or settings.slots)
         network = NetworkThread(self._server, self._waker.wake)
-        beat, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
-        self._talk = Conversation(
-            network, self._reporting, self._supervisor, self._spool, self._boot, beat, lambda: uploads.busy
+        interval, uploads = float(hello.get("beat_seconds") or 2.0), self._uploads
+        self._conversation = Conversation(
+            network, self._reporting, self._supervisor, self._spool, self._boot, interval, lambda: uploads.busy
         )
         for record in self._spool.load():
             self._reporting.add(record)
         self._collector.resume()
         network.start()
-        say(f"{hello['name']} of {hello['handle']} with {self._supervisor.capacity} at a time")
+        say(f"{hello['name']} of {hello['handle']}: at most {self._supervisor.capacity} attempts at a time")
 
-    def _turn(self) -> None:
-        supervisor, talk = self._supervisor, self._talk
-        if self._asked_to_stop and self._stop_since is None:
-            self._begin_to_stop()
+    def _run_once(self) -> None:
+        supervisor, conversation = self._supervisor, self._conversation
+        if self._stop_requested and self._stop_since is None:
+            self._start_shutdown()
         now = time.monotonic()
-        talk.step(now)
-        nearest = 0.0 if supervisor.waiting.startable else min(supervisor.next_tick(), talk.next_step())
-        self._wait(max(0.0, nearest - time.monotonic()))
+        conversation.step(now)
+        next_event = 0.0 if supervisor.waiting.startable else min(supervisor.next_tick(), conversation.next_step())
+        self._wait(max(0.0, next_event - time.monotonic()))
         self._starts.deliver()
-        if self._child_ended:
-            self._child_ended = False
+        if self._child_exited:
+            self._child_exited = False
             supervisor.reap()
         now = time.monotonic()
-        talk.hear(now)
+        conversation.receive(now)
         self._crew.deliver()
         self._uploads.deliver()
         self._checkpoints.deliver()
@@ -180,36 +180,38 @@ class WorkerLoop:
             if isinstance(key.data, RunningAttempt):
                 self._supervisor.read(key.data)
             elif key.fileobj is self._waker:
-                self._waker.heard()
+                self._waker.drain()
             else:
-                say("the guard is gone; ending everything")
-                self._end_descendants(self._line.groups())
+                say("the guard has died: killing all attempts")
+                self._kill_descendants(self._line.groups())
                 os._exit(1)
 
-    def _end_descendants(self, groups: list[int]) -> None:
-        self._starts.end(1.0)  # otherwise a process that is just starting would be missed
-        guard.end_descendants(groups)
+    def _kill_descendants(self, groups: list[int]) -> None:
+        self._starts.shut_down(1.0)  # otherwise a process that is just starting would be missed
+        guard.kill_descendants(groups)
 
-    def _begin_to_stop(self) -> None:
+    def _start_shutdown(self) -> None:
         self._stop_since = time.monotonic()
-        say("asked to stop")
-        self._talk.draining = self._workshop.closing = True
-        self._supervisor.stop_all(ASKED_TO_STOP)
-        self._collector.close(FAREWELL)
+        say("shutting down")
+        self._conversation.draining = self._preparation.is_closing = True
+        self._supervisor.stop_all(WORKER_STOPPED)
+        self._collector.close(SHUTDOWN_REPORT_SECONDS)
 
-    def _done(self) -> bool:
-        talk, supervisor = self._talk, self._supervisor
+    def _is_done(self) -> bool:
+        conversation, supervisor = self._conversation, self._supervisor
         if supervisor.attempts or supervisor.waiting or self._crew.busy:
             return False
-        silent = time.monotonic() - talk.last_answer
-        stopping = 0.0 if self._stop_since is None else time.monotonic() - self._stop_since
-        if talk.away and (silent > ALONE or min(silent, stopping) > FAREWELL):
-            self._save_ends()
-            return True
-        return (talk.drained or talk.draining) and talk.quiet and not self._uploads.busy
+        unreachable_seconds = time.monotonic() - conversation.last_answer
+        stopping_seconds = 0.0 if self._stop_since is None else time.monotonic() - self._stop_since
+        if conversation.is_unreachable:
+            has_tried_to_report = min(unreachable_seconds, stopping_seconds) > SHUTDOWN_REPORT_SECONDS
+            if unreachable_seconds > MAX_UNREACHABLE_SECONDS or has_tried_to_report:
+                self._spool_results()
+                return True
+        return (conversation.drained or conversation.draining) and conversation.quiet and not self._uploads.busy
 
-    def _save_ends(self) -> None:
-        """Save unreported results to the spool; the next worker with this id reports them."""
+    def _spool_results(self) -> None:
+        """Save unacknowledged results to the spool; the next worker with this id reports them."""
         for record in self._reporting.records.values():
             if record.result is not None:
                 self._spool.save(record)

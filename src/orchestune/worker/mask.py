@@ -8,21 +8,21 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 HIDDEN = b"***"
-SHORTEST = 4
+MIN_SECRET_BYTES = 4
 """minimum length in bytes: a shorter value can be guessed, and masking it would make logs unreadable"""
-_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_UNPAIRED_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """a surrogate that does not encode a byte"""
 
 
 def spellings(values: Iterable[str]) -> list[bytes]:
     """Return the byte strings to mask: each value, the long lines of multi-line ones, and their usual encodings."""
-    found: set[str] = set()
+    spelled: set[str] = set()
     for value in values:
-        lines = [line for line in value.splitlines() if len(line) >= 2 * SHORTEST]
+        lines = [line for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_BYTES]
         for text in [value, value.strip(), *lines]:
-            found.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]))
-    encoded = {text.encode("utf-8", "surrogateescape") for text in found}
-    return sorted((text for text in encoded if len(text) >= SHORTEST), key=lambda text: (-len(text), text))
+            spelled.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]))
+    encoded = {text.encode("utf-8", "surrogateescape") for text in spelled}
+    return sorted((text for text in encoded if len(text) >= MIN_SECRET_BYTES), key=lambda text: (-len(text), text))
 
 
 class Mask:
@@ -38,15 +38,15 @@ class Mask:
         if self._pattern is None:
             return data
         text = self._held + data
-        keep = self._beginning_at_end(text)
+        pending = self._beginning_at_end(text)
         pieces: list[bytes] = []
         position = 0
         for match in self._pattern.finditer(text):
-            if match.end() > len(text) - keep and match.start() >= len(text) - keep:
+            if match.end() > len(text) - pending and match.start() >= len(text) - pending:
                 break
             pieces += (text[position : match.start()], HIDDEN)
             position = match.end()
-        cut = max(position, len(text) - keep)
+        cut = max(position, len(text) - pending)
         pieces.append(text[position:cut])
         self._held = text[cut:]
         return b"".join(pieces)
@@ -62,7 +62,9 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Mask a complete message."""
-        return self.once(_HALF.sub("\ufffd", text).encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+        return self.once(_UNPAIRED_SURROGATE.sub("\ufffd", text).encode("utf-8", "surrogateescape")).decode(
+            "utf-8", "replace"
+        )
 
     def _beginning_at_end(self, text: bytes) -> int:
         """Return the length of the longest suffix of `text` that begins a secret."""

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-MEMORY = 512 * 1024
-"""unsent bytes held in memory; more are spilled to disk"""
-TAIL = 1024 * 1024
+MAX_MEMORY_BYTES = 512 * 1024
+"""unsent bytes of one log held in memory; more are spilled to disk"""
+MAX_TAIL_BYTES = 1024 * 1024
 """bytes kept from the end of a log that exceeds its cap"""
-LAST = 4096
+LAST_BYTES = 4096
+"""bytes kept for the log tail that is shown with the result"""
 
 
 class LogBuffer:
@@ -18,13 +19,13 @@ class LogBuffer:
 
     Offsets count the bytes that the process wrote. A log over `cap` keeps its head and the end of its tail; the part
     after the gap gives the number of missing bytes and is available once the log is closed. Unsent bytes that exceed
-    MEMORY are written to the file `spill`; if the disk is full, the head ends early and the gap is larger.
+    MAX_MEMORY_BYTES are written to the file `spill`; if the disk is full, the head ends early and the gap is larger.
 
     Parts end at boundaries of UTF-8 characters, so that each can be decoded alone.
     """
 
     def __init__(self, cap: int, spill: Path) -> None:
-        self._tail_limit = min(TAIL, cap // 2)
+        self._tail_limit = min(MAX_TAIL_BYTES, cap // 2)
         self._head_limit = cap - self._tail_limit
         self.spill = spill
         self.end = 0
@@ -36,35 +37,35 @@ class LogBuffer:
         self._memory = bytearray()
         self._file: int | None = None
         self._file_start = 0
-        self._described = False
+        self._is_spooled = False
         """an entry of the spool refers to the file, so it must stay until the log is discarded"""
         self._tail = bytearray()
-        self._started = b""
+        self._incomplete = b""
 
     def append(self, data: bytes) -> None:
         """Add output of the process. An incomplete character is held back until its rest arrives."""
-        data = self._started + data
-        complete = whole(data)
-        self._started = data[len(complete) :]
+        data = self._incomplete + data
+        complete = complete_characters(data)
+        self._incomplete = data[len(complete) :]
         if complete:
             self._append(complete)
 
     def _append(self, data: bytes) -> None:
         room = self._head_limit - self._head_end
         if self.end == self._head_end and room > 0:
-            self._append_head(whole(data[:room]) if len(data) > room else data)
-        beyond = self.end + len(data) - self._head_end
-        if beyond > 0:
-            self._tail += data[max(0, len(data) - beyond) :]
+            self._append_head(complete_characters(data[:room]) if len(data) > room else data)
+        excess = self.end + len(data) - self._head_end
+        if excess > 0:
+            self._tail += data[max(0, len(data) - excess) :]
             if len(self._tail) > 2 * self._tail_limit:
                 del self._tail[: len(self._tail) - self._tail_limit]
         self.end += len(data)
-        self.last = (self.last + data)[-LAST:] if len(data) < LAST else data[-LAST:]
+        self.last = (self.last + data)[-LAST_BYTES:] if len(data) < LAST_BYTES else data[-LAST_BYTES:]
 
     def close(self) -> None:
         """Mark the log as complete, which makes its tail available to `parts`."""
-        self._append(self._started)
-        self._started = b""
+        self._append(self._incomplete)
+        self._incomplete = b""
         self.closed = True
         excess = max(0, len(self._tail) - self._tail_limit)
         if self.end - len(self._tail) + excess > self._head_end:  # the tail is cut at any byte: skip to a character
@@ -81,13 +82,13 @@ class LogBuffer:
 
     def parts(self, limit: int) -> tuple[list[list[Any]], int]:
         """Return at most `limit` unacknowledged bytes, and the position to acknowledge once they have arrived."""
-        found: list[list[Any]] = []
+        parts: list[list[Any]] = []
         position = self._acked
         if position < self._head_end:
             data = self._read_head(min(limit, self._head_end - position))
             if position + len(data) < self._head_end:
-                data = whole(data) or data
-            found.append([position, data.decode("latin-1"), 0])
+                data = complete_characters(data) or data
+            parts.append([position, data.decode("latin-1"), 0])
             position += len(data)
             limit -= len(data)
         start = self.end - len(self._tail)
@@ -95,11 +96,12 @@ class LogBuffer:
             at = max(start, position)
             data = bytes(self._tail[at - start : at - start + limit])
             if at + len(data) < self.end:
-                data = whole(data) or (b"" if found else data)  # the remaining limit may be less than a character
+                # The remaining limit may be less than a character.
+                data = complete_characters(data) or (b"" if parts else data)
             if data:
-                found.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
+                parts.append([at, data.decode("latin-1"), start - self._head_end if at == start else 0])
                 position = at + len(data)
-        return found, position
+        return parts, position
 
     def acknowledge(self, position: int) -> None:
         """Drop all bytes before `position`, which the server has received."""
@@ -109,13 +111,13 @@ class LogBuffer:
         if drop > 0:
             del self._memory[:drop]
         self._acked = position
-        if self._file is not None and position >= self._head_end and not self._described:
+        if self._file is not None and position >= self._head_end and not self._is_spooled:
             self._drop_file()
 
     def persist(self) -> dict[str, Any]:
         """Move all unsent bytes to disk and return the state for `restore`. Raises OSError if the disk is full."""
-        self._append(self._started)
-        self._started = b""
+        self._append(self._incomplete)
+        self._incomplete = b""
         if self._memory:
             rest = b""
             if self._file is not None:
@@ -127,7 +129,7 @@ class LogBuffer:
                 os.close(self._file)
             self._file, self._file_start = os.open(str(self.spill), os.O_RDWR), self._acked
             self._memory.clear()
-        self._described = True
+        self._is_spooled = True
         return {
             "acked": self._acked,
             "start": self._file_start,
@@ -139,17 +141,17 @@ class LogBuffer:
     @classmethod
     def restore(cls, spill: Path, document: dict[str, Any]) -> LogBuffer:
         """Return the closed log that `persist` described. Bytes missing from its file (power loss) become a gap."""
-        log = cls(2 * TAIL, spill)
+        log = cls(2 * MAX_TAIL_BYTES, spill)
         log._acked, log._head_end, log.end = document["acked"], document["head_end"], document["end"]
         log._tail += document["tail"].encode("latin-1")
-        log.closed = log._described = True
+        log.closed = log._is_spooled = True
         if log._acked < log._head_end:
             try:
                 log._file, log._file_start = os.open(str(spill), os.O_RDWR), document["start"]
-                there = log._file_start + os.fstat(log._file).st_size
+                file_end = log._file_start + os.fstat(log._file).st_size
             except FileNotFoundError:
-                there = 0
-            log._head_end = max(log._acked, min(log._head_end, there))
+                file_end = 0
+            log._head_end = max(log._acked, min(log._head_end, file_end))
         return log
 
     def discard(self) -> None:
@@ -159,7 +161,7 @@ class LogBuffer:
         self._tail.clear()
 
     def _append_head(self, data: bytes) -> None:
-        if self._file is None and len(self._memory) + len(data) <= MEMORY:
+        if self._file is None and len(self._memory) + len(data) <= MAX_MEMORY_BYTES:
             self._memory += data
             self._head_end += len(data)
             return
@@ -201,7 +203,7 @@ class LogBuffer:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        elif not self._described:
+        elif not self._is_spooled:
             return
         try:
             self.spill.unlink()
@@ -209,7 +211,7 @@ class LogBuffer:
             pass
 
 
-def whole(data: bytes) -> bytes:
+def complete_characters(data: bytes) -> bytes:
     """Return `data` without an incomplete UTF-8 character at its end."""
     for back in range(1, min(len(data), 3) + 1):
         byte = data[-back]

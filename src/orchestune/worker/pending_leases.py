@@ -23,10 +23,10 @@ _PARSE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, T
 class PendingLeases:
     """The leases that were not started yet, in order of arrival."""
 
-    def __init__(self, workshop: Preparation, crew: ThreadPool, reporting: Reporting, spool: Spool) -> None:
-        self._workshop, self._crew, self._reporting, self._spool = workshop, crew, reporting, spool
+    def __init__(self, preparation: Preparation, crew: ThreadPool, reporting: Reporting, spool: Spool) -> None:
+        self._preparation, self._crew, self._reporting, self._spool = preparation, crew, reporting, spool
         self._leases: deque[Mapping[str, Any]] = deque()
-        self._asked: set[int] = set()
+        self._fetching: set[int] = set()
         """revisions whose jobs are being fetched"""
 
     def __len__(self) -> int:
@@ -43,17 +43,17 @@ class PendingLeases:
     @property
     def startable(self) -> bool:
         """True if `take` would return a lease."""
-        return any(int(lease["revision"]) in self._workshop.jobs for lease in self._leases)
+        return any(int(lease["revision"]) in self._preparation.jobs for lease in self._leases)
 
     def take(self) -> tuple[Mapping[str, Any], PreparedJob] | None:
         """Remove and return the first lease whose job is known, with the job; fetch the jobs of those before it."""
         for _ in range(len(self._leases)):
             lease = self._leases.popleft()
-            job = self._workshop.jobs.get(int(lease["revision"]))
+            job = self._preparation.jobs.get(int(lease["revision"]))
             if job is not None:
                 return lease, job
             self._leases.append(lease)
-            self._ask_for_job(int(lease["revision"]))
+            self._fetch_job(int(lease["revision"]))
         return None
 
     def end(self, attempt: str, state: str, reason: Mapping[str, Any] | None) -> None:
@@ -74,24 +74,24 @@ class PendingLeases:
         }  # fmt: skip
         self._reporting.finish(attempt_id, result)
 
-    def _ask_for_job(self, revision: int) -> None:
-        if revision in self._asked:
+    def _fetch_job(self, revision: int) -> None:
+        if revision in self._fetching:
             return
-        self._asked.add(revision)
+        self._fetching.add(revision)
 
         def then(document: Mapping[str, Any] | None, error: BaseException | None) -> None:
-            self._asked.discard(revision)
+            self._fetching.discard(revision)
             if document is None:
-                self._refuse_revision(revision, "lost", "bundle_unavailable", f"cannot be had: {error}")
+                self._refuse_revision(revision, "lost", "bundle_unavailable", f"cannot be fetched: {error}")
                 return
             try:
-                self._workshop.add_job(document)
+                self._preparation.add_job(document)
             except _PARSE_ERRORS as exc:
-                say(f"revision {revision} cannot be read: {traceback_of(exc)}")
-                text = f"cannot be read by the worker: {type(exc).__name__}: {exc}"
+                say(f"cannot compile revision {revision}: {traceback_of(exc)}")
+                text = f"cannot be compiled by the worker: {type(exc).__name__}: {exc}"
                 self._refuse_revision(revision, "failed", "sandbox", text)
 
-        self._crew.run(lambda: self._workshop.fetch_job(revision), then)
+        self._crew.run(lambda: self._preparation.fetch_job(revision), then)
 
     def _refuse_revision(self, revision: int, state: str, code: str, text: str) -> None:
         reason = {"code": code, "message": f"revision {revision} {text}"}

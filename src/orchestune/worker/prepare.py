@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.worker import environment
 from orchestune.worker.attempt import RunningAttempt
 from orchestune.worker.connection.api import (
-    ALONE,
+    MAX_UNREACHABLE_SECONDS,
     Absent,
     ApiError,
     Backoff,
@@ -24,7 +24,7 @@ from orchestune.worker.files import bundle, checkpoint
 from orchestune.worker.files.bundle import BundleError, UnpackedBundle
 from orchestune.worker.files.view import project_links
 from orchestune.worker.job import PreparedJob
-from orchestune.worker.processes.tree import OWNER
+from orchestune.worker.processes.tree import WORKER_VARIABLE
 from orchestune.worker.settings import Settings
 
 
@@ -44,10 +44,10 @@ class Preparation:
     ) -> None:
         self._server = server
         base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
-        self._base = {**base, OWNER: settings.worker}
+        self._base = {**base, WORKER_VARIABLE: settings.worker}
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
         self._cache = settings.state / "bundles"
-        self.closing = False
+        self.is_closing = False
         """the worker is shutting down: do not retry"""
         self.jobs: dict[int, PreparedJob] = {}
         self.bundles: dict[str, UnpackedBundle] = {}
@@ -62,8 +62,9 @@ class Preparation:
 
     def fetch_job(self, revision: int) -> Mapping[str, Any]:
         """Fetch the job of a revision, retrying while the server is unreachable. Raises ApiError if there is none."""
-        answer: Mapping[str, Any] = self._patiently(
-            lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")), lambda: not self.closing
+        answer: Mapping[str, Any] = self._with_retries(
+            lambda connection: connection.call("GET", self._server.path(f"jobs/{revision}")),
+            lambda: not self.is_closing,
         )
         return answer
 
@@ -72,23 +73,23 @@ class Preparation:
         if attempt.checkpoint is not None or (attempt.zygote is not None and not attempt.zygote.ready):
             return False
         digest = attempt.lease.get("bundle")
-        found = self.bundles.get(digest) if digest else None
-        if digest and found is None:
+        unpacked = self.bundles.get(digest) if digest else None
+        if digest and unpacked is None:
             return False
-        links = project_links(attempt.job.root, attempt.job.links, found)
-        return attempt.slot.view.prepare_quickly(found, links)
+        links = project_links(attempt.job.root, attempt.job.links, unpacked)
+        return attempt.slot.view.prepare_quickly(unpacked, links)
 
     def prepare(self, attempt: RunningAttempt) -> str | None:
-        """Prepare everything, blocking as long as needed or until the attempt is stopped. Raises Unprepared.
+        """Prepare everything, blocking as long as needed or until the attempt is stopped. Raises PreparationFailed.
 
         Returns a note for the trial's log, or None.
         """
         note = None
         digest = attempt.lease.get("bundle")
         try:
-            found = self._bundle(digest, attempt) if digest else None
-            links = project_links(attempt.job.root, attempt.job.links, found)
-            attempt.slot.view.prepare(found, links)
+            unpacked = self._bundle(digest, attempt) if digest else None
+            links = project_links(attempt.job.root, attempt.job.links, unpacked)
+            attempt.slot.view.prepare(unpacked, links)
             if attempt.checkpoint is not None:
                 note = self._checkpoint(attempt, attempt.checkpoint)
             if attempt.zygote is not None:
@@ -97,14 +98,18 @@ class Preparation:
         except BundleError as exc:
             raise PreparationFailed("bundle_unavailable", str(exc)) from exc
         except OSError as exc:
-            text = f"no folder for the trial: {exc.strerror or exc} ({exc.filename})" if exc.filename else str(exc)
+            text = (
+                f"cannot create the trial's folder: {exc.strerror or exc} ({exc.filename})"
+                if exc.filename
+                else str(exc)
+            )
             raise PreparationFailed("sandbox", text) from exc
         except ApiError as exc:
             raise PreparationFailed("bundle_unavailable", str(exc)) from exc
 
     def _bundle(self, digest: str, attempt: RunningAttempt) -> UnpackedBundle:
         if digest not in self.bundles:
-            self.bundles[digest] = self._patiently(
+            self.bundles[digest] = self._with_retries(
                 lambda connection: bundle.fetch(self._cache, digest, connection), lambda: attempt.verdict is None
             )
         return self.bundles[digest]
@@ -115,7 +120,7 @@ class Preparation:
         if not published:
             return None
         try:
-            self._patiently(
+            self._with_retries(
                 lambda _: checkpoint.restore(self._server, str(published["digest"]), folder),
                 lambda: attempt.verdict is None,
             )
@@ -125,11 +130,12 @@ class Preparation:
             if attempt.lease["number"] == 1:  # a user asked to continue this trial
                 raise
             attempt.lease = {**attempt.lease, "checkpoint": None}
-            return f"this trial begins anew, its checkpoint is lost: {exc}"
+            return f"this trial restarts from the beginning because its checkpoint is lost: {exc}"
 
-    def _patiently(self, work: Callable[[ServerConnection], Any], wanted: Callable[[], bool]) -> Any:
-        """Retry while the server is unreachable and `wanted` returns True, for at most ALONE seconds."""
-        connection, backoff, until = ServerConnection(self._server, 60.0), Backoff(), time.monotonic() + ALONE
+    def _with_retries(self, work: Callable[[ServerConnection], Any], is_wanted: Callable[[], bool]) -> Any:
+        """Retry while the server is unreachable and `is_wanted` returns True, for at most MAX_UNREACHABLE_SECONDS."""
+        connection, backoff = ServerConnection(self._server, 60.0), Backoff()
+        deadline = time.monotonic() + MAX_UNREACHABLE_SECONDS
         try:
             while True:
                 try:
@@ -137,7 +143,7 @@ class Preparation:
                 except (WorkerGone, Denied):
                     raise
                 except Unreachable:
-                    if not wanted() or time.monotonic() > until:
+                    if not is_wanted() or time.monotonic() > deadline:
                         raise
                     time.sleep(backoff.next())
         finally:

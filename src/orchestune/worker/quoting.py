@@ -19,7 +19,9 @@ MARK = "\0"
 _COMMANDS = ("", "(", "$(", "case", "pattern", "body")
 """frames that contain commands; the last three belong to `case`: its word, its patterns and their commands"""
 _WORD = re.compile(r"[^\s;&|()<>'\"\\`$\0]+")
-_GO_ON = frozenset(("!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "time", "fi", "done", "esac"))
+_BEFORE_COMMAND = frozenset(
+    ("!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "time", "fi", "done", "esac")
+)
 """reserved words after which another reserved word may follow"""
 _BACKTICKS = re.compile(r"`(?:[^`\\]|\\.)*`?", re.DOTALL)
 _DELIMITER = re.compile(r"<<(-?)[ \t]*((?:'[^'\0]*'|\"[^\"\\$`\0]*\"|\\[^\n\0]|[^\s;&|()<>'\"\\`$\0])+)")
@@ -28,15 +30,15 @@ _NUMBER = re.compile(r"(?:[-+]?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)?")
 _VARIABLE = re.compile(r"(?<!\\)\$[A-Za-z_]\w*$", re.ASCII)
 _OLD_ARITHMETIC = re.compile(r"\$\[[^\]]*$")
 
-_BRACES = "within ${…}; put it into a variable before, and the variable in there"
-_UNCLEAR = "behind what shells read in different ways; put it into a variable at the beginning"
+_BRACES = "within ${…}; assign it to a variable first, and use the variable there"
+_UNCLEAR = "after syntax that shells parse differently; assign it to a variable at the beginning"
 
 
 class QuoteContext(NamedTuple):
     """Context of a placeholder. `kind`: empty between words, or `'`, `"`, `#` (comment), `((`, here-doc `<<`, `<<'`."""
 
     kind: str
-    wrong: str = ""
+    problem: str = ""
     """reason and hint if no value can be quoted there, otherwise empty"""
 
 
@@ -56,37 +58,40 @@ class ParsedCommand(NamedTuple):
     """A parsed command: `text` with a `MARK` for each value, and the contexts of these."""
 
     text: str
-    places: Sequence[QuoteContext]
-    bodies: Sequence[HereDocument]
+    contexts: Sequence[QuoteContext]
+    here_documents: Sequence[HereDocument]
 
     def filled(self, values: Sequence[str]) -> str:
         """Return the text with `values`, already quoted. Raises ValueError if one would end a here-document."""
-        for body in self.bodies:
-            inner, before = self.text[body.start : body.end], self.text.count(MARK, 0, body.start)
-            if MARK in inner and _end(_fill(inner, values[before:]), 0, body) is not None:
+        for body in self.here_documents:
+            content, first = self.text[body.start : body.end], self.text.count(MARK, 0, body.start)
+            if MARK in content and _delimiter_line(_join_values(content, values[first:]), 0, body) is not None:
                 raise ValueError(f"a value would end the here-document: one of its lines would be {body.delimiter}")
-        return _fill(self.text, values)
+        return _join_values(self.text, values)
 
 
-def _fill(text: str, values: Sequence[str]) -> str:
+def _join_values(text: str, values: Sequence[str]) -> str:
     first, *rest = text.split(MARK)
     return first + "".join(value + part for value, part in zip(values, rest))
 
 
-def written(words: Sequence[str], place: QuoteContext, text: str) -> str:
-    """Quote `words` for a place; inside quotes the joined `text` is used. Raises ValueError if `((` gets no number."""
-    if place.kind == "((":
+def quote_words(words: Sequence[str], context: QuoteContext, text: str) -> str:
+    """Quote `words` for a context; inside quotes the joined `text` is used.
+
+    Raises ValueError if the value within `$((…))` is not a number.
+    """
+    if context.kind == "((":
         if not _NUMBER.fullmatch(text):
             raise ValueError(f"within $((…)) a value must be a number, not {text!r}")
         return text
-    if place.kind in ("", "#"):
+    if context.kind in ("", "#"):
         joined = " ".join(shlex.quote(word) for word in words)
-        return joined.replace("\n", " ") if place.kind else joined
-    if place.kind == "<<'":
+        return joined.replace("\n", " ") if context.kind else joined
+    if context.kind == "<<'":
         return text
-    if place.kind == "'":
+    if context.kind == "'":
         return text.replace("'", "'\\''")
-    return re.sub(r'([\\"$`])' if place.kind == '"' else r"([\\$`])", r"\\\1", text)
+    return re.sub(r'([\\"$`])' if context.kind == '"' else r"([\\$`])", r"\\\1", text)
 
 
 @lru_cache(maxsize=16)  # the same command for every trial
@@ -96,8 +101,8 @@ def read(text: str) -> ParsedCommand:
     try:
         reader.read(0, len(text))
     except _Unclear:
-        reader.places += [QuoteContext("", _UNCLEAR)] * (text.count(MARK) - len(reader.places))
-    return ParsedCommand(text, reader.places, reader.bodies)
+        reader.contexts += [QuoteContext("", _UNCLEAR)] * (text.count(MARK) - len(reader.contexts))
+    return ParsedCommand(text, reader.contexts, reader.here_documents)
 
 
 class _Unclear(Exception):
@@ -107,12 +112,12 @@ class _Unclear(Exception):
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.places: list[QuoteContext] = []
-        self.bodies: list[HereDocument] = []
+        self.contexts: list[QuoteContext] = []
+        self.here_documents: list[HereDocument] = []
         self._frames = [""]
-        self._awaited: list[tuple[int, HereDocument]] = []
+        self._pending: list[tuple[int, HereDocument]] = []
         """here-documents that begin on the next line, with their depth of command substitution"""
-        self._starts = self._first = True
+        self._at_word_start = self._at_command_start = True
         """a word begins here; it may be a reserved word"""
 
     def read(self, index: int, end: int) -> None:
@@ -121,47 +126,51 @@ class _Reader:
             if char == "\\":
                 index = self._escaped(index)
             elif char == MARK:
-                index = self._marked(index, index + 1, {"<<": "<<", '"': '"', "((": "((", "(a": "(("}.get(kind, ""))
+                index = self._record_marks(
+                    index, index + 1, {"<<": "<<", '"': '"', "((": "((", "(a": "(("}.get(kind, "")
+                )
             elif char == "$":
                 index = self._dollar(index, kind)
             elif char == "`":
-                found = _BACKTICKS.match(self.text, index)
-                index = self._refused(index, found.end() if found else end, "within `…`; write $(…) instead")
+                backticks = _BACKTICKS.match(self.text, index)
+                index = self._reject_marks(
+                    index, backticks.end() if backticks else end, "within `…`; write $(…) instead"
+                )
             elif kind in _COMMANDS:
                 index = self._command(index, char)
             else:
-                index = self._within(index, char, kind)
+                index = self._outside_command(index, char, kind)
         if index > end:
             raise _Unclear
 
-    def _marked(self, start: int, end: int, kind: str) -> int:
-        """Record the places of the marks between `start` and `end`, which are in context `kind`."""
-        inner = list(takewhile(lambda frame: frame != "$(", reversed(self._frames)))
+    def _record_marks(self, start: int, end: int, kind: str) -> int:
+        """Record the contexts of the marks between `start` and `end`, which are in context `kind`."""
+        frames = list(takewhile(lambda frame: frame != "$(", reversed(self._frames)))
         for index in range(start, end):
             if self.text[index] != MARK:
                 continue
             before = self.text[:index]
             expanded = kind not in ("'", "<<'", "#")
             variable = _VARIABLE.search(before) if expanded else None
-            wrong = _BRACES if any("{" in frame for frame in inner) else ""
+            problem = _BRACES if any("{" in frame for frame in frames) else ""
             if variable is not None:
                 name = variable.group(0)[1:]
-                wrong = f"directly behind ${name}, whose name it would go on; write ${{{name}}}"
+                problem = f"directly after ${name}, whose name it would extend; write ${{{name}}}"
             elif expanded and _OLD_ARITHMETIC.search(before):
-                wrong = "within $[…], which not every shell knows; write $((…)) instead"
-            self.places.append(QuoteContext(kind, wrong))
-        self._starts = self._first = False
+                problem = "within $[…], which not every shell supports; write $((…)) instead"
+            self.contexts.append(QuoteContext(kind, problem))
+        self._at_word_start = self._at_command_start = False
         return end
 
-    def _refused(self, start: int, end: int, wrong: str) -> int:
-        self.places += [QuoteContext("", wrong)] * self.text.count(MARK, start, end)
-        self._starts = self._first = False
+    def _reject_marks(self, start: int, end: int, problem: str) -> int:
+        self.contexts += [QuoteContext("", problem)] * self.text.count(MARK, start, end)
+        self._at_word_start = self._at_command_start = False
         return end
 
     def _escaped(self, index: int) -> int:
         if self.text.startswith("\\\n", index):
             return index + 2
-        return self._refused(index, index + 2, "behind a backslash; leave that out")
+        return self._reject_marks(index, index + 2, "after a backslash; remove the backslash")
 
     def _dollar(self, index: int, kind: str) -> int:
         text = self.text
@@ -171,34 +180,34 @@ class _Reader:
         if text.startswith("$(", index):
             self._open("$(")
             return index + 2
-        self._starts = self._first = False
+        self._at_word_start = self._at_command_start = False
         if text.startswith("$'", index) and (kind in _COMMANDS or kind == "{"):
-            end = self._closed(index + 2)
+            end = self._end_of_quote(index + 2)
             if text[end - 2] == "\\":
                 raise _Unclear
-            return self._refused(index, end, "within $'…', which not every shell knows; write '…' instead")
-        found = _EXPANSION.match(text, index)
-        if found is None:
+            return self._reject_marks(index, end, "within $'…', which not every shell supports; write '…' instead")
+        expansion = _EXPANSION.match(text, index)
+        if expansion is None:
             return index + 1
         quoted = kind not in _COMMANDS and kind != "{"
-        self._frames.append(("{text" if found.group(1) else "{pattern") if quoted else "{")
-        return found.end()
+        self._frames.append(("{text" if expansion.group(1) else "{pattern") if quoted else "{")
+        return expansion.end()
 
-    def _closed(self, index: int) -> int:
+    def _end_of_quote(self, index: int) -> int:
         end = self.text.find("'", index)
         return len(self.text) if end < 0 else end + 1
 
     def _open(self, frame: str) -> None:
         self._frames.append(frame)
-        self._starts = self._first = True
+        self._at_word_start = self._at_command_start = True
 
-    def _within(self, index: int, char: str, kind: str) -> int:
+    def _outside_command(self, index: int, char: str, kind: str) -> int:
         """Consume one character outside of commands: in quotes, `${…}`, `$((…))` or a here-document."""
         arithmetic, braces = kind in ("((", "(a"), kind.startswith("{")
         if char == '"' and (braces or kind == '"'):
             self._frames.pop() if kind == '"' else self._frames.append('"')
         elif char == "'" and kind == "{":
-            return self._marked(index, self._closed(index + 1), "'")
+            return self._record_marks(index, self._end_of_quote(index + 1), "'")
         elif char == "'" and kind == "{pattern":
             raise _Unclear
         elif char == "}" and braces:
@@ -215,42 +224,42 @@ class _Reader:
     def _command(self, index: int, char: str) -> int:
         text = self.text
         if char == "'":
-            return self._marked(index, self._closed(index + 1), "'")
+            return self._record_marks(index, self._end_of_quote(index + 1), "'")
         if char == '"':
             self._frames.append(char)
-            self._starts = self._first = False
+            self._at_word_start = self._at_command_start = False
             return index + 1
-        if char == "#" and self._starts:
+        if char == "#" and self._at_word_start:
             newline = text.find("\n", index)
-            return self._marked(index, len(text) if newline < 0 else newline, "#")
-        found = _WORD.match(text, index)
-        if found is not None:
-            self._word(found)
-            return found.end()
-        self._starts = True
-        if char == "\n" and self._awaited:
-            return self._here(index + 1)
+            return self._record_marks(index, len(text) if newline < 0 else newline, "#")
+        word = _WORD.match(text, index)
+        if word is not None:
+            self._word(word)
+            return word.end()
+        self._at_word_start = True
+        if char == "\n" and self._pending:
+            return self._read_here_documents(index + 1)
         if text.startswith("<<", index):
-            return self._announced(index)
+            return self._begin_here_document(index)
         return self._between(index, char)
 
-    def _word(self, found: re.Match[str]) -> None:
-        kind, first, word = self._frames[-1], self._first, found.group(0)
-        alone = self._starts and self.text[found.end() : found.end() + 1] not in tuple("'\"\\`$\0")
-        self._starts = self._first = False
-        if not alone:
+    def _word(self, match: re.Match[str]) -> None:
+        kind, first, word = self._frames[-1], self._at_command_start, match.group(0)
+        is_whole_word = self._at_word_start and self.text[match.end() : match.end() + 1] not in tuple("'\"\\`$\0")
+        self._at_word_start = self._at_command_start = False
+        if not is_whole_word:
             return
         if kind == "case":
             if word == "in" and not first:
-                self._frames[-1], self._first = "pattern", True
+                self._frames[-1], self._at_command_start = "pattern", True
         elif first and word == "esac" and kind in ("pattern", "body"):
             self._frames.pop()
-            self._first = True
+            self._at_command_start = True
         elif first and word == "case" and kind != "pattern":
             self._frames.append("case")
-            self._first = True
+            self._at_command_start = True
         elif first and kind != "pattern":
-            self._first = word in _GO_ON
+            self._at_command_start = word in _BEFORE_COMMAND
 
     def _between(self, index: int, char: str) -> int:
         """Consume one character between words."""
@@ -258,56 +267,58 @@ class _Reader:
         if char == "(":
             if kind != "pattern":
                 self._open("(")
-            elif not self._first:
+            elif not self._at_command_start:
                 raise _Unclear
         elif char == ")":
-            self._closing(kind)
+            self._close_parenthesis(kind)
         elif kind == "body" and self.text.startswith((";;", ";&"), index):
-            self._frames[-1], self._first = "pattern", True
+            self._frames[-1], self._at_command_start = "pattern", True
             return index + (3 if self.text.startswith(";;&", index) else 2)
         elif char in "\n;&|" and kind not in ("case", "pattern"):
-            self._first = True
+            self._at_command_start = True
         return index + 1
 
-    def _closing(self, kind: str) -> None:
+    def _close_parenthesis(self, kind: str) -> None:
         if kind == "pattern":
-            self._frames[-1], self._first = "body", True
+            self._frames[-1], self._at_command_start = "body", True
         elif kind == "(":
             self._frames.pop()
-            self._first = True
+            self._at_command_start = True
         elif kind == "$(":
-            if self._awaited and self._awaited[-1][0] == self._depth():
+            if self._pending and self._pending[-1][0] == self._depth():
                 raise _Unclear
             self._frames.pop()
-            self._starts = self._first = False
+            self._at_word_start = self._at_command_start = False
         else:
             raise _Unclear
 
     def _depth(self) -> int:
         return self._frames.count("$(")
 
-    def _announced(self, index: int) -> int:
+    def _begin_here_document(self, index: int) -> int:
         """Parse the operator of a here-document, whose text begins on the next line."""
         if self.text.startswith("<<<", index):
             return index + 3
-        found = _DELIMITER.match(self.text, index)
-        if found is None or self.text[found.end() : found.end() + 1] in tuple("'\"\\`$\0"):
+        operator = _DELIMITER.match(self.text, index)
+        if operator is None or self.text[operator.end() : operator.end() + 1] in tuple("'\"\\`$\0"):
             raise _Unclear
-        word = re.sub(r"['\"\\]", "", found.group(2))
-        self._awaited.append((self._depth(), HereDocument(0, 0, word, bool(found.group(1)), word != found.group(2))))
-        self._starts = self._first = False
-        return found.end()
+        word = re.sub(r"['\"\\]", "", operator.group(2))
+        self._pending.append(
+            (self._depth(), HereDocument(0, 0, word, bool(operator.group(1)), word != operator.group(2)))
+        )
+        self._at_word_start = self._at_command_start = False
+        return operator.end()
 
-    def _here(self, index: int) -> int:
-        awaited, self._awaited = self._awaited, []
-        for depth, body in awaited:
-            found = _end(self.text, index, body)
-            if found is None or depth != self._depth():
+    def _read_here_documents(self, index: int) -> int:
+        pending, self._pending = self._pending, []
+        for depth, body in pending:
+            line = _delimiter_line(self.text, index, body)
+            if line is None or depth != self._depth():
                 raise _Unclear
-            end, after = found
-            self.bodies.append(body._replace(start=index, end=end))
+            end, after = line
+            self.here_documents.append(body._replace(start=index, end=end))
             if body.raw:
-                self._marked(index, end, "<<'")
+                self._record_marks(index, end, "<<'")
             else:
                 frames, self._frames = self._frames, ["<<"]
                 self.read(index, end)
@@ -315,11 +326,11 @@ class _Reader:
                     raise _Unclear
                 self._frames = frames
             index = after
-        self._starts = self._first = True
+        self._at_word_start = self._at_command_start = True
         return index
 
 
-def _end(text: str, index: int, body: HereDocument) -> tuple[int, int] | None:
+def _delimiter_line(text: str, index: int, body: HereDocument) -> tuple[int, int] | None:
     """Return start and end of the delimiter line of the here-document that begins at `index`; None if it is missing."""
     joined = False
     while index < len(text):

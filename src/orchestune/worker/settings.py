@@ -42,10 +42,10 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Load the file named by `ORCHESTUNE_WORKER_FILE`. Raises SettingsError, also if another user can change it."""
     name = environ.get(FILE_VARIABLE)
     if not name:
-        raise SettingsError(f"{FILE_VARIABLE} is not set; it names the file which says where the server is")
+        raise SettingsError(f"{FILE_VARIABLE} is not set (expected the path of the worker's settings file)")
     try:
         with open(name, encoding="utf-8") as file:
-            _refuse_foreign(name, os.fstat(file.fileno()))
+            _check_owner(name, os.fstat(file.fileno()))
             document = json.load(file)
         return Settings(
             url=document.get("url"),
@@ -64,10 +64,10 @@ def load(environ: Mapping[str, str]) -> Settings:
     except KeyError as exc:
         raise SettingsError(f"{name}: the key {exc} is missing") from exc
     except (ValueError, TypeError, AttributeError) as exc:
-        raise SettingsError(f"{name} is no file of a worker: {exc}") from exc
+        raise SettingsError(f"{name} is not a valid settings file: {exc}") from exc
 
 
-def _refuse_foreign(name: str, status: os.stat_result) -> None:
+def _check_owner(name: str, status: os.stat_result) -> None:
     """Raise SettingsError if the file belongs to another user than this one or root, or is writable for others.
 
     The worker runs what the server in this file sends.

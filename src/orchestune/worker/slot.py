@@ -48,7 +48,7 @@ class Slot:
             clear(self.parameters)
             _write(self.parameters, data)
 
-    def say_stop(self, state: str, reason: Mapping[str, Any] | None) -> None:
+    def write_stop_reason(self, state: str, reason: Mapping[str, Any] | None) -> None:
         """Write the reason for the stop atomically to the file that the command can read. Best-effort."""
         part = f"{self.stop}.part"
         try:
@@ -64,13 +64,13 @@ def _write(path: str, data: bytes) -> None:
     """Write a file. Raises OSError if the path is not a regular file with a single link."""
     descriptor = os.open(path, _FLAGS, 0o600)
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise FileExistsError(path)
         written = 0
         while written < len(data):
             written += os.write(descriptor, data[written:])
-        if about.st_size > len(data):
+        if status.st_size > len(data):
             os.ftruncate(descriptor, len(data))
     finally:
         os.close(descriptor)

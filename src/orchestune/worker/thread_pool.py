@@ -20,9 +20,9 @@ class ThreadPool:
     """
 
     def __init__(self, threads: int, wake: Callable[[], None], name: str) -> None:
-        self._most, self._name = threads, name
+        self._max_threads, self._name = threads, name
         self._threads: list[threading.Thread] = []
-        self._ended = False
+        self._is_shut_down = False
         self._wake = wake
         self._todo: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
         self._done: deque[tuple[Callable[[Any, BaseException | None], None], Any, BaseException | None]] = deque()
@@ -31,7 +31,7 @@ class ThreadPool:
     def run(self, work: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         """Run `work` in a thread, then `then(result, error)` in the loop; with an OSError if no thread can start."""
         self.busy += 1
-        if len(self._threads) < min(self.busy, self._most):
+        if len(self._threads) < min(self.busy, self._max_threads):
             self._grow()
         if self._threads:
             self._todo.put((work, then))
@@ -46,13 +46,13 @@ class ThreadPool:
             self.busy -= 1
             then(result, error)
 
-    def end(self, seconds: float) -> None:
+    def shut_down(self, seconds: float) -> None:
         """Start no more work, and wait up to `seconds` for running work."""
-        self._ended = True
-        until = time.monotonic() + seconds
+        self._is_shut_down = True
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
             self._todo.put((None, None))
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _grow(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -66,7 +66,7 @@ class ThreadPool:
         leave_signals_to_the_loop()
         while True:
             work, then = self._todo.get()
-            if self._ended:
+            if self._is_shut_down:
                 return
             try:
                 result, error = work(), None

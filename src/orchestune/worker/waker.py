@@ -18,7 +18,7 @@ class Waker:
         self._loops, self._others = socket.socketpair()
         self._loops.setblocking(False)
         self._others.setblocking(False)
-        self._woken = False
+        self._is_wake_pending = False
 
     def fileno(self) -> int:
         """Return the descriptor to register in a selector."""
@@ -30,19 +30,19 @@ class Waker:
 
     def wake(self) -> None:
         """Wake the loop. Thread-safe."""
-        if self._woken:
+        if self._is_wake_pending:
             return
-        self._woken = True
+        self._is_wake_pending = True
         try:
             self._others.send(b"\0")
         except BlockingIOError:  # full of signal bytes, so the loop wakes anyway
             pass
         except OSError:
-            self._woken = False
+            self._is_wake_pending = False
             raise
 
-    def heard(self) -> None:
+    def drain(self) -> None:
         """Reset after a wake-up. The loop must check all its sources afterwards."""
         self._loops.recv(4096)
         # Reset only after `recv`: otherwise it could consume a byte sent in between, and no thread would send another.
-        self._woken = False
+        self._is_wake_pending = False

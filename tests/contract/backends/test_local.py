@@ -22,7 +22,7 @@ from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import Phase, WorkerOrder
 from orchestune.system.process import Process
 from orchestune.worker.journal import DONE
-from orchestune.worker.processes.tree import OWNER
+from orchestune.worker.processes.tree import WORKER_VARIABLE
 from tests.contract.backend_contract import BackendContract, new_id, new_order, wait_for_phase, wait_until
 from tests.contract.backends.places import STAND_IN, ThisMachine
 from tests.testbeds.deep import dig
@@ -221,7 +221,7 @@ def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) ->
 def left_by_a_trial(worker: str) -> subprocess.Popen[bytes]:
     """Forgets its worker but for a parent, as programs do that are started in an environment of their own."""
     script = "env -i sleep 3600 & setsid sleep 3600 & wait"
-    return subprocess.Popen(["sh", "-c", script], env={"PATH": os.environ["PATH"], OWNER: worker})
+    return subprocess.Popen(["sh", "-c", script], env={"PATH": os.environ["PATH"], WORKER_VARIABLE: worker})
 
 
 def test_trials_of_a_worker_that_was_killed_with_its_guard_are_killed_before_it_counts_as_gone(
@@ -251,14 +251,14 @@ def test_a_server_that_a_trial_started_ends_neither_itself_nor_what_it_started()
         "child = subprocess.Popen(['sleep', '3600'], env={})\n"
         "print(left_by_trials('w')); child.kill()"
     )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), OWNER: "w"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), WORKER_VARIABLE: "w"}
     assert subprocess.check_output([sys.executable, "-c", script], env=env) == b"set()\n"
 
 
 def test_what_trials_of_a_worker_that_ended_in_good_order_handed_to_others_goes_on(place: ThisMachine) -> None:
     worker = new_id()
     handle = started_by_another_server(place, worker, sys.executable, "-c", f"print({DONE!r})")
-    left = subprocess.Popen(["sleep", "3600"], env={OWNER: worker})
+    left = subprocess.Popen(["sleep", "3600"], env={WORKER_VARIABLE: worker})
     assert wait_for_phase(place.backend(), worker, handle, Phase.GONE).reason == "the worker ended"
     assert left.poll() is None
     left.kill()

@@ -19,7 +19,7 @@ if "dies" in wrong:
 if "never" in wrong:
     time.sleep(3600)
 try:
-    lock = embedded.acquire(state, patience=1.0)
+    lock = embedded.acquire(state, timeout=1.0)
 except Conflict as exc:
     sys.exit(str(exc))
 

@@ -28,7 +28,7 @@ def test_one_server_holds_a_state_folder(tmp_path: Path) -> None:
     first = embedded.acquire(state)
     first.publish("http://127.0.0.1:25000", "t", "1.0")
     with pytest.raises(Conflict, match=f"pid {os.getpid()}, http://127.0.0.1:25000"):
-        embedded.acquire(state, patience=0.0)
+        embedded.acquire(state, timeout=0.0)
     first.release()
     first.release()
     embedded.acquire(state).release()
@@ -46,7 +46,7 @@ def test_a_lock_is_given_up_with_the_process_and_not_inherited(tmp_path: Path) -
     )
     child = int(done.stdout)
     try:
-        embedded.acquire(tmp_path, patience=0.0).release()
+        embedded.acquire(tmp_path, timeout=0.0).release()
     finally:
         os.kill(child, 9)
 
@@ -59,7 +59,7 @@ def test_who_looks_whether_a_server_runs_does_not_keep_one_from_starting(tmp_pat
     looker = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "server.lock")], stdout=subprocess.PIPE)
     assert looker.stdout is not None
     looker.stdout.readline()
-    embedded.acquire(tmp_path, patience=60.0).release()
+    embedded.acquire(tmp_path, timeout=60.0).release()
     looker.communicate()
 
 
@@ -190,7 +190,7 @@ async def _count_looks(answers: list[bool], seconds: float) -> int:
         nonlocal ended
         ended = True
 
-    await asyncio.wait_for(embedded.end_when_idle(is_idle, seconds, shutdown), 60.0)
+    await asyncio.wait_for(embedded.shut_down_when_idle(is_idle, seconds, shutdown), 60.0)
     assert ended
     return looks
 
@@ -207,7 +207,7 @@ def test_requests_are_answered_while_it_is_looked_whether_anything_goes_on() -> 
     async def look() -> None:
         answered = threading.Event()
         asyncio.get_running_loop().call_later(0.05, answered.set)
-        await embedded.end_when_idle(lambda: answered.wait(60.0), 0.0, lambda: None)
+        await embedded.shut_down_when_idle(lambda: answered.wait(60.0), 0.0, lambda: None)
         assert answered.is_set()
 
     asyncio.run(asyncio.wait_for(look(), 30.0))

@@ -127,7 +127,7 @@ def test_nobody_waits_for_a_process_that_cannot_be_ended(
     [other] = read_pids(tmp_path, 1)
     try:
         assert told.finished is not None and told.finished["state"] == state, told.log
-        assert f"process {other} is another user's: it cannot be ended, and goes on" in told.log.decode()
+        assert f"process {other} belongs to another user: it cannot be killed and keeps running" in told.log.decode()
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
         assert alive(other)
@@ -158,10 +158,10 @@ def test_a_worker_without_a_server_ends_quietly_with_its_guard(serve: Serve, emp
     server.fault = lambda route, body: "refuse"
     worker = employ(server)
     pid = worker.pid
-    until(lambda: "trying again" in worker.log.read_text(), "the worker to look for its server")
+    until(lambda: "retrying" in worker.log.read_text(), "the worker to look for its server")
     worker.guard.kill()
     until(lambda: not alive(pid), "the end of the worker")
-    assert worker.log.read_text().splitlines()[-1].endswith("the guard is gone; ending everything")
+    assert worker.log.read_text().splitlines()[-1].endswith("the guard has died: killing all attempts")
 
 
 def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(serve: Serve, employ: Employ) -> None:
@@ -192,7 +192,7 @@ def test_a_pruned_command_finds_the_reason_before_the_signal_and_may_end_in_good
         assert (finished["state"], finished["exit_code"]) == ("pruned", 0)
         assert told.values("loss") == [1.0, 0.5], "the second one, in the same place, finds no file of the first one"
         assert b'{"state": "pruned", "code": "pruned", "message": "it was pruned"}' in told.log
-        assert b"orchestune: ending this trial, it was pruned\n" in told.log
+        assert b"orchestune: stopping this trial early: it was pruned\n" in told.log
 
 
 def test_an_order_may_bring_a_grace_of_its_own(serve: Serve, employ: Employ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from orchestune.worker.connection.api import ServerConnection, ServerEndpoint
 from orchestune.worker.files.bundle import BundleError, fetch
 from orchestune.worker.files.checkpoint import restore
-from orchestune.worker.files.uploads import TOGETHER
+from orchestune.worker.files.uploads import FILES_PER_COMMIT
 from tests.integration.worker.conftest import RunningWorker, bundle, until
 from tests.integration.worker.fake_server import FakeServer
 
@@ -136,7 +136,7 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
         assert told.finished is not None and told.finished["files"] == 3
         assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
         text = told.log.decode()
-        assert "huge is left out" in text and "nothing matches absent*" in text and "secret is left out" in text
+        assert "skipped huge: " in text and "no file matches absent*" in text and "skipped plots/secret: " in text
 
 
 def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(serve: Serve, employ: Employ) -> None:
@@ -155,7 +155,12 @@ def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(se
     attempt = server.queue()
     employ(server)
     server.wait(lambda: len(server.artifacts.get(attempt, ())) == 250)
-    assert [len(call) for call in calls] == [TOGETHER, TOGETHER, TOGETHER, 250 - 2 * TOGETHER]
+    assert [len(call) for call in calls] == [
+        FILES_PER_COMMIT,
+        FILES_PER_COMMIT,
+        FILES_PER_COMMIT,
+        250 - 2 * FILES_PER_COMMIT,
+    ]
     assert calls[1] == calls[2] and not calls[0] & calls[1]
     assert more == [True, True, True, False]
 
@@ -260,7 +265,7 @@ def test_files_that_nobody_takes_hold_up_neither_checkpoints_nor_the_end_of_a_wo
 
 
 def worker_runs(worker: RunningWorker) -> bool:
-    return "the guard is gone" not in worker.log.read_text()
+    return "the guard has died" not in worker.log.read_text()
 
 
 COUNTING = """
@@ -311,7 +316,7 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
 def test_a_checkpoint_may_be_larger_than_any_code(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestune.worker.files.bundle.MOST_BYTES", 10)
+    monkeypatch.setattr("orchestune.worker.files.bundle.MAX_UNPACKED_BYTES", 10)
     fake = serve("true")
     server = ServerEndpoint(fake.url, None, fake.token, "w1")
     digest = fake.give(bundle({"layers/model.bin": "w" * 1000}))
@@ -386,7 +391,9 @@ def test_a_trial_whose_checkpoint_was_removed_begins_anew_and_says_so(serve: Ser
     employ(server)
     server.wait(lambda: server.attempts[again].values("loss"))
     text = server.attempts[again].log.decode()
-    assert text.startswith("orchestune: this trial begins anew, its checkpoint is lost: there is no 000")
+    assert text.startswith(
+        "orchestune: this trial restarts from the beginning because its checkpoint is lost: there is no 000"
+    )
     assert "resumed None 0" in text
     server.stop_attempt(again)
     server.finished(again)

@@ -274,14 +274,14 @@ def test_a_process_that_does_not_answer_delays_a_trial_and_no_more(
 @pytest.mark.parametrize(
     ("run", "preload", "why"),
     [
-        (["sh", "train.sh"], ["heavy"], "the command is 'sh', and not Python with a script"),
+        (["sh", "train.sh"], ["heavy"], "the command is 'sh' (expected Python with a script or module)"),
         ("python3 train.py | cat", ["heavy"], "the command needs a shell"),
-        (["python3", "-c", "print('ran')"], ["heavy"], "the command gives Python the option -c, and not a script"),
+        (["python3", "-c", "print('ran')"], ["heavy"], "the command passes -c to Python"),
         (["python3", "train.py"], ["no_such"], "no_such cannot be imported: ModuleNotFoundError"),
-        (["python3", "train.py"], ["dies"], "the process that imports has ended"),
+        (["python3", "train.py"], ["dies"], "the process that imports the modules has exited"),
         (["python3", "train.py"], ["leaves"], "leaves cannot be imported: SystemExit"),
         (["python3", "train.py"], ["threads"], "importing starts threads (busy)"),
-        (["python3", "train.py"], ["torch"], "importing initialises CUDA"),
+        (["python3", "train.py"], ["torch"], "importing initializes CUDA"),
         (["python3", "mine.py"], ["helper"], "the project has a module helper of its own"),
     ],
 )

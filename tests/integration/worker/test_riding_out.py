@@ -68,7 +68,7 @@ def test_an_end_is_on_disk_soon_where_the_server_takes_calls_and_answers_none(
     server.fault = lambda route, body: "silent"
     (tmp_path / "go").touch()
     until(lambda: list((worker.state / "spool" / worker.name).glob("*.json")), "the spool on disk")
-    assert "does not answer" not in worker.log.read_text()
+    assert "did not respond" not in worker.log.read_text()
     server.fault = lambda route, body: ""
     server.silence.set()
     assert server.finished(attempt).values("loss") == [1.0, 2.0]
@@ -81,7 +81,7 @@ def test_an_end_outlives_a_worker_whose_token_is_refused(serve: Serve, employ: E
     (pid,) = read_pids(tmp_path, 1)
     server.wait(lambda: server.attempts[attempt].values("loss"))
     server.fault = lambda route, body: "503"
-    until(lambda: "trying again" in worker.log.read_text(), "a server that is away")
+    until(lambda: "retrying" in worker.log.read_text(), "a server that is away")
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists(), "the worker to wait for it")
     server.token, right = "another", server.token
@@ -152,7 +152,7 @@ def test_a_worker_starts_before_its_server_does(serve: Serve, employ: Employ) ->
     attempt = server.queue()
     server.fault = lambda route, body: "503"
     worker = employ(server)
-    until(lambda: "trying again" in worker.log.read_text(), "a line about the server")
+    until(lambda: "retrying" in worker.log.read_text(), "a line about the server")
     server.fault = lambda route, body: ""
     server.finished(attempt)
 
@@ -165,7 +165,7 @@ def test_a_read_only_or_full_disk_for_the_spool_loses_nothing(serve: Serve, empl
     (worker.state / "spool").write_text("no folder can be made here")
     server.stop()
     (tmp_path / "go").touch()
-    until(lambda: "waits in memory" in worker.log.read_text(), "a line about the spool")
+    until(lambda: "results stay in memory" in worker.log.read_text(), "a line about the spool")
     server.start()
     worker.point_to(server)
     assert server.finished(attempt).values("loss") == [1.0, 2.0]

@@ -38,13 +38,13 @@ def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serv
     [
         ("true", "succeeded", None, ""),
         ("sh -c 'exit 3'", "failed", "exit_code", "exited with code 3"),
-        ("sh -c 'exit 137'", "failed", "exit_code", "as a shell says of a command that SIGKILL killed"),
+        ("sh -c 'exit 137'", "failed", "exit_code", "a shell reports a command killed by SIGKILL this way"),
         ("kill -SEGV $$", "failed", "signal", "killed by SIGSEGV"),
         ("no-such-program --x", "failed", "command_not_found", "no-such-program"),
         (["./missing.sh"], "failed", "command_not_found", "in the project"),
         (["/etc/passwd"], "failed", "command_not_found", "executable"),
         (["x" * 300], "failed", "command_not_found", "too long"),
-        (["{args}"], "failed", "command_not_found", "the command is empty with these parameters"),
+        (["{args}"], "failed", "command_not_found", "the command is empty for this configuration"),
         ("true; no-such-program", "failed", "command_not_found", "127"),
         ("exec sleep 30", "failed", "timeout", "ran longer than 1.5s"),
     ],
@@ -69,7 +69,7 @@ def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(serve: Ser
     employ(server)
     finished = server.finished(attempt).finished
     assert finished is not None and finished["reason"]["code"] == "command_not_found"
-    assert "the interpreter that its first line names" in finished["reason"]["message"]
+    assert "the interpreter in its first line" in finished["reason"]["message"]
 
 
 def test_long_files_of_metrics_that_a_command_leaves_keep_nobody_waiting(serve: Serve, employ: Employ) -> None:
@@ -246,7 +246,7 @@ def test_a_trial_for_which_there_are_too_few_cores_runs_all_the_same(serve: Serv
     attempt = server.queue()
     employ(server)
     assert bytes(server.finished(attempt).log) == (
-        b"orchestune: not pinned: too few cores are free of other pinned trials (wanted: 4096)\nloss=1\n"
+        b"orchestune: not pinned: too few cores are free of other pinned trials (requested: 4096)\nloss=1\n"
     )
 
 

@@ -74,7 +74,7 @@ def test_a_stop_changes_nothing_about_a_command_that_ended_before_it(serve: Serv
     pids = read_pids(tmp_path, 2)
     until(lambda: sum(Path(f"/proc/{pid}").exists() for pid in pids) == 1, "the worker to wait for it")
     worker.guard.terminate()
-    until(lambda: "asked to stop" in worker.log.read_text(), "the worker to hear it")
+    until(lambda: "shutting down" in worker.log.read_text(), "the worker to hear it")
     (tmp_path / "told-1").touch()
     finished = server.finished(attempt).finished
     assert finished is not None and (finished["state"], finished["exit_code"]) == ("failed", 3)
@@ -88,7 +88,7 @@ def test_what_is_to_stop_by_then_is_stopped(serve: Serve, hire: Hire, tmp_path: 
     worker = hire(server)
     pids = read_pids(tmp_path / "pids", 5)
     worker.guard.terminate()
-    until(lambda: "asked to stop" in worker.log.read_text(), "the worker to hear it")
+    until(lambda: "shutting down" in worker.log.read_text(), "the worker to hear it")
     (tmp_path / "told-1").touch()
     finished = server.finished(attempt).finished
     assert finished is not None and finished["state"] == "preempted"

@@ -73,7 +73,7 @@ def test_a_revision_that_cannot_be_read_fails_its_trials_and_no_others(serve: Se
     finished = server.finished(server.queue(revision=2)).finished
     assert finished is not None
     assert (finished["state"], finished["reason"]["code"]) == ("failed", "sandbox")
-    assert "revision 2 cannot be read by the worker" in finished["reason"]["message"]
+    assert "revision 2 cannot be compiled by the worker" in finished["reason"]["message"]
     told = server.finished(good)
     assert told.finished is not None and told.finished["state"] == "succeeded"
     assert worker.guard.poll() is None

@@ -955,8 +955,8 @@ def test_rerun_takes_a_command_in_the_place_of_the_trials_own(
     ("words", "message"),
     [
         (["{run}", "--epochs", "80"], "cannot add words to '{run}': it is a shell command line"),
-        (["python", "t.py", "{rate}"], "command: {rate} names no parameter; there are lr"),
-        (["A=1 sh ${x:-{lr}}"], "command: {lr} stands within ${…}"),
+        (["python", "t.py", "{rate}"], "command: unknown placeholder: {rate} (expected lr"),
+        (["A=1 sh ${x:-{lr}}"], "command: {lr} is within ${…}"),
     ],
 )
 def test_rerun_says_what_is_wrong_with_a_command(server: FakeServer, cli: Cli, words: list[str], message: str) -> None:

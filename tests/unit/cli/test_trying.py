@@ -42,9 +42,9 @@ def test_it_has_its_cores_for_itself_and_as_many_threads(project: Path, cli: Cli
     assert "threads=1 of 1\n" in done.out and int(allowed.split()[1]) in before
     assert os.sched_getaffinity(0) == before
     others = Cores(local_server.folder / "cores")
-    assert others.take("another", len(before)), "it gave them back"
+    assert others.reserve("another", len(before)), "it gave them back"
     done = cli("test")
-    assert "orchestune: not pinned: too few cores are free of other pinned trials (wanted: 1)\n" in done.out
+    assert "orchestune: not pinned: too few cores are free of other pinned trials (requested: 1)\n" in done.out
     assert "threads=1 of 1\n" in done.out
     others.release("another")
 

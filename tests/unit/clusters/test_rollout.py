@@ -103,7 +103,7 @@ def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str
             '{"message": "waiting for the database: the store is away: no route"}\n',
             ": waiting for the database: the store",
         ),
-        ("a WARNING server: waiting for the database: away\nINFO server: the database answers\n", ""),
+        ("a WARNING server: waiting for the database: away\nINFO server: the database is available\n", ""),
         ("INFO server: serving\n", ""),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_words_of_a_name_may_stand_apart() -> None:
 
 
 def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> None:
-    printed = 'a\norchestune: val.loss came as the text "0.5", which is no number\n'
+    printed = 'a\norchestune: val.loss came as the text "0.5", which is not a number\n'
     assert (
         not_a_number_hint("val.loss", printed)
         == 'it was reported as the text "0.5", which is not a number; write {"val.loss": 0.5}'

@@ -21,7 +21,7 @@ DIGEST = "a" * 64
         ("GET", "/healthz", Need.NOTHING),
         ("GET", "/metrics", Need.VIEWER),
         ("POST", "/api/v1/report/a/s", Need.NOTHING),
-        ("GET", "/api/v1/bundles/x", Need.ANYBODY),
+        ("GET", "/api/v1/bundles/x", Need.ANY_CALLER),
         ("PUT", "/api/v1/bundles/x", Need.EDITOR),
         ("HEAD", "/api/v1/bundles/x", Need.EDITOR),
         ("POST", "/api/v1/workers/w/work", Need.WORKER),
@@ -70,7 +70,7 @@ def test_a_role_may_do_what_is_its_own(vouched: Live, role: str, method: str, pa
     assert reply.status == status
     if status == 403 and role in ("viewer", "editor") and "workers" not in path:
         article = "an" if role == "editor" else "a"
-        assert f"is {article} {role} here, and this needs" in reply.json()["error"]["message"]
+        assert f"is {article} {role} of this server (expected " in reply.json()["error"]["message"]
 
 
 def test_who_shares_a_role_is_called_as_they_say(vouched: Live) -> None:

@@ -10,7 +10,14 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from orchestune.server.connections import ASKING, LARGEST, MOST_QUEUED, SLOWEST, TAKING, BoundedConnection
+from orchestune.server.connections import (
+    MAX_HEADER_BYTES,
+    MAX_QUEUED_REQUESTS,
+    MIN_UPLOAD_BYTES_PER_SECOND,
+    REQUEST_TIMEOUT_SECONDS,
+    RESPONSE_TIMEOUT_SECONDS,
+    BoundedConnection,
+)
 from tests.unit.server.harness import PATIENCE, Live
 
 SILENT = 75
@@ -140,7 +147,7 @@ SENDS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 def test_who_never_asks_is_let_go() -> None:
     client = Client()
-    client.loop.pass_time(ASKING - 1)
+    client.loop.pass_time(REQUEST_TIMEOUT_SECONDS - 1)
     assert not client.ended()
     client.loop.pass_time(2)
     assert client.ended() == "closed"
@@ -148,13 +155,13 @@ def test_who_never_asks_is_let_go() -> None:
 
 @pytest.mark.parametrize("data", [b"GET /" + b"a" * 1000, b"\r\n" * 500, ASKED[:-2] + b"X: " + b"a" * 1000])
 def test_who_asks_byte_by_byte_is_let_go(data: bytes) -> None:
-    assert Client().drip(data, 1) <= ASKING + 1
+    assert Client().drip(data, 1) <= REQUEST_TIMEOUT_SECONDS + 1
 
 
 def test_an_answer_is_waited_for_and_after_it_a_connection_may_be_silent() -> None:
     client = Client()
     client.send(ASKED)
-    client.loop.pass_time(10 * ASKING)
+    client.loop.pass_time(10 * REQUEST_TIMEOUT_SECONDS)
     assert not client.ended(), "the answer takes its time"
     client.hear()
     client.loop.pass_time(SILENT - 1)
@@ -178,13 +185,13 @@ def test_a_body_may_be_slow_as_long_as_it_comes() -> None:
     client = Client()
     client.send(SENDS)
     for _ in range(300):
-        client.send(b"x" * SLOWEST)
+        client.send(b"x" * MIN_UPLOAD_BYTES_PER_SECOND)
         client.is_read()
         client.loop.pass_time(1)
     assert not client.ended()
-    client.loop.pass_time(ASKING - 2)
+    client.loop.pass_time(REQUEST_TIMEOUT_SECONDS - 2)
     assert not client.ended()
-    assert client.drip(b"x" * 1000, 1) <= ASKING
+    assert client.drip(b"x" * 1000, 1) <= REQUEST_TIMEOUT_SECONDS
     assert client.ended()
 
 
@@ -192,10 +199,10 @@ def test_while_nobody_reads_a_body_its_client_is_not_late() -> None:
     client = Client()
     client.send(SENDS)
     client.send(b"x" * 100_000)
-    client.loop.pass_time(10 * ASKING)
+    client.loop.pass_time(10 * REQUEST_TIMEOUT_SECONDS)
     assert not client.ended()
     client.is_read()
-    client.loop.pass_time(ASKING)
+    client.loop.pass_time(REQUEST_TIMEOUT_SECONDS)
     assert client.ended() == "closed"
 
 
@@ -203,10 +210,10 @@ def test_who_takes_nothing_of_an_answer_is_let_go() -> None:
     client = Client()
     client.send(ASKED)
     client.connection.pause_writing()
-    client.loop.pass_time(TAKING - 1)
+    client.loop.pass_time(RESPONSE_TIMEOUT_SECONDS - 1)
     client.connection.resume_writing()
     client.connection.pause_writing()
-    client.loop.pass_time(TAKING - 1)
+    client.loop.pass_time(RESPONSE_TIMEOUT_SECONDS - 1)
     assert not client.ended()
     client.loop.pass_time(2)
     assert client.ended() == "aborted"
@@ -221,7 +228,7 @@ def test_a_connection_that_is_over_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"GET /"], ids=["header", "address"])
 def test_long_headers_in_one_segment_are_refused(start: bytes) -> None:
-    for size, is_refused in ((LARGEST - 1000, False), (LARGEST + 1000, True)):
+    for size, is_refused in ((MAX_HEADER_BYTES - 1000, False), (MAX_HEADER_BYTES + 1000, True)):
         client = Client()
         client.send(start + b"a" * size + (b" HTTP/1.1" if start.endswith(b"/") else b"") + b"\r\n\r\n")
         assert (client.ended() == "closed" and client.wire.written.startswith(b"HTTP/1.1 400")) is is_refused
@@ -241,10 +248,10 @@ def test_all_requests_of_a_connection_that_is_lost_are_told() -> None:
 def test_requests_are_not_queued_without_limit_before_the_response() -> None:
     """Of 256 KiB that are read at once, 14,000 requests took 43 MB, and each response let further ones in."""
     client = Client()
-    client.send(ASKED * (1 + MOST_QUEUED))
+    client.send(ASKED * (1 + MAX_QUEUED_REQUESTS))
     assert not client.ended()
     client.send(ASKED * 10_000)
-    assert client.ended() == "aborted" and len(client.connection.pipeline) == MOST_QUEUED
+    assert client.ended() == "aborted" and len(client.connection.pipeline) == MAX_QUEUED_REQUESTS
 
 
 @pytest.mark.parametrize("line", [b"a: b\r\n" * 1000, b"a" * 6000], ids=["many", "one"])
@@ -258,7 +265,7 @@ def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
                 sent += len(line)
         except OSError:
             pass
-    assert LARGEST - len(line) <= sent < 2**28
+    assert MAX_HEADER_BYTES - len(line) <= sent < 2**28
 
 
 def test_what_follows_a_body_without_an_end_is_refused(server: Live) -> None:

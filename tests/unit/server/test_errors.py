@@ -66,12 +66,12 @@ def test_the_operator_hears_once_a_minute_of_a_store_for_which_requests_wait(
         for message in messages:
             server.script.answers["stop"] = StoreUnavailable(message, "set its keys")
             assert server.ask("POST", "/api/v1/experiments/sgd/stop").status == 503
-        return caplog.text.count("requests have to wait: ")
+        return caplog.text.count("requests are delayed: ")
 
     with caplog.at_level(logging.WARNING, "orchestune.server"):
         assert met("the bucket refused", "the bucket refused", "the database is away") == 2
         assert met("the bucket refused") == 0
-        monkeypatch.setattr("orchestune.server.boundary.COMPLAIN_SECONDS", 0.0)
+        monkeypatch.setattr("orchestune.server.boundary.LOG_INTERVAL_SECONDS", 0.0)
         assert met("the bucket refused") == 1
         assert "the bucket refused (set its keys)" in caplog.text
 

@@ -23,7 +23,7 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture(scope="module")
 def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
-    with live(core, pace=ServerTimeouts(ping=0.1, look=0.05)) as found:
+    with live(core, pace=ServerTimeouts(ping=0.1, page_interval=0.05)) as found:
         yield found
 
 
@@ -101,7 +101,7 @@ def test_a_guest_reaches_nothing_else(server: Live, handles: dict[str, str], met
     ref = handles["one trial"]
     cookie, _ = come_in(server, share(server, ref)["path"])
     reply = as_guest(server, method, "/api/v1" + path.replace("REF", ref), cookie)
-    assert reply.status == 403 and "one experiment, and nothing else" in reply.json()["error"]["message"]
+    assert reply.status == 403 and "one experiment only" in reply.json()["error"]["message"]
 
 
 def test_a_guest_who_wants_another_page_is_asked_to_sign_in(server: Live, handles: dict[str, str]) -> None:

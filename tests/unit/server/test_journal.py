@@ -42,15 +42,15 @@ def test_what_went_away_is_told_to_whoever_saw_it_and_comes_back_as_new() -> Non
 
 
 def test_who_was_away_while_more_went_than_are_remembered_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GONE", 1)
+    monkeypatch.setattr(module, "_MAX_DELETED", 1)
     journal = Journal()
     journal.take({"a": b"A", "b": b"B"})
     place = StreamPosition(journal.name, journal.number)
-    assert journal.knows(place)
+    assert journal.can_resume(place)
     journal.take({"a": b"A"})
-    assert journal.knows(place)
+    assert journal.can_resume(place)
     journal.take({})
-    assert not journal.knows(place)
+    assert not journal.can_resume(place)
 
 
 def test_only_the_journal_itself_knows_a_place_in_it() -> None:
@@ -58,10 +58,10 @@ def test_only_the_journal_itself_knows_a_place_in_it() -> None:
     journal.take({"a": b"A"})
     place = StreamPosition(journal.name, journal.number, 7)
     assert StreamPosition.parse(str(place)) == place
-    assert journal.knows(place)
-    assert not other.knows(place)
-    assert not journal.knows(StreamPosition(journal.name, journal.number + 1))
-    assert not journal.knows(None)
+    assert journal.can_resume(place)
+    assert not other.can_resume(place)
+    assert not journal.can_resume(StreamPosition(journal.name, journal.number + 1))
+    assert not journal.can_resume(None)
 
 
 @pytest.mark.parametrize("text", ["7", "0123456z-1", "01234567-", "01234567-1-", "01234567-1-2-3", "01234567-٣"])

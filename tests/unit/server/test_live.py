@@ -30,7 +30,7 @@ HEADERS = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 def server(own_core: Core) -> Iterator[Live]:
-    with live(own_core, pace=ServerTimeouts(ping=0.3, look=0.05, shared=0.0)) as found:
+    with live(own_core, pace=ServerTimeouts(ping=0.3, page_interval=0.05, shared=0.0)) as found:
         yield found
 
 
@@ -110,7 +110,7 @@ def test_fifty_pages_cost_one_reading(own_core: Core, handles: dict[str, str], m
 def test_a_page_that_is_shown_what_another_one_read_hears_of_what_happened_since(
     own_core: Core, handles: dict[str, str]
 ) -> None:
-    with live(replace(own_core), pace=ServerTimeouts(ping=3600.0, look=1.0, shared=0.9)) as server:
+    with live(replace(own_core), pace=ServerTimeouts(ping=3600.0, page_interval=1.0, shared=0.9)) as server:
         path = f"/api/v1/experiments/{handles['one trial']}"
         next(events(server.send("GET", path, token=TOKEN, headers=HEADERS)))
         change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=7), "ada")
@@ -146,7 +146,7 @@ def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str,
     audience = server.server.config.app.state.context.audience  # type: ignore[union-attr]
     stream = server.send("GET", f"/api/v1/experiments/{handles['one trial']}", token=TOKEN, headers=HEADERS)
     next(events(stream))
-    assert not audience.gone(0)
+    assert not audience.is_absent(0)
 
 
 def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
@@ -214,7 +214,7 @@ def test_what_trials_print_comes_in_the_stream_of_the_page_once(
 def test_who_missed_more_lines_than_anybody_reads_is_told_so_and_hears_the_last_ones(
     server: Live, own_core: Core, handles: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MISSED", 3)
+    monkeypatch.setattr(module, "_MAX_MISSED_CHUNKS", 3)
     stir = Stir(own_core, handles["image model"], 60, lines=1)
     path = f"/api/v1/experiments/{handles['image model']}?logs=true&tail=1"
     place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))

@@ -110,15 +110,15 @@ def test_a_session_is_over_once_one_signs_out(pages: Live) -> None:
 def test_signing_out_with_a_guessed_cookie_changes_nothing(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     """It took the store's write lock, and tokens that were being checked meanwhile were not cached."""
     with live(core) as pages:
-        before = pages.context.known.taken
+        before = pages.context.callers.revocations
         monkeypatch.setattr(core.store, "transaction", None)
         cookie = f"orchestune-{pages.port}=s.guessed"
         assert ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin").status == 303
-        assert pages.context.known.taken == before
+        assert pages.context.callers.revocations == before
 
 
 def test_what_a_page_is_told_ends_with_its_session(core: Core, caplog: pytest.LogCaptureFixture) -> None:
-    with live(core, pace=ServerTimeouts(ping=0.1, look=0.05)) as pages:
+    with live(core, pace=ServerTimeouts(ping=0.1, page_interval=0.05)) as pages:
         cookie = enter(pages)
         fields = {"Cookie": cookie, "Accept": "text/event-stream"}
         stream = pages.send("GET", "/api/v1/experiments", token=None, headers=fields)
@@ -194,7 +194,7 @@ def test_a_viewer_of_a_place_that_vouches_looks_and_changes_nothing(pages: Live)
     cookie = pages.ask("GET", invited.json()["path"], token=None).headers["set-cookie"].partition(";")[0]
     assert b'data-role="viewer" data-user="grace"' in ask(pages, "GET", "/experiments", cookie).body
     stop = ask(pages, "POST", "/api/v1/experiments/x/stop", cookie, Sec_Fetch_Site="same-origin")
-    assert stop.status == 403 and "grace is a viewer here" in stop.json()["error"]["message"]
+    assert stop.status == 403 and "grace is a viewer of this server" in stop.json()["error"]["message"]
 
 
 def test_a_browser_cannot_prolong_its_own_session(pages: Live) -> None:
@@ -265,7 +265,7 @@ def test_an_address_that_leads_nowhere_is_answered_with_a_page(pages: Live, path
     page = ask(pages, "GET", path, cookie, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
     text = page.body.decode()
     assert page.status == 404 and page.headers["content-type"].startswith("text/html")
-    assert f"There is nothing at {escape(unquote(path))}." in text and 'href="/experiments"' in text
+    assert f"No page or route at {escape(unquote(path))}." in text and 'href="/experiments"' in text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     document = ask(pages, "GET", path, cookie)
     assert document.status == 404 and document.json()["error"]["code"] == "not_found"
@@ -275,7 +275,11 @@ def test_programs_are_told_of_errors_in_documents(pages: Live) -> None:
     cookie, browser = enter(pages), "text/html"
     assert ask(pages, "GET", "/api/v1/experiments/none", cookie, Accept=browser).json()["error"]["code"] == "not_found"
     away = ask(pages, "POST", "/sign-out", cookie, Accept=browser, Sec_Fetch_Site="cross-site")
-    assert away.status == 403 and b"Another site sent this in your name" in away.body and b"{" not in away.body[:1]
+    assert (
+        away.status == 403
+        and b"Another site sent this request with your session" in away.body
+        and b"{" not in away.body[:1]
+    )
     head = pages.ask("HEAD", "/experimnts", token=None, headers={"Cookie": cookie, "Accept": browser})
     assert head.status == 404
 

@@ -84,7 +84,7 @@ def read(model: type[T], document: Any) -> T:
 def test_a_text_that_is_none_is_refused(shop: Shop) -> None:
     body = CREATE | {"specification": SPECIFICATION | {"name": "toy \ud800"}}
     answer = shop.ask("POST", "/experiments", body, expect=400)
-    assert answer["error"]["code"] == "bad_input" and "is half of a character" in answer["error"]["message"]
+    assert answer["error"]["code"] == "bad_input" and "unpaired surrogate" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_a_worker_that_is_lost_and_comes_back_hands_in_what_it_has(shop: Shop) -
         shop.world.tick()
     known = shop.ask("GET", f"/experiments/{created['id']}")["workers"]
     assert {found["id"]: found["state"] for found in known}[worker] == "lost"
-    shop.server.server.config.app.state.context.known.clear()  # type: ignore[union-attr]
+    shop.server.server.config.app.state.context.callers.clear()  # type: ignore[union-attr]
     data = b"weights"
     digest = hashlib.sha256(data).hexdigest()
     shop.ask("PUT", f"/workers/{worker}/uploads/{digest}?offset=0", data, token=token)

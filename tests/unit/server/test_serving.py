@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from orchestune.errors import UsageError
-from orchestune.server.main import FILES, main, open_more_files
+from orchestune.server.main import MAX_OPEN_FILES, main, open_more_files
 from orchestune.server.serving import listen
 from orchestune.server.settings import Settings
 from tests.unit.server.harness import PATIENCE, Live, live, until
@@ -86,7 +86,7 @@ def test_a_second_server_on_an_sqlite_database_is_refused(tmp_path: Path, proces
     other = Process(tmp_path / "other", "--embedded", "--port", "0", "--database-url", database)
     processes.append(other)
     assert other.ended() == 2
-    assert f"another server has the database {one.state}/orchestune.db" in other.log.read_text()
+    assert f"another server uses the database {one.state}/orchestune.db" in other.log.read_text()
 
 
 def test_a_hosted_server_serves_until_it_is_told_to_end_and_writes_no_token(
@@ -120,7 +120,7 @@ def test_a_hosted_server_says_when_it_starts_that_it_cannot_keep_files(
         return [entry["message"] for entry in one.entries() if entry["level"] == "warning"]
 
     until(lambda: bool(told()), "a warning")
-    assert "cannot be kept" in told()[0] and "/proc/none" in told()[0]
+    assert "cannot store files" in told()[0] and "/proc/none" in told()[0]
 
 
 def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_request(
@@ -134,7 +134,7 @@ def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_reques
     other = Process(tmp_path / "state", "--embedded")
     processes.append(other)
     assert other.ended() == 2
-    assert "runs already" in other.log.read_text()
+    assert "is already running" in other.log.read_text()
     assert one.ask("POST", "/api/v1/shutdown") == (200, b'{"draining":true}')
     assert one.ended() == 0
     assert not (one.state / "endpoint.json").exists()
@@ -174,7 +174,7 @@ def _nothing(*parts: Any) -> Any:
 def test_a_state_folder_that_cannot_be_made_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(UsageError, match="file/state cannot be used: Not a directory"):
+    with pytest.raises(UsageError, match=r"cannot use the folder .*file/state: Not a directory"):
         main(["--state", str(tmp_path / "file/state"), "--port", "0"], _nothing)
 
 
@@ -193,7 +193,7 @@ def test_what_hangs_does_not_hold_up_the_end() -> None:
         "import threading; from orchestune.server.serving import Deadline; from orchestune.server import logs\n"
         "logs.configure('info', 'plain')\n"
         "threading.Thread(target=threading.Event().wait, name='stuck').start()\n"
-        "one = Deadline(0.1); one.start(); one.start(); one.reached_the_end()"
+        "one = Deadline(0.1); one.start(); one.start(); one.cancel()"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environ)
@@ -203,7 +203,7 @@ def test_what_hangs_does_not_hold_up_the_end() -> None:
 
 def test_an_end_in_time_disarms_the_deadline() -> None:
     program = (
-        "from orchestune.server.serving import Deadline\none = Deadline(30)\none.start()\none.reached_the_end()\n"
+        "from orchestune.server.serving import Deadline\none = Deadline(30)\none.start()\none.cancel()\n"
         "one._timer.join()"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -285,6 +285,9 @@ def test_a_server_may_have_more_open_than_a_shell_gives() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         open_more_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (FILES if hard < 0 else min(FILES, hard), hard)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (
+            MAX_OPEN_FILES if hard < 0 else min(MAX_OPEN_FILES, hard),
+            hard,
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -104,7 +104,7 @@ def test_requests_that_come_while_it_is_read_keep_the_pause_before_the_next_read
 
 
 def test_documents_are_kept_up_to_their_size_in_all() -> None:
-    shared = SharedReads[bytes](most=10, size=len)
+    shared = SharedReads[bytes](max_size=10, size=len)
     read = list[int]()
 
     async def ask(size: int) -> None:

@@ -12,7 +12,14 @@ import pytest
 
 from orchestune.domain.lifecycle.states import AttemptState, FoldState, TrialState
 from orchestune.errors import Throttled
-from orchestune.server.terminals import FORGOTTEN, MOST, MOST_OF_WORKER, MOST_TERMINALS, Pipe, Terminals
+from orchestune.server.terminals import (
+    IDLE_TIMEOUT_SECONDS,
+    MAX_BUFFERED_BYTES,
+    MAX_TERMINALS,
+    MAX_TERMINALS_PER_WORKER,
+    Pipe,
+    Terminals,
+)
 from orchestune.store.statements.attempts import AttemptInTrial
 from tests.unit.server.harness import WORKER, Live, live
 
@@ -41,28 +48,28 @@ def test_both_ends_go_on_where_they_were_after_a_restart_of_the_server() -> None
 
 def test_what_nobody_fetches_is_taken_only_up_to_a_limit() -> None:
     pipe = Pipe()
-    pipe.put(0, bytes(MOST))
-    assert pipe.full
-    pipe.take(MOST)
-    assert not pipe.full
+    pipe.put(0, bytes(MAX_BUFFERED_BYTES))
+    assert pipe.is_full
+    pipe.take(MAX_BUFFERED_BYTES)
+    assert not pipe.is_full
 
 
 def test_a_terminal_that_nobody_calls_for_is_forgotten() -> None:
     now = [0.0]
     terminals = Terminals(lambda: now[0])
     first = terminals.of("a", "w")
-    now[0] = FORGOTTEN - 1
+    now[0] = IDLE_TIMEOUT_SECONDS - 1
     assert terminals.of("a", "w") is first
-    now[0] += FORGOTTEN + 1
+    now[0] += IDLE_TIMEOUT_SECONDS + 1
     terminals.of("b", "w")
     assert terminals.of("a", "w") is not first
 
 
 def test_one_call_cannot_bring_more_than_a_pipe_holds() -> None:
     pipe = Pipe()
-    pipe.put(0, bytes(MOST - 1))
-    pipe.put(MOST - 1, b"ab" * MOST)
-    assert pipe.end == MOST
+    pipe.put(0, bytes(MAX_BUFFERED_BYTES - 1))
+    pipe.put(MAX_BUFFERED_BYTES - 1, b"ab" * MAX_BUFFERED_BYTES)
+    assert pipe.end == MAX_BUFFERED_BYTES
     assert pipe.take(0)[-1:] == b"a"
 
 
@@ -71,7 +78,7 @@ def test_a_worker_that_opens_many_terminals_loses_its_own_oldest() -> None:
     terminals = Terminals(lambda: now[0])
     other = terminals.of("other", "victim")
     own = []
-    for number in range(MOST_OF_WORKER + 1):
+    for number in range(MAX_TERMINALS_PER_WORKER + 1):
         now[0] += 1
         own.append(terminals.of(f"a{number}", "attacker"))
     assert terminals.of("other", "victim") is other
@@ -82,7 +89,7 @@ def test_a_worker_that_opens_many_terminals_loses_its_own_oldest() -> None:
 def test_a_server_keeps_a_limited_number_of_terminals_and_those_that_are_open() -> None:
     terminals = Terminals()
     first = terminals.of("0", "w0")
-    for number in range(1, MOST_TERMINALS):
+    for number in range(1, MAX_TERMINALS):
         terminals.of(str(number), f"w{number}")
     with pytest.raises(Throttled):
         terminals.of("more", "another")
@@ -146,16 +153,16 @@ def test_a_new_size_and_the_end_reach_the_trial_and_its_exit_code_the_user(serve
 
 
 def test_who_prints_more_than_is_read_waits(server: Live) -> None:
-    part = bytes(MOST // 2)
+    part = bytes(MAX_BUFFERED_BYTES // 2)
     assert call(server, TRIAL, data=part, at=0)["next"] == len(part)
-    assert call(server, TRIAL, data=part, at=len(part))["next"] == MOST
-    assert call(server, TRIAL, data=b"more", at=MOST)["next"] == MOST, "not taken"
-    assert len(call(server, USER, after=0)["data"]) == MOST
-    call(server, USER, after=MOST)
-    assert call(server, TRIAL, data=b"more", at=MOST)["next"] == MOST + 4
+    assert call(server, TRIAL, data=part, at=len(part))["next"] == MAX_BUFFERED_BYTES
+    assert call(server, TRIAL, data=b"more", at=MAX_BUFFERED_BYTES)["next"] == MAX_BUFFERED_BYTES, "not taken"
+    assert len(call(server, USER, after=0)["data"]) == MAX_BUFFERED_BYTES
+    call(server, USER, after=MAX_BUFFERED_BYTES)
+    assert call(server, TRIAL, data=b"more", at=MAX_BUFFERED_BYTES)["next"] == MAX_BUFFERED_BYTES + 4
 
 
 def test_nonsense_is_refused(server: Live) -> None:
     reply = server.ask("PUT", USER, {"attempt": "a", "data": "&&"})
-    assert reply.status == 400 and b"no base64" in reply.body
+    assert reply.status == 400 and b"invalid base64" in reply.body
     assert server.ask("PUT", USER, {"attempt": "a", "wait": 1000}).status == 400

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.server.owners import read_owners
+from orchestune.server.settings import read_owners
 from orchestune.server.tokens import KnownCallers
 from orchestune.services.core import Caller
 
@@ -34,7 +34,7 @@ def test_a_line_that_cannot_be_meant_is_named_without_its_token(tmp_path: Path, 
 
 def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("# nobody\n")
-    with pytest.raises(BadInput, match="holds no token"):
+    with pytest.raises(BadInput, match="contains no token"):
         read_owners(tmp_path / "tokens")
 
 
@@ -42,7 +42,7 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
     now = [0.0]
     known = KnownCallers(lambda: now[0])
     ada = Caller("ada", "owner")
-    known.remember("token", ada, known.taken)
+    known.remember("token", ada, known.revocations)
     now[0] = 59.0
     assert known.get("token") is ada
     now[0] = 61.0
@@ -52,7 +52,7 @@ def test_a_caller_is_forgotten_after_a_minute() -> None:
 def test_memory_of_callers_is_bounded() -> None:
     known = KnownCallers()
     for number in range(10_000):
-        known.remember(str(number), Caller("w", "worker"), known.taken)
+        known.remember(str(number), Caller("w", "worker"), known.revocations)
     assert len(known._callers) <= 4096
     assert known.get("9999") is not None
 
@@ -60,7 +60,7 @@ def test_memory_of_callers_is_bounded() -> None:
 @pytest.mark.parametrize("take_back", [KnownCallers.clear, lambda known: known.forget("token")])
 def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: Callable[[KnownCallers], None]) -> None:
     known = KnownCallers()
-    before = known.taken
+    before = known.revocations
     take_back(known)
     known.remember("token", Caller("ada", "owner"), before)
     assert known.get("token") is None
@@ -68,7 +68,7 @@ def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: C
 
 def test_a_revocation_of_one_token_does_not_concern_the_look_up_of_another() -> None:
     known = KnownCallers()
-    before = known.taken
+    before = known.revocations
     known.forget("another token")
     known.remember("token", Caller("ada", "owner"), before)
     assert known.get("token") is not None
@@ -76,7 +76,7 @@ def test_a_revocation_of_one_token_does_not_concern_the_look_up_of_another() -> 
 
 def test_many_forgotten_tokens_are_remembered_as_one_revocation_of_all() -> None:
     known = KnownCallers()
-    before = known.taken
+    before = known.revocations
     for number in range(5000):
         known.forget(f"t{number}")
     known.remember("t1", Caller("eve", "editor"), before)
@@ -85,7 +85,7 @@ def test_many_forgotten_tokens_are_remembered_as_one_revocation_of_all() -> None
 
 def test_accepted_tokens_are_checked_again_after_a_revocation_and_stay_known() -> None:
     known = KnownCallers()
-    known.remember("token", Caller("ada", "editor"), known.taken)
+    known.remember("token", Caller("ada", "editor"), known.revocations)
     known.clear()
     assert known.get("token") is None and known.was_known("token")
     known.reject("token")
@@ -94,9 +94,9 @@ def test_accepted_tokens_are_checked_again_after_a_revocation_and_stay_known() -
 
 def test_the_token_that_was_checked_least_recently_is_dropped_first() -> None:
     known = KnownCallers()
-    known.remember("ada", Caller("ada", "editor"), known.taken)
+    known.remember("ada", Caller("ada", "editor"), known.revocations)
     for number in range(4095):
-        known.remember(str(number), Caller("w", "worker"), known.taken)
-    known.remember("ada", Caller("ada", "editor"), known.taken)
-    known.remember("another", Caller("w", "worker"), known.taken)
+        known.remember(str(number), Caller("w", "worker"), known.revocations)
+    known.remember("ada", Caller("ada", "editor"), known.revocations)
+    known.remember("another", Caller("w", "worker"), known.revocations)
     assert known.was_known("ada") and not known.was_known("0")

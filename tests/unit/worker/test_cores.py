@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.worker.processes import cores
-from orchestune.worker.processes.cores import Cores, choose, on
+from orchestune.worker.processes.cores import Cores, choose, pinned_to
 
 
 def test_cores_of_one_node_go_together_and_large_nodes_are_kept() -> None:
@@ -23,41 +23,41 @@ def test_cores_of_one_node_go_together_and_large_nodes_are_kept() -> None:
 def test_workers_of_a_machine_share_no_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "usable", lambda: [0, 1, 2, 3])
     one, other = Cores(tmp_path), Cores(tmp_path)
-    first, second = one.take("a", 2), other.take("b", 2)
+    first, second = one.reserve("a", 2), other.reserve("b", 2)
     assert sorted([*first, *second]) == [0, 1, 2, 3]
-    assert one.take("c", 1) == []
+    assert one.reserve("c", 1) == []
     other.release("b")
-    assert sorted(one.take("c", 2)) == sorted(second)
+    assert sorted(one.reserve("c", 2)) == sorted(second)
 
 
 def test_cores_that_could_not_be_looked_at_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "usable", lambda: [0, 1])
     one, other = Cores(tmp_path), Cores(tmp_path)
-    other.take("a", 1)
+    other.reserve("a", 1)
     (folder,) = tmp_path.iterdir()
     (folder / "1").unlink()
     (folder / "1").mkdir()  # is in the way
     other.release("a")
-    assert one.take("b", 1) == []
+    assert one.reserve("b", 1) == []
     (folder / "1").rmdir()
-    assert other.take("c", 2) == [0, 1]
+    assert other.reserve("c", 2) == [0, 1]
 
 
 def test_what_a_worker_held_is_free_when_it_is_gone(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
     code = (
         "import sys, pathlib; from orchestune.worker.processes.cores import Cores;"
-        "print(Cores(pathlib.Path(sys.argv[1])).take('a', int(sys.argv[2])))"
+        "print(Cores(pathlib.Path(sys.argv[1])).reserve('a', int(sys.argv[2])))"
     )
     taken = subprocess.check_output([sys.executable, "-c", code, str(tmp_path), str(len(mine))], text=True)
     assert sorted(map(int, taken.strip("[]\n").split(","))) == mine
-    assert sorted(Cores(tmp_path).take("b", len(mine))) == mine
+    assert sorted(Cores(tmp_path).reserve("b", len(mine))) == mine
 
 
 def test_a_child_runs_on_the_cores_and_its_parent_anywhere() -> None:
     before = os.sched_getaffinity(0)
     one = min(before)
-    with on([one]):
+    with pinned_to([one]):
         shown = subprocess.check_output([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True)
     assert shown.strip() == str({one})
     assert os.sched_getaffinity(0) == before

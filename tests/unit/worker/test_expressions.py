@@ -20,7 +20,7 @@ ENDLESS = b"a" * 40 + b"!"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(expressions, "PATIENCE", 0.05)
+    monkeypatch.setattr(expressions, "TIMEOUT_CPU_SECONDS", 0.05)
     before = signal.getsignal(signal.SIGVTALRM)
     yield
     signal.signal(signal.SIGVTALRM, before)

@@ -51,9 +51,9 @@ def test_nothing_is_waited_for_that_a_server_which_is_away_for_ever_has(monkeypa
         tries.append(connection)
         raise Unreachable("away")
 
-    monkeypatch.setattr(prepare, "ALONE", 0.3)
+    monkeypatch.setattr(prepare, "MAX_UNREACHABLE_SECONDS", 0.3)
     with pytest.raises(Unreachable):
-        workshop._patiently(away, lambda: True)
+        workshop._with_retries(away, lambda: True)
     assert len(tries) > 1
 
 
@@ -82,7 +82,7 @@ def test_an_archive_that_reaches_out_is_refused(tmp_path: Path, members: list[tu
 
 
 def test_an_archive_of_empty_files_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "MOST_BYTES", 512 * 100)
+    monkeypatch.setattr(bundle, "MAX_UNPACKED_BYTES", 512 * 100)
     files = [(f"f{number}", FILE, "") for number in range(101)]
     unpack(archive(tmp_path / "a.tgz", *files[:100]), tmp_path / "a")
     with pytest.raises(BundleError, match="too large"):
@@ -207,11 +207,11 @@ def test_a_checkpoint_of_more_folders_in_folders_than_python_recurses_is_refused
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(500)
     try:
-        with pytest.raises(OSError, match="too many folders in folders"):
+        with pytest.raises(OSError, match="nested too deeply"):
             checkpoint.pack(outbox, folder, "x", 1, None, None)
     finally:
         sys.setrecursionlimit(limit)
-    assert outbox.left_behind() == []
+    assert outbox.sealed_parcels() == []
 
 
 def test_an_untouched_view_is_used_again_as_it_is(tmp_path: Path, pristine: UnpackedBundle) -> None:
@@ -260,7 +260,7 @@ def test_a_name_below_another_file_is_left_out(tmp_path: Path) -> None:
     named = [("a", one), ("a/b", other), ("a/b/c", other), ("a.b", other)]
     chosen = artifacts.choose(tmp_path, [], 1000, notes.append, named)
     assert [name for name, _ in chosen] == ["a", "a.b"]
-    assert len(notes) == 2 and "a/b is left out, a is a file already" in notes[0]
+    assert len(notes) == 2 and "skipped a/b: a is kept as a file" in notes[0]
 
 
 def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
@@ -280,8 +280,8 @@ def test_files_are_kept_by_patterns_within_the_limit(tmp_path: Path) -> None:
     parcel = artifacts.pack(outbox, trial, "x", 1, chosen)
     assert sorted(path.name for path in parcel.iterdir()) == ["0", "1", "2", "3", "manifest.json"]
     assert (parcel / "0").read_text() == (parcel / "1").read_text() == "best.pt"
-    assert outbox.left_behind() == [parcel]
-    assert artifacts.choose(trial, ["plots"], 3, notes.append) == [] and "over the limit" in notes[-1]
+    assert outbox.sealed_parcels() == [parcel]
+    assert artifacts.choose(trial, ["plots"], 3, notes.append) == [] and "exceed the limit" in notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_pattern_that_is_none_costs_no_other_its_files(tmp_path: Path) -> None
     notes: list[str] = []
     chosen = artifacts.choose(tmp_path, ["**.pt", "model.bin"], 1000, notes.append)
     assert [name for name, _ in chosen] == ["model.bin"]
-    assert notes == ["keep: nothing matches **.pt"]
+    assert notes == ["keep: no file matches **.pt"]
 
 
 def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_folder_that_is_linked_from_elsewhere_is_left_out_in_one_sentence(tmp_
     notes: list[str] = []
     chosen = artifacts.choose(trial, ["*", "data", "data/*", "*/*.png"], 1000, notes.append)
     assert [name for name, _ in chosen] == ["plots/a.png", "plots/b.png", "same/a.png", "same/b.png"]
-    assert notes == ["keep: data is left out, it is outside of the trial's folder"]
+    assert notes == ["keep: skipped data: outside of the trial's folder"]
 
 
 def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_p
         ("caf\ufffd.txt", b"caf\xe8.txt"),
         ("plain.txt", b"plain.txt"),
     ]
-    assert notes == ["keep: another file that reads as caf\ufffd.txt is left out"]
+    assert notes == ["keep: skipped a file: another one is kept as caf\ufffd.txt"]
     parcel = artifacts.pack(Outbox(tmp_path / "outbox"), tmp_path, "x", 1, chosen)
     assert (parcel / "0").read_bytes() == b"caf\xe8.txt"
 
@@ -340,7 +340,7 @@ def test_a_file_whose_name_is_no_text_is_kept_under_what_can_be_read_of_it(tmp_p
 def test_a_parcel_that_was_not_sealed_is_thrown_away(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     (outbox.new("half") / "0").touch()
-    assert outbox.left_behind() == [] and list(tmp_path.iterdir()) == []
+    assert outbox.sealed_parcels() == [] and list(tmp_path.iterdir()) == []
 
 
 class Full(Outbox):

@@ -51,11 +51,11 @@ def test_a_count_of_a_moment_ago_is_good_enough_to_compare_with(
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     group = ControlGroup(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/memory.events": "oom_kill 2\n"}))
-    assert group.kills_lately() == 2
+    assert group.recent_kills() == 2
     (tmp_path / "sys/fs/cgroup/memory.events").write_text("oom_kill 3\n")
-    assert (group.kills_lately(), group.kills()) == (2, 3)
-    now += memory.LATELY
-    assert group.kills_lately() == 3
+    assert (group.recent_kills(), group.kills()) == (2, 3)
+    now += memory.COUNT_CACHE_SECONDS
+    assert group.recent_kills() == 3
 
 
 @pytest.mark.parametrize("cgroup", ["", "0::/\n", V1, "nonsense\n"])
@@ -66,7 +66,9 @@ def test_where_there_is_no_group_nothing_is_known(tmp_path: Path, cgroup: str) -
 
 
 def test_the_limit_is_named() -> None:
-    said = "killed for memory: it used more than its limit of"
+    said = "out of memory: killed at its memory limit of"
     assert explain(3 * 2**29, 2**30) == f"{said} 1.5 GiB; its peak was 1 GiB"
     assert explain(64 * 2**20, 0) == f"{said} 64 MiB"
-    assert explain(None, 5 * 2**20) == "killed for memory: the machine had none left; its peak was 5 MiB"
+    assert (
+        explain(None, 5 * 2**20) == "out of memory: killed because the machine had no memory left; its peak was 5 MiB"
+    )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.worker.mask import Mask, spellings
-from orchestune.worker.metrics.scanner import EXTRA_NAMES, Declared, Reported, Scanner, names
+from orchestune.worker.metrics.scanner import MAX_EXTRA_NAMES, Declared, Reported, Scanner, names
 
 NAMES = ["accuracy", "Val_Loss", "f1-score", "eval/acc.top1"]
 
@@ -157,8 +157,8 @@ def test_what_was_trained_on_is_no_metric_where_it_comes_without_that_word(text:
 
 
 def test_other_names_are_kept_up_to_a_number() -> None:
-    found = scan("".join(f"name{index}=1\n" for index in range(3 * EXTRA_NAMES)))
-    assert len({item.name for item in found}) == EXTRA_NAMES
+    found = scan("".join(f"name{index}=1\n" for index in range(3 * MAX_EXTRA_NAMES)))
+    assert len({item.name for item in found}) == MAX_EXTRA_NAMES
     assert scan("other: 3\n") == []
 
 
@@ -194,7 +194,7 @@ def test_a_line_without_end_does_not_fill_the_memory() -> None:
     scanner = Scanner(Declared(NAMES))
     for _ in range(100):
         assert scanner.feed(b"x" * 65536) == []
-    assert len(scanner._half) <= 65536
+    assert len(scanner._incomplete) <= 65536
     assert scanner.feed(b" accuracy=1\naccuracy=2\n") == [Reported("accuracy", 2.0, None, None)]
 
 
@@ -273,14 +273,14 @@ def test_what_could_be_declared(line: str, found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('{"accuracy": "0.5"}', ['accuracy came as the text "0.5", which is no number']),
-        ('{"Val_loss": {"value": 0.5}}', ['Val_Loss came as the object {"value": 0.5}, which is no number']),
-        ('{"name": "accuracy", "value": [0.5, 1]}', ["accuracy came as the list [0.5, 1], which is no number"]),
+        ('{"accuracy": "0.5"}', ['accuracy came as the text "0.5", which is not a number']),
+        ('{"Val_loss": {"value": 0.5}}', ['Val_Loss came as the object {"value": 0.5}, which is not a number']),
+        ('{"name": "accuracy", "value": [0.5, 1]}', ["accuracy came as the list [0.5, 1], which is not a number"]),
         ('{"accuracy": null, "f1-score": true}',
-         ["accuracy came as null, which is no number", "f1-score came as true, which is no number"]),
-        ('{"accuracy": "' + "x" * 100 + '"}', ['accuracy came as the text "' + "x" * 59 + "…, which is no number"]),
+         ["accuracy came as null, which is not a number", "f1-score came as true, which is not a number"]),
+        ('{"accuracy": "' + "x" * 100 + '"}', ['accuracy came as the text "' + "x" * 59 + "…, which is not a number"]),
         ('{"accuracy": 0.5, "optimizer": "adam"}', []),
-        ('{"accuracy": "--nan"}', ['accuracy came as the text "--nan", which is no number']),
+        ('{"accuracy": "--nan"}', ['accuracy came as the text "--nan", which is not a number']),
         ('{"accuracy": " -Infinity ", "f1-score": "+nan"}', []),
     ],
 )  # fmt: skip
@@ -307,8 +307,8 @@ def test_a_number_that_may_mean_two_is_told_whatever_else_came() -> None:
         ("1,234,567", 1234567.0, []),
         ("0.5,", 0.5, []),
         ("1,234", math.nan, ["loss came as 1,234, which may be 1234 or 1.234"]),
-        ("0,693", None, ['loss came as the text "0,693", which is no number']),
-        ("1,5", None, ['loss came as the text "1,5", which is no number']),
+        ("0,693", None, ['loss came as the text "0,693", which is not a number']),
+        ("1,5", None, ['loss came as the text "1,5", which is not a number']),
     ],
 )
 def test_an_expression_finds_no_other_number_than_the_one_that_is_meant(

@@ -50,12 +50,12 @@ ACTIONS = st.lists(
 def test_whatever_is_written_sent_and_lost_head_and_tail_arrive_in_order(
     actions: list[tuple[str, int]], cap: int
 ) -> None:
-    memory, output.MEMORY = output.MEMORY, 50
+    memory, output.MAX_MEMORY_BYTES = output.MAX_MEMORY_BYTES, 50
     try:
         with TemporaryDirectory() as folder:
             _play(actions, cap, Path(folder) / "x.log")
     finally:
-        output.MEMORY = memory
+        output.MAX_MEMORY_BYTES = memory
 
 
 def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
@@ -85,7 +85,7 @@ def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
     if not server.gap:
         assert server.data == written
     else:
-        tail = min(output.TAIL, cap // 2)
+        tail = min(output.MAX_TAIL_BYTES, cap // 2)
         kept = len(server.data)
         assert any(
             server.data == written[:head] + written[len(written) - (kept - head) :]
@@ -128,14 +128,14 @@ def test_each_part_of_a_text_can_be_read_alone_however_it_was_written_and_sent(
     ],
 )  # fmt: skip
 def test_a_character_whose_rest_is_missing_is_known(data: bytes, missing: int) -> None:
-    assert output.whole(data) == data[: len(data) - missing]
+    assert output.complete_characters(data) == data[: len(data) - missing]
 
 
 def test_memory_stays_bounded_while_the_server_is_away(tmp_path: Path) -> None:
     log = LogBuffer(64 * 2**20, tmp_path / "x.log")
     for _ in range(100):
         log.append(b"x" * 65536)
-    assert len(log._memory) <= output.MEMORY and len(log._tail) == 0
+    assert len(log._memory) <= output.MAX_MEMORY_BYTES and len(log._tail) == 0
     assert log.waiting == 100 * 65536
     log.discard()
 

@@ -27,12 +27,12 @@ def test_a_last_value_that_is_not_finite_is_among_the_last_words() -> None:
     points.add([report("a", 1.0), report("a", float("nan"))])
     points.acknowledge(2)
     points.close()
-    assert (points.to_json(), points.last_words([])) == ([], [[1, "a", "nan", None, None]])
+    assert (points.to_json(), points.unsent_deciding([])) == ([], [[1, "a", "nan", None, None]])
     points = PointQueue(["a"])
     points.add([report("a", float("-inf"))])
     points.close()
     assert points.to_json() == [[0, "a", "-inf", None, None]]
-    assert points.last_words(points.to_json()) == []
+    assert points.unsent_deciding(points.to_json()) == []
 
 
 def test_last_words_outlive_the_worker_and_are_told_with_the_end_though_they_went_before() -> None:
@@ -41,9 +41,9 @@ def test_last_words_outlive_the_worker_and_are_told_with_the_end_though_they_wen
     points.close()
     restored = PointQueue.restore(points.to_json(), points.deciding)
     sent, count = restored.parts(10)
-    assert restored.last_words(sent) == []
+    assert restored.unsent_deciding(sent) == []
     restored.acknowledge(count)
-    assert restored.last_words([]) == [[1, "a", "nan", None, None]]
+    assert restored.unsent_deciding([]) == [[1, "a", "nan", None, None]]
 
 
 def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_its_way() -> None:
@@ -53,8 +53,8 @@ def test_a_last_value_that_is_not_finite_is_told_with_the_end_though_it_is_on_it
     points.close()
     points.acknowledge(count)
     rest, _ = points.parts(10)
-    assert (rest, points.last_words(rest)) == ([], [[1, "a", "inf", None, None]])
-    assert points.last_words(on_its_way) == []
+    assert (rest, points.unsent_deciding(rest)) == ([], [[1, "a", "inf", None, None]])
+    assert points.unsent_deciding(on_its_way) == []
 
 
 def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it() -> None:
@@ -62,19 +62,19 @@ def test_what_is_read_after_the_end_is_bounded_however_fast_the_server_takes_it(
     points.add([report("a", -1.0)])
     points.end()
     sent = 0
-    for index in range(module.MOST + 100):
+    for index in range(module.MAX_POINTS + 100):
         points.add([report("a", float(index)), report("b", float(index))])
         sent += len(points)
         points.acknowledge(len(points))
     points.close()
-    assert sent == 1 + module.MOST
-    assert [point[1:3] for point in points.to_json()] == [["a", module.MOST + 99], ["b", module.MOST + 99]]
+    assert sent == 1 + module.MAX_POINTS
+    assert [point[1:3] for point in points.to_json()] == [["a", module.MAX_POINTS + 99], ["b", module.MAX_POINTS + 99]]
 
 
 def test_too_many_values_keep_the_newest_one() -> None:
     points = PointQueue(["a"])
-    for index in range(module.MOST + 100):
+    for index in range(module.MAX_POINTS + 100):
         points.add([report("a", float(index))])
-    assert len(points) == module.MOST
+    assert len(points) == module.MAX_POINTS
     points.close()
-    assert points.to_json()[-1] == [module.MOST, "a", float(module.MOST + 99), None, None]
+    assert points.to_json()[-1] == [module.MAX_POINTS, "a", float(module.MAX_POINTS + 99), None, None]

@@ -35,11 +35,11 @@ def test_python_with_a_script_is_taken_apart(command: list[str], expected: Pytho
         (["pythonic", "a.py"], "'pythonic'"),
         (["sh", "-c", "python a.py && true"], "needs a shell"),
         (["/bin/sh", "-c", "python a.py && true"], "needs a shell"),
-        (["python"], "gives Python no script"),
-        (["python", "-"], "gives Python no script"),
-        (["python", "-c", "1"], "the option -c"),
-        (["python", "-i", "a.py"], "the option -i"),
-        (["python", "--version"], "the option --version"),
+        (["python"], "passes no script to Python"),
+        (["python", "-"], "passes no script to Python"),
+        (["python", "-c", "1"], "passes -c to Python"),
+        (["python", "-i", "a.py"], "passes -i to Python"),
+        (["python", "--version"], "passes --version to Python"),
     ],
 )
 def test_what_is_no_python_with_a_script_says_so(command: list[str], why: str) -> None:
@@ -53,7 +53,7 @@ def test_a_process_that_is_given_up_while_somebody_listens_is_of_no_use() -> Non
     mine.close()
     zygote.wait(lambda: True)
     theirs.close()
-    assert zygote.ready and "has ended" in zygote.error
+    assert zygote.ready and "has exited" in zygote.error
 
 
 def test_a_trial_with_older_code_does_not_end_the_process_of_the_newer_one(
@@ -67,7 +67,10 @@ def test_a_trial_with_older_code_does_not_end_the_process_of_the_newer_one(
     try:
         first, second = preloader.zygote(old, command), preloader.zygote(new, command)
         assert isinstance(second, Zygote) and first is not second
-        assert preloader.zygote(old, command) == "it goes on with older code, and what is imported is for the newer one"
+        assert (
+            preloader.zygote(old, command)
+            == "this attempt runs older code, and the modules are preloaded for a newer revision"
+        )
         assert preloader.zygote(new, command) is second
     finally:
-        preloader.end()
+        preloader.shut_down()

@@ -47,15 +47,15 @@ def asleep() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def test_children_and_their_attempt_are_seen(asleep: Callable[..., subprocess.Popen[bytes]]) -> None:
-    child = asleep(**{tree.MARK: "attempt-7"})
+    child = asleep(**{tree.ATTEMPT_VARIABLE: "attempt-7"})
     children = tree.children()
     assert children is not None and child.pid in children
     assert tree.attempt_of(child.pid) == "attempt-7"
     assert tree.processes()[child.pid].parent == os.getpid()
     orphans = Orphans()
-    mine = orphans.of("attempt-7", [], {"attempt-7", "other"}, orphans.look())
-    assert child.pid in mine and child.pid not in orphans.of("other", [], {"attempt-7", "other"}, orphans.look())
-    assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"}, orphans.look())
+    mine = orphans.of("attempt-7", [], {"attempt-7", "other"}, orphans.children())
+    assert child.pid in mine and child.pid not in orphans.of("other", [], {"attempt-7", "other"}, orphans.children())
+    assert child.pid not in orphans.of("attempt-7", [child.pid], {"attempt-7"}, orphans.children())
     orphans.kill(child.pid)
     assert child.wait() == -signal.SIGKILL
 
@@ -98,10 +98,10 @@ def test_a_process_without_a_mark_belongs_to_the_last_attempt_that_it_may_be_of(
 ) -> None:
     child = asleep()
     orphans = Orphans()
-    assert child.pid not in orphans.of("a", [], {"a", "b"}, orphans.look())
+    assert child.pid not in orphans.of("a", [], {"a", "b"}, orphans.children())
     orphans.forget("a")
-    assert child.pid not in orphans.of("c", [], {"b", "c"}, orphans.look())
-    assert child.pid in orphans.of("b", [], {"b", "c"}, orphans.look())
+    assert child.pid not in orphans.of("c", [], {"b", "c"}, orphans.children())
+    assert child.pid in orphans.of("b", [], {"b", "c"}, orphans.children())
 
 
 def test_a_tree_s_memory_and_time_are_sampled() -> None:
@@ -162,10 +162,10 @@ def test_a_crew_that_gets_no_thread_says_so_and_works_once_it_gets_one(monkeypat
     ("content", "message"),
     [
         (None, "cannot read"),
-        ("{", "no file of a worker"),
-        ("[]", "no file of a worker"),
+        ("{", "not a valid settings file"),
+        ("[]", "not a valid settings file"),
         ('{"worker": "w", "slots": 1, "state": "/x"}', "'token' is missing"),
-        ('{"token": "t", "worker": "w", "slots": "many", "state": "/x"}', "no file of a worker"),
+        ('{"token": "t", "worker": "w", "slots": "many", "state": "/x"}', "not a valid settings file"),
     ],
 )
 def test_wrong_settings_are_explained(tmp_path: Path, content: str | None, message: str) -> None:
@@ -231,4 +231,4 @@ def test_a_child_that_the_thread_which_starts_commands_has_waited_for_is_passed_
         return found
 
     monkeypatch.setattr(os, "waitid", find)
-    assert list(reaping.ended_children({})) == []
+    assert list(reaping.reap_children({})) == []

@@ -73,21 +73,21 @@ def test_a_value_arrives_byte_for_byte(place: str, shell: list[str], tmp_path: P
         ("y=`printf %s {x}`", "within `…`; write $(…) instead"),
         ("printf %s $'{x}'", "within $'…'"),
         ("y=$[{x}]; true", "within $[…]"),
-        ("printf %s $y{x}", "directly behind $y, whose name it would go on; write ${y}"),
-        ('printf %s "$y{x}"', "directly behind $y"),
-        ("cat <<EOF\n$y{x}\nEOF\n", "directly behind $y"),
-        ("printf %s \\{x}", "behind a backslash"),
-        ('printf %s "\\{x}"; true', "behind a backslash"),
-        ("printf %s $'it\\'s' {x}", "behind what shells read in different ways"),
-        ("cat <<{x}\na\n{x}\n", "behind what shells read in different ways"),
-        ("cat <<EOF\n{x}\n", "behind what shells read in different ways"),
-        ('y="${Y#it\'s}" {x}', "behind what shells read in different ways"),
-        ("y=$(cat <<EOF)\n{x}\nEOF\n", "behind what shells read in different ways"),
+        ("printf %s $y{x}", "directly after $y, whose name it would extend; write ${y}"),
+        ('printf %s "$y{x}"', "directly after $y"),
+        ("cat <<EOF\n$y{x}\nEOF\n", "directly after $y"),
+        ("printf %s \\{x}", "after a backslash"),
+        ('printf %s "\\{x}"; true', "after a backslash"),
+        ("printf %s $'it\\'s' {x}", "after syntax that shells parse differently"),
+        ("cat <<{x}\na\n{x}\n", "after syntax that shells parse differently"),
+        ("cat <<EOF\n{x}\n", "after syntax that shells parse differently"),
+        ('y="${Y#it\'s}" {x}', "after syntax that shells parse differently"),
+        ("y=$(cat <<EOF)\n{x}\nEOF\n", "after syntax that shells parse differently"),
     ],
 )
 def test_a_place_where_no_value_can_be_written_is_told(run: str, where: str) -> None:
     assert misplaced(run)["x"].startswith(where)
-    with pytest.raises(ValueError, match="stands"):
+    with pytest.raises(ValueError, match=r"{x} is "):
         render(run, {"x": "a"}, ["x"])
 
 

@@ -13,9 +13,16 @@ import pytest
 from orchestune.worker import loop
 from orchestune.worker.connection import conversation, reporting
 from orchestune.worker.connection.api import TooLarge, encoded
-from orchestune.worker.connection.conversation import TOGETHER, Conversation
+from orchestune.worker.connection.conversation import RESULT_BATCH_SECONDS, Conversation
 from orchestune.worker.connection.network import REPORT, CallOutcome
-from orchestune.worker.connection.reporting import BRIEF, CALL_LEAST, LOG_BYTES, POINTS, Reporting, UnsentReport
+from orchestune.worker.connection.reporting import (
+    BRIEF_SECONDS,
+    MAX_ATTEMPT_LOG_BYTES,
+    MAX_ATTEMPT_POINTS,
+    MIN_CALL_JSON_BYTES,
+    Reporting,
+    UnsentReport,
+)
 from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.metrics.scanner import Reported
 from orchestune.worker.output import LogBuffer
@@ -54,7 +61,7 @@ class Worker:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder, self.clock = folder, clock
         self.reporting, self.network = Reporting(), Network()
-        self.supervisor: Any = SimpleNamespace(attempts={}, waiting=[], idle=0, unwell_until=0.0)
+        self.supervisor: Any = SimpleNamespace(attempts={}, waiting=[], idle=0, paused_until=0.0)
         self.talk = Conversation(self.network, self.reporting, self.supervisor, None, "boot", 60.0, lambda: 0)  # type: ignore[arg-type]
 
     def begin(self, name: str) -> UnsentReport:
@@ -96,12 +103,12 @@ def test_the_end_of_a_brief_attempt_waits_a_moment_for_others_while_others_run(w
         worker.begin(name)
     worker.end("a")
     assert worker.told() == []
-    assert worker.talk.next_step() == pytest.approx(clock.now + TOGETHER)
+    assert worker.talk.next_step() == pytest.approx(clock.now + RESULT_BATCH_SECONDS)
     start = clock.now
-    clock.now = start + TOGETHER / 2
+    clock.now = start + RESULT_BATCH_SECONDS / 2
     worker.end("b")
     assert worker.told() == []
-    clock.now = start + TOGETHER  # two halves, added one by one, may be a little less
+    clock.now = start + RESULT_BATCH_SECONDS  # two halves, added one by one, may be a little less
     assert worker.told() == [([], ["a", "b"])]
 
 
@@ -111,7 +118,7 @@ def test_nobody_asks_for_work_while_ends_wait_which_say_what_is_free(worker: Wor
     worker.end("a")
     worker.supervisor.idle = 1
     assert worker.told() == []
-    clock.now += TOGETHER
+    clock.now += RESULT_BATCH_SECONDS
     assert worker.told() == [([], ["a"])]
     assert [body["want"] for body in worker.network.sent] == [1]
 
@@ -127,7 +134,7 @@ def test_ends_are_told_once_fewer_attempts_run_than_ended(worker: Worker) -> Non
 
 def test_the_end_of_an_attempt_that_lasted_waits_for_nobody(worker: Worker, clock: Clock) -> None:
     worker.begin("a")
-    clock.now += 2 * BRIEF
+    clock.now += 2 * BRIEF_SECONDS
     for name in "bcd":
         worker.begin(name)
     worker.end("a")
@@ -137,14 +144,14 @@ def test_the_end_of_an_attempt_that_lasted_waits_for_nobody(worker: Worker, cloc
 def test_of_a_brief_attempt_everything_is_told_at_its_end(worker: Worker, clock: Clock) -> None:
     worker.begin("a")
     worker.begin("b")
-    clock.now += 2 * BRIEF
+    clock.now += 2 * BRIEF_SECONDS
     worker.begin("c")
     worker.end("a")
     assert worker.told() == [(["b"], ["a"])]
 
 
 def test_the_rest_of_a_brief_attempts_log_follows_its_end(worker: Worker) -> None:
-    text = b"x" * (LOG_BYTES * 3 // 2)
+    text = b"x" * (MAX_ATTEMPT_LOG_BYTES * 3 // 2)
     worker.begin("a").log.append(text)
     worker.end("a")
     heard = 0.0
@@ -154,9 +161,9 @@ def test_the_rest_of_a_brief_attempts_log_follows_its_end(worker: Worker) -> Non
         assert [item["attempt"] for item in items] == ["a"], "and nothing of it stays for ever"
         acks = [{"attempt": item["attempt"], "result": "ok"} for item in items]
         worker.reporting.acknowledge(shipment, acks)
-        worker.reporting.take_over()
-        heard += sum(len(part) for item in items for _, part, _ in item["logs"]) / LOG_BYTES
-    assert heard == pytest.approx(len(b"loss=1\n" + text) / LOG_BYTES)
+        worker.reporting.pop_reported()
+        heard += sum(len(part) for item in items for _, part, _ in item["logs"]) / MAX_ATTEMPT_LOG_BYTES
+    assert heard == pytest.approx(len(b"loss=1\n" + text) / MAX_ATTEMPT_LOG_BYTES)
 
 
 def test_what_never_started_is_told_at_once(worker: Worker) -> None:
@@ -168,12 +175,12 @@ def test_what_never_started_is_told_at_once(worker: Worker) -> None:
     assert worker.told() == [([], ["d"])]
 
 
-@pytest.mark.parametrize("others", [0, POINTS + 1])
+@pytest.mark.parametrize("others", [0, MAX_ATTEMPT_POINTS + 1])
 def test_the_end_tells_a_last_value_that_is_not_finite_whatever_was_sent_before_it(worker: Worker, others: int) -> None:
     record = worker.begin("a")
     record.points = PointQueue(["loss"])
     record.points.add([Reported("loss", math.nan, None, None)])
-    worker.clock.now += 2 * BRIEF
+    worker.clock.now += 2 * BRIEF_SECONDS
     on_its_way = worker.reporting.ship()
     assert on_its_way.beats
     record.points.add(Reported("size", 1.0, None, None) for _ in range(others))
@@ -193,8 +200,8 @@ def test_no_call_is_larger_than_the_server_takes_and_everything_is_told(worker: 
     for name in names:
         record = worker.begin(name)
         record.log.append(b"\xe2\x96\x88" * 100_000)
-        record.points.add(Reported("accuracy", index / 7, float(index), None) for index in range(POINTS))
-    clock.now += 2 * BRIEF
+        record.points.add(Reported("accuracy", index / 7, float(index), None) for index in range(MAX_ATTEMPT_POINTS))
+    clock.now += 2 * BRIEF_SECONDS
     for name in names:
         worker.end(name)
     ended: list[str] = []
@@ -206,7 +213,7 @@ def test_no_call_is_larger_than_the_server_takes_and_everything_is_told(worker: 
         acks = [{"attempt": item["attempt"], "result": "ok"} for item in shipment.finished]
         ended += [ack["attempt"] for ack in acks]
         worker.reporting.acknowledge(shipment, acks)
-        worker.reporting.take_over()
+        worker.reporting.pop_reported()
     assert sorted(ended) == names
 
 
@@ -232,22 +239,24 @@ def test_a_call_that_was_too_large_is_followed_by_smaller_ones(worker: Worker) -
 
     whole = size()
     for _ in range(4):
-        worker.talk._failed(CallOutcome(REPORT, None, TooLarge("the body is larger than 1 MiB")), worker.clock.now)
+        worker.talk._handle_error(
+            CallOutcome(REPORT, None, TooLarge("the body is larger than 1 MiB")), worker.clock.now
+        )
     assert size() < whole / 3
     for _ in range(30):
         worker.reporting.shrink()
-    assert 0 < size() < 2 * CALL_LEAST
+    assert 0 < size() < 2 * MIN_CALL_JSON_BYTES
 
 
 def test_those_that_print_much_leave_room_for_the_others(worker: Worker, clock: Clock) -> None:
     names = [f"{number:02}" for number in range(12)]
     for name in names:
         worker.begin(name)
-    clock.now += 2 * BRIEF
+    clock.now += 2 * BRIEF_SECONDS
     heard = set()
     for _ in range(2):
         for name in names:
-            worker.reporting.records[name].log.append(b"x" * LOG_BYTES)
+            worker.reporting.records[name].log.append(b"x" * MAX_ATTEMPT_LOG_BYTES)
         shipment = worker.reporting.ship()
         heard |= {item["attempt"] for item in shipment.beats if item["logs"]}
         worker.reporting.acknowledge(shipment, [])
@@ -260,7 +269,7 @@ def test_a_lease_that_comes_after_the_worker_was_asked_to_stop_is_given_back(wor
     worker.supervisor.stop = lambda attempt, state, reason, grace=None: heard.append(("stop", attempt, state))
     worker.supervisor.capacity = 4
     worker.talk.draining = True
-    worker.talk._heard(None, {"leases": [{"attempt": "a"}]}, clock.now)
+    worker.talk._apply(None, {"leases": [{"attempt": "a"}]}, clock.now)
     assert heard == [("lease", "a"), ("stop", "a", "preempted")]
 
 
@@ -270,11 +279,11 @@ def test_a_worker_that_is_asked_to_stop_has_its_time_to_tell_a_server_that_was_a
         "_supervisor": SimpleNamespace(attempts={}, waiting=[]),
         "_crew": SimpleNamespace(busy=0),
         "_reporting": SimpleNamespace(records={}),
-        "_talk": SimpleNamespace(
-            last_answer=time.monotonic() - 60, away=True, draining=True, quiet=False, drained=False
+        "_conversation": SimpleNamespace(
+            last_answer=time.monotonic() - 60, is_unreachable=True, draining=True, quiet=False, drained=False
         ),
     }
     vars(ending).update(parts, _stop_since=time.monotonic() - 1)
-    assert not ending._done()
-    vars(ending).update(_stop_since=time.monotonic() - loop.FAREWELL - 1)
-    assert ending._done()
+    assert not ending._is_done()
+    vars(ending).update(_stop_since=time.monotonic() - loop.SHUTDOWN_REPORT_SECONDS - 1)
+    assert ending._is_done()

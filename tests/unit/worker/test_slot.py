@@ -60,7 +60,7 @@ def test_why_it_ends_reaches_an_attempt_whatever_stands_beside(tmp_path: Path, k
     victim.write_text("mine")
     slot = Slot(0, tmp_path / "slot")
     leave(kind, Path(f"{slot.stop}.part"), victim)
-    slot.say_stop("pruned", None)
+    slot.write_stop_reason("pruned", None)
     assert json.loads(Path(slot.stop).read_text()) == {"state": "pruned"}
     assert victim.read_text() == "mine"
 

@@ -18,14 +18,14 @@ from tensorboardX.proto.event_pb2 import Event
 from orchestune.worker.metrics import sources as sources_module
 from orchestune.worker.metrics import tensorboard
 from orchestune.worker.metrics.formats import JsonLinesParser
-from orchestune.worker.metrics.scanner import EXTRA_NAMES, Declared, Reported, Scanner
+from orchestune.worker.metrics.scanner import MAX_EXTRA_NAMES, Declared, Reported, Scanner
 from orchestune.worker.metrics.sources import Sources, in_order
 
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reading looks for files."""
-    monkeypatch.setattr(sources_module, "LOOK_SHARE", 0)
+    monkeypatch.setattr(sources_module, "SEARCH_PAUSE_FACTOR", 0)
 
 
 Values = list[tuple[str, Any, float | None]]
@@ -99,7 +99,7 @@ def test_a_cell_that_may_mean_two_numbers_is_none_and_one_with_a_comma_for_a_poi
         "[('loss', 999.0, 1000.0), ('loss', nan, 2000.0)]"
     )
     assert scanner.no_numbers(("loss",)) == [
-        'acc came as the text "0,6", which is no number', "loss came as 1,234, which may be 1234 or 1.234",
+        'acc came as the text "0,6", which is not a number', "loss came as 1,234, which may be 1234 or 1.234",
     ]  # fmt: skip
 
 
@@ -206,8 +206,8 @@ def test_a_declared_metric_within_objects_that_is_no_number_is_told(tmp_path: Pa
     found = [reported for line in lines for reported in JsonLinesParser(scanner, "").line(line.encode())]
     assert brief(found) == [("eval.f1", 0.5, None)]
     assert scanner.no_numbers({item.name for item in found}) == [
-        'eval/loss came as the text "0.5", which is no number',
-        'eval.deep.auc came as the object {"value": 0.9}, which is no number',
+        'eval/loss came as the text "0.5", which is not a number',
+        'eval.deep.auc came as the object {"value": 0.9}, which is not a number',
     ]
 
 
@@ -303,10 +303,10 @@ def test_mlflows_metrics_are_found_from_any_folder_above_them_and_nothing_else_i
 def test_of_very_many_metrics_of_mlflow_the_declared_ones_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "mlruns/0/abc/metrics"
     folder.mkdir(parents=True)
-    for number in range(sources_module.MOST_FILES):
+    for number in range(sources_module.MAX_FILES):
         (folder / f"class_{number}").write_text("1700000000000 0.5 0\n")
     found = sources(tmp_path, "mlflow", "mlruns")
-    assert len(found.read()) == EXTRA_NAMES
+    assert len(found.read()) == MAX_EXTRA_NAMES
     (folder / "loss").write_text("1700000000000 0.25 1\n")
     assert brief(found.finish()) == [("loss", 0.25, 1.0)]
 
@@ -340,7 +340,7 @@ def test_folders_with_very_many_files_are_looked_through_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, looks = 100.0, 0
-    monkeypatch.setattr(sources_module, "LOOK_SHARE", 20)
+    monkeypatch.setattr(sources_module, "SEARCH_PAUSE_FACTOR", 20)
 
     def files(top: str) -> Iterator[tuple[str, str]]:
         nonlocal now, looks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.worker.connection.reporting import POINTS, Reporting, UnsentReport
+from orchestune.worker.connection.reporting import MAX_ATTEMPT_POINTS, Reporting, UnsentReport
 from orchestune.worker.files.spool import Spool
 from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.metrics.scanner import Reported
@@ -61,7 +61,7 @@ def test_what_an_earlier_version_wrote_down_is_read(tmp_path: Path) -> None:
 def test_an_end_whose_log_went_before_its_points_outlives_another_end_of_the_worker(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     record = finished(spool)
-    record.points.add(Reported("x", float(index), None, None) for index in range(POINTS))
+    record.points.add(Reported("x", float(index), None, None) for index in range(MAX_ATTEMPT_POINTS))
     spool.save(record)
     reporting = Reporting()
     reporting.add(record)
@@ -88,14 +88,14 @@ def test_a_log_that_the_disk_lost_costs_nothing_else(tmp_path: Path, there: int 
     [item] = shipment.finished
     assert item["logs"] == ([[0, "ste", 0]] if there else [])
     reporting.acknowledge(shipment, [{"attempt": "a1", "result": "ok"}])
-    assert reporting.take_over() == [again]
+    assert reporting.pop_reported() == [again]
 
 
 def test_a_last_value_that_is_not_finite_decides_after_another_life_too(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     record = finished(spool)
     record.points.add([Reported("loss", math.nan, 2.0, None)])
-    record.points.add(Reported("x", float(index), None, None) for index in range(POINTS))
+    record.points.add(Reported("x", float(index), None, None) for index in range(MAX_ATTEMPT_POINTS))
     record.points.close()
     spool.save(record)
     [again] = Spool(tmp_path).load()

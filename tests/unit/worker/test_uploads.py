@@ -20,5 +20,5 @@ def test_an_answer_that_is_none_of_the_servers_is_one_of_a_server_that_is_away(t
     server: Any = SimpleNamespace(path=lambda rest: rest)
     file = tmp_path / "file"
     file.write_bytes(b"12345")
-    with pytest.raises(Unreachable, match="none of ours"):
+    with pytest.raises(Unreachable, match="not from an Orchestune server"):
         uploads.send_file(connection, server, file, hashlib.sha256(b"12345").hexdigest(), 5)

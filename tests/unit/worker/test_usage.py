@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestune.worker.metrics.gpus import GpuUtilization, Nvml, own
-from orchestune.worker.metrics.usage import WAITING, Sample, Series
+from orchestune.worker.metrics.usage import MAX_SAMPLES, Sample, Series
 
 LIBRARY = """
 #include <string.h>
@@ -74,12 +74,12 @@ def test_what_the_server_has_is_not_told_again_and_what_came_meanwhile_is() -> N
 
 def test_without_a_server_the_oldest_are_forgotten() -> None:
     series = Series()
-    for number in range(1, WAITING + 11):
+    for number in range(1, MAX_SAMPLES + 11):
         series.add(0.0, taken(60.0 + 10 * number, float(number)))
-    assert len(series.parts()) == WAITING
+    assert len(series.parts()) == MAX_SAMPLES
     old = [[0, *[0] * 5]]
     series.acknowledge(old)  # of one that was dropped since
-    assert len(series.parts()) == WAITING
+    assert len(series.parts()) == MAX_SAMPLES
 
 
 def test_cards_are_asked_by_number_and_by_name(library: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_waker_wakes_until_it_was_heard_and_then_again(waker: Waker) -> None:
         waker.wake()
         waker.wake()
         assert woken(waker)
-        waker.heard()
+        waker.drain()
         assert not woken(waker)
 
 
@@ -49,7 +49,7 @@ def test_whoever_wakes_while_it_is_heard_keeps_nobody_from_waking_later(
     waker.wake()
     with monkeypatch.context() as patch:
         patch.setattr(waker, "_loops", Interrupted(waker._loops))
-        waker.heard()
+        waker.drain()
     waker.wake()
     assert woken(waker)
 
@@ -68,7 +68,7 @@ def test_a_signal_wakes_and_so_does_a_thread_after_it(waker: Waker) -> None:
     waker.listen_to_signals()
     signal.raise_signal(signal.SIGUSR1)
     assert woken(waker)
-    waker.heard()
+    waker.drain()
     thread = threading.Thread(target=waker.wake)
     thread.start()
     thread.join()

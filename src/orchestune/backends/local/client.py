@@ -10,7 +10,7 @@ from subprocess import DEVNULL, Popen
 
 from orchestune.backends.shell import FILE_VARIABLE
 from orchestune.system.process import Process, has_variable, parent_and_session, pids
-from orchestune.worker.processes.tree import OWNER
+from orchestune.worker.processes.tree import WORKER_VARIABLE
 
 
 def spawn(program: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Process:
@@ -71,7 +71,7 @@ def belongings(worker: Process, file: Path, known: Iterable[Process], *, session
 
 def left_by_trials(worker: str) -> set[Process]:
     """Return the processes of a worker's trials, wherever they moved, and all their descendants."""
-    by_pid, mark = _parents_and_sessions(), f"{OWNER}={worker}".encode()
+    by_pid, mark = _parents_and_sessions(), f"{WORKER_VARIABLE}={worker}".encode()
     return _trees({pid for pid in by_pid if has_variable(pid, mark)}, by_pid)
 
 

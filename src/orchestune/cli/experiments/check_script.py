@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from orchestune.domain.words import did_you_mean
-from orchestune.worker.command import KNOWN, placeholders, split
+from orchestune.worker.command import ALL_PARAMETERS, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
 _SCRIPT = re.compile(r"[^$`*?{}'\"]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
@@ -58,7 +58,7 @@ def missing_program(run: str | Sequence[str], folder: Path, path: str) -> list[s
 def unused_parameters(run: str | Sequence[str], names: Sequence[str], folder: Path) -> list[str]:
     """Return a note about parameters that the command does not use although it uses others."""
     used = placeholders(run)
-    if not set(used) & {*names} or {*KNOWN, "config"} & {*used} or reads_parameters(run, folder):
+    if not set(used) & {*names} or {*ALL_PARAMETERS, "config"} & {*used} or reads_parameters(run, folder):
         return []
     missing = [name for name in names if name not in used]
     if not missing:

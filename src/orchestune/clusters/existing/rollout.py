@@ -142,7 +142,7 @@ def _database_wait(api: ContextClient, connection: ConnectionSettings, pod: Mani
             continue
         log = log_tail(api, connection, pod, status["name"], previous=False)
         reasons = _DATABASE_WAIT.findall(log)
-        if reasons and "the database answers" not in log:
+        if reasons and "the database is available" not in log:
             return str(reasons[-1])
     return ""
 

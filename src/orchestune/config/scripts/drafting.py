@@ -15,7 +15,7 @@ from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import Proposal, guess, propose
 from orchestune.config.scripts.reading import ScriptInvocation
 from orchestune.config.sources.draft import Draft
-from orchestune.worker.command import KNOWN
+from orchestune.worker.command import ALL_PARAMETERS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
 _LIKELY = ("train", "fit", "run", "main", "tune")
@@ -102,7 +102,7 @@ def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str,
 
 
 def _usable(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name not in KNOWN
+    return _NAME.fullmatch(name) is not None and name not in ALL_PARAMETERS
 
 
 def _varied(option: Option, proposal: Proposal) -> bool:

@@ -10,7 +10,7 @@ from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import either, list_of
 from orchestune.config.sections.tokens import command_has_a_secret
 from orchestune.domain.words import did_you_mean
-from orchestune.worker.command import KNOWN, misplaced, placeholders
+from orchestune.worker.command import ALL_PARAMETERS, misplaced, placeholders
 
 _WORDS = "a command, as text or as a list of words"
 
@@ -75,7 +75,7 @@ def check_placeholders(run: Field, names: Collection[str], with_config: bool) ->
         return
     _check_word(run, names, with_config)
     for name, misplacement in misplaced(run.node.text if isinstance(run.node, ScalarNode) else "").items():
-        if name in names or name in KNOWN or name == "config":
+        if name in names or name in ALL_PARAMETERS or name == "config":
             run.reject(f"the placeholder {quoted('{' + name + '}')} is {misplacement}")
 
 
@@ -86,7 +86,7 @@ def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:
         word.reject(str(exc), "for literal braces write {{ and }}")
         return
     for name in dict.fromkeys(names_used):
-        if name in names or name in KNOWN:
+        if name in names or name in ALL_PARAMETERS:
             continue
         if name == "config":
             if not with_config:
@@ -95,7 +95,7 @@ def _check_word(word: Field, names: Collection[str], with_config: bool) -> None:
                     "for example config: conf/base.yml, or --config conf/base.yml without an experiment file",
                 )
             continue
-        hint = did_you_mean(name, [*names, *KNOWN])
+        hint = did_you_mean(name, [*names, *ALL_PARAMETERS])
         word.reject(
             f"unknown placeholder {quoted('{' + name + '}')}",
             hint or f"for literal braces write {{{{{name}}}}}",

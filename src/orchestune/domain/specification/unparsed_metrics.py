@@ -74,7 +74,7 @@ def not_a_number_hint(name: str, printed: str) -> str:
 
     Empty without such a note.
     """
-    notes = _matches(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is no number$", printed)
+    notes = _matches(rf"(?m)^orchestune: {re.escape(name)} came as (.+), which is not a number$", printed)
     return f"it was reported as {notes[-1]}, which is not a number; write {json.dumps({name: 0.5})}" if notes else ""
 
 

@@ -21,8 +21,8 @@ _IMPORT = re.compile(r'(?m)^import [^;"]* from "([^"]+)";')
 @cache
 def files() -> dict[str, bytes]:
     """Return the content of all files by path. Reads them once."""
-    found = sorted(path for path in FOLDER.rglob("*") if path.suffix in _KINDS)
-    return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in found}
+    paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in _KINDS)
+    return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
 
 
 @cache
@@ -44,26 +44,28 @@ def imported(*names: str) -> list[str]:
 
 @cache
 def _imported(names: tuple[str, ...]) -> list[str]:
-    found: dict[str, None] = {}
-    waiting = [*names]
-    while waiting:
-        name = waiting.pop(0)
-        if name not in found:
-            found[name] = None
+    scripts: dict[str, None] = {}
+    pending = [*names]
+    while pending:
+        name = pending.pop(0)
+        if name not in scripts:
+            scripts[name] = None
             folder = PurePosixPath(name).parent
-            waiting += [posixpath.normpath(folder / other) for other in _IMPORT.findall(files()[name].decode())]
-    return list(found)
+            pending += [posixpath.normpath(folder / other) for other in _IMPORT.findall(files()[name].decode())]
+    return list(scripts)
 
 
-def answer(asked: str, path: str) -> Response:
-    """Respond with a file, cacheable only if `asked` is the current version: during a rolling update, a page of one
-    server may load files from another. Raises NotFound if absent.
+def answer(requested_version: str, path: str) -> Response:
+    """Respond with a file. Raises NotFound if absent.
+
+    It is cacheable only if `requested_version` is the current one: during a rolling update, a page of one server may
+    load files from another.
     """
     content = files().get(path)
     if content is None:
-        raise NotFound(f"there is no file {path}")
+        raise NotFound(f"no such file: {path}")
     suffix = "." + path.rpartition(".")[2]
     kind = _KINDS.get(suffix) or mimetypes.guess_type(path)[0]
-    kept = "public, max-age=31536000, immutable" if asked == version() else "no-store"
-    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
+    cache_control = "public, max-age=31536000, immutable" if requested_version == version() else "no-store"
+    headers = {"Cache-Control": cache_control, "X-Content-Type-Options": "nosniff"}
     return Response(content, 200, headers, kind)

@@ -38,7 +38,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_TOLD = ("retry-after", "www-authenticate")
+_COPIED_HEADERS = ("retry-after", "www-authenticate")
 """headers of an error response that an error page has too"""
 
 
@@ -61,11 +61,11 @@ def page(template: str, status: int = 200, *, caller: Caller | None = None, **va
 def refused(scope: Scope, error: OrchestuneError) -> Response:
     """Build the response of an error: an HTML page if a browser requested one, otherwise JSON."""
     answer = refusal(error)
-    wanted = scope["method"] != "HEAD" and not scope["path"].startswith(API)
-    if not wanted or "text/html" not in header(scope, b"accept"):
+    is_page = scope["method"] != "HEAD" and not scope["path"].startswith(API)
+    if not is_page or "text/html" not in header(scope, b"accept"):
         return answer
     caller = scope.get("state", {}).get("caller")
-    title = "Nothing here" if error.status == 404 else "That did not work"
-    found = page("refused.html", error.status, caller=caller, title=title, problem=error.message, hint=error.hint)
-    found.headers.update({name: answer.headers[name] for name in _TOLD if name in answer.headers})
-    return found
+    title = "Not found" if error.status == 404 else "Request failed"
+    html = page("refused.html", error.status, caller=caller, title=title, problem=error.message, hint=error.hint)
+    html.headers.update({name: answer.headers[name] for name in _COPIED_HEADERS if name in answer.headers})
+    return html

@@ -1,4 +1,4 @@
-"""The addresses of the pages, and the way in and out."""
+"""The routes of the pages, of sign-in and of sign-out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.pages import assets, render
-from orchestune.server.parameters import Here, Known, Number
+from orchestune.server.parameters import Number, RequestCaller, RequestContext
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.sign_in import SignedIn
 from orchestune.services.core import Caller
@@ -29,65 +29,65 @@ async def home() -> Response:
 
 
 @router.get("/experiments")
-async def experiments(caller: Known) -> Response:
-    """Every experiment."""
+async def experiments(caller: RequestCaller) -> Response:
+    """Show the list of experiments."""
     return render.page("experiments.html", caller=caller)
 
 
 @router.get("/experiments/{ref}")
-async def experiment(caller: Known, ref: str, tab: str = "overview") -> Response:
-    """One experiment."""
+async def experiment(caller: RequestCaller, ref: str, tab: str = "overview") -> Response:
+    """Show one experiment."""
     return render.page("experiment.html", caller=caller, ref=ref, tab=tab)
 
 
 @router.get("/experiments/{ref}/trials/{number}")
-async def trial(caller: Known, ref: str, number: Number) -> Response:
-    """One trial."""
+async def trial(caller: RequestCaller, ref: str, number: Number) -> Response:
+    """Show one trial."""
     return render.page("trial.html", caller=caller, ref=ref, number=number)
 
 
 @router.get("/compare")
-async def compare(caller: Known) -> Response:
-    """Several experiments on one metric."""
+async def compare(caller: RequestCaller) -> Response:
+    """Compare experiments by one metric."""
     return render.page("compare.html", caller=caller)
 
 
 @router.get("/cluster")
-async def cluster(caller: Known) -> Response:
+async def cluster(caller: RequestCaller) -> Response:
     """Show the cluster page: machines, their users, and pending experiments."""
     return render.page("cluster.html", caller=caller)
 
 
 @router.get("/settings")
-async def settings(caller: Known) -> Response:
-    """Tokens and shared links, the server, how the pages look."""
+async def settings(caller: RequestCaller) -> Response:
+    """Show the settings page: tokens, shared links, the server, and the theme."""
     return render.page("settings.html", caller=caller)
 
 
 @router.get("/static/{version}/{path:path}")
 async def static(version: str, path: str) -> Response:
-    """Scripts and styles."""
+    """Serve a script or stylesheet."""
     return assets.answer(version, path)
 
 
 @router.get("/sign-in")
-async def sign_in_by_link(context: Here, request: Request, code: str = "", next: str = "") -> Response:
+async def sign_in_by_link(context: RequestContext, request: Request, code: str = "", next: str = "") -> Response:
     """Sign in with a one-time link; without a valid one, show how to sign in."""
     if not code:
-        return render.page("sign_in.html", next=_inside(next), problem="", hint="")
+        return render.page("sign_in.html", next=_own_path(next), problem="", hint="")
     caller = await _signed_in(context, request)
     if caller is not None and caller.role != "guest" and cookies.is_followed_link(request.scope):
         # Another site could sign the user in as its own user, who would then see what the user starts.
-        return RedirectResponse(_inside(next) or "/experiments", 303, {"Cache-Control": "no-store"})
+        return RedirectResponse(_own_path(next) or "/experiments", 303, {"Cache-Control": "no-store"})
     try:
         entered = await context.cold(sign_in.enter, context.core, code)
     except Denied as exc:
-        return _turned_away(context, request, exc, "link", next)
-    return _welcome(context, request, entered, "link", next)
+        return _sign_in_failed(context, request, exc, "link", next)
+    return _sign_in_succeeded(context, request, entered, "link", next)
 
 
 @router.get("/share")
-async def share(context: Here, request: Request, code: str = "") -> Response:
+async def share(context: RequestContext, request: Request, code: str = "") -> Response:
     """Show one experiment to a guest with its share link; a valid session is kept."""
     try:
         guest = await context.cold(sign_in.guest_of, context.core, code)
@@ -95,40 +95,40 @@ async def share(context: Here, request: Request, code: str = "") -> Response:
         if caller is not None and caller.role != "guest":
             return RedirectResponse(f"/experiments/{guest.handle}", 303, {"Cache-Control": "no-store"})
     except Denied as exc:
-        return _turned_away(context, request, exc, "share")
+        return _sign_in_failed(context, request, exc, "share")
     context.sign_ins.count(guest)
     entered = await context.cold(sign_in.enter_share, context.core, code)
-    return _welcome(context, request, entered, "share", f"/experiments/{guest.handle}")
+    return _sign_in_succeeded(context, request, entered, "share", f"/experiments/{guest.handle}")
 
 
 @router.post("/sign-in")
-async def sign_in_with_token(context: Here, request: Request) -> Response:
+async def sign_in_with_token(context: RequestContext, request: Request) -> Response:
     """Sign in with a typed token."""
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     token, next_page = (form.get(name, [""])[0].strip() for name in ("token", "next"))
     if not cookies.from_our_pages(request.scope, context.core.url):
-        raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+        raise Denied("another site sent this request with your session", "use the pages of this server")
     try:
-        known = await context.cold(authenticate.authenticate, context.core, token)
+        caller_of_token = await context.cold(authenticate.authenticate, context.core, token)
         address = caller_address(request.scope, context.proxies)
-        caller = sign_in.user(known or await context.identify(token, address))
+        caller = sign_in.user(caller_of_token or await context.identify(token, address))
     except Denied as exc:
-        return _turned_away(context, request, exc, "token", next_page)
+        return _sign_in_failed(context, request, exc, "token", next_page)
     context.sign_ins.count(caller)
     entered = await context.cold(sign_in.begin, context.core, caller)
-    return _welcome(context, request, entered, "token", next_page)
+    return _sign_in_succeeded(context, request, entered, "token", next_page)
 
 
 @router.post("/sign-out")
-async def sign_out(context: Here, request: Request) -> Response:
+async def sign_out(context: RequestContext, request: Request) -> Response:
     """End the browser's session."""
     if not cookies.from_our_pages(request.scope, context.core.url):
-        raise Denied("another site sent this in your name, which is refused", "use the pages of this server")
+        raise Denied("another site sent this request with your session", "use the pages of this server")
     token = cookies.session_token(request.scope)
     if token:
         was_session = await context.cold(sign_in.leave, context.core, token)
-        if was_session or context.known.was_known(token):
-            context.known.forget(token)  # not before: an open page is asked about all the time
+        if was_session or context.callers.was_known(token):
+            context.callers.forget(token)  # not before: requests of open pages would cache it again
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")
     return response
@@ -140,20 +140,20 @@ async def _signed_in(context: Context, request: Request) -> Caller | None:
     return await context.cold(authenticate.session_of, context.core, token) if token else None
 
 
-def _turned_away(context: Context, request: Request, error: Denied, by: str, wanted: str = "") -> Response:
+def _sign_in_failed(context: Context, request: Request, error: Denied, method: str, next_page: str = "") -> Response:
     """Return the page of a failed sign-in, after noting and counting it."""
-    notes_of(request.scope).add(AuditKind.SIGN_IN_FAILED, by=by)
+    notes_of(request.scope).add(AuditKind.SIGN_IN_FAILED, by=method)
     error = context.failures.refusal(caller_address(request.scope, context.proxies), error)
     status = error.status if isinstance(error, Throttled) else 401
-    page = render.page("sign_in.html", status, next=_inside(wanted), problem=error.message, hint=error.hint)
+    page = render.page("sign_in.html", status, next=_own_path(next_page), problem=error.message, hint=error.hint)
     if isinstance(error, Throttled):
         page.headers["Retry-After"] = str(error.seconds)
     return page
 
 
-def _welcome(context: Context, request: Request, entered: SignedIn, by: str, wanted: str) -> Response:
-    notes_of(request.scope).add(AuditKind.SIGN_IN, entered.caller.handle, entered.caller, by=by)
-    response = RedirectResponse(_inside(wanted) or "/experiments", 303, {"Cache-Control": "no-store"})
+def _sign_in_succeeded(context: Context, request: Request, entered: SignedIn, method: str, next_page: str) -> Response:
+    notes_of(request.scope).add(AuditKind.SIGN_IN, entered.caller.handle, entered.caller, by=method)
+    response = RedirectResponse(_own_path(next_page) or "/experiments", 303, {"Cache-Control": "no-store"})
     secure = request.url.scheme == "https" or context.core.url.startswith("https:")
     name = cookies.name(request.scope)
     response.set_cookie(
@@ -162,7 +162,7 @@ def _welcome(context: Context, request: Request, entered: SignedIn, by: str, wan
     return response
 
 
-def _inside(wanted: str) -> str:
+def _own_path(path: str) -> str:
     """Return the path of a page of this server; the front page for any other address."""
-    inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/sign-")) and wanted.isprintable()
-    return wanted if inside else ""
+    is_own = path.startswith("/") and not path.startswith(("//", "/\\", "/sign-")) and path.isprintable()
+    return path if is_own else ""

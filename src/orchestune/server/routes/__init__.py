@@ -1,1 +1,1 @@
-"""The routes of docs/reference/protocol.md, one file for each noun."""
+"""The routes of docs/reference/protocol.md, one module per resource."""

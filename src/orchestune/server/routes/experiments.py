@@ -1,4 +1,4 @@
-"""Experiments, as their owners see and change them."""
+"""Creation, status, changes and analysis of experiments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from orchestune.domain.lifecycle.states import ExperimentState
 from orchestune.server import live_stream, requests, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.live_stream import LiveView, log_of
-from orchestune.server.parameters import Actor, Audit, Here, Known, MaybeCursor, MaybeNumber, RequestKey, Tail
+from orchestune.server.parameters import (
+    Actor,
+    Audit,
+    MaybeCursor,
+    MaybeNumber,
+    RequestCaller,
+    RequestContext,
+    RequestKey,
+    Tail,
+)
 from orchestune.services.commands import change_code as code_change
 from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.change_experiment import Changes
@@ -28,8 +37,10 @@ router = routers.of_clients("experiments", "/experiments")
 
 
 @router.post("", status_code=201, response_model=documents.Status)
-async def create(context: Here, caller: Known, body: requests.CreateExperiment, key: RequestKey = None) -> Response:
-    """Start an experiment."""
+async def create(
+    context: RequestContext, caller: RequestCaller, body: requests.CreateExperiment, key: RequestKey = None
+) -> Response:
+    """Create an experiment."""
     # To refuse constraints that no configuration satisfies takes up to 25 s, as long as an analysis.
     run = context.analysing if body.specification.get("constraints") else context.cold
     return await run(_create, context.core, caller, body, key)
@@ -54,33 +65,33 @@ def _create(core: Core, caller: Caller, body: requests.CreateExperiment, key: st
     return answer(create_experiment.create_experiment(core, new, caller.name, principal=principal), 201)
 
 
-def _warm_results(given: requests.WarmStartRequest) -> WarmResults:
-    results = [each.model_dump(exclude_none=True) for each in given.results]
-    return WarmResults(given.source, results)
+def _warm_results(request: requests.WarmStartRequest) -> WarmResults:
+    results = [each.model_dump(exclude_none=True) for each in request.results]
+    return WarmResults(request.source, results)
 
 
 @router.get("", response_model=documents.StatusPage)
 async def statuses(
-    context: Here,
+    context: RequestContext,
     request: Request,
-    caller: Known,
+    caller: RequestCaller,
     folder: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[str | None, Query(pattern=r"^\d{1,20}(\.\d{1,20})?$")] = None,
     hidden: bool = False,
     details: bool = False,
-    search: Annotated[str, Query(max_length=500, description="words in names, owners and labels")] = "",
+    search: Annotated[str, Query(max_length=500, description="words to find in names, owners and labels")] = "",
     state: ExperimentState | None = None,
-    sort: Annotated[str | None, Query(description="a column, such as age or -failed: downwards")] = None,
+    sort: Annotated[str | None, Query(description="a column, such as age, or -failed for descending order")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     only: Annotated[Sequence[str], Query(max_length=20)] = (),
     mine: Annotated[bool, Query(description="only those of the caller; not with `search`, `state` and `sort`")] = False,
     after: str = "",
 ) -> Response:
-    """List the newest experiments, of one `folder` if given; `details` adds their workers, `mine` omits others' ones.
+    """List the newest experiments, optionally of one `folder`; `details` adds their workers, `mine` omits others' ones.
 
-    With `search`, `state`, `sort` or `offset` those that fit, in that order, with how many there are; or `only` those
-    that are named. With `Accept: text/event-stream` that part of them again whenever one of it changes.
+    `search`, `state`, `sort` and `offset` select and order them, and the response then has their total number; `only`
+    selects by name. With `Accept: text/event-stream` it is a stream that sends changed documents.
     """
     part = partial(
         list_experiments.listed,
@@ -95,12 +106,12 @@ async def statuses(
     )
     if streams.wants_stream(request):
 
-        def read() -> dict[str, object]:  # each `Status` by its id, and of a list which those are, in their order
+        def read() -> dict[str, object]:  # each `Status` by its id; for a list also the ids in order
             if only:
                 return {item["id"]: item for item in list_experiments.several(context.core, only)}
             page = part()
-            named = {item["id"]: item for item in page["items"]}
-            return {**named, _LIST: {"ids": list(named), "total": page["total"], "known": page["known"]}}
+            items_by_id = {item["id"]: item for item in page["items"]}
+            return {**items_by_id, _LIST: {"ids": list(items_by_id), "total": page["total"], "known": page["known"]}}
 
         key = f"experiments {[*only]} {part.keywords}"
         return await live_stream.stream(context, request, LiveView(key, EXPERIMENTS, read, kind=_kind), after)
@@ -114,8 +125,8 @@ async def statuses(
 
 
 _LIST = "list"
-_EVERY = 5.0
-"""seconds after which an experiment is looked at again though nothing was said: its trials report without a word"""
+_READ_SECONDS = 5.0
+"""interval of reads without a signal: reports of trials cause none"""
 
 
 def _kind(name: str) -> str:
@@ -124,7 +135,7 @@ def _kind(name: str) -> str:
 
 @router.get("/{ref}", response_model=documents.Status)
 async def status(
-    context: Here,
+    context: RequestContext,
     request: Request,
     ref: str,
     after: str = "",
@@ -133,8 +144,10 @@ async def status(
     log_after: MaybeCursor = None,
     tail: Tail = None,
 ) -> Response:
-    """One experiment. With `Accept: text/event-stream` again whenever it changes, with what its trials print if `logs`,
-    or one of them: what comes behind `log_after`, or from `tail` lines before the end on.
+    """Return the status of an experiment.
+
+    With `Accept: text/event-stream` it is a stream that sends the status whenever it changes, and with `logs` also the
+    output of all trials, or of `trial`: after the cursor `log_after`, or from `tail` lines before the end.
     """
     if not streams.wants_stream(request):
         return answer(await context.cold(read_experiments.status, context.core, ref))
@@ -143,23 +156,23 @@ async def status(
         experiment,
         f"events:{experiment}",
         lambda: {experiment: read_experiments.status(context.core, experiment)},
-        _EVERY,
+        _READ_SECONDS,
         log=log_of(context, experiment, trial, log_after, tail) if logs else None,
     )
     return await live_stream.stream(context, request, view, after)
 
 
 @router.get("/{ref}/specification", response_model=documents.Specification)
-def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber = None) -> Response:
+def specification(context: RequestContext, caller: RequestCaller, ref: str, revision: MaybeNumber = None) -> Response:
     """Return the specification: the current one, or the one at the revision of a trial.
 
-    A guest does not see what may hold secrets: the environment, the user's configuration file, standard input, the pod,
-    Slurm's options, the names of secrets, messages and MLflow.
+    For guests it omits everything that may contain secrets: the environment, the user's configuration file, standard
+    input, the pod, Slurm's options, the names of secrets, notifications and MLflow.
     """
     document = read_experiments.specification(context.core, ref, revision, caller)
     if caller.role == "guest":
-        known = document["specification"]
-        config, placement = known["config"], known["placement"]
+        stored = document["specification"]
+        config, placement = stored["config"], stored["placement"]
         hidden: dict[str, object] = {
             "env": {},
             "secrets": [],
@@ -168,66 +181,66 @@ def specification(context: Here, caller: Known, ref: str, revision: MaybeNumber 
             "mlflow": None,
             "placement": {**placement, "pod": {}, "slurm": {}},
         }
-        document |= {"launch": {}, "specification": known | hidden | {"config": config and {**config, "parts": []}}}
+        document |= {"launch": {}, "specification": stored | hidden | {"config": config and {**config, "parts": []}}}
     return answer(document)
 
 
 @router.put("/{ref}/code", response_model=documents.Status)
-def change_code(context: Here, actor: Actor, ref: str, body: requests.ChangeCode) -> Response:
-    """Go on with other code: trials that have begun end with the old one, all others take this one."""
+def change_code(context: RequestContext, actor: Actor, ref: str, body: requests.ChangeCode) -> Response:
+    """Change the code of trials that have not started; running trials keep the old code."""
     launch = body.launch.model_dump(exclude_unset=True)
     return answer(code_change.change_code(context.core, ref, body.bundle, launch, actor))
 
 
 @router.patch("/{ref}", response_model=documents.Status)
-def change(context: Here, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
-    """Change budget, parallelism, priority or labels; a finished one goes on where its budget grew."""
+def change(context: RequestContext, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
+    """Change budget, parallelism, priority or labels. A larger budget resumes a finished experiment."""
     changes = Changes(budget=body.budget, parallelism=body.parallelism, priority=body.priority, labels=body.labels)
     return answer(change_experiment.change_experiment(context.core, ref, changes, actor))
 
 
 @router.post("/{ref}/pause", response_model=documents.Status)
-def pause(context: Here, actor: Actor, ref: str, body: requests.Pause | None = None) -> Response:
-    """Start no more trials."""
+def pause(context: RequestContext, actor: Actor, ref: str, body: requests.Pause | None = None) -> Response:
+    """Pause an experiment: start no more trials."""
     now = body is not None and body.now
     return answer(change_experiment.pause(context.core, ref, now, actor))
 
 
 @router.post("/{ref}/resume", response_model=documents.Status)
-def resume(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
-    """Go on."""
+def resume(context: RequestContext, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
+    """Resume a paused experiment."""
     return answer(change_experiment.resume(context.core, ref, actor))
 
 
 @router.post("/{ref}/stop", response_model=documents.Status)
-def stop(context: Here, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
-    """End it; results stay."""
+def stop(context: RequestContext, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
+    """Stop an experiment; its results are kept."""
     return answer(change_experiment.stop(context.core, ref, actor))
 
 
 @router.delete("/{ref}", status_code=204, response_class=Response)
-def delete(context: Here, actor: Actor, audit: Audit, ref: str, purge: bool = False) -> Response:
-    """Stop and hide it; with `purge` its records and files are removed."""
+def delete(context: RequestContext, actor: Actor, audit: Audit, ref: str, purge: bool = False) -> Response:
+    """Stop and hide an experiment; `purge` deletes its record and files."""
     row = change_experiment.delete(context.core, ref, purge, actor)
-    if row is not None:  # `ref` may be the beginning of a name, which says nothing later
+    if row is not None:  # `ref` may be a prefix of the name, which may be ambiguous later
         is_purge = "true" if purge else "false"
         audit.add(AuditKind.EXPERIMENT_DELETED, row.handle, experiment=row.id, purge=is_purge)
     return Response(status_code=204)
 
 
 @router.get("/{ref}/best", response_model=list[documents.Best])
-def best(context: Here, ref: str) -> Response:
+def best(context: RequestContext, ref: str) -> Response:
     """Return the best trial, or the Pareto front."""
     return answer(read_experiments.best(context.core, ref))
 
 
 @router.get("/{ref}/importance", response_model=documents.Importance)
-async def importance(context: Here, ref: str, metric: str | None = None) -> Response:
+async def importance(context: RequestContext, ref: str, metric: str | None = None) -> Response:
     """Return the importance of each parameter for a metric, by default the first."""
     return answer(await context.analysing(explain_experiment.importance, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
-async def explain(context: Here, ref: str, metric: str | None = None) -> Response:
-    """Return parameter importance and other findings about the search in plain words."""
+async def explain(context: RequestContext, ref: str, metric: str | None = None) -> Response:
+    """Return parameter importance and other findings about the search as text."""
     return answer(await context.analysing(explain_experiment.explain, context.core, ref, metric))

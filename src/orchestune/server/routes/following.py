@@ -1,4 +1,4 @@
-"""Events and logs: a page at a time, or as a stream that goes on while the experiment does."""
+"""Events and logs, as pages or as a stream that ends with the experiment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from orchestune import documents
 from orchestune.server import routers, streams
 from orchestune.server.answers import answer
-from orchestune.server.parameters import Cursor, Here, MaybeNumber, Tail
+from orchestune.server.parameters import Cursor, MaybeNumber, RequestContext, Tail
 from orchestune.server.streams import Batch, Item, RowSource, read_chunks
 from orchestune.services.queries import read_experiments, read_logs
 
@@ -19,18 +19,18 @@ router = routers.of_clients("following", "/experiments/{ref}")
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Kinds = Annotated[Sequence[str], Query(max_length=20)]
 
-_EVENTS = 100
-_CHUNKS = 100
-"""how many rows a stream reads at once; a chunk of log may be large, an event takes a hundredth of a millisecond"""
+_BATCH_EVENTS = 100
+_BATCH_CHUNKS = 100
+"""rows that a stream reads at a time; a log chunk may be large, an event takes 10 µs"""
 
 
 @router.get("/events", response_model=documents.EventPage)
 async def events(
-    context: Here, request: Request, ref: str, after: Cursor = 0, limit: Limit = 100, kind: Kinds = ()
+    context: RequestContext, request: Request, ref: str, after: Cursor = 0, limit: Limit = 100, kind: Kinds = ()
 ) -> Response:
     """Return the events after `after`, optionally of some kinds only.
 
-    With `Accept: text/event-stream` a stream, which `Last-Event-ID` resumes.
+    With `Accept: text/event-stream` it is a stream, which `Last-Event-ID` resumes.
     """
     if not streams.wants_stream(request):
         page = await context.cold(read_experiments.events, context.core, ref, after, limit, kind)
@@ -38,19 +38,19 @@ async def events(
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
 
     def read(cursor: int) -> Batch:
-        page = read_experiments.events(context.core, experiment, cursor, _EVENTS, kind)
+        page = read_experiments.events(context.core, experiment, cursor, _BATCH_EVENTS, kind)
         items = [Item(event["seq"], event["kind"], event) for event in page["items"]]
-        return Batch(items, page["next"], len(items) >= _EVENTS, page["over"])
+        return Batch(items, page["next"], len(items) >= _BATCH_EVENTS, page["over"])
 
     begin = streams.resumed(request, after)
-    # to find the events of some kinds, all are looked at, which is not brief
+    # a filter by kind scans all events, which is not brief
     source = RowSource(f"events:{experiment}", read, brief=not kind)
     return await streams.stream(context, source, lambda: read(begin))
 
 
 @router.get("/logs", response_model=documents.LogPage)
 async def logs(
-    context: Here,
+    context: RequestContext,
     request: Request,
     ref: str,
     after: Cursor = 0,
@@ -59,7 +59,7 @@ async def logs(
     since: str | None = None,
     tail: Tail = None,
 ) -> Response:
-    """Return the output of trials in the order of its arrival: a page, or a stream like that of events."""
+    """Return the output of trials in order of arrival, as a page or as a stream like that of events."""
     if not streams.wants_stream(request):
         page = await context.printed(read_logs.logs, context.core, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})
@@ -67,7 +67,7 @@ async def logs(
     begin = streams.resumed(request, after)
 
     def read(cursor: int, tail: int | None = None) -> Batch:
-        return read_chunks(context.core, experiment, cursor, _CHUNKS, trial, since, tail)
+        return read_chunks(context.core, experiment, cursor, _BATCH_CHUNKS, trial, since, tail)
 
-    # `tail` says where to begin; later batches have no gap
+    # `tail` applies to the first batch only; later ones continue without a gap
     return await streams.stream(context, RowSource(f"logs:{experiment}", read, printed=True), lambda: read(begin, tail))

@@ -1,13 +1,13 @@
-"""The server's proof that it is the one which a worker's token is for, asked before the worker shows the token.
+"""The server's proof that it issued a worker's token, which the worker requests before it sends the token.
 
-A port does not say who listens on it: once a server has crashed, any user of the machine may bind it. A worker that
-dials TCP therefore sends a nonce first, without its token, and compares the answer with what it computes from its own
-token; only a program that knows the server's key can answer. The dialled address is part of the proof, and the server
-proves itself for its own addresses alone, so that a program on an old port cannot relay the question to the server.
-A program that relays everything between a worker and the server at the server's own address is out of its reach: that
-takes control of the network, against which TLS protects.
+A port does not authenticate its listener: after a crash, any user of the machine may bind it. So a worker that connects
+by TCP first sends a nonce without its token, and compares the response with the one that it computes from its token;
+only a program that knows the server's key can compute it, too. The dialled address is part of the proof, and the server
+proves itself for its own addresses only, so that a program on an old port cannot relay the request to the server. It
+does not protect against a program that relays everything at the server's own address: that requires control of the
+network, against which TLS protects.
 
-The answer depends on nothing but the question and the key: it costs two HMACs, and says not which workers exist.
+The response depends only on the request and the key: it costs two HMACs and does not reveal which workers exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orchestune.errors import Denied
 from orchestune.server import routers
 from orchestune.server.addresses import netloc
 from orchestune.server.answers import answer
-from orchestune.server.parameters import Here
+from orchestune.server.parameters import RequestContext
 from orchestune.services.signatures import proof
 
 router = routers.of_trials("/proof", "workers")
@@ -32,7 +32,9 @@ _Address = Annotated[str, Query(max_length=300)]
 
 
 @router.get("", response_model=documents.Proof)
-async def prove(context: Here, nonce: _Nonce, address: _Address, worker: _Id = "", experiment: _Id = "") -> Response:
+async def prove(
+    context: RequestContext, nonce: _Nonce, address: _Address, worker: _Id = "", experiment: _Id = ""
+) -> Response:
     """Return the proof for a worker that dialled `address` (`host:port`)."""
     if address not in context.addresses and address != netloc(context.core.url):
         raise Denied(

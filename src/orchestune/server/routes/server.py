@@ -1,4 +1,4 @@
-"""The server itself: what it is, whether it is well, its end."""
+"""The server itself: identity, cluster, probes, metrics and shutdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestune.domain.access.audit import AuditKind
 from orchestune.server import live_stream, routers, streams
 from orchestune.server.answers import answer
 from orchestune.server.live_stream import LiveView
-from orchestune.server.parameters import Audit, Here
+from orchestune.server.parameters import Audit, RequestContext
 from orchestune.server.prometheus import exposition
 from orchestune.server.readiness import NotReady
 from orchestune.services.execution import quarantine
@@ -21,13 +21,13 @@ from orchestune.services.queries import read_cluster, read_server
 
 router = routers.of_clients("server")
 probes = routers.of_pages()
-"""what needs no token"""
-_EVERY = 5.0
-"""seconds between two looks at machines, which say nothing by themselves"""
+"""routes without authentication"""
+_READ_SECONDS = 5.0
+"""interval of reads of the nodes, whose changes cause no signal"""
 
 
 @router.get("/server", response_model=documents.Server)
-async def server(context: Here) -> Response:
+async def server(context: RequestContext) -> Response:
     """Return the server's version, identity and address."""
     document = {
         "version": __version__,
@@ -40,36 +40,36 @@ async def server(context: Here) -> Response:
 
 
 @router.post("/server/check", status_code=204, response_class=Response)
-async def check(context: Here) -> Response:
-    """Prove that the store and the place of files take what is written."""
+async def check(context: RequestContext) -> Response:
+    """Check that the store and the file store are writable."""
     await context.cold(read_server.check, context.core)
     return Response(status_code=204)
 
 
 @router.get("/cluster", response_model=documents.Cluster)
-async def cluster(context: Here, request: Request, name: str | None = None, after: str = "") -> Response:
-    """Its machines, who uses them, and why experiments wait. `name`: another cluster of this server.
+async def cluster(context: RequestContext, request: Request, name: str | None = None, after: str = "") -> Response:
+    """Return the nodes of a cluster, the experiments that use them, and the reasons of pending ones.
 
-    With `Accept: text/event-stream` again whenever it changes.
+    `name`: another cluster of this server. With `Accept: text/event-stream` it is a stream that sends changes.
     """
     read = partial(read_cluster.cluster, context.core, name)
     if not streams.wants_stream(request):
         return answer(await context.cold(read))
-    view = LiveView(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _EVERY)
+    view = LiveView(f"cluster {name!r}", EXPERIMENTS, lambda: {"cluster": read()}, _READ_SECONDS)
     return await live_stream.stream(context, request, view, after)
 
 
 @router.delete("/cluster/quarantine/{node}", status_code=204, response_class=Response)
-async def release(context: Here, audit: Audit, node: str, name: str | None = None) -> Response:
-    """Let a machine in quarantine get trials again."""
+async def release(context: RequestContext, audit: Audit, node: str, name: str | None = None) -> Response:
+    """Release a node from quarantine, so that it gets trials again."""
     await context.cold(quarantine.lift, context.core, name, node)
     audit.add(AuditKind.NODE_RELEASED, node, cluster=name or context.core.default_cluster)
     return Response(status_code=204)
 
 
 @router.post("/shutdown", response_model=documents.Shutdown)
-async def shutdown(context: Here, audit: Audit) -> Response:
-    """Finish the requests that are there, then end. Workers ride it out."""
+async def shutdown(context: RequestContext, audit: Audit) -> Response:
+    """Finish the requests in progress, then shut down. Workers keep running and reconnect later."""
     context.on_shutdown()
     audit.add(AuditKind.SERVER_SHUTDOWN)
     return answer({"draining": True})
@@ -78,22 +78,22 @@ async def shutdown(context: Here, audit: Audit) -> Response:
 @probes.head("/healthz")
 @probes.get("/healthz")
 async def healthz() -> Response:
-    """Answer if the process lives and its event loop runs."""
+    """Respond if the process runs and its event loop is not blocked."""
     return answer({"status": "ok"})
 
 
 @probes.head("/readyz")
 @probes.get("/readyz")
-async def readyz(context: Here) -> Response:
-    """Answer 200 if the store responds in time, the disk is not full and the server is not shutting down."""
+async def readyz(context: RequestContext) -> Response:
+    """Respond with 200 if the store responds in time, the disk is not full and the server is not shutting down."""
     if context.draining.begun:
-        raise NotReady("the server is about to end")
+        raise NotReady("the server is shutting down")
     await context.readiness.require()
     return answer({"ready": True})
 
 
 @probes.get("/metrics")
-async def metrics(context: Here) -> Response:
-    """Prometheus' text format."""
+async def metrics(context: RequestContext) -> Response:
+    """Return metrics in the Prometheus text format."""
     samples = await context.cold(read_server.metrics, context.core)
     return Response(exposition(samples), media_type="text/plain; version=0.0.4")

@@ -1,4 +1,4 @@
-"""Both ends of a trial's terminal: what was typed and what was printed, by long polls."""
+"""The two ends of a trial's terminal, which exchange input and output by long polls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.errors import BadInput
 from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.context import Context
-from orchestune.server.parameters import Here, Known
+from orchestune.server.parameters import RequestCaller, RequestContext
 from orchestune.server.terminals import Pipe
 from orchestune.services.access import terminals
 
@@ -23,24 +23,26 @@ of_workers = routers.of_trials("/workers/{worker}/terminal", "workers")
 
 
 @router.put("", response_model=documents.TerminalAnswer)
-async def user(context: Here, caller: Known, request: Request, ref: str, body: requests.TerminalRequest) -> Response:
+async def user(
+    context: RequestContext, caller: RequestCaller, request: Request, ref: str, body: requests.TerminalRequest
+) -> Response:
     """Serve the user's end: store `data` as typed, or return the output after `after`."""
     attempt = await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
     terminal = context.terminals.of(body.attempt, attempt.worker, attempt.open)
     terminal.size = body.size or terminal.size
-    terminal.left = terminal.left or body.over is not None
+    terminal.is_disconnected = terminal.is_disconnected or body.over is not None
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         return terminal.code is not None
 
     if body.after is None:
-        return answer(await _put(context, request, body, terminal.to_trial, ended))
-    found = await _take(context, request, body, terminal.to_user, ended)
-    return answer(found | {"over": None if found["data"] else terminal.code})
+        return answer(await _put(context, request, body, terminal.to_trial, has_ended))
+    chunk = await _take(context, request, body, terminal.to_user, has_ended)
+    return answer(chunk | {"over": None if chunk["data"] else terminal.code})
 
 
 @of_workers.put("", response_model=documents.TerminalAnswer)
-async def trial(context: Here, request: Request, worker: str, body: requests.TerminalRequest) -> Response:
+async def trial(context: RequestContext, request: Request, worker: str, body: requests.TerminalRequest) -> Response:
     """Serve the trial's end: store `data` as output, or return what was typed after `after`."""
     await context.working(terminals.of_worker, context.core, worker, body.attempt)
     terminal = context.terminals.of(body.attempt, worker)
@@ -48,46 +50,50 @@ async def trial(context: Here, request: Request, worker: str, body: requests.Ter
     if body.after is None:
         return answer(await _put(context, request, body, terminal.to_user, lambda: False))
 
-    def news() -> bool:
-        return terminal.left or terminal.size not in (None, body.size)
+    def has_news() -> bool:
+        return terminal.is_disconnected or terminal.size not in (None, body.size)
 
-    found = await _take(context, request, body, terminal.to_trial, news)
-    return answer(found | {"size": terminal.size, "over": 0 if terminal.left and not found["data"] else None})
+    chunk = await _take(context, request, body, terminal.to_trial, has_news)
+    return answer(
+        chunk | {"size": terminal.size, "over": 0 if terminal.is_disconnected and not chunk["data"] else None}
+    )
 
 
 async def _put(
-    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, in_vain: Callable[[], bool]
+    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, is_closed: Callable[[], bool]
 ) -> documents.TerminalAnswer:
     try:
         data = base64.b64decode(body.data, validate=True)
     except binascii.Error as exc:
-        raise BadInput.one(f"is no base64: {exc}", key="data") from exc
+        raise BadInput.one(f"invalid base64: {exc}", key="data") from exc
     if data:
-        await _until(context, request, body, lambda: not pipe.full or in_vain())
+        await _until(context, request, body, lambda: not pipe.is_full or is_closed())
     pipe.put(body.at, data)
     context.core.signals.notify(_topic(body))
     return {"next": pipe.end}
 
 
 async def _take(
-    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, news: Callable[[], bool]
+    context: Context, request: Request, body: requests.TerminalRequest, pipe: Pipe, has_news: Callable[[], bool]
 ) -> documents.TerminalAnswer:
     after = body.after or 0
     if pipe.take(after):
-        context.core.signals.notify(_topic(body))  # who waits for room has it, perhaps
-    await _until(context, request, body, lambda: pipe.end != after or news())
+        context.core.signals.notify(_topic(body))  # the sender may be waiting for room in the buffer
+    await _until(context, request, body, lambda: pipe.end != after or has_news())
     data = pipe.take(after)
     return {"data": base64.b64encode(data).decode(), "next": after + len(data)}
 
 
-async def _until(context: Context, request: Request, body: requests.TerminalRequest, holds: Callable[[], bool]) -> None:
-    """Wait for it, as long as the caller would, and the server lives."""
-    signals, began = context.core.signals, time.monotonic()
-    while not holds() and not context.draining.begun and (left := began + body.wait - time.monotonic()) > 0:
+async def _until(
+    context: Context, request: Request, body: requests.TerminalRequest, is_met: Callable[[], bool]
+) -> None:
+    """Wait until `is_met` returns True, the caller's timeout expires or the server drains."""
+    signals, started = context.core.signals, time.monotonic()
+    while not is_met() and not context.draining.begun and (remaining := started + body.wait - time.monotonic()) > 0:
         version = signals.version(_topic(body))
-        if not holds():
-            await context.draining.race(signals.wait(_topic(body), version, left))
-    request.state.waited = time.monotonic() - began
+        if not is_met():
+            await context.draining.race(signals.wait(_topic(body), version, remaining))
+    request.state.waited = time.monotonic() - started
 
 
 def _topic(body: requests.TerminalRequest) -> str:

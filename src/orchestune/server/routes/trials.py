@@ -1,4 +1,4 @@
-"""Trials, and the files they left."""
+"""Trials and their artifacts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from orchestune.domain.lifecycle.states import TrialState
 from orchestune.server import live_stream, requests, routers, streams
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.context import Context
-from orchestune.server.drawing import drawn
+from orchestune.server.drawing import shared_document
 from orchestune.server.live_stream import LiveView, log_of
 from orchestune.server.parameters import (
     Actor,
-    Here,
-    Known,
     MaybeCursor,
     Number,
     Range,
     Repeatable,
+    RequestCaller,
+    RequestContext,
     RequestKey,
     Tail,
     Where,
@@ -34,43 +34,45 @@ from orchestune.services.queries import read_columns, read_experiments, read_tri
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
-_SHARED = 200
-"""trials that are kept for the next page that asks for them; who asks for more exports them"""
-_EVERY = 10.0
-"""seconds after which a trial is looked at again though nothing was said: what it uses grows without a word"""
+_MAX_SHARED_TRIALS = 200
+"""larger documents, which are exports, are not cached for other pages"""
+_READ_SECONDS = 10.0
+"""interval of reads without a signal: usage samples cause none"""
 
 
 @router.get("", response_model=documents.TrialPage)
 async def trials(
-    context: Here,
+    context: RequestContext,
     ref: str,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     state: TrialState | None = None,
-    sort: Annotated[str | None, Query(description="a column, such as number or -metrics.loss: downwards")] = None,
+    sort: Annotated[
+        str | None, Query(description="a column, such as number, or -metrics.loss for descending order")
+    ] = None,
     where: Where = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-    tails: Annotated[bool, Query(description="with the last lines of each attempt, in lists by number")] = False,
+    tails: Annotated[bool, Query(description="add the log tail of each attempt (only without `sort`)")] = False,
 ) -> Response:
-    """Trials by number, page by page; with `sort`, in that order, from `offset` on, with how many there are."""
-    wanted = None if state is None else state.value
+    """List trials by number, in pages. With `sort`: in that order, from `offset` on, with their total number."""
+    state_name = None if state is None else state.value
     if sort is None and where is None:
         read = read_trials.trials
-        return answer(await context.cold(read, context.core, ref, after, limit, wanted, tails))
-    part = (sort or "number", where, wanted, offset, limit)
+        return answer(await context.cold(read, context.core, ref, after, limit, state_name, tails))
+    part = (sort or "number", where, state_name, offset, limit)
     ordered = partial(read_columns.ordered, context.core, ref, *part)
-    return await drawn(context, f"trials {ref} {part}" if limit <= _SHARED else None, ordered)
+    return await shared_document(context, f"trials {ref} {part}" if limit <= _MAX_SHARED_TRIALS else None, ordered)
 
 
 @router.post("", status_code=201, response_model=documents.Trial)
-def queue(context: Here, actor: Actor, asked: Repeatable, ref: str, body: requests.QueueTrial) -> Response:
-    """Queue a configuration."""
+def queue(context: RequestContext, actor: Actor, asked: Repeatable, ref: str, body: requests.QueueTrial) -> Response:
+    """Queue a trial with this configuration."""
     return answer(queue_trial.queue_trial(context.core, ref, body.parameters, actor, asked), 201)
 
 
 @router.get("/{number}", response_model=documents.Trial)
 async def trial(
-    context: Here,
+    context: RequestContext,
     request: Request,
     ref: str,
     number: Number,
@@ -79,21 +81,23 @@ async def trial(
     tail: Tail = None,
     log_after: MaybeCursor = None,
 ) -> Response:
-    """One trial, with the last lines of each attempt and its artifacts.
+    """Return a trial with its artifacts and the log tail of each attempt.
 
-    With `Accept: text/event-stream` the status of its experiment, the trial, its points and what it used, each again
-    whenever it changes, with what it prints if `logs`.
+    With `Accept: text/event-stream` it is a stream of four documents, each sent whenever it changes: the status of the
+    experiment, the trial, its points and its usage; with `logs` also the trial's output.
     """
     if not streams.wants_stream(request):
         return answer(await context.printed(read_trials.trial, context.core, ref, number))
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
-    read = partial(_everything, context, experiment, number)
+    read = partial(_documents, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None
-    view = LiveView(f"{experiment}/{number}", f"events:{experiment}", read, _EVERY, kind=str, log=log, printed=True)
+    view = LiveView(
+        f"{experiment}/{number}", f"events:{experiment}", read, _READ_SECONDS, kind=str, log=log, printed=True
+    )
     return await live_stream.stream(context, request, view, after)
 
 
-def _everything(context: Context, ref: str, number: int) -> dict[str, object]:
+def _documents(context: Context, ref: str, number: int) -> dict[str, object]:
     core = context.core
     return {
         "status": read_experiments.status(core, ref),
@@ -104,35 +108,37 @@ def _everything(context: Context, ref: str, number: int) -> dict[str, object]:
 
 
 @router.get("/{number}/points", response_model=documents.Points)
-def points(context: Here, ref: str, number: Number) -> Response:
-    """Return the values that a trial reported while it ran."""
+def points(context: RequestContext, ref: str, number: Number) -> Response:
+    """Return all values that a trial reported, with their steps."""
     return answer(read_columns.points(context.core, ref, number))
 
 
 @router.get("/{number}/usage", response_model=documents.Usage)
-def usage(context: Here, ref: str, number: Number) -> Response:
-    """Return the resource usage of its attempts over time: CPUs, memory, GPUs."""
+def usage(context: RequestContext, ref: str, number: Number) -> Response:
+    """Return the resource usage of a trial's attempts over time: CPUs, memory, GPUs."""
     return answer(read_usage.usage(context.core, ref, number))
 
 
 @router.post("/{number}/stop", response_model=documents.Trial)
-def stop(context: Here, actor: Actor, ref: str, number: Number, body: requests.Nothing | None = None) -> Response:
-    """Cancel it; another one takes its place in the budget."""
+def stop(
+    context: RequestContext, actor: Actor, ref: str, number: Number, body: requests.Nothing | None = None
+) -> Response:
+    """Cancel a trial. It does not count toward the budget."""
     return answer(stop_trial.stop_trial(context.core, ref, number, actor))
 
 
 @router.post("/{number}/rerun", status_code=201, response_model=documents.Status)
 def rerun(
-    context: Here,
-    caller: Known,
+    context: RequestContext,
+    caller: RequestCaller,
     ref: str,
     number: Number,
     body: requests.RerunTrial | None = None,
     key: RequestKey = None,
 ) -> Response:
-    """Repeat it exactly, as a new experiment of budget 1."""
+    """Rerun a trial with the same parameters and seed, as a new experiment with budget 1."""
     body = body or requests.RerunTrial()
-    again = Rerun(
+    rerun_options = Rerun(
         from_checkpoint=body.continue_,
         run=body.run,
         cluster=body.cluster,
@@ -143,17 +149,19 @@ def rerun(
         request_key=key or None,
     )
     principal = principal_of_new(context.core, caller, body.owner)
-    return answer(rerun_trial.rerun_trial(context.core, ref, number, again, caller.name, principal=principal), 201)
+    return answer(
+        rerun_trial.rerun_trial(context.core, ref, number, rerun_options, caller.name, principal=principal), 201
+    )
 
 
 @router.get("/{number}/artifacts", response_model=list[documents.Artifact])
-def artifacts(context: Here, ref: str, number: Number) -> Response:
+def artifacts(context: RequestContext, ref: str, number: Number) -> Response:
     """List the artifacts of a trial."""
     return answer(read_trials.artifacts(context.core, ref, number))
 
 
 @router.get("/{number}/artifacts/{path:file}", response_class=Response)
-async def artifact(context: Here, ref: str, number: Number, path: str, wanted: Range = None) -> Response:
-    """One file; `Range: bytes=N-` goes on with an interrupted download."""
+async def artifact(context: RequestContext, ref: str, number: Number, path: str, byte_range: Range = None) -> Response:
+    """Download an artifact; `Range: bytes=N-` resumes an interrupted download."""
     file, size = await context.filing(read_trials.open_artifact, context.core, ref, number, path)
-    return file_answer(file, size, wanted, context.file_threads)
+    return file_answer(file, size, byte_range, context.file_threads)

@@ -1,4 +1,4 @@
-"""The hot route: every worker calls it again and again, so it is decoded and answered by hand."""
+"""The hot route `work`, which every worker calls all the time: it bypasses the framework's parsing and validation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestune.server.context import Context
-from orchestune.server.decoding import LARGE
-from orchestune.server.receiving import departure
+from orchestune.server.decoding import LARGE_BODY_BYTES
+from orchestune.server.receiving import client_disconnect
 from orchestune.services.core import Caller
 from orchestune.services.execution import worker_call as service
 from orchestune.wire.answers import WorkAnswer, encode
 from orchestune.wire.work import decode
 
 MAX_WAIT_SECONDS = 30.0
-_BEFORE, _BEHIND = "/api/v1/workers/", "/work"
-_SLASHES = (_BEFORE + _BEHIND).count("/")
+_PREFIX, _SUFFIX = "/api/v1/workers/", "/work"
+_SLASH_COUNT = (_PREFIX + _SUFFIX).count("/")
 
 
 async def work(request: Request) -> Response:
-    """Take what a worker brings; hold the answer while there is nothing to say and it is willing to wait."""
+    """Apply a worker's report. Delay the response until there are leases or orders, for at most the requested wait."""
     context: Context = request.app.state.context
     caller: Caller = request.state.caller
     worker: str = request.path_params["worker"]
     data = await request.body()
-    is_large = len(data) >= LARGE  # it may name a thousand attempts, each of which costs a statement
+    is_large = len(data) >= LARGE_BODY_BYTES  # it may name 1,000 attempts, each of which costs an SQL statement
     if is_large:
         async with context.worker_turns.of(worker):
             call = await context.working(decode, data)
@@ -35,22 +35,22 @@ async def work(request: Request) -> Response:
         call = decode(data)
     apply = context.working if is_large else context.hot
     signals = context.core.signals
-    experiment, began = caller.experiment, time.monotonic()
-    patience = min(call.wait, MAX_WAIT_SECONDS) if call.want > 0 else 0.0
+    experiment, started = caller.experiment, time.monotonic()
+    max_wait = min(call.wait, MAX_WAIT_SECONDS) if call.want > 0 else 0.0
     while True:
         version = signals.version(f"work:{experiment}") if experiment else None
         async with context.worker_turns.of(worker):
             answer, experiment = await apply(service.work, context.core, worker, call)
-        left = began + patience - time.monotonic()
-        if left <= 0 or context.draining.begun or answer.has_news:
+        remaining = started + max_wait - time.monotonic()
+        if remaining <= 0 or context.draining.begun or answer.has_news:
             return _response(answer)
         call = call.as_poll()
         if version is not None:
-            paused = time.monotonic()
-            if await _wait(context, request, f"work:{experiment}", version, left):
-                signals.offer(f"work:{experiment}", 1)  # what it may have been woken for
+            wait_started = time.monotonic()
+            if await _wait(context, request, f"work:{experiment}", version, remaining):
+                signals.offer(f"work:{experiment}", 1)  # pass the wake-up on to another worker
                 return _response(answer)
-            request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - paused
+            request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - wait_started
 
 
 def _response(answer: WorkAnswer) -> Response:
@@ -61,23 +61,23 @@ async def _wait(context: Context, request: Request, topic: str, version: int, se
     """Wait for news. Return True if the worker disconnected or the server drains: nothing may be leased then."""
     if not context.core.store.inline:
         seconds = min(seconds, context.pace.poll)
-    gone = False
+    is_disconnected = False
 
     async def watch() -> None:
-        nonlocal gone
-        await departure(request)
-        gone = True
+        nonlocal is_disconnected
+        await client_disconnect(request)
+        is_disconnected = True
 
     await context.draining.race(context.core.signals.wait(topic, version, seconds), watch())
-    return gone or context.draining.begun
+    return is_disconnected or context.draining.begun
 
 
 route = Route("/api/v1/workers/{worker}/work", work, methods=["POST"])
-"""Where other methods are refused."""
+"""fallback without `Shortcut`, which rejects other methods"""
 
 
 class Shortcut:
-    """The middleware that leads to `work` past the framework's router, which costs as much as the work itself."""
+    """The middleware that calls `work` without the framework's router, which would cost as much as the call itself."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
@@ -85,8 +85,8 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if path.startswith(_BEFORE) and path.endswith(_BEHIND) and path.count("/") == _SLASHES:
-            scope["path_params"] = {"worker": path[len(_BEFORE) : -len(_BEHIND)]}
+        if path.startswith(_PREFIX) and path.endswith(_SUFFIX) and path.count("/") == _SLASH_COUNT:
+            scope["path_params"] = {"worker": path[len(_PREFIX) : -len(_SUFFIX)]}
             response = await work(Request(scope, receive, send))
             await response(scope, receive, send)
             return

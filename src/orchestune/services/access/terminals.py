@@ -10,7 +10,7 @@ from orchestune.services.core import Caller, Core
 from orchestune.services.ownership import may_act_as_owner
 from orchestune.store import experiments, workers
 from orchestune.store.statements.attempts import SELECT_ATTEMPT, AttemptInTrial
-from orchestune.worker.job import TOLD
+from orchestune.worker.job import TERMINAL_VARIABLE
 
 
 def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTrial:
@@ -26,7 +26,7 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTria
         raise NotFound(f"{experiment.handle} has no such attempt")
     if not may_act_as_owner(caller, experiment):
         raise Denied(f"the terminal of {experiment.handle} belongs to {experiment.owner}", "open your own")
-    if TOLD not in experiment.specification.env:
+    if TERMINAL_VARIABLE not in experiment.specification.env:
         raise NotFound(f"the trials of {experiment.handle} have no terminal", "open one with `orchestune shell`")
     return row_of_attempt
 
@@ -40,6 +40,6 @@ def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
         row_of_attempt = session.row(SELECT_ATTEMPT, where)
     if experiment is None or row_of_attempt is None or row_of_attempt.worker != worker or not row_of_attempt.open:
         raise NotFound("this worker does not run this attempt")
-    if TOLD not in experiment.specification.env:
+    if TERMINAL_VARIABLE not in experiment.specification.env:
         raise NotFound("this attempt has no terminal")
     return row_of_attempt

@@ -8,11 +8,13 @@ from orchestune.services.execution.ledger import Ledger
 from orchestune.store import logs
 from orchestune.store.session import Session
 from orchestune.wire.work import LogPart
-from orchestune.worker.output import TAIL
+from orchestune.worker.output import MAX_TAIL_BYTES
 
 LOG_CAP = 64 * 2**20
-_HEAD = LOG_CAP - TAIL  # bytes; a worker sends the log up to here, and only the last `TAIL` bytes of the rest
-_TAIL_BYTES, _TAIL_SEGMENTS = 2 * TAIL, 2000  # behind the head; an honest worker needs half the bytes, far fewer parts
+_HEAD = LOG_CAP - MAX_TAIL_BYTES
+"""bytes; a worker sends the log up to here, and only the last `MAX_TAIL_BYTES` bytes of the rest"""
+_TAIL_BYTES, _TAIL_SEGMENTS = 2 * MAX_TAIL_BYTES, 2000
+"""behind the head; an honest worker needs half the bytes, far fewer parts"""
 _PARTS_OF_A_CALL = 16  # a worker sends two parts, and adjacent ones are joined
 _MAX_SEGMENTS = 300_000  # of one attempt; a worker that has output in each heartbeat of 2 s needs a week for them
 

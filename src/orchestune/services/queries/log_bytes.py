@@ -10,7 +10,7 @@ from typing import BinaryIO
 from orchestune.errors import NotFound
 from orchestune.ports.files import FileStore
 from orchestune.store.logs import Segment
-from orchestune.worker.output import LAST, last_lines
+from orchestune.worker.output import LAST_BYTES, last_lines
 
 
 class LogBytes:
@@ -64,9 +64,9 @@ def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
     for segment in newest:
         needed.insert(0, segment)
         size += segment.length
-        if size >= LAST:
+        if size >= LAST_BYTES:
             break
-    return last_lines(b"".join(read_all(files, needed))[-LAST:])
+    return last_lines(b"".join(read_all(files, needed))[-LAST_BYTES:])
 
 
 def _lost(length: int) -> bytes:

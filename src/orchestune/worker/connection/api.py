@@ -19,7 +19,7 @@ from orchestune.worker.connection.dialling import ServerAddress, dial
 PREFIX = "/api/v1"
 _ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|u(d[89a-f]..)|.)")
 """an escape sequence of JSON; the group matches an unpaired surrogate"""
-ALONE = 3600.0
+MAX_UNREACHABLE_SECONDS = 3600.0
 """seconds without a reachable server after which a worker shuts down"""
 
 
@@ -80,7 +80,7 @@ class ServerEndpoint:
                 if self._url is None:
                     raise Unreachable(f"no server: cannot read its address in {self._endpoint} ({exc})") from exc
         if self._url is None:
-            raise Unreachable("no address of a server is known")
+            raise Unreachable("no server: the settings contain neither a URL nor an endpoint file")
         return ServerAddress(self._url)
 
     def path(self, rest: str) -> str:
@@ -97,11 +97,11 @@ class ServerConnection:
         self._base, self._address = "", ServerAddress("")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Send JSON, return JSON. Raises Unreachable, Gone, Denied or ApiError."""
+        """Send JSON, return JSON. Raises Unreachable, WorkerGone, Denied or ApiError."""
         data = None if body is None else encoded(body)
         self.send(method, path, data, self._timeout)
-        _, answer = self.receive()
-        return _parse(answer)
+        _, response = self.receive()
+        return _parse(response)
 
     def send(
         self, method: str, path: str, data: bytes | None, timeout: float, kind: str = "application/json"
@@ -117,7 +117,7 @@ class ServerConnection:
                 if not reused:
                     self._open()
                 assert self._http is not None and self._http.sock is not None
-                if reused and _hung_up(self._http.sock):
+                if reused and _is_closed(self._http.sock):
                     continue
                 self._http.sock.settimeout(timeout)
                 self._http.request(method, self._base + path, data, headers)
@@ -126,7 +126,7 @@ class ServerConnection:
                 self.close()
                 if not reused:
                     raise Unreachable(f"the server cannot be reached: {exc}") from exc
-        raise Unreachable("the server hung up")
+        raise Unreachable("the server closed the connection")
 
     def receive(self) -> tuple[http.client.HTTPMessage, bytes]:
         """Return headers and body of the response to the request sent last. Raises the same errors as `call`."""
@@ -135,14 +135,14 @@ class ServerConnection:
             data = response.read()
         except (OSError, http.client.HTTPException) as exc:
             self.close()
-            raise Unreachable(f"the server hung up: {exc}") from exc
+            raise Unreachable(f"the server closed the connection: {exc}") from exc
         try:
             _check(response.status, data)
         except Denied as exc:
             if self._server.address() == self._address:
                 raise
             self.close()
-            raise Unreachable("another server answers at the old address") from exc
+            raise Unreachable("another server responds at the old address") from exc
         return response.headers, data
 
     def download(self, path: str, target: Path) -> None:
@@ -157,13 +157,13 @@ class ServerConnection:
                     data = response.read(1 << 20)
                 except (OSError, http.client.HTTPException) as exc:
                     self.close()
-                    raise Unreachable(f"the server hung up: {exc}") from exc
+                    raise Unreachable(f"the server closed the connection: {exc}") from exc
                 if not data:
                     break
                 file.write(data)
         if response.length:  # `read` raises nothing if the response is truncated
             self.close()
-            raise Unreachable("the server hung up in the middle of a file")
+            raise Unreachable("the server closed the connection in the middle of a file")
 
     def close(self) -> None:
         """Close the connection; the next call reconnects to the server's current address."""
@@ -184,10 +184,10 @@ class ServerConnection:
             return self._http.getresponse()
         except (OSError, http.client.HTTPException) as exc:
             self.close()
-            raise Unreachable(f"no answer from the server: {exc}") from exc
+            raise Unreachable(f"no response from the server: {exc}") from exc
 
 
-def call_patiently(connection: ServerConnection, method: str, path: str, body: Any) -> Any:
+def call_with_retries(connection: ServerConnection, method: str, path: str, body: Any) -> Any:
     """Return the result of `call`, retried with backoff as long as the server is unreachable."""
     backoff = Backoff()
     while True:
@@ -202,7 +202,7 @@ def node_name() -> str:
     return os.environ.get("ORCHESTUNE_NODE") or socket.gethostname()
 
 
-def _hung_up(sock: socket.socket) -> bool:
+def _is_closed(sock: socket.socket) -> bool:
     """Return True if the peer closed an idle connection: the socket is readable although no request is pending."""
     if isinstance(sock, ssl.SSLSocket):
         return False
@@ -219,7 +219,7 @@ def _parse(data: bytes) -> Any:
     try:
         return json.loads(data) if data else None
     except ValueError as exc:
-        raise Unreachable("the server's answer is no JSON") from exc
+        raise Unreachable("the server's response is not valid JSON") from exc
 
 
 def encoded(body: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Decides what to report to the server and when, and applies its responses."""
+"""Sends reports, heartbeats and polls for leases when they are due, and applies the server's responses."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 from orchestune.worker.connection.api import Backoff, Denied, TooLarge, WorkerGone
 from orchestune.worker.connection.network import POLL, REPORT, CallOutcome, NetworkThread
 from orchestune.worker.connection.reporting import Reporting, Shipment, UnsentReport
-from orchestune.worker.files.spool import PATIENCE, Spool
+from orchestune.worker.files.spool import SPOOL_AFTER_SECONDS, Spool
 from orchestune.worker.journal import say
 from orchestune.worker.supervisor import Supervisor
 
-NEWS_AFTER = 0.2
+BATCH_SECONDS = 0.2
 """seconds for which log lines and metrics of running attempts are batched"""
-NEWS_SHARE = 5
+BATCH_FACTOR = 5
 """batch for this multiple of the last report's duration if that is longer, so that a busy server gets fewer calls"""
-NEWS_MOST = 0.5
+MAX_BATCH_SECONDS = 0.5
 """upper bound in seconds on batching: a client that follows the log sees new lines within a second"""
-ANSWER_WITHIN = 15.0
-ASKED_TO_STOP = {"code": "worker_stopped", "message": "the worker was asked to stop"}
-TOGETHER = 0.004
+RESPONSE_TIMEOUT_SECONDS = 15.0
+"""timeout of a report; a long poll may take one heartbeat interval longer"""
+WORKER_STOPPED = {"code": "worker_stopped", "message": "the worker was asked to stop"}
+RESULT_BATCH_SECONDS = 0.004
 """seconds for which the result of a brief attempt is held back to batch it with others, while most slots are busy"""
 
 
@@ -41,13 +42,13 @@ class Conversation:
         supervisor: Supervisor,
         spool: Spool,
         boot: str,
-        beat: float,
-        sending: Callable[[], int],
+        interval: float,  # seconds between heartbeats
+        pending_uploads: Callable[[], int],
     ) -> None:
         self._network, self._reporting, self._supervisor, self._spool = network, reporting, supervisor, spool
-        self._sending = sending
-        """number of file uploads that have not finished"""
-        self._boot, self._every, self._beat = boot, beat, 0
+        self._pending_uploads = pending_uploads
+        """returns the number of unfinished file uploads"""
+        self._boot, self._interval, self._heartbeat = boot, interval, 0
         self._shipment: Shipment | None = None
         self._poll_want = 0
         self._backoff = Backoff()
@@ -55,14 +56,14 @@ class Conversation:
         self._save_at = 0.0
         """monotonic time of the next search for results that were unacknowledged too long and must be spooled"""
         self._last_report = 0.0
-        self._reported = self._took = 0.0
+        self._reported_at = self._report_seconds = 0.0
         """time at which the last report was sent, and seconds until its response"""
         self.last_answer = time.monotonic()
-        self.away = False
+        self.is_unreachable = False
         self.draining = False
         self.drained = False
         """the server asked this worker to shut down when idle"""
-        self.again = False
+        self.must_restart = False
         """the server asked it to restart afterwards for another experiment"""
 
     @property
@@ -77,7 +78,7 @@ class Conversation:
         if self._shipment is None and now >= self._due():
             self._report(now)
         busy = self._shipment is not None or bool(self._reporting.ended())
-        if not busy and not self._poll_want and self._want(now) > 0:
+        if not busy and not self._poll_want and self._wanted_leases(now) > 0:
             self._poll(now)
 
     def next_step(self) -> float:
@@ -86,26 +87,26 @@ class Conversation:
             return self._save_at if self._reporting.ended() else float("inf")
         return max(self._retry_at, self._due())
 
-    def hear(self, now: float) -> None:
-        """Apply the responses that have arrived. Raises Gone and Denied."""
+    def receive(self, now: float) -> None:
+        """Apply the responses that have arrived. Raises WorkerGone and Denied."""
         while self._network.replies:
             reply = self._network.replies.popleft()
-            shipment, self_poll = None, reply.channel == POLL
-            if self_poll:
+            shipment, is_poll = None, reply.channel == POLL
+            if is_poll:
                 self._poll_want = 0
             else:
                 shipment, self._shipment = self._shipment, None
-                self._took = now - self._reported
+                self._report_seconds = now - self._reported_at
             if reply.error is not None:
-                self._failed(reply, now)
+                self._handle_error(reply, now)
                 continue
             self.last_answer = now
             self._backoff.reset()
-            if self.away:
-                say("the server answers again")
-                self.away = False
-            self._heard(shipment, reply.answer, now)
-        self._save_what_waits(now)
+            if self.is_unreachable:
+                say("the server is reachable again")
+                self.is_unreachable = False
+            self._apply(shipment, reply.answer, now)
+        self._spool_unacknowledged(now)
 
     def _due(self) -> float:
         """Return the monotonic time at which the next report is due."""
@@ -113,28 +114,30 @@ class Conversation:
             return 0.0
         ended = self._reporting.ended()
         if ended:
-            return self._together(ended)
-        if self._reporting.news():
-            return self._last_report + min(max(NEWS_AFTER, NEWS_SHARE * self._took), NEWS_MOST, self._every / 2)
+            return self._batch_deadline(ended)
+        if self._reporting.has_news():
+            return self._last_report + min(
+                max(BATCH_SECONDS, BATCH_FACTOR * self._report_seconds), MAX_BATCH_SECONDS, self._interval / 2
+            )
         if self._poll_want:
-            return self._last_report + self._every
-        return self._last_report + self._every / 2
+            return self._last_report + self._interval
+        return self._last_report + self._interval / 2
 
-    def _together(self, ended: Sequence[UnsentReport]) -> float:
+    def _batch_deadline(self, ended: Sequence[UnsentReport]) -> float:
         """Return the time until which results are batched: one call each would double the cost of a brief attempt."""
         busy = len(self._supervisor.attempts) + len(self._supervisor.waiting)
-        if busy < len(ended) or any(record.lasts(record.ended) for record in ended):
+        if busy < len(ended) or any(record.has_lasted(record.ended) for record in ended):
             return 0.0
-        return min(record.ended for record in ended) + TOGETHER
+        return min(record.ended for record in ended) + RESULT_BATCH_SECONDS
 
-    def _want(self, now: float) -> int:
-        if self.draining or self.drained or now < self._supervisor.unwell_until:
+    def _wanted_leases(self, now: float) -> int:
+        if self.draining or self.drained or now < self._supervisor.paused_until:
             return 0
         return max(0, self._supervisor.idle - self._poll_want)
 
     def _body(self, want: int) -> dict[str, Any]:
-        self._beat += 1
-        body: dict[str, Any] = {"boot": self._boot, "beat": self._beat, "want": want, "draining": self.draining}
+        self._heartbeat += 1
+        body: dict[str, Any] = {"boot": self._boot, "beat": self._heartbeat, "want": want, "draining": self.draining}
         if not self._poll_want:
             queued = list(self._supervisor.waiting)
             body["live"] = self._reporting.live() + queued
@@ -142,62 +145,62 @@ class Conversation:
 
     def _report(self, now: float) -> None:
         shipment = self._reporting.ship()
-        body = self._body(self._want(now))
-        body["sending"] = self._sending()
+        body = self._body(self._wanted_leases(now))
+        body["sending"] = self._pending_uploads()
         if shipment.finished:
             body["finished"] = shipment.finished
         if shipment.beats:
             body["beats"] = shipment.beats
-        self._shipment, self._last_report, self._reported = shipment, now, now
-        self._network.call(REPORT, body, ANSWER_WITHIN)
+        self._shipment, self._last_report, self._reported_at = shipment, now, now
+        self._network.call(REPORT, body, RESPONSE_TIMEOUT_SECONDS)
 
     def _poll(self, now: float) -> None:
-        want = self._want(now)
+        want = self._wanted_leases(now)
         body = self._body(want)
-        body["wait"] = self._every
+        body["wait"] = self._interval
         self._poll_want = want
         self._last_report = now
-        self._network.call(POLL, body, self._every + ANSWER_WITHIN)
+        self._network.call(POLL, body, self._interval + RESPONSE_TIMEOUT_SECONDS)
 
-    def _heard(self, shipment: Shipment | None, answer: dict[str, Any], now: float) -> None:
+    def _apply(self, shipment: Shipment | None, response: dict[str, Any], now: float) -> None:
         if shipment is not None:
-            for attempt in self._reporting.acknowledge(shipment, answer.get("acks") or ()):
+            for attempt in self._reporting.acknowledge(shipment, response.get("acks") or ()):
                 say(f"attempt {attempt} was superseded")
                 self._supervisor.abandon(attempt)
-            unheard = [item["attempt"] for item in shipment.finished if not self._accepted(str(item["attempt"]))]
-            if unheard:  # not acknowledged although the call succeeded: retry with backoff
+            unacknowledged = [item["attempt"] for item in shipment.finished if not self._accepted(str(item["attempt"]))]
+            if unacknowledged:  # not acknowledged although the call succeeded: retry with backoff
                 self._retry_at = now + self._backoff.next()
-            for record in self._reporting.take_over():
+            for record in self._reporting.pop_reported():
                 self._spool.drop(record)
-        for order in answer.get("orders") or ():
+        for order in response.get("orders") or ():
             self._supervisor.stop(str(order["attempt"]), str(order["state"]), order.get("reason"), order.get("grace"))
-        for lease in answer.get("leases") or ():
+        for lease in response.get("leases") or ():
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.waiting.add(lease)
                 if self.draining:  # the poll was in flight when the worker was asked to stop
-                    self._supervisor.stop(str(lease["attempt"]), "preempted", ASKED_TO_STOP)
-        self._supervisor.capacity = int(answer.get("slots") or self._supervisor.capacity)
-        self.drained = self.drained or bool(answer.get("drain"))
-        self.again = self.again or bool(answer.get("again"))
+                    self._supervisor.stop(str(lease["attempt"]), "preempted", WORKER_STOPPED)
+        self._supervisor.capacity = int(response.get("slots") or self._supervisor.capacity)
+        self.drained = self.drained or bool(response.get("drain"))
+        self.must_restart = self.must_restart or bool(response.get("again"))
 
     def _accepted(self, attempt: str) -> bool:
         record = self._reporting.records.get(attempt)
         return record is None or record.accepted
 
-    def _failed(self, reply: CallOutcome, now: float) -> None:
+    def _handle_error(self, reply: CallOutcome, now: float) -> None:
         if isinstance(reply.error, (WorkerGone, Denied)):
             raise reply.error
         if isinstance(reply.error, TooLarge):
             self._reporting.shrink()
-        if not self.away:
-            say(f"{reply.error}; going on, trying again")
-            self.away = True
+        if not self.is_unreachable:
+            say(f"{reply.error}; attempts keep running, retrying")
+            self.is_unreachable = True
         self._retry_at = now + self._backoff.next()
 
-    def _save_what_waits(self, now: float) -> None:
+    def _spool_unacknowledged(self, now: float) -> None:
         if now < self._save_at:
             return
-        self._save_at = now + PATIENCE / 4
+        self._save_at = now + SPOOL_AFTER_SECONDS / 4
         for record in self._reporting.records.values():
-            if record.result is not None and not record.spooled and now - record.ended > PATIENCE:
+            if record.result is not None and not record.spooled and now - record.ended > SPOOL_AFTER_SECONDS:
                 self._spool.save(record)

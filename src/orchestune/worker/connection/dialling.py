@@ -26,8 +26,8 @@ SILENT_SECONDS = 5
 over
 """
 _PROOF_SECONDS = 15.0  # cheap for the server, but its machine may be under load
-_LONGEST_ANSWER = 4096  # bytes; the other end is not trusted yet
-_LONGEST_PATH = 100  # bytes; the kernel limits the address of a Unix socket to little more
+_MAX_RESPONSE_BYTES = 4096  # the peer is not authenticated yet
+_MAX_SOCKET_PATH_BYTES = 100  # the kernel limits the address of a Unix socket to little more
 
 
 class ServerAddress(NamedTuple):
@@ -44,13 +44,13 @@ class ServerNotProven(OSError):
 def dial(address: ServerAddress, token: str) -> HTTPConnection:
     """Connect to the server of `token` without sending the token. The connection never reconnects by itself.
 
-    Raises Unproven if another program responds, OSError and HTTPException if the connection fails.
+    Raises ServerNotProven if another program responds, OSError and HTTPException if the connection fails.
     """
     if address.socket:
         http = HTTPConnection("localhost", timeout=SILENT_SECONDS)
-        http.sock = _local(address.socket)
+        http.sock = _connect_unix(address.socket)
     else:
-        http = _over_tcp(address.url, token)
+        http = _connect_tcp(address.url, token)
     http.auto_open = 0  # http.client would reconnect without a proof
     return http
 
@@ -59,9 +59,9 @@ def trusted() -> ssl.SSLContext:
     """Return a TLS context that trusts this machine's CAs and those beside a worker.pyz, as an image may have none."""
     context = ssl.create_default_context()
     archive = Path(__file__).parents[3]
-    beside = archive.with_name(AUTHORITIES)
-    if archive.is_file() and beside.is_file():
-        context.load_verify_locations(cafile=str(beside))
+    authorities = archive.with_name(AUTHORITIES)
+    if archive.is_file() and authorities.is_file():
+        context.load_verify_locations(cafile=str(authorities))
     return context
 
 
@@ -80,7 +80,7 @@ def netloc(url: str) -> str:
     return "{}:{}".format(f"[{host}]" if ":" in host else host, port)
 
 
-def _over_tcp(url: str, token: str) -> HTTPConnection:
+def _connect_tcp(url: str, token: str) -> HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or "127.0.0.1"
     if parts.scheme == "https":
@@ -89,13 +89,13 @@ def _over_tcp(url: str, token: str) -> HTTPConnection:
         http = HTTPConnection(host, parts.port, timeout=SILENT_SECONDS)
     try:
         http.connect()
-        _watch(http.sock)
+        _enable_keepalive(http.sock)
         # An untrusted peer could block this thread forever by sending its response byte by byte.
-        timer = threading.Timer(_PROOF_SECONDS, _hang_up, (http.sock,))
+        timer = threading.Timer(_PROOF_SECONDS, _shut_down, (http.sock,))
         timer.daemon = True
         timer.start()
         try:
-            _prove(http, url, token)
+            _check_proof(http, url, token)
         finally:
             timer.cancel()
     except (OSError, HTTPException):
@@ -104,15 +104,15 @@ def _over_tcp(url: str, token: str) -> HTTPConnection:
     return http
 
 
-def _hang_up(sock: socket.socket) -> None:
+def _shut_down(sock: socket.socket) -> None:
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
 
 
-def _prove(http: HTTPConnection, url: str, token: str) -> None:
-    """Request a proof over a fresh nonce. Raises Unproven if it is wrong.
+def _check_proof(http: HTTPConnection, url: str, token: str) -> None:
+    """Request a proof over a fresh nonce. Raises ServerNotProven if it is wrong.
 
     The address is part of the proof: otherwise a program at an old address could relay the request to the real server.
     """
@@ -123,12 +123,12 @@ def _prove(http: HTTPConnection, url: str, token: str) -> None:
     http.sock.settimeout(_PROOF_SECONDS)
     http.request("GET", "{}{}?{}".format(urlsplit(url).path.rstrip("/"), PROOF, query))
     response = http.getresponse()
-    answer = response.read(_LONGEST_ANSWER)
-    genuine = proof(token, nonce, address)
-    if not response.isclosed() or not hmac.compare_digest(_proof_in(answer).encode(), genuine.encode()):
-        raise ServerNotProven(_refused(address, response.status))
+    answer = response.read(_MAX_RESPONSE_BYTES)
+    expected = proof(token, nonce, address)
+    if not response.isclosed() or not hmac.compare_digest(_proof_in(answer).encode(), expected.encode()):
+        raise ServerNotProven(_not_proven_message(address, response.status))
     if http.sock is None:
-        raise ServerNotProven(f"{address} closes each connection after one answer (expected one that is kept open)")
+        raise ServerNotProven(f"{address} closed the connection after one response (expected a keep-alive connection)")
 
 
 def _proof_in(answer: bytes) -> str:
@@ -139,23 +139,23 @@ def _proof_in(answer: bytes) -> str:
     return str(document.get("proof")) if isinstance(document, dict) else ""
 
 
-def _refused(address: str, status: int) -> str:
-    what = f"does not prove that it is this worker's server (HTTP {status})"
-    return f"the program at {address} {what}; the token was not sent"
+def _not_proven_message(address: str, status: int) -> str:
+    problem = f"did not prove that it is this worker's server (HTTP {status})"
+    return f"the program at {address} {problem}; the token was not sent"
 
 
-def _local(path: str) -> socket.socket:
-    """Connect to a Unix socket. Raises Unproven if another user listens there."""
+def _connect_unix(path: str) -> socket.socket:
+    """Connect to a Unix socket. Raises ServerNotProven if another user listens there."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     folder = -1
     try:
         connection.settimeout(SILENT_SECONDS)
-        if len(os.fsencode(path)) > _LONGEST_PATH:
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
             folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
             connection.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
         else:
             connection.connect(path)
-        user = _user_at(connection)
+        user = _peer_uid(connection)
         if user not in (os.geteuid(), 0):
             raise ServerNotProven(f"another user (uid {user}) listens at {path}; the token was not sent")
     except OSError:
@@ -167,7 +167,7 @@ def _local(path: str) -> socket.socket:
     return connection
 
 
-def _user_at(connection: socket.socket) -> int:
+def _peer_uid(connection: socket.socket) -> int:
     option = getattr(socket, "SO_PEERCRED", None)  # Linux only; elsewhere the folder's mode has to suffice
     if option is None:
         return os.geteuid()
@@ -175,7 +175,7 @@ def _user_at(connection: socket.socket) -> int:
     return int(credentials.unpack(connection.getsockopt(socket.SOL_SOCKET, option, credentials.size))[1])
 
 
-def _watch(sock: socket.socket) -> None:
+def _enable_keepalive(sock: socket.socket) -> None:
     """Enable TCP keepalive and timeouts, to detect a machine that vanished while a response is pending."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}

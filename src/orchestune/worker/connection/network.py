@@ -66,19 +66,19 @@ class NetworkThread:
         selector = selectors.DefaultSelector()
         selector.register(self._pipe[0], selectors.EVENT_READ)
         while True:
-            nearest = min((entry.deadline for entry in pending.values()), default=None)
-            ready = selector.select(None if nearest is None else max(0.0, nearest - time.monotonic()))
+            earliest = min((call.deadline for call in pending.values()), default=None)
+            ready = selector.select(None if earliest is None else max(0.0, earliest - time.monotonic()))
             for name in [name for name in (POLL, REPORT) if name in pending]:  # leases before orders about them
-                late = time.monotonic() >= pending[name].deadline
-                if late or any(key.data == name for key, _ in ready):
-                    self._receive(name, pending.pop(name).connection, selector, late)
+                is_late = time.monotonic() >= pending[name].deadline
+                if is_late or any(key.data == name for key, _ in ready):
+                    self._receive(name, pending.pop(name).connection, selector, is_late)
             if any(key.data is None for key, _ in ready):
                 os.read(self._pipe[0], 4096)
             while self._requests:
                 name, data, timeout = self._requests.popleft()
-                entry = self._send(name, connections[name], data, timeout, selector)
-                if entry is not None:
-                    pending[name] = entry
+                call = self._send(name, connections[name], data, timeout, selector)
+                if call is not None:
+                    pending[name] = call
 
     def _send(
         self, name: str, connection: ServerConnection, data: bytes, timeout: float, selector: selectors.BaseSelector
@@ -91,12 +91,14 @@ class NetworkThread:
         selector.register(sock, selectors.EVENT_READ, name)
         return _Pending(connection, time.monotonic() + timeout)
 
-    def _receive(self, name: str, connection: ServerConnection, selector: selectors.BaseSelector, late: bool) -> None:
+    def _receive(
+        self, name: str, connection: ServerConnection, selector: selectors.BaseSelector, is_late: bool
+    ) -> None:
         for key in [key for key in selector.get_map().values() if key.data == name]:
             selector.unregister(key.fileobj)
-        if late:
+        if is_late:
             connection.close()
-            self._reply(CallOutcome(name, None, Unreachable("the server does not answer")))
+            self._reply(CallOutcome(name, None, Unreachable("the server did not respond in time")))
             return
         try:
             _, data = connection.receive()
@@ -105,7 +107,7 @@ class NetworkThread:
             self._reply(CallOutcome(name, None, exc))
         except ValueError:
             connection.close()
-            self._reply(CallOutcome(name, None, Unreachable("the server's answer is no JSON")))
+            self._reply(CallOutcome(name, None, Unreachable("the server's response is not valid JSON")))
 
     def _reply(self, reply: CallOutcome) -> None:
         self.replies.append(reply)

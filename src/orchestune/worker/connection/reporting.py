@@ -12,19 +12,19 @@ from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.metrics.usage import Series
 from orchestune.worker.output import LogBuffer
 
-LOG_BYTES = 256 * 1024
+MAX_ATTEMPT_LOG_BYTES = 256 * 1024
 """log bytes of one attempt per call"""
-CALL_BYTES = 2 * 2**20
+MAX_CALL_LOG_BYTES = 2 * 2**20
 """log bytes per call"""
-POINTS = 2000
+MAX_ATTEMPT_POINTS = 2000
 """points of one attempt per call"""
-CALL_MOST = 3 * 2**19
+MAX_CALL_JSON_BYTES = 3 * 2**19
 """approximate bytes of JSON per call; the server accepts 2 MiB, a proxy in front of it may accept less"""
-CALL_LEAST = 2**16
-_BYTE, _POINT, _SAMPLE = 6, 100, 80
+MIN_CALL_JSON_BYTES = 2**16
+_BYTES_PER_LOG_BYTE, _BYTES_PER_POINT, _BYTES_PER_SAMPLE = 6, 100, 80
 """bytes of JSON: at most per log byte, and about per point without its name and per usage sample"""
-REMEMBERED = 4096
-BRIEF = 0.02
+MAX_REMEMBERED_ATTEMPTS = 4096
+BRIEF_SECONDS = 0.02
 """seconds: an attempt that runs for less is reported only once, at its end"""
 
 
@@ -37,7 +37,7 @@ class UnsentReport:
         self.attempt, self.token, self.log, self.points = attempt, token, log, points
         self.usage = usage or Series()
         self.started: float | None = None
-        self.start_told = False
+        self.is_start_reported = False
         self.result: Mapping[str, Any] | None = None
         self.accepted = False
         """the result was acknowledged or is discarded"""
@@ -45,17 +45,17 @@ class UnsentReport:
         self.spooled = False
 
     @property
-    def news(self) -> bool:
+    def has_news(self) -> bool:
         """True if a heartbeat would carry new data."""
-        return bool(self.log.waiting or len(self.points) or (self.started is not None and not self.start_told))
+        return bool(self.log.waiting or len(self.points) or (self.started is not None and not self.is_start_reported))
 
-    def lasts(self, now: float) -> bool:
-        """Return True if it has run for at least BRIEF seconds, until its end or until `now`, or never started."""
+    def has_lasted(self, now: float) -> bool:
+        """Return True if it has run for at least BRIEF_SECONDS, until its end or until `now`, or never started."""
         until = now if self.result is None else self.ended
-        return self.started is None or until - self.started >= BRIEF
+        return self.started is None or until - self.started >= BRIEF_SECONDS
 
     @property
-    def over(self) -> bool:
+    def is_reported(self) -> bool:
         """True if nothing is left to report."""
         return self.accepted and self.result is not None and not self.log.waiting
 
@@ -82,29 +82,29 @@ class Reporting:
 
     def __init__(self) -> None:
         self.records: OrderedDict[str, UnsentReport] = OrderedDict()
-        self._known: OrderedDict[str, None] = OrderedDict()
-        self._most = CALL_MOST
+        self._received: OrderedDict[str, None] = OrderedDict()
+        self._max_bytes = MAX_CALL_JSON_BYTES
 
     def shrink(self) -> None:
         """Halve the size of the next calls, after one was rejected as too large."""
-        self._most = max(self._most // 2, CALL_LEAST)
+        self._max_bytes = max(self._max_bytes // 2, MIN_CALL_JSON_BYTES)
 
     def add(self, record: UnsentReport) -> None:
         """Add a record, of a new attempt or from the spool."""
         self.records[record.attempt] = record
-        self._known[record.attempt] = None
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._received[record.attempt] = None
+        while len(self._received) > MAX_REMEMBERED_ATTEMPTS:
+            self._received.popitem(last=False)
 
     def knows(self, attempt: str) -> bool:
         """Return True if this lease was received before, so that a repeated response starts nothing twice."""
-        return attempt in self._known
+        return attempt in self._received
 
-    def finish(self, attempt: str, result: Mapping[str, Any], *, unwanted: bool = False) -> None:
-        """Record the result of an attempt. If `unwanted`, the server takes no result; only logs are still sent."""
+    def finish(self, attempt: str, result: Mapping[str, Any], *, superseded: bool = False) -> None:
+        """Record the result of an attempt. If `superseded`, the server takes no result; only logs are still sent."""
         record = self.records[attempt]
-        record.result, record.accepted, record.ended = result, unwanted, time.monotonic()
-        if unwanted:
+        record.result, record.accepted, record.ended = result, superseded, time.monotonic()
+        if superseded:
             record.points = PointQueue(())
 
     def live(self) -> list[str]:
@@ -115,13 +115,15 @@ class Reporting:
         """Return the records with an unacknowledged result."""
         return [record for record in self.records.values() if record.result is not None and not record.accepted]
 
-    def news(self) -> bool:
+    def has_news(self) -> bool:
         """Return True if a call would carry new data."""
-        return any(record.news or record.result is not None for record in self.records.values())
+        return any(record.has_news or record.result is not None for record in self.records.values())
 
     def backlog(self) -> bool:
         """Return True if more data is waiting than fits into one call; calls then follow each other without a pause."""
-        return any(r.log.waiting > LOG_BYTES or len(r.points) > POINTS for r in self.records.values())
+        return any(
+            r.log.waiting > MAX_ATTEMPT_LOG_BYTES or len(r.points) > MAX_ATTEMPT_POINTS for r in self.records.values()
+        )
 
     def ship(self) -> Shipment:
         """Return the heartbeats and results of the next call. Results go first: small, and clients wait for them.
@@ -129,12 +131,14 @@ class Reporting:
         If not everything fits, the records that were packed move behind the others.
         """
         shipment = Shipment([], [], [])
-        budget, room, now = CALL_BYTES, self._most, time.monotonic()
-        for ended in (True, False):
+        budget, room, now = MAX_CALL_LOG_BYTES, self._max_bytes, time.monotonic()
+        for results_first in (True, False):
             for record in self.records.values():
-                unheard = record.result is not None and not record.accepted
-                if room > 0 and unheard is ended and (ended or record.accepted or record.lasts(now)):
-                    logs, size = self._pack(record, max(0, min(budget, LOG_BYTES, room // _BYTE)), room, shipment)
+                has_result = record.result is not None and not record.accepted
+                is_due = results_first or record.accepted or record.has_lasted(now)
+                if room > 0 and has_result is results_first and is_due:
+                    log_limit = max(0, min(budget, MAX_ATTEMPT_LOG_BYTES, room // _BYTES_PER_LOG_BYTE))
+                    logs, size = self._pack(record, log_limit, room, shipment)
                     budget, room = budget - logs, room - size
         if budget <= 0 or room <= 0:
             for sent in shipment.sent:
@@ -144,35 +148,37 @@ class Reporting:
     def acknowledge(self, shipment: Shipment, acks: Iterable[Mapping[str, Any]]) -> list[str]:
         """Drop what the server has received. Return the ids of running attempts that it no longer wants."""
         results = {str(ack["attempt"]): str(ack["result"]) for ack in acks}
-        unwanted = []
-        for sent in shipment.sent:
-            record = sent.record
-            record.log.acknowledge(sent.log)
-            record.points.acknowledge(sent.points)
-            record.usage.acknowledge(sent.usage)
-            record.start_told = record.start_told or sent.started
-            result = results.get(record.attempt)
-            if result in ("superseded", "unknown", "rejected"):
+        superseded = []
+        for packed in shipment.sent:
+            record = packed.record
+            record.log.acknowledge(packed.log)
+            record.points.acknowledge(packed.points)
+            record.usage.acknowledge(packed.usage)
+            record.is_start_reported = record.is_start_reported or packed.started
+            outcome = results.get(record.attempt)
+            if outcome in ("superseded", "unknown", "rejected"):
                 if record.result is None:
-                    unwanted.append(record.attempt)
+                    superseded.append(record.attempt)
                 record.accepted = True
-            elif result == "ok" and sent.finished:
+            elif outcome == "ok" and packed.finished:
                 record.accepted = True
-        return unwanted
+        return superseded
 
-    def take_over(self) -> list[UnsentReport]:
+    def pop_reported(self) -> list[UnsentReport]:
         """Remove and return the records that are completely reported."""
-        over = [record for record in self.records.values() if record.over]
-        for record in over:
+        reported = [record for record in self.records.values() if record.is_reported]
+        for record in reported:
             del self.records[record.attempt]
-        return over
+        return reported
 
     def _pack(self, record: UnsentReport, budget: int, room: int, shipment: Shipment) -> tuple[int, int]:
         """Pack a record. Return the number of log bytes packed, and the approximate JSON bytes in total."""
         logs, position = record.log.parts(budget) if budget else ([], 0)
-        printed = sum(len(part[1]) for part in logs)
-        written = sum(len(encoded(part[1])) for part in logs)
-        points, count = record.points.parts(max(1, min(POINTS, (room - written) // _POINT)))
+        log_bytes = sum(len(part[1]) for part in logs)
+        log_json_bytes = sum(len(encoded(part[1])) for part in logs)
+        points, count = record.points.parts(
+            max(1, min(MAX_ATTEMPT_POINTS, (room - log_json_bytes) // _BYTES_PER_POINT))
+        )
         item: dict[str, Any] = {"attempt": record.attempt, "token": record.token, "logs": logs, "points": points}
         usage = record.usage.parts()
         if usage:
@@ -180,14 +186,18 @@ class Reporting:
         finished = record.result is not None and not record.accepted and count == len(record.points)
         if finished:
             assert record.result is not None
-            item["points"] = points + record.points.last_words(points)
+            item["points"] = points + record.points.unsent_deciding(points)
             shipment.finished.append({**record.result, **item})
-        elif logs or points or usage or (record.started is not None and not record.start_told):
+        elif logs or points or usage or (record.started is not None and not record.is_start_reported):
             item["started"] = record.started is not None
             item["age"] = round(time.monotonic() - record.started, 3) if record.started is not None else 0.0
             shipment.beats.append(item)
         else:
             return 0, 0
         shipment.sent.append(_Sent(record, position, count, usage, record.started is not None, finished))
-        size = written + sum(_POINT + len(encoded(point[1])) for point in points) + _SAMPLE * len(usage)
-        return printed, size + (len(encoded(record.result)) if finished else 0)
+        size = (
+            log_json_bytes
+            + sum(_BYTES_PER_POINT + len(encoded(point[1])) for point in points)
+            + _BYTES_PER_SAMPLE * len(usage)
+        )
+        return log_bytes, size + (len(encoded(record.result)) if finished else 0)

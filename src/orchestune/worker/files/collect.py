@@ -17,7 +17,7 @@ from orchestune.worker.files.uploads import Outbox, deliver
 from orchestune.worker.journal import say, traceback_of
 from orchestune.worker.thread_pool import ThreadPool
 
-PATIENCE = 30.0
+UPLOAD_TIMEOUT_SECONDS = 30.0
 """timeout for uploading a checkpoint to an unreachable server before the attempt finishes without it"""
 
 
@@ -32,19 +32,19 @@ class Collector:
     ) -> None:
         self._server, self._outbox = server, outbox
         self._crew, self._uploads, self._checkpoints = crew, uploads, checkpoints
-        self._until = float("inf")
+        self._deadline = float("inf")
         """monotonic deadline of uploads; the rest is left in the outbox for a later worker"""
         self._published: dict[str, Any] = {}
         self._busy: dict[str, list[Callable[[], None]]] = {}
 
     def resume(self) -> None:
         """Upload what an earlier worker with this id left in the outbox."""
-        for parcel in self._outbox.left_behind():
+        for parcel in self._outbox.sealed_parcels():
             self._deliver(parcel)
 
     def close(self, seconds: float) -> None:
         """Limit uploads to `seconds` at shutdown; unfinished ones stay in the outbox."""
-        self._until = time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
 
     def publish(self, attempt: RunningAttempt) -> None:
         """Publish the checkpoint of a running attempt, unless an upload of it is still in progress."""
@@ -74,7 +74,7 @@ class Collector:
         saving: bool,
         then: Callable[[], None],
     ) -> None:
-        def files_taken() -> None:
+        def artifacts_packed() -> None:
             if saving:
                 self._publish(attempt, finished)
             else:
@@ -85,11 +85,11 @@ class Collector:
             then()
 
         if patterns or listing:
-            self._take_files(attempt, patterns, listing, files_taken)
+            self._pack_artifacts(attempt, patterns, listing, artifacts_packed)
         else:
-            files_taken()
+            artifacts_packed()
 
-    def _take_files(
+    def _pack_artifacts(
         self, attempt: RunningAttempt, patterns: list[str], listing: str | None, then: Callable[[], None]
     ) -> None:
         notes: list[str] = []
@@ -104,7 +104,7 @@ class Collector:
 
         def done(packed: tuple[Path, int] | None, error: BaseException | None) -> None:
             if error is not None:
-                notes.append(f"keep: the files cannot be kept: {error}")
+                notes.append(f"keep: cannot keep the files: {error}")
             for note in notes:
                 attempt.write(note)
             if packed is not None:
@@ -116,27 +116,27 @@ class Collector:
 
     def _publish(self, attempt: RunningAttempt, then: Callable[[], None]) -> None:
         self._busy[attempt.id] = [then]
-        folder, before = attempt.checkpoint, self._published.get(attempt.id)
-        step, until = attempt.points.step, time.monotonic() + PATIENCE
+        folder, previous = attempt.checkpoint, self._published.get(attempt.id)
+        step, deadline = attempt.points.step, time.monotonic() + UPLOAD_TIMEOUT_SECONDS
 
         def work() -> Any:
             assert folder is not None
-            packed = checkpoint.pack(self._outbox, folder, attempt.id, attempt.token, step, before)
+            packed = checkpoint.pack(self._outbox, folder, attempt.id, attempt.token, step, previous)
             if packed is None:
-                return before
-            parcel, seen = packed
+                return previous
+            parcel, marks = packed
             try:
-                deliver(self._server, parcel, lambda: time.monotonic() < until)
+                deliver(self._server, parcel, lambda: time.monotonic() < deadline)
             finally:
                 remove(parcel)
-            return seen
+            return marks
 
-        def done(seen: Any, error: BaseException | None) -> None:
+        def done(marks: Any, error: BaseException | None) -> None:
             if error is None:
-                self._published[attempt.id] = seen
+                self._published[attempt.id] = marks
             else:
-                known = isinstance(error, (Unreachable, UnstableFolder, OSError, ApiError))
-                text = error if known else attempt.mask.text(traceback_of(error))
+                is_expected = isinstance(error, (Unreachable, UnstableFolder, OSError, ApiError))
+                text = error if is_expected else attempt.mask.text(traceback_of(error))
                 say(f"the checkpoint of attempt {attempt.id} was not published: {text}")
                 if attempt.phase != OVER:
                     attempt.write(f"the checkpoint was not published: {error}")
@@ -148,6 +148,6 @@ class Collector:
     def _deliver(self, parcel: Path) -> None:
         def done(_: Any, error: BaseException | None) -> None:
             if error is not None:
-                say(f"files in {parcel.name} did not arrive: {error}")
+                say(f"cannot upload {parcel.name}: {error}")
 
-        self._uploads.run(lambda: deliver(self._server, parcel, lambda: time.monotonic() < self._until), done)
+        self._uploads.run(lambda: deliver(self._server, parcel, lambda: time.monotonic() < self._deadline), done)

@@ -16,15 +16,15 @@ from orchestune.worker.files.removal import clear
 
 def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
     """Join the parts: texts unchanged, `[parameter, text]` as the parameter's value, or as the text if inactive."""
-    found = []
+    pieces = []
     for part in parts:
         if isinstance(part, str):
-            found.append(part)
+            pieces.append(part)
         else:
             name, default = part
             value = parameters.get(name)
-            found.append(str(default) if value is None else spell(value))
-    return "".join(found).encode("utf-8")
+            pieces.append(str(default) if value is None else spell(value))
+    return "".join(pieces).encode("utf-8")
 
 
 def spell(value: Any) -> str:

@@ -45,17 +45,17 @@ def _take_apart(path: str) -> None:
     os.chmod(path, 0o700)
     top = os.open(path, _FOLDER)
     try:
-        waiting = _clear(top)
-        while waiting:
-            name = waiting.pop()
+        pending = _clear(top)
+        while pending:
+            name = pending.pop()
             with suppress(OSError):
                 folder = os.open(name, _FOLDER, dir_fd=top)
                 try:
-                    for below in _clear(folder):
-                        anew = os.urandom(16).hex()
+                    for child in _clear(folder):
+                        unique_name = os.urandom(16).hex()
                         with suppress(OSError):
-                            os.rename(below, anew, src_dir_fd=folder, dst_dir_fd=top)
-                            waiting.append(anew)
+                            os.rename(child, unique_name, src_dir_fd=folder, dst_dir_fd=top)
+                            pending.append(unique_name)
                 finally:
                     os.close(folder)
                 os.rmdir(name, dir_fd=top)

@@ -1,4 +1,14 @@
-"""Stores finished attempts on disk until the server accepts them, so that they survive the worker."""
+"""Stores finished attempts on disk until the server accepts them, so that they survive the worker.
+
+Most results are acknowledged within milliseconds, and a write per attempt would cost more than a brief attempt itself.
+So a record is saved only if it is unacknowledged for SPOOL_AFTER_SECONDS, or when the worker exits. A worker that is
+killed before loses the result; the attempt is then lost, and the server requeues it.
+
+Invariants: a record's file is written completely under another name and then renamed, so it is complete or absent; its
+log file exists as long as the record (`LogBuffer.persist` comes first); and both are deleted only after the server has
+acknowledged the result and the whole log. A result may be reported twice, if the worker ends between acknowledgement
+and deletion: the server recognizes it by the attempt's fencing token.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +22,7 @@ from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.metrics.usage import Series
 from orchestune.worker.output import LogBuffer
 
-PATIENCE = 2.0
+SPOOL_AFTER_SECONDS = 2.0
 """seconds after which an unacknowledged result is written to disk; most are acknowledged before"""
 
 
@@ -21,7 +31,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._troubled = False
+        self._has_failed = False
 
     def log_file(self, attempt: str) -> Path:
         """Return the path to which the unsent log of an attempt is spilled."""
@@ -45,11 +55,11 @@ class Spool:
             part = target.with_suffix(".part")
             part.write_text(json.dumps(document), encoding="ascii")
             os.replace(str(part), str(target))
-            record.spooled, self._troubled = True, False
+            record.spooled, self._has_failed = True, False
         except OSError as exc:
-            if not self._troubled:
-                say(f"cannot spool to {self._folder}: {exc.strerror}; finished work waits in memory")
-            self._troubled = True
+            if not self._has_failed:
+                say(f"cannot spool to {self._folder}: {exc.strerror}; results stay in memory")
+            self._has_failed = True
 
     def drop(self, record: UnsentReport) -> None:
         """Delete an attempt that the server has received."""
@@ -61,8 +71,8 @@ class Spool:
                 pass
 
     def load(self) -> list[UnsentReport]:
-        """Return the records left by earlier workers with this id. An unreadable file is renamed, its log is kept."""
-        found = []
+        """Return the records left by earlier workers with this id. An unreadable file is renamed, its log stays."""
+        records = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             try:
                 document = json.loads(path.read_text(encoding="ascii"))
@@ -72,14 +82,14 @@ class Spool:
                 record = UnsentReport(document["attempt"], document["token"], log, points, usage)
                 record.result, record.accepted = document["result"], document["accepted"]
             except (OSError, ValueError, KeyError, TypeError) as exc:
-                say(f"cannot read {path.name} in the spool: {exc}")
+                say(f"cannot read {path.name} in the spool, renaming it to .bad: {exc}")
                 path.replace(path.with_suffix(".bad"))
                 continue
-            record.spooled = record.start_told = True
-            found.append(record)
-        kept = {self.log_file(record.attempt).name for record in found}
-        kept.update(path.with_suffix(".log").name for path in self._folder.glob("*.bad"))
+            record.spooled = record.is_start_reported = True
+            records.append(record)
+        log_names = {self.log_file(record.attempt).name for record in records}
+        log_names.update(path.with_suffix(".log").name for path in self._folder.glob("*.bad"))
         for path in self._folder.glob("*.log") if self._folder.is_dir() else ():
-            if path.name not in kept:
+            if path.name not in log_names:
                 path.unlink()
-        return found
+        return records

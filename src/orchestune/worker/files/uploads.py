@@ -23,8 +23,8 @@ from orchestune.worker.files.bundle import digest_of
 from orchestune.worker.files.removal import remove
 from orchestune.worker.journal import say
 
-PART = 4 * 2**20
-TOGETHER = 100
+PART_BYTES = 4 * 2**20
+FILES_PER_COMMIT = 100
 """files committed per call: the server holds the experiment's lock for all of them and must respond in time"""
 MANIFEST = "manifest.json"
 
@@ -61,40 +61,40 @@ class Outbox:
         part.write_text(json.dumps(manifest), encoding="utf-8")
         os.replace(str(part), str(folder / MANIFEST))
 
-    def left_behind(self) -> list[Path]:
+    def sealed_parcels(self) -> list[Path]:
         """Return sealed parcels of an earlier worker with this id, and remove incomplete ones."""
-        found = []
+        parcels = []
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
             if (folder / MANIFEST).is_file():
-                found.append(folder)
+                parcels.append(folder)
             else:
                 remove(folder)
-        return found
+        return parcels
 
 
-def deliver(server: ServerEndpoint, folder: Path, wanted: Callable[[], bool]) -> Any:
+def deliver(server: ServerEndpoint, folder: Path, is_wanted: Callable[[], bool]) -> Any:
     """Upload and commit a parcel's files, then remove it. Return the response of the commit.
 
-    Retries while the server is unreachable as long as `wanted` returns True, then raises Unreachable. Raises ApiError
-    if the server rejects the parcel, which is then removed. Rejected artifacts are reported to the server instead,
-    since it waits for them.
+    Retries while the server is unreachable and `is_wanted` returns True, then raises Unreachable. Raises ApiError if
+    the server rejects the parcel, which is then removed. Rejected artifacts are reported to the server instead, since
+    it waits for them.
     """
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     connection, backoff = ServerConnection(server, 60.0), Backoff()
     try:
         while True:
             try:
-                answer = _deliver_once(connection, server, folder, manifest)
+                response = _deliver_once(connection, server, folder, manifest)
                 remove(folder)
-                return answer
+                return response
             except Unreachable:
-                if not wanted():
+                if not is_wanted():
                     raise
                 time.sleep(backoff.next())
             except (WorkerGone, Denied):
                 raise
             except ApiError as exc:
-                say(f"the server refused files of attempt {manifest['body'].get('attempt')}: {exc}")
+                say(f"the server rejected files of attempt {manifest['body'].get('attempt')}: {exc}")
                 if manifest["route"] != "artifacts" or "refused" in manifest["body"]:
                     remove(folder)
                     raise
@@ -105,32 +105,34 @@ def deliver(server: ServerEndpoint, folder: Path, wanted: Callable[[], bool]) ->
 
 def _deliver_once(connection: ServerConnection, server: ServerEndpoint, folder: Path, manifest: dict[str, Any]) -> Any:
     """Upload and commit the files in batches; committed ones are removed from `manifest`."""
-    files, answer = manifest["files"], None
+    files, response = manifest["files"], None
     if "refused" in manifest["body"]:
         return connection.call("POST", server.path(manifest["route"]), {**manifest["body"], "files": []})
     while files:
-        some = [_sent(connection, server, folder, item) for item in files[:TOGETHER]]
+        batch = [_upload(connection, server, folder, entry) for entry in files[:FILES_PER_COMMIT]]
         body = dict(manifest["body"])
         if manifest["route"] == "artifacts":
-            body["files"] = some
-            if len(files) > TOGETHER:
+            body["files"] = batch
+            if len(files) > FILES_PER_COMMIT:
                 body["more"] = True
         else:
-            body["digest"], body["size"] = some[0]["digest"], some[0]["size"]
+            body["digest"], body["size"] = batch[0]["digest"], batch[0]["size"]
             if "moment" in manifest:
                 body["age"] = round(max(time.monotonic() - manifest["moment"], 0.0), 3)
-        answer = connection.call("POST", server.path(manifest["route"]), body)
-        del files[:TOGETHER]
-    return answer
+        response = connection.call("POST", server.path(manifest["route"]), body)
+        del files[:FILES_PER_COMMIT]
+    return response
 
 
-def _sent(connection: ServerConnection, server: ServerEndpoint, folder: Path, item: dict[str, Any]) -> dict[str, Any]:
+def _upload(
+    connection: ServerConnection, server: ServerEndpoint, folder: Path, entry: dict[str, Any]
+) -> dict[str, Any]:
     """Upload a file and return its entry for the commit."""
-    path = folder / item["name"]
-    if "digest" not in item:
-        item["digest"], item["size"] = digest_of(path), path.stat().st_size
-    send_file(connection, server, path, item["digest"], item["size"])
-    return {"path": item["path"], "digest": item["digest"], "size": item["size"]}
+    path = folder / entry["name"]
+    if "digest" not in entry:
+        entry["digest"], entry["size"] = digest_of(path), path.stat().st_size
+    send_file(connection, server, path, entry["digest"], entry["size"])
+    return {"path": entry["path"], "digest": entry["digest"], "size": entry["size"]}
 
 
 def send_file(connection: ServerConnection, server: ServerEndpoint, path: Path, digest: str, size: int) -> None:
@@ -144,13 +146,13 @@ def send_file(connection: ServerConnection, server: ServerEndpoint, path: Path, 
     with open(path, "rb") as file:
         while offset < size:
             file.seek(offset)
-            data = file.read(PART)
+            data = file.read(PART_BYTES)
             connection.send("PUT", f"{route}?offset={offset}", data, 60.0, "application/octet-stream")
             _, answer = connection.receive()
-            there = _size(answer)
-            if not offset < there <= size:
-                raise Unreachable("the server does not take the next part of an upload")
-            offset = there
+            received = _size(answer)
+            if not offset < received <= size:
+                raise Unreachable(f"the server has {received:,} bytes of an upload (expected {offset:,} to {size:,})")
+            offset = received
 
 
 def _size(answer: bytes) -> int:
@@ -158,4 +160,4 @@ def _size(answer: bytes) -> int:
     try:
         return int(json.loads(answer)["size"])
     except (ValueError, KeyError, TypeError) as exc:
-        raise Unreachable(f"the answer to an upload is none of ours: {exc}") from exc
+        raise Unreachable(f"the response to an upload is not from an Orchestune server: {exc}") from exc

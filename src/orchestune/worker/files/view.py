@@ -14,17 +14,17 @@ from pathlib import Path
 from orchestune.worker.files.bundle import UnpackedBundle
 from orchestune.worker.files.removal import remove
 
-COMPILED = "__pycache__"
+BYTECODE_FOLDER = "__pycache__"
 """Python's bytecode cache, which it validates itself: never in a bundle, and kept for the next trial"""
-SMALL = 256
+MAX_QUICK_ENTRIES = 256
 """entries of a folder up to which comparing and repairing it is faster than passing it to another thread"""
-SMALL_BYTES = 2**23
+MAX_QUICK_BYTES = 2**23
 """bytes up to which removing one file is fast, and copying all changed files together"""
-SETTLED = 50_000_000
+TIMESTAMP_NANOSECONDS = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
 
 
-class _TooMuch(OSError):
+class _FolderTooLarge(OSError):
     """The folder is too large to be handled in the loop's thread."""
 
 
@@ -38,19 +38,19 @@ class TrialFolder:
         self._bundle: UnpackedBundle | None = None
         self._links: dict[str, str] = {}
         self._marks: dict[str, tuple[int, int, int, int]] = {}
-        self._noted = 0
+        self._scanned_at = 0
         self._ready = False
 
     def prepare_quickly(self, bundle: UnpackedBundle | None, links: dict[str, str]) -> bool:
         """Prepare the folder if that is fast enough for the loop's thread. Return False if not, without changes."""
         empty = bundle is None and not links
-        if not (self._ready and self._fits(bundle, links) and len(self._marks) <= SMALL):
+        if not (self._ready and self._fits(bundle, links) and len(self._marks) <= MAX_QUICK_ENTRIES):
             if not empty or os.path.lexists(str(self.folder)):
                 return False
             self._build(bundle, links)
             return True
         try:
-            self._repair(SMALL)
+            self._repair(MAX_QUICK_ENTRIES)
             return True
         except OSError:
             return False
@@ -86,7 +86,7 @@ class TrialFolder:
                 os.symlink(target, str(self.folder / path))
         for path, target in self._links.items():
             self._link(path, target)
-        self._note(self._scan())
+        self._store_marks(self._scan())
         self._ready = True
 
     def _copy(self, path: str) -> None:
@@ -100,55 +100,60 @@ class TrialFolder:
         place.parent.mkdir(parents=True, exist_ok=True)
         os.symlink(target, str(place))
 
-    def _note(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
-        self._marks, self._noted = marks, time.time_ns()
+    def _store_marks(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
+        self._marks, self._scanned_at = marks, time.time_ns()
 
-    def _scan(self, most: float = math.inf) -> dict[str, tuple[int, int, int, int]]:
-        """Return the marks of all entries. Raises _TooMuch for more than `most`, or a file above SMALL_BYTES then."""
+    def _scan(self, max_entries: float = math.inf) -> dict[str, tuple[int, int, int, int]]:
+        """Return the marks of all entries.
+
+        With a finite `max_entries`, raises _FolderTooLarge for more entries or a file above MAX_QUICK_BYTES.
+        """
         marks: dict[str, tuple[int, int, int, int]] = {}
-        waiting = [""]
+        pending = [""]
         root = str(self.folder)
-        while waiting:
-            below = waiting.pop()
-            with os.scandir(f"{root}/{below}" if below else root) as entries:
+        while pending:
+            folder = pending.pop()
+            with os.scandir(f"{root}/{folder}" if folder else root) as entries:
                 for entry in entries:
-                    path = f"{below}/{entry.name}" if below else entry.name
-                    about = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(about.st_mode):
-                        if entry.name == COMPILED:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        if entry.name == BYTECODE_FOLDER:
                             continue
-                        waiting.append(path)
-                        marks[path] = (about.st_ino, about.st_mode, 0, 0)
+                        pending.append(path)
+                        marks[path] = (status.st_ino, status.st_mode, 0, 0)
                     else:
-                        marks[path] = (about.st_ino, about.st_mode, about.st_ctime_ns, about.st_size)
-                        if about.st_size > SMALL_BYTES and most < math.inf:
-                            raise _TooMuch
-            if len(marks) > most:
-                raise _TooMuch
+                        marks[path] = (status.st_ino, status.st_mode, status.st_ctime_ns, status.st_size)
+                        if status.st_size > MAX_QUICK_BYTES and max_entries < math.inf:
+                            raise _FolderTooLarge
+            if len(marks) > max_entries:
+                raise _FolderTooLarge
         return marks
 
-    def _repair(self, most: float = math.inf) -> None:
-        """Restore changed entries. With a finite `most`, raises _TooMuch before any change if that is too much work.
+    def _repair(self, max_entries: float = math.inf) -> None:
+        """Restore changed entries.
 
-        A timestamp within SETTLED of the last scan does not prove that a file is unchanged, so its content is compared.
+        With a finite `max_entries`, raises _FolderTooLarge before any change if that is too much work. A timestamp
+        less than TIMESTAMP_NANOSECONDS before the last scan does not prove that a file is unchanged: its
+        content is compared.
         """
-        found = self._scan(most)
-        unsure = [path for path, mark in self._marks.items() if mark[2] > self._noted - SETTLED]
-        if found == self._marks and not unsure:
+        current = self._scan(max_entries)
+        uncertain = [path for path, mark in self._marks.items() if mark[2] > self._scanned_at - TIMESTAMP_NANOSECONDS]
+        if current == self._marks and not uncertain:
             return
-        dirty = {path for path, mark in self._marks.items() if found.get(path) != mark}
-        dirty.update(path for path in unsure if path not in dirty and not self._same(path))
-        made_anew = {path for path in dirty if stat.S_ISDIR(self._marks[path][1])}
-        if made_anew:
-            dirty.update(path for path in self._marks if any(above in made_anew for above in _above(path)))
-        if most < math.inf and sum(self._marks[path][3] for path in dirty) > SMALL_BYTES:
-            raise _TooMuch
-        for path in sorted(found.keys() - self._marks.keys(), reverse=True):
+        dirty = {path for path, mark in self._marks.items() if current.get(path) != mark}
+        dirty.update(path for path in uncertain if path not in dirty and not self._same(path))
+        recreated = {path for path in dirty if stat.S_ISDIR(self._marks[path][1])}
+        if recreated:
+            dirty.update(path for path in self._marks if any(parent in recreated for parent in _parents(path)))
+        if max_entries < math.inf and sum(self._marks[path][3] for path in dirty) > MAX_QUICK_BYTES:
+            raise _FolderTooLarge
+        for path in sorted(current.keys() - self._marks.keys(), reverse=True):
             if not remove(self.folder / path):
                 raise PermissionError(f"cannot remove {path}")
         for path in sorted(dirty):  # a folder sorts before its content
             self._restore(path)
-        self._note(self._scan())
+        self._store_marks(self._scan())
 
     def _same(self, path: str) -> bool:
         assert self._bundle is not None or path in self._links
@@ -174,7 +179,7 @@ class TrialFolder:
             place.mkdir(parents=True, exist_ok=True)
 
 
-def _above(path: str) -> Iterator[str]:
+def _parents(path: str) -> Iterator[str]:
     """Yield the parent folders of a path, outermost first."""
     at = path.find("/")
     while at >= 0:
@@ -184,14 +189,14 @@ def _above(path: str) -> Iterator[str]:
 
 def project_links(root: str | None, links: list[str], bundle: UnpackedBundle | None) -> dict[str, str]:
     """Return the links of a view to existing paths of the project that its bundle leaves out."""
-    found: dict[str, str] = {}
+    target_by_path: dict[str, str] = {}
     for path in links if root else ():
         target = os.path.join(root or "", path)
         parts = path.split("/")
         if os.path.isabs(path) or ".." in parts or not os.path.lexists(target):
             continue
-        taken = bundle is not None and (path in bundle.files or path in bundle.links or path in bundle.directories)
-        blocked = bundle is not None and any("/".join(parts[:n]) in bundle.links for n in range(1, len(parts)))
-        if not taken and not blocked:
-            found[path] = target
-    return found
+        exists = bundle is not None and (path in bundle.files or path in bundle.links or path in bundle.directories)
+        is_below_link = bundle is not None and any("/".join(parts[:n]) in bundle.links for n in range(1, len(parts)))
+        if not exists and not is_below_link:
+            target_by_path[path] = target
+    return target_by_path

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Dict
 
-PATIENCE = 1.0
+TIMEOUT_CPU_SECONDS = 1.0
 """CPU seconds allowed per batch of lines, because some expressions backtrack exponentially"""
-SHOWN = 200
+MAX_SHOWN_CHARACTERS = 200
 
 Groups = Dict[str, Any]
 
@@ -19,39 +19,41 @@ class Expressions:
     """The expressions of one attempt. One that exceeds the timeout is reported to `say` and disabled."""
 
     def __init__(self, expressions: Sequence[re.Pattern[bytes]], say: Callable[[str], None]) -> None:
-        self._used = list(expressions)
+        self._enabled = list(expressions)
         self._say = say
 
     def find(self, lines: Sequence[bytes]) -> list[Groups]:
         """Return the named groups of all matches, line by line."""
-        found: list[list[Groups]] = []
-        while len(found) < len(lines) and self._used:
-            slow = self._look(lines, found)
+        groups_by_line: list[list[Groups]] = []
+        while len(groups_by_line) < len(lines) and self._enabled:
+            slow = self._match_lines(lines, groups_by_line)
             if slow is not None:
-                self._used.remove(slow)
-                self._say(_told(slow))
-        return [groups for line in found for groups in line]
+                self._enabled.remove(slow)
+                self._say(_timeout_message(slow))
+        return [groups for line in groups_by_line for groups in line]
 
-    def _look(self, lines: Sequence[bytes], found: list[list[Groups]]) -> re.Pattern[bytes] | None:
-        """Append the matches of the next lines to `found`. Return the expression that timed out, if any."""
-        looking: re.Pattern[bytes] | None = None
+    def _match_lines(self, lines: Sequence[bytes], groups_by_line: list[list[Groups]]) -> re.Pattern[bytes] | None:
+        """Append the matches of the next lines to `groups_by_line`. Return the expression that timed out, if any."""
+        current: re.Pattern[bytes] | None = None
 
-        def look() -> None:
-            nonlocal looking
-            for line in lines[len(found) :]:
-                here: list[Groups] = []
-                for looking in self._used:
-                    here += [match.groupdict() for match in looking.finditer(line)]
-                found.append(here)
+        def match_all() -> None:
+            nonlocal current
+            for line in lines[len(groups_by_line) :]:
+                groups: list[Groups] = []
+                for current in self._enabled:
+                    groups += [match.groupdict() for match in current.finditer(line)]
+                groups_by_line.append(groups)
 
-        return None if in_time(look, PATIENCE) else looking
+        return None if in_time(match_all, TIMEOUT_CPU_SECONDS) else current
 
 
-def _told(expression: re.Pattern[bytes]) -> str:
+def _timeout_message(expression: re.Pattern[bytes]) -> str:
     text = expression.pattern.decode("utf-8", "replace")
+    if len(text) > MAX_SHOWN_CHARACTERS:
+        text = f"{text[:MAX_SHOWN_CHARACTERS]}…"
     return (
-        f"the expression {text if len(text) <= SHOWN else f'{text[:SHOWN]}…'} of `collect` took longer than "
-        f"{PATIENCE:g} s and is no longer used here; write it without a repetition of a repetition, such as (a+)+"
+        f"the expression {text} of `collect` took longer than {TIMEOUT_CPU_SECONDS:g} s and is disabled; "
+        "avoid nested repetitions such as (a+)+"
     )
 
 
@@ -82,11 +84,11 @@ def in_time(work: Callable[[], None], seconds: float) -> bool:
     `re` checks for signals regularly. The timer counts CPU time, so that a busy or suspended machine causes no
     timeout, and so that SIGALRM of the embedding program is not affected.
     """
-    before = signal.getsignal(signal.SIGVTALRM)
-    if before is None or threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGVTALRM)
+    if previous is None or threading.current_thread() is not threading.main_thread():
         work()
         return True
-    if before is not _alarm:
+    if previous is not _alarm:
         signal.signal(signal.SIGVTALRM, _alarm)
     timer = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
@@ -101,5 +103,5 @@ def in_time(work: Callable[[], None], seconds: float) -> bool:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
         # SIG_DFL is not restored: a signal that is still pending would terminate the process.
-        if before is not _alarm and before is not signal.SIG_DFL:
-            signal.signal(signal.SIGVTALRM, before)
+        if previous is not _alarm and previous is not signal.SIG_DFL:
+            signal.signal(signal.SIGVTALRM, previous)

@@ -12,11 +12,11 @@ from typing import Any
 from orchestune.worker.metrics import tensorboard
 from orchestune.worker.metrics.scanner import Reported, Scanner, step_of
 
-LONGEST_ROW = 64 * 1024
+MAX_ROW_CHARACTERS = 64 * 1024
 """characters of a table's row; a quote that is still open after that many is treated as never closed"""
-_OPEN = re.compile(r'(?:^|[,;\t\n])"(?:[^"]|"")*\Z')
+_OPEN_CELL = re.compile(r'(?:^|[,;\t\n])"(?:[^"]|"")*\Z')
 """a quoted cell without its closing quote"""
-MOST_BYTES = 16 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
 """bytes of a line or of a JSON object; longer ones are ignored"""
 
 
@@ -27,22 +27,22 @@ class JsonLinesParser:
 
     def __init__(self, scanner: Scanner, path: str) -> None:
         self.scanner, self.path = scanner, path
-        self._half = b""
+        self._incomplete = b""
 
     def feed(self, data: bytes) -> list[Reported]:
         """Return the values of lines that `data` completes."""
-        lines = (self._half + data).split(b"\n")
-        self._half = lines.pop()[:MOST_BYTES]
-        return [found for line in lines for found in self.line(line)]
+        lines = (self._incomplete + data).split(b"\n")
+        self._incomplete = lines.pop()[:MAX_LINE_BYTES]
+        return [reported for line in lines for reported in self.line(line)]
 
     def end(self) -> list[Reported]:
         """Return the values of a last line without a newline."""
-        rest, self._half = self._half, b""
+        rest, self._incomplete = self._incomplete, b""
         return self.line(rest) if rest.strip() else []
 
-    def again(self) -> None:
+    def reset(self) -> None:
         """Reset the parser, because the file was rewritten."""
-        self._half = b""
+        self._incomplete = b""
 
     def line(self, line: bytes) -> list[Reported]:
         """Return the values of one line."""
@@ -51,14 +51,14 @@ class JsonLinesParser:
     def _inner(self, line: bytes) -> list[Reported]:
         try:
             document = json.loads(line.decode("utf-8"))
-            within = list(_within(document if isinstance(document, dict) else {}, ()))
+            entries = list(_nested_entries(document if isinstance(document, dict) else {}, ()))
         except (ValueError, RecursionError):
             return []
-        found: list[Reported] = []
-        for path, value in within:
-            named = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
-            found += self.scanner.values({named[0]: value}, self._step(document)) if named else []
-        return found
+        reported: list[Reported] = []
+        for path, value in entries:
+            names = [name for name in (".".join(path), "/".join(path)) if self.scanner.declared(name)]
+            reported += self.scanner.values({names[0]: value}, self._step(document)) if names else []
+        return reported
 
     def _step(self, document: dict[str, Any]) -> float | None:
         return step_of(document)
@@ -68,7 +68,7 @@ class JsonFileParser(JsonLinesParser):
     """Parser of a file with one JSON object, which is read once the command has exited."""
 
     def feed(self, data: bytes) -> list[Reported]:
-        self._half = (self._half + data)[: MOST_BYTES + 1]
+        self._incomplete = (self._incomplete + data)[: MAX_LINE_BYTES + 1]
         return []
 
     def _step(self, document: dict[str, Any]) -> float | None:
@@ -84,20 +84,20 @@ class Table(JsonLinesParser):
         super().__init__(scanner, path)
         self._heading: list[str] = []
         self._delimiter = ","
-        self._row = self._taken = 0
+        self._row = self._rows_read = 0
         self._first: dict[str, str] = {}
         """the non-empty cells of the first row"""
         self._open: list[str] = []
         """previous lines of a row with a cell that spans lines"""
         self._size = 0
 
-    def again(self) -> None:
-        super().again()
+    def reset(self) -> None:
+        super().reset()
         self._heading, self._row, self._open = [], 0, []
 
     def line(self, line: bytes) -> list[Reported]:
         text = line.decode("utf-8-sig", "replace").rstrip("\r")
-        if self._goes_on(text):
+        if self._is_continued(text):
             return []
         text, self._open = "\n".join([*self._open, text]), []
         if not self._heading:
@@ -108,21 +108,21 @@ class Table(JsonLinesParser):
         row = {name: cell for name, cell in zip(self._heading, self._cells(text)) if cell.strip()}
         if self._row == 1:
             if any(row.get(name) != cell for name, cell in self._first.items()):
-                self._taken = 0
+                self._rows_read = 0
             self._first = row
-        if self._row <= self._taken:
+        if self._row <= self._rows_read:
             return []
-        self._taken = self._row
+        self._rows_read = self._row
         return self.scanner.texts({name: cell.encode("utf-8") for name, cell in row.items()})
 
-    def _goes_on(self, text: str) -> bool:
+    def _is_continued(self, text: str) -> bool:
         """Return True if a quoted cell continues on the next line."""
         self._size = (self._size if self._open else 0) + len(text) + 1
-        if self._size > LONGEST_ROW or not (self._open or '"' in text):
+        if self._size > MAX_ROW_CHARACTERS or not (self._open or '"' in text):
             return False
         if '"' in text:
             whole = "\n".join([*self._open, text])
-            if whole.count('"') % 2 == 0 or not _OPEN.search(whole):
+            if whole.count('"') % 2 == 0 or not _OPEN_CELL.search(whole):
                 return False
         self._open.append(text)
         return True
@@ -142,38 +142,38 @@ class Events:
     def __init__(self, scanner: Scanner, path: str, tags: dict[str, str]) -> None:
         """`tags` maps a tag to the run that uses it without a prefix; all files of one folder share it."""
         self._scanner, self._run, self._tags = scanner, os.path.dirname(path), tags
-        self._half = b""
+        self._incomplete = b""
 
     def feed(self, data: bytes) -> list[Reported]:
         """Return the scalars of complete records; nothing from a file that turned out not to be an event file."""
-        if self._half is _BROKEN:
+        if self._incomplete is _NOT_AN_EVENT_FILE:
             return []
-        self._half += data
+        self._incomplete += data
         try:
-            records, taken = tensorboard.records(self._half)
+            records, length = tensorboard.records(self._incomplete)
             scalars = [scalar for record in records for scalar in tensorboard.scalars(record)]
         except tensorboard.Malformed:
-            self._half = _BROKEN
+            self._incomplete = _NOT_AN_EVENT_FILE
             return []
-        self._half = self._half[taken:]
-        return [found for scalar in scalars for found in self._named(scalar)]
+        self._incomplete = self._incomplete[length:]
+        return [reported for scalar in scalars for reported in self._named(scalar)]
 
     def end(self) -> list[Reported]:
         """Return nothing: a truncated record is ignored."""
         return []
 
-    def again(self) -> None:
+    def reset(self) -> None:
         """Reset the parser, because the file was rewritten."""
-        self._half = b""
+        self._incomplete = b""
 
     def _named(self, scalar: tensorboard.TaggedScalar) -> list[Reported]:
         long = f"{self._run}/{scalar.tag}" if self._run else scalar.tag
-        own = self._tags.setdefault(scalar.tag, self._run) == self._run
-        name = scalar.tag if own and not self._scanner.declared(long) else long
+        is_unprefixed = self._tags.setdefault(scalar.tag, self._run) == self._run
+        name = scalar.tag if is_unprefixed and not self._scanner.declared(long) else long
         return self._scanner.values({name: scalar.value}, float(scalar.step))
 
 
-_BROKEN = b"no events"
+_NOT_AN_EVENT_FILE = b"no events"
 
 
 class MlflowFileParser(JsonLinesParser):
@@ -191,13 +191,13 @@ class MlflowFileParser(JsonLinesParser):
         return [] if value is None else self.scanner.values({self.name: value}, step if len(words) > 2 else None)
 
 
-def _within(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _nested_entries(document: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield path and value of all entries of nested objects."""
     for name, item in document.items():
         if above:
             yield (*above, name), item
         if isinstance(item, dict):
-            yield from _within(item, (*above, name))
+            yield from _nested_entries(item, (*above, name))
 
 
 def _number(text: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 _LIBRARY = "libnvidia-ml.so.1"
 _FOLDERS = ("", "/usr/lib/x86_64-linux-gnu/", "/usr/lib/aarch64-linux-gnu/", "/usr/lib64/", "/usr/local/nvidia/lib64/")
 """folders to search, since the loader's search path may lack the library"""
-_NONE = ("", "all", "none", "void", "NoDevFiles")
+_NO_GPU_VALUES = ("", "all", "none", "void", "NoDevFiles")
 """values of `NVIDIA_VISIBLE_DEVICES` that name no GPU"""
 
 
@@ -33,8 +33,8 @@ def own(gpus: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the GPUs of an attempt: those of its lease or, if it has none, those visible in the container."""
     if gpus:
         return tuple(gpus)
-    named = environ.get("NVIDIA_VISIBLE_DEVICES", "").strip()
-    return () if named in _NONE else tuple(word.strip() for word in named.split(",") if word.strip())
+    visible = environ.get("NVIDIA_VISIBLE_DEVICES", "").strip()
+    return () if visible in _NO_GPU_VALUES else tuple(word.strip() for word in visible.split(",") if word.strip())
 
 
 class Nvml:
@@ -43,7 +43,7 @@ class Nvml:
     def __init__(self, load: Callable[[str], Any] = ctypes.CDLL) -> None:
         self._load = load
         self._library: Any = None
-        self._tried = False
+        self._is_loaded = False
         self._handles: dict[str, ctypes.c_void_p] = {}
 
     def busy(self, gpus: Sequence[str]) -> GpuUtilization | None:
@@ -52,26 +52,26 @@ class Nvml:
             return None
         shares, memory = 0.0, 0
         for gpu in gpus:
-            handle, used, taken = self._handle(gpu), _Utilization(), _Memory()
+            handle, rates, memory_info = self._handle(gpu), _Utilization(), _Memory()
             if (
                 handle is None
-                or self._library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(used))
-                or self._library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(taken))
+                or self._library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(rates))
+                or self._library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory_info))
             ):
                 return None
-            shares += used.gpu / 100
-            memory += taken.used
+            shares += rates.gpu / 100
+            memory += memory_info.used
         return GpuUtilization(shares / len(gpus), memory)
 
     def _ready(self) -> bool:
-        if not self._tried:
-            self._tried = True
+        if not self._is_loaded:
+            self._is_loaded = True
             for folder in _FOLDERS:
                 if folder and not os.path.exists(folder + _LIBRARY):
                     continue
                 try:
-                    found = self._load(folder + _LIBRARY)
-                    self._library = None if found.nvmlInit_v2() else found
+                    library = self._load(folder + _LIBRARY)
+                    self._library = None if library.nvmlInit_v2() else library
                 except (OSError, AttributeError):  # missing, or for another architecture
                     continue
                 break

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestune.worker.metrics.scanner import Reported
 
-MOST = 50_000
+MAX_POINTS = 50_000
 """maximum number of queued points; beyond it only the newest value of each name is kept"""
 
 
@@ -39,7 +39,7 @@ class PointQueue:
             sequence = self._next.get(name, 0)
             point = [sequence, name, value if math.isfinite(value) else _spell(value), step, stddev]
             self._last[name] = point
-            if (len(self._waiting) >= MOST or self._room == 0) and sequence:
+            if (len(self._waiting) >= MAX_POINTS or self._room == 0) and sequence:
                 continue
             if self._room:
                 self._room -= 1
@@ -52,16 +52,16 @@ class PointQueue:
         return self._next.keys()
 
     def end(self) -> None:
-        """Limit further points to MOST, because the attempt has ended.
+        """Limit further points to MAX_POINTS, because the attempt has ended.
 
         Its remaining files may have any size, and the limit holds however fast the server acknowledges points.
         """
-        self._room = MOST
+        self._room = MAX_POINTS
 
     def parts(self, limit: int) -> tuple[list[list[Any]], int]:
         """Return at most `limit` points, and their number, to acknowledge once they have arrived."""
-        found = [self._waiting[index] for index in range(min(limit, len(self._waiting)))]
-        return found, len(found)
+        points = [self._waiting[index] for index in range(min(limit, len(self._waiting)))]
+        return points, len(points)
 
     def acknowledge(self, count: int) -> None:
         """Drop the first `count` points, which the server has received."""
@@ -77,13 +77,13 @@ class PointQueue:
             if isinstance(point[2], str) and name in self._declared:
                 self._deciding.append(point)
 
-    def last_words(self, sent: Iterable[list[Any]]) -> list[list[Any]]:
+    def unsent_deciding(self, sent: Iterable[list[Any]]) -> list[list[Any]]:
         """Return the non-finite last values of declared metrics that are not in `sent`; they decide the trial's state.
 
         The final report repeats them, since the server does not store such values and earlier ones may be in flight.
         """
-        told = {tuple(point[:2]) for point in sent}
-        return [point for point in self._deciding if tuple(point[:2]) not in told]
+        sent_keys = {tuple(point[:2]) for point in sent}
+        return [point for point in self._deciding if tuple(point[:2]) not in sent_keys]
 
     def to_json(self) -> list[list[Any]]:
         """Return all queued points."""

@@ -1,4 +1,21 @@
-"""Parses metrics from the output of a command and from lines of `$ORCHESTUNE_METRICS`."""
+"""Parses metrics from the output of a command and from lines of `$ORCHESTUNE_METRICS`.
+
+Output is text that was written for people, so there is no grammar. A value is a name, `=` or `:`, and a number that
+ends where a number may end. The rules rather miss a value than invent one:
+
+- Any name counts before `=`, but before `:` only a declared one: `Files: 3` is usually not a metric.
+- A number followed by a unit, a path, a date or a power of ten is not a value; `%` counts only for metrics whose
+  declared name ends in `%`. A number with one comma before three digits is ambiguous (`1,234`): for a declared metric
+  it gives NaN, so that the trial fails instead of reporting a value that is wrong by a factor of 1000.
+- Lines of tracebacks and warnings give values of declared names only.
+- The step of a line is that of all its values.
+
+Chunks end anywhere, so the bytes after the last line end are kept until the line is complete; `\\r` ends a line too,
+since progress bars use it. A line over MAX_LINE_BYTES is skipped up to its end.
+
+Cost: this runs in the worker's loop for every byte that a trial prints, so the expressions are compiled once per job
+revision, and `_candidates` first selects the few lines that contain a `=`, a `{` or a word of a declared name.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +27,20 @@ from typing import Any, NamedTuple
 
 from orchestune.worker.metrics.expressions import Expressions
 
-EXTRA_NAMES = 50
-"""maximum number of undeclared metrics that are kept"""
-LONGEST_LINE = 64 * 1024
-LONGEST_FOR_OWN = 4096
-"""bytes of a line that a user's regular expression is applied to, which bounds the time of a slow one"""
-LONGEST_TOLD = 60
+MAX_EXTRA_NAMES = 50
+"""maximum number of undeclared metrics that are kept per attempt"""
+MAX_LINE_BYTES = 64 * 1024
+"""longer lines of output are ignored"""
+MAX_EXPRESSION_LINE_BYTES = 4096
+"""bytes of a line to which a user's regular expression is applied, which bounds the time of a slow one"""
+MAX_SHOWN_CHARACTERS = 60
 """characters shown of a value that is not a number"""
 
 _THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
 _NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
 _APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
-_UNCLEAR = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
+_AMBIGUOUS = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
 """an ambiguous number, one comma before three digits: thousands separator or decimal comma, depending on the locale"""
 _WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
 """wrappers that libraries print around a number: `tensor(0.5)`, `np.float64(0.5)`"""
@@ -57,7 +75,7 @@ _PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?
 """a word before a metric's name that is part of it"""
 _TRAINING = re.compile(rb"\btrain(?:ing)?[ \t]+[\"']?\Z", re.IGNORECASE)
 """prefix of a metric that was measured on the training data"""
-_COULD_BE = re.compile(
+_CANDIDATE = re.compile(
     _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
     + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
     re.IGNORECASE,
@@ -78,14 +96,14 @@ def names(output: bytes) -> list[str]:
 
     `Val Loss: 0.3` gives `val_loss`, and `accuracy: 93.1%` gives `accuracy%`.
     """
-    found: dict[str, None] = {}
-    for match in _COULD_BE.finditer(_COLOUR.sub(b"", output)):
+    names_in_order: dict[str, None] = {}
+    for match in _CANDIDATE.finditer(_COLOUR.sub(b"", output)):
         name = match.group(1).decode("utf-8", "replace")
         if " " in name:
             name = name.replace(" ", "_").lower()
         if name.lower() not in STEP_NAMES and len(name) < 100:
-            found[f"{name}%" if match.group(2) else name] = None
-    return list(found)
+            names_in_order[f"{name}%" if match.group(2) else name] = None
+    return list(names_in_order)
 
 
 class Declared:
@@ -103,7 +121,7 @@ class Declared:
         self.bases = {_base(name.lower()): _base(name) for name in self.names}
         """names without the `%` of percentages, by their lower-case form"""
         lower = [name.lower().encode() for name in self.names]
-        bases = b"|".join(_spelled(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
+        bases = b"|".join(_pattern_of(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
         self.percent = re.compile(
             _BEFORE
             + rb"[\"']?("
@@ -117,7 +135,7 @@ class Declared:
             + _SPREAD_OF_PERCENTS,
             re.IGNORECASE,
         )
-        known = b"|".join(_spelled(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
+        known = b"|".join(_pattern_of(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
         self.needles = [max(name.split("_"), key=len).encode() or name.encode() for name in self.bases]
         """for each metric, a lower-case word that every line with its name contains: a cheap prefilter"""
         self.pair = re.compile(
@@ -142,38 +160,38 @@ class Scanner:
         hide: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._declared = declared
-        self._own = Expressions(declared.expressions, say) if declared.expressions else None
-        self._half = b""
+        self._expressions = Expressions(declared.expressions, say) if declared.expressions else None
+        self._incomplete = b""
         self._skipping = False
         self._extra: dict[str, str] = {}
         """undeclared names, each with its masked form"""
         self._hide = hide
-        self._other_data: set[str] = set()
+        self._non_training: set[str] = set()
         """declared metrics that appeared without `train` before them: with it, the name is then another metric"""
-        self._no_numbers: dict[str, Any] = {}
+        self._not_numbers: dict[str, Any] = {}
         """declared metric → the last value that was not a number"""
-        self._unclear: dict[str, str] = {}
+        self._ambiguous: dict[str, str] = {}
         """declared metric → the last ambiguous number"""
-        self._traced = False
+        self._in_trace = False
         """the last line was inside a traceback, before its final line"""
 
     def feed(self, data: bytes) -> list[Reported]:
         """Return the values of lines that `data` completes. `\\r` ends a line too."""
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not cut:
-            self._keep_half(data)
+            self._keep_incomplete(data)
             return []
-        block = self._half + data[:cut] if self._half else data[:cut]
+        block = self._incomplete + data[:cut] if self._incomplete else data[:cut]
         if self._skipping:
             block = block[min(p for p in (block.find(b"\n"), block.find(b"\r")) if p >= 0) :]
             self._skipping = False
-        self._half = b""
-        self._keep_half(data[cut:])
+        self._incomplete = b""
+        self._keep_incomplete(data[cut:])
         return self._scan(block)
 
     def flush(self) -> list[Reported]:
         """Return the values of a last line without a newline."""
-        rest, self._half = self._half, b""
+        rest, self._incomplete = self._incomplete, b""
         return self._scan(rest) if rest and not self._skipping else []
 
     def document(self, line: bytes) -> list[Reported]:
@@ -190,16 +208,16 @@ class Scanner:
 
     def texts(self, texts: Mapping[str, bytes]) -> list[Reported]:
         """Parse numbers from texts and return them as `values` does; texts that are not numbers are noted."""
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for name, text in texts.items():
-            written = text.strip().rstrip(b",")
-            unclear = _is_unclear(written) and name.lower() not in STEP_NAMES
-            value = self._unsure(name, written) if unclear else _float(written)
+            stripped = text.strip().rstrip(b",")
+            is_ambiguous = _is_ambiguous(stripped) and name.lower() not in STEP_NAMES
+            value = self._ambiguous_value(name, stripped) if is_ambiguous else _float(stripped)
             if value is not None:
-                found[name] = value
-            elif written:
+                numbers[name] = value
+            elif stripped:
                 self._note_no_number(name, text.decode("utf-8", "replace"))
-        return self.values(found)
+        return self.values(numbers)
 
     def declared(self, name: str) -> bool:
         """Return True if the experiment declares a metric of that name."""
@@ -209,43 +227,43 @@ class Scanner:
         """Return messages for the user about declared metrics without a usable value: those that are not in `reported`
         and came as something else than a number, and those with an ambiguous number.
         """
-        told = [
-            f"{name} came as {_told(value)}, which is no number"
-            for name, value in self._no_numbers.items()
+        messages = [
+            f"{name} came as {_described(value)}, which is not a number"
+            for name, value in self._not_numbers.items()
             if name not in reported
         ]
-        return told + [
+        return messages + [
             f"{name} came as {text}, which may be {text.replace(',', '')} or {text.replace(',', '.')}"
-            for name, text in self._unclear.items()
+            for name, text in self._ambiguous.items()
         ]
 
-    def _keep_half(self, data: bytes) -> None:
+    def _keep_incomplete(self, data: bytes) -> None:
         if self._skipping:
             return
-        self._half = self._half + data if self._half else data
-        if len(self._half) > LONGEST_LINE:
-            self._half, self._skipping = b"", True
+        self._incomplete = self._incomplete + data if self._incomplete else data
+        if len(self._incomplete) > MAX_LINE_BYTES:
+            self._incomplete, self._skipping = b"", True
 
     def _scan(self, block: bytes) -> list[Reported]:
-        found: list[Reported] = []
-        if self._traced or _TRACEBACK in block:
+        reported: list[Reported] = []
+        if self._in_trace or _TRACEBACK in block:
             for line in re.split(rb"[\r\n]+", block):
-                traced = self._in_traceback(line)
-                found += self._line(line, extras=not traced) if len(line) <= LONGEST_LINE else []
+                in_traceback = self._in_traceback(line)
+                reported += self._line(line, extras=not in_traceback) if len(line) <= MAX_LINE_BYTES else []
         else:
             for line in _candidates(block, self._declared.needles):
-                found += self._line(line)
-        if self._own is not None:
-            lines = [_COLOUR.sub(b"", line[:LONGEST_FOR_OWN]) for line in re.split(rb"[\r\n]+", block)]
-            for groups in self._own.find(lines):
-                found += self._grouped(groups)
-        return found
+                reported += self._line(line)
+        if self._expressions is not None:
+            lines = [_COLOUR.sub(b"", line[:MAX_EXPRESSION_LINE_BYTES]) for line in re.split(rb"[\r\n]+", block)]
+            for groups in self._expressions.find(lines):
+                reported += self._grouped(groups)
+        return reported
 
     def _in_traceback(self, line: bytes) -> bool:
         """Return True if a line belongs to a Python traceback, including the error at its end."""
-        before, begins = self._traced, line.lstrip().startswith(_TRACEBACK)
-        self._traced = begins or (before and line[:1] in (b" ", b"\t", b""))
-        return before or begins
+        was_inside, begins = self._in_trace, line.lstrip().startswith(_TRACEBACK)
+        self._in_trace = begins or (was_inside and line[:1] in (b" ", b"\t", b""))
+        return was_inside or begins
 
     def _grouped(self, groups: Mapping[str, bytes | None]) -> list[Reported]:
         """Return the values of the named groups of one match."""
@@ -259,11 +277,11 @@ class Scanner:
             line = _COLOUR.sub(b"", line)
         stripped = line.strip()
         if stripped[:1] == b"{" and stripped[-1:] == b"}":
-            found = self.document(stripped)
-            if found:
-                return found
-        pairs = self._kept(line, self._declared.pair.finditer(line))
-        percents = self._kept(line, self._declared.percent.finditer(line), "%") if b"%" in line else []
+            values = self.document(stripped)
+            if values:
+                return values
+        pairs = self._counted(line, self._declared.pair.finditer(line))
+        percents = self._counted(line, self._declared.percent.finditer(line), "%") if b"%" in line else []
         if not pairs and not percents:
             return []
         steps = {
@@ -272,51 +290,51 @@ class Scanner:
             if b"." not in text or b"e" in text.lower() or name.lower() == b"epoch"
         }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
-        found, extras = [], extras and not _WARNING.match(line)
-        for known, other, value, spread in (match.groups() for match in pairs):
-            text = (known or other).decode("utf-8", "replace")
+        values, extras = [], extras and not _WARNING.match(line)
+        for declared_name, other_name, value, spread in (match.groups() for match in pairs):
+            text = (declared_name or other_name).decode("utf-8", "replace")
             reported = self._printed(text, value, step, spread) if extras or self.declared(text) else None
             if reported is not None:
-                found.append(reported)
+                values.append(reported)
         for base, value, spread in (match.groups() for match in percents):
             text = f"{self._declared.bases[folded(base.decode('utf-8', 'replace'))]}%"
             reported = self._printed(text, value, step, spread)
             if reported is not None:
-                found.append(reported)
-        return found
+                values.append(reported)
+        return values
 
     def _printed(self, text: str, printed: bytes, step: float | None, spread: bytes | None) -> Reported | None:
         """Return the printed value of a name; None if it does not count."""
-        value = self._unsure(text, printed) if _is_unclear(printed) else _plain(printed)
+        value = self._ambiguous_value(text, printed) if _is_ambiguous(printed) else _plain(printed)
         name = None if value is None else self._name(text)
         if value is None or name is None:
             return None
-        return Reported(name, value, step, None if spread is None or _is_unclear(spread) else _plain(spread))
+        return Reported(name, value, step, None if spread is None or _is_ambiguous(spread) else _plain(spread))
 
-    def _unsure(self, name: str, printed: bytes) -> float | None:
+    def _ambiguous_value(self, name: str, printed: bytes) -> float | None:
         """Return the value of an ambiguous number: NaN for a declared metric, so that the trial fails if it is the last
         value; None for other names.
         """
         if not self.declared(name):
             return None
-        self._unclear[self._declared.by_lower[folded(name)]] = printed.decode("ascii").rstrip(".")
+        self._ambiguous[self._declared.by_lower[folded(name)]] = printed.decode("ascii").rstrip(".")
         return math.nan
 
-    def _kept(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
+    def _counted(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
         """Return the matches of a line that count. A declared name is in the first group.
 
         `train loss: 0.1` is not a value of `loss` if `loss` also appears without `train` before it.
         """
-        kept, training = [], []
+        counted, training = [], []
         for match in matches:
             name = folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
             if name and _TRAINING.search(line[max(match.start() - 24, 0) : match.start()]):
                 training.append((name, match))
                 continue
-            self._other_data.add(name)
-            kept.append(match)
-        kept += [match for name, match in training if name not in self._other_data]
-        return sorted(kept, key=lambda match: match.start()) if training else kept
+            self._non_training.add(name)
+            counted.append(match)
+        counted += [match for name, match in training if name not in self._non_training]
+        return sorted(counted, key=lambda match: match.start()) if training else counted
 
     def _name(self, text: str) -> str | None:
         """Return the declared spelling of a name, or the masked name if it is kept as an extra; otherwise None."""
@@ -326,7 +344,7 @@ class Scanner:
         if name in STEP_NAMES or len(text) > 100 or not text.strip():
             return None
         if text not in self._extra:
-            if len(self._extra) >= EXTRA_NAMES:
+            if len(self._extra) >= MAX_EXTRA_NAMES:
                 return None
             self._extra[text] = self._hide(text)
         return self._extra[text]
@@ -334,28 +352,29 @@ class Scanner:
     def _from_json(self, document: Mapping[str, Any]) -> list[Reported]:
         step = step_of(document)
         name, value = document.get("name"), number(document.get("value"))
-        named = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else `name` names something else
-        if isinstance(name, str) and named and value is not None:
-            known = self._name(name)
-            return [] if known is None else [Reported(known, value, step, number(document.get("stddev")))]
-        if isinstance(name, str) and named and "value" in document:
+        is_named_value = not any(map(self.declared, document.keys() - _OF_A_NAME))  # else `name` names something else
+        if isinstance(name, str) and is_named_value and value is not None:
+            reported_name = self._name(name)
+            spread = number(document.get("stddev"))
+            return [] if reported_name is None else [Reported(reported_name, value, step, spread)]
+        if isinstance(name, str) and is_named_value and "value" in document:
             self._note_no_number(name, document["value"])
-        found, noisy = [], self._noisy(document)
-        for key, item in document.items():
-            value = number(item)
+        reported, stddev_owner = [], self._metric_of_stddev(document)
+        for key, raw in document.items():
+            value = number(raw)
             if value is None:
-                self._note_no_number(key, item)
-            known = self._name(key) if value is not None and not (noisy and key == "stddev") else None
-            if value is not None and known is not None:
-                spread = document.get("stddev" if key == noisy else f"{key}_stddev")
-                found.append(Reported(known, value, step, number(spread)))
-        return found
+                self._note_no_number(key, raw)
+            reported_name = self._name(key) if value is not None and not (stddev_owner and key == "stddev") else None
+            if value is not None and reported_name is not None:
+                spread = number(document.get("stddev" if key == stddev_owner else f"{key}_stddev"))
+                reported.append(Reported(reported_name, value, step, spread))
+        return reported
 
     def _note_no_number(self, name: str, value: Any) -> None:
         if self.declared(name):
-            self._no_numbers[self._declared.by_lower[folded(name)]] = value
+            self._not_numbers[self._declared.by_lower[folded(name)]] = value
 
-    def _noisy(self, document: Mapping[str, Any]) -> str | None:
+    def _metric_of_stddev(self, document: Mapping[str, Any]) -> str | None:
         """Return the metric that `stddev` belongs to; None unless there is exactly one, or if `stddev` is a metric."""
         if number(document.get("stddev")) is None or "stddev" in self._declared.by_lower:
             return None
@@ -364,7 +383,7 @@ class Scanner:
         return metrics[0] if len(metrics) == 1 else None
 
 
-def _spelled(name: bytes) -> bytes:
+def _pattern_of(name: bytes) -> bytes:
     """Return an expression for a name that also matches spaces for underscores: `Val Loss` for `val_loss`."""
     return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
 
@@ -398,16 +417,16 @@ def number(value: Any) -> float | None:
     return None
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """Describe a JSON value that is not a number by type and content: `the text "0.5"`."""
     kinds: dict[type, str] = {str: "the text ", list: "the list ", dict: "the object "}
     kind = kinds.get(type(value), "")
     text = json.dumps(value, ensure_ascii=False)
-    return kind + (text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…")
+    return kind + (text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…")
 
 
-def _is_unclear(text: bytes) -> bool:
-    return b"," in text and _UNCLEAR.fullmatch(text) is not None
+def _is_ambiguous(text: bytes) -> bool:
+    return b"," in text and _AMBIGUOUS.fullmatch(text) is not None
 
 
 def _plain(text: bytes) -> float:
@@ -428,16 +447,18 @@ def _candidates(block: bytes, words: list[bytes]) -> Iterable[bytes]:
         block = block.replace(b"\r", b"\n")
     lower = block.lower()
     needles = [b"=", b"{", *words]
-    upcoming = [lower.find(needle) for needle in needles]
+    next_matches = [lower.find(needle) for needle in needles]
     position = 0
     while True:
-        first = min((at for at in upcoming if at >= 0), default=-1)
+        first = min((at for at in next_matches if at >= 0), default=-1)
         if first < 0:
             return
         start = block.rfind(b"\n", position, first) + 1 or position
         end = block.find(b"\n", first)
         end = len(block) if end < 0 else end
-        if end - start <= LONGEST_LINE:
+        if end - start <= MAX_LINE_BYTES:
             yield block[start:end]
         position = end
-        upcoming = [lower.find(needle, position) if 0 <= at < position else at for needle, at in zip(needles, upcoming)]
+        next_matches = [
+            lower.find(needle, position) if 0 <= at < position else at for needle, at in zip(needles, next_matches)
+        ]

@@ -13,13 +13,13 @@ from typing import Any
 from orchestune.worker.metrics import formats
 from orchestune.worker.metrics.scanner import Reported, Scanner
 
-PIECE = 1 << 20
+PIECE_BYTES = 1 << 20
 """bytes read from a file at once"""
-START = 4096
+COMPARED_BYTES = 4096
 """bytes at the start of a file that are compared to detect a rewrite"""
-MOST_FILES = 200
+MAX_FILES = 200
 """maximum number of followed files, not counting those of declared metrics"""
-LOOK_SHARE = 20
+SEARCH_PAUSE_FACTOR = 20
 """pause between searches for new files, as a multiple of the last search's duration: folders may hold many others"""
 METRICS = "metrics"
 """the folder of an MLflow run with its metrics"""
@@ -42,29 +42,29 @@ class FollowedFile:
                 size = os.fstat(file.fileno()).st_size
                 if size < self.position or file.read(len(self._start)) != self._start:
                     self.position, self._start = 0, b""
-                    self.reader.again()
+                    self.reader.reset()
                 file.seek(self.position)
-                data = file.read(PIECE)
+                data = file.read(PIECE_BYTES)
                 if not self.position:
-                    self._start = data[:START]
+                    self._start = data[:COMPARED_BYTES]
         except OSError:
             return []
         text = data[len(BOM_UTF8) :] if not self.position and data.startswith(BOM_UTF8) else data
         self.position += len(data)
-        found: list[Reported] = self.reader.feed(text) if text else []
-        return found
+        values: list[Reported] = self.reader.feed(text) if text else []
+        return values
 
     def rest(self) -> Iterator[list[Reported]]:
         """Yield the values of the rest of the file piece by piece, once no process writes to it."""
-        before = -1
-        while before != self.position:
-            before = self.position
+        previous = -1
+        while previous != self.position:
+            previous = self.position
             yield self.read()
         yield self.reader.end()
 
     def finish(self) -> list[Reported]:
         """Return all remaining values at once."""
-        return [found for piece in self.rest() for found in piece]
+        return [value for piece in self.rest() for value in piece]
 
 
 class Sources:
@@ -75,48 +75,48 @@ class Sources:
         self._folder, self._scanner = folder, scanner
         self._files: dict[str, FollowedFile] = {}
         self._tags: dict[str, str] = {}
-        self._next_look = 0.0
+        self._next_search = 0.0
 
     def read(self) -> list[Reported]:
         """Return new values of the files, from at most one piece of each."""
-        found: list[Reported] = []
-        if time.monotonic() >= self._next_look:
-            self._look()
+        values: list[Reported] = []
+        if time.monotonic() >= self._next_search:
+            self._search()
         for file in self._files.values():
             if not isinstance(file.reader, formats.JsonFileParser):
-                found += file.read()
-        return found
+                values += file.read()
+        return values
 
     def rest(self) -> Iterator[list[Reported]]:
         """Yield the remaining values piece by piece, once the command has exited."""
-        self._look()
+        self._search()
         for file in self._files.values():
             yield from file.rest()
 
     def finish(self) -> list[Reported]:
         """Return all remaining values at once."""
-        return [found for piece in self.rest() for found in piece]
+        return [value for piece in self.rest() for value in piece]
 
     def absent(self) -> list[str]:
         """Return the configured paths without any file of their kind."""
         return [where for kind, where in self._kinds if not any(_paths(self._pattern(where), kind))]
 
     def _pattern(self, where: str) -> str:
-        named = os.path.join(self._folder, where)
-        return glob.escape(named) if os.path.exists(named) else os.path.join(glob.escape(self._folder), where)
+        path = os.path.join(self._folder, where)
+        return glob.escape(path) if os.path.exists(path) else os.path.join(glob.escape(self._folder), where)
 
-    def _look(self) -> None:
-        began = time.monotonic()
+    def _search(self) -> None:
+        started = time.monotonic()
         for kind, where in self._kinds:
             start = os.path.join(self._folder, where)
             for path in _paths(self._pattern(where), kind):
                 if path in self._files:
                     continue
                 reader = self._reader(kind, os.path.relpath(path, start))
-                if len(self._files) < MOST_FILES or self._is_declared(reader):
+                if len(self._files) < MAX_FILES or self._is_declared(reader):
                     self._files[path] = FollowedFile(path, reader)
         now = time.monotonic()
-        self._next_look = now + LOOK_SHARE * (now - began)
+        self._next_search = now + SEARCH_PAUSE_FACTOR * (now - started)
 
     def _is_declared(self, reader: Any) -> bool:
         """Return True if the file contains a declared metric only."""
@@ -143,43 +143,47 @@ def in_order(files: list[Reported], printed: list[Reported]) -> list[Reported]:
     """
     if not files or not printed:
         return files or printed
-    ends, own = ({item.name: item.step for item in source} for source in (printed, files))
-    late = {name for name in ends.keys() & own.keys() if _behind(own[name], ends[name])}
+    last_printed, last_in_files = ({item.name: item.step for item in source} for source in (printed, files))
+    later = {
+        name
+        for name in last_printed.keys() & last_in_files.keys()
+        if _is_later(last_in_files[name], last_printed[name])
+    }
     return [
-        *(item for item in files if item.name not in late),
+        *(item for item in files if item.name not in later),
         *printed,
-        *(item for item in files if item.name in late),
+        *(item for item in files if item.name in later),
     ]
 
 
-def _behind(step: float | None, other: float | None) -> bool:
+def _is_later(step: float | None, other: float | None) -> bool:
     return step is None or (other is not None and step > other)
 
 
 def _paths(where: str, kind: str) -> Iterator[str]:
-    found = sorted(glob.glob(where, recursive=True))
+    matches = sorted(glob.glob(where, recursive=True))
     if kind not in ("tensorboard", "mlflow"):
-        yield from found
+        yield from matches
         return
-    for top in found:
+    for top in matches:
         for folder, name in _files(top):
-            if "tfevents" in name if kind == "tensorboard" else METRICS in _way(folder, top):
+            if "tfevents" in name if kind == "tensorboard" else METRICS in _folder_names(folder, top):
                 yield os.path.join(folder, name)
 
 
-def _way(folder: str, top: str) -> list[str]:
+def _folder_names(folder: str, top: str) -> list[str]:
     """Return the names of the folders from `top` (included) to `folder`."""
     return os.path.relpath(folder, os.path.dirname(top)).split(os.sep)
 
 
 def _files(top: str) -> Iterator[tuple[str, str]]:
     """Yield folder and name of all files below, at any depth; before Python 3.12 `os.walk` is recursive."""
-    waiting = [top]
-    while waiting:
-        folder, folders = waiting.pop(), []
+    pending = [top]
+    while pending:
+        folder, folders = pending.pop(), []
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(folder) as children:
+                entries = sorted(children, key=lambda entry: entry.name)
         except OSError:
             continue
         for entry in entries:
@@ -187,7 +191,7 @@ def _files(top: str) -> Iterator[tuple[str, str]]:
                 folders += [] if entry.is_symlink() else [entry.path]
             else:
                 yield folder, entry.name
-        waiting += reversed(folders)
+        pending += reversed(folders)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LONGEST = 64 * 1024 * 1024
+MAX_RECORD_BYTES = 64 * 1024 * 1024
 """maximum bytes of one record; a longer one means that the file is not an event file"""
 _FIXED = {1: ("<d", 8), 5: ("<f", 4)}
 _TENSORS = {1: "<f", 2: "<d", 3: "<i", 9: "<q", 19: "<e"}
@@ -30,16 +30,16 @@ class Malformed(ValueError):
 
 def records(data: bytes) -> tuple[list[bytes], int]:
     """Return the complete records at the start of `data`, and their total bytes. Raises Malformed."""
-    found, position = [], 0
+    complete, position = [], 0
     while len(data) - position >= 16:
         (length,) = struct.unpack_from("<Q", data, position)
-        if length > LONGEST:
-            raise Malformed(f"a record of {length} bytes")
+        if length > MAX_RECORD_BYTES:
+            raise Malformed(f"a record has {length:,} bytes (expected at most {MAX_RECORD_BYTES:,})")
         if len(data) - position < length + 16:
             break
-        found.append(data[position + 12 : position + 12 + length])
+        complete.append(data[position + 12 : position + 12 + length])
         position += length + 16
-    return found, position
+    return complete, position
 
 
 def scalars(record: bytes) -> list[TaggedScalar]:
@@ -50,8 +50,8 @@ def scalars(record: bytes) -> list[TaggedScalar]:
             if field == 2 and isinstance(value, int):
                 step = value - (1 << 64) if value >> 63 else value
             elif field == 5 and isinstance(value, bytes):
-                values += [item for number, item in _fields(value) if number == 1 and isinstance(item, bytes)]
-        pairs = [_value(item) for item in values]
+                values += [content for number, content in _fields(value) if number == 1 and isinstance(content, bytes)]
+        pairs = [_value(content) for content in values]
         return [TaggedScalar(tag, step, number) for tag, number in pairs if number is not None]
     except (IndexError, struct.error, UnicodeDecodeError) as exc:
         raise Malformed(str(exc)) from exc
@@ -71,21 +71,21 @@ def _value(data: bytes) -> tuple[str, float | None]:
 
 def _tensor(data: bytes) -> float | None:
     """Return the number in a scalar tensor; None for other tensors."""
-    kind, found = 0, None
+    kind, number = 0, None
     for field, value in _fields(data):
         if field == 1 and isinstance(value, int):
             kind = value
         elif field == 2 and isinstance(value, bytes) and value:
             return None  # it has dimensions
         elif field == 4 and isinstance(value, bytes) and value and kind in _TENSORS:
-            form = _TENSORS[kind]
-            found = float(struct.unpack(form, value)[0]) if struct.calcsize(form) == len(value) else None
+            fmt = _TENSORS[kind]
+            number = float(struct.unpack(fmt, value)[0]) if struct.calcsize(fmt) == len(value) else None
         elif field in (5, 6) and isinstance(value, float):
-            found = value
+            number = value
         elif field in (5, 6) and isinstance(value, bytes):  # packed
-            form = "<f" if field == 5 else "<d"
-            found = float(struct.unpack(form, value)[0]) if struct.calcsize(form) == len(value) else None
-    return found
+            fmt = "<f" if field == 5 else "<d"
+            number = float(struct.unpack(fmt, value)[0]) if struct.calcsize(fmt) == len(value) else None
+    return number
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
@@ -104,11 +104,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
         elif wire == 2:
             length, position = _varint(data, position)
             if position + length > len(data):
-                raise IndexError("a field goes beyond its message")
+                raise IndexError("a field is longer than its message")
             yield key >> 3, data[position : position + length]
             position += length
         else:
-            raise IndexError(f"wire type {wire}")
+            raise IndexError(f"unknown wire type: {wire}")
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -121,4 +121,4 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         if shift > 63:
-            raise IndexError("a number of more than 64 bits")
+            raise IndexError("a varint has more than 64 bits")

@@ -13,14 +13,14 @@ from orchestune.worker.metrics.gpus import GpuUtilization, Nvml
 from orchestune.worker.processes import tree
 from orchestune.worker.waker import leave_signals_to_the_loop
 
-EVERY = 2.0
-SHARE = 0.02
+SAMPLE_SECONDS = 2.0
+MAX_SAMPLING_FRACTION = 0.02
 """upper bound on the fraction of time spent sampling"""
 
 
-APART = ((60.0, 3.9), (float("inf"), 9.9))
+MIN_INTERVALS = ((60.0, 3.9), (float("inf"), 9.9))
 """(age of the attempt up to which it holds, minimum interval between reported samples), in seconds"""
-WAITING = 600
+MAX_SAMPLES = 600
 """unacknowledged samples that are kept; beyond it the oldest are dropped"""
 
 
@@ -45,7 +45,7 @@ class Series:
     """The unacknowledged usage samples of one attempt."""
 
     def __init__(self) -> None:
-        self._waiting: deque[list[Any]] = deque(maxlen=WAITING)
+        self._waiting: deque[list[Any]] = deque(maxlen=MAX_SAMPLES)
         self._next = 0
         self._age, self._cpu = 0.0, 0.0
         """age and CPU seconds at the last sample that was kept"""
@@ -53,7 +53,7 @@ class Series:
     def add(self, started: float, sample: Sample) -> None:
         """Add a sample of an attempt that started at `started`, unless it follows the last one too closely."""
         age = sample.at - started
-        if age - self._age < next(apart for limit, apart in APART if age < limit):
+        if age - self._age < next(seconds for limit, seconds in MIN_INTERVALS if age < limit):
             return
         cores = max(sample.cpu - self._cpu, 0.0) / (age - self._age)
         busy = (round(sample.busy.share, 3), sample.busy.memory) if sample.busy else (None, None)
@@ -65,9 +65,9 @@ class Series:
         """Return the samples to report."""
         return list(self._waiting)
 
-    def acknowledge(self, told: Sequence[Sequence[Any]]) -> None:
+    def acknowledge(self, sent: Sequence[Sequence[Any]]) -> None:
         """Drop the samples that the server has received."""
-        while told and self._waiting and self._waiting[0][0] <= told[-1][0]:
+        while sent and self._waiting and self._waiting[0][0] <= sent[-1][0]:
             self._waiting.popleft()
 
     @classmethod
@@ -84,38 +84,38 @@ class Sampler:
     def __init__(self) -> None:
         self.samples: dict[str, Sample] = {}
         self._watched: Mapping[str, WatchedTree] = {}
-        self._cards = Nvml()
-        self._wanted = threading.Event()
+        self._nvml = Nvml()
+        self._has_attempts = threading.Event()
         threading.Thread(target=self._run, name="usage", daemon=True).start()
 
     def watch(self, watched: Mapping[str, WatchedTree]) -> None:
         """Replace the set of sampled attempts."""
         self._watched = watched
         if watched:
-            self._wanted.set()
+            self._has_attempts.set()
         else:
-            self._wanted.clear()
+            self._has_attempts.clear()
 
     def _run(self) -> None:
         leave_signals_to_the_loop()
         while True:
-            self._wanted.wait()
+            self._has_attempts.wait()
             start = time.monotonic()
-            self.samples = sample(self._watched, self._cards)
-            time.sleep(max(EVERY, (time.monotonic() - start) / SHARE))
+            self.samples = sample(self._watched, self._nvml)
+            time.sleep(max(SAMPLE_SECONDS, (time.monotonic() - start) / MAX_SAMPLING_FRACTION))
 
 
-def sample(watched: Mapping[str, WatchedTree], cards: Nvml) -> dict[str, Sample]:
+def sample(watched: Mapping[str, WatchedTree], nvml: Nvml) -> dict[str, Sample]:
     """Return one sample per attempt whose processes exist."""
     table, now = tree.processes(), time.monotonic()
     ticks = os.sysconf("SC_CLK_TCK")
-    found = {}
+    samples = {}
     for attempt, (leader, gpus) in watched.items():
         members = tree.descendants({leader}, table)
         if members:
             cpu = sum(table[pid].ticks for pid in members) / ticks
-            found[attempt] = Sample(now, cpu, sum(_memory(pid) for pid in members), cards.busy(gpus))
-    return found
+            samples[attempt] = Sample(now, cpu, sum(_memory(pid) for pid in members), nvml.busy(gpus))
+    return samples
 
 
 def _memory(pid: int) -> int:

@@ -15,18 +15,18 @@ class Cores:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / _machine()
+        self._folder = folder / _boot_id()
         self._held: dict[str, list[int]] = {}
         self._order: list[list[int]] = []
 
-    def take(self, attempt: str, count: int) -> list[int]:
+    def reserve(self, attempt: str, count: int) -> list[int]:
         """Reserve `count` cores, on the same NUMA node if possible. Return an empty list if too few are free."""
         locks: dict[int, int] = {}
         chosen: list[int] = []
         try:
             self._order = self._order or by_node(usable())
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._alone():
+            with self._exclusive():
                 try:
                     for core in [core for node in self._order for core in node]:
                         lock = self._lock(str(core))
@@ -57,7 +57,7 @@ class Cores:
         return descriptor
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Serialize choosing between workers, since it briefly locks all free cores."""
         descriptor = os.open(str(self._folder / "choosing"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -67,38 +67,38 @@ class Cores:
             os.close(descriptor)
 
 
-def not_pinned(count: int) -> str:
+def not_pinned_message(count: int) -> str:
     """Return the log message for a trial that could not be pinned."""
-    return f"not pinned: too few cores are free of other pinned trials (wanted: {count})"
+    return f"not pinned: too few cores are free of other pinned trials (requested: {count})"
 
 
 @contextlib.contextmanager
-def on(cores: Collection[int]) -> Iterator[None]:
+def pinned_to(cores: Collection[int]) -> Iterator[None]:
     """Pin processes that this thread starts inside the context to `cores`; no effect if empty."""
     if not cores:
         yield
         return
-    before = os.sched_getaffinity(0)
+    previous = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, previous)
 
 
 def choose(free: Sequence[Sequence[int]], count: int) -> list[int]:
     """Choose `count` of the free cores, given by node: best fit on one node, otherwise across nodes."""
-    enough = [node for node in free if len(node) >= count]
-    if enough:
-        return list(min(enough, key=len)[:count])
-    together = [core for node in free for core in node]
-    return together[:count] if len(together) >= count else []
+    sufficient = [node for node in free if len(node) >= count]
+    if sufficient:
+        return list(min(sufficient, key=len)[:count])
+    all_cores = [core for node in free for core in node]
+    return all_cores[:count] if len(all_cores) >= count else []
 
 
 def usable() -> list[int]:
     """Return the cores on which this process may run. Raises OSError if the system does not support pinning."""
     if not hasattr(os, "sched_getaffinity"):
-        raise OSError("this system does not pin")
+        raise OSError("this system does not support CPU pinning")
     return sorted(os.sched_getaffinity(0))
 
 
@@ -107,11 +107,11 @@ def by_node(cores: Collection[int], root: str = "/sys/devices/system") -> list[l
     nodes: dict[int, list[tuple[int, int]]] = {}
     for core in cores:
         folder = f"{root}/cpu/cpu{core}"
-        nodes.setdefault(_node(folder), []).append((_number(f"{folder}/topology/core_id"), core))
+        nodes.setdefault(_node_of(folder), []).append((_read_int(f"{folder}/topology/core_id"), core))
     return [[core for _, core in sorted(nodes[node])] for node in sorted(nodes)]
 
 
-def _node(folder: str) -> int:
+def _node_of(folder: str) -> int:
     try:
         names = [name[4:] for name in os.listdir(folder) if name.startswith("node") and name[4:].isdigit()]
     except OSError:
@@ -119,7 +119,7 @@ def _node(folder: str) -> int:
     return int(names[0]) if names else 0
 
 
-def _number(path: str) -> int:
+def _read_int(path: str) -> int:
     try:
         with open(path, encoding="ascii") as file:
             return int(file.read())
@@ -127,7 +127,7 @@ def _number(path: str) -> int:
         return 0
 
 
-def _machine() -> str:
+def _boot_id() -> str:
     """Return an id of this machine's boot, since several machines may share the folder."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -1,7 +1,22 @@
-"""The worker's parent process, which kills everything that the worker started when the worker dies.
+"""The guard: the worker's parent process, which kills everything that the worker started when the worker dies.
 
-Both are *child subreapers* if the system supports that: every orphan below them becomes their child, in whatever
-process group or session. Otherwise the process groups recorded in shared memory are killed.
+Guard and worker watch each other. The guard waits for its child by `waitpid`; the worker selects on a pipe whose other
+end only the guard holds, so that it becomes readable when the guard dies. Whichever survives kills the rest, and a
+SIGKILL to one of them, or the OOM killer, leaves no trial behind.
+
+Both are *child subreapers* if the system supports that: the kernel reparents every orphan below them to them, whatever
+its process group or session, so that they can enumerate what is left. Otherwise the process groups of running commands
+are killed, which the worker records in memory that it shares with the guard.
+
+Invariants and races:
+
+- A group is recorded once its pid is known and cleared when nothing of the attempt is left. A command that is just
+  starting when the worker dies is missing in that record; where there are subreapers, it is found as an orphan.
+- Killing is repeated until no child is left: a process may fork between the listing and its death.
+- Signals to the guard are forwarded. They are blocked around the fork: otherwise the child could run the guard's
+  handler, and a signal before the pid is known would be lost (it is sent after the fork instead).
+- The worker has a process group of its own, so Ctrl-C in a terminal reaches it only through the guard, once.
+- The guard imports little: it lives as long as the worker, and its memory counts toward the same limit.
 """
 
 from __future__ import annotations
@@ -17,10 +32,10 @@ from collections.abc import Callable
 from orchestune.worker.processes import tree
 
 _PR_SET_CHILD_SUBREAPER = 36
-AGAIN = 75
+EXIT_RESTART = 75
 """exit code with which a worker asks to be restarted in a fresh process"""
-_HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-GROUPS = 1024
+_FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+MAX_GROUPS = 1024
 """capacity of the shared memory, in process groups"""
 
 
@@ -29,22 +44,22 @@ class Lifeline:
 
     def __init__(self) -> None:
         self.end, self._guard_end = os.pipe()
-        self._groups = mmap.mmap(-1, 4 * GROUPS)
+        self._groups = mmap.mmap(-1, 4 * MAX_GROUPS)
 
     def note(self, slot: int, group: int) -> None:
         """Record the process group of the slot's command; 0 if none is running."""
-        if slot < GROUPS:
+        if slot < MAX_GROUPS:
             struct.pack_into("i", self._groups, 4 * slot, group)
 
     def groups(self) -> list[int]:
         """Return all recorded process groups."""
-        return [group for group in struct.unpack(f"{GROUPS}i", self._groups[:]) if group]
+        return [group for group in struct.unpack(f"{MAX_GROUPS}i", self._groups[:]) if group]
 
-    def keep_end(self) -> None:
+    def close_guard_end(self) -> None:
         """In the worker: keep only the end that detects the guard's death."""
         os.close(self._guard_end)
 
-    def keep_guard_end(self) -> None:
+    def close_worker_end(self) -> None:
         """In the guard: keep only the other end."""
         os.close(self.end)
 
@@ -63,41 +78,41 @@ def become_subreaper() -> bool:
 
 
 def run_guarded(work: Callable[[Lifeline], int]) -> int:
-    """Run `work` in a child process, forward signals to it and return its exit code; rerun it if that is AGAIN.
+    """Run `work` in a child process, forward signals to it and return its exit code; rerun it if that is EXIT_RESTART.
 
     This process becomes the guard. The worker gets its own process group, so that a signal to the guard's group does
     not terminate both at once.
     """
     become_subreaper()
-    wanted: list[int] = []
-    worker = 0
+    received: list[int] = []
+    worker_pid = 0
 
-    def hand_on(number: int, frame: object) -> None:
-        wanted.append(number)
-        if worker:
-            tree.kill(worker, number)
+    def forward(number: int, frame: object) -> None:
+        received.append(number)
+        if worker_pid:
+            tree.kill(worker_pid, number)
 
-    for number in _HANDED_ON:
-        signal.signal(number, hand_on)
+    for number in _FORWARDED_SIGNALS:
+        signal.signal(number, forward)
     while True:
-        line = Lifeline()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)  # otherwise the guard's handler could run in the worker
-        worker = os.fork()
-        if worker == 0:
-            os._exit(_in_child(work, line))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
-        line.keep_guard_end()
-        for early in wanted:
-            tree.kill(worker, early)
-        status, worker = _wait_for(worker), 0
-        end_descendants(line.groups())
-        line.close()
+        lifeline = Lifeline()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED_SIGNALS)
+        worker_pid = os.fork()
+        if worker_pid == 0:
+            os._exit(_in_child(work, lifeline))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED_SIGNALS)
+        lifeline.close_worker_end()
+        for received_signal in received:
+            tree.kill(worker_pid, received_signal)
+        status, worker_pid = _wait_for(worker_pid), 0
+        kill_descendants(lifeline.groups())
+        lifeline.close()
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        if code != AGAIN or wanted:
-            return 0 if code == AGAIN else code
+        if code != EXIT_RESTART or received:
+            return 0 if code == EXIT_RESTART else code
 
 
-def end_descendants(groups: list[int]) -> None:
+def kill_descendants(groups: list[int]) -> None:
     """Kill all children, and the orphans adopted meanwhile, until none is left that this user can kill."""
     for group in groups:
         tree.kill_group(group, signal.SIGKILL)
@@ -106,28 +121,28 @@ def end_descendants(groups: list[int]) -> None:
         children = tree.children()
         for pid in children or ():
             tree.kill_group(pid, signal.SIGKILL)
-        ours = [pid for pid in children or () if tree.kill(pid, signal.SIGKILL)]
+        killable = [pid for pid in children or () if tree.kill(pid, signal.SIGKILL)]
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pause = 0.001
         except ChildProcessError:
             return
-        if children is None or (children and not ours):
+        if children is None or (children and not killable):
             return
         time.sleep(pause)
         pause = min(2 * pause, 0.25)
 
 
-def _in_child(work: Callable[[Lifeline], int], line: Lifeline) -> int:
+def _in_child(work: Callable[[Lifeline], int], lifeline: Lifeline) -> int:
     code = 70
     try:
-        for number in _HANDED_ON:
+        for number in _FORWARDED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED_SIGNALS)
         os.setpgid(0, 0)
         become_subreaper()
-        line.keep_end()
-        code = work(line)
+        lifeline.close_guard_end()
+        code = work(lifeline)
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else 1
     except BaseException:  # noqa: BLE001 - a fork must never run into its parent's code

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestune.worker import attempt as phases
 from orchestune.worker import environment
 from orchestune.worker.attempt import RunningAttempt
-from orchestune.worker.processes.cores import Cores, not_pinned
+from orchestune.worker.processes.cores import Cores, not_pinned_message
 from orchestune.worker.processes.preload import Preloader, PreloadFailed, Zygote, program
 from orchestune.worker.processes.spawn import StartedProcess, TrialCommand, spawn
 from orchestune.worker.thread_pool import ThreadPool
@@ -29,13 +29,13 @@ class Launcher:
         """Pids of the processes with preloaded modules."""
         return self._preloader.pids
 
-    def ended(self, pid: int) -> None:
+    def handle_exit(self, pid: int) -> None:
         """Handle a reaped child that belongs to no attempt."""
-        self._preloader.ended(pid)
+        self._preloader.handle_exit(pid)
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Kill the processes with preloaded modules, at shutdown."""
-        self._preloader.end()
+        self._preloader.shut_down()
 
     def expect(self, attempt: RunningAttempt) -> None:
         """Start preloading for an attempt; if that is impossible, log the reason once."""
@@ -46,11 +46,13 @@ class Launcher:
             arguments = job.arguments(attempt.lease["parameters"], "config" if job.config else "")
         except ValueError:
             return  # starting it reports the error
-        found = self._preloader.zygote(job, [phases.find_program(arguments[0], job.environment), *arguments[1:]])
-        if isinstance(found, Zygote):
-            attempt.zygote = found
-        elif self._preloader.first_time(found):
-            attempt.write(f"preload has no effect: {found}")
+        zygote_or_reason = self._preloader.zygote(
+            job, [phases.find_program(arguments[0], job.environment), *arguments[1:]]
+        )
+        if isinstance(zygote_or_reason, Zygote):
+            attempt.zygote = zygote_or_reason
+        elif self._preloader.is_first_time(zygote_or_reason):
+            attempt.write(f"preload has no effect: {zygote_or_reason}")
 
     def start(self, attempt: RunningAttempt, then: Callable[[BaseException | None], None]) -> None:
         """Start the command, and call `then` with None once it runs, or with the error: a StartError if the command is
@@ -60,44 +62,44 @@ class Launcher:
         slot.write_files(lease["parameters"], job.config)
         variables = _variables(attempt)
         if job.pin:
-            attempt.cores = self._cores.take(attempt.id, job.pin)
+            attempt.cores = self._cores.reserve(attempt.id, job.pin)
             if not attempt.cores:
-                attempt.write(not_pinned(job.pin))
+                attempt.write(not_pinned_message(job.pin))
         command = attempt.command({**job.environment, **environment.encoded(variables)})
 
         def done(started: StartedProcess | None, error: BaseException | None) -> None:
             if started is not None:
-                attempt.begun(command, started)
-            then(attempt.not_begun(command, error) if error else None)
+                attempt.record_start(command, started)
+            then(attempt.record_failed_start(command, error) if error else None)
 
-        copy = self._copy(attempt, command)
-        if copy is None:
+        forked = self._fork_zygote(attempt, command)
+        if forked is None:
             self._crew.run(lambda: spawn(command), done)
         else:
-            done(copy, None)
+            done(forked, None)
 
     def release(self, attempt: RunningAttempt) -> None:
         """Release the cores of a finished attempt."""
         if attempt.cores:
             self._cores.release(attempt.id)
 
-    def _copy(self, attempt: RunningAttempt, command: TrialCommand) -> StartedProcess | None:
+    def _fork_zygote(self, attempt: RunningAttempt, command: TrialCommand) -> StartedProcess | None:
         """Fork the process with preloaded modules to run the command; None if that is impossible."""
         zygote = attempt.zygote
         if zygote is None:
             return None
-        found = program(command.arguments)
-        if isinstance(found, str):
+        python_program = program(command.arguments)
+        if isinstance(python_program, str):
             return None
         if zygote.error:
-            if self._preloader.first_time(zygote.error):
+            if self._preloader.is_first_time(zygote.error):
                 attempt.write(f"preload has no effect: {zygote.error}")
             return None
         try:
-            at = time.monotonic()
-            return StartedProcess(zygote.become(found, command), at)
+            started_at = time.monotonic()
+            return StartedProcess(zygote.fork(python_program, command), started_at)
         except PreloadFailed as exc:
-            self._preloader.lost(zygote, exc)
+            self._preloader.drop_failed(zygote, exc)
             return None
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-LATELY = 0.25
+COUNT_CACHE_SECONDS = 0.25
 """seconds for which a count of kills may be reused as the baseline of an attempt"""
 
 
@@ -21,10 +21,10 @@ class ControlGroup:
         self._counted = float("-inf")
         self._kills = 0
 
-    def kills_lately(self) -> int:
-        """Return `kills`, cached for LATELY seconds because it is called at every start."""
+    def recent_kills(self) -> int:
+        """Return `kills`, cached for COUNT_CACHE_SECONDS because it is called at every start."""
         now = time.monotonic()
-        if now - self._counted >= LATELY:
+        if now - self._counted >= COUNT_CACHE_SECONDS:
             self._kills, self._counted = self.kills(), now
         return self._kills
 
@@ -56,10 +56,10 @@ class ControlGroup:
 
 def explain(limit: int | None, peak: int) -> str:
     """Explain an OOM kill to the user, given the group's limit and the peak memory of the command (0: unknown)."""
-    seen = f"; its peak was {_size(peak)}" if peak else ""
+    peak_text = f"; its peak was {_size(peak)}" if peak else ""
     if limit is None:
-        return f"killed for memory: the machine had none left{seen}"
-    return f"killed for memory: it used more than its limit of {_size(limit)}{seen}"
+        return f"out of memory: killed because the machine had no memory left{peak_text}"
+    return f"out of memory: killed at its memory limit of {_size(limit)}{peak_text}"
 
 
 def _size(size: int) -> str:
@@ -75,18 +75,18 @@ def _folder(root: str) -> str | None:
 
 def _candidates(root: str) -> list[str]:
     """Return the possible folders of the group: at its path on the host, or at the top as in a container."""
-    tree = os.path.join(root, "sys/fs/cgroup")
+    mount = os.path.join(root, "sys/fs/cgroup")
     try:
         with open(os.path.join(root, "proc/self/cgroup"), encoding="utf-8") as file:
             entries = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
         return []
-    found: list[str] = []
+    folders: list[str] = []
     for entry in entries:
         if len(entry) == 3 and "memory" in entry[1].split(","):
-            top = os.path.join(tree, entry[1])
-            found += [os.path.join(top, entry[2].lstrip("/")), top]
+            top = os.path.join(mount, entry[1])
+            folders += [os.path.join(top, entry[2].lstrip("/")), top]
     for entry in entries:
         if len(entry) == 3 and not entry[1]:
-            found += [os.path.join(tree, entry[2].lstrip("/")), tree]
-    return found
+            folders += [os.path.join(mount, entry[2].lstrip("/")), mount]
+    return folders

@@ -16,33 +16,33 @@ class Orphans:
     """
 
     def __init__(self) -> None:
-        self.visible = True
+        self.are_children_listed = True
         """False if the system does not list the children of this process"""
         self._owners: dict[int, set[str]] = {}
-        self._beyond: set[int] = set()
+        self._unkillable: set[int] = set()
         """processes that this user is not permitted to kill"""
 
-    def look(self) -> set[int] | None:
+    def children(self) -> set[int] | None:
         """Return the current children of this process, including orphans; None if the system does not list them."""
         children = tree.adopted()
-        self.visible = children is not None
+        self.are_children_listed = children is not None
         return children
 
     def of(self, attempt: str, leaders: Collection[int], live: set[str], children: set[int] | None) -> set[int]:
         """Return those of `children` that are orphans of the given attempt or of attempts that have ended."""
-        found = set()
-        strangers = children.difference(leaders) if children else set()
-        self._beyond &= strangers
-        if len(strangers) < len(self._owners):
-            self._owners = {pid: owners for pid, owners in self._owners.items() if pid in strangers}
-        for pid in strangers - self._beyond:
+        orphans = set()
+        non_leaders = children.difference(leaders) if children else set()
+        self._unkillable &= non_leaders
+        if len(non_leaders) < len(self._owners):
+            self._owners = {pid: owners for pid, owners in self._owners.items() if pid in non_leaders}
+        for pid in non_leaders - self._unkillable:
             owners = self._owners.get(pid)
             if owners is None:
-                mark = tree.attempt_of(pid)
-                owners = self._owners[pid] = {mark} if mark else set(live)
+                attempt_id = tree.attempt_of(pid)
+                owners = self._owners[pid] = {attempt_id} if attempt_id else set(live)
             if not (owners & live) - {attempt}:
-                found.add(pid)
-        return found
+                orphans.add(pid)
+        return orphans
 
     def forget(self, attempt: str) -> None:
         """Remove a finished attempt from the possible owners."""
@@ -53,5 +53,5 @@ class Orphans:
         """Kill a process. If that is not permitted, return False and exclude it from its attempt's orphans."""
         if tree.kill(pid, signal.SIGKILL):
             return True
-        self._beyond.add(pid)
+        self._unkillable.add(pid)
         return False

@@ -1,4 +1,25 @@
-"""`preload`: a process that has imported the trials' modules once and is forked to run each of them."""
+"""`preload`: processes that have imported the trials' modules once and are forked to run each trial (*zygotes*).
+
+An import of a large library takes seconds; a fork takes milliseconds. The zygote runs `zygote.py` on the Python of the
+user's command. This module is the worker's end: it starts zygotes, waits for their imports and requests forks.
+
+Protocol, over a socket pair: messages are JSON after four bytes of length. The zygote sends `{"ready"}` or `{"error"}`
+after its imports. A request carries three descriptors: the program's stdin, its output, and the reading end of a pipe.
+The response is the pid of the fork, which the kernel has reparented to this worker, a child subreaper. The fork waits
+until the worker writes a byte to the pipe; so the worker has the pid before the program can exit or be signalled. If
+the pipe closes without a byte, because the worker gave up, the fork exits.
+
+Invariants and races:
+
+- One zygote per job revision, interpreter and options. A newer revision replaces the zygotes of older ones, and
+  attempts of an older revision are then executed without one.
+- Imports may take minutes, so they are awaited in pool threads, one of which reads the socket at a time (`_wait_lock`);
+  forks are requested in the loop's thread, and only once `ready` is set.
+- `shut_down` may close the socket while a thread waits on it: that thread gets a ValueError or OSError.
+- The loop reaps all children. An exit of a zygote before its imports finished is reported by `wait`, a later one by
+  `handle_exit`. After MAX_EXITS unexpected exits the worker stops preloading, as trials without it are slower, but run.
+- Preloading is only an optimization: if anything prevents it, the command is executed as usual and the log says why.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +43,15 @@ from orchestune.worker.journal import say
 from orchestune.worker.processes import tree
 from orchestune.worker.processes.guard import become_subreaper
 from orchestune.worker.processes.spawn import TrialCommand
-from orchestune.worker.processes.tree import MARK
+from orchestune.worker.processes.tree import ATTEMPT_VARIABLE
 from orchestune.worker.processes.umask import for_command
 
-PATIENCE = 600.0
-"""timeout for the imports, in seconds"""
-ANSWER_WITHIN = 5.0
-MOST_DEATHS = 3
+IMPORT_TIMEOUT_SECONDS = 600.0
+"""timeout of the imports"""
+RESPONSE_TIMEOUT_SECONDS = 5.0
+MAX_EXITS = 3
 """unexpected exits after which a worker stops preloading"""
-_ROOM = 36
+_ATTEMPT_ID_BYTES = 36
 """bytes reserved for an attempt's id in the initial environment, which each fork overwrites"""
 _HEAD = struct.Struct("=I")
 _BOOT = (
@@ -39,7 +60,7 @@ _BOOT = (
     "own['run'](own['serve'](int(sys.argv[2]),sys.argv[3:],known))"
 )
 _PYTHON = re.compile(r"python(\d(\.\d+)?)?")
-_ALONE = frozenset("bBdEIOPqsSuv")
+_FLAGS = frozenset("bBdEIOPqsSuv")
 """one-letter options of Python without an argument"""
 
 
@@ -58,22 +79,22 @@ def program(arguments: Sequence[str]) -> PythonProgram | str:
     """Parse a Python command. Return the reason as text if it is not one."""
     if not _PYTHON.fullmatch(os.path.basename(arguments[0])):
         if os.path.basename(arguments[0]) == "sh" and list(arguments[1:2]) == ["-c"]:
-            return "the command needs a shell; write it without shell syntax, as `python train.py {args}`"
-        return f"the command is {os.path.basename(arguments[0])!r}, and not Python with a script"
+            return "the command needs a shell; write it without shell syntax, such as `python train.py {args}`"
+        return f"the command is {os.path.basename(arguments[0])!r} (expected Python with a script or module)"
     options: list[str] = []
     rest = list(arguments[1:])
     while rest and rest[0].startswith("-") and rest[0] != "-":
         option = rest.pop(0)
         if option in ("-W", "-X") and rest:
             options += [option, rest.pop(0)]
-        elif option[:2] in ("-W", "-X") or set(option[1:]) <= _ALONE:
+        elif option[:2] in ("-W", "-X") or set(option[1:]) <= _FLAGS:
             options.append(option)
         elif option == "-m" and rest:
             return PythonProgram(arguments[0], tuple(options), None, rest[0], tuple(rest[1:]))
         else:
-            return f"the command gives Python the option {option}, and not a script"
+            return f"the command passes {option} to Python (expected a script or `-m MODULE`)"
     if not rest or rest[0] == "-":
-        return "the command gives Python no script"
+        return "the command passes no script to Python (expected a script or `-m MODULE`)"
     return PythonProgram(arguments[0], tuple(options), rest[0], None, tuple(rest[1:]))
 
 
@@ -82,13 +103,13 @@ class PreloadFailed(Exception):
 
 
 class Zygote:
-    """One process with preloaded modules. Call `start` and `become` in the loop's thread, `wait` in other threads."""
+    """One process with preloaded modules. Call `start` and `fork` in the loop's thread, `wait` in other threads."""
 
     def __init__(self, python: str, options: Sequence[str], modules: Sequence[str]) -> None:
         self._command = [python, *options]
         self._modules = list(modules)
         self._control: socket.socket | None = None
-        self._one_waits = threading.Lock()
+        self._wait_lock = threading.Lock()
         self.pid = 0
         self.ready = False
         """the imports have finished or failed"""
@@ -98,22 +119,22 @@ class Zygote:
     def start(self, environment: Mapping[bytes, bytes], folder: str) -> None:
         """Start the process, which begins to import. Raises OSError."""
         text = pkgutil.get_data("orchestune.worker.processes", "zygote.py") or b""
-        control, theirs = socket.socketpair()
+        control, remote = socket.socketpair()
         reading, writing = os.pipe()
         is_started = False
         try:
             with for_command():
                 process = subprocess.Popen(
-                    [*self._command, "-c", _BOOT, str(reading), str(theirs.fileno()), *self._modules],
+                    [*self._command, "-c", _BOOT, str(reading), str(remote.fileno()), *self._modules],
                     stdin=subprocess.DEVNULL,
                     cwd=folder,
-                    env={**environment, MARK.encode(): b"0" * _ROOM},
-                    pass_fds=(reading, theirs.fileno()),
+                    env={**environment, ATTEMPT_VARIABLE.encode(): b"0" * _ATTEMPT_ID_BYTES},
+                    pass_fds=(reading, remote.fileno()),
                     start_new_session=True,
                 )
             is_started = True
         finally:
-            theirs.close()
+            remote.close()
             os.close(reading)
             if not is_started:
                 control.close()
@@ -126,51 +147,55 @@ class Zygote:
         except OSError:
             pass  # it has exited: `wait` reports that
 
-    def wait(self, wanted: Callable[[], bool]) -> None:
-        """Block until the process is ready or `wanted` returns False."""
-        until = time.monotonic() + PATIENCE
-        while wanted() and not self.ready:
-            if not self._one_waits.acquire(timeout=0.1):
+    def wait(self, is_wanted: Callable[[], bool]) -> None:
+        """Block deadline the process is ready or `is_wanted` returns False."""
+        deadline = time.monotonic() + IMPORT_TIMEOUT_SECONDS
+        while is_wanted() and not self.ready:
+            if not self._wait_lock.acquire(timeout=0.1):
                 continue
             try:
                 if not self.ready:
-                    self._listen(until)
+                    self._wait_once(deadline)
             finally:
-                self._one_waits.release()
+                self._wait_lock.release()
 
-    def become(self, found: PythonProgram, command: TrialCommand) -> int:
-        """Fork the process to run a program. Return the pid, now a child of this worker. Raises Broken."""
+    def fork(self, python_program: PythonProgram, command: TrialCommand) -> int:
+        """Fork the process to run a program. Return the pid, now a child of this worker. Raises PreloadFailed."""
         if self._control is None:
-            raise PreloadFailed("it was given up")
+            raise PreloadFailed("it was shut down")
         document = {
-            "argv": [*self._command, *(["-m", found.module] if found.script is None else [found.script]), *found.rest],
-            "script": found.script,
-            "module": found.module,
-            "rest": found.rest,
+            "argv": [
+                *self._command,
+                *(["-m", python_program.module] if python_program.script is None else [python_program.script]),
+                *python_program.rest,
+            ],
+            "script": python_program.script,
+            "module": python_program.module,
+            "rest": python_program.rest,
             "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in command.environment.items()},
             "cwd": command.folder,
             "cores": sorted(command.cores),
         }
         data = json.dumps(document).encode("ascii")
         data = _HEAD.pack(len(data)) + data
-        waiting, go = os.pipe()
+        go_reader, go_writer = os.pipe()
         try:
-            self._control.settimeout(ANSWER_WITHIN)
-            passed = array.array("i", [*command.files, waiting])
-            sent = self._control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+            self._control.settimeout(RESPONSE_TIMEOUT_SECONDS)
+            descriptors = array.array("i", [*command.files, go_reader])
+            sent = self._control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
             self._control.sendall(data[sent:])
-            answer = self._hear()
-            if "pid" not in answer:
-                raise PreloadFailed(str(answer.get("error")))
-            os.write(go, b"g")
-            return int(answer["pid"])
+            response = self._receive()
+            if "pid" not in response:
+                raise PreloadFailed(str(response.get("error")))
+            os.write(go_writer, b"g")
+            return int(response["pid"])
         except OSError as exc:
-            raise PreloadFailed(f"it does not answer: {exc}") from exc
+            raise PreloadFailed(f"it does not respond: {exc}") from exc
         finally:
-            os.close(waiting)
-            os.close(go)
+            os.close(go_reader)
+            os.close(go_writer)
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Kill the process. Programs forked from it keep running."""
         if self._control is not None:
             self._control.close()
@@ -178,34 +203,34 @@ class Zygote:
         if self.pid:
             tree.kill_group(self.pid, signal.SIGKILL)
 
-    def _listen(self, until: float) -> None:
+    def _wait_once(self, deadline: float) -> None:
         control = self._control
         if control is None:
-            self.error, self.ready = "it was given up", True
+            self.error, self.ready = "it was shut down", True
             return
         try:
             if select.select([control], [], [], 0.1)[0]:
-                control.settimeout(ANSWER_WITHIN)
-                self.error = str(self._hear().get("error") or "")
-            elif time.monotonic() < until:
+                control.settimeout(RESPONSE_TIMEOUT_SECONDS)
+                self.error = str(self._receive().get("error") or "")
+            elif time.monotonic() < deadline:
                 return
             else:
-                self.error = f"importing takes longer than {PATIENCE:g}s"
-        except (PreloadFailed, OSError, ValueError):  # ValueError: `end` closed the socket meanwhile
-            self.error = "the process that imports has ended; its last words are in the worker's log"
+                self.error = f"the imports took longer than {IMPORT_TIMEOUT_SECONDS:g}s"
+        except (PreloadFailed, OSError, ValueError):  # ValueError: `shut_down` closed the socket meanwhile
+            self.error = "the process that imports the modules has exited; its output is in the worker's log"
         self.ready = True
 
-    def _hear(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         if self._control is None:
-            raise PreloadFailed("it was given up")
+            raise PreloadFailed("it was shut down")
         data = b""
         while len(data) < _HEAD.size or len(data) < _HEAD.size + _HEAD.unpack_from(data)[0]:
             part = self._control.recv(1 << 16)
             if not part:
-                raise PreloadFailed("it has ended")
+                raise PreloadFailed("it has exited")
             data += part
-        answer: dict[str, Any] = json.loads(data[_HEAD.size :].decode("ascii"))
-        return answer
+        response: dict[str, Any] = json.loads(data[_HEAD.size :].decode("ascii"))
+        return response
 
 
 class Preloader:
@@ -214,8 +239,8 @@ class Preloader:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._zygotes: dict[tuple[int, str, tuple[str, ...]], Zygote] = {}
-        self._deaths = 0
-        self._said: set[str] = set()
+        self._exits = 0
+        self._logged: set[str] = set()
 
     @property
     def pids(self) -> set[int]:
@@ -224,53 +249,53 @@ class Preloader:
 
     def zygote(self, job: PreparedJob, arguments: Sequence[str]) -> Zygote | str:
         """Return the process for a command, starting it if needed; the reason as text if preloading is impossible."""
-        found = program(arguments)
-        if isinstance(found, str):
-            return found
+        python_program = program(arguments)
+        if isinstance(python_program, str):
+            return python_program
         if not become_subreaper():
-            return "only Linux hands on processes whose parent has ended"
-        key = (job.revision, found.python, found.options)
+            return "it requires Linux, where orphaned processes are reparented to the worker"
+        key = (job.revision, python_program.python, python_program.options)
         zygote = self._zygotes.get(key)
         if zygote is not None:
             return zygote.error or zygote
-        if self._deaths >= MOST_DEATHS:
-            return f"the process that imports has died {self._deaths} times"
+        if self._exits >= MAX_EXITS:
+            return f"the process that imports the modules has exited unexpectedly {self._exits} times"
         if any(job.revision < revision for revision, *_ in self._zygotes):
-            return "it goes on with older code, and what is imported is for the newer one"
+            return "this attempt runs older code, and the modules are preloaded for a newer revision"
         self._forget(lambda other: other[0] != job.revision)
-        zygote = Zygote(found.python, found.options, job.preload)
+        zygote = Zygote(python_program.python, python_program.options, job.preload)
         try:
             zygote.start(job.environment, self._folder)
         except OSError as exc:
-            return f"{found.python} cannot be started: {exc.strerror}"
+            return f"{python_program.python} cannot be started: {exc.strerror}"
         self._zygotes[key] = zygote
         return zygote
 
-    def lost(self, zygote: Zygote, reason: object) -> None:
-        """Drop an unusable process. The next trial starts a new one, unless MOST_DEATHS were lost."""
+    def drop_failed(self, zygote: Zygote, reason: object) -> None:
+        """Drop an unusable process. The next trial starts a new one, unless MAX_EXITS were dropped."""
         if zygote in self._zygotes.values():
-            self._deaths += 1
+            self._exits += 1
             say(f"the process with preloaded modules is lost: {reason}")
             self._forget(lambda key: self._zygotes[key] is zygote)
 
-    def ended(self, pid: int) -> None:
+    def handle_exit(self, pid: int) -> None:
         """Handle a reaped child of the worker; other pids are ignored."""
         for zygote in list(self._zygotes.values()):
             if zygote.pid == pid:
                 zygote.pid = 0
                 if zygote.ready and not zygote.error:  # otherwise `wait` reports the reason
-                    self.lost(zygote, "it has ended")
+                    self.drop_failed(zygote, "it has exited")
 
-    def first_time(self, text: str) -> bool:
+    def is_first_time(self, text: str) -> bool:
         """Return True on the first call with this text."""
-        new = text not in self._said
-        self._said.add(text)
-        return new
+        is_new = text not in self._logged
+        self._logged.add(text)
+        return is_new
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """Kill all processes, at shutdown of the worker."""
         self._forget(lambda key: True)
 
     def _forget(self, which: Callable[[tuple[int, str, tuple[str, ...]]], bool]) -> None:
         for key in [key for key in self._zygotes if which(key)]:
-            self._zygotes.pop(key).end()
+            self._zygotes.pop(key).shut_down()

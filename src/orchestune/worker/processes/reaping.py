@@ -16,35 +16,35 @@ class ExitedProcess(NamedTuple):
 
     status: int
     usage: Any
-    of: set[str]
+    starting: set[str]
     """ids of the attempts that were starting at that time"""
 
 
-def ended_children(leaders: Mapping[int, RunningAttempt]) -> Iterator[tuple[int, int, Any]]:
+def reap_children(leaders: Mapping[int, RunningAttempt]) -> Iterator[tuple[int, int, Any]]:
     """Reap all exited children and yield them. A leader's group is killed first, before its number can be reused."""
     if not hasattr(os, "waitid"):
         for attempt in list(leaders.values()):
-            ended = os.wait4(attempt.pid, os.WNOHANG)
-            if ended[0]:
-                _end_group(attempt)
-                yield ended
+            exited = os.wait4(attempt.pid, os.WNOHANG)
+            if exited[0]:
+                _kill_group(attempt)
+                yield exited
         return
     while True:
         try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if found is None:
+        if child is None:
             return
-        if found.si_pid in leaders:
-            _end_group(leaders[found.si_pid])
+        if child.si_pid in leaders:
+            _kill_group(leaders[child.si_pid])
         try:
-            ended = os.wait4(found.si_pid, 0)
+            exited = os.wait4(child.si_pid, 0)
         except ChildProcessError:  # a failed start, already reaped by the thread that starts commands
             continue
-        yield ended
+        yield exited
 
 
-def _end_group(attempt: RunningAttempt) -> None:
+def _kill_group(attempt: RunningAttempt) -> None:
     if attempt.kill_at is None:
         tree.kill_group(attempt.pid, signal.SIGKILL)

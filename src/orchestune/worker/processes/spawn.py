@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from orchestune.worker.processes.cores import on
+from orchestune.worker.processes.cores import pinned_to
 from orchestune.worker.processes.umask import for_command
 
 _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80
@@ -51,9 +51,9 @@ def spawn(command: TrialCommand) -> StartedProcess:
 
     The worker has no inheritable descriptors, see `tree.keep_files_from_children`.
     """
-    with on(command.cores), for_command():
+    with pinned_to(command.cores), for_command():
         at, library = time.monotonic(), _library()
-        pid = _by_subprocess(command) if library is None else library.spawn(command)
+        pid = _spawn_with_subprocess(command) if library is None else library.spawn(command)
         return StartedProcess(pid, at)
 
 
@@ -89,14 +89,14 @@ class _Library:
             for number, file in enumerate((*command.files, command.files[1])):
                 _check(self._c.posix_spawn_file_actions_adddup2(actions, file, number))
             _check(self._change_folder(actions, os.fsencode(command.folder)))
-            words, environment, failure = _array(arguments), _array(variables), errno.ENOENT
-            for program in _places(command):
-                failed = self._start(ctypes.byref(pid), program, actions, self._attributes, words, environment)
-                if not failed:
+            words, environment, reported_error = _array(arguments), _array(variables), errno.ENOENT
+            for program in _candidate_paths(command):
+                error = self._start(ctypes.byref(pid), program, actions, self._attributes, words, environment)
+                if not error:
                     return pid.value
-                if failed not in (errno.ENOENT, errno.ENOTDIR):
-                    failure = failed
-            raise OSError(failure, os.strerror(failure), command.arguments[0])
+                if error not in (errno.ENOENT, errno.ENOTDIR):
+                    reported_error = error
+            raise OSError(reported_error, os.strerror(reported_error), command.arguments[0])
         finally:
             self._c.posix_spawn_file_actions_destroy(actions)
 
@@ -111,7 +111,7 @@ def _library() -> _Library | None:
         return None
 
 
-def _by_subprocess(command: TrialCommand) -> int:
+def _spawn_with_subprocess(command: TrialCommand) -> int:
     mask = signal.pthread_sigmask(signal.SIG_SETMASK, [])  # inherited by the child
     try:
         process = subprocess.Popen(
@@ -130,7 +130,7 @@ def _by_subprocess(command: TrialCommand) -> int:
     return process.pid
 
 
-def _places(command: TrialCommand) -> list[bytes]:
+def _candidate_paths(command: TrialCommand) -> list[bytes]:
     """Return the paths at which the program may be, from PATH."""
     name = os.fsencode(command.arguments[0])
     if b"/" in name:

@@ -21,46 +21,46 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestune.worker.connection.api import ApiError, ServerConnection, ServerEndpoint, call_patiently
-from orchestune.worker.job import TOLD
-from orchestune.worker.processes.tree import MARK
+from orchestune.worker.connection.api import ApiError, ServerConnection, ServerEndpoint, call_with_retries
+from orchestune.worker.job import TERMINAL_VARIABLE
+from orchestune.worker.processes.tree import ATTEMPT_VARIABLE
 from orchestune.worker.settings import FILE_VARIABLE, load
 
 RUN = "{run}"
-WAIT = 10.0
-_BLOCK = 1 << 15
-_NOT_FOUND = 127
+POLL_SECONDS = 10.0
+_BLOCK_BYTES = 1 << 15
+_EXIT_NOT_FOUND = 127
 
 
 def main(command: Sequence[str]) -> int:
     """Run the terminal until its command exits. Return the exit code. `command` is the trial's own."""
     settings = load(os.environ)
-    told = json.loads(os.environ[TOLD])
-    hidden = (TOLD, FILE_VARIABLE)
-    environ = {name: value for name, value in os.environ.items() if name not in hidden}
-    environ.update(told["variables"])
-    words = [word for given in told["words"] for word in (command if given == RUN else [given])]
+    options = json.loads(os.environ[TERMINAL_VARIABLE])
+    hidden_variables = (TERMINAL_VARIABLE, FILE_VARIABLE)
+    environ = {name: value for name, value in os.environ.items() if name not in hidden_variables}
+    environ.update(options["variables"])
+    words = [part for word in options["words"] for part in (command if word == RUN else [word])]
     server = ServerEndpoint(settings.url, settings.endpoint, settings.token, settings.worker)
-    far = _Far(server, os.environ[MARK])
+    user = _UserTerminal(server, os.environ[ATTEMPT_VARIABLE])
     words = words or _shell(environ)
     if not words or shutil.which(words[0], path=environ.get("PATH")) is None:
-        far.say(f"orchestune: {words[0]} was not found here\n" if words else "orchestune: there is no shell here\n")
-        return far.end(_NOT_FOUND)
-    near = _on_a_terminal(words, environ, told["size"]) if told["tty"] else _on_pipes(words, environ)
-    threading.Thread(target=far.type_into, args=(near, told["size"]), daemon=True).start()
-    far.show(near)
-    return far.end(near.wait())
+        user.say(f"orchestune: {words[0]} was not found in PATH\n" if words else "orchestune: no shell was found\n")
+        return user.end(_EXIT_NOT_FOUND)
+    child = _start_on_pty(words, environ, options["size"]) if options["tty"] else _start_on_pipes(words, environ)
+    threading.Thread(target=user.type_into, args=(child, options["size"]), daemon=True).start()
+    user.show(child)
+    return user.end(child.wait())
 
 
 def _shell(environ: Mapping[str, str]) -> list[str]:
     for name in (environ.get("SHELL"), "bash", "sh"):
-        found = shutil.which(name, path=environ.get("PATH")) if name else None
-        if found:
-            return [found]
+        path = shutil.which(name, path=environ.get("PATH")) if name else None
+        if path:
+            return [path]
     return []
 
 
-class _Near:
+class _Command:
     """The running command: read its output from `output`, write the user's input to `input`."""
 
     def __init__(self, pid: int, output: int, input: int) -> None:
@@ -85,32 +85,32 @@ class _Near:
             pass
 
 
-def _on_a_terminal(words: Sequence[str], environ: Mapping[str, str], size: Sequence[int]) -> _Near:
-    pid, end = os.forkpty()
+def _start_on_pty(words: Sequence[str], environ: Mapping[str, str], size: Sequence[int]) -> _Command:
+    pid, master = os.forkpty()
     if pid == 0:
         try:
             os.execvpe(words[0], list(words), dict(environ))
         finally:
-            os._exit(_NOT_FOUND)
-    near = _Near(pid, end, end)
-    near.resize(size)
-    return near
+            os._exit(_EXIT_NOT_FOUND)
+    child = _Command(pid, master, master)
+    child.resize(size)
+    return child
 
 
-def _on_pipes(words: Sequence[str], environ: Mapping[str, str]) -> _Near:
+def _start_on_pipes(words: Sequence[str], environ: Mapping[str, str]) -> _Command:
     process = subprocess.Popen(
         list(words), env=dict(environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, bufsize=0,
     )  # fmt: skip
     assert process.stdout is not None and process.stdin is not None
-    near = _Near(process.pid, os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
+    child = _Command(process.pid, os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
     process.stdout.close()
     process.stdin.close()
     process.returncode = 0  # reaped by its pid
-    return near
+    return child
 
 
-class _Far:
+class _UserTerminal:
     """The user's end of the terminal, reached through the server."""
 
     def __init__(self, server: ServerEndpoint, attempt: str) -> None:
@@ -123,11 +123,11 @@ class _Far:
         """Print a text on the user's terminal."""
         self._send(text.encode())
 
-    def show(self, near: _Near) -> None:
+    def show(self, child: _Command) -> None:
         """Relay the command's output until it ends."""
         while True:
             try:
-                data = os.read(near.output, _BLOCK)
+                data = os.read(child.output, _BLOCK_BYTES)
             except OSError:  # the last process has closed the terminal
                 return
             if not data:
@@ -139,36 +139,36 @@ class _Far:
         self._call(self._out, over=code)
         return code
 
-    def type_into(self, near: _Near, size: Sequence[int]) -> None:
+    def type_into(self, child: _Command, size: Sequence[int]) -> None:
         """Relay input, in a thread of its own, until the user disconnects."""
-        connection, typed = ServerConnection(self._server, 30.0), 0
+        connection, position = ServerConnection(self._server, 30.0), 0
         while True:
-            answer = self._call(connection, after=typed, wait=WAIT, size=size)
-            if answer["size"] is not None and answer["size"] != size:
-                size = answer["size"]
-                near.resize(size)
-            data, typed = base64.b64decode(answer["data"]), answer["next"]
+            response = self._call(connection, after=position, wait=POLL_SECONDS, size=size)
+            if response["size"] is not None and response["size"] != size:
+                size = response["size"]
+                child.resize(size)
+            data, position = base64.b64decode(response["data"]), response["next"]
             try:
                 while data:
-                    data = data[os.write(near.input, data) :]
+                    data = data[os.write(child.input, data) :]
             except OSError:
                 return
-            if answer["over"] is not None:
-                if near.input == near.output:
-                    near.hang_up()
+            if response["over"] is not None:
+                if child.input == child.output:
+                    child.hang_up()
                 else:
-                    os.close(near.input)
+                    os.close(child.input)
                 return
 
     def _send(self, data: bytes) -> None:
         while data:
-            answer = self._call(self._out, data=base64.b64encode(data).decode(), at=self._printed, wait=WAIT)
-            taken = answer["next"] - self._printed
-            self._printed, data = answer["next"], data[taken:]
+            response = self._call(self._out, data=base64.b64encode(data).decode(), at=self._printed, wait=POLL_SECONDS)
+            received = response["next"] - self._printed
+            self._printed, data = response["next"], data[received:]
 
     def _call(self, connection: ServerConnection, **body: Any) -> Any:
         try:
-            return call_patiently(connection, "PUT", self._path, {"attempt": self._attempt, **body})
+            return call_with_retries(connection, "PUT", self._path, {"attempt": self._attempt, **body})
         except ApiError as exc:  # the experiment is gone, and its user with it
             print(f"orchestune: {exc}", file=sys.stderr, flush=True)
             os._exit(1)

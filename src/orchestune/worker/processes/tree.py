@@ -8,10 +8,11 @@ import time
 from functools import lru_cache
 from typing import NamedTuple
 
-MARK = "ORCHESTUNE_ATTEMPT_ID"
-OWNER = "ORCHESTUNE_OF_WORKER"
-"""variable with the worker's id in all its descendants: identifies what is left if worker and guard are both killed"""
-TRIES = 5
+ATTEMPT_VARIABLE = "ORCHESTUNE_ATTEMPT_ID"
+"""variable with the attempt's id in all its processes"""
+WORKER_VARIABLE = "ORCHESTUNE_OF_WORKER"
+"""variable with the worker's id in all its descendants: identifies the survivors if worker and guard are both killed"""
+MAX_READS = 5
 
 
 class ProcessEntry(NamedTuple):
@@ -68,34 +69,34 @@ def keep_files_from_children() -> None:
 
 def processes() -> dict[int, ProcessEntry]:
     """Return all visible processes by pid; empty without /proc."""
-    found: dict[int, ProcessEntry] = {}
+    table: dict[int, ProcessEntry] = {}
     try:
         names = os.listdir("/proc")
     except OSError:
-        return found
+        return table
     for name in names:
         if name.isdigit():
             entry = _entry(int(name))
             if entry is not None:
-                found[entry.pid] = entry
-    return found
+                table[entry.pid] = entry
+    return table
 
 
 def descendants(roots: set[int], table: dict[int, ProcessEntry]) -> set[int]:
     """Return the existing `roots`, the members of their groups and sessions, and all descendants of these."""
     below: dict[int, list[int]] = {}
-    found = set()
+    members = set()
     for entry in table.values():
         below.setdefault(entry.parent, []).append(entry.pid)
         if entry.pid in roots or entry.group in roots or entry.session in roots:
-            found.add(entry.pid)
-    waiting = list(found)
-    while waiting:
-        for pid in below.get(waiting.pop(), ()):
-            if pid not in found:
-                found.add(pid)
-                waiting.append(pid)
-    return found
+            members.add(entry.pid)
+    pending = list(members)
+    while pending:
+        for pid in below.get(pending.pop(), ()):
+            if pid not in members:
+                members.add(pid)
+                pending.append(pid)
+    return members
 
 
 def attempt_of(pid: int) -> str | None:
@@ -104,7 +105,7 @@ def attempt_of(pid: int) -> str | None:
     During `exec` the environment of a process is empty for a moment, so the read is retried.
     """
     data = b""
-    for _ in range(TRIES):
+    for _ in range(MAX_READS):
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 data = b"\0" + file.read()
@@ -113,11 +114,11 @@ def attempt_of(pid: int) -> str | None:
         if len(data) > 1:
             break
         time.sleep(0.001)
-    mark = b"\0" + MARK.encode() + b"="
-    start = data.find(mark)
+    prefix = b"\0" + ATTEMPT_VARIABLE.encode() + b"="
+    start = data.find(prefix)
     if start < 0:
         return None
-    return data[start + len(mark) :].split(b"\0", 1)[0].decode("ascii", "replace")
+    return data[start + len(prefix) :].split(b"\0", 1)[0].decode("ascii", "replace")
 
 
 def kill_group(group: int, number: int) -> bool:

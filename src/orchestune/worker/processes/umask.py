@@ -13,16 +13,16 @@ from contextlib import contextmanager
 
 PRIVATE = 0o077
 _lock = threading.Lock()
-_of_commands: int | None = None
+_command_umask: int | None = None
 """umask of commands; None for that of this process"""
 
 
-def keep_private(of_commands: int | None) -> None:
-    """Create private files from now on, unless `of_commands` is None; `of_commands` is the umask of commands."""
-    global _of_commands
-    if of_commands is not None:
+def keep_private(command_umask: int | None) -> None:
+    """Create private files from now on, unless `command_umask` is None; `command_umask` is the umask of commands."""
+    global _command_umask
+    if command_umask is not None:
         os.umask(PRIVATE)
-    _of_commands = of_commands
+    _command_umask = command_umask
 
 
 @contextmanager
@@ -32,11 +32,11 @@ def for_command() -> Iterator[None]:
     The umask is process-wide: files that other threads create during the milliseconds of a start get it too. They are
     all in folders that only this user can enter.
     """
-    if _of_commands is None:
+    if _command_umask is None:
         yield
         return
     with _lock:
-        os.umask(_of_commands)
+        os.umask(_command_umask)
         try:
             yield
         finally:

@@ -1,10 +1,23 @@
-"""Imports modules once, then forks for each program that is to run with them.
+"""The zygote: imports modules once, then forks for each program that is to run with them.
 
-This is a standalone program: it runs on the Python of the user's command, in which Orchestune need not be installed.
-Over a socket it receives requests from `preload.py` with three descriptors: the program's stdin, its output, and one
-that it reads from to wait for permission to begin. The response is a pid. That process is a child of the nearest
-subreaper, in a session of its own, and behaves as if the command had been started there; if that is impossible, the
-command is executed instead.
+This is a standalone program: `preload.py`, which describes the protocol, sends its source to the Python of the user's
+command, in which Orchestune need not be installed. It imports nothing else of this package.
+
+Each request forks twice. The middle process exits at once, so the kernel reparents the grandchild to the nearest
+subreaper, the worker, which then owns it like any other trial. The grandchild gets a session of its own and must behave
+as if the command had been executed: arguments, environment, folder, `sys.path`, `__main__`, tracebacks, exit codes. If
+that is impossible, the command is executed instead.
+
+Invariants and races:
+
+- The zygote has no other threads and no GPU context, since a fork inherits neither. `_reason_not_to_fork` checks that
+  once, after a first fork, because some libraries stop their threads in fork handlers.
+- The grandchild reports its pid through a pipe and then waits for a byte of the worker. It does nothing visible before,
+  so a worker that gives up, or dies, never has a program running that it does not know.
+- The worker finds the processes of an attempt by the *initial* environment in /proc/PID/environ, which a fork inherits
+  from the zygote. `_write_attempt_id` overwrites the id there; the zygote is started with a dummy id of equal length.
+- A module of the project with the name of a loaded module would have been imported instead of it; `_shadowed` detects
+  that.
 """
 
 from __future__ import annotations
@@ -24,32 +37,32 @@ from collections.abc import Callable
 from typing import Any
 
 MARK = b"ORCHESTUNE_ATTEMPT_ID="
-FAILED = 127
+EXIT_FAILED = 127
 _HEAD = struct.Struct("=I")
 
 
-def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any]:
+def serve(descriptor: int, modules: list[str], builtin_modules: set[str]) -> dict[str, Any]:
     """Import the modules, report the outcome and serve requests until the worker closes the socket.
 
-    Returns only in the forked processes, with the request. `known` are the modules that Python loads by itself.
+    Returns only in the forked processes, with the request. `builtin_modules` are those that Python loads by itself.
     """
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     if sys.path and not sys.path[0]:
         del sys.path[0]  # added by `-c`, but not for other programs
-    error = _load(modules) or _unfit()
+    error = _load(modules) or _reason_not_to_fork()
     _send(control, {"error": error} if error else {"ready": os.getpid()})
     if error:
-        os._exit(FAILED)
-    own = sorted({name.partition(".")[0] for name in sys.modules} - known)
+        os._exit(EXIT_FAILED)
+    loaded = sorted({name.partition(".")[0] for name in sys.modules} - builtin_modules)
     while True:
-        received = _receive(control)
-        if received is None:
+        message = _receive(control)
+        if message is None:
             os._exit(0)
-        request, descriptors = received
+        request, descriptors = message
         reading, writing = os.pipe()
-        middle = _fork()
-        if middle == 0:
+        child = _fork()
+        if child == 0:
             os.close(reading)
             if _fork() != 0:
                 os._exit(0)  # reparents the grandchild to the subreaper
@@ -57,16 +70,16 @@ def serve(descriptor: int, modules: list[str], known: set[str]) -> dict[str, Any
             os.write(writing, _HEAD.pack(os.getpid()))
             os.close(writing)
             control.close()
-            _become(request, descriptors)
-            return {**request, "loaded": own}
+            _set_up(request, descriptors)
+            return {**request, "loaded": loaded}
         os.close(writing)
         for each in descriptors:
             os.close(each)
-        if middle > 0:
-            os.waitpid(middle, 0)
+        if child > 0:
+            os.waitpid(child, 0)
         data = os.read(reading, _HEAD.size)
         os.close(reading)
-        _send(control, {"pid": _HEAD.unpack(data)[0]} if len(data) == _HEAD.size else {"error": "it cannot be copied"})
+        _send(control, {"pid": _HEAD.unpack(data)[0]} if len(data) == _HEAD.size else {"error": "it cannot fork"})
 
 
 def _load(modules: list[str]) -> str:
@@ -82,55 +95,53 @@ def _load(modules: list[str]) -> str:
     if pid == 0:
         os._exit(0)
     if pid < 0:
-        return "it cannot be copied: there are too many processes, or too little memory"
+        return "it cannot fork: too many processes, or not enough memory"
     os.waitpid(pid, 0)
     return ""
 
 
-def _unfit() -> str:
+def _reason_not_to_fork() -> str:
     """Return why forks of this process would not work, empty if they would."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if names:
-        return f"importing starts threads ({', '.join(sorted(names))}), and a copy of a process has none of them"
+        return f"importing starts threads ({', '.join(sorted(names))}), which a fork does not inherit"
     for number in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{number}")
         except OSError:
             continue
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/")):
-            return f"importing uses a GPU ({target}), and a copy of a process cannot go on with that"
+            return f"importing uses a GPU ({target}), which a fork cannot use"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        return "importing initialises CUDA, and a copy of a process cannot go on with that"
+        return "importing initializes CUDA, which a fork cannot use"
     threads = len(os.listdir("/proc/self/task")) - 1
-    return (
-        f"importing starts {threads} threads of a library, and a copy of a process has none of them" if threads else ""
-    )
+    return f"importing starts {threads} threads of a library, which a fork does not inherit" if threads else ""
 
 
 def _fork() -> int:
     """Fork, and return -1 if the system refuses."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about threads, which `_unfit` has checked
+        warnings.simplefilter("ignore")  # about threads, which `_reason_not_to_fork` has checked
         try:
             return os.fork()
         except OSError:
             return -1
 
 
-def _become(request: dict[str, Any], descriptors: list[int]) -> None:
+def _set_up(request: dict[str, Any], descriptors: list[int]) -> None:
     """In the forked process: set up descriptors, environment, cores, folder and random seeds for the program."""
-    reading, writing, go = descriptors
-    if os.read(go, 1) != b"g":
-        os._exit(FAILED)  # the worker gave up on this process
-    os.dup2(reading, 0)
-    os.dup2(writing, 1)
-    os.dup2(writing, 2)
-    for each in descriptors:
-        if each > 2:
-            os.close(each)
+    stdin, output, go_reader = descriptors
+    if os.read(go_reader, 1) != b"g":
+        os._exit(EXIT_FAILED)  # the worker gave up on this process
+    os.dup2(stdin, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    for descriptor in descriptors:
+        if descriptor > 2:
+            os.close(descriptor)
     environment = {name.encode("latin-1"): value.encode("latin-1") for name, value in request["env"].items()}
-    _mark(environment.get(MARK[:-1], b""))
+    _write_attempt_id(environment.get(MARK[:-1], b""))
     os.environb.clear()
     os.environb.update(environment)
     if request["cores"]:
@@ -139,13 +150,13 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         os.chdir(request["cwd"])
     except OSError as exc:
         sys.stderr.write(f"orchestune: {exc}\n")
-        os._exit(FAILED)
+        os._exit(EXIT_FAILED)
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.seed()  # `random` reseeds itself after a fork; NumPy would start with the same state everywhere
 
 
-def _mark(attempt: bytes) -> None:
+def _write_attempt_id(attempt: bytes) -> None:
     """Write the attempt's id into the initial environment of this process, where the worker looks for it."""
     try:
         with open("/proc/self/environ", "rb") as file:
@@ -167,11 +178,11 @@ def run(request: dict[str, Any]) -> None:
     """Run the program. Ends with SystemExit, or executes the command if it would behave differently here."""
     script, rest = request["script"], list(request["rest"])
     folder = os.getcwd() if script is None else os.path.dirname(os.path.realpath(script))
-    why = _shadowed(folder, request["loaded"])
-    if why:
-        sys.stderr.write(f"orchestune: preload has no effect, {why}\n")
+    reason = _shadowed(folder, request["loaded"])
+    if reason:
+        sys.stderr.write(f"orchestune: preload has no effect, {reason}\n")
         sys.stderr.flush()
-    if why or not (script is None or os.path.isfile(script)):
+    if reason or not (script is None or os.path.isfile(script)):
         os.execve(request["argv"][0], request["argv"], os.environ)
     if hasattr(sys, "orig_argv"):
         setattr(sys, "orig_argv", list(request["argv"]))  # noqa: B010 - later than Python 3.8
@@ -256,8 +267,8 @@ def _send(control: socket.socket, document: dict[str, Any]) -> None:
 def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the next request and its descriptors; None if the worker closed the socket."""
     descriptors = array.array("i")
-    data, more, _, _ = control.recvmsg(1 << 16, socket.CMSG_LEN(3 * descriptors.itemsize))
-    for level, kind, content in more:
+    data, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_LEN(3 * descriptors.itemsize))
+    for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     while len(data) < _HEAD.size or len(data) < _HEAD.size + _HEAD.unpack_from(data)[0]:
