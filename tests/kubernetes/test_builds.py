@@ -129,6 +129,6 @@ def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_
 
     distrusted = refused(1)
     assert "does not trust a registry" in distrusted and "signed by unknown authority" in distrusted, distrusted
-    assert f"`orchestune cluster connect -n {lab.name} --ca FILE` gives the cluster the registry's CA" in distrusted
+    assert f"add the registry's CA with `orchestune cluster connect -n {lab.name} --ca FILE`" in distrusted
     lab.run("connect", "--ca", str(known))
     assert_built_and_found_again(editor, folder, place)

@@ -187,7 +187,7 @@ def test_without_a_registry_the_image_stays_in_the_engine_of_this_machine(
         engine.images.get(first).tag("mine", "1")
     second, _ = prepare_here("mine:1")
     assert said_in(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
-    with pytest.raises(UsageError, match="the image mine:1 is for"):
+    with pytest.raises(UsageError, match="the image mine:1 does not run on the nodes"):
         prepare_image("mine:1", "true", None, project, None, Platform("s390x"), print)
 
 
@@ -198,7 +198,7 @@ def test_without_a_registry_and_an_engine_nothing_is_built(
     with pytest.raises(Unreachable, match="docker does not answer"):
         prepare_image("mine:1", "true", None, project, None, own_platform(), print)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unreachable, match="docker is not there"):
+    with pytest.raises(Unreachable, match="docker is not installed"):
         prepare_image("mine:1", "true", None, project, None, own_platform(), print)
 
 

@@ -324,7 +324,7 @@ def test_what_lacks_its_address_or_has_a_wrong_one_makes_no_experiment(world: Co
     with pytest.raises(UsageError, match=r"no value for notify\.0\.url \(env:HOOK\)") as refused:
         world.create(notify=[{"url": "env:HOOK"}])
     assert refused.value.hint == "set them in the environment of `run`; they must not be empty"
-    with pytest.raises(BadInput, match=r"notify\.0\.url: is no address"):
+    with pytest.raises(BadInput, match=r"notify\.0\.url: invalid URL"):
         create(world, "mailto:ada")
 
 
