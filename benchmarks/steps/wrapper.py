@@ -8,8 +8,10 @@ from benchmarks.steps.tasks import Switch, Task
 
 
 def body(task: Task, values: Mapping[str, str], folder: str = "") -> list[str]:
-    """Lines of a function that give `value`; `values` are the expressions of the parameters, `folder` that of a folder
-    of the trial's own, where the program needs one.
+    """Return the lines of a function that compute `value`.
+
+    `values` are the expressions of the parameters, `folder` that of a folder of the trial's own, if the program needs
+    one.
     """
     if task.kind == "config":
         return _config(task, values, folder)

@@ -1,5 +1,6 @@
-"""Executes a notebook as Jupyter does, and prints what its cells showed, as JSON: a program of its own, since the
-libraries of Jupyter warn.
+"""Executes a notebook as Jupyter does, and prints what its cells showed, as JSON.
+
+It is a separate program, since the libraries of Jupyter warn.
 
 python -m tests.testbeds.notebook NOTEBOOK → [{"type": "stream|display_data|update_display_data|…", "cell", "content"}]
 """

@@ -9,8 +9,9 @@ _PORTS = range(11000, 20000)  # the system gives none of them to outgoing connec
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port of this machine's address that nobody listened on a moment ago, and that stays free where a server is
-    started later, or again.
+    """Return a port of this machine's address that is free now.
+
+    It stays free for a server that is started later, or again.
     """
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe:

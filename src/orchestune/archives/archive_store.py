@@ -85,8 +85,9 @@ class ArchiveStore:
         return {**copied, "imported": stored_key is None, "counts": counts}
 
     def _place(self, key: str) -> str | None:
-        """Return the key at which the record for `key` is stored, None if absent. It has the suffix `_NEXT` if an
-        earlier replacement was interrupted.
+        """Return the key at which the record for `key` is stored, None if absent.
+
+        It has the suffix `_NEXT` if an earlier replacement was interrupted.
         """
         return next((place for place in (key, key + _NEXT) if self._files.size(place) is not None), None)
 

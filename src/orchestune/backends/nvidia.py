@@ -34,8 +34,10 @@ class ListedGpus:
 
 
 class GpuDiscovery:
-    """Cached result of `ask`. An empty result is retried with backoff: after a machine has booted, its driver may be
-    ready later than the server. Calling `ask` takes seconds.
+    """Cached result of `ask`.
+
+    An empty result is retried with backoff: after a machine has booted, its driver may be ready later than the server.
+    Calling `ask` takes seconds.
     """
 
     def __init__(self, ask: Callable[[], tuple[Gpu, ...]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,8 +108,9 @@ def visible(gpus: Sequence[ListedGpus], named: str | None, *, by_uuid: bool) -> 
 
 
 def among(devices: Iterable[Gpu], words: str, gpus: Sequence[ListedGpus]) -> tuple[str, ...]:
-    """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID; `gpus`:
-    the machine's GPUs. Names that are not among them are compared literally.
+    """Return the ids of those cards that this value of `CUDA_VISIBLE_DEVICES` also names, by index or UUID.
+
+    `gpus`: the machine's GPUs. Names that are not among them are compared literally.
     """
 
     def uuids(word: str) -> set[str]:

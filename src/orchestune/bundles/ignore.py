@@ -85,8 +85,9 @@ class Rules:
         return IgnoreVerdict.LEFT_OUT if decided else IgnoreVerdict.TAKEN
 
     def is_asked_for(self, path: str, name: str) -> bool:
-        """Return True if one of the user's own patterns includes this file (`!deploy.pem`), which overrides all other
-        rules.
+        """Return True if one of the user's own patterns includes this file (`!deploy.pem`).
+
+        That overrides all other rules.
         """
         return _decide((*self.listed, *self.own), self.base + path, name, False) is False
 
@@ -96,8 +97,9 @@ class Rules:
 
 
 def rules_above(folder: str) -> Rules:
-    """Return the rules of the .gitignore files above a folder (its real path), up to the top of its git repository, and
-    of the repository's local exclude file.
+    """Return the rules of git above a folder (its real path).
+
+    They are in the .gitignore files up to the top of its git repository, and in the repository's local exclude file.
 
     Returns no rules if they ignore the folder itself, or if there is no repository: git then has no rules for its
     content. Ignores files that belong to users other than this one, root and the folder's owner: any user can write to
@@ -134,8 +136,10 @@ def _with_file(rules: Rules, prefix: str, file: Path, owners: Collection[int]) -
 
 
 def read_ignore_file(path: str | Path, owners: Collection[int] | None = None) -> bytes:
-    """Return the lines in the first MiB of an ignore file; nothing if it is not a regular file, or belongs to none of
-    `owners`. Does not block on a named pipe. Raises OSError if the file cannot be read.
+    """Return the lines in the first MiB of an ignore file.
+
+    There are none if it is not a regular file, or belongs to none of `owners`. Does not block on a named pipe. Raises
+    OSError if the file cannot be read.
     """
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         status = os.fstat(file.fileno())

@@ -157,8 +157,10 @@ def _write_file(folder: int, entry: ArchiveEntry, output: _Compressed) -> bool:
 
 
 def _open_below(folder: int, path: str) -> int:
-    """Open a file below the open `folder` without following links: a user with write access could have replaced a
-    folder by a link since the listing, to get other files of this user into the bundle.
+    """Open a file below the open `folder` without following links.
+
+    A user with write access could have replaced a folder by a link since the listing, to get other files of this user
+    into the bundle.
     """
     with ExitStack() as stack:
         *folders, name = path.split("/")

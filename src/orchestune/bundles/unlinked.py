@@ -1,5 +1,6 @@
-"""Ignored paths that are not linked into trials because trials write there: through a link, trials would overwrite each
-other's files and those of the folder.
+"""Ignored paths that are not linked into trials because trials write there.
+
+Through a link, trials would overwrite each other's files and those of the folder.
 """
 
 from __future__ import annotations

@@ -49,8 +49,9 @@ class ArchiveMember:
 
 
 def members(archive: Archive) -> dict[str, ArchiveMember]:
-    """Return all files and links by path, with replacement characters for bytes that are not UTF-8. Raises BadInput if
-    the archive is invalid.
+    """Return all files and links by path, with replacement characters for bytes that are not UTF-8.
+
+    Raises BadInput if the archive is invalid.
     """
     by_path = {}
     with _open(archive) as tar:

@@ -172,8 +172,9 @@ class RoomForTrials(TypedDict):
 
 
 class Status(TypedDict):
-    """The present state of an experiment. Lists omit `search`, `warm_start`, `running`, `resources`, `workers`, and
-    `notes` except that of a full disk.
+    """The present state of an experiment.
+
+    Lists omit `search`, `warm_start`, `running`, `resources`, `workers`, and `notes` except that of a full disk.
     """
 
     schema: Literal[1]

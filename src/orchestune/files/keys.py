@@ -25,6 +25,7 @@ def checked_key(key: str) -> str:
 
 def upload_place(upload: str) -> str:
     """Return the name under which an unfinished upload is stored: one path component, whatever characters `upload` has.
+
     Raises BadInput for an invalid upload name.
     """
     _check(upload, "upload")

@@ -30,8 +30,9 @@ def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def sweep(folder: Path) -> None:
-    """Delete temporary files whose writer is dead. Best-effort: files that cannot be deleted remain, and a `folder`
-    that is a link is ignored.
+    """Delete temporary files whose writer is dead.
+
+    Best-effort: files that cannot be deleted remain, and a `folder` that is a link is ignored.
     """
     with suppress(OSError):
         if folder.is_symlink():

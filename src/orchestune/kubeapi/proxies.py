@@ -11,8 +11,9 @@ from orchestune.errors import UsageError
 
 
 def proxy_for(host: str, configured: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the proxy's URL: `configured` (proxy-url of a kubeconfig), or as the environment selects. None if there is
-    none.
+    """Return the proxy's URL: `configured` (proxy-url of a kubeconfig), or as the environment selects.
+
+    None if there is none.
 
     Raises UsageError if it is not the URL of an HTTP proxy.
     """

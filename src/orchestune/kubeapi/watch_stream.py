@@ -22,8 +22,9 @@ class WatchStream:
         self._response, self._asker = response, asker
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object) until the watch times out. Raises like
-        `ApiServer.call`.
+        """Yield (`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object) until the watch times out.
+
+        Raises like `ApiServer.call`.
         """
         from urllib3.exceptions import HTTPError
 

@@ -22,8 +22,10 @@ def content(format: str, kind: str, at: str, data: Mapping[str, Any]) -> bytes:
 
 
 def headers(identity: str, seconds: int, body: bytes, secret: str) -> dict[str, str]:
-    """Return the headers of Standard Webhooks (standardwebhooks.com): the same message id at each retry, and a
-    signature of id, time and body, which prevents replays of old messages.
+    """Return the headers of Standard Webhooks (standardwebhooks.com).
+
+    They are the same message id at each retry, and a signature of id, time and body, which prevents replays of old
+    messages.
     """
     fields = {"Content-Type": "application/json", "webhook-id": identity, "webhook-timestamp": str(seconds)}
     if secret:

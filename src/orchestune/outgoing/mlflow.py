@@ -38,8 +38,10 @@ class LoggedMetric(NamedTuple):
 
 
 class MlflowClient:
-    """A tracking server over one connection, for one thread. Every call is idempotent: values logged twice are stored
-    once. Methods raise Unreachable, Denied and MlflowRejected, the constructor BadInput.
+    """A tracking server over one connection, for one thread.
+
+    Every call is idempotent: values logged twice are stored once. Methods raise Unreachable, Denied and MlflowRejected,
+    the constructor BadInput.
     """
 
     def __init__(self, tracker: Tracker, reach: AllowedDestinations) -> None:

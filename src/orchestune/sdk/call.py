@@ -48,8 +48,9 @@ class FunctionCall:
 
 
 class _Program:
-    """The block ends the process on an exception, as the interpreter does, without frames of this package in the
-    traceback.
+    """End the process if the block raises an exception.
+
+    It ends as the interpreter ends it, without frames of this package in the traceback.
     """
 
     def __enter__(self) -> None:

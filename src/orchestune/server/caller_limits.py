@@ -1,5 +1,6 @@
-"""Limits per caller: concurrent requests, bytes of request bodies in memory, and the rate of sign-ins and audited
-actions.
+"""Limits per caller.
+
+They bound concurrent requests, bytes of request bodies in memory, and the rate of sign-ins and audited actions.
 """
 
 from __future__ import annotations

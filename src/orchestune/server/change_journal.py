@@ -140,8 +140,9 @@ class JournalRead:
 
 @dataclass(frozen=True)
 class LogEvents:
-    """Log chunks as an event without its id (empty if there are none), the cursor after them, the signal version of the
-    log before the read, and True if more are available.
+    """Log chunks as an event without its id, empty if there are none.
+
+    With it come the cursor after them, the signal version of the log before the read, and True if more are available.
     """
 
     next: int

@@ -172,8 +172,9 @@ class BoundedConnection(HttpToolsProtocol):
         return len(self.connections) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
     def _make_room(self) -> None:
-        """Close the older half of the idle connections of the address that has most of them, then of the next one,
-        until a batch is closed: of a caller with many addresses each may have one.
+        """Close the older half of the idle connections of the address that has most of them.
+
+        The next address follows until a batch is closed: of a caller with many addresses each may have one.
         """
         idle: defaultdict[str, list[BoundedConnection]] = defaultdict(list)
         for other in self.connections:
@@ -210,8 +211,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection may be closed without loss: it has no request in progress and does not belong to a
-        worker, or its client is unauthenticated and has not sent a complete request.
+        """True if the connection may be closed without loss.
+
+        It has no request in progress and does not belong to a worker, or its client is unauthenticated and has not sent
+        a complete request.
         """
         caller = self._caller
         if caller is None:

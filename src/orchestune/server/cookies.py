@@ -21,8 +21,9 @@ def host_name(scope: Scope) -> str:
 
 
 def name(scope: Scope) -> str:
-    """Return the name of the session cookie. It contains the port: browsers share cookies between all ports of a host,
-    on which several servers may listen.
+    """Return the name of the session cookie.
+
+    It contains the port: browsers share cookies between all ports of a host, on which several servers may listen.
     """
     port = header(scope, b"host").rpartition(":")[2]
     return f"orchestune-{port}" if port.isdecimal() else "orchestune"

@@ -123,9 +123,10 @@ def acquire(state: Path, timeout: float = _LOCK_TIMEOUT_SECONDS) -> Lock:
 
 
 def listen_locally(state: Path, backlog: int, clean_up: Callable[[Callable[[], None]], object]) -> LocalListener:
-    """Listen on the Unix socket of the state folder, which the caller has locked, or in a private temporary folder if
-    the state folder's file system supports no sockets or permissions. The removal of that folder is passed to
-    `clean_up`.
+    """Listen on the Unix socket of the state folder, which the caller has locked.
+
+    If the file system of the state folder supports no sockets or permissions, the socket is in a private temporary
+    folder, whose removal is passed to `clean_up`.
 
     Raises UsageError if the folder of the socket belongs to another user.
     """

@@ -79,8 +79,10 @@ def log_of(context: Context, experiment: str, trial: int | None, after: int | No
 
 
 async def stream(context: Context, request: Request, view: LiveView, after: str = "") -> Response:
-    """Respond with a stream of events: one per document, `gone` for a deleted one, `ready` when all current documents
-    were sent, and `log` with new output.
+    """Respond with a stream of events.
+
+    There is one per document, `gone` for a deleted one, `ready` when all current documents were sent, and `log` with
+    new output.
 
     The stream does not end while the subject exists: a finished experiment may be extended. The first read precedes the
     response, so that errors have their HTTP status. `after` or `Last-Event-ID` is the id of the last event received.
@@ -91,8 +93,9 @@ async def stream(context: Context, request: Request, view: LiveView, after: str 
 
 
 async def _read(context: Context, view: LiveView) -> JournalRead:
-    """Read the documents, or share the recent read of another page, and return them with the version before that read:
-    later changes are still pending for this page.
+    """Read the documents, or share the recent read of another page.
+
+    Returns them with the version before that read: later changes are still pending for this page.
     """
 
     async def read() -> JournalRead:
@@ -149,8 +152,9 @@ async def _follow(
 def _new_events(
     journal: Journal, position: StreamPosition | None, lines: LogEvents | None
 ) -> tuple[bytes, bool, StreamPosition]:
-    """Return the events since `position`, True if they are all documents because the journal cannot resume from
-    `position`, and the new position.
+    """Return the events since `position`, and the new position.
+
+    Between them is True if the events are all documents, because the journal cannot resume from `position`.
     """
     can_resume = position is not None and journal.can_resume(position)
     events = journal.since(position.number if position is not None and can_resume else 0)

@@ -31,8 +31,9 @@ class Redaction:
 
 
 class PlainFormatter(logging.Formatter):
-    """Formatter for `TIME LEVEL logger: message key=value`, followed by a traceback, if any. Lines within an entry,
-    such as in a path or an error, are indented, so that none can be taken for another entry.
+    """Formatter for `TIME LEVEL logger: message key=value`, followed by a traceback, if any.
+
+    Lines within an entry, such as in a path or an error, are indented, so that none can be taken for another entry.
     """
 
     def __init__(self, redact: Redaction) -> None:

@@ -42,8 +42,9 @@ class PeerUser:
             self._is_owner = self.is_unix
 
     async def is_owner(self) -> bool:
-        """Return True if the connection comes from the server's own user or root, or from another machine, which the
-        setting `host` allows; tokens decide about access then.
+        """Return True if the connection comes from the server's own user or root, or from another machine.
+
+        The setting `host` allows other machines; tokens decide about their access.
         """
         if self._is_owner is None:
             if self._socket is None or self._transport.is_closing():
@@ -70,8 +71,9 @@ def peer_of(scope: Scope, context: Context) -> PeerUser | None:
 
 
 def direct_peer_of(scope: Scope, context: Context) -> PeerUser | None:
-    """Return the other end of the connection of a process that called the server's own address; None if a proxy or a
-    port mapping may be between them, whose user says nothing about the caller.
+    """Return the other end of the connection of a process that called the server's own address.
+
+    Returns None if a proxy or a port mapping may be between them, whose user says nothing about the caller.
     """
     peer: PeerUser | None = scope["state"].get(STATE)
     if context.home == "embedded":

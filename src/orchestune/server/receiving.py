@@ -1,5 +1,6 @@
-"""Large request bodies, received in pieces so that a slow client occupies neither a thread nor much memory, and
-detection of client disconnects.
+"""Large request bodies, and detection of client disconnects.
+
+Bodies are received in pieces, so that a slow client occupies neither a thread nor much memory.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ class _LastRead(Generic[T]):
 
 
 class SharedReads(Generic[T]):
-    """Keeps the last reads of up to `max_keys` keys, fewer if their sizes exceed `max_size` together. Used on the event
-    loop only.
+    """Keeps the last reads of up to `max_keys` keys, fewer if their sizes exceed `max_size` together.
+
+    Used on the event loop only.
     """
 
     def __init__(

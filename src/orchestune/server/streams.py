@@ -92,8 +92,9 @@ async def stream(context: Context, source: RowSource, first: Callable[[], Batch]
 
 
 def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
-    """Build the response that streams `blocks`. It ends if the subject was deleted or the store is unavailable: the
-    client reconnects and gets the error.
+    """Build the response that streams `blocks`.
+
+    It ends if the subject was deleted or the store is unavailable: the client reconnects and gets the error.
     """
 
     async def ending() -> AsyncIterator[bytes]:

@@ -49,8 +49,10 @@ class KnownCallers:
             self._callers.popitem(last=False)
 
     def clear(self) -> None:
-        """Have all callers looked up again after a revocation. Until then it stays known which tokens were accepted:
-        an editor, who may take back links of its own, must not turn the tokens of others into unknown ones.
+        """Have all callers looked up again after a revocation.
+
+        Until then it stays known which tokens were accepted: an editor, who may take back links of its own, must not
+        turn the tokens of others into unknown ones.
         """
         self.revocations += 1
         self._cleared = self.revocations

@@ -66,8 +66,9 @@ def listen_elsewhere(name: str, backlog: int, clean_up: Callable[[Callable[[], N
 
 
 def connect(path: str, timeout: float) -> socket.socket:
-    """Connect to the server that listens at `path`. Raises PermissionError if the listener is not this user's or
-    root's, and OSError if no server listens there.
+    """Connect to the server that listens at `path`.
+
+    Raises PermissionError if the listener is not this user's or root's, and OSError if no server listens there.
     """
     with ExitStack() as on_error:
         connection = on_error.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))

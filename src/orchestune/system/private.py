@@ -1,5 +1,6 @@
-"""Files that only their owner can read (tokens, addresses with tokens, data for workers), their locks, and checks of
-the folders that contain them.
+"""Files that only their owner can read, their locks, and checks of the folders that contain them.
+
+They hold tokens, addresses with tokens, and data for workers.
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ def claim(folder: Path, name: str, hint: str) -> None:
 
 
 def refuse_foreign(path: Path, name: str, hint: str) -> None:
-    """Raise UsageError if the file or folder `path`, or a link that leads to it, belongs to another user (but not
-    root), or is writable for others, as /tmp is. Returns if it does not exist.
+    """Raise UsageError if other users can write the file or folder `path`, or a link that leads to it.
+
+    That is so if it belongs to another user (but not root), or is writable for others, as /tmp is. Returns if it does
+    not exist.
 
     Its contents (addresses, tokens, databases, programs) are trusted.
     """
@@ -114,8 +117,9 @@ class ReplaceablePath(NamedTuple):
 
 
 def replaceable_by_others(folder: Path) -> ReplaceablePath | None:
-    """Return the first of `folder` and its parents (for links: also the parents of their targets) in which another user
-    can replace entries; None if there is none.
+    """Return the first of `folder` and its parents in which another user can replace entries.
+
+    For links, the parents of their targets are included. Returns None if there is none.
 
     The owner of a folder can always do that; other users with write permission can, unless the folder is sticky, as
     /tmp is.
@@ -222,8 +226,10 @@ def _access_acl(path: Path) -> list[_AclEntry] | None:
 
 
 def _is_of_this_machine(user: int) -> bool:
-    """Return False if the uid cannot be a user of this machine: folders of containers may have a uid without an account
-    or, in a user namespace that does not map root (Apptainer), the overflow uid in place of root's.
+    """Return False if the uid cannot be a user of this machine.
+
+    Folders of containers may have a uid without an account or, in a user namespace that does not map root (Apptainer),
+    the overflow uid in place of root's.
     """
     try:
         pwd.getpwuid(user)

@@ -187,8 +187,9 @@ class DockerBackend:
         return self._host
 
     def _site(self) -> ContainerDefaults:
-        """Return the settings common to all containers, and create the folders that they name. Takes seconds the first
-        time.
+        """Return the settings common to all containers, and create the folders that they name.
+
+        Takes seconds the first time.
         """
         if self._daemon_host().here:
             self._runtime()

@@ -35,8 +35,9 @@ _PERMISSION = "join the group docker (usermod -aG docker USER), and log in again
 
 
 class DockerEngine:
-    """One daemon, by default the one returned by `config.find`. Connects at the first call and reconnects after a
-    failure. Thread-safe. `timeout` is per response, in seconds.
+    """One daemon, by default the one returned by `config.find`.
+
+    Connects at the first call and reconnects after a failure. Thread-safe. `timeout` is per response, in seconds.
     """
 
     def __init__(self, timeout: int = 60, daemon: Daemon | None = None) -> None:

@@ -23,8 +23,10 @@ class Daemon:
 
 
 def find() -> Daemon:
-    """Return the daemon named by `DOCKER_HOST` (with `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`), else by docker's
-    context, else the default socket.
+    """Return the address of the Docker daemon.
+
+    It is named by `DOCKER_HOST` (with `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`), else by docker's context; else it is
+    the default socket.
 
     Raises docker.errors.DockerException if a certificate or a context is invalid.
     """

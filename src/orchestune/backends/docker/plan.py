@@ -197,9 +197,10 @@ def document(order: WorkerOrder, site: ContainerDefaults) -> str:
 
 
 def archive(text: str) -> bytes:
-    """Return a tar for `/orchestune/worker` with the worker's file and its state folder, accessible to any user of the
-    image. Container files lie below a folder of Docker's own, so of the host's other users only the one with the uid of
-    the image's user has access, by `/proc`.
+    """Return a tar for `/orchestune/worker` with the worker's file and its state folder.
+
+    Any user of the image has access. Container files lie below a folder of Docker's own, so of the host's other users
+    only the one with the uid of the image's user has access, by `/proc`.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -225,6 +226,7 @@ def _own_mounts(site: ContainerDefaults) -> list[dict[str, Any]]:
 
 def _links(order: WorkerOrder, site: ContainerDefaults) -> list[dict[str, Any]]:
     """Return mounts at their original path for project files that the bundle omits: the trial's folder links to them.
+
     Machine-specific or personal files are excluded: hidden files (environments, credentials), installed packages.
     """
     root = order.launch.get("root")

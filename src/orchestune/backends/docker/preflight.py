@@ -35,8 +35,9 @@ def check(engine: DockerEngine, each: Resources, placement: Placement, url: str)
 
 
 def exposure(engine: DockerEngine, image: str, host: DockerHost) -> str:
-    """Return a warning if another user of this machine can read the trials of an image; empty if none can, or if the
-    daemon has not pulled the image yet.
+    """Return a warning if another user of this machine can read the trials of an image.
+
+    It is empty if none can, or if the daemon has not pulled the image yet.
     """
     config = (engine.image(image) or {}).get("Config") or {}
     user = str(config.get("User") or "")

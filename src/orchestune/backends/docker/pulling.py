@@ -52,8 +52,9 @@ def fetch(
     is_needed: Callable[[], bool],
     pause: Callable[[float], None],
 ) -> None:
-    """Pull the image unless present. Raises ImageUnavailable if that fails permanently, DaemonUnreachable, or
-    PullCancelled if it is no longer needed.
+    """Pull the image unless present.
+
+    Raises ImageUnavailable if that fails permanently, DaemonUnreachable, or PullCancelled if it is no longer needed.
     """
     if engine.image(reference) is not None:
         return

@@ -181,8 +181,9 @@ class ContainerStarter:
             _log.warning("cannot remove the container %s before the next sweep: %s", name, error)
 
     def _fail(self, folder: WorkerFolder, error: OrchestuneError) -> None:
-        """Record a failed start: permanent if the daemon rejects the order; its internal errors may not affect the next
-        worker.
+        """Record a failed start: permanent if the daemon rejects the order.
+
+        Internal errors of the daemon may not affect the next worker.
         """
         own = isinstance(error, DaemonError) and error.answer >= 500 and "device driver" not in error.message
         gone = WorkerLoss.UNKNOWN if own else WorkerLoss.REFUSED

@@ -81,8 +81,10 @@ class KubernetesConfig:
 
     @property
     def card_taints(self) -> tuple[str, ...]:
-        """Taint keys of nodes with GPUs: the GPU resource, and the vendor's whole-GPU resource, whose taint nodes with
-        sliced GPUs carry as well.
+        """Taint keys of nodes with GPUs.
+
+        They are the GPU resource, and the vendor's whole-GPU resource, whose taint nodes with sliced GPUs carry as
+        well.
         """
         return tuple(dict.fromkeys((self.gpu_resource, f"{self.gpu_resource.partition('/')[0]}/gpu")))
 

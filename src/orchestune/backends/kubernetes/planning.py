@@ -124,8 +124,9 @@ class DryRunPlanner(KubernetesPlanner):
     """A planner with the rights of a user, who may not be allowed to list nodes. It reads the nodes once."""
 
     def capacity(self) -> Capacity:
-        """Return the allocatable resources of the nodes. An upper bound: pods of DaemonSets are not subtracted, as
-        listing the pods of a large cluster takes seconds.
+        """Return the allocatable resources of the nodes.
+
+        An upper bound: pods of DaemonSets are not subtracted, as listing the pods of a large cluster takes seconds.
         """
         nodes = self._nodes()
         return Capacity(elastic=True) if nodes is None else Capacity(capacity.machines(nodes, ()), self._config.elastic)

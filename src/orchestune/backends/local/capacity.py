@@ -15,8 +15,9 @@ VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def with_cards(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
-    """Return the machine's capacity within the limits of this process's container or job, with these GPUs. /proc and
-    /sys are below `root`.
+    """Return the machine's capacity within the limits of this process's container or job, with these GPUs.
+
+    /proc and /sys are below `root`.
     """
     variable = environ.get(VARIABLE)
     return Machine(cores(root), memory(root), cards, hides="" if variable is None else f"{VARIABLE}={variable!r}")
@@ -43,9 +44,11 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def gpus(environ: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
-    """Return the GPUs for `CUDA_VISIBLE_DEVICES`: those already named by the variable, else all of the machine, by
-    index, or by UUID for parts of a partitioned GPU (MIG). Names that `nvidia-smi` does not list are accepted without
-    further data. Runs `nvidia-smi`, which may take seconds, unless the variable hides all GPUs.
+    """Return the GPUs for `CUDA_VISIBLE_DEVICES`.
+
+    They are those already named by the variable, else all of the machine, by index, or by UUID for parts of a
+    partitioned GPU (MIG). Names that `nvidia-smi` does not list are accepted without further data. Runs `nvidia-smi`,
+    which may take seconds, unless the variable hides all GPUs.
     """
     variable = environ.get(VARIABLE)
     if variable is None:

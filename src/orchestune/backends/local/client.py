@@ -56,8 +56,9 @@ def find_worker(file: Path) -> Process | None:
 
 
 def belongings(worker: Process, file: Path, known: Iterable[Process], *, session: bool) -> set[Process]:
-    """Return the processes of a worker: itself, those started with its file, those `known` before, and all their
-    descendants.
+    """Return the processes of a worker.
+
+    They are itself, those started with its file, those `known` before, and all their descendants.
 
     `session`: include its session. Not for a worker that exited long ago: its number may have been reused.
     """

@@ -20,8 +20,9 @@ runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 def document(
     order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path, umask: int | None = None
 ) -> str:
-    """Return the content of the file that `ORCHESTUNE_WORKER_FILE` names: server address, credentials and settings. In
-    `cores`, all workers see which cores trials of the others are pinned to. `umask` is that of commands, see
+    """Return the content of the file that `ORCHESTUNE_WORKER_FILE` names: server address, credentials and settings.
+
+    In `cores`, all workers see which cores trials of the others are pinned to. `umask` is that of commands, see
     `worker.umask`.
     """
     return json.dumps(
@@ -41,10 +42,10 @@ def document(
 
 
 def installed_worker() -> tuple[str, ...]:
-    """Return the command of this installation's worker, which works with any `PYTHONPATH` or virtual environment of the
-    user.
+    """Return the command of this installation's worker.
 
-    `-I` makes the interpreter ignore them and leaves them to the worker's children.
+    It works with any `PYTHONPATH` or virtual environment of the user: `-I` makes the interpreter ignore them
+    and leaves them to the worker's children.
     """
     root = Path(__file__).resolve().parents[3]
     return (sys.executable, "-I", "-c", _BOOT.format(root=str(root)))

@@ -35,8 +35,9 @@ class _Ending:
 
 
 class WorkerTerminator:
-    """Kills workers at their deadline, then their leftover processes, then empties their folders. Its thread runs only
-    while there is work.
+    """Kills workers at their deadline, then their leftover processes, then empties their folders.
+
+    Its thread runs only while there is work.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -208,8 +208,9 @@ class SlurmBackend:
         return place if place.path.is_dir() else None
 
     def _publish_address(self) -> Path | None:
-        """Make the server reachable from the nodes, once. Return the file with its address if that may change, else
-        None.
+        """Make the server reachable from the nodes, once.
+
+        Return the file with its address if that may change, else None.
         """
         if not self._url:
             folder = self._own / "server"

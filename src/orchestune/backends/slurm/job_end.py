@@ -54,8 +54,10 @@ def phase(job: SlurmJob) -> tuple[Phase, str]:
 def judge(
     job: SlurmJob, code: tuple[int, int] | None, terminated: bool, lines: Sequence[str], shared: str
 ) -> tuple[WorkerLoss, str]:
-    """Return the cause and a message for a finished job: `code` is its exit code and signal, `terminated` is True if we
-    stopped it, `lines` is its log tail, `shared` the folder that its node should see.
+    """Return the cause and a message for a finished job.
+
+    `code` is its exit code and signal, `terminated` is True if we stopped it, `lines` is its log tail, `shared` the
+    folder that its node should see.
     """
     exit_code, number = code or (0, 0)
     if terminated:

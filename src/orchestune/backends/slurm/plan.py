@@ -91,8 +91,9 @@ UNSHARED = 66
 
 
 def document(order: WorkerOrder, url: str, address: Path | None, state: Path, umask: int | None = None) -> str:
-    """Return the worker's file: server address, credentials and settings. Slurm itself assigns the GPUs. `umask` is
-    that of commands: `sbatch` would pass on the server's.
+    """Return the worker's file: server address, credentials and settings.
+
+    Slurm itself assigns the GPUs. `umask` is that of commands: `sbatch` would pass on the server's.
     """
     return json.dumps(
         {

@@ -12,8 +12,10 @@ from orchestune.backends.slurm.client import Slurm
 
 
 def own_address(slurm: Slurm) -> str:
-    """Return the address from which this machine reaches Slurm's controller, or a node if the controller runs on this
-    machine; the loopback address if all of them do.
+    """Return the address from which this machine reaches the nodes of Slurm.
+
+    It is that towards the controller, or towards a node if the controller runs on this machine; the loopback address if
+    all of them do.
     """
     address = "127.0.0.1"
     for host in _hosts(slurm):
@@ -26,8 +28,10 @@ def own_address(slurm: Slurm) -> str:
 def address_for_nodes(
     url: str, setting: str, find_host: Callable[[], str], listen: Callable[[str, int], int] | None, port: int
 ) -> str:
-    """Return the server's URL for the nodes. If `url` is a loopback address, the server also listens on
-    `setting`, or on the host that `find_host` returns, at `port` if it is free.
+    """Return the server's URL for the nodes.
+
+    If `url` is a loopback address, the server also listens on `setting`, or on the host that `find_host` returns, at
+    `port` if it is free.
     """
     parts = urlsplit(url)
     if not _is_loopback(parts.hostname or ""):

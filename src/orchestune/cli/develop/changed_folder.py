@@ -65,8 +65,9 @@ def original_experiment(console: Console, ref: str, number: int | None) -> Origi
 def changed_experiment(
     console: Console, original: OriginalExperiment, folder: Path | None
 ) -> tuple[PreparedExperiment, list[str]]:
-    """Return the code in `folder`, by default this folder, with notes about it. A subfolder of the experiment's own
-    folder stands for the latter.
+    """Return the code in `folder`, by default this folder, with notes about it.
+
+    A subfolder of the experiment's own folder stands for the latter.
 
     The author of another user's experiment chooses neither the folder nor which of its files are packed.
     """

@@ -98,8 +98,9 @@ def wait(
     until: Callable[[documents.Status], bool] = over,
     wake: threading.Event | None = None,
 ) -> documents.Status:
-    """Wait until `until` holds or the experiment has ended, printing why it is pending. Raises KeyboardInterrupt at
-    Ctrl-C. `wake`: set if there is news, for an earlier status request.
+    """Wait until `until` holds or the experiment has ended, printing why it is pending.
+
+    Raises KeyboardInterrupt at Ctrl-C. `wake`: set if there is news, for an earlier status request.
     """
     last_reason, is_start_announced = "", at_hand(console.place)  # processes of this machine start fast
     poll_seconds = _LOCAL_POLL_SECONDS if console.place.embedded else _POLL_SECONDS
@@ -123,7 +124,8 @@ def wait(
 
 
 def _is_new(worker: Mapping[str, Any]) -> bool:
-    """Return True if the worker was started for this experiment; a warm worker of another one is "starting" only until
-    it registers.
+    """Return True if the worker was started for this experiment.
+
+    A warm worker of another one is "starting" only until it registers.
     """
     return worker["state"] == "starting" and not worker.get("came_from")

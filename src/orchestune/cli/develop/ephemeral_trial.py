@@ -44,8 +44,9 @@ def run_trial(
     seed: int | None = None,
     on_output: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Run the command once with `parameters` on the selected cluster. Deletes the experiment at the end, also at Ctrl-C
-    and SIGTERM.
+    """Run the command once with `parameters` on the selected cluster.
+
+    Deletes the experiment at the end, also at Ctrl-C and SIGTERM.
 
     `on_output` gets the output as it arrives, in another thread.
     """

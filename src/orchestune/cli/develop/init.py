@@ -188,8 +188,9 @@ class _Init:
         return reported
 
     def _files(self, draft: Draft) -> list[Path]:
-        """Write the files beside the experiment file, such as results that it names. Files with the same content are
-        kept.
+        """Write the files beside the experiment file, such as results that it names.
+
+        Files with the same content are kept.
         """
         files = {self.output.parent / name: text for name, text in draft.files.items()}
         new_files = {path: text for path, text in files.items() if not _has_content(path, text)}

@@ -171,8 +171,9 @@ def _specification(
 
 
 def _wait_for_end(client: Client, ref: str) -> None:
-    """Wait until the trial has ended, so that its worker stays warm for the next one. Deleting it earlier would
-    terminate the worker.
+    """Wait until the trial has ended, so that its worker stays warm for the next one.
+
+    Deleting it earlier would terminate the worker.
     """
     deadline = time.monotonic() + _END_WAIT_SECONDS
     with suppress(OrchestuneError):
@@ -181,8 +182,9 @@ def _wait_for_end(client: Client, ref: str) -> None:
 
 
 def _exit_code(client: Client, ref: str) -> int | None:
-    """Return the exit code if the trial ended without reporting one, because its worker was lost or the server was
-    restarted.
+    """Return the exit code if the trial ended without reporting one.
+
+    Its worker was lost then, or the server was restarted.
     """
     attempt = client.trial(ref, 1)["attempts"][-1]
     if attempt["state"] in _ACTIVE_STATES:

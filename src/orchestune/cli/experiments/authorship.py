@@ -29,8 +29,9 @@ def add_yes_option(parser: argparse.ArgumentParser) -> None:
 
 
 def is_own(console: Console, status: documents.Status, document: documents.Specification) -> bool:
-    """Return True if this user is known to have created the experiment: the server has proof of it, or it was started
-    from this state folder. A name alone is only a claim.
+    """Return True if this user is known to have created the experiment.
+
+    The server has proof of it, or it was started from this state folder. A name alone is only a claim.
     """
     if status["owner"].endswith(IMPORTED):
         return False

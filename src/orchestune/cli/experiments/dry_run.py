@@ -22,8 +22,9 @@ _ASSIGNED_LATER = "00000000-0000-0000-0000-000000000000"
 
 
 def check(console: Console, prepared: PreparedExperiment) -> tuple[PlannedWorker | None, Sequence[str]]:
-    """Return a planned worker of the experiment, None if only its server can plan one, and notes on the checks that
-    only the server can make.
+    """Return a planned worker of the experiment, and notes on the checks that only the server can make.
+
+    The worker is None if only the server can plan one.
 
     Raises the errors with which the server would refuse the experiment.
     """

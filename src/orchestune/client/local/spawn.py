@@ -65,8 +65,9 @@ def server_program(state: Path) -> list[str]:
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the embedded server for a command's, with absolute paths in PYTHONPATH: it has another
-    working directory.
+    """Return the environment of the embedded server for a command's.
+
+    Paths in PYTHONPATH become absolute: the server has another working directory.
     """
     variables = dict(environ)
     variables.pop("ORCHESTUNE_SERVER", None)  # selects another server

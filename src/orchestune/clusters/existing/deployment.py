@@ -1,5 +1,6 @@
-"""The server's Deployment: one pod with the claim, or several stateless replicas spread over nodes. A pod on a lost
-node is rescheduled within seconds.
+"""The server's Deployment: one pod with the claim, or several stateless replicas spread over nodes.
+
+A pod on a lost node is rescheduled within seconds.
 """
 
 from __future__ import annotations

@@ -60,8 +60,9 @@ def namespace(connection: ConnectionSettings) -> Manifest:
 
 
 def database_secret(connection: ConnectionSettings, database_url: str, key: bytes) -> Manifest:
-    """Build the Secret with the database URL and the workers' signing key. Without a database, the key is on the
-    server's disk.
+    """Build the Secret with the database URL and the workers' signing key.
+
+    Without a database, the key is on the server's disk.
     """
     values = {"database-url": database_url.encode(), "key": key}
     data = {name: base64.b64encode(value).decode() for name, value in values.items()}

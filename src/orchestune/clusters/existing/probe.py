@@ -65,8 +65,10 @@ class ProbeResult:
 
 
 def pod(connection: ConnectionSettings, pool: ProbeTarget, suffix: str, image: str = "") -> Manifest:
-    """Build the probe pod, conforming to Pod Security `restricted`. Without `image` it runs the checks in the server's
-    image; with one it only tests the pull, and its command does not exist.
+    """Build the probe pod, conforming to Pod Security `restricted`.
+
+    Without `image` it runs the checks in the server's image; with one it only tests the pull, and its command does not
+    exist.
     """
     # a LimitRange may set minimum requests and a maximum ratio of limits to requests
     resources: Manifest = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "200m", "memory": "256Mi"}}

@@ -59,8 +59,9 @@ REMOVED = (
 
 
 class Overtaken(Conflict):
-    """Another command has created or changed an object since this one has read it. This one can be repeated: it then
-    continues with the present settings.
+    """Another command has created or changed an object since this one has read it.
+
+    This one can be repeated: it then continues with the present settings.
     """
 
     def __init__(self, document: Manifest) -> None:
@@ -400,8 +401,9 @@ def _on_node(pod: Manifest) -> str:
 
 
 def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: Note) -> list[str]:
-    """Delete the namespace if labelled as Orchestune's. The label decides, since after an interrupted removal nothing
-    else may be left.
+    """Delete the namespace if labelled as Orchestune's.
+
+    The label decides, since after an interrupted removal nothing else may be left.
     """
     try:
         document = api.get("v1", "Namespace", connection.namespace)

@@ -22,8 +22,10 @@ def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequ
 
 
 def server_rules(connection: ConnectionSettings) -> list[Manifest]:
-    """Return the server's rights in its namespace: to create, watch and delete workers and explain pending ones, and
-    to keep its pod names in the users' Roles, for which it must itself hold every right in those Roles.
+    """Return the server's rights in its namespace.
+
+    They are to create, watch and delete workers and explain pending ones, and to keep its pod names in the users'
+    Roles, for which it must itself hold every right in those Roles.
     """
     rules = [
         rule("batch", ["jobs"], ["create", "delete", "get", "list", "watch"]),
@@ -58,8 +60,9 @@ def cluster_rules() -> list[Manifest]:
 
 
 def role_rules(role: str, pods: Sequence[str] = ()) -> list[Manifest]:
-    """Return the rights of a viewer, editor or owner: port forwarding to the server's `pods`, and a token for the
-    role. The server itself adds the names of later pods.
+    """Return the rights of a viewer, editor or owner: port forwarding to the server's `pods`, and a token for the role.
+
+    The server itself adds the names of later pods.
     """
     return [*_entry_rules(role), rule("", ["pods"], ["get", "list"]), *forwarding_rules(pods)]
 
@@ -85,8 +88,9 @@ def cluster_role(connection: ConnectionSettings) -> str:
 
 
 def namespaced(connection: ConnectionSettings, pods: Sequence[str] = ()) -> list[Manifest]:
-    """Return the accounts, the Roles, and the server's RoleBinding. Binding users to the other Roles is left to the
-    administrator. The Roles allow forwarding to the server's `pods`.
+    """Return the accounts, the Roles, and the server's RoleBinding.
+
+    Binding users to the other Roles is left to the administrator. The Roles allow forwarding to the server's `pods`.
     """
     documents = [manifest("v1", "ServiceAccount", SERVER, connection, "server")]
     documents.append(manifest("v1", "ServiceAccount", WORKER, connection, "worker", automountServiceAccountToken=False))

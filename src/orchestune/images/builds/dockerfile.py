@@ -47,8 +47,9 @@ class _ExternalImage:
 
 
 def for_install(base: str, commands: Sequence[str], files: Sequence[str], user: str = "") -> str:
-    """Return the Dockerfile of `install:` commands on top of an image pinned by digest; each command is a separate
-    step.
+    """Return the Dockerfile of `install:` commands on top of an image pinned by digest.
+
+    Each command is a separate step.
 
     `user` is the image's user unless that is root: installation runs as root.
     """

@@ -28,8 +28,9 @@ class Credentials:
 
 
 def find(registry: str, environ: Mapping[str, str] = os.environ, profile: str = "") -> Credentials | None:
-    """Return the login for a registry from `config.json` or its credential helper; None if there is none. For ECR, if
-    that login is missing or expired, requests one from AWS with `profile`.
+    """Return the login for a registry from `config.json` or its credential helper; None if there is none.
+
+    For ECR, if that login is missing or expired, requests one from AWS with `profile`.
 
     Raises UsageError if the helper is missing or fails. Blocking: a helper may query its keychain.
     """

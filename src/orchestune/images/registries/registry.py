@@ -27,8 +27,9 @@ _CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 class Registry:
-    """Client of one registry. Methods block, and raise Unreachable, TemporaryError, Denied, NotFound or
-    OrchestuneError.
+    """Client of one registry.
+
+    Methods block, and raise Unreachable, TemporaryError, Denied, NotFound or OrchestuneError.
 
     Uses TLS, except on this machine and if `plain` is set. Not thread-safe.
     """

@@ -37,9 +37,10 @@ def compiled(source: Path) -> bytes | None:
 
 
 def _share_equal_parts(value: Any, name: str, shared_parts: dict[Any, Any]) -> Any:
-    """Return a constant in which equal parts are the same object, kept in `known`: marshal's output depends on object
-    identity and reference counts. The file name of code is `name`; the interpreter replaces it by the full path when it
-    loads the code.
+    """Return a constant in which equal parts are the same object, kept in `known`.
+
+    The output of marshal depends on object identity and reference counts. The file name of code is `name`; the
+    interpreter replaces it by the full path when it loads the code.
     """
 
     def share(part: Any) -> Any:

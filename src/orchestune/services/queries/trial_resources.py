@@ -25,8 +25,9 @@ def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
 
 
 def runs_unscheduled(core: Core, cluster: str, specification: Specification) -> bool:
-    """Return True if the trial starts at once, whatever it requests and whatever else runs: an ephemeral run on its
-    user's own machine.
+    """Return True if the trial is an ephemeral run on its user's own machine.
+
+    It starts at once, whatever it requests and whatever else runs.
 
     There a request reserves resources but enforces no limit, and its user waits in front of the screen, perhaps for a
     trial beside the experiment that holds the whole machine. A server of several users schedules everything.

@@ -21,8 +21,9 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 class JsonLinesParser:
-    """Parser of a file of lines; here JSON lines, as in `$ORCHESTUNE_METRICS`. Declared metrics inside nested objects
-    are matched by path: `eval.loss` or `eval/loss`.
+    """Parser of a file of lines; here JSON lines, as in `$ORCHESTUNE_METRICS`.
+
+    Declared metrics inside nested objects are matched by path: `eval.loss` or `eval/loss`.
     """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
@@ -76,8 +77,10 @@ class JsonFileParser(JsonLinesParser):
 
 
 class Table(JsonLinesParser):
-    """Parser of a table with a header. If the file is rewritten with more columns, rows that were already read are
-    skipped; if its first row differs, all rows are read again.
+    """Parser of a table with a header.
+
+    If the file is rewritten with more columns, rows that were already read are skipped; if its first row differs, all
+    rows are read again.
     """
 
     def __init__(self, scanner: Scanner, path: str) -> None:
@@ -135,8 +138,9 @@ class Table(JsonLinesParser):
 
 
 class Events:
-    """Parser of TensorBoard's event files. A tag that several runs use gets its run as a prefix:
-    `validation/epoch_loss`.
+    """Parser of TensorBoard's event files.
+
+    A tag that several runs use gets its run as a prefix: `validation/epoch_loss`.
     """
 
     def __init__(self, scanner: Scanner, path: str, tags: dict[str, str]) -> None:

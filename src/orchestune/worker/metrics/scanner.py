@@ -224,8 +224,10 @@ class Scanner:
         return folded(name) in self._declared.by_lower
 
     def no_numbers(self, reported: Container[str]) -> list[str]:
-        """Return messages for the user about declared metrics without a usable value: those that are not in `reported`
-        and came as something else than a number, and those with an ambiguous number.
+        """Return messages for the user about declared metrics without a usable value.
+
+        They are those that are not in `reported` and came as something else than a number, and those with an ambiguous
+        number.
         """
         messages = [
             f"{name} came as {_described(value)}, which is not a number"
@@ -312,8 +314,9 @@ class Scanner:
         return Reported(name, value, step, None if spread is None or _is_ambiguous(spread) else _plain(spread))
 
     def _ambiguous_value(self, name: str, printed: bytes) -> float | None:
-        """Return the value of an ambiguous number: NaN for a declared metric, so that the trial fails if it is the last
-        value; None for other names.
+        """Return the value of an ambiguous number.
+
+        It is NaN for a declared metric, so that the trial fails if it is the last value; None for other names.
         """
         if not self.declared(name):
             return None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 class Cores:
-    """Reservations as file locks, one file per core: shared by the workers of this machine, and released by the kernel
-    however a worker exits.
+    """Reservations as file locks, one file per core.
+
+    The workers of this machine share them, and the kernel releases them however a worker exits.
     """
 
     def __init__(self, folder: Path) -> None:

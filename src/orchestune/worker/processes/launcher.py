@@ -55,8 +55,10 @@ class Launcher:
             attempt.write(f"preload has no effect: {zygote_or_reason}")
 
     def start(self, attempt: RunningAttempt, then: Callable[[BaseException | None], None]) -> None:
-        """Start the command, and call `then` with None once it runs, or with the error: a StartError if the command is
-        at fault. Raises StartError and OSError if the start fails immediately.
+        """Start the command, and call `then` when it runs or has failed to start.
+
+        `then` receives None or the error: a StartError if the command is at fault. Raises StartError and OSError if the
+        start fails immediately.
         """
         job, slot, lease = attempt.job, attempt.slot, attempt.lease
         slot.write_files(lease["parameters"], job.config)

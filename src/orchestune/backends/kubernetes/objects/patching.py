@@ -12,8 +12,9 @@ _APPENDED_LISTS = ("tolerations", "topologySpreadConstraints", "hostAliases")
 
 
 def merged(base: Any, patch: Any, key: str = "") -> Any:
-    """Return `base` patched: objects merge key by key and null deletes; lists merge by name if their entries have one;
-    other lists are replaced.
+    """Return `base` patched.
+
+    Objects merge key by key and null deletes; lists merge by name if their entries have one; other lists are replaced.
     """
     if isinstance(base, Mapping) and isinstance(patch, Mapping):
         mapping = dict(base)

@@ -33,9 +33,10 @@ def resources(quantities: Mapping[str, object] | None, gpu_resource: str) -> Res
 
 
 def requests(spec: Mapping[str, Any], gpu_resource: str) -> Resources:
-    """Return what the scheduler reserves for a pod: the sum of its containers, or the largest init container plus the
-    sidecars started before it if that is more; pod-level requests replace it. Malformed parts are skipped: the API
-    server rejects them.
+    """Return what the scheduler reserves for a pod.
+
+    It is the sum of its containers, or the largest init container plus the sidecars started before it if that is more;
+    pod-level requests replace it. Malformed parts are skipped: the API server rejects them.
     """
     total = plus(_of(container, gpu_resource) for container in _mappings(spec.get("containers")))
     largest, sidecars = _NOTHING, _NOTHING

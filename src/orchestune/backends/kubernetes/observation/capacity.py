@@ -155,8 +155,9 @@ def load(document: Mapping[str, Any], config: KubernetesConfig) -> Load | None:
 
 
 def machines(nodes: Iterable[Node], loads: Iterable[Load]) -> tuple[Machine, ...]:
-    """Return the capacity of each usable node for trials: foreign pods are subtracted, and also listed as `lent` if
-    they are not permanent.
+    """Return the capacity of each usable node for trials.
+
+    Foreign pods are subtracted, and also listed as `lent` if they are not permanent.
     """
     others: dict[str, list[Load]] = {}
     for item in loads:

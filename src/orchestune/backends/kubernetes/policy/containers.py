@@ -89,8 +89,9 @@ _LIFECYCLE: Check = table({"postStart": _HANDLER, "preStop": _HANDLER, "stopSign
 
 
 def _variable(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
-    """Refuse variables by which vendors' runtimes expose GPUs that are not requested, even to containers without a
-    request.
+    """Refuse variables by which vendors' runtimes expose GPUs that are not requested.
+
+    The runtimes follow them even in containers without a request.
     """
     item = mapping(value)
     if item.get("name") in tuple(DEVICES) and ("valueFrom" in item or item.get("value") not in _NO_GPU_VALUES):

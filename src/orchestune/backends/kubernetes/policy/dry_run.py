@@ -22,8 +22,9 @@ _HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has
 
 
 def rehearse(api: ApiServer, config: KubernetesConfig, each: Resources, placement: Placement) -> None:
-    """Raise UsageError with the API server's message if it rejects the Job. If the dry run itself fails, the Job counts
-    as valid.
+    """Raise UsageError with the API server's message if it rejects the Job.
+
+    If the dry run itself fails, the Job counts as valid.
     """
     order = WorkerOrder("rehearsal-00", "", "", 1, each=each, placement=placement)
     job = plan.job(config, order, plan.ClusterRequirements(), ["worker"])

@@ -11,8 +11,9 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def admits(node: Node, spec: Mapping[str, Any]) -> bool:
-    """Return True if tolerations and `nodeSelector` match the node. Malformed ones are ignored: the API server rejects
-    them.
+    """Return True if tolerations and `nodeSelector` match the node.
+
+    Malformed ones are ignored: the API server rejects them.
     """
     tolerations, selector = spec.get("tolerations"), spec.get("nodeSelector")
     mappings = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []
