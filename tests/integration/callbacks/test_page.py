@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -29,4 +30,5 @@ def test_a_try_shows_the_metric(title: str, tmp_path: Path) -> None:
     words = [word if word != "python" else str(python) for word in shlex.split(command)]
     path = str(PAGE.parents[2] / "src")  # the other environment does not have this package
     with Home(PYTHONPATH=path) as home:
-        assert list(home.json("test", *settings, *words, cwd=tmp_path)["metrics"]) == [words[1]]
+        done = home.run("test", "--json", *settings, *words, cwd=tmp_path)  # options come before the command
+    assert list(json.loads(done.stdout)["metrics"]) == [words[1]]
