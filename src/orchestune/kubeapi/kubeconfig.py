@@ -81,7 +81,7 @@ class Kubeconfig:
 
     def unusable(self, why: object) -> UsageError:
         """Return an error with the reason why the kubeconfig is unusable."""
-        return UsageError(f"the kubeconfig {self.named} cannot be used: {why}", "mend it, or name another one")
+        return UsageError(f"the kubeconfig {self.named} cannot be used: {why}", "correct it, or name another one")
 
     def _add(self, path: Path) -> None:
         import yaml  # imported on demand, only for clusters
