@@ -31,11 +31,11 @@ from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, ControllerLoop
+from orchestune.controllers.lost_workers import LostWorkers
 from orchestune.controllers.noisy_stopping import NoisyStopping
 from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.policy_check import PolicyCheck
 from orchestune.controllers.purging import Purging
-from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.stuck_experiments import StuckExperiments
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.sweeping import Sweeping
@@ -152,7 +152,7 @@ def build(
     warm_pool, crash_backoff = WarmPool(core), CrashBackoff(core)
     acting_controllers: tuple[Controller, ...] = (
         Finishing(core, warm_pool),
-        Reaping(core, crash_backoff),
+        LostWorkers(core, crash_backoff),
         PolicyCheck(core),
         Launching(core, warm_pool, crash_backoff),
         Waking(core),
@@ -267,7 +267,13 @@ def _kubernetes_planner(cluster: ConnectedCluster, environ: Mapping[str, str]) -
 
     api = api_server(cluster, environ)
     config_map = api.call("GET", f"/api/v1/namespaces/{cluster.namespace}/configmaps/{CONFIG_MAP}")
-    return DryRunPlanner(config.parse(config_map["data"][BACKEND_SETTINGS], BACKEND_SETTINGS), api)
+    configuration = config.parse(config_map["data"][BACKEND_SETTINGS], BACKEND_SETTINGS)
+    if configuration.namespace != cluster.namespace:  # the namespace is a part of URLs
+        raise UsageError(
+            f"the ConfigMap {CONFIG_MAP} of {cluster.namespace} names another namespace: {configuration.namespace!r}",
+            f"repair it: `orchestune cluster connect -n {cluster.name}`",
+        )
+    return DryRunPlanner(configuration, api)
 
 
 def _cluster_site(file: Path) -> _Site:

@@ -17,9 +17,9 @@ import msgspec
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.launching import Launching
+from orchestune.controllers.lost_workers import LostWorkers
 from orchestune.controllers.policy_check import PolicyCheck
 from orchestune.controllers.purging import Purging
-from orchestune.controllers.reaping import Reaping
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.warm_pool import WarmPool
 from orchestune.domain.resources.placement import Placement
@@ -290,8 +290,8 @@ class CoreWorld:
         )
         self.suggesting = Suggesting(self.core, self._engine)
         sparing, deaths = WarmPool(self.core), CrashBackoff(self.core)
-        self.reaping = Reaping(self.core, deaths)
-        acting = (Finishing(self.core, sparing), self.reaping, Launching(self.core, sparing, deaths))
+        self.lost_workers = LostWorkers(self.core, deaths)
+        acting = (Finishing(self.core, sparing), self.lost_workers, Launching(self.core, sparing, deaths))
         self.controllers = (*acting, self.suggesting, Purging(self.core), PolicyCheck(self.core))
         for worker in self.workers.values():
             worker.core = self.core
@@ -339,10 +339,10 @@ class CoreWorld:
 
     def hear_nothing(self, seconds: float) -> None:
         """Time passes while nobody speaks, and the server listens."""
-        self.reaping.tick()
+        self.lost_workers.tick()
         for _ in range(math.ceil(seconds)):
             self.clock.pass_time(1.0)
-            self.reaping.tick()
+            self.lost_workers.tick()
 
     def status(self, experiment: str) -> Document:
         """Its `Status`."""

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from orchestune.services.core import Core
 from orchestune.store import attempts, experiments, tables
-from orchestune.store.statements.attempts import PUT_USAGE, SELECT_USAGE
+from orchestune.store.statements.attempts import SELECT_USAGE, UPSERT_USAGE
 from tests.pages.conftest import OpenPage, for_everybody
 from tests.testbeds.seed import ACCURACY, HOSTILE, SGD, Plan, Writer
 
@@ -50,7 +50,7 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
         kept = session.row(SELECT_USAGE, {"attempt": attempt.id})
         samples = [*json.loads(kept or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
         row = {"attempt": attempt.id, "experiment": experiment.id, "samples": json.dumps(samples)}
-        session.run(PUT_USAGE, row)
+        session.run(UPSERT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
     page.close()
 

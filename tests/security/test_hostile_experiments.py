@@ -207,7 +207,7 @@ def test_a_worker_that_cannot_be_checked_stops_no_other(world: CoreWorld, monkey
     for worker, _ in leases:
         world.backend.gone[worker.id] = "killed"
     with pytest.raises(ValueError, match="invalid literal"):
-        world.reaping.tick()
+        world.lost_workers.tick()
     running = {experiment: world.status(experiment)["counts"]["running"] for experiment in (hostile, victim)}
     assert running == {hostile: 1, victim: 0}
 

@@ -363,9 +363,9 @@ def test_a_blocked_event_loop_costs_no_worker_its_lease(world: CoreWorld) -> Non
     listening.tick(clock.monotonic())
     for _ in range(60):  # the reaper looks from its own thread while the loop is blocked
         clock.pass_time(1.0)
-        world.reaping.tick()
+        world.lost_workers.tick()
     listening.tick(clock.monotonic())
-    world.reaping.tick()
+    world.lost_workers.tick()
     assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["busy"]
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
@@ -378,7 +378,7 @@ def test_a_worker_that_is_silent_while_the_loop_runs_is_lost(world: CoreWorld) -
     for _ in range(int(world.core.lease_seconds / MAX_GAP_SECONDS) + 3):
         world.clock.pass_time(MAX_GAP_SECONDS)
         world.core.listening.tick(world.clock.monotonic())
-        world.reaping.tick()
+        world.lost_workers.tick()
     assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["lost"]
 
 

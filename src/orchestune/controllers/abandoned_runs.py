@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 60.0
 class AbandonedRuns:
     """A test's experiment has a label that its command line updates periodically, like a worker's heartbeat.
 
-    The timeout is measured on this process's own clock, as in the reaper: after a restart of the server all clients
+    The timeout is measured on this process's own clock, as in `LostWorkers`: after a restart of the server all clients
     have the full timeout, and the time during which the event loop is blocked does not count.
     """
 

@@ -1,4 +1,7 @@
-"""Threads that run the controllers."""
+"""Threads that run the controllers.
+
+`bootstrap.build` assigns controllers to loops; docs/explanation/threads.md says what each loop may block on.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ class ControllerLoop:
         return bool(self._survive(self._topic, self._leads))
 
     def _tick(self, controller: Controller) -> None:
-        self._survive(type(controller).__name__.lower(), controller.tick)
+        self._survive(type(controller).__name__, controller.tick)
 
     def _survive(self, name: str, action: Callable[[], _Answer]) -> _Answer | None:
         """Call `action` and log any error; the next tick reads the rows again. Returns None if it failed."""

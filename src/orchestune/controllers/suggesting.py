@@ -1,4 +1,8 @@
-"""Prefetches a few suggestions, so that workers do not wait for an engine and no suggestion becomes stale."""
+"""Prefetches a few suggestions, so that workers do not wait for an engine and no suggestion becomes stale.
+
+This controller is alone in its loop and may block only on the engine process and the store: workers wait for it. If the
+engine process dies, the next tick opens the engine again and feeds it the whole history (`_drop`).
+"""
 
 from __future__ import annotations
 

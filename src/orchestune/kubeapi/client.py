@@ -291,7 +291,8 @@ class ApiServer:
                 body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=policy.connect_timeout, read=read_timeout),
-                retries=policy.retries or False,
+                # Responses such as 429 are not repeated here: their Retry-After may be hours.
+                retries=urllib3.Retry(policy.retries, redirect=0, status=0, respect_retry_after_header=False),
                 redirect=False,
                 preload_content=stream is None,
             )

@@ -77,7 +77,10 @@ class Kubeconfig:
             raise self.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
         except (AttributeError, TypeError) as exc:
             raise self.unusable(exc) from exc
-        return host if "://" in host else f"https://{host}"
+        scheme, separator, rest = host.partition("://")
+        if "@" in (rest or scheme).partition("/")[0]:
+            raise self.unusable("the URL of its API server contains a user name or password")
+        return f"{scheme.lower()}://{rest}" if separator else f"https://{host}"
 
     def unusable(self, why: object) -> UsageError:
         """Return an error with the reason why the kubeconfig is unusable."""
@@ -105,9 +108,9 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
         cluster = merged.clusters[str(selected.get("cluster"))]
         user = merged.users[str(selected["user"])] if selected.get("user") else KubeconfigEntry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
+        is_tls = host.startswith("https://")
         account = login(user.values, user.folder, cluster.values, merged.named)
         impersonation_headers = impersonation(user.values)
-        is_tls = host.startswith("https://")
         tls = trusting(cluster.values, cluster.folder, account.certificate()) if is_tls else None
     except KeyError as exc:
         raise merged.unusable(f"it has no {exc}, which its context '{name}' needs") from exc

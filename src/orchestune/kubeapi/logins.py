@@ -48,7 +48,7 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
         return Presigned(user["eks"])
     pair = _pair(user, folder)
     if user.get("token"):
-        return Fixed({"Authorization": f"Bearer {user['token']}"}, pair)
+        return Fixed(_bearer(user["token"]), pair)
     if user.get("tokenFile"):
         return TokenFile(folder / os.path.expanduser(user["tokenFile"]), pair)
     if user.get("exec"):
@@ -57,6 +57,14 @@ def login(user: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any], kub
         text = f"{user['username']}:{user.get('password', '')}"
         return Fixed({"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}, pair)
     return Fixed({}, pair)
+
+
+def _bearer(token: object) -> dict[str, str]:
+    """Return the header with a token. Raises ValueError, without the token, if no header can hold it."""
+    text = str(token).strip()
+    if not text.isprintable():
+        raise ValueError("it contains line breaks or other control characters")
+    return {"Authorization": f"Bearer {text}"}
 
 
 def _pair(user: Mapping[str, Any], folder: Path) -> Pair | None:
@@ -94,7 +102,9 @@ class TokenFile:
 
     def headers(self) -> Mapping[str, str]:
         try:
-            return {"Authorization": f"Bearer {self._path.read_text().strip()}"}
+            return _bearer(self._path.read_text())
+        except ValueError as exc:
+            raise Denied(f"the token of the cluster in {self._path} is invalid: {exc}") from exc
         except OSError as exc:
             raise Denied(f"the token of the cluster in {self._path} cannot be read: {exc.strerror}") from exc
 
@@ -124,7 +134,10 @@ class _ExecPlugin:
 
     def headers(self) -> Mapping[str, str]:
         token = self._current().get("token")
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            return _bearer(token) if token else {}
+        except ValueError as exc:
+            raise self._failed(f"{self._command[0]} gave an invalid token: {exc}") from exc
 
     def certificate(self) -> Pair | None:
         credentials = self._current()
@@ -160,7 +173,9 @@ class _ExecPlugin:
             document = json.loads(process.stdout)
             credentials: dict[str, Any] = dict(document["status"])
         except (KeyError, TypeError, ValueError) as exc:
-            raise self._failed(f"{self._command[0]} gave no ExecCredential: {process.stdout[:200]!r}") from exc
+            raise self._failed(
+                f"{self._command[0]} gave no ExecCredential, but {len(process.stdout)} characters"
+            ) from exc
         if not (credentials.get("token") or credentials.get("clientCertificateData")):
             raise self._failed(f"{self._command[0]} gave neither a token nor a certificate")
         expiry = credentials.get("expirationTimestamp")

@@ -29,7 +29,10 @@ def trusting(cluster: Mapping[str, Any], folder: Path, certificate: Pair | None 
     authority = content(cluster, "certificate-authority", folder)
     context = ssl.create_default_context(cadata=authority.decode() if authority else None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certificates of many clusters lack fields that it requires
-    if cluster.get("insecure-skip-tls-verify"):
+    skips_verification = cluster.get("insecure-skip-tls-verify")
+    if not isinstance(skips_verification, bool | None):
+        raise ValueError(f"insecure-skip-tls-verify: invalid value {skips_verification!r} (expected true or false)")
+    if skips_verification:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if certificate:
         # the ssl module accepts only files

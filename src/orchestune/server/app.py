@@ -154,7 +154,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _tick(core: Core) -> None:
-    """Record that this event loop is responsive, so that the reaper expires leases only if heartbeats could arrive."""
+    """Record that this event loop is responsive: `LostWorkers` expires leases only if heartbeats could arrive."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
         core.listening.tick(core.clock.monotonic())

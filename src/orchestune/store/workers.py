@@ -12,7 +12,7 @@ from orchestune.domain.lifecycle.states import AttemptState, WorkerState
 from orchestune.domain.lifecycle.transitions import WORKER, Cause, after
 from orchestune.store.rows import StateCount
 from orchestune.store.session import Session, parts
-from orchestune.store.statements.attempts import LIVE_OF_WORKER
+from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.statements.workers import PRESENT_SLOTS, PRESENT_WORKERS, STAFFED, PolledWorker
 from orchestune.store.tables import attempts, experiments, workers
 
@@ -246,7 +246,7 @@ def take_over(session: Session, worker: str, name: str, came_from: str, former: 
     handle is `came_from`: the record of that experiment must not depend on the next one.
     """
     row = get(session, worker)
-    if row is None or row.next_experiment is None or session.rows(LIVE_OF_WORKER, {"worker": worker}):
+    if row is None or row.next_experiment is None or session.rows(SELECT_LIVE_OF_WORKER, {"worker": worker}):
         return False
     moved = move(
         session, worker, Cause.MOVE,

@@ -1,4 +1,4 @@
-"""The worker's event loop."""
+"""The worker's event loop, which also decides when the worker exits: done, told to stop, or given up on its server."""
 
 from __future__ import annotations
 

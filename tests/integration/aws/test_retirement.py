@@ -77,7 +77,7 @@ def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aw
     before = made(aws)
     aws.behaviour.policy_lag = 0
     acting(part(aws, "retirement"))
-    assert run() == f"removed, but for the role {ROLE}, which may nothing any more"
+    assert run() == f"removed, except for the role {ROLE}, which has no permissions any more"
     acting(aws.user)
     assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == NOTHING
     proof = stage.provisioner().prove(stage.NAME)

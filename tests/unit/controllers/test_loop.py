@@ -77,10 +77,10 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
         assert failing.ticked.wait(60)
         loop.stop(60)
     assert counting.ticked.is_set(), "the others go on"
-    told = "failing will be retried: the bucket is away"
+    told = "Failing will be retried: the bucket is away"
     assert [record.message for record in caplog.records] == [
-        *(told, "failing failed", told, "failing has recovered"),
-        *(told, "failing has recovered"),
+        *(told, "Failing failed", told, "Failing has recovered"),
+        *(told, "Failing has recovered"),
     ]
 
 
@@ -92,4 +92,4 @@ def test_trouble_has_not_passed_while_it_comes_again_and_again(caplog: pytest.Lo
         loop.start()
         assert failing.ticked.wait(60)
         loop.stop(60)
-    assert [record.message for record in caplog.records] == ["failing will be retried: the disk is full"]
+    assert [record.message for record in caplog.records] == ["Failing will be retried: the disk is full"]

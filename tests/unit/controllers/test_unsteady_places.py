@@ -207,12 +207,12 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     assert swept == [frozenset([worker])]
     stop(world.core, here, "ada")
     stop(world.core, there, "ada")
-    finishing, reaping, *_ = world.controllers
+    finishing, lost_workers, *_ = world.controllers
     with pytest.raises(TemporaryError, match="is away"):
         finishing.tick()
     assert world.empty.ended == {worker}
     with pytest.raises(TemporaryError, match="is away"):
-        reaping.tick()
+        lost_workers.tick()
     assert [seen["state"] for seen in world.status(there)["workers"]] == ["ended"]
 
 

@@ -214,7 +214,8 @@ _PAIR = (("clientCertificateData", "crt"), ("clientKeyData", "key"))
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [("nothing", "gave no ExecCredential: 'nothing'"), ('{"status": {}}', "neither a token nor")]
+    ("answer", "said"),
+    [("nothing", "gave no ExecCredential, but 7 characters"), ('{"status": {}}', "neither a token nor")],
 )
 def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, said: str) -> None:
     told = program(tmp_path, {})
@@ -325,3 +326,25 @@ def test_a_pod_asks_as_its_account_and_reads_its_token_again(secure: Secure, tmp
     assert (endpoint.host, endpoint.login()) == ("https://10.96.0.1:443", {"Authorization": "Bearer one"})
     (tmp_path / "token").write_text("two")
     assert endpoint.login() == {"Authorization": "Bearer two"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "problem"),
+    [
+        ({"server": "https://ada:secret@lab"}, {}, "contains a user name or password"),
+        ({"server": "https://lab", "insecure-skip-tls-verify": "false"}, {}, "expected true or false"),
+        ({"server": "https://lab"}, {"token": "se\ncret"}, "line breaks or other control characters"),
+    ],
+)
+def test_values_that_would_weaken_the_login_or_show_it_are_refused(
+    tmp_path: Path, cluster: dict[str, object], user: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem) as refused:
+        load(str(write(tmp_path / "config", cluster, user)), None)
+    assert "secret" not in str(refused.value) and "se\ncret" not in str(refused.value)
+
+
+def test_a_token_with_a_final_line_break_is_used_and_an_upper_case_scheme_has_tls(tmp_path: Path) -> None:
+    endpoint = load(str(write(tmp_path / "config", {"server": "HTTPS://lab"}, {"token": "hers\n"})), None)
+    assert endpoint.login() == {"Authorization": "Bearer hers"}
+    assert endpoint.host == "https://lab" and endpoint.tls is not None

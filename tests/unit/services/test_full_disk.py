@@ -76,7 +76,7 @@ def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: Core
         world.clock.pass_time(5)
         with suppress(StoreUnavailable), world.core.store.transaction() as session:
             blobs.put(session, "report", "x" * 1_000_000, 1)
-        world.reaping.tick()
+        world.lost_workers.tick()
     assert [shown["state"] for shown in world.status(running)["workers"]] == ["busy"]
 
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from orchestune.domain.specification.metrics import Metric, pareto_front
-from orchestune.services.queries import read_columns, read_experiments
+from orchestune.services.memory.lru_cache import Recent
+from orchestune.services.queries import best_trials, read_columns, read_experiments
 from orchestune.store import trials
 from orchestune.store.session import Session
 from tests.contract.world import CoreWorld
@@ -91,3 +92,29 @@ def test_what_is_told_of_a_front_is_read_once(tmp_path: Path, monkeypatch: pytes
     assert read_experiments.statuses(world.core)["items"][0]["best"] == best
     world.close()
     assert told == [*range(1, 13)]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("trials", 12), ("bytes", 3)])
+def test_documents_of_a_long_front_have_every_kth_of_its_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    core = core_of(tmp_path)
+    plan = Plan(
+        "long front", SPACE, TWO,
+        lambda values, chance: ("completed", {"error": values["x"], "latency": 1 - values["x"]}, None),
+        60, 60,
+    )  # fmt: skip
+    ref = Writer(core.store, plan, random.Random(1)).write()
+    whole = read_experiments.best(core, ref)
+    core.store.close()
+    assert len(whole) == 60
+    if limit == "trials":
+        monkeypatch.setattr(best_trials, "_MAX_FRONT_TRIALS", 14)
+    else:
+        monkeypatch.setattr(best_trials, "_MAX_FRONT_BYTES", 4 * len(str(whole[-1])))
+    monkeypatch.setattr(best_trials, "_OF_FRONTS", Recent())
+    core = core_of(tmp_path)
+    shown = read_experiments.best(core, ref)
+    core.store.close()
+    assert len(shown) == expected
+    assert shown == whole[:: 60 // expected]

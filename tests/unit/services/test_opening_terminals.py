@@ -46,7 +46,9 @@ def test_a_worker_opens_no_terminal_for_an_attempt_that_is_over(world: CoreWorld
     worker.call(finished=[worker.finish(lease)])
     with pytest.raises(NotFound, match="attempt"):
         terminals.of_worker(world.core, worker.id, lease["attempt"])
-    assert not terminals.of_user(world.core, shell, lease["attempt"], ADA).open, "to read what it printed last"
+    assert not terminals.of_user(world.core, shell, lease["attempt"], ADA).accepts_result, (
+        "to read what it printed last"
+    )
 
 
 def test_a_trial_that_is_no_terminal_has_none(world: CoreWorld) -> None:

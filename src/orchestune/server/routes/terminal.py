@@ -28,7 +28,7 @@ async def user(
 ) -> Response:
     """Serve the user's end: store `data` as typed, or return the output after `after`."""
     attempt = await context.cold(terminals.of_user, context.core, ref, body.attempt, caller)
-    terminal = context.terminals.of(body.attempt, attempt.worker, attempt.open)
+    terminal = context.terminals.of(body.attempt, attempt.worker, attempt.accepts_result)
     terminal.size = body.size or terminal.size
     terminal.is_disconnected = terminal.is_disconnected or body.over is not None
 

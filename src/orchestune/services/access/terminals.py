@@ -21,25 +21,25 @@ def of_user(core: Core, ref: str, attempt: str, caller: Caller) -> AttemptInTria
     """
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
-        row_of_attempt = session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
-    if row_of_attempt is None:
+        row = session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": experiment.id})
+    if row is None:
         raise NotFound(f"{experiment.handle} has no such attempt")
     if not may_act_as_owner(caller, experiment):
         raise Denied(f"the terminal of {experiment.handle} belongs to {experiment.owner}", "open your own")
     if TERMINAL_VARIABLE not in experiment.specification.env:
         raise NotFound(f"the trials of {experiment.handle} have no terminal", "open one with `orchestune shell`")
-    return row_of_attempt
+    return row
 
 
 def of_worker(core: Core, worker: str, attempt: str) -> AttemptInTrial:
     """Return the attempt. Raises NotFound unless it is open, that worker runs it, and its trial is a terminal."""
     with core.store.reading() as session:
-        row = workers.get(session, worker)
-        experiment = experiments.get(session, row.experiment) if row else None
+        worker_row = workers.get(session, worker)
+        experiment = experiments.get(session, worker_row.experiment) if worker_row else None
         where = {"id": attempt, "experiment": experiment.id if experiment else ""}
-        row_of_attempt = session.row(SELECT_ATTEMPT, where)
-    if experiment is None or row_of_attempt is None or row_of_attempt.worker != worker or not row_of_attempt.open:
+        row = session.row(SELECT_ATTEMPT, where)
+    if experiment is None or row is None or row.worker != worker or not row.accepts_result:
         raise NotFound("this worker does not run this attempt")
     if TERMINAL_VARIABLE not in experiment.specification.env:
         raise NotFound("this attempt has no terminal")
-    return row_of_attempt
+    return row

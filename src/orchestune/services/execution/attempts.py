@@ -22,10 +22,10 @@ from orchestune.services.execution.ledger import Ledger
 from orchestune.services.execution.raise_memory import applies, consider, raise_memory
 from orchestune.services.memory.pruner_boards import Boards
 from orchestune.store.statements.attempts import (
-    CLOSE_ATTEMPT,
     END_ATTEMPT,
-    GROW_LOG,
+    RECORD_LATE_END,
     SELECT_ATTEMPT,
+    SET_LOG_END,
     START_ATTEMPT,
     AttemptInTrial,
 )
@@ -78,7 +78,7 @@ def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result
         return "unknown"
     if item.logs:
         end = append_logs(ledger, attempt, row.trial, row.log_end, item.logs)
-        ledger.session.run(GROW_LOG, {"id": attempt, "log_end": end})
+        ledger.session.run(SET_LOG_END, {"id": attempt, "log_end": end})
     if item.usage:
         usage.take(ledger, attempt, item.usage, ended=not row.state.live)
     if not row.state.live:
@@ -131,8 +131,8 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         usage.take(ledger, attempt, item.usage, ended=True)
     late = row.state is AttemptState.LOST
     fields = {"id": attempt, "log_end": log_end} | {name: getattr(item, name) for name in _REPORTED_FIELDS}
-    if not row.open:
-        ledger.session.run(CLOSE_ATTEMPT, fields)
+    if not row.accepts_result:
+        ledger.session.run(RECORD_LATE_END, fields)
         return ("ok" if row.state in ENDS_OF_ITS_OWN else "superseded"), None
     points = _points(ledger, row, item, at_end=True)
     pruning.take(boards, ledger, attempt, row.trial, row.fold, points)  # later trials are compared with this curve
@@ -142,7 +142,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         verdict = AttemptVerdict(Cause.PREEMPT, machines_fault, {}) if machines_fault else verdict
     verdict = _with_more_memory(ledger, row, verdict)
     if late and verdict.cause in (Cause.LOSE, Cause.PRUNE):
-        ledger.session.run(CLOSE_ATTEMPT, fields)
+        ledger.session.run(RECORD_LATE_END, fields)
         return "ok", None
     state = after(ATTEMPT, row.state, verdict.cause)
     files_message = None

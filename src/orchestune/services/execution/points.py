@@ -11,7 +11,7 @@ from typing import Any
 from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Metric, Point, storable
 from orchestune.services.execution.ledger import Ledger
 from orchestune.store.session import Session
-from orchestune.store.statements.attempts import GROW_POINTS, NOT_FINITE, NOTE_NOT_FINITE, RESUMED_FROM
+from orchestune.store.statements.attempts import ADD_POINTS, SELECT_NON_FINITE, SELECT_RESUMED_FROM, SET_NON_FINITE
 from orchestune.store.statements.points import (
     COUNT_NAMES,
     HIGHEST_POINT,
@@ -95,7 +95,7 @@ def append(ledger: Ledger, attempt: str, points: Sequence[Point]) -> None:
         if math.isfinite(point.value)
     ]
     ledger.session.many(INSERT_POINT, rows)
-    ledger.session.run(GROW_POINTS, {"id": attempt, "count": len(points)})
+    ledger.session.run(ADD_POINTS, {"id": attempt, "count": len(points)})
 
 
 def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Sequence[Point]) -> None:
@@ -105,7 +105,7 @@ def note_not_finite(ledger: Ledger, attempt: str, stored: str | None, points: Se
     after = {name: entry for name, entry in after.items() if not math.isfinite(float(entry[0]))}
     after = dict(islice(after.items(), MAX_METRIC_NAMES))
     if after != before:
-        ledger.session.run(NOTE_NOT_FINITE, {"id": attempt, "values": json.dumps(after)})
+        ledger.session.run(SET_NON_FINITE, {"id": attempt, "values": json.dumps(after)})
 
 
 def http_not_finite(stored: str | None, others: Sequence[Point]) -> list[Point]:
@@ -126,7 +126,7 @@ def inherited_not_finite(session: Session, experiment: str, attempt: str, points
     if not before:
         return []
     origin, upto = before[-1]
-    row = session.row(NOT_FINITE, {"id": origin})
+    row = session.row(SELECT_NON_FINITE, {"id": origin})
     own = {reported.name for reported in session.rows(REPORTED_NAMES, {"attempt": attempt})}
     own |= {point.name for point in points}
     return [point for point in _within(_not_finite(row.non_finite if row else None), upto) if point.name not in own]
@@ -208,13 +208,13 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
     Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
     """
     lineage, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
-    row = session.row(RESUMED_FROM, {"id": attempt, "experiment": experiment})
+    row = session.row(SELECT_RESUMED_FROM, {"id": attempt, "experiment": experiment})
     while row and row.resumed_from:
         origin = json.loads(row.resumed_from)
         if origin["attempt"] in visited:  # only an imported record can contain a cycle
             break
         visited.add(origin["attempt"])
-        row = session.row(RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
+        row = session.row(SELECT_RESUMED_FROM, {"id": origin["attempt"], "experiment": experiment})
         if row is not None:
             step = storable(origin["step"])
             upto = upto if step is None else min(upto, step)

@@ -18,7 +18,7 @@ from orchestune.services.execution.worker_call import GroupOver
 from orchestune.services.signatures import worker_token
 from orchestune.store import experiments, workers
 from orchestune.store.session import Session
-from orchestune.store.statements.attempts import LIVE_OF_WORKER
+from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.workers import WorkerRow
 from orchestune.wire.answers import ConfigFile, JobDocument, KeepRule, MetricSourceDocument, Registered
 from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
@@ -102,7 +102,7 @@ def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
 
 def _forget_leases(ledger: Ledger, worker: str) -> None:
     """Lose the leases of the worker's previous process: a new process has registered with the same ID."""
-    for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker}):
+    for attempt in ledger.session.rows(SELECT_LIVE_OF_WORKER, {"worker": worker}):
         attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, "the worker was restarted"))
 
 

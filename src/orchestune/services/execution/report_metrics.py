@@ -42,7 +42,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     mask = Mask(spellings(core.secrets.get(experiment).values()))
     with locked(core, experiment) as ledger:
         row = attempts.find(ledger, attempt)
-        if row is None or not row.open:
+        if row is None or not row.accepts_result:
             raise Conflict("this attempt is over")
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
@@ -82,7 +82,7 @@ def should_stop(core: Core, attempt: str, signature: str) -> documents.ShouldSto
 
 
 def _answer(row: AttemptInTrial | None) -> documents.ShouldStop:
-    continues = row is not None and row.stop_order is None and row.open
+    continues = row is not None and row.stop_order is None and row.accepts_result
     reason = json.loads(row.reason) if row is not None and row.reason and not continues else None
     return {"stop": not continues, "reason": reason}
 

@@ -14,7 +14,7 @@ from orchestune.services.core import Core
 from orchestune.services.execution.ledger import Ledger
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
-from orchestune.store.statements.attempts import PUT_USAGE, SELECT_USAGE
+from orchestune.store.statements.attempts import SELECT_USAGE, UPSERT_USAGE
 from orchestune.wire.work import UsageSample
 
 LASTING = 900.0
@@ -29,7 +29,7 @@ def take(ledger: Ledger, attempt: str, items: Sequence[UsageSample], *, ended: b
     samples = with_more(stored, new, MAX_ENDED_SAMPLES if ended else MAX_RUNNING_SAMPLES)
     if samples != stored:
         text = json.dumps(samples, separators=(",", ":"))
-        ledger.session.run(PUT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
+        ledger.session.run(UPSERT_USAGE, {"attempt": attempt, "experiment": ledger.row.id, "samples": text})
 
 
 def usage(core: Core, ref: str, number: int) -> documents.Usage:

@@ -20,7 +20,7 @@ from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
-from orchestune.store.statements.attempts import INSERT_ATTEMPT, LIVE_OF_WORKER, WorkerLease
+from orchestune.store.statements.attempts import INSERT_ATTEMPT, SELECT_LIVE_OF_WORKER, WorkerLease
 from orchestune.store.statements.trials import LEASE_FOLD, PENDING_FOLDS, START_TRIAL, PendingFold
 from orchestune.store.statements.workers import BEAT_WORKER, SELECT_WORKER, CallingWorker
 from orchestune.wire.answers import Ack, CheckpointToResume, Lease, ReasonDocument, StopOrder, WorkAnswer
@@ -162,7 +162,7 @@ class _Call:
         Return the number of remaining leases and the stop orders.
         """
         session = self.ledger.session
-        live = {attempt.id: attempt for attempt in session.rows(LIVE_OF_WORKER, {"worker": self.worker})}
+        live = {attempt.id: attempt for attempt in session.rows(SELECT_LIVE_OF_WORKER, {"worker": self.worker})}
         ordered = [self._ordered(attempt, attempt.stop_order) for attempt in live.values() if attempt.stop_order]
         if self.call.live is None:
             return len(live), ordered

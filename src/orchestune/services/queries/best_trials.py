@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,13 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import MeasuredTrial
 
-_MAX_BEST = 1000
-"""Upper bound of the trials of a Pareto front in documents; of more, every k-th one is shown. All lists of experiments
-contain it, and with enough metrics every trial is on it.
+_MAX_FRONT_TRIALS = 1000
+"""Maximum trials of a Pareto front in documents; of more, every k-th one is shown. All lists of experiments contain the
+front, and with enough metrics every trial is on it.
 """
+_MAX_FRONT_BYTES = 2**22
+"""maximum bytes of their documents: a configuration may have 64 KiB"""
+_MAX_CACHED_FRONT_BYTES = 2**26
 
 
 def of_all(
@@ -51,7 +55,7 @@ def _declared(row: ExperimentRow, best: Sequence[documents.Best]) -> list[docume
 def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[documents.Best]:
     if choice is not None:
         return list(_entries(session, row, choice.trials, choice.estimate).values())
-    return list(_of_front(session, row).values()) if row.best_trial is not None else []
+    return list(_of_front(session, row).entries.values()) if row.best_trial is not None else []
 
 
 def numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
@@ -108,8 +112,16 @@ class _Front:
     values: Mapping[int, Mapping[str, float]]
 
 
+@dataclass(frozen=True)
+class _FrontDocuments:
+    """The documents of the displayed trials of a Pareto front."""
+
+    entries: Mapping[int, documents.Best]
+    bytes: int
+
+
 _FRONTS: Recent[_Front] = Recent()
-_OF_FRONTS: Recent[Mapping[int, documents.Best]] = Recent()
+_OF_FRONTS: Recent[_FrontDocuments] = Recent(most=_MAX_CACHED_FRONT_BYTES, size=lambda front: front.bytes)
 
 
 def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
@@ -126,15 +138,26 @@ def _front(session: Session, row: ExperimentRow) -> Sequence[int]:
     return list(_FRONTS.updated(_key(row), row.history_seq, build).values)
 
 
-def _of_front(session: Session, row: ExperimentRow) -> Mapping[int, documents.Best]:
-    """Return the documents of the Pareto front; cached ones are reused."""
+def _of_front(session: Session, row: ExperimentRow) -> _FrontDocuments:
+    """Return the documents of the Pareto front, or of every k-th of its trials; cached ones are reused."""
 
-    def build(before: Mapping[int, documents.Best] | None) -> Mapping[int, documents.Best]:
-        cached, front = before or {}, _front(session, row)
+    def build(before: _FrontDocuments | None) -> _FrontDocuments:
+        cached = before.entries if before is not None else {}
+        front = _every(_front(session, row), _MAX_FRONT_TRIALS)
         new = _entries(session, row, [number for number in front if number not in cached])
-        return {number: cached[number] if number in cached else new[number] for number in front}
+        entries = {number: cached[number] if number in cached else new[number] for number in front}
+        size = sum(len(str(entry)) for entry in entries.values())
+        if size > _MAX_FRONT_BYTES:
+            entries = {number: entries[number] for number in _every(front, len(front) * _MAX_FRONT_BYTES // size)}
+            size = sum(len(str(entry)) for entry in entries.values())
+        return _FrontDocuments(entries, size)
 
     return _OF_FRONTS.updated(_key(row), row.history_seq, build)
+
+
+def _every(front: Sequence[int], limit: int) -> Sequence[int]:
+    """Return every k-th trial of a front, at most `limit` of them but at least one."""
+    return front[:: max(math.ceil(len(front) / max(limit, 1)), 1)]
 
 
 def _key(row: ExperimentRow) -> tuple[object, str]:

@@ -15,15 +15,17 @@ raised_memory, resumed_from) VALUES (:id, :experiment, :trial, :fold, :lease_tok
 
 
 class WorkerLease(Struct, frozen=True, gc=False):
-    """The lease of a live attempt. `stop_order`: the state in which a stop order requests the attempt to end."""
+    """The lease of a live attempt."""
 
     id: str
     stop_order: str | None
+    """the state in which the attempt is to end, if it was ordered to stop"""
     lease_call: int
+    """number of the worker's call to which the lease was the response"""
     reason: str | None
 
 
-LIVE_OF_WORKER = Query(
+SELECT_LIVE_OF_WORKER = Query(
     WorkerLease,
     """
 SELECT id, stop_order, lease_call, reason FROM attempts WHERE worker = :worker AND state IN ('leased', 'running')
@@ -31,7 +33,7 @@ SELECT id, stop_order, lease_call, reason FROM attempts WHERE worker = :worker A
 )
 
 
-# by value: calling the enumeration costs ten times as much
+# Lookup tables: `AttemptState(value)` takes ten times as long.
 _ATTEMPT_STATES = {each.value: each for each in AttemptState}
 _FOLD_STATES = {each.value: each for each in FoldState}
 _TRIAL_STATES = {each.value: each for each in TrialState}
@@ -42,11 +44,13 @@ class AttemptInTrial(Struct, gc=False):
 
     state: AttemptState
     attempt_number: int
+    """the fold's `lease_token` when the attempt was leased"""
     trial: int
     fold: int
     stop_order: str | None
     point_count: int
     log_end: int
+    """bytes of the log received so far"""
     started_at: float | None
     worker: str
     reason: str | None
@@ -54,7 +58,9 @@ class AttemptInTrial(Struct, gc=False):
     non_finite: str | None
     fold_state: FoldState
     lease_token: int
+    """number of leases of the fold so far"""
     failures: int
+    """failed attempts of the fold that count towards `retry`"""
     trial_state: TrialState
     lost_attempts: int
     is_isolated: bool
@@ -64,7 +70,7 @@ class AttemptInTrial(Struct, gc=False):
         self.fold_state, self.trial_state = _FOLD_STATES[self.fold_state], _TRIAL_STATES[self.trial_state]
 
     @property
-    def open(self) -> bool:
+    def accepts_result(self) -> bool:
         """True if a report of its end counts: it is live, or it is lost and its fold has not been leased again."""
         lost = self.state is AttemptState.LOST and self.lease_token == self.attempt_number
         return self.state.live or (lost and self.fold_state is FoldState.PENDING)
@@ -74,23 +80,23 @@ SELECT_ATTEMPT = Query(
     AttemptInTrial,
     """
 SELECT a.state, a.attempt_number, a.trial, a.fold, a.stop_order, a.point_count, a.log_end, a.started_at, a.worker,
-a.reason, a.resumed_from, a.non_finite, t.state AS fold_state, t.lease_token, t.failures, r.state AS trial_state,
-r.lost_attempts, r.is_isolated
-FROM attempts a JOIN folds t ON t.experiment = a.experiment AND t.trial = a.trial AND t.fold = a.fold
-JOIN trials r ON r.experiment = a.experiment AND r.number = a.trial
+a.reason, a.resumed_from, a.non_finite, f.state AS fold_state, f.lease_token, f.failures, t.state AS trial_state,
+t.lost_attempts, t.is_isolated
+FROM attempts a JOIN folds f ON f.experiment = a.experiment AND f.trial = a.trial AND f.fold = a.fold
+JOIN trials t ON t.experiment = a.experiment AND t.number = a.trial
 WHERE a.id = :id AND a.experiment = :experiment
 """,
 )
 
 
-class NotFinite(Struct, frozen=True, gc=False):
+class NonFiniteValues(Struct, frozen=True, gc=False):
     """The last values of an attempt's metrics that are NaN or infinite, as JSON."""
 
     non_finite: str | None
 
 
-NOT_FINITE = Query(NotFinite, "SELECT non_finite FROM attempts WHERE id = :id")
-NOTE_NOT_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
+SELECT_NON_FINITE = Query(NonFiniteValues, "SELECT non_finite FROM attempts WHERE id = :id")
+SET_NON_FINITE = "UPDATE attempts SET non_finite = :values WHERE id = :id"
 
 
 class ResumedCheckpoint(Struct, frozen=True, gc=False):
@@ -99,7 +105,9 @@ class ResumedCheckpoint(Struct, frozen=True, gc=False):
     resumed_from: str | None
 
 
-RESUMED_FROM = Query(ResumedCheckpoint, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment")
+SELECT_RESUMED_FROM = Query(
+    ResumedCheckpoint, "SELECT resumed_from FROM attempts WHERE id = :id AND experiment = :experiment"
+)
 START_ATTEMPT = "UPDATE attempts SET state = :state, started_at = :started_at WHERE id = :id AND state = :old"
 END_ATTEMPT = """
 UPDATE attempts SET state = :state, reason = :reason, exit_code = :exit_code, signal = :signal,
@@ -107,14 +115,14 @@ started_at = COALESCE(started_at, :started_at), finished_at = :now, wall_seconds
 peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail, files_state = :files_state,
 files_message = :files_message WHERE id = :id AND state = :old
 """
-GROW_LOG = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
-CLOSE_ATTEMPT = """
+SET_LOG_END = "UPDATE attempts SET log_end = :log_end WHERE id = :id"
+RECORD_LATE_END = """
 UPDATE attempts SET exit_code = :exit_code, signal = :signal, wall_seconds = :wall, cpu_seconds = :cpu,
 peak_memory = :memory, log_bytes = :log_bytes, log_end = :log_end, log_tail = :tail WHERE id = :id
 """
-GROW_POINTS = "UPDATE attempts SET point_count = point_count + :count WHERE id = :id"
+ADD_POINTS = "UPDATE attempts SET point_count = point_count + :count WHERE id = :id"
 SELECT_USAGE = Query(str, "SELECT samples FROM usage WHERE attempt = :attempt")
-PUT_USAGE = """
+UPSERT_USAGE = """
 INSERT INTO usage (attempt, experiment, samples) VALUES (:attempt, :experiment, :samples)
 ON CONFLICT (attempt) DO UPDATE SET samples = excluded.samples
 """

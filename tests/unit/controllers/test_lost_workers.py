@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.crash_backoff import CrashBackoff
-from orchestune.controllers.reaping import GIVE_UP_SECONDS, Reaping
+from orchestune.controllers.lost_workers import GIVE_UP_SECONDS, LostWorkers
 from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.store.database import Store
 from tests.contract.world import CoreWorld
@@ -47,10 +47,10 @@ def states(world: CoreWorld, experiment: str) -> list[str]:
     return [str(worker["state"]) for worker in world.status(experiment)["workers"]]
 
 
-def tick(reaping: Reaping) -> None:
+def tick(lost_workers: LostWorkers) -> None:
     """As the loop of controllers does it."""
     try:
-        reaping.tick()
+        lost_workers.tick()
     except StoreUnavailable:
         pass
 
@@ -59,15 +59,15 @@ def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_l
     experiment = world.create(budget=2, parallelism=1)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
-    world.reaping.tick()
+    world.lost_workers.tick()
     for _ in range(3):
         world.clock.pass_time(BEAT + 120)  # it was frozen, and its workers too
-        world.reaping.tick()
+        world.lost_workers.tick()
         world.clock.pass_time(BEAT)
-        world.reaping.tick()
+        world.lost_workers.tick()
         assert states(world, experiment) == ["busy"]
         worker.call(beats=[worker.started(lease)])
-        world.reaping.tick()
+        world.lost_workers.tick()
     world.hear_nothing(world.core.lease_seconds)
     assert states(world, experiment) == ["lost"], "this silence is one"
 
@@ -79,15 +79,15 @@ def test_an_outage_of_the_store_expires_no_lease(world: CoreWorld, what: str) ->
     worker.call(beats=[worker.started(lease)])
     store = SometimesAway(world.core.store)
     core = replace(world.core, store=store)
-    reaping = Reaping(core, CrashBackoff(core))
-    tick(reaping)
+    lost_workers = LostWorkers(core, CrashBackoff(core))
+    tick(lost_workers)
     store.away = what
     for _ in range(60):
         world.clock.pass_time(1.0)
-        tick(reaping)
+        tick(lost_workers)
     store.away = ""
     for _ in range(5):
-        tick(reaping)
+        tick(lost_workers)
         world.clock.pass_time(1.0)
     assert states(world, experiment) == ["busy"]
     worker.call(finished=[worker.finish(lease)])
@@ -100,7 +100,7 @@ def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(
     experiment = world.create(budget=4, parallelism=2)
     for worker, lease in world.lease(2):
         worker.call(beats=[worker.started(lease)])
-    world.reaping.tick()
+    world.lost_workers.tick()
     world.hear_nothing(world.core.lease_seconds)
     assert states(world, experiment) == ["lost", "lost"]
     tried: list[str] = []

@@ -36,7 +36,7 @@ from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.ledger import Ledger, locked
 from orchestune.store import experiments, workers
-from orchestune.store.statements.attempts import LIVE_OF_WORKER
+from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.statements.workers import PolledWorker
 from orchestune.system.isolation import failure_of
 from orchestune.worker.mask import Mask, spellings
@@ -51,7 +51,7 @@ LATE_SECONDS = 1.5
 """a gap between two ticks counts in full up to this, or up to a third of the lease if that is longer"""
 
 
-class Reaping:
+class LostWorkers:
     """Declares workers lost.
 
     Silence is measured on this process's own monotonic clock, and only while the server could have received heartbeats
@@ -189,7 +189,7 @@ class Reaping:
         if status.loss is WorkerLoss.PLACE:
             self._backoff.excuse(worker.id, worker.experiment)
         with locked(self._core, worker.experiment) as ledger:
-            for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker.id}):
+            for attempt in ledger.session.rows(SELECT_LIVE_OF_WORKER, {"worker": worker.id}):
                 self._end_attempt(ledger, attempt.id, status.loss, f"worker {worker.name} is gone: {text}")
             if status.loss is WorkerLoss.REFUSED:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
@@ -217,6 +217,6 @@ class Reaping:
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)
-            for attempt in ledger.session.rows(LIVE_OF_WORKER, {"worker": worker.id}):
+            for attempt in ledger.session.rows(SELECT_LIVE_OF_WORKER, {"worker": worker.id}):
                 attempts.lose(ledger, attempt.id, Reason(ReasonCode.WORKER_LOST, text))
             ledger.record("worker_lost", {"worker": worker.name, "reason": text})
