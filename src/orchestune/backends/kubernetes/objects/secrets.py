@@ -12,7 +12,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT
 from orchestune.errors import BadInput, Conflict, NotFound
 from orchestune.kubeapi.client import ApiServer, Document
-from orchestune.kubeapi.labels import COMPONENT, OURS, are_in
+from orchestune.kubeapi.labels import COMPONENT, OWN_LABELS, are_in
 
 _KEY = "values.json"
 """one key for all values: not every variable name is a valid key of a Secret"""
@@ -37,7 +37,7 @@ class KubernetesSecrets:
         except Conflict:
             self._check_ours(experiment)
             self._api.call(
-                "PATCH", self._path(experiment), {"data": manifest["data"]}, kind="application/merge-patch+json"
+                "PATCH", self._path(experiment), {"data": manifest["data"]}, content_type="application/merge-patch+json"
             )
 
     def get(self, experiment: str) -> dict[str, str]:
@@ -66,7 +66,7 @@ class KubernetesSecrets:
 
     def _check_ours(self, experiment: str) -> None:
         existing = self._api.call("GET", self._path(experiment))
-        if not are_in(OURS, existing["metadata"].get("labels")):
+        if not are_in(OWN_LABELS, existing["metadata"].get("labels")):
             raise Conflict(f"the Secret {name(experiment)} is there already, and not ours")
 
     def _collection(self) -> str:
@@ -92,7 +92,7 @@ def secret(config: KubernetesConfig, experiment: str, values: Mapping[str, str])
         "metadata": {
             "name": name(experiment),
             "namespace": config.namespace,
-            "labels": {**OURS, COMPONENT: "secret", EXPERIMENT: experiment},
+            "labels": {**OWN_LABELS, COMPONENT: "secret", EXPERIMENT: experiment},
         },
         "type": "Opaque",
         "data": {_KEY: base64.b64encode(content).decode("ascii")},
