@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.cli.main import read
+from orchestune.cli.main import parse_command_line
 from orchestune.config.cluster_file import read as cluster_file
 from orchestune.config.experiment_file import parse
 from tests.testbeds.home import Home
@@ -133,7 +133,7 @@ def test_the_command_line_takes_every_command_of_a_page(block: Block) -> None:
     for command in block.commands():
         words = shlex.split(command.rpartition("&& ")[2], comments=True)
         if words[0] == "orchestune" and words[1] != "server":  # whose options another parser reads
-            assert read(words[1:]).command == words[1], command
+            assert parse_command_line(words[1:]).command == words[1], command
 
 
 @pytest.mark.parametrize("block", [block for block in of("yaml") if block.page not in FILES_OF_CLUSTERS], ids=place)

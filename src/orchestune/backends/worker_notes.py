@@ -57,7 +57,7 @@ class WorkerNotes:
     """Notes on a worker that takes time to end: `ending.json` when asked to terminate, `ended.json` with the end."""
 
     def __init__(self, workers: Path, worker: str) -> None:
-        """Name the folder; raise UsageError if the id is not a valid folder name."""
+        """Compute the paths; nothing is created. Raises UsageError if the ID is not a valid folder name."""
         self.worker = worker
         self.path = folder_of(workers, worker)
         self._ending = self.path / "ending.json"
@@ -76,7 +76,7 @@ class WorkerNotes:
         document = read_note(self._ended)
         return WorkerEnd(WorkerLoss(document["gone"]), str(document["reason"])) if document else None
 
-    def _note_verdict(self, end: WorkerEnd) -> None:
+    def _write_end(self, end: WorkerEnd) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._ended, json.dumps({"gone": end.gone, "reason": end.reason}))
 

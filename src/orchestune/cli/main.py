@@ -56,23 +56,23 @@ def _root_parser() -> tuple[argparse.ArgumentParser, Commands]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    argv = list(sys.argv[1:] if argv is None else argv)
     _reopen_closed_streams()
     _escape_unencodable()
-    return run(Console(json="--json" in _own_words(words) or "--jsonl" in _own_words(words)), words)
+    return run(Console(json="--json" in _own_words(argv) or "--jsonl" in _own_words(argv)), argv)
 
 
-def run(console: Console, words: list[str]) -> int:
-    """Run the command of `words` with the streams, environment and folder of `console`; return its exit code."""
+def run(console: Console, argv: list[str]) -> int:
+    """Run the command of `argv` with the streams, environment and folder of `console`; return its exit code."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # `watch` starts this program with it blocked
-        code = _dispatch(console, words)
+        code = _dispatch(console, argv)
         console.out.flush()
-        console.compare_versions()
+        console.compare_versions()  # also after a success, whose result another version may explain
         return code
     except OrchestuneError as exc:
         code = console.fail(exc)
-        console.compare_versions()
+        console.compare_versions()  # another version may be the cause
         return code
     except KeyboardInterrupt:
         return 130
@@ -80,7 +80,7 @@ def run(console: Console, words: list[str]) -> int:
         _drop_output()
         return 0
     except OSError as exc:
-        if _is_folder_deleted():
+        if _is_working_directory_deleted():
             return console.fail(UsageError("the working directory was deleted", "`cd` to an existing one"))
         if exc.errno in _PATH_ERRORS and exc.filename is not None:
             return console.fail(
@@ -95,7 +95,7 @@ def run(console: Console, words: list[str]) -> int:
 
 
 def _reopen_closed_streams() -> None:
-    """Open closed standard streams (`>&-`) on the null device, so that no opened file gets their number."""
+    """Open closed streams (`>&-`) on the null device, so that no file opened later gets descriptor 0, 1 or 2."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the process exits
@@ -108,7 +108,7 @@ def _escape_unencodable() -> None:
         out.reconfigure(errors="replace" if out.isatty() else "backslashreplace")
 
 
-def _is_folder_deleted() -> bool:
+def _is_working_directory_deleted() -> bool:
     """Return True if the working directory was deleted."""
     try:
         os.getcwd()
@@ -122,20 +122,21 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _dispatch(console: Console, words: list[str]) -> int:
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
-    name = words[0] if words and not words[0].startswith("-") else ""
+def _dispatch(console: Console, argv: list[str]) -> int:
+    """Select the command, parse its arguments and run it; return its exit code. Raises UsageError."""
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    name = argv[0] if argv and not argv[0].startswith("-") else ""
     if name and name not in COMMANDS:
         raise unknown_command(name, list(COMMANDS), synonyms=SYNONYMS)
-    if not name and words and words[0] not in ("-h", "--help", "--version"):
-        command = next((word for word in _own_words(words) if word in COMMANDS), "")
+    if not name and argv and argv[0] not in ("-h", "--help", "--version"):
+        command = next((word for word in _own_words(argv) if word in COMMANDS), "")
         if command:
-            hint = f"write options after the command: `orchestune {command} {words[0]}`"
-            raise UsageError(f"option '{words[0]}' before the command", hint)
+            hint = f"write options after the command: `orchestune {command} {argv[0]}`"
+            raise UsageError(f"option '{argv[0]}' before the command", hint)
     if name == "server":
-        return server.delegate(console, words[1:])
-    parser, args = _parse(words, name)
+        return server.delegate(console, argv[1:])
+    parser, args = _parse(argv, name)
     if args.version:
         return version.show(console, args)
     if args.command is None:
@@ -143,35 +144,35 @@ def _dispatch(console: Console, words: list[str]) -> int:
         return 2
     console.json |= any(getattr(args, name, False) for name in ("json", "jsonl"))  # argparse accepts them abbreviated
     console.cluster = getattr(args, "cluster", None)
-    args.line = words[1:]
+    args.line = argv[1:]
     code: int = args.run(console, args)
     return code
 
 
-def read(words: list[str]) -> argparse.Namespace:
+def parse_command_line(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. `server` parses its own. Raises UsageError."""
-    return _parse(words, words[0])[1]
+    return _parse(argv, argv[0])[1]
 
 
-def _parse(words: list[str], name: str) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    parser = build_parser([name]) if name else _list_parser() if len(words) < 2 else build_parser()
-    own = _own_words(words)
+def _parse(argv: list[str], name: str) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    parser = build_parser([name]) if name else _list_parser() if len(argv) < 2 else build_parser()
+    own = _own_words(argv)
     args, unknown = parser.parse_known_args(own)
-    if hasattr(args, "spaces"):  # argparse takes only the first run, but users put them between options too
+    if hasattr(args, "spaces"):  # argparse takes only the first consecutive group; users put them between options too
         args.spaces += [word for word in unknown if not word.startswith("-")]
         unknown = [word for word in unknown if word.startswith("-")]
     if hasattr(args, "words"):
-        args.words = words[len(own) + 1 :]
-    elif len(own) < len(words):
-        unknown += words[len(own) :]
+        args.words = argv[len(own) + 1 :]
+    elif len(own) < len(argv):
+        unknown += argv[len(own) :]
     if unknown:
         raise unrecognized(_innermost_parser(parser, own), unknown)
     return parser, args
 
 
-def _own_words(words: list[str]) -> list[str]:
-    """Return the words before `--`, which are for this program; the user's command follows it."""
-    return words[: words.index("--")] if "--" in words else words
+def _own_words(argv: list[str]) -> list[str]:
+    """Return the arguments before `--`, which are for this program; the user's command follows it."""
+    return argv[: argv.index("--")] if "--" in argv else argv
 
 
 def _innermost_parser(parser: argparse.ArgumentParser, words: list[str]) -> argparse.ArgumentParser:

@@ -88,20 +88,20 @@ class ApiServer:
         method: str,
         path: str,
         body: object = None,
-        kind: str = "application/json",
+        content_type: str = "application/json",
         *,
         query: Mapping[str, object] | None = None,
         token: str | None = None,
     ) -> Document:
-        """Return the response document. `kind`: content type of the body. `token`: used instead of our own login."""
-        return answered(self.text(method, path, body, kind, query=query, token=token), self._asker)
+        """Return the response document. `content_type`: that of the body. `token`: used instead of our own login."""
+        return answered(self.text(method, path, body, content_type, query=query, token=token), self._asker)
 
     def text(
         self,
         method: str,
         path: str,
         body: object = None,
-        kind: str = "application/json",
+        content_type: str = "application/json",
         *,
         query: Mapping[str, object] | None = None,
         token: str | None = None,
@@ -110,7 +110,7 @@ class ApiServer:
         data = None if body is None else json.dumps(body).encode()
 
         def send(session: _Session) -> str:
-            headers = {**_JSON, "Content-Type": kind, **self._login(session, token)}
+            headers = {**_JSON, "Content-Type": content_type, **self._login(session, token)}
             response, content = self._send(session, method, _with_query(path, query), data, headers)
             self._check(session, response.status, content, token)
             return content

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-OURS = {"app.kubernetes.io/part-of": "orchestune", "app.kubernetes.io/managed-by": "orchestune"}
+OWN_LABELS = {"app.kubernetes.io/part-of": "orchestune", "app.kubernetes.io/managed-by": "orchestune"}
 """labels of all our objects in a cluster"""
 COMPONENT = "app.kubernetes.io/component"
-WORKERS = {**OURS, COMPONENT: "worker"}
+WORKERS = {**OWN_LABELS, COMPONENT: "worker"}
 """labels of all objects of a worker"""
-SERVERS = {**OURS, COMPONENT: "server"}
+SERVERS = {**OWN_LABELS, COMPONENT: "server"}
 """labels of the server's pods and other objects"""
 POOL = "orchestune.dev/pool"
 """node label with the name of its pool, unless a cluster has another label for that"""

@@ -23,7 +23,7 @@ MAX_IN_MEMORY_BYTES = 1 << 20
 
 
 @asynccontextmanager
-async def received(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
+async def received_body(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
     """Receive the body into a spooled file and yield it, at position 0. Raises StoreUnavailable if the disk is full."""
     spool = SpooledTemporaryFile(max_size=MAX_IN_MEMORY_BYTES)  # noqa: SIM115
     try:

@@ -70,6 +70,6 @@ def record_signature(core: Core, digest: str) -> str:
     return hmac.digest(hmac.digest(core.key, _ARCHIVE_KEY, "sha256"), digest.encode(), "sha256").hex()
 
 
-def signed_here(core: Core, digest: str, signature: str) -> bool:
+def is_own_signature(core: Core, digest: str, signature: str) -> bool:
     """Return True if this server itself wrote the record with this digest."""
     return same(signature, record_signature(core, digest))

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from orchestune.client.clusters import ConnectedCluster
-from orchestune.client.tunnels.websocket import frames
+from orchestune.client.tunnels.websocket import decode_frames
 from tests.testbeds.serving import Handler, Listening
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -179,7 +179,7 @@ class _Handler(Handler):
             if self.connection in fake.silent:
                 continue
             data += block
-            for kind, content in frames(_unmasked(data)):
+            for kind, content in decode_frames(_unmasked(data)):
                 if kind == 9:
                     fake.pings += 1
                     self._send(10, content)

@@ -11,7 +11,7 @@ from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.draining import drain, reopen
 from orchestune.clusters.existing.leftovers import clear
 from orchestune.errors import NotFound, TemporaryError
-from orchestune.kubeapi.labels import COMPONENT, OURS
+from orchestune.kubeapi.labels import COMPONENT, OWN_LABELS
 
 Manifest = dict[str, Any]
 LABEL = "orchestune.dev/pool"
@@ -66,7 +66,9 @@ class Cluster:
             if item["kind"] == kind and wanted.items() <= (item["metadata"].get("labels") or {}).items():
                 yield {"apiVersion": version, **item}
 
-    def call(self, method: str, place: str, body: Any = None, kind: str = "application/json", **query: Any) -> Manifest:
+    def call(
+        self, method: str, place: str, body: Any = None, content_type: str = "application/json", **query: Any
+    ) -> Manifest:
         name = place.split("/")[-1 if method == "PATCH" else -2]
         if method == "PATCH":
             closes = body["spec"] == {"unschedulable": True}
@@ -120,8 +122,8 @@ def test_a_pool_is_empty_once_its_pods_were_evicted_and_nothing_new_starts_there
 
 
 def test_workers_go_before_the_server_that_keeps_what_they_publish() -> None:
-    worker = pod("trial", "a", "Job", **{**OURS, COMPONENT: "worker"})
-    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet", **{**OURS, COMPONENT: "server"}), worker,
+    worker = pod("trial", "a", "Job", **{**OWN_LABELS, COMPONENT: "worker"})
+    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet", **{**OWN_LABELS, COMPONENT: "server"}), worker,
                     slow=("trial",))  # fmt: skip
     said: list[list[str]] = []
 

@@ -16,7 +16,7 @@ from orchestune.clusters.existing import plan, probe
 from orchestune.clusters.existing.config import SETTINGS, ConnectionSettings, checked, read, refuse_moves
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import BadInput, OrchestuneError, UsageError
-from orchestune.kubeapi.labels import OURS
+from orchestune.kubeapi.labels import OWN_LABELS
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.lab:5000/orchestune/server@sha256:" + "ab" * 32
@@ -87,7 +87,7 @@ def test_what_is_printed_reads_back_as_what_is_applied(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_everything_carries_our_labels_and_a_name(case: str) -> None:
     for document in documents(case):
-        assert OURS.items() <= document["metadata"]["labels"].items(), document
+        assert OWN_LABELS.items() <= document["metadata"]["labels"].items(), document
 
 
 def test_a_printed_secret_tells_nothing() -> None:

@@ -18,7 +18,7 @@ from orchestune.clusters.existing.rights import account, role_rules, server_rule
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.forwarding import FORWARDING
-from orchestune.kubeapi.labels import OURS, SERVERS
+from orchestune.kubeapi.labels import OWN_LABELS, SERVERS
 from orchestune.kubeapi.refusals import PermissionMissing
 from tests.unit.clusters.world import World
 
@@ -282,7 +282,7 @@ def test_a_namespace_that_was_there_before_stays() -> None:
     assert list(world.objects.values()) == [before]
     world = Ready()
     deploy(world, connection)
-    world.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = dict.fromkeys(OURS, "somebody")
+    world.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = dict.fromkeys(OWN_LABELS, "somebody")
     provisioner.remove(world.api, connection, lambda text: None)
     assert "/api/v1/namespaces/ml" in world.objects
 
@@ -337,7 +337,7 @@ class Ending(Ready):
     """A Job whose pod has 600 seconds to end in, and takes `seconds` from when the Job is deleted."""
 
     def __init__(self, seconds: float) -> None:
-        labels = {"labels": dict(OURS), "namespace": "ml"}
+        labels = {"labels": dict(OWN_LABELS), "namespace": "ml"}
         self.now, self.seconds = 0.0, seconds
         self.job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", **labels}}
         spec = {"terminationGracePeriodSeconds": 600, "nodeName": "n1"}

@@ -76,7 +76,7 @@ class World:
     def text(self, method: str, place: str, body: Any = None, *, query: Any = None) -> str:
         return self.logs
 
-    def call(self, method: str, place: str, body: Any = None, kind: str = "", *, query: Any = None) -> Manifest:
+    def call(self, method: str, place: str, body: Any = None, content_type: str = "", *, query: Any = None) -> Manifest:
         if place.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self.denied}}

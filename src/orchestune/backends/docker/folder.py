@@ -63,7 +63,7 @@ class WorkerFolder(WorkerNotes):
         if lines:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self.path / "worker.log", "\n".join([*lines, ""]))
-        self._note_verdict(end)
+        self._write_end(end)
         self._order.unlink(missing_ok=True)
 
     def remove(self) -> None:

@@ -124,12 +124,12 @@ class SlurmBackend:
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         place = self._folder(order.worker)
         try:
-            with self._lock, place.claimed() as fresh:
+            with self._lock, place.first_claim() as is_first:
                 if place.end() is not None:
-                    return {"job": place.job() or ""}
-                job = place.job()
+                    return {"job": place.job_id() or ""}
+                job = place.job_id()
                 if job is None:
-                    existing = None if fresh else self._find(order.worker)
+                    existing = None if is_first else self._find(order.worker)
                     job = existing.id if existing else self._submit(order, place)
                     place.note_job(job)
         except OSError as exc:
@@ -164,7 +164,7 @@ class SlurmBackend:
         if not self._notes.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
             return
         with self._lock:
-            for place in folder.every(self._notes, self._own / "workers"):
+            for place in folder.all_worker_folders(self._notes, self._own / "workers"):
                 if place.worker in workers:
                     continue
                 if place.end() is None:
@@ -172,7 +172,7 @@ class SlurmBackend:
                         _log.info("cancelling the job %s, whose worker no experiment needs", job.id)
                         self._slurm.cancel(job.id)
                     self._record_end(place, _TERMINATED)
-                elif place.older_than(_KEEP_SECONDS):
+                elif place.ended_more_than(_KEEP_SECONDS):
                     place.remove()
             self._swept = now
 
@@ -222,11 +222,11 @@ class SlurmBackend:
         self._refuse_foreign()
         claim(self._common, _SHARED, "see --shared")
         runtime, address = self._runtime(), self._publish_address()
-        place.prepare(plan.document(order, self._url, address, place.state, self._umask))
-        script = plan.script(runtime, place.file, self._program)
+        place.prepare(plan.document(order, self._url, address, place.state_folder, self._umask))
+        script = plan.script(runtime, place.settings_file, self._program)
         options = self._options(order, place)
         self._changed_at = time.monotonic()
-        return self._slurm.submit(script, options, environment(order, place.file, os.environ))
+        return self._slurm.submit(script, options, environment(order, place.settings_file, os.environ))
 
     def _refuse_foreign(self) -> None:
         """Raise UsageError if other users could place programs in the shared folder, which the nodes run."""
@@ -235,7 +235,7 @@ class SlurmBackend:
     def _options(self, order: WorkerOrder, place: WorkerFolder) -> list[str]:
         """Return the `sbatch` options of the worker's job."""
         excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
-        return plan.job(order, place.log, place.state, excluded)
+        return plan.job(order, place.log, place.state_folder, excluded)
 
     def _runtime(self) -> Path:
         """Return the private Python. The first call starts building it in a thread, without blocking other callers.
@@ -264,7 +264,7 @@ class SlurmBackend:
 
     def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> SlurmJob | None:
         """Return the worker's job; None if Slurm has none of its name, even if another job has its number now."""
-        number = place.job() or str(handle.get("job") or "")
+        number = place.job_id() or str(handle.get("job") or "")
         for jobs in (self._list(), self._list(fresh=True)) if number else ():
             if number in jobs:
                 return jobs[number] if plan.is_named_for(jobs[number].name, place.worker) else None
@@ -294,7 +294,7 @@ class SlurmBackend:
             self._ends[worker] = end
             return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
         job = self._job(place, handle)
-        if job is None and place.job() is None:
+        if job is None and place.job_id() is None:
             return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
         phase, reason = job_end.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
@@ -329,7 +329,7 @@ class SlurmBackend:
             end = (
                 _TERMINATED
                 if terminated
-                else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm no longer knows its job {place.job()}")
+                else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm no longer knows its job {place.job_id()}")
             )
         else:
             code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
@@ -341,7 +341,7 @@ class SlurmBackend:
         """Record the end and delete the trials' files in a thread, as that is slow on remote file systems."""
         place.note_end(end)
         self._ends[place.worker] = end
-        threading.Thread(target=place.empty, name="slurm-emptying", daemon=True).start()
+        threading.Thread(target=place.delete_trial_files, name="slurm-emptying", daemon=True).start()
 
 
 def _port(url: object) -> int:

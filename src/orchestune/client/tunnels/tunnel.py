@@ -14,7 +14,7 @@ from orchestune.client.address import ServerAccess
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels import server_pod
 from orchestune.client.tunnels.api_server import api_server
-from orchestune.client.tunnels.websocket import PING, SILENCE, ForwardedConnection, join
+from orchestune.client.tunnels.websocket import PING_AFTER_SECONDS, SILENCE_TIMEOUT_SECONDS, ForwardedConnection, join
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
 from orchestune.kubeapi.labels import SERVERS, selector
@@ -52,10 +52,10 @@ class Tunnel:
         *,
         remember: Callable[[ConnectedCluster], None] = lambda cluster: None,
         clock: Callable[[], float] = time.time,
-        ping: float = PING,
-        silence: float = SILENCE,
+        ping: float = PING_AFTER_SECONDS,
+        silence: float = SILENCE_TIMEOUT_SECONDS,
     ) -> None:
-        """`remember` is called with the cluster and its role if that has changed; see `wire` for the timeouts."""
+        """`remember` is called with the cluster and its role if that has changed; see `websocket` for the timeouts."""
         self._cluster, self._remember, self._clock = cluster, remember, clock
         self._api = api_server(cluster, environ)
         self._ping, self._silence = ping, silence
@@ -89,11 +89,11 @@ class Tunnel:
             if pod is None:
                 raise self._absent(pods)
             path = self._path(f"pods/{pod['metadata']['name']}/portforward?ports={PORT}")
-            wire = join(self._websocket(path, timeout, pods, pod), ping=self._ping, silence=self._silence)
-        wire.socket.settimeout(timeout)
+            connection = join(self._websocket(path, timeout, pods, pod), ping=self._ping, silence=self._silence)
+        connection.socket.settimeout(timeout)
         if not server_pod.ready(pod):
-            self._refuse_silence(wire, pods)
-        return wire.socket
+            self._refuse_silence(connection, pods)
+        return connection.socket
 
     def _pods(self) -> list[server_pod.Pod]:
         return list(self._api.call("GET", self._path("pods"), query={"labelSelector": selector(SERVERS)})["items"])
@@ -114,11 +114,11 @@ class Tunnel:
         self._refused_since = None
         return connection
 
-    def _refuse_silence(self, wire: ForwardedConnection, pods: list[server_pod.Pod]) -> None:
+    def _refuse_silence(self, connection: ForwardedConnection, pods: list[server_pod.Pod]) -> None:
         """Raise Unreachable while the server is starting, instead of returning a connection that closes at once."""
-        wire.decided.wait(_DECISION)
-        if wire.decided.is_set() and wire.trouble:
-            wire.socket.close()
+        connection.outcome_known.wait(_DECISION)
+        if connection.outcome_known.is_set() and connection.error:
+            connection.socket.close()
             raise self._starting(pods)
 
     def _starting(self, pods: list[server_pod.Pod]) -> Unreachable:

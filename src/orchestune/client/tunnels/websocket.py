@@ -1,6 +1,6 @@
 """One forwarded connection: a local socket at one end, a websocket to the API server at the other.
 
-Implemented here because clients of Kubernetes have no back-pressure, and do not handle broken or silent connections.
+Kubernetes client libraries provide no back-pressure and do not handle broken or silent connections; this module does.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 _BLOCK_BYTES = 1 << 16
-_FULL = 1 << 20
+_MAX_BUFFERED_BYTES = 1 << 20
 """bytes buffered for one side above which the other is not read"""
-PING = 4.0
+PING_AFTER_SECONDS = 4.0
 """seconds of silence after which the far end is pinged"""
-SILENCE = 10.0
+SILENCE_TIMEOUT_SECONDS = 10.0
 """seconds of silence after which the connection counts as broken: network failure, or the machine slept"""
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_DATA, _ERROR = 0, 1
-"""channels of the one forwarded port; the first frame of each has only the port's number"""
+_DATA_CHANNEL, _ERROR_CHANNEL = 0, 1
+"""channels of the one forwarded port; the first frame of each contains only the port number"""
 
 
 @dataclass
@@ -34,33 +34,35 @@ class ForwardedConnection:
 
     socket: socket.socket
     """this process's end; closing it closes the connection"""
-    trouble: str = ""
-    """error message of the far end if it could not be reached"""
-    decided: threading.Event = field(default_factory=threading.Event)
+    error: str = ""
+    """error message from the API server if the far end could not be reached"""
+    outcome_known: threading.Event = field(default_factory=threading.Event)
     """set at the first byte from the far end, and when the connection ends"""
 
 
-def join(web: socket.socket, *, ping: float = PING, silence: float = SILENCE) -> ForwardedConnection:
+def join(
+    web: socket.socket, *, ping: float = PING_AFTER_SECONDS, silence: float = SILENCE_TIMEOUT_SECONDS
+) -> ForwardedConnection:
     """Forward between `web`, an open websocket, and the returned end, in a background thread."""
-    near, far = socket.socketpair()
-    wire = ForwardedConnection(near)
-    pump = _Pump(wire, web, far, ping, silence)
+    near, pump_end = socket.socketpair()
+    connection = ForwardedConnection(near)
+    pump = _Pump(connection, web, pump_end, ping, silence)
     threading.Thread(target=pump.run, daemon=True, name="forward").start()
-    return wire
+    return connection
 
 
 class _Pump:
     """Forwarding loop. A side is not read while the buffer for the other is full."""
 
     def __init__(
-        self, wire: ForwardedConnection, web: socket.socket, local: socket.socket, ping: float, silence: float
+        self, connection: ForwardedConnection, web: socket.socket, local: socket.socket, ping: float, silence: float
     ) -> None:
-        self._wire, self._web, self._local = wire, web, local
+        self._connection, self._web, self._local = connection, web, local
         self._ping, self._silence = ping, silence
         self._incoming, self._to_web, self._to_local = bytearray(), bytearray(), bytearray()
-        self._begun: set[int] = set()
-        self._channel = _DATA
-        self._over = False
+        self._channels_seen: set[int] = set()
+        self._channel = _DATA_CHANNEL
+        self._remote_closed = False
 
     def run(self) -> None:
         """Forward until one side closes, or the far end is silent for too long."""
@@ -74,20 +76,21 @@ class _Pump:
             with suppress(OSError):
                 self._web.close()
             self._local.close()
-            self._wire.decided.set()
+            self._connection.outcome_known.set()
 
     def _forward(self) -> None:
         last_received = last_ping = time.monotonic()
-        while not self._over or self._to_local:
-            full = len(self._to_local) > _FULL
+        while not self._remote_closed or self._to_local:
+            full = len(self._to_local) > _MAX_BUFFERED_BYTES
             ready = self._wait(full)
             now = time.monotonic()
+            # A full buffer resets the silence timer: the websocket is not read then, so the server may well be alive.
             if full or (self._web in ready and self._read_web()):
                 last_received = now
             elif now - last_received > self._silence:
                 return
             elif now - max(last_received, last_ping) > self._ping:
-                self._to_web += frame(_PING, b"")
+                self._to_web += encode_frame(_PING, b"")
                 last_ping = now
             if self._local in ready and not self._read_local():
                 return
@@ -97,12 +100,12 @@ class _Pump:
     def _wait(self, full: bool) -> set[socket.socket]:
         """Return the readable sides. Also returns when a side is writable, and in time to ping."""
         poll, seconds, buffered = select.poll(), self._ping / 2, set[socket.socket]()
-        if not self._over:
+        if not self._remote_closed:
             poll.register(self._web, (0 if full else select.POLLIN) | (select.POLLOUT if self._to_web else 0))
             if not full and isinstance(self._web, ssl.SSLSocket) and self._web.pending():
                 seconds, buffered = 0, {self._web}
-        take = 0 if len(self._to_web) > _FULL else select.POLLIN
-        poll.register(self._local, take | (select.POLLOUT if self._to_local else 0))
+        local_events = 0 if len(self._to_web) > _MAX_BUFFERED_BYTES else select.POLLIN
+        poll.register(self._local, local_events | (select.POLLOUT if self._to_local else 0))
         sides = {self._web.fileno(): self._web, self._local.fileno(): self._local}
         return buffered | {sides[number] for number, events in poll.poll(seconds * 1000) if events != select.POLLOUT}
 
@@ -113,32 +116,32 @@ class _Pump:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         if not data:
-            self._over = True
+            self._remote_closed = True
         self._incoming += data
-        for kind, content in frames(self._incoming):
-            self._take(kind, content)
+        for opcode, payload in decode_frames(self._incoming):
+            self._handle_frame(opcode, payload)
         return True
 
-    def _take(self, kind: int, content: bytes) -> None:
-        if kind == _PING:
-            self._to_web += frame(_PONG, content)
-        elif kind == _CLOSE:
-            self._over = True
-        elif kind == _CONTINUATION:
-            self._deliver(content)
-        elif kind in (_BINARY, _TEXT) and content:
-            self._channel = content[0]
-            if self._channel in self._begun:
-                self._deliver(content[1:])
-            self._begun.add(self._channel)
+    def _handle_frame(self, opcode: int, payload: bytes) -> None:
+        if opcode == _PING:
+            self._to_web += encode_frame(_PONG, payload)
+        elif opcode == _CLOSE:
+            self._remote_closed = True
+        elif opcode == _CONTINUATION:
+            self._deliver(payload)
+        elif opcode in (_BINARY, _TEXT) and payload:
+            self._channel = payload[0]
+            if self._channel in self._channels_seen:
+                self._deliver(payload[1:])
+            self._channels_seen.add(self._channel)
 
     def _deliver(self, data: bytes) -> None:
-        if self._channel == _DATA:
+        if self._channel == _DATA_CHANNEL:
             self._to_local += data
-            self._wire.decided.set()
-        elif self._channel == _ERROR:
-            self._wire.trouble += data.decode("utf-8", "replace")
-            self._over = True
+            self._connection.outcome_known.set()
+        elif self._channel == _ERROR_CHANNEL:
+            self._connection.error += data.decode("utf-8", "replace")
+            self._remote_closed = True
 
     def _read_local(self) -> bool:
         """Read data to send; return False if this process has closed its end."""
@@ -146,7 +149,7 @@ class _Pump:
             data = self._local.recv(_BLOCK_BYTES)
         except BlockingIOError:
             return True
-        self._to_web += frame(_BINARY, bytes([_DATA]) + data) if data else b""
+        self._to_web += encode_frame(_BINARY, bytes([_DATA_CHANNEL]) + data) if data else b""
         return bool(data)
 
     def _write(self, side: socket.socket, waiting: bytearray) -> None:
@@ -155,20 +158,20 @@ class _Pump:
                 del waiting[: side.send(waiting[:_BLOCK_BYTES])]
 
 
-def frame(kind: int, content: bytes) -> bytes:
+def encode_frame(opcode: int, payload: bytes) -> bytes:
     """Return a complete frame from client to server (RFC 6455). The mask is zero: TLS makes masking unnecessary."""
-    size = len(content)
+    size = len(payload)
     if size < 126:
-        head = struct.pack("!BB", 0x80 | kind, 0x80 | size)
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
     elif size < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | kind, 0x80 | 126, size)
+        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
     else:
-        head = struct.pack("!BBQ", 0x80 | kind, 0x80 | 127, size)
-    return head + bytes(4) + content
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
+    return head + bytes(4) + payload
 
 
-def frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Remove and yield the complete frames from server to client at the start of `data`, as kind and content."""
+def decode_frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Remove and yield the complete frames from server to client at the start of `data`, as opcode and payload."""
     while len(data) >= 2:
         size, start = data[1] & 0x7F, 2
         if size >= 126:
@@ -178,6 +181,6 @@ def frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
             size = int.from_bytes(data[2:start], "big")
         if len(data) < start + size:
             return
-        kind, content = data[0] & 0x0F, bytes(data[start : start + size])
+        opcode, payload = data[0] & 0x0F, bytes(data[start : start + size])
         del data[: start + size]
-        yield kind, content
+        yield opcode, payload

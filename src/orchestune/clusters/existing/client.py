@@ -11,7 +11,7 @@ from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.kubeconfig import load
-from orchestune.kubeapi.labels import OURS, are_in
+from orchestune.kubeapi.labels import OWN_LABELS, are_in
 from orchestune.kubeapi.refusals import Asker
 
 Manifest = dict[str, Any]
@@ -89,7 +89,7 @@ def _check_owner(api: ContextClient, document: Manifest) -> None:
     existing = api.get(document["apiVersion"], document["kind"], metadata["name"], metadata.get("namespace"))
     if existing is None or document["kind"] == "Namespace":
         return
-    if not are_in(OURS, existing["metadata"].get("labels")):
+    if not are_in(OWN_LABELS, existing["metadata"].get("labels")):
         raise Conflict(
             f"the {called(document)} exists already and is not ours", "choose another namespace with --namespace"
         )

@@ -24,7 +24,7 @@ from orchestune.images.builds.tools import failure
 from orchestune.images.registries import credentials
 from orchestune.images.registries.reference import Reference, parse
 from orchestune.images.registries.registry import is_public
-from orchestune.kubeapi.labels import COMPONENT, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, OURS
+from orchestune.kubeapi.labels import COMPONENT, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, OWN_LABELS
 
 Manifest = dict[str, Any]
 _POLL_SECONDS = 1.0
@@ -92,7 +92,7 @@ class ClusterBuilder:
     def documents(self, plan: Plan, connection: ConnectionSettings, suffix: str) -> list[Manifest]:
         """Return the objects to create: the Job, the ConfigMap with the files, and a Secret if logins are needed."""
         name = f"orchestune-build-{str(plan.target.tag)[:12]}-{suffix}"
-        labels = {**OURS, COMPONENT: "build"}
+        labels = {**OWN_LABELS, COMPONENT: "build"}
         logins = self._logins(plan)
         documents: list[Manifest] = []
         if logins:

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import OrchestuneError
-from orchestune.kubeapi.labels import COMPONENT, OURS
+from orchestune.kubeapi.labels import COMPONENT, OWN_LABELS
 
 Manifest = dict[str, Any]
 
@@ -50,7 +50,7 @@ def manifest(
     **body: Any,
 ) -> Manifest:
     """Build an object with Orchestune's labels, by which it is found for removal."""
-    metadata: Manifest = {"name": name, "labels": {**OURS, COMPONENT: component}}
+    metadata: Manifest = {"name": name, "labels": {**OWN_LABELS, COMPONENT: component}}
     if namespaced:
         metadata["namespace"] = connection.namespace
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **body}

@@ -22,7 +22,7 @@ from orchestune.clusters.existing.config import (
 )
 from orchestune.clusters.existing.deployment import deployment, disruption_budget
 from orchestune.clusters.existing.objects import manifest
-from orchestune.kubeapi.labels import OURS, SERVERS
+from orchestune.kubeapi.labels import OWN_LABELS, SERVERS
 from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS
 
 Manifest = dict[str, Any]
@@ -123,7 +123,9 @@ def network_policy(connection: ConnectionSettings) -> Manifest:
     spec = {
         "podSelector": {"matchLabels": SERVERS},
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": {"matchLabels": OURS}}], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+        "ingress": [
+            {"from": [{"podSelector": {"matchLabels": OWN_LABELS}}], "ports": [{"port": PORT, "protocol": "TCP"}]}
+        ],
     }
     return manifest("networking.k8s.io/v1", "NetworkPolicy", SERVER, connection, "server", spec=spec)
 

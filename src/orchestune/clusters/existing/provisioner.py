@@ -24,7 +24,7 @@ from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
-from orchestune.kubeapi.labels import OURS, SERVERS, are_in, selector
+from orchestune.kubeapi.labels import OWN_LABELS, SERVERS, are_in, selector
 from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, PermissionMissing
 
 Manifest = dict[str, Any]
@@ -347,7 +347,7 @@ def remove(
     """
     deleted: list[str] = []
     for version, kind in REMOVED:
-        for document in list(api.items(version, kind, connection.namespace, selector(OURS))):
+        for document in list(api.items(version, kind, connection.namespace, selector(OWN_LABELS))):
             if api.delete(document):
                 deleted.append(called(document))
         if kind in ("Deployment", "Job"):
@@ -372,7 +372,7 @@ def _wait_for_deletion(
     """Wait for deletion, at most the pods' longest grace period (set by experiments) plus `_DELETION_SECONDS`."""
     (version, kind), namespace, start, is_noted = resource, connection.namespace, clock(), False
     deadline = start + _DELETION_SECONDS + max((_grace_period(pod) for pod in _pods(api, namespace)), default=0)
-    while any(True for _ in api.items(version, kind, namespace, selector(OURS))):
+    while any(True for _ in api.items(version, kind, namespace, selector(OWN_LABELS))):
         terminating = [pod for pod in _pods(api, namespace) if pod["metadata"].get("deletionTimestamp")]
         names = ", ".join(_on_node(pod) for pod in terminating[:3])
         if clock() > deadline:
@@ -388,7 +388,7 @@ def _wait_for_deletion(
 
 
 def _pods(api: ContextClient, namespace: str) -> list[Manifest]:
-    return list(api.items("v1", "Pod", namespace, selector(OURS)))
+    return list(api.items("v1", "Pod", namespace, selector(OWN_LABELS)))
 
 
 def _grace_period(pod: Manifest) -> int:
@@ -413,7 +413,7 @@ def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: 
         return []
     if document is None:
         return []
-    if not are_in(OURS, document["metadata"].get("labels")):
+    if not are_in(OWN_LABELS, document["metadata"].get("labels")):
         return []
     try:
         foreign = _foreign_objects(api, connection.namespace)
@@ -433,7 +433,7 @@ def _foreign_objects(api: ContextClient, namespace: str) -> list[str]:
     names = []
     for version, kind in kinds:
         for document in api.items(version, kind, namespace):
-            name, is_ours = document["metadata"]["name"], are_in(OURS, document["metadata"].get("labels"))
+            name, is_ours = document["metadata"]["name"], are_in(OWN_LABELS, document["metadata"].get("labels"))
             if not is_ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
                 names.append(called(document))
     return names

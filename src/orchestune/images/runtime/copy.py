@@ -1,6 +1,9 @@
 """Copies the folder that contains it: an init container runs it to copy the private Python into a volume.
 
-    ld.so --library-path PY/lib PY/bin/python3 -I copy.py TARGET
+    PY/lib/ld.so --library-path PY/lib PY/bin/python3 -I copy.py TARGET
+
+PY is the folder `py` beside this file. Its loader is called explicitly: the image may have none, or that of another C
+library; see `private_python`. Links to files are followed; links to folders are not supported and raise OSError.
 
 Uses only the standard library. A rerun completes an interrupted copy, and does not disturb a program that already runs
 from the target, because each file is replaced atomically.
@@ -14,32 +17,32 @@ import sys
 from collections.abc import Iterator
 
 
-def files(source: str, below: str = "") -> Iterator[tuple[str, bool]]:
+def entries(source: str, relative: str = "") -> Iterator[tuple[str, bool]]:
     """Yield the paths under `source`, with True for a folder; a folder precedes its content."""
-    with os.scandir(os.path.join(source, below)) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = os.path.join(below, entry.name)
+    with os.scandir(os.path.join(source, relative)) as found:
+        for entry in sorted(found, key=lambda entry: entry.name):
+            path = os.path.join(relative, entry.name)
             is_folder = entry.is_dir(follow_symlinks=False)
             yield path, is_folder
             if is_folder:
-                yield from files(source, path)
+                yield from entries(source, path)
 
 
 def copy(source: str, target: str) -> int:
     """Copy `source` to `target`, and return the number of bytes written. Raises OSError if that fails."""
     written = 0
     os.makedirs(target, exist_ok=True)
-    for path, is_folder in files(source):
+    for path, is_folder in entries(source):
         destination = os.path.join(target, path)
         if is_folder:
             os.makedirs(destination, exist_ok=True)
             continue
-        origin = os.path.join(source, path)
-        part = f"{destination}.{os.getpid()}.part"
-        shutil.copyfile(origin, part)
-        os.chmod(part, os.stat(origin).st_mode & 0o777)
-        os.replace(part, destination)
-        written += os.stat(origin).st_size
+        source_path = os.path.join(source, path)
+        temporary = f"{destination}.{os.getpid()}.part"
+        shutil.copyfile(source_path, temporary)
+        os.chmod(temporary, os.stat(source_path).st_mode & 0o777)
+        os.replace(temporary, destination)
+        written += os.stat(source_path).st_size
     return written
 
 

@@ -10,7 +10,7 @@ from orchestune import documents
 from orchestune.server import routers
 from orchestune.server.answers import answer, file_answer
 from orchestune.server.parameters import AllowedExperiment, Digest, Range, RequestCaller, RequestContext
-from orchestune.server.receiving import received
+from orchestune.server.receiving import received_body
 from orchestune.services import bundles
 
 router = routers.of_clients("bundles", "/bundles/{digest}")
@@ -34,7 +34,7 @@ async def has(context: RequestContext, digest: Digest) -> Response:
 @router.put("", response_model=documents.Bundle, openapi_extra=_ARCHIVE)
 async def store(context: RequestContext, request: Request, digest: Digest) -> Response:
     """Upload a bundle."""
-    async with received(context, request) as archive:
+    async with received_body(context, request) as archive:
         return answer(await context.filing(bundles.store, context.core, digest, archive))
 
 

@@ -32,7 +32,7 @@ from orchestune.services.core import Core
 from orchestune.services.queries import read_experiments
 from orchestune.services.queries.export_record import blob_sizes
 from orchestune.services.queries.record_rows import TABLE_OF, row_of
-from orchestune.services.signatures import signed_here
+from orchestune.services.signatures import is_own_signature
 from orchestune.store import archive, blobs, experiments, imports, logs, trials
 from orchestune.store.session import Session
 
@@ -53,7 +53,7 @@ def read(core: Core, source: BinaryIO, trust: str = "") -> CopiedRecord:
     verified = record.verify(source)
     head = verified.head
     checked = check(head, source)
-    is_own = signed_here(core, verified.digest, verified.signature)
+    is_own = is_own_signature(core, verified.digest, verified.signature)
     if not is_own and trust != verified.digest:
         raise _unverified(verified, source)
     _take_blobs(core, head)

@@ -28,7 +28,7 @@ from orchestune.domain.resources.allocation import usable
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources, fits
 from orchestune.errors import UsageError
-from orchestune.kubeapi.labels import OURS
+from orchestune.kubeapi.labels import OWN_LABELS
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 GIB = 2**30
@@ -239,7 +239,7 @@ def test_a_survey_tells_ours_from_others_where_others_are_seen() -> None:
 
 def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> None:
     server = {
-        "metadata": {"name": "s", "namespace": CONFIG.namespace, "labels": dict(OURS)},
+        "metadata": {"name": "s", "namespace": CONFIG.namespace, "labels": dict(OWN_LABELS)},
         "spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
     }
     held = load(server, CONFIG)

@@ -61,13 +61,13 @@ class Cluster:
         threading.Event().wait()
         return iter(())
 
-    def call(self, method: str, path: str, body: Any = None, kind: str = "") -> Document:
+    def call(self, method: str, path: str, body: Any = None, content_type: str = "") -> Document:
         self._count()
         name = path.removeprefix("/apis/rbac.authorization.k8s.io/v1/namespaces/ml/roles/")
         if name not in self.roles:
             raise NotFound(path)
         if method == "PATCH":
-            assert kind == "application/merge-patch+json"
+            assert content_type == "application/merge-patch+json"
             if body["metadata"]["resourceVersion"] != str(self.roles[name][0]):
                 raise TemporaryError("the object has been modified")
             self.updates += 1

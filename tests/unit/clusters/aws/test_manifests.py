@@ -13,7 +13,7 @@ from orchestune.clusters.aws.manifests import components
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.errors import OrchestuneError, Unreachable
 from orchestune.images.registries.reference import Reference
-from orchestune.kubeapi.labels import OURS
+from orchestune.kubeapi.labels import OWN_LABELS
 from tests.unit.clusters.aws import specs
 from tests.unit.clusters.aws.test_requests import site
 
@@ -29,7 +29,7 @@ def test_manifests_are_what_the_file_says() -> None:
 
 def test_everything_is_marked_as_ours_so_that_it_may_be_applied_again() -> None:
     for document in components.manifests(site(specs.spec(specs.EVERYTHING))):
-        assert OURS.items() <= document["metadata"]["labels"].items()
+        assert OWN_LABELS.items() <= document["metadata"]["labels"].items()
 
 
 def test_without_cards_there_is_no_device_plugin() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from orchestune.kubeapi.labels import OURS, WORKERS, are_in
+from orchestune.kubeapi.labels import OWN_LABELS, WORKERS, are_in
 
 EXPERIMENT = "orchestune.dev/experiment"
 HANDLE = "orchestune.dev/handle"
@@ -18,7 +18,7 @@ OWNER = "orchestune.dev/owner"
 
 def belongs(labels: Mapping[str, str], url: str) -> bool:
     """Return True if the object is ours and owned by the server at `url`, or names no server."""
-    return are_in(OURS, labels) and labels.get(SERVER) in (None, _mark(url))
+    return are_in(OWN_LABELS, labels) and labels.get(SERVER) in (None, _mark(url))
 
 
 def of_worker(experiment: str, handle: str, worker: str, url: str) -> dict[str, str]:

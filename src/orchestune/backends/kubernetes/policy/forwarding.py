@@ -45,7 +45,7 @@ class Forwarding:
             if rules != role.get("rules"):
                 name, version = role["metadata"]["name"], role["metadata"]["resourceVersion"]
                 update = {"metadata": {"resourceVersion": version}, "rules": rules}
-                self._api.call("PATCH", self._path(name), update, kind="application/merge-patch+json")
+                self._api.call("PATCH", self._path(name), update, content_type="application/merge-patch+json")
                 log.info("the Role %s forwards ports to %s", name, ", ".join(names) or "no pod")
 
     def _role(self, name: str) -> Document | None:

@@ -18,7 +18,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, NotFound, PolicyRefused, Problem
 from orchestune.kubeapi.client import ApiServer
-from orchestune.kubeapi.labels import OURS, are_in
+from orchestune.kubeapi.labels import OWN_LABELS, are_in
 from orchestune.ports.backend import WorkerOrder
 
 _PROTECTED = (
@@ -77,7 +77,7 @@ def refuse_objects_of_ours(api: ApiServer, config: KubernetesConfig, placement: 
             document = api.call("GET", f"/api/v1/namespaces/{config.namespace}/{kind}/{name}")
         except (Denied, NotFound):
             continue
-        if are_in(OURS, document["metadata"].get("labels")):
+        if are_in(OWN_LABELS, document["metadata"].get("labels")):
             raise PolicyRefused.one(f"'{name}' belongs to Orchestune's server", scope.key(path), "name another one")
 
 
