@@ -31,7 +31,7 @@ from orchestune.services.commands.create_experiment import InitialTrial, NewExpe
 from orchestune.services.core import Caller, Core
 from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.services.ownership import owned_by, principal_of_new
-from orchestune.services.queries import explain_experiment, list_experiments, read_experiments
+from orchestune.services.queries import list_experiments, read_experiments, read_findings
 
 router = routers.of_clients("experiments", "/experiments")
 
@@ -237,10 +237,10 @@ def best(context: RequestContext, ref: str) -> Response:
 @router.get("/{ref}/importance", response_model=documents.Importance)
 async def importance(context: RequestContext, ref: str, metric: str | None = None) -> Response:
     """Return the importance of each parameter for a metric, by default the first."""
-    return answer(await context.analysing(explain_experiment.importance, context.core, ref, metric))
+    return answer(await context.analysing(read_findings.importance, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
 async def explain(context: RequestContext, ref: str, metric: str | None = None) -> Response:
     """Return parameter importance and other findings about the search as text."""
-    return answer(await context.analysing(explain_experiment.explain, context.core, ref, metric))
+    return answer(await context.analysing(read_findings.explain, context.core, ref, metric))
