@@ -32,7 +32,7 @@ from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrd
 from orchestune.ports.engine import Engine
 from orchestune.services import history
 from orchestune.services.commands import create_experiment
-from orchestune.services.commands.create_experiment import NewExperiment, WarmResults
+from orchestune.services.commands.create_experiment import NewExperiment, WarmStartResults
 from orchestune.services.core import Core
 from orchestune.services.execution import register_worker, uploads
 from orchestune.services.execution.worker_call import GroupOver, work
@@ -324,7 +324,7 @@ class CoreWorld:
             "parallelism": 2,
             "engine": "random",
         } | changes
-        return NewExperiment(specification=specification, warm_start=WarmResults(**warm) if warm else None)
+        return NewExperiment(specification=specification, warm_start=WarmStartResults(**warm) if warm else None)
 
     def tick(self, times: int = 1) -> None:
         """Let every controller act, and take in the workers that were started."""

@@ -37,10 +37,10 @@ from orchestune.server.routes import following
 from orchestune.server.settings import Settings
 from orchestune.services.core import Core
 from orchestune.services.queries import (
-    explain_experiment,
     export_record,
     list_experiments,
     read_experiments,
+    read_findings,
     read_logs,
 )
 from orchestune.services.signatures import report_signature
@@ -215,7 +215,7 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
 @pytest.mark.parametrize(
     ("module", "name", "path", "most"),
     [
-        (explain_experiment, "importance", "importance", ANALYSIS_THREADS_PER_CALLER),
+        (read_findings, "importance", "importance", ANALYSIS_THREADS_PER_CALLER),
         (read_logs, "logs", "logs", LOG_THREADS_PER_CALLER),
     ],
 )

@@ -59,7 +59,7 @@ def test_secrets_of_all_experiments_of_a_person_are_bounded(
     any_target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """64 KiB of each of many experiments filled the store of a cluster, which all its programs share."""
-    monkeypatch.setattr(create_experiment, "MAX_SECRETS_BYTES_OF_PRINCIPAL", 2500)
+    monkeypatch.setattr(create_experiment, "MAX_SECRETS_BYTES_PER_PRINCIPAL", 2500)
     target, ada, eve = any_target, *(any_target.token(name, "editor") for name in ("ada", "eve"))
     specification = {**SPECIFICATION, "secrets": [{"name": "KEY", "source": "env:KEY"}]}
     fields: dict[str, Any] = {"specification": specification, "secrets": {"KEY": "a" * 1000}}
@@ -98,7 +98,7 @@ def test_a_repeated_request_for_a_token_makes_one_token(target: Target) -> None:
 
     def issue(caller: str = "ada", name: str = "bob") -> str:
         return grant_access.issue_token(
-            core, Caller(caller, "owner"), name=name, role="editor", days=1, request_key="one-key"
+            core, Caller(caller, "owner"), name=name, role="editor", days=1, idempotency_key="one-key"
         )["token"]
 
     with ThreadPoolExecutor(8) as pool:

@@ -46,7 +46,7 @@ Actor = Annotated[str, Depends(_actor)]
 RequestCaller = Annotated[Caller, Depends(_caller)]
 Audit = Annotated[RequestNotes, Depends(_notes)]
 """Collector of audit events."""
-RequestKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, include_in_schema=False)]
 """Key that makes retries of a request idempotent."""
 Repeatable = Annotated[IdempotentRequest | None, Depends(_idempotent_request)]
 """The idempotency key and digest of the request; None if it has no key."""

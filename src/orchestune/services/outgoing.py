@@ -22,7 +22,7 @@ def store_key(experiment: str) -> str:
     return f"{experiment}-outgoing"
 
 
-def settled(core: Core, specification: Specification, resolved: Mapping[str, str]) -> dict[str, str]:
+def validated_outgoing(core: Core, specification: Specification, resolved: Mapping[str, str]) -> dict[str, str]:
     """Return the validated addresses and secrets of a specification, keyed by names such as `notify.0.url`.
 
     `resolved`: values from the caller's machine. Raises UsageError if a value is missing, BadInput or Denied if an

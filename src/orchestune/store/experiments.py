@@ -249,7 +249,10 @@ def save(session: Session, row: ExperimentRow) -> None:
 
 
 class NewExperimentRow(Struct, frozen=True, gc=False):
-    """The columns of a new experiment that have no default. JSON: `specification`, `launch`, `labels`."""
+    """The database columns of a new, validated experiment that have no default.
+
+    JSON: `specification`, `launch`, `labels`.
+    """
 
     id: str
     name: str
@@ -408,9 +411,9 @@ def _listed(candidates: Sequence[Candidate], count: int) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def made_by(session: Session, request_key: str) -> str | None:
+def id_by_idempotency_key(session: Session, idempotency_key: str) -> str | None:
     """Return the id of the experiment that the request with this Idempotency-Key created, None if absent."""
-    return session.first(select(experiments.c.id).where(experiments.c.idempotency_key == request_key), str)
+    return session.first(select(experiments.c.id).where(experiments.c.idempotency_key == idempotency_key), str)
 
 
 def get(session: Session, experiment: str) -> ExperimentRow:

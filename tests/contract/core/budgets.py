@@ -172,8 +172,8 @@ class BudgetsContract(WorldContract):
         assert "before the first upload after 300 s (`checkpoint.every`)" in refused.value.hint
 
     def test_the_same_request_makes_one_experiment(self, world: CoreWorld) -> None:
-        first = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
-        second = create_experiment.create_experiment(world.core, replace(world.request(), request_key="k"), "ada")
+        first = create_experiment.create_experiment(world.core, replace(world.request(), idempotency_key="k"), "ada")
+        second = create_experiment.create_experiment(world.core, replace(world.request(), idempotency_key="k"), "ada")
         assert first["id"] == second["id"]
         assert len(read_experiments.statuses(world.core)["items"]) == 1
 

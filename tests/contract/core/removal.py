@@ -338,7 +338,7 @@ class RemovalContract(WorldContract):
             if swept:
                 archiving.drop_orphans()
 
-        monkeypatch.setattr(rerun_trial, "check", meanwhile)
+        monkeypatch.setattr(rerun_trial, "run_preflight", meanwhile)
         again = partial(
             rerun_trial.rerun_trial, world.core, experiment, 1, rerun_trial.Rerun(from_checkpoint=True), "ada"
         )

@@ -15,7 +15,7 @@ from orchestune.cli.terminal.render import cut
 from orchestune.config.document.nodes import Entries
 from orchestune.config.document.save import line
 from orchestune.config.foreign import reading as foreign
-from orchestune.config.scripts import by_config, drafting, reading
+from orchestune.config.scripts import config_files, drafting, reading
 from orchestune.config.scripts.reading import ScriptInvocation
 from orchestune.config.sources.draft import Draft
 from orchestune.domain.words import did_you_mean, plural
@@ -75,7 +75,7 @@ def _read(console: Console, args: argparse.Namespace, folder: Path) -> ScriptInv
     if (
         args.words
         and args.set_config is None
-        and (config_and_words := by_config.in_command(args.words, folder)) is not None
+        and (config_and_words := config_files.in_command(args.words, folder)) is not None
     ):
         args.set_config, args.words = config_and_words
     if args.script.endswith(".ipynb") and not args.words:
@@ -94,9 +94,11 @@ def _required_values(invocation: ScriptInvocation, args: argparse.Namespace, ask
     if args.words:  # they are in the command
         return {}
     varied = {word.partition("=")[0] for word in args.spaces}
-    options = [option for option in drafting.missing(invocation) if option.word or option.name not in varied]
+    options = [
+        option for option in drafting.missing(invocation) if option.argument_template or option.name not in varied
+    ]
     gaps = {option.name: "…" for option in options}
-    config = next((name for name in gaps if by_config.takes_file(name)), None)
+    config = next((name for name in gaps if config_files.takes_file(name)), None)
     missing = MissingInput(tuple(gaps), drafting.command(invocation, gaps), config)
     return {option.name: ask(option.name, option.about, missing) for option in options}
 
@@ -104,7 +106,7 @@ def _required_values(invocation: ScriptInvocation, args: argparse.Namespace, ask
 def _unknown_parameters(invocation: ScriptInvocation, args: argparse.Namespace) -> Iterator[str]:
     """Yield notes about parameters of the command line that are not options of the script."""
     script = invocation.script
-    if script is None or script.way != "{args}" or script.config is not None:
+    if script is None or script.argument_template != "{args}" or script.config is not None:
         return
     names, command = [option.name for option in script.options], " ".join(args.words)
     for name in (word.partition("=")[0] for word in args.spaces):

@@ -67,7 +67,9 @@ def _of_text(text: str) -> Script:
             if name not in _BUILTIN_FLAGS
         ]
         positionals = [
-            Option(name, "text", required=True, word=f"{{{name}}}") for name in map(_place, required_words) if name
+            Option(name, "text", required=True, argument_template=f"{{{name}}}")
+            for name in map(_place, required_words)
+            if name
         ]
         commands.setdefault(" ".join(words), (*flagged, *positionals))
     top_level = commands.pop("", ())
@@ -92,8 +94,12 @@ def _described(text: str) -> tuple[list[str], Option]:
 
 
 def _option(name: str, flag: str, takes: bool) -> Option:
-    word = "" if flag.startswith("--") else f"{flag} {{{name}}}"
-    return Option(name, "other", word=word) if takes else Option(name, "bool", False, word=word)
+    argument_template = "" if flag.startswith("--") else f"{flag} {{{name}}}"
+    return (
+        Option(name, "other", argument_template=argument_template)
+        if takes
+        else Option(name, "bool", False, argument_template=argument_template)
+    )
 
 
 def _patterns(usage: str) -> list[str]:

@@ -11,7 +11,7 @@ from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
 _GET = ("os.environ.get", "os.getenv", "os.environ.setdefault")
 _CONVERTED: dict[str, Kind] = {"float": "float", "int": "int"}
-OF_THE_MACHINE = re.compile(
+NOT_HYPERPARAMETERS = re.compile(
     r"(?:LOCAL_|GROUP_|NODE_)?RANK|(?:LOCAL_)?WORLD_SIZE|HOME|USER|PATH|TMPDIR|PORT|DEBUG|CI|NO_COLOR|\w+_THREADS|"
     r"\w+_(?:ADDR|HOST|PORT|DIR|FOLDER|PATH|FILE|URL|URI|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT)|"
     r"(?:ORCHESTUNE|WANDB|MLFLOW|SLURM|KUBERNETES|AWS|HF|NCCL|CUDA|TF|XLA|JAX|PYTHON|PYTORCH|TORCH|OMPI|PMI|PBS|SGE)_\w+"
@@ -26,14 +26,14 @@ def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     variables: dict[str, Option] = {}
     for node in sorted(candidates, key=lambda node: (node.lineno, node.col_offset)):
         name, default = _read(node, scope)
-        if not isinstance(name, str) or OF_THE_MACHINE.fullmatch(name):
+        if not isinstance(name, str) or NOT_HYPERPARAMETERS.fullmatch(name):
             continue
         value = plain(resolve(default) if isinstance(default, str) else default)
         kind = kinds.get(id(node), _kind(value))
         if value is not None or kind != "other":
             variables.setdefault(name, Option(name, kind, value))
     numbers = any(option.kind in ("int", "float") for option in variables.values())
-    return Script("the environment", tuple(variables.values()), way="") if numbers else None
+    return Script("the environment", tuple(variables.values()), argument_template="") if numbers else None
 
 
 def _converts(call: ast.Call, scope: ModuleScope) -> Kind | None:

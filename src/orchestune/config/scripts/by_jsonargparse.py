@@ -118,4 +118,8 @@ def _boolean_words(option: Option) -> Option:
 
 def _positional(option: Option) -> Option:
     """Make an option without default positional."""
-    return replace(option, word=f"{{{option.name}}}") if option.required and "." not in option.name else option
+    return (
+        replace(option, argument_template=f"{{{option.name}}}")
+        if option.required and "." not in option.name
+        else option
+    )

@@ -61,7 +61,7 @@ def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
         )
         options = tuple(_fields(node, scope, settings_source, settings_source.prefix, 0))
         if arguments or any(option.kind in ("int", "float") for option in options):
-            return Script("pydantic-settings", options, way="{args}" if arguments else "")
+            return Script("pydantic-settings", options, argument_template="{args}" if arguments else "")
     return None
 
 

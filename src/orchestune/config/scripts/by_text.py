@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from orchestune.config.document.scalars import resolve
-from orchestune.config.scripts import by_shell
+from orchestune.config.scripts import shell_variables
 from orchestune.config.scripts.option import Option, Script
 
 _FLAG = re.compile(r"""["'`]--([A-Za-z][\w.\-]*)(?:[ =<\[][^"'`\n]*)?["'`]""")
@@ -28,8 +28,8 @@ _LITERAL = re.compile(r"([-+]?[0-9][0-9_]*(?:\.[0-9_]*)?)(?:([eEf][-+]?[0-9]+)|[
 
 def read(text: str, suffix: str) -> Script | None:
     """Return options written as words followed by their defaults; None if there are none."""
-    if suffix in by_shell.SUFFIXES:
-        return by_shell.read(text)
+    if suffix in shell_variables.SUFFIXES:
+        return shell_variables.read(text)
     by_name: dict[str, Option] = {}
     flags = list(_FLAG.finditer(text))
     for index, match in enumerate(flags):
@@ -38,7 +38,7 @@ def read(text: str, suffix: str) -> Script | None:
         default = _DEFAULT.search(_STRING.sub(lambda string: "" if " " in string[0] else string[0], window))
         if default is not None:
             value = resolve(default[2]) if default[1] else _number(default[2])
-            by_name.setdefault(match[1], by_shell.option(match[1], value))
+            by_name.setdefault(match[1], shell_variables.option(match[1], value))
     return Script("its text", tuple(by_name.values())) if by_name else None
 
 
@@ -55,7 +55,10 @@ def makefile(text: str) -> Script:
     """
     by_name: dict[str, Option] = {}
     for name, value in _MAKE_VARIABLE.findall(text):
-        by_name.setdefault(name, by_shell.option(name, resolve(value)))
+        by_name.setdefault(name, shell_variables.option(name, resolve(value)))
     return Script(
-        "variables", tuple(by_name.values()), way="{hydra}", commands=dict.fromkeys(_TARGET.findall(text), ())
+        "variables",
+        tuple(by_name.values()),
+        argument_template="{hydra}",
+        commands=dict.fromkeys(_TARGET.findall(text), ()),
     )

@@ -89,7 +89,7 @@ def _option(
     bounds = scope.or_none(keyword_args.get("min")), scope.or_none(keyword_args.get("max"))
     return Option(
         name, kind, plain(value), choices, *bounds, about, required=default is None,
-        word=f"{{{name}}}" if positional else "",
+        argument_template=f"{{{name}}}" if positional else "",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.config.document.nodes import SourcePosition, mapping, yaml_text
-from orchestune.config.scripts import by_config
+from orchestune.config.scripts import config_files
 from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import Proposal, guess, propose
 from orchestune.config.scripts.reading import ScriptInvocation
@@ -63,11 +63,17 @@ def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str,
     options = [option for option in script.options if _usable(option.name) and option.name not in fixed_values]
     proposals = {option.name: (option, propose(option)) for option in options}
     varied = {name: pair for name, pair in proposals.items() if _varied(*pair)}
-    if not varied and script.config is None and (path := by_config.chosen_path(script.options, folder, fixed_values)):
+    if (
+        not varied
+        and script.config is None
+        and (path := config_files.chosen_path(script.options, folder, fixed_values))
+    ):
         return draft(
-            replace(invocation, script=by_config.by_path(script, path, folder)), folder, fixed_values, named=named
+            replace(invocation, script=config_files.by_path(script, path, folder)), folder, fixed_values, named=named
         )
-    guessed = {} if varied or named or not script.way else {option.name: guess(option) for option in options}
+    guessed = (
+        {} if varied or named or not script.argument_template else {option.name: guess(option) for option in options}
+    )
     varied |= {name: (proposals[name][0], guessed) for name, guessed in guessed.items() if guessed}
     varied, notes = _without_early_options(script, varied)
     selected = _with_common_placeholder(varied)
@@ -75,7 +81,7 @@ def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str,
         note = "has no long name" if len(single) == 1 else "have no long names"
         notes.append(f"{', '.join(single)}: {note} for {{args}}; to vary them too, write a placeholder for each option")
     varied, conditions = _resolve_exclusive(selected, notes)
-    own_placeholders = [option.word for option, _ in varied.values() if option.word]
+    own_placeholders = [option.argument_template for option, _ in varied.values() if option.argument_template]
     if unusable := [
         option.name for option in script.options if not _usable(option.name) and option.name not in fixed_values
     ]:
@@ -95,7 +101,9 @@ def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str,
         remarks["parameters.lr"] = "an example: replace it with the options of your program"
     # options with their own placeholder cannot be enabled where one placeholder stands for all
     not_varied = [
-        pair for name, pair in proposals.items() if name not in varied and (own_placeholders or not pair[0].word)
+        pair
+        for name, pair in proposals.items()
+        if name not in varied and (own_placeholders or not pair[0].argument_template)
     ]
     asides = tuple(_aside(*pair) for pair in not_varied)
     return Draft(mapping(document, position), tuple(notes), remarks, defaults, asides)
@@ -106,7 +114,7 @@ def _usable(name: str) -> bool:
 
 
 def _varied(option: Option, proposal: Proposal) -> bool:
-    return proposal.vary and not (option.required and option.word.startswith("{"))
+    return proposal.vary and not (option.required and option.argument_template.startswith("{"))
 
 
 _Pairs = dict[str, tuple[Option, Proposal]]
@@ -155,7 +163,7 @@ def _with_common_placeholder(varied: _Pairs) -> _Pairs:
 
     Those are the ones with long names, if there are any; otherwise all with values, each with its own placeholder.
     """
-    long = {name: pair for name, pair in varied.items() if not pair[0].word}
+    long = {name: pair for name, pair in varied.items() if not pair[0].argument_template}
     return long or {name: pair for name, pair in varied.items() if pair[0].kind != "bool"}
 
 
@@ -172,15 +180,15 @@ def _run(
     for option in script.options:
         if option.name in fixed_values:
             value = _literal(fixed_values[option.name])
-            pattern = option.word or f"--{option.name}={{{option.name}}}"
+            pattern = option.argument_template or f"--{option.name}={{{option.name}}}"
             fixed_words[option.early].append(pattern.replace(f"{{{option.name}}}", value))
     varied = [option for option in script.options if _varied(option, propose(option))]
     is_before_command = bool(script.words) and bool(varied) and all(option.early for option in varied)
-    placeholders = own_placeholders or ([script.way] if script.way else [])
+    placeholders = own_placeholders or ([script.argument_template] if script.argument_template else [])
     assignments = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
     program = [_literal(word) for word in invocation.command]
     words = [
-        *(assignments if script.way == "" else ()),
+        *(assignments if script.argument_template == "" else ()),
         *program,
         *fixed_words[True],
         *(placeholders if is_before_command else ()),

@@ -27,7 +27,7 @@ class Option:
     most: float | None = None
     about: str = ""
     required: bool = False
-    word: str = ""
+    argument_template: str = ""
     """its form in the command if that is not `--name=value`: `{name}` for a positional argument"""
     early: bool = False
     """True if it comes before the name of the script's command: `train.py --seed=1 fit`"""
@@ -44,8 +44,8 @@ class Script:
     options: tuple[Option, ...]
     words: tuple[str, ...] = ()
     """words after the script and before the options: the name of one of its commands"""
-    way: str = "{args}"
-    """the placeholder for all options"""
+    argument_template: str = "{args}"
+    """the placeholders for all options in the command; empty if they are assigned before it: `LR={LR} sh train.sh`"""
     config: str | None = None
     """the configuration file that has these values"""
     notes: tuple[str, ...] = ()

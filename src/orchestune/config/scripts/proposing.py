@@ -71,12 +71,12 @@ def propose(option: Option) -> Proposal:
     if option.kind not in ("float", "int"):
         return Proposal(None, False)
     spelling = _number(option, name)
-    return Proposal(spelling, vary and spelling is not None and not option.word.startswith("{"))
+    return Proposal(spelling, vary and spelling is not None and not option.argument_template.startswith("{"))
 
 
 def guess(option: Option) -> Proposal | None:
     """Guess a range for a numeric option without default; None for any other option."""
-    has_range = option.default is not None or option.choices or option.required or option.word
+    has_range = option.default is not None or option.choices or option.required or option.argument_template
     spelling = None if has_range else _GUESSES.get(option.kind or "")
     return Proposal(spelling, True) if spelling and _is_hyperparameter(_words(option.name)) else None
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.config.scripts import (
+    argparse_options,
     by_absl,
-    by_argparse,
-    by_click,
-    by_config,
     by_docopt,
     by_environment,
     by_fire,
     by_jsonargparse,
-    by_library,
     by_pydantic,
     by_tap,
     by_text,
     by_typer,
     by_tyro,
+    click_options,
+    config_files,
+    library_options,
 )
 from orchestune.config.scripts.option import Script
 from orchestune.config.scripts.scope import ModuleScope, calls
@@ -34,8 +34,8 @@ MAX_PYTHON_CHARACTERS = 2**20
 """characters; parsing more takes too long"""
 MAX_MODULES = 50
 _READERS = (
-    by_click.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
-    by_docopt.read, by_argparse.read, by_pydantic.read,
+    click_options.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
+    by_docopt.read, argparse_options.read, by_pydantic.read,
 )  # fmt: skip
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
@@ -90,8 +90,8 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Sc
         words = ("make", *(() if str(relative) in _MAKEFILES else ("-f", str(relative))))
         script: Script | None = by_text.makefile(text)
     else:
-        script = by_library.read(text, suffix) or by_text.read(text, suffix)
-    return ScriptInvocation(words, by_config.by_path(script, config, folder) if config else script)
+        script = library_options.read(text, suffix) or by_text.read(text, suffix)
+    return ScriptInvocation(words, config_files.by_path(script, config, folder) if config else script)
 
 
 def _of_python(path: Path, relative: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
@@ -104,7 +104,7 @@ def _of_python(path: Path, relative: Path, folder: Path, python: str, config: st
             if imported_file not in scopes:
                 scopes[imported_file] = _scope(imported_file)
             scope.adopt(scopes[imported_file])
-        script = by_config.hydra(scope, module.parent) or by_config.omegaconf(tree, scope, folder)
+        script = config_files.hydra(scope, module.parent) or config_files.omegaconf(tree, scope, folder)
         script = script or next((options for reader in _READERS if (options := reader(tree, scope)) is not None), None)
         if script is not None:
             module_name = "" if module == path else str(module.relative_to(path.parent))
@@ -115,7 +115,7 @@ def _of_python(path: Path, relative: Path, folder: Path, python: str, config: st
         script_tree = _parse(path)
         script = by_environment.read(script_tree, ModuleScope(script_tree))
     if config is not None:
-        script = by_config.by_path(script, config, folder)
+        script = config_files.by_path(script, config, folder)
     return ScriptInvocation((python, *_python_arguments(path, relative)), script, module_name)
 
 
@@ -146,7 +146,7 @@ def _with_added(script: Script, tree: ast.Module, scope: ModuleScope, modules: I
         except BadInput:
             continue
         functions = [item for item in other.body if isinstance(item, ast.FunctionDef) and item.name in called_functions]
-        added = by_argparse.read(ast.Module(list(functions), []), ModuleScope(other))
+        added = argparse_options.read(ast.Module(list(functions), []), ModuleScope(other))
         names = {option.name for option in options}
         options += [option for option in (added.options if added else ()) if option.name not in names]
     return replace(script, options=tuple(options))

@@ -48,6 +48,6 @@ def options(values: Mapping[str, Any], prefix: str = "") -> Iterator[Option]:
         if isinstance(value, dict):
             yield from options(value, f"{name}.")
         elif value == "???":  # a mandatory value of OmegaConf
-            yield Option(name, "other", required=True, word=f"{name}={{{name}}}")
+            yield Option(name, "other", required=True, argument_template=f"{name}={{{name}}}")
         elif type(value) in KINDS and not (isinstance(value, str) and "${" in value):
             yield Option(name, KINDS[type(value)], value)

@@ -17,28 +17,28 @@ from orchestune.server.live_stream import LiveView, log_of
 from orchestune.server.parameters import (
     Actor,
     Audit,
+    IdempotencyKey,
     MaybeCursor,
     MaybeNumber,
     RequestCaller,
     RequestContext,
-    RequestKey,
     Tail,
 )
 from orchestune.services.commands import change_code as code_change
 from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.change_experiment import Changes
-from orchestune.services.commands.create_experiment import InitialTrial, NewExperiment, WarmResults
+from orchestune.services.commands.create_experiment import InitialTrial, NewExperiment, WarmStartResults
 from orchestune.services.core import Caller, Core
 from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.services.ownership import owned_by, principal_of_new
-from orchestune.services.queries import explain_experiment, list_experiments, read_experiments
+from orchestune.services.queries import list_experiments, read_experiments, read_findings
 
 router = routers.of_clients("experiments", "/experiments")
 
 
 @router.post("", status_code=201, response_model=documents.Status)
 async def create(
-    context: RequestContext, caller: RequestCaller, body: requests.CreateExperiment, key: RequestKey = None
+    context: RequestContext, caller: RequestCaller, body: requests.CreateExperiment, key: IdempotencyKey = None
 ) -> Response:
     """Create an experiment."""
     # To refuse constraints that no configuration satisfies takes up to 25 s, as long as an analysis.
@@ -52,22 +52,22 @@ def _create(core: Core, caller: Caller, body: requests.CreateExperiment, key: st
         specification=body.specification,
         cluster=body.cluster,
         bundle=body.bundle,
-        warm_start=_warm_results(body.warm_start) if body.warm_start else None,
+        warm_start=_warm_start_results(body.warm_start) if body.warm_start else None,
         first=InitialTrial(first.parameters, first.seed) if first else None,
         owner=body.owner,
         folder=body.folder,
         launch=body.launch.document(),
         secrets=body.secrets,
         outgoing=body.outgoing,
-        request_key=key or None,
+        idempotency_key=key or None,
     )
     principal = principal_of_new(core, caller, body.owner)
     return answer(create_experiment.create_experiment(core, new, caller.name, principal=principal), 201)
 
 
-def _warm_results(request: requests.WarmStartRequest) -> WarmResults:
+def _warm_start_results(request: requests.WarmStartRequest) -> WarmStartResults:
     results = [each.model_dump(exclude_none=True) for each in request.results]
-    return WarmResults(request.source, results)
+    return WarmStartResults(request.source, results)
 
 
 @router.get("", response_model=documents.StatusPage)
@@ -237,10 +237,10 @@ def best(context: RequestContext, ref: str) -> Response:
 @router.get("/{ref}/importance", response_model=documents.Importance)
 async def importance(context: RequestContext, ref: str, metric: str | None = None) -> Response:
     """Return the importance of each parameter for a metric, by default the first."""
-    return answer(await context.analysing(explain_experiment.importance, context.core, ref, metric))
+    return answer(await context.analysing(read_findings.importance, context.core, ref, metric))
 
 
 @router.get("/{ref}/explain", response_model=documents.Explanation)
 async def explain(context: RequestContext, ref: str, metric: str | None = None) -> Response:
     """Return parameter importance and other findings about the search as text."""
-    return answer(await context.analysing(explain_experiment.explain, context.core, ref, metric))
+    return answer(await context.analysing(read_findings.explain, context.core, ref, metric))

@@ -13,7 +13,7 @@ from orchestune.server import requests, routers
 from orchestune.server.answers import answer
 from orchestune.server.auditing import Note, RequestNotes
 from orchestune.server.context import Context
-from orchestune.server.parameters import Audit, RequestCaller, RequestContext, RequestKey
+from orchestune.server.parameters import Audit, IdempotencyKey, RequestCaller, RequestContext
 from orchestune.services.access import grant_access
 from orchestune.services.core import Core
 
@@ -44,11 +44,11 @@ async def unshare(context: RequestContext, caller: RequestCaller, audit: Audit, 
 
 @router.post("/tokens", status_code=201, response_model=documents.IssuedToken)
 def issue(
-    context: RequestContext, caller: RequestCaller, audit: Audit, body: requests.IssueToken, key: RequestKey = None
+    context: RequestContext, caller: RequestCaller, audit: Audit, body: requests.IssueToken, key: IdempotencyKey = None
 ) -> Response:
     """Create a token for another user."""
     grant = grant_access.issue_token(
-        context.core, caller, name=body.name, role=body.role, days=body.days, request_key=key
+        context.core, caller, name=body.name, role=body.role, days=body.days, idempotency_key=key
     )
     _note_creation(audit, "token", grant)
     return answer(grant, 201)

@@ -16,13 +16,13 @@ from orchestune.server.drawing import shared_document
 from orchestune.server.live_stream import LiveView, log_of
 from orchestune.server.parameters import (
     Actor,
+    IdempotencyKey,
     MaybeCursor,
     Number,
     Range,
     Repeatable,
     RequestCaller,
     RequestContext,
-    RequestKey,
     Tail,
     Where,
 )
@@ -134,7 +134,7 @@ def rerun(
     ref: str,
     number: Number,
     body: requests.RerunTrial | None = None,
-    key: RequestKey = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Rerun a trial with the same parameters and seed, as a new experiment with budget 1."""
     body = body or requests.RerunTrial()
@@ -146,7 +146,7 @@ def rerun(
         secrets=body.secrets,
         folder=body.folder,
         owner=body.owner,
-        request_key=key or None,
+        idempotency_key=key or None,
     )
     principal = principal_of_new(context.core, caller, body.owner)
     return answer(

@@ -69,16 +69,16 @@ def issue_token(
     name: str,
     role: Literal["viewer", "editor", "owner"],
     days: int,
-    request_key: str | None = None,
+    idempotency_key: str | None = None,
 ) -> documents.IssuedToken:
     """Create a token for the user `name`, valid for `days` days.
 
-    Only its digest is stored, so this is the only time that the token is returned. `request_key`: the Idempotency-Key;
-    a retry of the request by the same caller gets the same token, also from several replicas at once.
+    Only its digest is stored, so this is the only time that the token is returned. `idempotency_key`: with the same
+    one, a retry of the request by the same caller gets the same token, also from several replicas at once.
     """
     token = TOKEN_PREFIX + secret(core)
-    if request_key is not None:
-        request = json.dumps([request_key, caller.source, caller.name, name, role, days])
+    if idempotency_key is not None:
+        request = json.dumps([idempotency_key, caller.source, caller.name, name, role, days])
         token = TOKEN_PREFIX + repeatable_secret(core, request)
     with core.store.transaction() as session:
         credentials.put(

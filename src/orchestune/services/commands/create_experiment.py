@@ -39,7 +39,7 @@ from orchestune.services.execution import trials
 from orchestune.services.execution.ledger import Ledger
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
-from orchestune.services.outgoing import settled, store_key
+from orchestune.services.outgoing import store_key, validated_outgoing
 from orchestune.services.queries.read_experiments import status_of
 from orchestune.services.queries.trial_resources import runs_unscheduled
 from orchestune.store import blobs, experiments, warm_starts
@@ -48,24 +48,34 @@ from orchestune.store.experiments import ExperimentRow, NewExperimentRow
 
 _log = logging.getLogger(__name__)
 
-MAX_SECRETS_BYTES = 64 * 1024  # bytes per experiment: Kubernetes stores them in etcd, which is small and shared
-MAX_SECRETS_BYTES_OF_PRINCIPAL = 64 * 2**20  # bytes per principal: etcd holds 2 GiB by default
-
-_MAX_IMAGE_CHARS = 500  # characters, as for experiment files
-_MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000  # characters
-
-_MAX_BYTES = 2**60
-_MIN_UNITS, _MAX_UNITS = 0.001, 10**6  # cores or GPUs of one trial
-_MAX_FACTOR = 100.0  # as for experiment files
-_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")  # as for experiment files
-_NUMBER_BYTES = 25  # of the longest float as JSON
+MAX_SECRETS_BYTES = 64 * 1024
+"""bytes per experiment: Kubernetes stores them in etcd, which is small and shared"""
+MAX_SECRETS_BYTES_PER_PRINCIPAL = 64 * 2**20
+"""bytes per principal: etcd holds 2 GiB by default"""
 MAX_CONFIGURATION_BYTES = 64 * 1024
-"""maximum bytes of a configuration as JSON: each trial stores one, and views list many trials"""
+"""bytes of a configuration as JSON: each trial stores one, and views list many trials"""
+
+_MAX_IMAGE_CHARS = 500
+"""characters, as for experiment files"""
+_MAX_LABEL_NAME_CHARS, _MAX_LABEL_CHARS = 200, 1000
+"""characters, as for experiment files"""
+_MAX_BYTES = 2**60
+"""bytes of memory or storage"""
+_MIN_CORES_OR_GPUS, _MAX_CORES_OR_GPUS = 0.001, 10**6
+"""cores or GPUs of one trial"""
+_MAX_FACTOR = 100.0
+"""memory factor, as for experiment files"""
+_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")
+"""`take` of a metric, as for experiment files"""
+_NUMBER_BYTES = 25
+"""bytes of the longest float as JSON"""
+_HANDLE_ATTEMPTS = 5
+"""handles tried before creation fails; each has other random characters"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """Origin, owner and secrets of a new experiment."""
+    """Owner, origin and secrets of an experiment to create: what `NewExperiment` and reruns have in common."""
 
     owner: str | None = None
     """None: the caller becomes the owner"""
@@ -76,12 +86,12 @@ class Submission:
     secrets: Mapping[str, str] = field(default_factory=dict)
     outgoing: Mapping[str, str] = field(default_factory=dict)
     """addresses and secrets of `notify` and `mlflow` by name"""
-    request_key: str | None = None
+    idempotency_key: str | None = None
     """Idempotency-Key of the request: a retry with the same key returns the experiment already created"""
 
 
 @dataclass(frozen=True)
-class WarmResults:
+class WarmStartResults:
     """Results fed to the engine before the first trial; `source`: their origin, for display."""
 
     source: str
@@ -98,31 +108,38 @@ class InitialTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class NewExperiment(Submission):
-    """An experiment as `POST /experiments` describes it."""
+    """A submission with its specification, not yet validated: the request of `POST /experiments`.
+
+    Validated, it becomes a `NewExperimentRow`.
+    """
 
     specification: Mapping[str, object]
     cluster: str | None = None
     """None: the server's default"""
     bundle: str | None = None
     """digest of the code"""
-    warm_start: WarmResults | None = None
+    warm_start: WarmStartResults | None = None
     first: InitialTrial | None = None
 
 
 def create_experiment(core: Core, new: NewExperiment, actor: str, *, principal: str | None = None) -> documents.Status:
-    """Create an experiment and return its `Status`. Raises BadInput if the description is invalid.
+    """Create an experiment and return its `Status`.
 
-    `principal`: the authenticated caller, see `ownership`.
+    `principal`: the authenticated caller, see `ownership`. Raises BadInput if the description is invalid, PolicyRefused
+    if the cluster's policy forbids it, Denied if an outgoing address is not allowed, NotFound if the cluster or bundle
+    is absent, TooLarge if a part exceeds its limit, Conflict if the unfinished experiments exceed theirs, and
+    UsageError if no trial can ever run, a method does not suit the experiment, a secret has no value, or no handle is
+    free.
     """
     specification = parse(new.specification)
     cluster = new.cluster or core.default_cluster
-    check(core, specification, cluster, new)
+    run_preflight(core, specification, cluster, new)
     warm = _warm_start(specification, new.warm_start)
-    outgoing = settled(core, specification, new.outgoing)
+    outgoing = validated_outgoing(core, specification, new.outgoing)
     if new.bundle is not None:
         bundles.need(core, new.bundle)
-    first = _first(specification, new.first)
-    return add(
+    first = _initial_trial(specification, new.first)
+    return insert_and_queue(
         core,
         specification,
         replace(new, outgoing=outgoing),
@@ -135,7 +152,8 @@ def create_experiment(core: Core, new: NewExperiment, actor: str, *, principal: 
     )
 
 
-def _first(specification: Specification, trial: InitialTrial | None) -> SuggestedTrial | None:
+def _initial_trial(specification: Specification, trial: InitialTrial | None) -> SuggestedTrial | None:
+    """Return the given first trial as one to queue, None if absent. Raises BadInput if it is not in the space."""
     if trial is None:
         return None
     problems = specification.space.configuration_problems(trial.parameters)
@@ -163,28 +181,7 @@ def parse(document: Mapping[str, object]) -> Specification:
     _refuse_large_configurations(specification.space)
     if not specification.metrics:
         problems.append(Problem("at least one metric is needed", key="metrics"))
-    rule, each = specification.early_stopping, specification.resources
-    numbers: dict[str, tuple[float | None, float, float]] = {
-        "budget": (specification.budget, 1, MAX_TRIALS),
-        "parallelism": (specification.parallelism, 1, MAX_AT_ONCE),
-        "folds": (specification.folds.count, 1, MAX_FOLDS),
-        "priority": (specification.priority, *PRIORITIES),
-        "grace": (specification.grace, 0, MAX_GRACE_SECONDS),
-        "early_stopping.grace": (rule.grace if rule else None, 0, MAX_GRACE_SECONDS),
-        "shm": (specification.placement.shm, 0, _MAX_BYTES),
-        "resources.memory": (each.memory, 0, _MAX_BYTES),
-        "resources.gpu_memory": (each.gpu_memory, 0, _MAX_BYTES),
-        "memory_factor": (specification.memory_factor, 1, _MAX_FACTOR),
-        "keep.best": (specification.keep.best, 0, MAX_TRIALS),
-        "keep.limit": (specification.keep.limit, 0, _MAX_BYTES),
-    }
-    for key, units in (("resources.cpu", each.cpu), ("resources.gpu", each.gpu)):
-        if units:  # 0: nothing is allocated
-            numbers[key] = (units, _MIN_UNITS, _MAX_UNITS)
-    for key, (number, least, most) in numbers.items():
-        if number is not None and not least <= number <= most:
-            bound = f"at least {least}" if number < least else f"at most {most:,}"
-            problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
+    problems += _check_numbers(specification)
     problems += [
         Problem(f"must be last, best or mean:K, found {metric.take!r:.100}", key=f"metrics.{metric.name:.100}.take")
         for metric in specification.metrics
@@ -202,9 +199,37 @@ def parse(document: Mapping[str, object]) -> Specification:
     return specification
 
 
+def _check_numbers(specification: Specification) -> list[Problem]:
+    """Return a problem for each number outside its bounds."""
+    early_stopping, resources = specification.early_stopping, specification.resources
+    numbers: dict[str, tuple[float | None, float, float]] = {
+        "budget": (specification.budget, 1, MAX_TRIALS),
+        "parallelism": (specification.parallelism, 1, MAX_AT_ONCE),
+        "folds": (specification.folds.count, 1, MAX_FOLDS),
+        "priority": (specification.priority, *PRIORITIES),
+        "grace": (specification.grace, 0, MAX_GRACE_SECONDS),
+        "early_stopping.grace": (early_stopping.grace if early_stopping else None, 0, MAX_GRACE_SECONDS),
+        "shm": (specification.placement.shm, 0, _MAX_BYTES),
+        "resources.memory": (resources.memory, 0, _MAX_BYTES),
+        "resources.gpu_memory": (resources.gpu_memory, 0, _MAX_BYTES),
+        "memory_factor": (specification.memory_factor, 1, _MAX_FACTOR),
+        "keep.best": (specification.keep.best, 0, MAX_TRIALS),
+        "keep.limit": (specification.keep.limit, 0, _MAX_BYTES),
+    }
+    for key, count in (("resources.cpu", resources.cpu), ("resources.gpu", resources.gpu)):
+        if count:  # 0: nothing is allocated
+            numbers[key] = (count, _MIN_CORES_OR_GPUS, _MAX_CORES_OR_GPUS)
+    problems = []
+    for key, (number, minimum, maximum) in numbers.items():
+        if number is not None and not minimum <= number <= maximum:
+            bound = f"at least {minimum}" if number < minimum else f"at most {maximum:,}"
+            problems.append(Problem(f"must be {bound}, found {str(number)[:40]}", key=key))
+    return problems
+
+
 def _check_list_lengths(specification: Specification) -> None:
     """Raise BadInput if a list or mapping is too long, as for files: views and controllers iterate over them."""
-    for key, entries, most in (
+    for key, entries, maximum in (
         ("metrics", specification.metrics, MAX_ENTRIES),
         ("try_first", specification.try_first, MAX_TRY_FIRST),
         ("env", specification.env, MAX_ENTRIES),
@@ -216,8 +241,8 @@ def _check_list_lengths(specification: Specification) -> None:
         ("keep.patterns", specification.keep.patterns, MAX_ENTRIES),
         ("engine_options", specification.engine_options, MAX_ENTRIES),
     ):
-        if len(entries) > most:
-            raise BadInput.one(f"has {len(entries):,} entries (expected at most {most:,})", key)
+        if len(entries) > maximum:
+            raise BadInput.one(f"has {len(entries):,} entries (expected at most {maximum:,})", key)
 
 
 def _check_text_lengths(specification: Specification) -> None:
@@ -225,9 +250,9 @@ def _check_text_lengths(specification: Specification) -> None:
     texts = [(f"labels.{name:.100}", text, _MAX_LABEL_CHARS) for name, text in specification.labels.items()]
     texts += [("labels", name, _MAX_LABEL_NAME_CHARS) for name in specification.labels]
     texts.append(("image", specification.placement.image or "", _MAX_IMAGE_CHARS))
-    for key, text, most in texts:
-        if len(text) > most:
-            raise BadInput.one(f"has {len(text):,} characters (expected at most {most:,})", key)
+    for key, text, maximum in texts:
+        if len(text) > maximum:
+            raise BadInput.one(f"has {len(text):,} characters (expected at most {maximum:,})", key)
 
 
 def _refuse_large_configurations(space: Space) -> None:
@@ -246,8 +271,13 @@ def _size(choice: Value) -> int:
     return len(encode_basestring_ascii(choice)) if isinstance(choice, str) else _NUMBER_BYTES
 
 
-def check(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
-    """Run the preflight checks: cluster, policy, resources of a trial, engine options, early stopping, secrets."""
+def run_preflight(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:
+    """Run the preflight checks: cluster, policy, resources of a trial, engine options, early stopping, secrets.
+
+    Raises NotFound if there is no such cluster, PolicyRefused if its policy forbids the trials, TooLarge if a part
+    exceeds its limit, and UsageError if no trial can ever run, a method does not suit the experiment, or a secret has
+    no value.
+    """
     backend = core.backends.get(cluster)
     if backend is None:
         names = ", ".join(core.backends) or "none"
@@ -269,7 +299,7 @@ def check(core: Core, specification: Specification, cluster: str, submission: Su
 
 
 def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
-    """Raise TooLarge if secrets of `size` bytes are too many besides those of the principal's other experiments.
+    """Raise TooLarge if secrets of `size` bytes exceed the limit together with the principal's other secrets.
 
     Finished experiments count too: their secrets are kept until they are purged. Concurrent requests may exceed the
     limit by their own secrets. The only user of an embedded server has no limit.
@@ -278,15 +308,15 @@ def _refuse_many_secrets(core: Core, principal: str | None, size: int) -> None:
         return
     with core.store.reading() as session:
         total = experiments.secret_bytes(session, principal) + size
-    if total > MAX_SECRETS_BYTES_OF_PRINCIPAL:
-        limit = f"expected at most {MAX_SECRETS_BYTES_OF_PRINCIPAL:,}"
+    if total > MAX_SECRETS_BYTES_PER_PRINCIPAL:
+        limit = f"expected at most {MAX_SECRETS_BYTES_PER_PRINCIPAL:,}"
         raise TooLarge(
             f"secrets: those of all your experiments would take {total:,} bytes ({limit})",
             "have an owner of the server remove old ones for good: orchestune delete EXPERIMENT --purge",
         )
 
 
-def _warm_start(specification: Specification, source: WarmResults | None) -> WarmStart | None:
+def _warm_start(specification: Specification, source: WarmStartResults | None) -> WarmStart | None:
     """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
     if source is None:
         return None
@@ -296,7 +326,7 @@ def _warm_start(specification: Specification, source: WarmResults | None) -> War
     return warm
 
 
-def add(
+def insert_and_queue(
     core: Core,
     specification: Specification,
     submission: Submission,
@@ -304,23 +334,28 @@ def add(
     *,
     cluster: str,
     bundle: str | None,
-    origin: str | None = None,
+    rerun_of: str | None = None,
     first: SuggestedTrial | None = None,
     warm: WarmStart | None = None,
     principal: str | None = None,
 ) -> documents.Status:
-    """Insert a validated experiment and queue `first`. Secrets are stored before the row becomes visible."""
-    if submission.request_key:
+    """Insert a validated experiment and queue `first`; for a repeated idempotency key, return the existing one.
+
+    Secrets are stored before the row becomes visible. `rerun_of`: the trial that is rerun, as `handle/number`. Raises
+    TooLarge if the principal's secrets exceed their limit, NotFound if the bundle is absent, Conflict if the checkpoint
+    of `first` was deleted or the unfinished experiments exceed their limits, and UsageError if no handle is free.
+    """
+    if submission.idempotency_key:
         with core.store.reading() as session:
-            existing = experiments.made_by(session, submission.request_key)
+            existing = experiments.id_by_idempotency_key(session, submission.idempotency_key)
             if existing is not None:
                 return status_of(core, session, experiments.get(session, existing), details=True)
-    identity = new_id(core.clock)
-    secrets_by_name = {identity: submission.secrets, store_key(identity): submission.outgoing}
+    experiment_id = new_id(core.clock)
+    secrets_by_name = {experiment_id: submission.secrets, store_key(experiment_id): submission.outgoing}
     size = sum(len(json.dumps(dict(secrets))) for secrets in secrets_by_name.values() if secrets)
     _refuse_many_secrets(core, principal, size)
     new = NewExperimentRow(
-        id=identity,
+        id=experiment_id,
         name=specification.name,
         owner=submission.owner or actor,
         principal=principal,
@@ -331,8 +366,8 @@ def add(
         launch=json.dumps(submission.launch),
         bundle=bundle,
         program=specification.program,
-        rerun_of=origin,
-        idempotency_key=submission.request_key,
+        rerun_of=rerun_of,
+        idempotency_key=submission.idempotency_key,
         budget=specification.budget,
         parallelism=min(specification.parallelism, specification.most_parallelism),
         priority=specification.priority,
@@ -367,7 +402,7 @@ def _insert(
     warm: WarmStart | None,
     tracked: bool,
 ) -> ExperimentRow:
-    for _ in range(5):
+    for _ in range(_HANDLE_ATTEMPTS):
         handle = ids.handle(new.name, core.clock.entropy(4))
         try:
             with core.store.transaction() as session:

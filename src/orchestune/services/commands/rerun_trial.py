@@ -9,7 +9,7 @@ from orchestune import documents
 from orchestune.domain.specification.experiment import TEST_LABEL, ProgramKind, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
-from orchestune.services.commands.create_experiment import Submission, add, check
+from orchestune.services.commands.create_experiment import Submission, insert_and_queue, run_preflight
 from orchestune.services.core import Core
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.store import experiments
@@ -31,7 +31,7 @@ class Rerun:
     folder: str | None = None
     owner: str | None = None
     """None: the caller."""
-    request_key: str | None = None
+    idempotency_key: str | None = None
     """See `Submission`."""
 
 
@@ -72,10 +72,10 @@ def rerun_trial(
         folder=rerun.folder or row.folder,
         launch=rerun.launch or launch,
         secrets=rerun.secrets or core.secrets.get(row.id),
-        request_key=rerun.request_key,
+        idempotency_key=rerun.idempotency_key,
     )
     cluster = rerun.cluster or (row.cluster if row.cluster in core.backends else core.default_cluster)
-    check(core, specification, cluster, submission)
+    run_preflight(core, specification, cluster, submission)
     first = SuggestedTrial(
         parameters=trial.configuration,
         source="rerun",
@@ -83,14 +83,14 @@ def rerun_trial(
         parent=number,
         checkpoint=checkpoint if rerun.from_checkpoint else None,
     )
-    return add(
+    return insert_and_queue(
         core,
         specification,
         submission,
         actor,
         cluster=cluster,
         bundle=trial.bundle,
-        origin=f"{row.handle}/{number}",
+        rerun_of=f"{row.handle}/{number}",
         first=first,
         principal=principal,
     )

@@ -54,7 +54,7 @@ def script(folder: Path, text: str) -> Script:
 
 def test_options_are_those_of_the_text(tmp_path: Path) -> None:
     found = script(tmp_path, TEXT)
-    assert (found.reader, found.way, dict(found.commands)) == ("docopt", "{args}", {})
+    assert (found.reader, found.argument_template, dict(found.commands)) == ("docopt", "{args}", {})
     assert found.options == (
         Option("adam", "bool", False, rivals="11"),
         Option("sgd", "bool", False, rivals="11"),
@@ -63,8 +63,8 @@ def test_options_are_those_of_the_text(tmp_path: Path) -> None:
         Option("kind", "text", "small", about="What"),
         Option("width", "other", about="How wide"),
         Option("nesterov", "bool", False, about="Whether to look ahead"),
-        Option("m", "float", 0.9, about="Momentum", word="-m {m}"),
-        Option("data", "text", required=True, word="{data}"),
+        Option("m", "float", 0.9, about="Momentum", argument_template="-m {m}"),
+        Option("data", "text", required=True, argument_template="{data}"),
     )
 
 

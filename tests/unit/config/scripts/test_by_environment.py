@@ -29,7 +29,7 @@ name = os.environ["NAME"]
 os.environ["EPOCHS"] = "3"
 """
     found = script(tmp_path, text)
-    assert found is not None and (found.reader, found.way) == ("the environment", "")
+    assert found is not None and (found.reader, found.argument_template) == ("the environment", "")
     assert found.options == (
         Option("LR", "float", 0.01),
         Option("LAYERS", "int", 3),

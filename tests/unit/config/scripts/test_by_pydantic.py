@@ -54,7 +54,7 @@ def script(folder: Path, text: str) -> Script | None:
 
 def test_fields_are_variables_of_the_environment(tmp_path: Path) -> None:
     found = script(tmp_path, ENVIRONMENT)
-    assert found is not None and (found.reader, found.way) == ("pydantic-settings", "")
+    assert found is not None and (found.reader, found.argument_template) == ("pydantic-settings", "")
     assert found.options == (
         Option("TRAIN_OPTIM__LR", "float", 0.01, least=0, most=1, about="how fast"),
         Option("TRAIN_LAYERS", "int", 3),
@@ -65,7 +65,7 @@ def test_fields_are_variables_of_the_environment(tmp_path: Path) -> None:
 
 def test_fields_are_options_where_a_command_line_is_read(tmp_path: Path) -> None:
     found = script(tmp_path, ARGUMENTS)
-    assert found is not None and found.way == "{args}"
+    assert found is not None and found.argument_template == "{args}"
     assert found.options == (
         Option("seed", "int", 1),
         Option("optim.lr", "float", 0.001, least=1e-6),

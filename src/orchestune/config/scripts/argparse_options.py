@@ -110,24 +110,33 @@ def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
     action = scope.or_none(keyword_args.get("action"))
     if not flags or action in ("help", "version"):
         return None
-    name, word = _parameter_form(flags)
+    name, argument_template = _parameter_form(flags)
     default, about = scope.or_none(keyword_args.get("default")), scope.text(keyword_args.get("help"))
     if action in ("store_true", "store_false"):
-        return Option(name, "bool", False, about=about, word=word)
+        return Option(name, "bool", False, about=about, argument_template=argument_template)
     if scope.named(keyword_args["action"]).endswith("BooleanOptionalAction") if "action" in keyword_args else False:
-        return Option(f"no-{name}" if default is True else name, "bool", False, about=about, word=word)
+        return Option(
+            f"no-{name}" if default is True else name, "bool", False, about=about, argument_template=argument_template
+        )
     choices = scope.or_none(keyword_args.get("choices"))
     truth = isinstance(choices, list) and bool(choices) and all(isinstance(choice, bool) for choice in choices)
     if "type" in keyword_args and (
         truth or _reads_truth(scope.named(keyword_args["type"]), default, by_jsonargparse.in_use(scope))
     ):
         words = _words(keyword_args["type"], scope)
-        return Option(name, "text", words[0] if default is True else words[1], words, about=about, word=word)
+        return Option(
+            name,
+            "text",
+            words[0] if default is True else words[1],
+            words,
+            about=about,
+            argument_template=argument_template,
+        )
     kind = _kind(keyword_args, default, scope)
     nargs = _nargs(keyword_args.get("nargs"), scope)
     if action in _WITHOUT_VALUE or nargs not in (None, "?"):
         kind = "other"
-    positional = bool(word) and not flags[0].startswith("-")
+    positional = bool(argument_template) and not flags[0].startswith("-")
     required = (positional and nargs not in ("?", "*", "...")) or scope.or_none(keyword_args.get("required")) is True
     if kind in ("float", "int") and isinstance(default, str):  # argparse converts it
         with suppress(ValueError):
@@ -139,7 +148,7 @@ def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
         tuple(choice for choice in choices if type(choice) in KINDS) if isinstance(choices, list) else (),
         about=about,
         required=required and default is None,
-        word=word,
+        argument_template=argument_template,
     )
 
 

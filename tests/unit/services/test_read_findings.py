@@ -1,4 +1,4 @@
-"""`explain` agrees with `best`."""
+"""Importance and findings; `explain` agrees with `best`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process import analyses
-from orchestune.services.queries import explain_experiment, read_experiments
+from orchestune.services.queries import read_experiments, read_findings
 from tests.contract.world import CoreWorld
 
 
@@ -32,7 +32,7 @@ def test_the_best_trial_is_the_one_that_keeps_the_limits(world: CoreWorld) -> No
             finished=[worker.finish(lease, points=[[0, "loss", loss, None, None], [1, "size", size, None, None]])]
         )
     assert [entry["trial"] for entry in read_experiments.best(world.core, experiment)] == [3]
-    said = explain_experiment.explain(world.core, experiment, None)["findings"][0]["message"]
+    said = read_findings.explain(world.core, experiment, None)["findings"][0]["message"]
     assert said == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
 
 
@@ -41,7 +41,7 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: CoreWorld)
     for _ in range(5):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease)])
-    found = explain_experiment.explain(world.core, experiment, None)["findings"][-1]
+    found = read_findings.explain(world.core, experiment, None)["findings"][-1]
     assert found["code"] == "nothing_pruned"
     assert "each reports loss only once" in found["message"]
 
@@ -55,7 +55,7 @@ def test_a_wider_range_is_advised_only_where_a_parameter_is_known_to_matter(
     for _ in range(12):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease)])
-    found = explain_experiment.explain(world.core, experiment, None)
+    found = read_findings.explain(world.core, experiment, None)
     assert ("at_bound" in {finding["code"] for finding in found["findings"]}) is bool(weights)
 
 
@@ -64,7 +64,7 @@ def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: CoreWorld) 
     for loss in (0.4, 0.6, 0.45, 0.65):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, loss)])
-    said = [found["message"] for found in explain_experiment.explain(world.core, experiment, None)["findings"]]
+    said = [found["message"] for found in read_findings.explain(world.core, experiment, None)["findings"]]
     assert any("1 other trial is within one standard error of 2 folds (0.1) of the best" in message for message in said)
 
 
@@ -90,7 +90,7 @@ def test_of_many_trials_an_even_selection_is_looked_at_and_the_best_is_that_of_a
         )
 
     def told() -> dict[str, str]:
-        found = explain_experiment.explain(world.core, experiment, None)["findings"]
+        found = read_findings.explain(world.core, experiment, None)["findings"]
         return {
             item["code"]: item["message"] for item in found if item["code"] in ("converged", "duplicates", "selection")
         }
@@ -98,7 +98,7 @@ def test_of_many_trials_an_even_selection_is_looked_at_and_the_best_is_that_of_a
     whole = told()
     assert "trial 5, and none of the 7 trials that finished after it" in whole["converged"]
     assert whole["duplicates"].startswith("1 trial ")
-    monkeypatch.setattr(explain_experiment, "_MAX_TRIALS", 4)
+    monkeypatch.setattr(read_findings, "_MAX_TRIALS", 4)
     assert told() == whole | {
         "selection": "findings about ties and parameters are based on an even sample of 4 of the 12 trials"
     }

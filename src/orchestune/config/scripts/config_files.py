@@ -43,7 +43,7 @@ def omegaconf(tree: ast.Module, scope: ModuleScope, folder: Path) -> Script | No
         elif name.endswith("OmegaConf.structured") and call.args:
             fields = scope.class_of(call.args[0])
             options += of_fields(fields, scope, by_name=True) if fields is not None else []
-    return Script("OmegaConf", tuple(options), way="{hydra}") if options else None
+    return Script("OmegaConf", tuple(options), argument_template="{hydra}") if options else None
 
 
 def by_path(script: Script | None, path: str, folder: Path) -> Script:
@@ -53,18 +53,18 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     notes: tuple[str, ...] = ()
     if path_option is None:
         notes = ("no option for a configuration file found: its path is the last argument",)
-        word = "{config}"
+        argument_template = "{config}"
     else:
-        word = (
-            path_option.word.replace(f"{{{path_option.name}}}", "{config}")
-            if path_option.word
+        argument_template = (
+            path_option.argument_template.replace(f"{{{path_option.name}}}", "{config}")
+            if path_option.argument_template
             else f"--{path_option.name}={{config}}"
         )
     document = values.read(folder / path)
     spans = _places(folder / path)
     varied = [option for option in values.options(document) if option.name in spans and not option.required]
     required = [option for option in options if option.required and option is not path_option]
-    return Script("configuration", (*varied, *required), script.words if script else (), word, path, notes)
+    return Script("configuration", (*varied, *required), script.words if script else (), argument_template, path, notes)
 
 
 def _places(path: Path) -> Spans:
@@ -115,16 +115,16 @@ def _of_main(args: dict[str, ast.expr], scope: ModuleScope, folder: Path) -> Scr
     config_path, name = scope.or_none(args.get("config_path")), scope.or_none(args.get("config_name"))
     root = folder / config_path if isinstance(config_path, str) else folder
     if not isinstance(name, str):
-        return Script("Hydra", (), way="{hydra}", notes=("hydra.main names no configuration",))
+        return Script("Hydra", (), argument_template="{hydra}", notes=("hydra.main names no configuration",))
     path = next((root / file for file in (name, f"{name}.yaml", f"{name}.yml") if (root / file).is_file()), None)
     if path is None:
-        return Script("Hydra", tuple(_stored(scope, name)), way="{hydra}", notes=(
+        return Script("Hydra", tuple(_stored(scope, name)), argument_template="{hydra}", notes=(
             () if any(_stored(scope, name)) else (f"the configuration {name} is not in {root}",)))  # fmt: skip
     document = values.read(path)
     options = {option.name: option for group in _groups(document.pop("defaults", None), root) for option in group}
     own = values.options({key: value for key, value in document.items() if key != "hydra"})
     options |= {option.name: option for option in own}
-    return Script("Hydra", tuple(options.values()), way="{hydra}")
+    return Script("Hydra", tuple(options.values()), argument_template="{hydra}")
 
 
 def _stored(scope: ModuleScope, name: str) -> list[Option]:

@@ -42,7 +42,9 @@ def test_variables_beside_arguments_are_noted(tmp_path: Path) -> None:
     path = tmp_path / "train.sh"
     path.write_text("LR=${1:-0.01}\necho ${WD:-0.1}\n")
     draft = drafting.draft(reading.read(path, tmp_path, "python"), tmp_path, {})
-    assert draft.notes == ("WD: set by the environment and not varied; WD={WD} before the command varies it",)
+    assert draft.notes == (
+        "WD: read from the environment and not varied; to vary it, write `WD={WD}` before the command",
+    )
 
 
 def test_what_an_argument_has_to_be_is_asked_for_and_stands_first(tmp_path: Path) -> None:
