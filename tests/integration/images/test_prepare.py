@@ -224,7 +224,7 @@ def test_without_a_tool_here_the_cluster_builds(
     elsewhere = Elsewhere(client, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     arguments = (base, "cat requirements.txt # in the cluster", None, project, f"{client.name}/team", own_platform())
-    with pytest.raises(UsageError, match="neither docker, podman nor buildah answers"):
+    with pytest.raises(UsageError, match="neither docker, podman nor buildah is available"):
         prepare_image(*arguments, print)
     built = prepare_image(*arguments, print, builder=elsewhere)
     [plan] = elsewhere.plans

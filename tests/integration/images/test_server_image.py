@@ -138,5 +138,5 @@ def test_it_is_found_again_by_its_cached_digest_and_a_second_build_is_equal(
 
 def test_nodes_of_another_kind_are_refused_before_anything_is_made(address: str) -> None:
     with Registry(address, find=lambda _: None) as client:
-        with pytest.raises(UsageError, match="the nodes are linux/s390x"):
+        with pytest.raises(UsageError, match="cannot build the server's image for linux/s390x"):
             server_image.push_server_image(client, "lab/other", [Platform("s390x")])
