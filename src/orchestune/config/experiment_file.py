@@ -85,7 +85,7 @@ def parse(
 
 
 def with_sibling_command(root: Entries, path: Path, report: ProblemReport) -> Entries:
-    """Add the command from the run file beside it if the experiment has none.
+    """Add the command from the run file next to it if the experiment has none.
 
     Files of later SigOpt Orchestrate clients are split like that.
     """

@@ -14,7 +14,7 @@ Invariants:
 - The row of a worker is written before the backend starts it. A row without a handle may belong to a worker that was
   started by a server that died in between, so the start is repeated; backends start a worker at most once per id.
 - One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
-  or store is no fault of an experiment and ends the tick of that cluster.
+  or store is not the fault of an experiment and ends the tick of that cluster.
 - Leasing is not decided here. A worker asks for leases (`services.execution.worker_call`) under the lock of its
   experiment, and that lock alone keeps `parallelism` and `budget` exact.
 
@@ -203,7 +203,7 @@ class Launching:
     ) -> tuple[dict[str, _ExperimentPlan], list[Exception]]:
         """Return the plan of each experiment, and the errors of those that cannot be planned.
 
-        Raises TemporaryError if the cluster or the store is unreachable, which is no fault of an experiment.
+        Raises TemporaryError if the cluster or the store is unreachable, which is not the fault of an experiment.
         """
         plans: dict[str, _ExperimentPlan] = {}
         failures: list[Exception] = []

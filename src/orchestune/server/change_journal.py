@@ -106,7 +106,7 @@ class Journal:
 class Journals:
     """The journals of the most recently used views, bounded by their number and bytes.
 
-    A stream whose journal was evicted goes on: its next read starts another one, with all documents.
+    A stream whose journal was evicted continues: its next read starts another one, with all documents.
     """
 
     def __init__(self, max_journals: int = 200, max_bytes: int = 64 * 2**20) -> None:

@@ -174,7 +174,7 @@ class Settings:
 
     @property
     def unencrypted(self) -> bool:
-        """True if other machines can reach the server and their tokens travel unencrypted, as far as it is known.
+        """True if these settings let other machines reach the server with unencrypted tokens.
 
         In a cluster the server is reached through the API server, and by workers under a NetworkPolicy.
         """

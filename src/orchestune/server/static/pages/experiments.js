@@ -175,13 +175,13 @@ function draw(moved = false) {
 function drawNow() {
   if (!list) return;
   const rows = new Map([...body.children].map((row) => [/** @type {HTMLElement} */ (row).dataset.id, row]));
-  const found = ordered(shown(), [...rows.keys()]);
+  const visible = ordered(shown(), [...rows.keys()]);
   reorder = false;
-  const wanted = found.map((status) => row(status, /** @type {any} */ (rows.get(status.id))));
-  wanted.forEach((element, index) => {
+  const visibleRows = visible.map((status) => row(status, /** @type {any} */ (rows.get(status.id))));
+  visibleRows.forEach((element, index) => {
     if (body.children[index] !== element) body.insertBefore(element, body.children[index] ?? null);
   });
-  while (body.children.length > wanted.length) body.lastElementChild?.remove();
+  while (body.children.length > visibleRows.length) body.lastElementChild?.remove();
   const sort = address.get("sort", "age");
   for (const cell of table.querySelectorAll("th[data-key]")) {
     const key = /** @type {HTMLElement} */ (cell).dataset.key;
@@ -194,9 +194,9 @@ function drawNow() {
   place.textContent = list.ids.length ? `${count(offset + 1)} to ${count(offset + list.ids.length)} of ${count(list.total)}` : `of ${count(list.total)}`;
   earlier.disabled = !offset;
   next.disabled = offset + ROWS >= list.total;
-  frame.hidden = !found.length;
-  nothing.hidden = Boolean(found.length);
-  if (!found.length) {
+  frame.hidden = !visible.length;
+  nothing.hidden = Boolean(visible.length);
+  if (!visible.length) {
     fill(
       nothing,
       list.known

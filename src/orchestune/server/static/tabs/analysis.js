@@ -193,9 +193,9 @@ export function mount(place, first) {
   function drawParallel() {
     const { metric, space } = search;
     const isBrushed = (/** @type {Parameter} */ parameter) => parallel.ranges.has(`parameters.${parameter.name}`);
-    const shown = search.ranked().filter((parameter, index) => index < AXES || isBrushed(parameter));
-    shown.sort((a, b) => space.indexOf(a) - space.indexOf(b));
-    const dimensions = shown.map((parameter) => ({ key: `parameters.${parameter.name}`, title: parameter.name, ...search.dimension(parameter) }));
+    const axes = search.ranked().filter((parameter, index) => index < AXES || isBrushed(parameter));
+    axes.sort((a, b) => space.indexOf(a) - space.indexOf(b));
+    const dimensions = axes.map((parameter) => ({ key: `parameters.${parameter.name}`, title: parameter.name, ...search.dimension(parameter) }));
     const values = search.values();
     dimensions.push({ key: `metrics.${metric.name}`, title: metric.name, axis: fit(typical(values)), values });
     parallel.draw(dimensions, metric.goal === "maximize");

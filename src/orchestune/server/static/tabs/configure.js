@@ -16,9 +16,9 @@ import { number } from "../lib/format.js";
  * @param {Parameters} [initial] initial values (default: the best configuration)
  */
 export async function configure(status, initial = status.best[0]?.parameters ?? {}) {
-  const found = await ask(path(status.handle, "specification")).catch((error) => note(errorText(error)));
-  if (!found) return false;
-  const { specification } = found;
+  const answer = await ask(path(status.handle, "specification")).catch((error) => note(errorText(error)));
+  if (!answer) return false;
+  const { specification } = answer;
   /** @type {Parameter[]} */
   const space = specification.parameters;
   const inputs = new Map(space.map((parameter) => [parameter.name, input(parameter, initial[parameter.name])]));

@@ -65,15 +65,15 @@ export function files(ref) {
       else button.removeAttribute("aria-current");
     }
     const current = turn;
-    const wanted = () => current === turn && list.querySelector("[aria-current]")?.getAttribute("data-path") === file.path;
+    const isCurrent = () => current === turn && list.querySelector("[aria-current]")?.getAttribute("data-path") === file.path;
     const where = `${path(ref, "code")}/${file.path.split("/").map(encodeURIComponent).join("/")}${query({ trial: which.value })}`;
     try {
-      const found = await ask(where, { signal: controller.signal });
-      if (!wanted()) return;
-      const text = found.text === null ? h("p", { class: "faint" }, found.size > 2 ** 20 ? `Too large to show (${bytes(found.size)}).` : "Binary file.") : h("pre", { tabindex: "0", "aria-label": file.path }, found.text || " ");
+      const content = await ask(where, { signal: controller.signal });
+      if (!isCurrent()) return;
+      const text = content.text === null ? h("p", { class: "faint" }, content.size > 2 ** 20 ? `Too large to show (${bytes(content.size)}).` : "Binary file.") : h("pre", { tabindex: "0", "aria-label": file.path }, content.text || " ");
       fill(shown, h("p", { class: "small faint mono break" }, file.path), text);
     } catch (error) {
-      if (!controller.signal.aborted && wanted()) fill(shown, h("p", { class: "problem", role: "alert" }, errorText(error)));
+      if (!controller.signal.aborted && isCurrent()) fill(shown, h("p", { class: "problem", role: "alert" }, errorText(error)));
     }
   }
 

@@ -14,7 +14,7 @@ export function rows(body) {
   body.append(top, bottom);
 
   /**
-   * @param {Row[]} visibleRows @param {string} shape what the columns are: when they change, every row is created anew
+   * @param {Row[]} visibleRows @param {string} shape what the columns are: when they change, every row is created again
    * @param {{before: number, after: number, columns: number}} around pixels of the rows that are not loaded
    */
   return function draw(visibleRows, shape, { before, after, columns }) {
