@@ -73,7 +73,7 @@ def test_a_trial_that_takes_more_than_its_memory_fails_for_it(lab: Lab) -> None:
     lab.wait(handle, "failed", "paused", "completed")
     reason = lab.trial(handle)["reason"]
     assert reason["code"] == "out_of_memory"
-    assert "its limit of 64 MiB" in reason["message"]
+    assert "its memory limit of 64 MiB" in reason["message"]
     assert "its peak" in reason["message"]
 
 
