@@ -12,11 +12,12 @@ from orchestune.errors import UsageError
 from orchestune.kubeapi.eks import REMEDY
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.impersonation import impersonation
-from orchestune.kubeapi.logins import login
+from orchestune.kubeapi.logins import Fixed, login
 from orchestune.kubeapi.proxies import proxy_for
 from orchestune.kubeapi.tls import trusting
 
 DEFAULT_PATH = "~/.kube/config"
+_NO_TLS = "the server in the kubeconfig {} is an http:// URL, to which no login is sent: use its https:// URL"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class Kubeconfig:
 def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Endpoint:
     """Return the API server of a context. Runs the login program that the kubeconfig configures.
 
-    Raises UsageError if the file or context is missing or invalid, Denied if the login program fails.
+    Without TLS nothing is logged in, as in kubectl: anybody on the way, or on the port of a `kubectl proxy` that ended,
+    could read the token. Raises UsageError if the file or context is missing or invalid, Denied if the login program
+    fails.
     """
     merged = Kubeconfig.read(kubeconfig, environ)
     (name, selected), host = merged.context(context), merged.server(context)
@@ -108,10 +111,11 @@ def load(kubeconfig: str | None, context: str | None, environ: Mapping[str, str]
         cluster = merged.clusters[str(selected.get("cluster"))]
         user = merged.users[str(selected["user"])] if selected.get("user") else KubeconfigEntry(cluster.folder, {})
         proxy = proxy_for(host, cluster.values.get("proxy-url"), environ)
-        is_tls = host.startswith("https://")
+        if not host.startswith("https://"):
+            return Endpoint(host, Fixed({}).headers, proxy=proxy, remedy=_NO_TLS.format(merged.named))
         account = login(user.values, user.folder, cluster.values, merged.named)
         impersonation_headers = impersonation(user.values)
-        tls = trusting(cluster.values, cluster.folder, account.certificate()) if is_tls else None
+        tls = trusting(cluster.values, cluster.folder, account.certificate())
     except KeyError as exc:
         raise merged.unusable(f"it has no {exc}, which its context '{name}' needs") from exc
     except (AttributeError, OSError, TypeError, ValueError) as exc:

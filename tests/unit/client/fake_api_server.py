@@ -1,23 +1,43 @@
-"""A small API server of Kubernetes: gives tokens, lists pods, and forwards websockets to a port of this machine."""
+"""A small API server of Kubernetes with TLS: gives tokens, lists pods, forwards websockets to a port of this machine."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.websocket import decode_frames
+from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.serving import Handler, Listening
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class _Identity:
+    """The certificate of these servers, and the authority that signed it."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="fake-api-server-")
+        authority = Authority.create(Path(self._folder.name) / "pki")
+        authority.issue("server", "kube-apiserver", hosts=["127.0.0.1"])
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(authority.folder / "server.crt", authority.folder / "server.key")
+        self.authority = base64.b64encode((authority.folder / "ca.crt").read_bytes()).decode()
+
+
+_identity = cache(_Identity)
 
 
 def pod(name: str = "orchestune-server-1", *, ready: bool = True, **status: Any) -> dict[str, Any]:
@@ -57,6 +77,11 @@ class FakeApiServer:
         """connections on which nothing is forwarded any more, and nobody is told"""
         self._http = _Http(_Handler)
         self._http.fake = self
+        # the handshake is made by the thread of the connection: a slow one does not delay the others
+        self._http.socket = _identity().context.wrap_socket(
+            self._http.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.url = self._http.url.replace("http://", "https://")
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> FakeApiServer:
@@ -87,7 +112,7 @@ class FakeApiServer:
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": self._http.url}}],
+            "clusters": [{"name": "lab", "cluster": {"server": self.url, "certificate-authority-data": _identity().authority}}],
             "users": [{"name": "ada", "user": user or {"token": "ada's own"}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada"}}],
         }
@@ -106,6 +131,12 @@ class _Http(Listening):
 
 class _Handler(Handler):
     server: _Http
+    connection: ssl.SSLSocket
+
+    def setup(self) -> None:
+        super().setup()
+        self._lock = threading.Lock()
+        """OpenSSL does not allow two threads in one connection at once"""
 
     def do_GET(self) -> None:
         fake = self.server.fake
@@ -175,7 +206,7 @@ class _Handler(Handler):
 
     def _take(self, inner: socket.socket, fake: FakeApiServer) -> None:
         data = bytearray()
-        while block := self.connection.recv(1 << 16):
+        while block := self._recv():
             if self.connection in fake.silent:
                 continue
             data += block
@@ -196,10 +227,17 @@ class _Handler(Handler):
                     self._send(2, b"\0" + block)
             self._send(8, b"")
 
+    def _recv(self) -> bytes:
+        if not self.connection.pending():
+            select.select([self.connection], [], [])
+        with self._lock:
+            return self.connection.recv(1 << 16)
+
     def _send(self, kind: int, content: bytes) -> None:
         size = len(content)
         head = bytes([0x80 | kind, size]) if size < 126 else bytes([0x80 | kind, 126]) + size.to_bytes(2, "big")
-        self.connection.sendall(head + content)
+        with self._lock:
+            self.connection.sendall(head + content)
 
 
 def _unmasked(data: bytearray) -> bytearray:

@@ -79,7 +79,7 @@ def test_a_kubeconfig_may_name_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     path = tmp_path / "kubeconfig"
     document = {
         "current-context": "lab", "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-        "clusters": [{"name": "lab", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": "https://127.0.0.1:1"}}],
         "users": [{"name": "lab", "user": {"eks": USER}}],
     }  # fmt: skip
     path.write_text(json.dumps(document))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import load
@@ -43,15 +44,16 @@ def kubeconfig(folder: Path, server: str, **user: Any) -> str:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_name_groups_and_the_rest_reach_the_api_server(address: str, tmp_path: Path, method: str) -> None:
     whom = {"as": "bob", "as-uid": "7", "as-groups": ["ml", "vision", "lab"], "as-user-extra": {"a/b": ["x", "y"]}}
-    endpoint = load(kubeconfig(tmp_path, address, **whom), None)
+    endpoint = load(kubeconfig(tmp_path, "https://lab", **whom), None)
     assert endpoint.login()["Authorization"] == "Bearer hers"
-    reply = endpoint.pool().request(method, address, headers={"Accept": "x", **endpoint.login()}, body=b"{}")
+    with urllib3.PoolManager() as pool:
+        reply = pool.request(method, address, headers={"Accept": "x", **endpoint.login()}, body=b"{}")
     groups = [["Impersonate-Group", name] for name in ("lab", "ml", "vision")]
     extra = [["Impersonate-Extra-A%2Fb", value] for value in ("x", "y")]
     assert reply.json() == [*extra, *groups, ["Impersonate-Uid", "7"], ["Impersonate-User", "bob"]]
 
 
 def test_nobody_else_is_meant_where_the_file_names_nobody(tmp_path: Path) -> None:
-    assert load(kubeconfig(tmp_path, "http://lab"), None).login() == {"Authorization": "Bearer hers"}
+    assert load(kubeconfig(tmp_path, "https://lab"), None).login() == {"Authorization": "Bearer hers"}
     with pytest.raises(UsageError, match="`as-groups` without `as`"):
-        load(kubeconfig(tmp_path, "http://lab", **{"as-groups": ["ml"]}), None)
+        load(kubeconfig(tmp_path, "https://lab", **{"as-groups": ["ml"]}), None)

@@ -25,7 +25,7 @@ from tests.testbeds.serving import Handler, Listening, serving
 
 class _Echo(Handler):
     def do_GET(self) -> None:
-        certificate: Any = self.connection.getpeercert()
+        certificate: Any = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
         who = dict(part[0] for part in certificate["subject"]).get("commonName") if certificate else None
         self.send_json(200, {"who": who, "authorization": self.headers.get("Authorization")})
 
@@ -137,7 +137,7 @@ def test_requests_and_other_connections_go_by_the_proxy(secure: Secure, tmp_path
 
 
 def test_tokens_come_from_the_file_from_another_one_or_from_a_name_and_a_password(tmp_path: Path) -> None:
-    cluster = {"server": "http://lab"}
+    cluster = {"server": "https://lab"}
     (tmp_path / "token").write_text("first\n")
 
     def said(**user: str) -> str:
@@ -152,6 +152,21 @@ def test_tokens_come_from_the_file_from_another_one_or_from_a_name_and_a_passwor
     (tmp_path / "token").unlink()
     with pytest.raises(Denied, match=r"token of the cluster in .* cannot be read: No such file"):
         endpoint.login()
+
+
+@pytest.mark.parametrize("user", [
+    {"token": "hers"}, {"tokenFile": "token"}, {"username": "ada", "password": "pw"}, {"token": "hers", "as": "bob"},
+    {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./leaks"}},
+])  # fmt: skip
+def test_no_login_is_sent_and_no_login_program_runs_without_tls(tmp_path: Path, user: dict[str, Any]) -> None:
+    (tmp_path / "token").write_text("first")
+    (tmp_path / "leaks").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "leaks").chmod(0o700)
+    with serving(Listening(_Echo)) as server:
+        path = write(tmp_path / "config", {"server": server.url}, user)
+        assert ask(path) == {"who": None, "authorization": None}
+    assert not (tmp_path / "ran").exists()
+    assert "no login is sent: use its https:// URL" in load(str(path), None).remedy
 
 
 def program(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
@@ -172,13 +187,13 @@ def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has
         return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     told = program(tmp_path, {"token": "old", "expirationTimestamp": until(-1)})
-    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
     assert endpoint.login() == {"Authorization": "Bearer old"}
     program(tmp_path, {"token": "new", "expirationTimestamp": until(1)})
     for _ in range(3):
         assert endpoint.login() == {"Authorization": "Bearer new"}
     assert (tmp_path / "runs").read_text().splitlines() == ["get-token hers"] * 2
-    assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "http://lab"}
+    assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "https://lab"}
 
 
 @pytest.mark.parametrize(("mode", "asks"), [(None, True), ("IfAvailable", True), ("Always", True), ("Never", False)])
@@ -187,14 +202,14 @@ def test_a_login_program_that_never_asks_is_not_told_that_it_may(
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     told = program(tmp_path, {"token": "a"}) | ({"interactiveMode": mode} if mode else {})
-    load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None).login()
+    load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None).login()
     assert json.loads((tmp_path / "told").read_text())["spec"]["interactive"] is asks
 
 
 def test_of_many_who_ask_at_once_one_runs_the_login_program(tmp_path: Path) -> None:
     told = program(tmp_path, {"token": "it"})
     (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
-    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
     threads = [Thread(target=endpoint.login) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -220,7 +235,7 @@ _PAIR = (("clientCertificateData", "crt"), ("clientKeyData", "key"))
 def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, said: str) -> None:
     told = program(tmp_path, {})
     (tmp_path / "answer").write_text(answer)
-    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
     with pytest.raises(Denied, match=said):
         endpoint.login()
 
@@ -228,7 +243,7 @@ def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str,
 @pytest.mark.parametrize("until", ["soon", "2030-01-01T00:00:00", 1893456000])
 def test_a_time_of_expiry_that_cannot_be_read_is_told_without_the_token(tmp_path: Path, until: object) -> None:
     told = program(tmp_path, {"token": "sesame", "expirationTimestamp": until})
-    endpoint = load(str(write(tmp_path / "config", {"server": "http://lab"}, {"exec": told})), None)
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
     with pytest.raises(Denied, match="gave a time of expiry that cannot be read") as caught:
         endpoint.login()
     assert "sesame" not in str(caught.value)
@@ -247,7 +262,7 @@ def test_a_removed_auth_provider_is_refused_with_the_plugin_that_replaces_it(
     tmp_path: Path, provider: str, plugin: str
 ) -> None:
     user = {"auth-provider": {"name": provider, "config": {"id-token": "secret"}}, "token": "unused"}
-    path = write(tmp_path / "config", {"server": "http://lab"}, user)
+    path = write(tmp_path / "config", {"server": "https://lab"}, user)
     with pytest.raises(UsageError, match=f"auth provider '{provider}', which Kubernetes 1.26 has removed") as caught:
         load(str(path), None)
     assert plugin in caught.value.hint and "secret" not in str(caught.value)
@@ -255,18 +270,18 @@ def test_a_removed_auth_provider_is_refused_with_the_plugin_that_replaces_it(
 
 def test_of_several_files_the_first_that_says_something_is_right(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
-    one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"}, "one")
-    two = write(tmp_path / "far/two", {"server": "http://two"}, {"tokenFile": "token"}, "two")
-    again = write(tmp_path / "again", {"server": "http://other"}, name="one")
+    one = write(tmp_path / "one", {"server": "https://one"}, {"token": "1"}, "one")
+    two = write(tmp_path / "far/two", {"server": "https://two"}, {"tokenFile": "token"}, "two")
+    again = write(tmp_path / "again", {"server": "https://other"}, name="one")
     (tmp_path / "far/token").write_text("2")
     nowhere = f"{tmp_path}/nowhere{os.pathsep}~nobody-at-all/config"
     both = f"{one}{os.pathsep}{nowhere}{os.pathsep}{two}{os.pathsep}{again}"
     environ = {"KUBECONFIG": both}
     assert Kubeconfig.read(None, environ).context(None)[0] == "one"
     assert Kubeconfig.read(None, environ).context("two")[1]["namespace"] == "of-two"
-    assert load(None, None, environ).host == "http://one"
+    assert load(None, None, environ).host == "https://one"
     endpoint = load(both, "two")
-    assert (endpoint.host, endpoint.login()) == ("http://two", {"Authorization": "Bearer 2"})
+    assert (endpoint.host, endpoint.login()) == ("https://two", {"Authorization": "Bearer 2"})
 
 
 STRANGER = {"name": "lab", "context": {"cluster": "lab", "user": "eve"}}
@@ -275,18 +290,18 @@ STRANGER = {"name": "lab", "context": {"cluster": "lab", "user": "eve"}}
 def test_an_empty_file_among_several_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     (tmp_path / "comment").write_text("# nothing yet\n")
-    one = write(tmp_path / "one", {"server": "http://one"}, {"token": "1"})
+    one = write(tmp_path / "one", {"server": "https://one"}, {"token": "1"})
     files = os.pathsep.join(str(path) for path in (tmp_path / "empty", one, tmp_path / "comment"))
-    assert load(files, None).host == "http://one"
+    assert load(files, None).host == "https://one"
 
 
 def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(
         "contexts: [{name: 2024, context: {cluster: 1, user: 2}}]\n"
-        "clusters: [{name: 1, cluster: {server: 'http://one'}}]\nusers: [{name: 2, user: {token: a}}]\n"
+        "clusters: [{name: 1, cluster: {server: 'https://one'}}]\nusers: [{name: 2, user: {token: a}}]\n"
     )
-    assert load(str(path), "2024").host == "http://one"
+    assert load(str(path), "2024").host == "https://one"
     with pytest.raises(UsageError, match="has no context 'lab'") as caught:
         load(str(path), "lab")
     assert "it has 2024" in caught.value.hint
@@ -301,7 +316,7 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
         (_kubeconfig(None, contexts=[]), "has no context 'lab'"),
         (_kubeconfig(None), "it has no 'lab'"),
         ("", "does not say which of its contexts is the current one"),
-        (_kubeconfig({"server": "http://x"}, contexts=[STRANGER]), "it has no 'eve', which its context 'lab' needs"),
+        (_kubeconfig({"server": "https://x"}, contexts=[STRANGER]), "it has no 'eve', which its context 'lab' needs"),
         (_kubeconfig({}), "it has no 'server'"),
         (_kubeconfig({"server": "https://x", "certificate-authority": "/no/such.crt"}), "No such file"),
         (_kubeconfig({"server": "https://x", "certificate-authority-data": "bm8="}), "cannot be used"),
