@@ -16,7 +16,7 @@ from orchestune.cli.main import main
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import ServerPlace
 from orchestune.client.clusters import BUILT_IN, Clusters, ConnectedCluster
-from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, reads_digest
 from orchestune.client.local.launch_context import folder_key
 from orchestune.config.experiment_file import load
 from orchestune.services.core import UNNAMED
@@ -86,22 +86,59 @@ def test_secrets_that_another_user_names_are_not_sent_unasked(
 ) -> None:
     code, said = run(*words)
     assert code == 2
-    folder = home / "project" if words[0] == "try" else home
-    assert f"eve-7f3a/2, of eve, reads A (env:MY_KEY), B (file:{folder}/diary) on this machine" in said
+    assert f"eve-7f3a/2, of eve, reads A (env:MY_KEY), B (file:{home}/project/diary) on this machine" in said
     assert sent(team) == []
 
 
-def test_secrets_of_an_own_experiment_are_sent(team: FakeServer, home: Path, run: Run) -> None:
-    team.world.specification |= {"owned_by_caller": True}
-    assert run("rerun", "eve/2", "--detach")[0] == 0
-    team.world.specification |= {"owned_by_caller": False}
-    started = StartedExperiment("eve-7f3a", "id-of-eve-7f3a", "team", "")
+def _start(team: FakeServer, home: Path, cluster: str = "team") -> None:
+    """Store that the team's experiment was started here, in the home folder."""
+    reads = reads_digest(team.world.specification["specification"], team.world.specification["launch"])
+    started = StartedExperiment("eve-7f3a", "id-of-eve-7f3a", cluster, folder_key(home), reads)
     ExperimentIndex(home.parent / "state").add(started)
+
+
+def test_secrets_of_an_own_experiment_are_sent(team: FakeServer, home: Path, run: Run) -> None:
+    _start(team, home)
     assert run("rerun", "eve/2", "--detach")[0] == 0
-    for request in team.asked("POST", "/rerun"):
-        assert request.json()["secrets"] == {"A": KEY, "B": "private"}
+    [request] = team.asked("POST", "/rerun")
+    assert request.json()["secrets"] == {"A": KEY, "B": "private"}
     team.update("eve-7f3a", owner="ada (imported)")
     assert run("rerun", "eve/2", "--detach")[0] == 2
+
+
+def test_another_server_cannot_say_that_an_experiment_is_the_callers_own(
+    team: FakeServer, home: Path, run: Run
+) -> None:
+    """Its operator would choose the files that are sent there."""
+    team.world.specification |= {"owned_by_caller": True}
+    assert run("rerun", "eve/2", "--detach")[0] == 2
+    _start(team, home, cluster="another team")
+    assert run("rerun", "eve/2", "--detach")[0] == 2, "an id says nothing: each server chooses its own"
+    assert sent(team) == []
+
+
+@pytest.mark.parametrize("changed", ["secrets", "code", "root"])
+def test_another_server_cannot_change_what_an_own_experiment_reads(
+    team: FakeServer, home: Path, run: Run, changed: str
+) -> None:
+    _start(team, home)
+    if changed == "secrets":
+        team.world.specification["specification"]["secrets"][1]["source"] = "file:project/.env"
+        assert run("rerun", "eve/2", "--detach")[0] == 2
+        assert sent(team) == []
+    elif changed == "code":
+        team.world.specification["launch"]["code"] = {"ignore": ["!.env", "!*.pem"], "limit": 2**30}
+        console = Console(out=io.StringIO(), err=io.StringIO())
+        original = OriginalExperiment(
+            console.client.experiment("eve"), console.client.specification("eve"), None, ""
+        )
+        prepared, _ = changed_experiment(console, original, None)
+        assert not prepared.code.ignore
+    else:
+        team.world.specification["launch"]["root"] = "/nowhere"
+        assert run("rerun", "eve/2", "--detach")[0] == 0
+        [request] = team.asked("POST", "/rerun")
+        assert request.json()["secrets"]["B"] == "private", "from the folder in which it was started"
 
 
 def test_files_that_a_record_links_into_a_container_are_shown(team: FakeServer, home: Path, run: Run) -> None:
@@ -132,6 +169,7 @@ def test_the_author_chooses_no_folder_and_no_files_to_pack(home: Path, is_own: b
     document = {"specification": specification, "launch": launch, "owned_by_caller": is_own}
     original = OriginalExperiment(cast(Any, status("eve-7f3a", owner="eve")), cast(Any, document), None, "")
     console = Console(out=io.StringIO(), err=io.StringIO(), environ={"ORCHESTUNE_HOME": str(home.parent / "state")})
+    assert console.place.embedded
     prepared, _ = changed_experiment(console, original, None)
     if is_own:
         assert (prepared.folder, prepared.code.limit) == (home, 2**30)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestune.cli.experiments.authorship import is_own
+from orchestune.cli.experiments.authorship import folder_of, is_own
 from orchestune.cli.experiments.command_words import DEFAULT_FILE
 from orchestune.cli.experiments.prepare import PreparedExperiment, listed
 from orchestune.cli.terminal.console import Console
@@ -71,10 +71,10 @@ def changed_experiment(
 
     The author of another user's experiment chooses neither the folder nor which of its files are packed.
     """
-    launch, handle = original.document["launch"], original.status["handle"]
-    if not is_own(console, original.status, original.document):
-        launch = {}
-    root = Path(launch["root"]) if launch.get("root") else None
+    status, document, handle = original.status, original.document, original.status["handle"]
+    is_callers = is_own(console, status, document)
+    launch = (document["launch"] or {}) if is_callers else {}
+    root = folder_of(console, status, document) if is_callers else None
     code_folder = Path(os.path.realpath(folder or console.folder))  # also resolves a link to itself
     notes = []
     if folder is None and root is not None and root in code_folder.parents and root.is_dir():

@@ -14,13 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestune.cli.develop.attach_terminal import AttachedTerminal, is_terminal, terminal_size
 from orchestune.cli.develop.changed_folder import OriginalExperiment, original_experiment
 from orchestune.cli.develop.ephemeral_experiment import kept_alive, single, wait
-from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.render import one_line
@@ -79,20 +78,25 @@ def shell(console: Console, args: argparse.Namespace) -> int:
         raise UsageError(f"no such fold: {args.fold} (expected 0 to {folds - 1})")
     words = _command_words(args.words)
     if not args.yes:
-        launch = original.document["launch"] or {}
-        root, links = Path(launch.get("root") or console.folder), launch.get("links") or ()
-        confirm_reads(console, original.status, original.document, original.reference, root, links)
+        links = (original.document["launch"] or {}).get("links") or ()
+        folder = folder_of(console, original.status, original.document) or console.folder
+        confirm_reads(console, original.status, original.document, original.reference, folder, links)
     if not words:
         _explain(console, original, trial)
     if not args.keep:
         return _open(console, original, trial, args.fold, words)
-    if not at_hand(console.place):
+    if not _is_here(console):
         raise UsageError("--keep needs a trial on this machine", "copy the files that you need before you exit")
-    folder = tempfile.mkdtemp(prefix="orchestune-shell-")
+    kept = tempfile.mkdtemp(prefix="orchestune-shell-")
     shell_words = words or [console.environ.get("SHELL") or "/bin/sh"]
-    code = _open(console, original, trial, args.fold, ["sh", "-c", _KEEPING, folder, *shell_words])
-    console.note(f"folder kept: {folder}")
+    code = _open(console, original, trial, args.fold, ["sh", "-c", _KEEPING, kept, *shell_words])
+    console.note(f"folder kept: {kept}")
     return code
+
+
+def _is_here(console: Console) -> bool:
+    """Return True if the trial is a process of this machine; a server that ORCHESTUNE_SERVER names may be anywhere."""
+    return console.place.embedded and at_hand(console.place)
 
 
 def _command_words(words: Sequence[str]) -> Sequence[str]:
@@ -121,7 +125,8 @@ def _open(
 ) -> int:
     launch, specification = original.document["launch"] or {}, original.specification
     sources = [(secret.name, secret.source) for secret in specification.secrets]
-    secrets = secret_values(sources, console.environ, Path(launch.get("root") or console.folder))
+    folder = folder_of(console, original.status, original.document) or console.folder
+    secrets = secret_values(sources, console.environ, folder)
     shell_specification = _specification(console, original, trial, fold, words)
     launch_context = {name: value for name, value in launch.items() if name in _LAUNCH_KEYS}
     body = request(
@@ -155,7 +160,7 @@ def _specification(
         "ORCHESTUNE_EXPERIMENT": original.status["id"],
     }
     is_tty = is_terminal(console)
-    inherited = (*(_TERMINAL_VARIABLES if is_tty else ()), *(_SESSION_VARIABLES if at_hand(console.place) else ()))
+    inherited = (*(_TERMINAL_VARIABLES if is_tty else ()), *(_SESSION_VARIABLES if _is_here(console) else ()))
     variables |= {name: console.environ[name] for name in inherited if name in console.environ}
     terminal = {"words": list(words), "tty": is_tty, "size": terminal_size(), "variables": variables}
     return replace(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line
+from orchestune.client.local.experiment_index import reads_digest
 from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import UsageError
 
@@ -29,13 +30,29 @@ def add_yes_option(parser: argparse.ArgumentParser) -> None:
 
 
 def is_own(console: Console, status: documents.Status, document: documents.Specification) -> bool:
-    """Return True if this user is known to have created the experiment.
+    """Return True if this user is known to have created the experiment with this specification.
 
-    The server has proof of it, or it was started from this state folder. A name alone is only a claim.
+    The embedded server has proof of it, or it was started from this state folder. Another server's word does not count,
+    since its operator would choose what is read here: its answer must be what it was given. A name alone is a claim.
     """
     if status["owner"].endswith(IMPORTED):
         return False
-    return document.get("owned_by_caller", False) or console.was_started_here(status)
+    started = console.started_here(status)
+    if console.place.embedded:
+        return document.get("owned_by_caller", False) or started is not None
+    return started is not None and started.reads == reads_digest(document["specification"], document["launch"] or {})
+
+
+def folder_of(console: Console, status: documents.Status, document: documents.Specification) -> Path | None:
+    """Return the folder on this machine from which the experiment was started; None if unknown.
+
+    Only the embedded server is believed; for others the folder is the one stored at the start.
+    """
+    if console.place.embedded:
+        root = (document["launch"] or {}).get("root")
+        return Path(root) if root else None
+    started = console.started_here(status)
+    return started.path if started is not None else None
 
 
 def confirm_reads(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
+from orchestune.client.local.experiment_index import reads_digest
 from orchestune.client.local.launch_context import folder_key, owner, secret_values
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import UsageError
@@ -50,12 +50,13 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     origin = console.client.specification(ref, trial["revision"])
     launch_context = origin["launch"] or {}
     sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
-    folder = Path(launch_context.get("root") or console.folder)
     links = launch_context.get("links") or ()
-    if (sources or links) and not args.yes:
+    folder_id, folder = folder_key(console.folder), console.folder
+    if sources or links:
         status = console.client.experiment(ref)
-        confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
-    folder_id = folder_key(console.folder)
+        folder = folder_of(console, status, origin) or folder
+        if not args.yes:
+            confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
     body = {
         **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
@@ -66,12 +67,14 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "folder": folder_id,
     }
 
+    reads = reads_digest(origin["specification"], body["launch"])
+
     def heading(status: documents.Status) -> list[str]:
         verb = "continues" if args.go_on else "repeats"
         suffix = " with another command" if args.words else ""
         return [f"{console.paint.bold(status['handle'])} {verb} {status['origin'] or f'{ref}/{number}'}{suffix}"]
 
-    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, args.detach)
+    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, reads, args.detach)
 
 
 def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:

@@ -77,19 +77,24 @@ class Console:
         """The index of experiments started on this machine."""
         return ExperimentIndex(state_folder(self.environ))
 
-    def remember(self, status: documents.Status, folder: str) -> None:
-        """Add an experiment started from `folder` to the index; warn if the code is newer than the server."""
+    def remember(self, status: documents.Status, folder: str, reads: str) -> None:
+        """Add an experiment to the index; warn if the code is newer than the server.
+
+        `folder` is the key of its folder, `reads` the digest of what it reads on this machine.
+        """
         if self.place.cluster is not None:
             self.experiment_index.add(
-                StartedExperiment(status["handle"], status["id"], self.place.cluster.name, folder)
+                StartedExperiment(status["handle"], status["id"], self.place.cluster.name, folder, reads)
             )
         changed_module = changed(state_folder(self.environ)) if self.place.embedded else ""
         if changed_module:
             self.note(f"the server was started before {changed_module} was changed: {REMEDY}")
 
-    def was_started_here(self, status: documents.Status) -> bool:
-        """Return True if the experiment was started from this state folder."""
-        return any(started.id == status["id"] for started in self.experiment_index.all())
+    def started_here(self, status: documents.Status) -> StartedExperiment | None:
+        """Return the entry of the index if the experiment was started from this state folder, on this cluster."""
+        cluster = self.place.cluster.name if self.place.cluster is not None else None
+        started = (each for each in self.experiment_index.all() if each.cluster == cluster)
+        return next((each for each in started if each.id == status["id"]), None)
 
     def compare_versions(self) -> None:
         """Print a note if the server's version differs from this program's."""
@@ -207,7 +212,7 @@ class Console:
             if not self._is_server_named:
                 self._switch_to(cluster)
             newest = self.client.experiments(folder=folder, limit=_CANDIDATES, mine=True)
-            proven = (each for each in newest if each.get("owner_authenticated") or self.was_started_here(each))
+            proven = (each for each in newest if each.get("owner_authenticated") or self.started_here(each))
             if newest:
                 return next(proven, newest[0])["handle"]
         hint = "`orchestune run` starts one; `orchestune status` lists those of other folders"

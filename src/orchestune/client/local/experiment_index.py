@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from orchestune.domain.lifecycle.ids import is_handle
 from orchestune.errors import Ambiguous
@@ -27,9 +30,29 @@ class StartedExperiment:
     cluster: str
     folder: str
     """host and path, as the server's folder key"""
+    reads: str = ""
+    """`reads_digest` at the start; empty in entries of earlier versions"""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder on this machine; None if it was another machine's, which may share the home folder."""
+        host, _, path = self.folder.partition(":")
+        return Path(path) if path and host == socket.gethostname() else None
 
 
+_DEFAULTS = {"reads": ""}
 _NAMES = tuple(item.name for item in fields(StartedExperiment))
+
+
+def reads_digest(specification: Mapping[str, Any], launch: Mapping[str, Any]) -> str:
+    """Return a digest of what an experiment reads on this machine: the sources of its secrets and what is packed.
+
+    A server that answers with another specification than it was given cannot make a command read anything else.
+    """
+    secrets = sorted((str(secret["name"]), str(secret["source"])) for secret in specification.get("secrets") or ())
+    code = launch.get("code") or {}
+    packed = [code.get("ignore") or [], code.get("limit"), code.get("modules") or []]
+    return hashlib.sha256(json.dumps([secrets, packed]).encode()).hexdigest()
 
 
 class ExperimentIndex:
@@ -44,7 +67,7 @@ class ExperimentIndex:
         Skips malformed handles: an untrusted server may have sent them, and shell completion inserts handles.
         """
         try:
-            experiments = [StartedExperiment(**{name: str(item[name]) for name in _NAMES}) for item in self._items()]
+            experiments = [StartedExperiment(**_strings(_DEFAULTS | item)) for item in self._items()]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return [started for started in experiments if is_handle(started.handle)]
@@ -77,8 +100,8 @@ class ExperimentIndex:
         """Return the experiments that were started in this folder, newest first."""
         return [item for item in self.all() if item.folder == folder]
 
-    def _items(self) -> list[dict[str, str]]:
-        items: list[dict[str, str]] = json.loads(self._path.read_bytes())["experiments"]
+    def _items(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self._path.read_bytes())["experiments"]
         return items
 
     def _change(self, changed: Callable[[list[StartedExperiment]], list[StartedExperiment]]) -> None:
@@ -89,3 +112,7 @@ class ExperimentIndex:
             if after != before:
                 document = {"schema": 1, "experiments": [asdict(item) for item in after]}
                 write_private(self._path, json.dumps(document))
+
+
+def _strings(item: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(item[name]) for name in _NAMES}
