@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from orchestune.server import access
+from orchestune.server.context import Context
+from orchestune.services.access.grant_access import revoke_token
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION, Target
 from tests.security.test_crowding import begin
@@ -17,7 +21,7 @@ from tests.unit.server.harness import live, until
 
 @pytest.fixture
 def target(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    monkeypatch.setattr(access, "SLOW_BODY_SECONDS", 0.0)
+    monkeypatch.setattr(access, "SLOW_SECONDS", 0.0)
     with live(world.core) as server:
         yield Target(world, server)
 
@@ -50,3 +54,29 @@ def test_slow_body_of_a_valid_token_is_accepted(target: Target) -> None:
         until(lambda: server.context.callers.get(token), "the caller is authenticated")
         client.sendall(body[-1:])
         assert client.recv(12) == b"HTTP/1.1 201"
+
+
+def test_revoked_token_carries_out_nothing_once_its_turn_has_come(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: an editor queues many slow requests, which would run for a while after the revocation."""
+    server, token, its_turn = target.server, target.token("leaver", "editor"), threading.Event()
+
+    @asynccontextmanager
+    async def turn(self: Context) -> AsyncIterator[None]:
+        while not its_turn.is_set():
+            await asyncio.sleep(0.01)
+        yield
+
+    body = json.dumps({"specification": SPECIFICATION}).encode()
+    (grant,) = server.ask("GET", "/api/v1/tokens", token=OWNER).json()
+    with monkeypatch.context() as queue:
+        queue.setattr(Context, "cold_turn", turn)
+        with closing(begin(server, "POST", "/api/v1/experiments", body, token)) as client:
+            until(lambda: server.context.callers.get(token), "the caller is authenticated")
+            revoke_token(target.world.core, grant["id"])
+            server.context.callers.clear()
+            client.sendall(b" ")
+            its_turn.set()
+            assert client.recv(12) == b"HTTP/1.1 401"
+    assert server.ask("GET", "/api/v1/experiments", token=OWNER).json()["items"] == []

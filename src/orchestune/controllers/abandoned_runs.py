@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 
+from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.access.audit import AuditEvent, AuditKind
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services import audit
@@ -42,6 +44,7 @@ class AbandonedRuns:
             rows = experiment_lists.labelled(session, TEST_LABEL)
         labels = {row.id: json.loads(row.labels) for row in rows}
         beats = {name: str(labels[name][TEST_LABEL]) for name in labels if TEST_LABEL in labels[name]}
+        abandoned = []
         for row in rows:
             if row.id not in beats:
                 continue  # the search also matches a label's value
@@ -49,10 +52,14 @@ class AbandonedRuns:
             if last is None or last[0] != beats[row.id]:
                 self._heard[row.id] = (beats[row.id], now)
             elif now - last[1] >= PATIENCE_SECONDS:
-                log.info("removing the ephemeral run %s: its command line sends no heartbeat", row.handle)
-                self._note(row.handle, row.owner)
-                delete(self._core, row.id, True, "server")
+                abandoned.append(row)
         self._heard = {name: last for name, last in self._heard.items() if name in beats}
+        each(partial(self._remove, row.id, row.handle, row.owner) for row in abandoned)
+
+    def _remove(self, experiment: str, handle: str, owner: str) -> None:
+        log.info("removing the ephemeral run %s: its command line sends no heartbeat", handle)
+        delete(self._core, experiment, True, "server")
+        self._note(handle, owner)
 
     def _note(self, handle: str, owner: str) -> None:
         """Record the removal in the audit log: an editor can make any new experiment a test by setting the label."""

@@ -29,6 +29,8 @@ Document = dict[str, Any]
 T = TypeVar("T")
 _JSON = {"Accept": "application/json"}  # not for a websocket: the API server would answer 406
 _OBJECTS_PER_PAGE = 500
+_MAX_RESPONSE_BYTES = 256 * 2**20
+"""of one response, which is held in memory: a page of objects has some tens of MiB at most"""
 _WATCH_SECONDS = 30
 """seconds after which the API server ends a watch request"""
 _WATCH_SILENCE_SECONDS = _WATCH_SECONDS + 10.0
@@ -294,10 +296,10 @@ class ApiServer:
                 # Responses such as 429 are not repeated here: their Retry-After may be hours.
                 retries=urllib3.Retry(policy.retries, redirect=0, status=0, respect_retry_after_header=False),
                 redirect=False,
-                preload_content=stream is None,
+                preload_content=False,
             )
             is_read = stream is None or response.status >= 300
-            content = response.data.decode("utf-8", "replace") if is_read else ""
+            content = _content(response) if is_read else ""
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise self._unreachable(exc, session.endpoint) from exc
         session.last_used = time.monotonic()
@@ -326,6 +328,16 @@ class ApiServer:
         error = Unreachable(f"{api_server} cannot be reached: {reason}", self._asker.network_hint)
         self._outage, self._outage_until = error, time.monotonic() + self._policy.outage_pause
         return error
+
+
+def _content(response: urllib3.BaseHTTPResponse) -> str:
+    """Read the body. Raises OSError if it is too large: it may be a proxy's, or a server that means harm."""
+    content: bytes = response.read(_MAX_RESPONSE_BYTES + 1)
+    if len(content) > _MAX_RESPONSE_BYTES:
+        response.close()
+        raise OSError(f"its response has more than {_MAX_RESPONSE_BYTES >> 20} MiB")
+    response.release_conn()
+    return content.decode("utf-8", "replace")
 
 
 @dataclass

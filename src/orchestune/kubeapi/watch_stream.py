@@ -14,6 +14,9 @@ from orchestune.kubeapi.refusals import Asker, refusal
 if TYPE_CHECKING:
     import urllib3  # imported on demand: takes a tenth of a second
 
+_MAX_EVENT_BYTES = 16 * 2**20
+"""of one event: ten times the largest object that etcd stores by default"""
+
 
 class WatchStream:
     """The events of one watch request."""
@@ -61,12 +64,16 @@ class WatchStream:
 def split_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the complete lines of a stream, however it is cut into blocks.
 
-    An incomplete last one is dropped: the next watch starts before it.
+    An incomplete last one is dropped: the next watch starts before it. Raises ValueError if a line does not end.
     """
     parts: list[bytes] = []
+    size = 0
     for block in blocks:
         *line_ends, rest = block.split(b"\n")
         for line_end in line_ends:
             yield b"".join([*parts, line_end])
-            parts = []
+            parts, size = [], 0
         parts.append(rest)
+        size += len(rest)
+        if size > _MAX_EVENT_BYTES:
+            raise ValueError(f"it has more than {_MAX_EVENT_BYTES >> 20} MiB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote, urlencode
@@ -31,8 +32,8 @@ from orchestune.services.core import Caller
 API = "/api/v1/"
 MAX_EXPORTS_PER_CALLER = 2
 """each export writes a temporary file, which is kept until it has been sent"""
-SLOW_BODY_SECONDS = 1.0
-"""the caller is authenticated again if the body took longer than this: the token may have been revoked meanwhile"""
+SLOW_SECONDS = 1.0
+"""the caller is authenticated again after a longer wait for the body, or for a turn: the token may have been revoked"""
 _EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """header with the name of a user who shares a token with others, percent-encoded if it is not ASCII"""
@@ -148,7 +149,9 @@ class AccessMiddleware:
         if needed in (Need.EDITOR, Need.OWNER) and scope["method"] not in cookies.SAFE:
             refuse(self.context.core)
         scope["state"]["caller"] = caller
-        receive = self._reauthenticating(scope, receive, needed)
+        check = self._check_again(scope, needed)
+        scope["state"]["check_again"] = check
+        receive = _checked_when_complete(receive, check)
         if caller.role != "worker":
             send = self._while_authenticated(scope, _with_version(send))
         key = set_caller(caller)
@@ -207,24 +210,21 @@ class AccessMiddleware:
             raise Denied("another site sent this request with your session", "use the pages of this server")
         return caller
 
-    def _reauthenticating(self, scope: Scope, receive: Receive, needed: Need) -> Receive:
-        """Wrap `receive` to authenticate the caller again once a slow body is complete, before anything is done.
+    def _check_again(self, scope: Scope, needed: Need) -> Callable[[], Awaitable[None]]:
+        """Return a check that authenticates the caller again if the last time is more than `SLOW_SECONDS` ago."""
+        authenticated_at = time.monotonic()
 
-        A body of 4 MiB may take an hour. A token that is revoked meanwhile could still create an experiment otherwise.
-        """
-        started = time.monotonic()
+        async def check() -> None:
+            nonlocal authenticated_at
+            if time.monotonic() - authenticated_at <= SLOW_SECONDS:
+                return
+            caller = await self._caller(scope)
+            if not allowed(caller, needed, scope["path"]):
+                raise _denied(caller, needed, scope["path"])
+            scope["state"]["caller"] = caller
+            authenticated_at = time.monotonic()
 
-        async def receiving() -> Message:
-            message = await receive()
-            is_complete = message["type"] == "http.request" and not message.get("more_body", False)
-            if is_complete and time.monotonic() - started > SLOW_BODY_SECONDS:
-                caller = await self._caller(scope)
-                if not allowed(caller, needed, scope["path"]):
-                    raise _denied(caller, needed, scope["path"])
-                scope["state"]["caller"] = caller
-            return message
-
-        return receiving
+        return check
 
     def _while_authenticated(self, scope: Scope, send: Send) -> Send:
         """Wrap `send` to end an event stream when the session or token of its caller expires or is revoked.
@@ -251,6 +251,21 @@ class AccessMiddleware:
             await send(message)
 
         return sending
+
+
+def _checked_when_complete(receive: Receive, check: Callable[[], Awaitable[None]]) -> Receive:
+    """Wrap `receive` to check the caller again once the body is complete, before anything is done.
+
+    A body of 4 MiB may take an hour. A token that is revoked meanwhile could still create an experiment otherwise.
+    """
+
+    async def receiving() -> Message:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            await check()
+        return message
+
+    return receiving
 
 
 def _with_version(send: Send) -> Send:

@@ -46,6 +46,8 @@ class _Route(APIRoute):
             await decoding.body()  # read it before the turn, which a slow client would hold
             context: Context = request.app.state.context
             async with context.cold_turn():
+                if check := request.scope["state"].get("check_again"):
+                    await check()  # the token may have been revoked while the request waited for its turn
                 return await handler(decoding)
 
         return handle

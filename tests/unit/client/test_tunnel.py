@@ -347,3 +347,11 @@ def test_who_does_not_read_holds_up_the_sender_and_not_the_memory() -> None:
     assert sent < 5_000_000
     wire.socket.close()
     far.close()
+
+
+def test_a_frame_that_is_too_large_ends_the_connection() -> None:
+    web, api_server = socket.socketpair()
+    with api_server, join(web).socket as connection:
+        connection.settimeout(30)
+        api_server.sendall(bytes([0x82, 127]) + (1 << 40).to_bytes(8, "big"))
+        assert connection.recv(1) == b""

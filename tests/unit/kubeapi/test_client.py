@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachable
+from orchestune.kubeapi import client
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.refusals import Asker, Unauthenticated, WatchExpired
@@ -184,6 +185,24 @@ def test_an_error_in_a_watch_is_translated(server: Server, sent: bytes, error: t
 @given(st.lists(st.binary(max_size=9)))
 def test_lines_are_those_of_the_whole(blocks: list[bytes]) -> None:
     assert list(split_lines(blocks)) == b"".join(blocks).split(b"\n")[:-1]
+
+
+def test_a_line_that_does_not_end_is_not_collected() -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(17):
+            yield bytes(1 << 20)
+        raise AssertionError("more than its limit was read")
+
+    with pytest.raises(ValueError, match="more than 16 MiB"):
+        list(split_lines(endless()))
+
+
+def test_a_response_larger_than_any_page_of_objects_is_not_read(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MAX_RESPONSE_BYTES", 1000)
+    with pytest.raises(Unreachable, match="its response has more than"):
+        pods(ApiServer(Login(server).load, USER))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 _BLOCK_BYTES = 1 << 16
 _MAX_BUFFERED_BYTES = 1 << 20
 """bytes buffered for one side above which the other is not read"""
+_MAX_FRAME_BYTES = 16 << 20
+"""of one frame from the API server, whose own have some KiB"""
 PING_AFTER_SECONDS = 4.0
 """seconds of silence after which the far end is pinged"""
 SILENCE_TIMEOUT_SECONDS = 10.0
@@ -171,7 +173,10 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def decode_frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Remove and yield the complete frames from server to client at the start of `data`, as opcode and payload."""
+    """Remove and yield the complete frames from server to client at the start of `data`, as opcode and payload.
+
+    Raises OSError if a frame is too large to be buffered.
+    """
     while len(data) >= 2:
         size, start = data[1] & 0x7F, 2
         if size >= 126:
@@ -179,6 +184,8 @@ def decode_frames(data: bytearray) -> Iterator[tuple[int, bytes]]:
             if len(data) < start:
                 return
             size = int.from_bytes(data[2:start], "big")
+        if size > _MAX_FRAME_BYTES:
+            raise OSError(f"the API server sent a frame of {size} bytes")
         if len(data) < start + size:
             return
         opcode, payload = data[0] & 0x0F, bytes(data[start : start + size])

@@ -4,47 +4,66 @@ from __future__ import annotations
 
 import pytest
 
+from orchestune.controllers import abandoned_runs
 from orchestune.controllers.abandoned_runs import PATIENCE_SECONDS, AbandonedRuns
 from orchestune.domain.specification.experiment import TEST_LABEL
-from orchestune.errors import BadInput, Purged
+from orchestune.errors import BadInput, Purged, StoreUnavailable
 from orchestune.services import audit
 from orchestune.services.commands.change_experiment import Changes, change_experiment
 from orchestune.services.commands.rerun_trial import Rerun, rerun_trial
+from orchestune.services.core import Core
 from tests.contract.world import CoreWorld
 
 
-def pass_time(world: CoreWorld, forsaking: AbandonedRuns, seconds: float) -> None:
+def pass_time(world: CoreWorld, abandoned: AbandonedRuns, seconds: float) -> None:
     for _ in range(round(seconds / 10)):
         world.clock.pass_time(10)
-        forsaking.tick()
+        abandoned.tick()
 
 
 def test_a_test_that_nobody_waits_for_is_stopped_and_removed(world: CoreWorld) -> None:
-    forsaken = world.create(budget=1, labels={TEST_LABEL: "0"})
+    left_alone = world.create(budget=1, labels={TEST_LABEL: "0"})
     usual = world.create(budget=1, labels={"team": TEST_LABEL})
     world.lease()
-    forsaking = AbandonedRuns(world.core)
-    pass_time(world, forsaking, PATIENCE_SECONDS)
-    assert world.status(forsaken)["state"] in ("pending", "running")
+    abandoned = AbandonedRuns(world.core)
+    pass_time(world, abandoned, PATIENCE_SECONDS)
+    assert world.status(left_alone)["state"] in ("pending", "running")
     assert audit.page(world.core, None, 10)["items"] == []
-    pass_time(world, forsaking, 20)
-    assert world.status(forsaken)["desired"] == "stopped"
+    pass_time(world, abandoned, 20)
+    assert world.status(left_alone)["desired"] == "stopped"
     (event,) = audit.page(world.core, None, 10)["items"]
     assert (event["kind"], event["actor"]) == ("experiment_deleted", "server")
-    assert (event["subject"], event["details"]["purge"]) == (world.status(forsaken)["handle"], "true")
+    assert (event["subject"], event["details"]["purge"]) == (world.status(left_alone)["handle"], "true")
     for worker in world.backend.orders:
         world.backend.gone[worker] = ""
     world.tick(3)
     with pytest.raises(Purged):
-        world.status(forsaken)
+        world.status(left_alone)
     assert world.status(usual)["desired"] == "running"
+
+
+def test_a_removal_that_fails_does_not_delay_others(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = [world.create(budget=1, labels={TEST_LABEL: "0"}) for _ in range(3)]
+    removed = []
+
+    def delete(core: Core, experiment: str, purge: bool, actor: str) -> None:
+        if experiment == tests[1]:
+            raise StoreUnavailable("the store is busy")
+        removed.append(experiment)
+
+    monkeypatch.setattr(abandoned_runs, "delete", delete)
+    abandoned = AbandonedRuns(world.core)
+    with pytest.raises(StoreUnavailable):
+        pass_time(world, abandoned, PATIENCE_SECONDS + 20)
+    assert sorted(removed) == sorted([tests[0], tests[2]])
+    assert len(audit.page(world.core, None, 10)["items"]) == 2, "what was not removed is not in the audit log"
 
 
 def test_a_test_that_somebody_waits_for_goes_on_however_long_it_takes(world: CoreWorld) -> None:
     waited_for = world.create(budget=1, labels={TEST_LABEL: "0"})
-    forsaking = AbandonedRuns(world.core)
+    abandoned = AbandonedRuns(world.core)
     for beat in range(1, 10):
-        pass_time(world, forsaking, PATIENCE_SECONDS - 20)
+        pass_time(world, abandoned, PATIENCE_SECONDS - 20)
         change_experiment(world.core, waited_for, Changes(labels={TEST_LABEL: str(beat)}), "ada")
     assert world.status(waited_for)["desired"] == "running"
 
