@@ -23,7 +23,7 @@ from orchestune.client.local.endpoint import FILE as ENDPOINT
 from orchestune.client.local.home import state_path
 from orchestune.client.local.spawn import server_environment
 from orchestune.controllers.abandoned_runs import AbandonedRuns
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.cluster_teardown import TeardownController
 from orchestune.controllers.crash_backoff import CrashBackoff
@@ -160,7 +160,7 @@ def build(
         AbandonedRuns(core),
     )
     # in a loop of their own, since the file storage may be slow
-    storing_controllers: tuple[Controller, ...] = (Purging(core), Archiving(core))
+    storing_controllers: tuple[Controller, ...] = (Purging(core), GarbageCollection(core))
     storing_controllers += (Expiring(core, retention),) if retention is not None else ()
     loops: tuple[ControllerLoop, ...] = (
         ControllerLoop(SUGGESTING, core, (suggesting,), leads=leadership, pause=0.02),

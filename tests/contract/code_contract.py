@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.errors import BadInput, NotFound
 from orchestune.services import bundles
@@ -20,7 +20,7 @@ from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.create_experiment import InitialTrial
 from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution import attempts
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.register_worker import job
 from orchestune.services.queries import read_experiments
 from tests.contract.world import CoreWorld
@@ -190,6 +190,6 @@ class CodeContract(WorldContract):
         for digest in (new, newest):
             change_code(world.core, experiment, digest, {}, "bob")
         world.clock.pass_time(30 * 86400.0)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         there = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
         assert there == {old: True, new: False, newest: True}

@@ -277,7 +277,7 @@ class PruningContract(WorldContract):
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
         with monkeypatch.context() as patch:
-            patch.setattr("orchestune.services.execution.ledger.Ledger.close", fail)
+            patch.setattr("orchestune.services.execution.locked_experiment.Ledger.close", fail)
             with pytest.raises(RuntimeError):
                 second.call(beats=[reports(bad, 0.05, step=1)])
         assert len(self.marks(world, experiment)) == 1

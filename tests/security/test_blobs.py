@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import UPLOAD_SECONDS
+from orchestune.controllers.garbage_collection import UPLOAD_SECONDS
 from orchestune.errors import Throttled
 from orchestune.server import unfinished
 from tests.security.target import SPECIFICATION, Target, Trial, attacked, digest_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.controllers.noisy_stopping import NoisyStopping
 from orchestune.controllers.stuck_experiments import StuckExperiments
 from orchestune.domain.lifecycle.states import Reason
@@ -20,7 +20,7 @@ from orchestune.errors import BadInput, Purged
 from orchestune.services.commands import change_experiment, create_experiment
 from orchestune.services.commands.check_documents import parsed
 from orchestune.services.execution import attempts
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.queries import list_experiments, read_cluster, read_experiments
 from orchestune.store import experiments
 from orchestune.wire.nesting import MAX_LEVELS, refuse_deep
@@ -158,7 +158,7 @@ def broken(world: CoreWorld, request: pytest.FixtureRequest) -> str:
 def tick_all(world: CoreWorld) -> None:
     """Let each controller act, as its loop does: one that raises does not stop the next."""
     core = world.core
-    for controller in (*world.controllers, NoisyStopping(core), StuckExperiments(core), Archiving(core)):
+    for controller in (*world.controllers, NoisyStopping(core), StuckExperiments(core), GarbageCollection(core)):
         with suppress(Exception):
             controller.tick()
 

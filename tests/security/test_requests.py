@@ -21,8 +21,8 @@ from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, fro
 from orchestune.server import caller_limits, requests
 from orchestune.services.access import grant_access
 from orchestune.services.core import Caller
-from orchestune.services.execution import ledger, report_metrics, uploads
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution import locked_experiment, report_metrics, uploads
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.points import MAX_METRIC_NAMES, append, within_names
 from orchestune.services.memory.loop_clock import MAX_GAP_SECONDS
 from orchestune.services.signatures import report_signature, worker_token
@@ -332,7 +332,7 @@ def test_events_that_a_worker_can_repeat_are_bounded_and_others_stay(
 ) -> None:
     """A million reports of one attempt were a million events, which nothing deleted before the experiment was."""
     world, most = any_world, 30
-    monkeypatch.setattr(ledger, "MAX_EVENTS", most)
+    monkeypatch.setattr(locked_experiment, "MAX_EVENTS", most)
     experiment = world.create(budget=2, parallelism=1, checkpoint_every=60)
     worker, lease = world.lease()[0]
     attempt = {"attempt": lease["attempt"], "token": lease["token"]}

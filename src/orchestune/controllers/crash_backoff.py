@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.store import workers
 from orchestune.store.experiments import ExperimentRow
 

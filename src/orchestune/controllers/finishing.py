@@ -13,7 +13,7 @@ from orchestune.domain.lifecycle.states import Desired, ExperimentState, Visibil
 from orchestune.ports.backend import Backend
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.store import experiment_lists, experiments, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.statements.workers import PolledWorker

@@ -44,7 +44,7 @@ from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.queries.trial_resources import room, runs_unscheduled
 from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow

@@ -34,7 +34,7 @@ from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.ports.backend import Backend, Phase, WorkerLoss, WorkerStatus
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.store import experiments, workers
 from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.statements.workers import PolledWorker

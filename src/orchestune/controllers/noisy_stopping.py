@@ -9,7 +9,7 @@ from orchestune.domain.lifecycle.states import Desired
 from orchestune.domain.specification.metrics import objectives
 from orchestune.domain.specification.stopping import Incumbent
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.trials import cancel_open
 from orchestune.services.memory.estimates import MIN_TRIALS, unsure
 from orchestune.services.memory.signals import EXPERIMENTS

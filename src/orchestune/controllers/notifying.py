@@ -15,7 +15,7 @@ from orchestune.outgoing.http import HttpLink, HttpResponse
 from orchestune.outgoing.messages import content, headers
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.notifications import document
 from orchestune.services.memory.lru_cache import LruCache
 from orchestune.services.memory.signals import NOTIFYING

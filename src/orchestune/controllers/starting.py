@@ -16,7 +16,7 @@ from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import Backend, WorkerOrder
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.memory.lru_cache import Recent
 from orchestune.services.signatures import worker_token
 from orchestune.store import workers

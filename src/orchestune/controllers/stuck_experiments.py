@@ -10,7 +10,7 @@ from functools import partial
 from orchestune.controllers.isolated_jobs import each
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.store import experiment_lists, notifications
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.notifications import SERVER

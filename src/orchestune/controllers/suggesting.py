@@ -23,7 +23,7 @@ from orchestune.ports.engine import Engine, Exhausted, StillLooking
 from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.prefetch import missing, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING

@@ -16,7 +16,7 @@ from orchestune.domain.specification.tracker import Tracker
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 from orchestune.outgoing.mlflow import MlflowClient
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.outgoing import tracker_of
 from orchestune.services.queries import tracking_runs
 from orchestune.services.queries.tracking_runs import EXPERIMENT_TAG, PARENT_TAG, TRIAL_TAG, TrackedRun

@@ -39,7 +39,7 @@ from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
-from orchestune.server.repeats import IdempotentResponses
+from orchestune.server.idempotency import IdempotentResponses
 from orchestune.server.routes import (
     archive,
     audit,

@@ -1,4 +1,4 @@
-"""Shared state of all routes, and thread pools for blocking calls."""
+"""The context that all routes share, and the thread pools in which they make blocking calls."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from orchestune.controllers.archiving import UPLOAD_SECONDS
+from orchestune.controllers.garbage_collection import UPLOAD_SECONDS
 from orchestune.errors import Throttled, TooLarge
 
 MAX_UPLOADS = 1000  # of one worker, which has at most 404 at once: 4 parcels of 100 artifacts, and 4 checkpoints

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
+from orchestune.controllers.garbage_collection import ORPHAN_SECONDS, GarbageCollection
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
 from orchestune.errors import StoreUnavailable
 from orchestune.services.commands import change_experiment
@@ -172,7 +172,7 @@ class HandingInContract(WorldContract):
         else:
             assert not worker.checkpoint({**late, **late["files"][0]})["accepted"]
         world.clock.pass_time(2 * ORPHAN_SECONDS)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert list(world.core.files.keys("blobs/")) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestune.archives import record
-from orchestune.controllers.archiving import INLINE_BYTES, Archiving
+from orchestune.controllers.garbage_collection import INLINE_BYTES, GarbageCollection
 from orchestune.controllers.expiring import Expiring
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.ports.backend import WorkerLoss
@@ -162,7 +162,7 @@ class LogsContract(WorldContract):
         assert world.run(experiment)["state"] == "completed"
 
         def sizes() -> list[int | None]:
-            Archiving(world.core).drop_orphans()
+            GarbageCollection(world.core).drop_orphans()
             return [world.core.files.size(blob_key(digest)) for digest in digests.values()]
 
         expiring = Expiring(world.core, 3600.0)
@@ -186,7 +186,7 @@ class LogsContract(WorldContract):
         text = "x" * (INLINE_BYTES + 1) + "\n"
         worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
         assert world.run(experiment)["state"] == "completed"
-        Archiving(world.core).move_logs()
+        GarbageCollection(world.core).move_logs()
         return experiment, text
 
     def test_nothing_is_held_open_in_the_store_while_a_record_fetches_its_logs(
@@ -249,7 +249,7 @@ class LogsContract(WorldContract):
             files = [{"path": "best.pt", "digest": weights, "size": 7}]
             worker.keep_artifacts(said | {"files": files})
         assert world.run(experiment)["state"] == "completed"
-        Archiving(world.core).move_logs()
+        GarbageCollection(world.core).move_logs()
         for key in [*world.core.files.keys("logs/"), blob_key(weights)]:
             world.core.files.delete(key)
         gone = "65,537 bytes of this log are missing in the server's file store"
@@ -278,10 +278,10 @@ class LogsContract(WorldContract):
         with monkeypatch.context() as broken:
             broken.setattr("orchestune.store.logs.moved", dies)
             with pytest.raises(StoreUnavailable):
-                Archiving(world.core).move_logs()
+                GarbageCollection(world.core).move_logs()
         said = {"attempt": lease["attempt"], "token": lease["token"]}
         worker.call(beats=[said | {"logs": [[len(text), more, 0]]}])
-        Archiving(world.core).move_logs()
+        GarbageCollection(world.core).move_logs()
         shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
         assert "".join(item["text"] for item in shown) == text + more
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select
 
-from orchestune.controllers.archiving import ORPHAN_SECONDS, Archiving
+from orchestune.controllers.garbage_collection import ORPHAN_SECONDS, GarbageCollection
 from orchestune.errors import Conflict, NotFound, Purged, StoreUnavailable
 from orchestune.ports.files import FileStoreUnreachable
 from orchestune.services import bundles
@@ -197,10 +197,10 @@ class RemovalContract(WorldContract):
         with monkeypatch.context() as patch:
             patch.setattr(world.core.files, "delete", refuse)
             with suppress(StoreUnavailable):
-                Archiving(world.core).drop_orphans()
+                GarbageCollection(world.core).drop_orphans()
         assert bundles.has(world.core, digest) is not done
         world.clock.pass_time(2 * ORPHAN_SECONDS)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert world.core.files.size(blob_key(digest)) is None and not bundles.has(world.core, digest)
 
     def test_bytes_that_can_never_be_deleted_keep_no_others(
@@ -212,7 +212,7 @@ class RemovalContract(WorldContract):
 
         monkeypatch.setattr(world.core.files, "delete", refuse_the_first)
         with pytest.raises(StoreUnavailable, match=why):
-            Archiving(world.core).drop_orphans()
+            GarbageCollection(world.core).drop_orphans()
         left = {blob_key(digest) for digest in orphans if world.core.files.size(blob_key(digest)) is not None}
         assert left == locked
 
@@ -230,9 +230,9 @@ class RemovalContract(WorldContract):
             for name in ("delete", "size"):
                 patch.setattr(world.core.files, name, wait_in_vain)
             with pytest.raises(FileStoreUnreachable):
-                Archiving(world.core).drop_orphans()
+                GarbageCollection(world.core).drop_orphans()
         assert len(asked) == 2
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert all(world.core.files.size(blob_key(digest)) is None for digest in orphans)
 
     def test_a_removal_that_was_cut_off_is_finished_by_the_next_server(
@@ -249,8 +249,8 @@ class RemovalContract(WorldContract):
         with monkeypatch.context() as patch:
             patch.setattr(world.core.files, "delete", die)
             with pytest.raises(Killed):
-                Archiving(world.core).drop_orphans()
-        Archiving(world.core).drop_orphans()
+                GarbageCollection(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert world.core.files.size(blob_key(digest)) is None
         bundles.store(world.core, digest, io.BytesIO(b"own"))
         assert bundles.has(world.core, digest) and world.core.files.size(blob_key(digest)) == 3
@@ -270,7 +270,7 @@ class RemovalContract(WorldContract):
             delete(key)
 
         monkeypatch.setattr(world.core.files, "delete", meanwhile)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         bundles.store(world.core, digest, io.BytesIO(b"own"))
         assert world.core.files.size(blob_key(digest)) == 3
 
@@ -288,7 +288,7 @@ class RemovalContract(WorldContract):
         def deleted_right_after(*given: object) -> object:
             found = look(*given)
             monkeypatch.undo()
-            Archiving(world.core).drop_orphans()
+            GarbageCollection(world.core).drop_orphans()
             return found
 
         monkeypatch.setattr(files, looks, deleted_right_after)
@@ -304,10 +304,10 @@ class RemovalContract(WorldContract):
     def test_bytes_that_somebody_has_just_asked_for_are_not_swept(self, world: CoreWorld) -> None:
         digest = self._orphan(world)
         assert bundles.has(world.core, digest)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         created = create_experiment.create_experiment(world.core, replace(world.request(), bundle=digest), "ada")
         world.clock.pass_time(2 * ORPHAN_SECONDS)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert created["state"] == "pending" and world.core.files.size(blob_key(digest)) == 3
 
     @pytest.mark.parametrize("swept", [True, False])
@@ -326,7 +326,7 @@ class RemovalContract(WorldContract):
 
         before = publish(b"old")
         world.clock.pass_time(2 * ORPHAN_SECONDS)
-        archiving, look = Archiving(world.core), blobs.unreferenced
+        collection, look = GarbageCollection(world.core), blobs.unreferenced
 
         def meanwhile(*_: object) -> None:
             """The trial that runs publishes a newer one, and what nothing names any more is looked for."""
@@ -336,7 +336,7 @@ class RemovalContract(WorldContract):
             assert found == [before]
             monkeypatch.setattr(blobs, "unreferenced", lambda *_: found)
             if swept:
-                archiving.drop_orphans()
+                collection.drop_orphans()
 
         monkeypatch.setattr(rerun_trial, "run_preflight", meanwhile)
         again = partial(
@@ -348,7 +348,7 @@ class RemovalContract(WorldContract):
             assert len(read_experiments.statuses(world.core)["items"]) == 1
         else:
             again()
-            archiving.drop_orphans()
+            collection.drop_orphans()
             assert world.core.files.size(blob_key(before)) == 3
 
     def test_code_whose_bytes_are_gone_is_asked_for_again(self, world: CoreWorld) -> None:
@@ -373,7 +373,7 @@ class RemovalContract(WorldContract):
         for experiment in purged:
             change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
-        Archiving(world.core).drop_orphans()
+        GarbageCollection(world.core).drop_orphans()
         assert world.core.files.size(blob_key(shared)) is not None
         assert world.core.files.size(blob_key(own)) is None
         assert world.status(kept)["state"] != "completed"

@@ -12,7 +12,7 @@ import pytest
 
 from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.services.execution import register_worker
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.execution.worker_call import GroupOver
 from orchestune.store import workers
 from orchestune.store.rows import Query

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import WHILE_NOISY, Archiving
+from orchestune.controllers.garbage_collection import WHILE_NOISY, GarbageCollection
 from orchestune.engines.process import analyses
 from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
@@ -47,7 +47,7 @@ def finish(world: CoreWorld, values: Mapping[str, float], stddev: float | None =
 
 def retained(world: CoreWorld, experiment: str) -> list[int]:
     """The trials that have files after what is not the best has gone."""
-    Archiving(world.core).retain_artifacts()
+    GarbageCollection(world.core).retain_artifacts()
     return with_files(world, experiment)
 
 
@@ -101,15 +101,15 @@ def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(
 
 def test_a_search_that_did_not_change_is_looked_at_once(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
-    archiving = Archiving(world.core)
-    archiving.retain_artifacts()
+    collection = GarbageCollection(world.core)
+    collection.retain_artifacts()
     assert with_files(world, experiment) == [1]
     with monkeypatch.context() as patch:
         patch.setattr(world.core.store, "transaction", None)
-        archiving.retain_artifacts()
+        collection.retain_artifacts()
     change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
     finish(world, {"loss": 0.1})
-    archiving.retain_artifacts()
+    collection.retain_artifacts()
     assert with_files(world, experiment) == [3]
 
 
@@ -117,7 +117,7 @@ def test_a_search_whose_best_is_still_to_be_estimated_is_looked_at_again(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = searched(world, [{"loss": 0.2}, {"loss": 0.3}], 1)
-    archiving, looked = Archiving(world.core), list[str]()
+    collection, looked = GarbageCollection(world.core), list[str]()
     refresh = world.core.estimates.refresh
 
     def look(store: Store, row: ExperimentRow) -> None:
@@ -127,5 +127,5 @@ def test_a_search_whose_best_is_still_to_be_estimated_is_looked_at_again(
     monkeypatch.setattr(world.core.estimates, "refresh", look)
     monkeypatch.setattr(world.core.estimates, "fresh", lambda row: len(looked) > 1)
     for _ in range(3):
-        archiving.retain_artifacts()
+        collection.retain_artifacts()
     assert looked == [experiment, experiment]

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import pytest
 
-from orchestune.controllers import archiving
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers import garbage_collection
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.files.folder import FolderFiles
 from orchestune.services.core import Core
 from orchestune.services.queries import export_record, read_logs
@@ -62,7 +62,7 @@ def printed(world: CoreWorld, lines: int) -> str:
     for worker, lease in leases:
         worker.call(finished=[worker.finish(lease, logs=[], log_bytes=lines * len(LINE))])
     world.run(experiment)
-    Archiving(world.core).move_logs()
+    GarbageCollection(world.core).move_logs()
     return experiment
 
 
@@ -80,9 +80,9 @@ def test_a_page_reads_the_object_of_each_log_once_and_from_where_the_page_begins
 def test_a_log_of_very_many_segments_is_moved_in_several_objects(
     world: CoreWorld, core: Core, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "_MAX_SEGMENTS", 40)
+    monkeypatch.setattr(garbage_collection, "_MAX_SEGMENTS", 40)
     experiment = printed(world, lines=150)
-    Archiving(world.core).move_logs()
+    GarbageCollection(world.core).move_logs()
     items = read_logs.logs(core, experiment, 0, 1000)["items"]
     assert [(item["trial"], item["text"]) for item in items] == [(1, LINE), (2, LINE)] * 150
     assert len(bucket.bodies) == 4, "two objects of each log; what is left is short"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.archiving import Archiving
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.services.queries import read_logs
 from tests.contract.world import CoreWorld
 
@@ -47,7 +47,7 @@ def test_a_page_holds_no_more_than_some_megabytes_and_all_of_them_hold_everythin
 ) -> None:
     experiment, texts = printed(world)
     if moved:
-        Archiving(world.core).move_logs()
+        GarbageCollection(world.core).move_logs()
     found = list(pages(world, experiment, trial=1))
     assert [text for page in found for text in page] == texts
     assert all(len("".join(page)) <= 4 * 2**20 for page in found)

@@ -13,7 +13,7 @@ from orchestune.services.commands.size_limits import (
     refuse_more_unfinished,
 )
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.queries.read_experiments import resolve, status
 from orchestune.store import blobs, changes, experiments
 

@@ -19,7 +19,7 @@ from orchestune.services.actors import by
 from orchestune.services.commands.size_limits import refuse_large_labels, refuse_more_unfinished
 from orchestune.services.core import Core
 from orchestune.services.execution import policy_recheck, trials
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS
 from orchestune.services.outgoing import store_key
 from orchestune.services.queries.read_experiments import resolve, status

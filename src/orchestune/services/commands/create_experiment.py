@@ -36,7 +36,7 @@ from orchestune.services.commands.preflight import check_methods, check_workers
 from orchestune.services.commands.size_limits import refuse_large, refuse_more_unfinished
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.outgoing import store_key, validated_outgoing

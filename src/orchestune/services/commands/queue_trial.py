@@ -9,7 +9,7 @@ from orchestune.errors import BadInput, Conflict
 from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.idempotency import IdempotentRequest
 from orchestune.services.queries import read_trials

@@ -7,7 +7,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode, TrialState
 from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.queries import read_trials
 from orchestune.services.queries.read_experiments import resolve
 from orchestune.store import trials as rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import logs
 from orchestune.store.session import Session
 from orchestune.wire.work import LogPart

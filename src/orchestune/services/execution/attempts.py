@@ -18,7 +18,7 @@ from orchestune.domain.specification.metrics import Metric, Point, ReducedMetric
 from orchestune.services.execution import folds, pending_files, pruning, quarantine, trials, usage
 from orchestune.services.execution import points as reported
 from orchestune.services.execution.attempt_logs import append_logs
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.execution.raise_memory import applies, consider, raise_memory
 from orchestune.services.memory.pruner_boards import Boards
 from orchestune.store.statements.attempts import (

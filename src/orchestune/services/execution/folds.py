@@ -10,7 +10,7 @@ from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.domain.specification import folds
 from orchestune.domain.specification.metrics import ReducedMetric, objectives
 from orchestune.services.execution import trials
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.statements.trials import FOLDS_OF_TRIAL, MEASURE_FOLD

@@ -6,7 +6,7 @@ Columns of the attempt hold the pending and the lost state; views show it as the
 from __future__ import annotations
 
 from orchestune.domain.words import plural
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import changes
 from orchestune.store.session import Session
 

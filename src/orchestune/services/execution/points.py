@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Metric, Point, storable
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store.session import Session
 from orchestune.store.statements.attempts import ADD_POINTS, SELECT_NON_FINITE, SELECT_RESUMED_FROM, SET_NON_FINITE
 from orchestune.store.statements.points import (

@@ -6,7 +6,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
 from orchestune.errors import PolicyRefused
 from orchestune.ports.backend import Guard
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import locked
+from orchestune.services.execution.locked_experiment import locked
 from orchestune.store import changes, workers
 from orchestune.store.experiments import ExperimentRow
 

@@ -14,7 +14,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.curves import LearningCurve, Mark
 from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
 from orchestune.services.execution import points as rows
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.memory.pruner_boards import Board, Boards, Track
 from orchestune.store.session import Session
 from orchestune.store.statements.attempts import ORDER_PRUNE

@@ -8,7 +8,7 @@ from orchestune.domain.resources import quarantine
 from orchestune.errors import NotFound
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS
 from orchestune.store import quarantines, workers
 from orchestune.store.quarantines import Quarantine

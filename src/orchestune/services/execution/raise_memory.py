@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.resources.more_memory import size
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import workers
 from orchestune.store.statements.trials import MEMORY_RAISES, RAISE_MEMORY
 

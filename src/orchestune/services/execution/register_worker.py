@@ -13,7 +13,7 @@ from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.attempt_logs import LOG_CAP
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.execution.worker_call import GroupOver
 from orchestune.services.signatures import worker_token
 from orchestune.store import experiments, workers

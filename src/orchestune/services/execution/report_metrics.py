@@ -15,7 +15,7 @@ from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, points
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.execution.points import MAX_METRIC_NAMES
 from orchestune.services.signatures import report_signature, same
 from orchestune.store import attempts as rows

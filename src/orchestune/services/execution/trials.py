@@ -15,7 +15,7 @@ from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import ask_seed
 from orchestune.domain.specification import stopping
 from orchestune.domain.specification.metrics import ReducedMetric, feasible, objectives
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import changes
 from orchestune.store import trials as rows
 from orchestune.store.statements.trials import (

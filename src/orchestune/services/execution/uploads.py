@@ -14,7 +14,7 @@ from orchestune.errors import BadInput, NotFound, Problem, StoreUnavailable, Too
 from orchestune.services.bundles import blob_key, check_digest
 from orchestune.services.core import Core
 from orchestune.services.execution import pending_files, points
-from orchestune.services.execution.ledger import Ledger, locked
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.execution.worker_call import GroupOver
 from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, workers
 from orchestune.store.artifacts import ArtifactRow

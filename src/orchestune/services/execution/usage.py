@@ -11,7 +11,7 @@ from orchestune import documents
 from orchestune.domain.resources.usage import MAX_ENDED_SAMPLES, MAX_RUNNING_SAMPLES, Sample, with_more
 from orchestune.ports.clock import rfc3339
 from orchestune.services.core import Core
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
 from orchestune.store.statements.attempts import SELECT_USAGE, UPSERT_USAGE

@@ -15,7 +15,7 @@ from orchestune.errors import OrchestuneError
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, trials
-from orchestune.services.execution.ledger import Ledger
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, workers
 from orchestune.store.experiments import ExperimentRow

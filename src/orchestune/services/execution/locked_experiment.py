@@ -1,4 +1,4 @@
-"""One locked experiment in one transaction: collects all changes and writes them at the end."""
+"""A locked experiment: the lock that each change takes, and the ledger that collects the changes until the end."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.controllers.archiving import EVERY_SECONDS, SCAN_PAUSE_FACTOR, Archiving
+from orchestune.controllers.garbage_collection import EVERY_SECONDS, SCAN_PAUSE_FACTOR, GarbageCollection
 from orchestune.domain.specification.experiment import Specification
 from orchestune.store import artifacts, blobs
 from orchestune.store.artifacts import ArtifactRow
@@ -30,10 +30,10 @@ def test_what_takes_long_to_look_for_is_looked_for_less_often(
         return []
 
     monkeypatch.setattr(blobs, "unreferenced", unreferenced)
-    archiving = Archiving(world.core)
+    collection = GarbageCollection(world.core)
     while len(looked) < 4:
         world.clock.pass_time(1.0)
-        archiving.tick()
+        collection.tick()
     world.close()
     pauses = [after - before - seconds for before, after in pairwise(looked)]
     assert all(pause <= found < pause + 2 for found in pauses)
@@ -55,11 +55,11 @@ def test_experiments_of_which_nothing_is_new_are_not_looked_at_again(
         return read_specification(row.specification_json)
 
     monkeypatch.setattr(ExperimentRow, "specification", property(specification))
-    archiving = Archiving(world.core)
-    archiving.retain_artifacts()
+    collection = GarbageCollection(world.core)
+    collection.retain_artifacts()
     assert looked
     looked.clear()
-    archiving.retain_artifacts()
+    collection.retain_artifacts()
     assert not looked
     monkeypatch.undo()
     world.close()

@@ -1,4 +1,4 @@
-"""Garbage collection and archiving: moves long logs into objects, deletes unreferenced files and old uploads."""
+"""Garbage collection: deletes unreferenced files and old uploads, and moves long logs out of the rows into objects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WHILE_NOISY = 20
 _T = TypeVar("_T")
 
 
-class Archiving:
+class GarbageCollection:
     """Runs rarely; every step is idempotent and may be interrupted anywhere."""
 
     def __init__(self, core: Core) -> None:

@@ -1,4 +1,4 @@
-"""Explain the state of a worker's pod: pure functions of the status returned by the API.
+"""Explains why a pod of a worker ended or waits: pure functions of the status that the API server reports.
 
 `judge` is the entry point: it maps a Job, its pod and their context to the `ObservedState` for the server.
 """
