@@ -1,4 +1,8 @@
-"""Runs learning engines in a child process: their arithmetic would hold the server's interpreter lock."""
+"""Runs learning engines in a child process: their arithmetic would hold the server's interpreter lock.
+
+If the process dies or hangs, each request raises EngineLost. The next engine starts another process, and
+`controllers/suggesting.py` gives it the whole history.
+"""
 
 from __future__ import annotations
 
