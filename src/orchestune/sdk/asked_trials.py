@@ -29,6 +29,8 @@ from orchestune.system import local_socket
 if TYPE_CHECKING:
     from orchestune import documents
 
+_MIN_LOOK_SECONDS, _MAX_LOOK_SECONDS = 0.001, 0.05
+"""bounds of the seconds between two looks for offers"""
 _ANSWER_TIMEOUT_SECONDS = 10.0
 """seconds for the process behind an offer to describe its trial"""
 
@@ -240,13 +242,20 @@ def iteration(trial: OpenTrial) -> Iterator[None]:
 class PollSchedule:
     """Schedule of the requests for another trial.
 
-    Looking for offers is cheap, requests to the server are not.
+    Looking for offers is cheap, and the next one usually comes after milliseconds. Requests to the server are not, and
+    only detect that no offer will come.
     """
 
     def __init__(self, first_interval: float, max_interval: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with `first` seconds between requests; each interval is twice the last, up to `longest`."""
+        """Start with `first_interval` seconds to the first request; each interval is twice the last, up to the max."""
         self._interval, self._max_interval, self._clock = first_interval, max_interval, clock
-        self._next = clock()
+        self._began = clock()
+        self._next = self._began + first_interval
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look for offers: a twentieth of the time waited so far, from 1 to 50 ms."""
+        return min(max((self._clock() - self._began) / 20, _MIN_LOOK_SECONDS), _MAX_LOOK_SECONDS)
 
     def due(self) -> bool:
         """Return True if the next request is due."""

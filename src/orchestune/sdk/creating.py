@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 BRIDGE = "orchestune.sdk.bridge"
 """module that is the command of trials which processes claim by themselves"""
+_BRIDGE_IMPORTS = ["multiprocessing.connection", "orchestune.sdk.parameters", "orchestune.sdk.reporting",
+                   "orchestune.sdk.trial_end", "orchestune.system.local_socket"]  # fmt: skip
+"""modules that the bridge imports: a fork of a process that has them starts in a tenth of the time"""
 _OFFERS = "offers"
 """folder in the state folder that contains a folder of offers for each experiment"""
 _OFFER_FOLDER = re.compile(r"[0-9a-f]{32}")
@@ -101,6 +104,7 @@ def create_open(keys: Mapping[str, Any], cluster: str | None) -> tuple[Client, d
             "name": Path.cwd().name or "experiment",
             **keys,
             "run": [sys.executable, "-m", BRIDGE, str(offers)],
+            "preload": _BRIDGE_IMPORTS,
         }
         variables = {"PYTHONPATH": importable(sys.path)}
         return create(

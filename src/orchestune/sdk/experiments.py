@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.25
 """seconds between two requests while waiting for an experiment"""
-_OFFER_POLL_SECONDS = 0.05
-"""seconds between two checks for an offered trial"""
+_FIRST_POLL_SECONDS = 0.05
+"""seconds without an offer until the first request while waiting for a trial"""
 _OFFER_DELAY_SECONDS = 2.0
 """seconds within which a running trial is offered"""
 
@@ -258,7 +258,7 @@ class Experiment:
         >>> experiment.best().metrics
         {'y': 20.0}
         """
-        folder, schedule, began = self._offers(), PollSchedule(_OFFER_POLL_SECONDS, _POLL_SECONDS), time.monotonic()
+        folder, schedule, began = self._offers(), PollSchedule(_FIRST_POLL_SECONDS, _POLL_SECONDS), time.monotonic()
         while True:
             trial = self._claim(folder)
             if trial is not None:
@@ -273,7 +273,7 @@ class Experiment:
                     release_abandoned(self._open_trials())
             if timeout is not None and time.monotonic() > began + timeout:
                 raise TimeoutError(f"{self.handle} has offered no trial for {timeout:g} s")
-            time.sleep(_OFFER_POLL_SECONDS)
+            time.sleep(schedule.pause)
 
     async def ask_async(self, timeout: float | None = None) -> OpenTrial | None:
         """`ask` without blocking the event loop. A cancelled task does not hold a trial.
@@ -289,7 +289,7 @@ class Experiment:
         """
         folder, schedule, began = (
             await asyncio.to_thread(self._offers),
-            PollSchedule(_OFFER_POLL_SECONDS, _POLL_SECONDS),
+            PollSchedule(_FIRST_POLL_SECONDS, _POLL_SECONDS),
             time.monotonic(),
         )
         with _timeout_message(lambda: f"{self.handle} has offered no trial for {timeout:g} s"):
@@ -303,7 +303,7 @@ class Experiment:
                             return None
                         if _is_blocked(status, began):
                             release_abandoned(await asyncio.to_thread(self._open_trials))
-                    await asyncio.sleep(_OFFER_POLL_SECONDS)
+                    await asyncio.sleep(schedule.pause)
         return assign_to_task(trial)
 
     def loop(self) -> Iterator[OpenTrial]:

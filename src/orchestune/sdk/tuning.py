@@ -29,6 +29,8 @@ from orchestune.sdk.experiments import Experiment
 
 _FILE = "function.pkl"
 _PROGRAM = "orchestune.sdk.calling"
+_PROGRAM_IMPORTS = ("cloudpickle", "orchestune.sdk.call", "orchestune.sdk.parameters")
+"""modules that the program of a trial imports: a fork of a process that has them starts in a tenth of the time"""
 _REGISTERING = threading.Lock()
 _RESERVED_KEYS = {"run", "folder", "cluster"}
 """keys of an experiment file that `tune` sets itself"""
@@ -136,6 +138,7 @@ def start(
         document = {
             **keys,
             "run": [sys.executable, "-m", _PROGRAM, _FILE],
+            "preload": _with_program_imports(keys.get("preload")),
             "parameters": parameters,
             "metrics": metrics,
             "budget": budget,
@@ -156,6 +159,12 @@ def start(
                 raise
             raise _too_large(function, Path(folder, _FILE).stat().st_size) from exc
     return Experiment(client, status)
+
+
+def _with_program_imports(preload: Any) -> Any:
+    """Return the user's `preload` with the modules of the trials' program; what is invalid stays as it is."""
+    names = [preload] if isinstance(preload, str) else preload or []
+    return list(dict.fromkeys([*_PROGRAM_IMPORTS, *names])) if isinstance(names, (list, tuple)) else preload
 
 
 def _of_function(specification: Specification) -> Specification:

@@ -30,14 +30,25 @@ from orchestune.sdk.experiments import Experiment
 from orchestune.system import local_socket
 
 
-def test_the_server_is_asked_at_once_and_then_less_and_less_often_up_to_a_limit() -> None:
+def test_the_server_is_asked_after_a_while_and_then_less_and_less_often_up_to_a_limit() -> None:
     now = 100.0
     looks, asked = PollSchedule(1.0, 4.0, clock=lambda: now), list[float]()
     for step in range(160):
         now = 100.0 + step / 10
         if looks.due():
             asked.append(now - 100)
-    assert asked == [0.0, 1.0, 3.0, 7.0, 11.0, 15.0]
+    assert asked == [1.0, 2.0, 4.0, 8.0, 12.0]
+    assert looks.pause == 0.05
+
+
+def test_offers_are_looked_for_often_at_first() -> None:
+    now = 100.0
+    looks, pauses = PollSchedule(1.0, 4.0, clock=lambda: now), []
+    for _ in range(200):
+        pauses.append(looks.pause)
+        now += looks.pause
+    assert (pauses[0], pauses[-1]) == (0.001, 0.05) and pauses == sorted(pauses)
+    assert sum(pause < 0.005 for pause in pauses) > 30
 
 
 def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
