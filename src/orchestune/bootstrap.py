@@ -23,12 +23,12 @@ from orchestune.client.local.endpoint import FILE as ENDPOINT
 from orchestune.client.local.home import state_path
 from orchestune.client.local.spawn import server_environment
 from orchestune.controllers.abandoned_runs import AbandonedRuns
-from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.cluster_teardown import TeardownController
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
+from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, ControllerLoop
 from orchestune.controllers.lost_workers import LostWorkers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -128,11 +129,10 @@ def test_another_server_cannot_change_what_an_own_experiment_reads(
         assert sent(team) == []
     elif changed == "code":
         team.world.specification["launch"]["code"] = {"ignore": ["!.env", "!*.pem"], "limit": 2**30}
-        console = Console(out=io.StringIO(), err=io.StringIO())
-        original = OriginalExperiment(
-            console.client.experiment("eve"), console.client.specification("eve"), None, ""
-        )
-        prepared, _ = changed_experiment(console, original, None)
+        with closing(Console(out=io.StringIO(), err=io.StringIO())) as console:
+            client = console.client
+            original = OriginalExperiment(client.experiment("eve"), client.specification("eve"), None, "")
+            prepared, _ = changed_experiment(console, original, None)
         assert not prepared.code.ignore
     else:
         team.world.specification["launch"]["root"] = "/nowhere"

@@ -34,12 +34,12 @@ from orchestune.server.boundary import Boundary
 from orchestune.server.caller_address import Network
 from orchestune.server.context import COLD_THREADS, Context, ServerTimeouts
 from orchestune.server.draining import DrainSignal
+from orchestune.server.idempotency import IdempotentResponses
 from orchestune.server.pages import routes as pages
 from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
-from orchestune.server.idempotency import IdempotentResponses
 from orchestune.server.routes import (
     archive,
     audit,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.garbage_collection import ORPHAN_SECONDS, GarbageCollection
 from orchestune.controllers.finishing import FILES_SECONDS, STOPPED_FILES_SECONDS
+from orchestune.controllers.garbage_collection import ORPHAN_SECONDS, GarbageCollection
 from orchestune.errors import StoreUnavailable
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution import uploads

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestune.archives import record
-from orchestune.controllers.garbage_collection import INLINE_BYTES, GarbageCollection
 from orchestune.controllers.expiring import Expiring
+from orchestune.controllers.garbage_collection import INLINE_BYTES, GarbageCollection
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.ports.backend import WorkerLoss
 from orchestune.services import bundles

@@ -1,4 +1,4 @@
-"""A small API server of Kubernetes with TLS: gives tokens, lists pods, forwards websockets to a port of this machine."""
+"""A small API server of Kubernetes with TLS: gives tokens, lists pods, forwards websockets to a local port."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ class FakeApiServer:
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": self.url, "certificate-authority-data": _identity().authority}}],
+            "clusters": [
+                {"name": "lab", "cluster": {"server": self.url, "certificate-authority-data": _identity().authority}}
+            ],
             "users": [{"name": "ada", "user": user or {"token": "ada's own"}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada"}}],
         }

@@ -192,7 +192,9 @@ def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has
     program(tmp_path, {"token": "new", "expirationTimestamp": until(1)})
     for _ in range(3):
         assert endpoint.login() == {"Authorization": "Bearer new"}
-    assert (tmp_path / "runs").read_text().splitlines() == ["get-token hers"] * 2
+    assert (tmp_path / "runs").read_text().splitlines() == ["get-token hers"] * 3, (
+        "for a certificate, and twice a token"
+    )
     assert json.loads((tmp_path / "told").read_text())["spec"]["cluster"] == {"server": "https://lab"}
 
 
@@ -207,9 +209,11 @@ def test_a_login_program_that_never_asks_is_not_told_that_it_may(
 
 
 def test_of_many_who_ask_at_once_one_runs_the_login_program(tmp_path: Path) -> None:
-    told = program(tmp_path, {"token": "it"})
-    (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
+    told = program(tmp_path, {"token": "old", "expirationTimestamp": "2020-01-01T00:00:00Z"})
     endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
+    program(tmp_path, {"token": "it"})
+    (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
+    (tmp_path / "runs").unlink()
     threads = [Thread(target=endpoint.login) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -235,17 +239,17 @@ _PAIR = (("clientCertificateData", "crt"), ("clientKeyData", "key"))
 def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, said: str) -> None:
     told = program(tmp_path, {})
     (tmp_path / "answer").write_text(answer)
-    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
+    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})
     with pytest.raises(Denied, match=said):
-        endpoint.login()
+        load(str(path), None)
 
 
 @pytest.mark.parametrize("until", ["soon", "2030-01-01T00:00:00", 1893456000])
 def test_a_time_of_expiry_that_cannot_be_read_is_told_without_the_token(tmp_path: Path, until: object) -> None:
     told = program(tmp_path, {"token": "sesame", "expirationTimestamp": until})
-    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
+    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})
     with pytest.raises(Denied, match="gave a time of expiry that cannot be read") as caught:
-        endpoint.login()
+        load(str(path), None)
     assert "sesame" not in str(caught.value)
 
 

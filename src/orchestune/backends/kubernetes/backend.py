@@ -19,8 +19,8 @@ from orchestune.backends.kubernetes.objects.runtime_delivery import start_failur
 from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
-from orchestune.backends.kubernetes.observation.queues import Workload
 from orchestune.backends.kubernetes.observation.pod_diagnosis import WorkerEvidence, judge
+from orchestune.backends.kubernetes.observation.queues import Workload
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command

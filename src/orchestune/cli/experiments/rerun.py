@@ -57,17 +57,19 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         folder = folder_of(console, status, origin) or folder
         if not args.yes:
             confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
+    root, code = launch_context.get("root"), how_packed(launch_context)
+    launched = launch(console.place, root, links, code, console.environ)
     body = {
         **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
         **({"run": _command(Specification.from_json(origin["specification"]), args.words)} if args.words else {}),
-        "launch": launch(console.place, launch_context.get("root"), links, how_packed(launch_context), console.environ),
+        "launch": launched,
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_id,
     }
 
-    reads = reads_digest(origin["specification"], body["launch"])
+    reads = reads_digest(origin["specification"], launched)
 
     def heading(status: documents.Status) -> list[str]:
         verb = "continues" if args.go_on else "repeats"

@@ -30,8 +30,8 @@ def start(
     """Create an experiment and follow it under its heading; with `detach` only print its handle. Returns the exit code.
 
     Ctrl-C during the creation counts as pressed right after it, so that no experiment runs without the user knowing its
-    handle. `folder`: the server's key of the folder, by which other commands find the experiment. `reads`: the digest of
-    what it reads on this machine.
+    handle. `folder`: the server's key of the folder, by which other commands find the experiment. `reads`: the digest
+    of what it reads on this machine.
     """
 
     def begin() -> documents.Status:
