@@ -71,7 +71,7 @@ class KubernetesBackend(KubernetesPlanner):
             return Capacity(elastic=True)
         nodes = self._world.nodes.all()
         machines = capacity.machines(nodes, self._world.all_loads())
-        return Capacity(machines, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
+        return Capacity(machines, self._config.elastic, unschedulable=frozenset(node.name for node in nodes if not node.usable))
 
     def survey(self) -> Sequence[MachineAllocation]:
         if not self._world.machines_known():

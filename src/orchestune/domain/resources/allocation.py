@@ -78,7 +78,7 @@ class AvailableSlots:
         Only a machine that has enough available is used. Trials on a cordoned or excluded machine use nothing of the
         other machines.
         """
-        if machine in self._capacity.shut | self._capacity.away:
+        if machine in self._capacity.quarantined | self._capacity.unschedulable:
             return
         named = [free for free in self._free if free.machine.name == machine]
         if named or len(self._free) == 1:
@@ -86,9 +86,9 @@ class AvailableSlots:
             return
         usable = self._among(among)
         for _ in range(slots):
-            machine_with_room = next((free for free in usable if free.fit(each, 1)), None)
-            if machine_with_room is not None:
-                machine_with_room.take(each)
+            fitting = next((free for free in usable if free.fit(each, 1)), None)
+            if fitting is not None:
+                fitting.take(each)
 
     def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
         """Return how many of `slots` trials fit (on `machines`, if given)."""

@@ -168,7 +168,7 @@ def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
     finally:
         backend.close()
     assert [machine.name for machine in found.machines] == ["new"]
-    assert found.away == {"old"}
+    assert found.unschedulable == {"old"}
 
 
 class Full(Cluster):
