@@ -46,7 +46,7 @@ from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.queries.trial_resources import allocated, runs_unscheduled
+from orchestune.services.queries import trial_resources
 from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import QuarantineRow
@@ -119,7 +119,9 @@ class Launching:
         with self._core.store.reading() as session:
             rows = experiment_lists.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
-            quarantine_rows = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
+            quarantine_rows = {
+                name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows
+            }
         self._backoff.keep({row.id for row in rows})
         self._unplanned &= {row.id for row in rows}
         jobs = []
@@ -156,7 +158,9 @@ class Launching:
         for row in rows if quarantine_rows else ():
             largest = sizes[row.id](max((part.memory for part in needed_parts[row.id]), default=0))
             machines = _usable_machines(capacity, row, largest, excluded[row.id])
-            quarantined[row.id] = quarantined_nodes.excluded(quarantine_rows, quarantined_nodes.principal(row), machines)
+            quarantined[row.id] = quarantined_nodes.excluded(
+                quarantine_rows, quarantined_nodes.principal(row), machines
+            )
             excluded[row.id] |= quarantined[row.id]
         on_quarantined_nodes = [worker for worker in present if worker.node in quarantined.get(worker.experiment, ())]
         for worker in on_quarantined_nodes:
@@ -173,7 +177,9 @@ class Launching:
             part.key: admitted(without_queue.get(row.id, ()), part.memory)
             for row in rows if in_queue(backend, row) for part in needed_parts[row.id]
         }  # fmt: skip
-        unscheduled = frozenset(row.id for row in rows if runs_unscheduled(self._core, backend.name, row.specification))
+        unscheduled = frozenset(
+            row.id for row in rows if trial_resources.runs_unscheduled(self._core, backend.name, row.specification)
+        )
         demands = [
             _demand(row, part, excluded[row.id])
             for row in rows if row.id not in unscheduled for part in needed_parts[row.id]
@@ -196,7 +202,9 @@ class Launching:
             partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
         ]
         over = by_experiment.keys() - ids
-        isolated_jobs.each([*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)])
+        isolated_jobs.each(
+            [*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)]
+        )
         if failures:
             raise failures[0]
 
@@ -220,7 +228,7 @@ class Launching:
 
     def _plan(self, backend: Backend, row: ExperimentRow, plans: dict[str, _ExperimentPlan]) -> None:
         """Add the plan of an experiment to `plans`."""
-        size = cache(partial(allocated, backend, row))
+        size = cache(partial(trial_resources.allocated, backend, row))
         excluded = backend.infeasible_nodes(size(0), row.specification.placement)
         with self._core.store.reading() as session:
             plans[row.id] = _ExperimentPlan(size, excluded, parts(session, row, size, needed_slots(row)))
@@ -248,8 +256,8 @@ class Launching:
             for experiment, size in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    each = size(worker.memory)
-                    request = replace(each, gpu=0) if backend.assigns_gpus else each
+                    per_trial = size(worker.memory)
+                    request = replace(per_trial, gpu=0) if backend.assigns_gpus else per_trial
                     unallocated.take(request, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
         return unallocated
 
@@ -277,21 +285,21 @@ class Launching:
         if target.row.id in cluster.unscheduled:
             return slots
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-        each, missing = target.part.each, max(slots - have, 0)
-        requests_nothing = not (each.cpu or each.memory or each.gpu)
-        if each.gpu and target.backend.assigns_gpus:
-            missing = min(missing, cluster.free_gpus.fit(each.gpu_request))
-            each = replace(each, gpu=0)
+        per_trial, missing = target.part.per_trial, max(slots - have, 0)
+        requests_nothing = not (per_trial.cpu or per_trial.memory or per_trial.gpu)
+        if per_trial.gpu and target.backend.assigns_gpus:
+            missing = min(missing, cluster.free_gpus.fit(per_trial.gpu_request))
+            per_trial = replace(per_trial, gpu=0)
         waits = in_queue(target.backend, target.row)
         if not waits:
-            missing = cluster.available.fit(each, missing, target.machines)
+            missing = cluster.available.fit(per_trial, missing, target.machines)
         is_unbounded = waits or cluster.capacity.elastic
         if is_unbounded or target.backend.slots_per_worker is not None:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
             most = MAX_PENDING_WORKERS if is_unbounded or requests_nothing else MAX_STARTING_WORKERS
             missing = min(missing, max(most - starting, 0))
         if not waits:
-            cluster.available.take(each, missing, among=target.machines)
+            cluster.available.take(per_trial, missing, among=target.machines)
         return have + missing
 
     def _scale(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], slots: int) -> None:
@@ -332,13 +340,13 @@ class Launching:
                 return
 
     def _grow(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], missing: int) -> None:
-        backend, each = target.backend, target.part.each
+        backend, per_trial = target.backend, target.part.per_trial
         if target.row.id in cluster.unscheduled:
-            self._starting.start(target, missing, _gpus_at_once(cluster, target.each))
+            self._starting.start(target, missing, _gpus_at_once(cluster, target.request))
             return
-        if each.gpu and backend.assigns_gpus:
+        if per_trial.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cluster.free_gpus.take(each.gpu_request)
+                chosen = cluster.free_gpus.take(per_trial.gpu_request)
                 if not chosen or not self._starting.start(target, 1, chosen):
                     return
             return
@@ -375,26 +383,26 @@ class Launching:
                 ledger.row.waiting = reason
 
 
-def _gpus_at_once(cluster: _Cluster, each: Resources) -> tuple[str, ...]:
+def _gpus_at_once(cluster: _Cluster, per_trial: Resources) -> tuple[str, ...]:
     """Return free GPUs for a trial that does not wait, else suitable ones that others use; empty if there are none."""
-    if not each.gpu:
+    if not per_trial.gpu:
         return ()
-    return cluster.free_gpus.take(each.gpu_request) or GpuSet(cluster.capacity.gpus).take(each.gpu_request)
+    return cluster.free_gpus.take(per_trial.gpu_request) or GpuSet(cluster.capacity.gpus).take(per_trial.gpu_request)
 
 
 def _pending_reason(
     target: LaunchTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
     """Return the reason why the part is pending, None if it is not."""
-    each, quarantined = target.part.each, target.capacity.quarantined
+    per_trial, quarantined = target.part.per_trial, target.capacity.quarantined
     if slots == 0 and needed > 0:
-        misfit = fits(target.capacity, each, target.pool, target.excluded)
+        misfit = fits(target.capacity, per_trial, target.pool, target.excluded)
         holders = [other.handle for other in holding if other.id != target.row.id]
         by = f", held by {', '.join(holders[:3])}" if holders else ""
         by += f"; in quarantine: {', '.join(sorted(quarantined))}" if quarantined else ""
         if misfit and not quarantined:
             return Reason(ReasonCode.NEVER_FITS, misfit)
-        return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
+        return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {per_trial}{by}")
     if needed > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
         starting = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
         if starting:
@@ -413,14 +421,16 @@ def _starts(
     return max(min(_STARTS_PER_TICK // max(lacking, 1), _STARTS_OF_ONE), 1)
 
 
-def _usable_machines(capacity: Capacity, row: ExperimentRow, each: Resources, excluded: frozenset[str]) -> list[str]:
-    return [machine.name for machine in usable(capacity, each, row.specification.placement.pool, excluded)]
+def _usable_machines(
+    capacity: Capacity, row: ExperimentRow, per_trial: Resources, excluded: frozenset[str]
+) -> list[str]:
+    return [machine.name for machine in usable(capacity, per_trial, row.specification.placement.pool, excluded)]
 
 
 def _demand(row: ExperimentRow, part: Part, excluded: frozenset[str]) -> Demand:
     # Without a principal the owner is a name that the client claims: it must not use up that user's share.
     owner = f"{row.principal or 'claimed'} {row.owner}"
-    return Demand(part.key, part.slots, part.each, owner, row.specification.placement.pool, excluded)
+    return Demand(part.key, part.slots, part.per_trial, owner, row.specification.placement.pool, excluded)
 
 
 def needed_slots(row: ExperimentRow) -> int:

@@ -20,7 +20,7 @@ class Part:
     experiment: str
     memory: int
     """bytes per trial; 0: the request in the file"""
-    each: Resources
+    per_trial: Resources
     """resources allocated per trial"""
     slots: int
     """trials that could run now if nothing else of the experiment ran"""

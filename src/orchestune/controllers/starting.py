@@ -42,14 +42,14 @@ class LaunchTarget:
         return self.row.specification.placement.pool
 
     @property
-    def each(self) -> Resources:
-        """The resources of each trial."""
+    def request(self) -> Resources:
+        """The resources that each trial requests, without what the cluster adds (`Part.per_trial` has it)."""
         return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.part.memory)
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Names of the nodes that can run such trials."""
-        return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.excluded))
+        return tuple(machine.name for machine in usable(self.capacity, self.part.per_trial, self.pool, self.excluded))
 
 
 class WorkerStarter:
@@ -63,8 +63,8 @@ class WorkerStarter:
     def start(self, target: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
         row, part, worker = target.row, target.part, new_id(self._core.clock)
-        each = target.each
-        allocated = target.backend.total_request(each, row.specification.placement)
+        request = target.request
+        allocated = target.backend.total_request(request, row.specification.placement)
         with locked(self._core, row.id) as ledger:
             if not ledger.row.can_start_trials:
                 return False
@@ -77,7 +77,7 @@ class WorkerStarter:
                 "state": WorkerState.STARTING,
                 "slots": slots,
                 "memory": part.memory,
-                "memory_next": memory_after(target.capacity, row, each, allocated, target.excluded),
+                "memory_next": memory_after(target.capacity, row, request, allocated, target.excluded),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }
@@ -97,7 +97,7 @@ class WorkerStarter:
             slots,
             gpus,
             row.launch,
-            target.each,
+            target.request,
             row.specification.placement,
             row.handle,
             row.owner,
@@ -131,6 +131,6 @@ class WorkerStarter:
 
 def _avoided(target: LaunchTarget) -> frozenset[str]:
     """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
-    allowed = set(target.machines)
-    reserved = {machine.name for machine in target.capacity.machines if machine.whole.gpu and machine.name not in allowed}
-    return target.capacity.quarantined | reserved
+    capacity, allowed = target.capacity, set(target.machines)
+    reserved = {machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed}
+    return capacity.quarantined | reserved

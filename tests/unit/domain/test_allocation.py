@@ -99,7 +99,7 @@ def test_never_more_than_is_there_and_never_more_than_is_wanted(wanted: list[tup
     demands = [Demand(str(index), slots, each, owner) for index, (each, slots, owner) in enumerate(wanted)]
     granted = allocate(place, demands)
     for name, of in (("cpu", 12), ("memory", 32 * GIB), ("gpu", 4)):
-        assert sum(granted[d.experiment] * (getattr(d.each, name) or 0) for d in demands) <= of
+        assert sum(granted[d.experiment] * (getattr(d.per_trial, name) or 0) for d in demands) <= of
     assert all(0 <= granted[demand.experiment] <= demand.slots for demand in demands)
 
 

@@ -19,8 +19,8 @@ from orchestune.backends.kubernetes.objects.runtime_delivery import start_failur
 from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.observation.cluster_view import ClusterView
-from orchestune.backends.kubernetes.observation.queues import Workload
 from orchestune.backends.kubernetes.observation.pod_diagnosis import WorkerEvidence, judge
+from orchestune.backends.kubernetes.observation.queues import Workload
 from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command
@@ -71,7 +71,9 @@ class KubernetesBackend(KubernetesPlanner):
             return Capacity(elastic=True)
         nodes = self._world.nodes.all()
         machines = capacity.machines(nodes, self._world.all_loads())
-        return Capacity(machines, self._config.elastic, unschedulable=frozenset(node.name for node in nodes if not node.usable))
+        return Capacity(
+            machines, self._config.elastic, unschedulable=frozenset(node.name for node in nodes if not node.usable)
+        )
 
     def survey(self) -> Sequence[MachineAllocation]:
         if not self._world.machines_known():

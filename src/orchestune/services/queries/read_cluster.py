@@ -59,7 +59,9 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     }
 
 
-def _with_quarantine(machine: MachineAllocation, quarantined: Mapping[str, Sequence[QuarantineRow]]) -> MachineAllocation:
+def _with_quarantine(
+    machine: MachineAllocation, quarantined: Mapping[str, Sequence[QuarantineRow]]
+) -> MachineAllocation:
     if machine.name not in quarantined:
         return machine
     latest = quarantined[machine.name][-1]
