@@ -6,7 +6,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestune.errors import BadInput
 from orchestune.server.answers import encoded
@@ -24,7 +24,7 @@ class StreamPosition:
 
     journal: str
     number: int
-    line: int | None = None
+    log_cursor: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> StreamPosition | None:
@@ -37,11 +37,7 @@ class StreamPosition:
         return cls(match[1], int(match[2]), None if match[3] is None else int(match[3]))
 
     def __str__(self) -> str:
-        return f"{self.journal}-{self.number}" + ("" if self.line is None else f"-{self.line}")
-
-    def at(self, line: int) -> StreamPosition:
-        """Return a copy with another log cursor."""
-        return replace(self, line=line)
+        return f"{self.journal}-{self.number}" + ("" if self.log_cursor is None else f"-{self.log_cursor}")
 
 
 @dataclass
