@@ -225,9 +225,9 @@ class KubernetesBackend(KubernetesPlanner):
         else:
             self._pending.pop(worker, None)
         handle = _handle(job) if job is not None else handle
-        status = WorkerStatus(worker, state.phase, handle, state.words, state.gone, node)
+        status = WorkerStatus(worker, state.phase, handle, state.words, state.loss, node)
         if state.phase is Phase.GONE:
-            if state.gone is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
+            if state.loss is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
                 status = replace(status, loss=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
@@ -250,7 +250,7 @@ class KubernetesBackend(KubernetesPlanner):
             return False
         message = start_failure(pod)
         if message or phase != "Failed":
-            suspect = bool(message) or (pod is None and state.gone is WorkerLoss.REFUSED and "volume" in state.words)
+            suspect = bool(message) or (pod is None and state.loss is WorkerLoss.REFUSED and "volume" in state.words)
             if self._delivering.doubts(message or state.words, suspect=suspect):
                 self._delivering.give_up(message or state.words, _experiment(pod or job))
                 return True

@@ -71,7 +71,7 @@ def test_what_is_gone_already_is_ended(tmp_path: Path) -> None:
         tmp_path, "echo 'scancel: error: Kill job error on job id 3: Invalid job id specified' >&2; exit 1"
     )
     slurm.cancel("3")
-    slurm.signal("3", "TERM", everything=False)
+    slurm.signal("3", "TERM", full=False)
     assert slurm.exit_code("3") is None
 
 

@@ -71,7 +71,7 @@ class WorkerFolder(WorkerNotes):
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def every(workers: Path) -> Iterator[WorkerFolder]:
+def all_worker_folders(workers: Path) -> Iterator[WorkerFolder]:
     """Return the folders of all workers."""
     return (WorkerFolder(workers, name) for name in workers_in(workers))
 
