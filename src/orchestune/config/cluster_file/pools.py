@@ -8,7 +8,7 @@ from typing import Any
 from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, integer, one_of, quantity, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section
 from orchestune.domain.clusters.cluster import Pool, Taint
 from orchestune.domain.resources.resources import parse_bytes
 
@@ -45,7 +45,7 @@ def _read_label(field: Field) -> str | None:
     return None
 
 
-LABEL_VALUE = string("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
+LABEL_VALUE = string("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, any_scalar=True)
 LABELS = mapping_of(
     NamedEntry("a label", _LABEL_KEY, "use letters, digits, - _ and ., optionally after a DNS name and /"),
     LABEL_VALUE.read_by(_read_label),
@@ -75,14 +75,14 @@ def _taint_from_mapping(section: dict[str, Any]) -> Taint:
 
 TAINTS = list_of(
     either(f"{_TAINT_WORDS}, or a mapping with key, value, effect",
-           scalar=changed(_TAINT_TEXT, _taint_from_text),
-           mapping=changed(section(_TAINT_KEYS), _taint_from_mapping)),
+           scalar=converted(_TAINT_TEXT, _taint_from_text),
+           mapping=converted(section(_TAINT_KEYS), _taint_from_mapping)),
     "a list of taints", least=0, most=50,
 )  # fmt: skip
 
 POOL_KEYS = (
     Key("instance_type", either("an instance type such as c5.xlarge, or a list of them",
-                                scalar=changed(INSTANCE_TYPE, lambda one: (one,)),
+                                scalar=converted(INSTANCE_TYPE, lambda one: (one,)),
                                 listing=list_of(INSTANCE_TYPE, "a list of instance types", most=20)),
         "The machine type; of a list, the first with capacity, which spot pools need. All of one"
         " architecture.", required=True),

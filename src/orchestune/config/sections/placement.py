@@ -9,7 +9,7 @@ from typing import Any
 from orchestune.config.document.kinds import NUMBER, SIZE, TRUTH, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, ScalarNode, plain
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.config.sections.slurm import SLURM
 from orchestune.domain.resources.placement import Placement, Volume
 
@@ -42,7 +42,7 @@ IMAGE = string(
 _COMMAND = string("a command, such as pip install -r requirements.txt", most=10_000)
 INSTALL = either(
     "a command or a list of commands",
-    scalar=changed(_COMMAND, lambda one: (one,)),
+    scalar=converted(_COMMAND, lambda one: (one,)),
     listing=list_of(_COMMAND, "a list of commands", most=100),
 )
 DOCKERFILE = string("the path of a Dockerfile", most=1000)
