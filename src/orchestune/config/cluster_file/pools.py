@@ -12,7 +12,7 @@ from orchestune.config.document.shapes import NamedEntry, converted, either, lis
 from orchestune.domain.clusters.cluster import Pool, Taint
 from orchestune.domain.resources.resources import parse_bytes
 
-SHORT = ("cpu", "gpu", "system")
+TOP_LEVEL_POOLS = ("cpu", "gpu", "system")
 """pools that are allowed at the top level of the file"""
 MAX_NODES = 450
 """limit of one managed node group of EKS"""
@@ -104,7 +104,7 @@ POOL_ALSO = {
 POOL = section(POOL_KEYS, also=POOL_ALSO)
 NAMES = NamedEntry(
     "a pool", r"[a-z0-9](?:[a-z0-9\-]{0,38}[a-z0-9])?", "use a-z, 0-9 and -, at most 40 characters",
-    {name: f"write it at the top level of the file: {name}:" for name in SHORT},
+    {name: f"write it at the top level of the file: {name}:" for name in TOP_LEVEL_POOLS},
 )  # fmt: skip
 POOLS = mapping_of(NAMES, POOL, "a mapping from names to pools", most=27)
 
