@@ -102,7 +102,7 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
         version = context.core.signals.version(view.topic)
         documents = await (context.reading_logs_in_turn if view.has_logs else context.streaming_in_turn)(view.read)
         journal = context.journals.of(view.key)
-        journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
+        journal.update({name: _event(view.kind(name), document) for name, document in documents.items()})
         for evicted in context.journals.evict():
             context.views.forget(evicted)
         return JournalRead(version, journal)

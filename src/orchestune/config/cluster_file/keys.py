@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.config.cluster_file.pools import POOL, POOLS
-from orchestune.config.document.kinds import TIME, TRUTH, Key, one_of, string
+from orchestune.config.document.kinds import TIME, BOOLEAN, Key, one_of, string
 from orchestune.config.document.shapes import NamedEntry, converted, list_of, mapping_of, section
 from orchestune.config.sections.placement import IMAGE
 from orchestune.domain.clusters.cluster import ROLES, AccessGrant
@@ -79,7 +79,7 @@ KEYS = (
         "a new one"),
     Key("access", ACCESS, "Further users of the cluster.", "only its creator"),
     Key("idle", section(IDLE_KEYS), "Scale-down and teardown of an idle cluster."),
-    Key("bucket", TRUTH, "Store files in a bucket of the cluster instead of the server's disk.", "false"),
+    Key("bucket", BOOLEAN, "Store files in a bucket of the cluster instead of the server's disk.", "false"),
     Key("policies", list_of(string("the ARN of a policy",
                                    r"arn:aws[a-z\-]*:iam::(?:[0-9]{12}|aws):policy/[\w+=,.@/\-]+"),
                             "a list of ARNs of policies", least=0, most=8),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, integer, one_of, quantity, string
+from orchestune.config.document.kinds import SIZE_PATTERN, BOOLEAN, Key, integer, one_of, quantity, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section
@@ -89,10 +89,10 @@ POOL_KEYS = (
     Key("min_nodes", integer(0, MAX_NODES), "Minimum number of machines.", "0"),
     Key("max_nodes", integer(1, MAX_NODES), "Maximum number of machines; they are started for pending trials.",
         required=True),
-    Key("spot", TRUTH, "Spot machines, which cost less and may be preempted at any time: their trials are"
+    Key("spot", BOOLEAN, "Spot machines, which cost less and may be preempted at any time: their trials are"
         " requeued.", "false"),
     Key("disk", DISK, "The disk of each machine, encrypted.", "100Gi"),
-    Key("gpu", TRUTH, "Require GPUs. A pool named `gpu` always does.", "by machine type"),
+    Key("gpu", BOOLEAN, "Require GPUs. A pool named `gpu` always does.", "by machine type"),
     Key("labels", LABELS, "Labels of its nodes, in addition to `orchestune.dev/pool`.", "none"),
     Key("taints", TAINTS, "Taints of its nodes. GPU nodes also have `nvidia.com/gpu`, so that nothing else runs there;"
         " experiments that name the pool tolerate its other taints.", "none"),

@@ -93,14 +93,14 @@ NUMBER = ValueKind[float](
 )
 
 
-def _read_truth(field: Field) -> bool | None:
+def _read_boolean(field: Field) -> bool | None:
     if isinstance(field.node, ScalarNode) and isinstance(field.node.value, bool):
         return field.node.value
     field.expected("true or false")
     return None
 
 
-TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
+BOOLEAN = ValueKind[bool]("true or false", {"type": "boolean"}, _read_boolean)
 
 
 def string(words: str, pattern: str = "", *, most: int = 10_000, any_scalar: bool = False) -> ValueKind[str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, integer, string
+from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, BOOLEAN, Key, ValueKind, integer, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import converted, either, list_of, section
@@ -105,7 +105,7 @@ def _read_checkpoint(field: Field) -> CheckpointSettings | None:
 _EVERY = (Key("every", TIME, "Time between uploads of the folder while the trial runs.", "5m"),)
 CHECKPOINT = either(
     "true, a duration such as 5m, or a mapping with every",
-    scalar=ValueKind[CheckpointSettings](_WORDS, {"anyOf": [TRUTH.schema, TIME.schema]},
+    scalar=ValueKind[CheckpointSettings](_WORDS, {"anyOf": [BOOLEAN.schema, TIME.schema]},
                             _read_checkpoint),
     mapping=converted(section(_EVERY, also={"interval": "every"}),
                     lambda read: CheckpointSettings(read.get("every") or CHECKPOINT_EVERY)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, TRUTH, Key, ValueKind, one_of
+from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, BOOLEAN, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode, quoted, yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.document.scalars import resolve
@@ -219,7 +219,7 @@ KEYS = (
         "`categorical` with listed values, `int` with whole bounds, else `float`"),
     Key("min", NUMBER, "The smallest value."),
     Key("max", NUMBER, "The largest value."),
-    Key("log", TRUTH, "Search on a logarithmic scale.", "false"),
+    Key("log", BOOLEAN, "Search on a logarithmic scale.", "false"),
     Key("step", NUMBER, "The distance between values, counted from `min`.", "none; 1 for an int"),
     Key("values", VALUES, "The values of a categorical parameter."),
     Key("choices", VALUES, "Alias of `values`."),

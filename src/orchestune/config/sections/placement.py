@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.document.kinds import NUMBER, SIZE, TRUTH, Key, ValueKind, string
+from orchestune.config.document.kinds import NUMBER, SIZE, BOOLEAN, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, ScalarNode, plain
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import converted, either, list_of, section
@@ -52,7 +52,7 @@ _VOLUME_KEYS = (
     Key("mount", string("an absolute path", _ABSOLUTE, most=1000), "Mount path in the trial.", required=True),
     Key("claim", NAME, "A PersistentVolumeClaim of the namespace."),
     Key("path", string("an absolute path", _ABSOLUTE, most=1000), "A folder of the host."),
-    Key("read_only", TRUTH, "Mount it read-only.", "false"),
+    Key("read_only", BOOLEAN, "Mount it read-only.", "false"),
 )
 _VOLUME = section(_VOLUME_KEYS)
 

@@ -12,7 +12,7 @@ from orchestune.config.document.kinds import (
     SIZE,
     SIZE_PATTERN,
     TIME,
-    TRUTH,
+    BOOLEAN,
     Key,
     ValueKind,
     integer,
@@ -102,7 +102,7 @@ _RESOURCES = section(
         Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
         Key("gpu", GPU, "GPUs for each trial: a number, a fraction of a GPU such as `0.25`, or"
             " `{count: 2, type: a100, memory: 40Gi}`.", "0"),
-        Key("pin", TRUTH, "Pin each trial to `cpu` cores that no other trial uses. Only on this machine.", "false"),
+        Key("pin", BOOLEAN, "Pin each trial to `cpu` cores that no other trial uses. Only on this machine.", "false"),
     ),
     also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu", "affinity": "pin"},
 )  # fmt: skip
