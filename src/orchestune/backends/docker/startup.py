@@ -115,7 +115,7 @@ class ContainerStarter:
                 if order is None:
                     return
                 self._fetch(image, line, folder)
-                with folder.claimed():
+                with folder.locked_for_start():
                     order = folder.order()
                     if order is not None:
                         self._start(folder, order, line)

@@ -61,7 +61,7 @@ class Slurm:
         answer = self._run("sbatch", ["--parsable", *options], {**self._own(), **environ}, script)
         return answer.strip().partition(";")[0]
 
-    def rehearse(self, script: str, options: Sequence[str]) -> None:
+    def dry_run(self, script: str, options: Sequence[str]) -> None:
         """Raise UsageError if Slurm would reject such a job."""
         self._run("sbatch", ["--test-only", *options], self._usual(), script)
 

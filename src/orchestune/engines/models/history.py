@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from orchestune.engines.models.dominance import beaten
+from orchestune.engines.models.dominance import dominator_counts
 
 T = TypeVar("T")
 Losses = Sequence[float]
@@ -68,7 +68,7 @@ def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses,
         return entries
     if len(entries[0][0]) == 1:
         return heapq.nsmallest(count, entries, key=lambda entry: (entry[0][0], entry[1]))
-    counts = beaten(np.array([losses for losses, _, _ in entries], float)).tolist()
+    counts = dominator_counts(np.array([losses for losses, _, _ in entries], float)).tolist()
     order = sorted((counts[place], _random_key(index), place) for place, (_, index, _) in enumerate(entries))
     return [entries[place] for _, _, place in order[:count]]
 

@@ -4,7 +4,7 @@
 - completed with a reported standard deviation: the loss with that noise, or less if the results are less noisy: scripts
   often report the spread of folds, not that of repeated runs;
 - pruned: worse than most. Enters halfway between the upper quartile and the worst loss, with a large variance;
-- failed, or not finite: no loss. A separate process models the probability of failure;
+- failed, or not finite: no loss. A separate model has the probability of failure;
 - a penalty, as scripts report for failures: treated as failed (`without_penalties`);
 - cancelled: ignored.
 """
@@ -21,14 +21,16 @@ from orchestune.domain.lifecycle.states import TrialState
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, excesses, objectives
 from orchestune.engines.models.cube import Cube, Floats, stacked
-from orchestune.engines.models.dominance import beaten
+from orchestune.engines.models.dominance import dominator_counts
 from orchestune.engines.models.kernel import Scales
 from orchestune.engines.models.warping import Warping, warped
 
 _PRUNED_VARIANCE = 0.25
+"""variance of the assumed loss of a pruned trial, on the scale of standardized losses"""
 _MAX_VARIANCE = 100.0
 _NO_WIDTH = 1e-9
-_SHARED, _OTHERS = 3, 5
+"""width of a front, on the same scale, below which its losses count as equal"""
+_MIN_PENALTIES, _MIN_BETTER = 3, 5
 """minimum number of trials that share a penalty, and of better ones: fewer may do so by chance"""
 
 
@@ -60,7 +62,7 @@ class TrainingData:
     """The training data of a model."""
 
     points: Floats
-    """one row per observation"""
+    """coordinates, one row per observation"""
     values: Floats
     variances: Floats
     """variance per value, in addition to the common noise"""
@@ -95,13 +97,13 @@ def training_point(cube: Cube, metrics: Sequence[Metric], observation: Observati
 def without_penalties(points: Sequence[TrainingPoint]) -> list[TrainingPoint]:
     """Treat trials as failed if several share the worst loss and its gap to the others exceeds the range of these.
 
-    Many scripts report such a value for failures, 1e9 or the loss of a random guess. Beside it a process could not tell
-    the others apart, and would model the jump as a slope.
+    Many scripts report such a value for failures, 1e9 or the loss of a random guess. Beside it a model could not tell
+    the others apart, and would fit the jump as a slope.
     """
     losses = [point.losses[0] for point in points if point.losses is not None and len(point.losses) == 1]
     worst = max(losses, default=0.0)
     others = [loss for loss in losses if loss < worst]
-    if len(losses) - len(others) < _SHARED or len(others) < _OTHERS:
+    if len(losses) - len(others) < _MIN_PENALTIES or len(others) < _MIN_BETTER:
         return list(points)
     if worst - max(others) <= max(others) - min(others):
         return list(points)
@@ -125,7 +127,7 @@ def limit_data(points: Sequence[TrainingPoint], width: int, index: int) -> tuple
     values = (cut - mean) * scale if scale else np.sign(cut)
     limit = -mean * scale if scale else 0.0
     coordinates = stacked([point.coordinates for point in measured], width)
-    return _exact(coordinates, values), limit
+    return _noiseless(coordinates, values), limit
 
 
 def failure_data(points: Sequence[TrainingPoint], width: int) -> tuple[TrainingData, float] | None:
@@ -140,10 +142,10 @@ def failure_data(points: Sequence[TrainingPoint], width: int) -> tuple[TrainingD
         return None
     mean = float(labels.mean())
     coordinates = stacked([point.coordinates for point in points], width)
-    return _exact(coordinates, (labels - mean) / deviation), -mean / deviation
+    return _noiseless(coordinates, (labels - mean) / deviation), -mean / deviation
 
 
-def _exact(coordinates: Floats, values: Floats) -> TrainingData:
+def _noiseless(coordinates: Floats, values: Floats) -> TrainingData:
     return TrainingData(coordinates, values, np.zeros(len(values)), np.zeros(len(values)))
 
 
@@ -158,7 +160,7 @@ def thinned(points: Sequence[TrainingPoint], most: int) -> list[TrainingPoint]:
 
 
 def regression_data(
-    points: Sequence[TrainingPoint], width: int, how: Warping, weights: Sequence[float]
+    points: Sequence[TrainingPoint], width: int, warping: Warping, weights: Sequence[float]
 ) -> TrainingData:
     """Return the losses of `points` as training data: at least one must have a loss, and none may have failed.
 
@@ -166,7 +168,7 @@ def regression_data(
     """
     scored = [point for point in points if point.losses is not None]
     losses, deviations = (np.array([getattr(e, name) for e in scored]) for name in ("losses", "deviations"))
-    values, factor = warped(losses[:, 0], how) if len(weights) == 1 else (_scalar(losses, weights), 0.0)
+    values, factor = warped(losses[:, 0], warping) if len(weights) == 1 else (_scalar(losses, weights), 0.0)
     with np.errstate(over="ignore"):
         reported_variances = np.minimum((deviations[:, 0] * factor) ** 2, _MAX_VARIANCE)
     poorer = (float(np.quantile(values, 0.75)) + float(values.max())) / 2
@@ -183,7 +185,7 @@ def _scalar(losses: Floats, weights: Sequence[float]) -> Floats:
     With that scale the weights spread along the front; with the width of all losses most would point to its ends.
     """
     columns = np.stack([warped(column, "plain")[0] for column in losses.T])
-    front = columns[:, beaten(columns.T) == 0]
+    front = columns[:, dominator_counts(columns.T) == 0]
     best, width = front.min(axis=1, keepdims=True), np.ptp(front, axis=1, keepdims=True)
     weighted = (columns - best) / np.where(width > _NO_WIDTH, width, 1.0) * np.array(weights)[:, None]
     return warped(weighted.max(axis=0) + 0.05 * weighted.sum(axis=0), "plain")[0]

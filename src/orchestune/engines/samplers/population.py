@@ -11,7 +11,7 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats
-from orchestune.engines.models.dominance import beaten
+from orchestune.engines.models.dominance import dominator_counts
 from orchestune.engines.models.training_data import TrainingPoint, training_point
 from orchestune.engines.samplers.quasi import start_design
 from orchestune.engines.versions import version_of
@@ -81,7 +81,7 @@ def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:
     """Return sort keys: with one metric the loss; with several the number of dominating members and crowding."""
     if all(len(each) == 1 for each in losses):
         return [(each[0], 0.0) for each in losses]
-    counts = beaten(np.array(losses)).tolist()
+    counts = dominator_counts(np.array(losses)).tolist()
     return [(float(count), -lonely) for count, lonely in zip(counts, _lonely(losses, counts), strict=True)]
 
 

@@ -77,4 +77,4 @@ def test_what_is_gone_already_is_ended(tmp_path: Path) -> None:
 
 def test_a_machine_without_slurm_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="sbatch is not on the PATH"):
-        Slurm({"PATH": str(tmp_path)}).rehearse("", [])
+        Slurm({"PATH": str(tmp_path)}).dry_run("", [])
