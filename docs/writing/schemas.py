@@ -20,7 +20,9 @@ def experiment() -> str:
 
 def cluster() -> str:
     """Build the schema of a cluster file in its current format."""
-    return _written("Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*TOP_LEVEL_POOLS, "pools")])
+    return _written(
+        "Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*TOP_LEVEL_POOLS, "pools")]
+    )
 
 
 def _written(title: str, schema: Mapping[str, Any], least: Sequence[Any]) -> str:

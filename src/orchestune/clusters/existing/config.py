@@ -197,7 +197,9 @@ def checked(connection: ConnectionSettings) -> ConnectionSettings:
     if connection.name in BUILTIN_CLUSTERS:
         problems.append(
             Problem(
-                f"reserved name: '{connection.name}' means {BUILTIN_CLUSTERS[connection.name]}", "name", hint="choose another name"
+                f"reserved name: '{connection.name}' means {BUILTIN_CLUSTERS[connection.name]}",
+                "name",
+                hint="choose another name",
             )
         )
     if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestune.config.cluster_file.pools import POOL, POOLS
-from orchestune.config.document.kinds import TIME, BOOLEAN, Key, one_of, string
+from orchestune.config.document.kinds import BOOLEAN, TIME, Key, one_of, string
 from orchestune.config.document.shapes import NamedEntry, converted, list_of, mapping_of, section
 from orchestune.config.sections.placement import IMAGE
 from orchestune.domain.clusters.cluster import ROLES, AccessGrant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.document.kinds import SIZE_PATTERN, BOOLEAN, Key, integer, one_of, quantity, string
+from orchestune.config.document.kinds import BOOLEAN, SIZE_PATTERN, Key, integer, one_of, quantity, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, BOOLEAN, Key, ValueKind, integer, string
+from orchestune.config.document.kinds import BOOLEAN, MAX_TRIALS, SIZE, TIME, Key, ValueKind, integer, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import converted, either, list_of, section

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, BOOLEAN, Key, ValueKind, one_of
+from orchestune.config.document.kinds import BOOLEAN, MAX_INTEGER, MAX_NUMBER, NUMBER, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode, quoted, yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.document.scalars import resolve

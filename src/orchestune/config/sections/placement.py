@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.document.kinds import NUMBER, SIZE, BOOLEAN, Key, ValueKind, string
+from orchestune.config.document.kinds import BOOLEAN, NUMBER, SIZE, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, ScalarNode, plain
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import converted, either, list_of, section

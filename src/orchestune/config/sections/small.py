@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.config.document.kinds import (
+    BOOLEAN,
     MAX_FOLDS,
     MAX_TRIALS,
     NUMBER,
     SIZE,
     SIZE_PATTERN,
     TIME,
-    BOOLEAN,
     Key,
     ValueKind,
     integer,

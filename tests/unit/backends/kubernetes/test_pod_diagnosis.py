@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestune.backends.kubernetes.observation.queues import workload
 from orchestune.backends.kubernetes.observation.pod_diagnosis import WorkerEvidence, judge
+from orchestune.backends.kubernetes.observation.queues import workload
 from orchestune.backends.kubernetes.observation.views import ObjectEvent, event
 from orchestune.ports.backend import Phase, WorkerLoss
 
