@@ -84,13 +84,13 @@ class Ours(Never):
     def ends(self, trial: int, step: int, value: float) -> bool:
         curve = self._curves.setdefault(trial, LearningCurve(self._metric))
         curve.add(value, step)
-        look = self._pruner.look(trial, step)
-        if look is None or look <= self.last.get(trial, (0, 0))[0]:
+        decision = self._pruner.decision_step(trial, step)
+        if decision is None or decision <= self.last.get(trial, (0, 0))[0]:
             return False
-        mark = curve.mark(trial, look)
-        self.last[trial] = look, mark.loss
-        self._pruner.tell(mark)
-        ends = self._pruner.judge(mark) is not None
+        observation = curve.observation(trial, decision)
+        self.last[trial] = decision, observation.loss
+        self._pruner.tell(observation)
+        ends = self._pruner.judge(observation) is not None
         if ends:
             self._pruner.finish(trial, TrialState.PRUNED)
         return ends

@@ -19,7 +19,7 @@ from orchestune.domain.specification.early_stopping import TYPES, EarlyStopping
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.registry import create
 from orchestune.store.rows import Query
-from orchestune.store.statements.pruning import PUT_MARK
+from orchestune.store.statements.pruning import PUT_OBSERVATION
 from orchestune.store.statements.trials import INSERT_TRIAL
 from tests.contract.world import CoreWorld, Document, FakeWorker
 
@@ -32,7 +32,7 @@ def main() -> None:
     print(table.machine())
     count = 2000 if arguments.quick else 10_000
     rows = [_measured(name, count) for name in (None, *TYPES)]
-    head = ("rule", "ms per call at 0", f"ms per call at {count:,}", "p99 ms", "ms after a restart", "marks")
+    head = ("rule", "ms per call at 0", f"ms per call at {count:,}", "p99 ms", "ms after a restart", "observations")
     table.show(f"A call with one point ({STEPS} steps in each finished trial)", head, rows)
 
 
@@ -46,13 +46,13 @@ def _measured(rule: str | None, count: int) -> table.Row:
         _fill(world, experiment, count, rule)
         world.close()
         world.open()
-        first = _calls(worker, lease, 10_000, 1)[0]  # a look, whatever the rule
+        first = _calls(worker, lease, 10_000, 1)[0]  # a decision step, whatever the rule
         later = _calls(worker, lease, 10_001)
         with world.core.store.reading() as session:
-            marks = session.row(Query(int, "SELECT COUNT(*) FROM pruner_observations"), {}) or 0
+            observations = session.row(Query(int, "SELECT COUNT(*) FROM pruner_observations"), {}) or 0
         world.close()
     p99 = table.percentile(later, 0.99)
-    return rule or "none", statistics.median(fresh), statistics.median(later), p99, first, marks
+    return rule or "none", statistics.median(fresh), statistics.median(later), p99, first, observations
 
 
 def _calls(worker: FakeWorker, lease: Document, start: int, count: int = CALLS) -> list[float]:
@@ -70,7 +70,7 @@ def _fill(world: CoreWorld, experiment: str, count: int, rule: str | None) -> No
     """Rows of so many finished trials: half of them completed, half of them pruned after a few steps."""
     pruner = create(EarlyStopping(rule), [Metric("loss", "minimize")]) if rule else None
     with world.core.store.transaction() as session:
-        trials, marks, seq = [], [], 10**6
+        trials, observations, seq = [], [], 10**6
         for number in range(101, 101 + count):
             completed = number % 2 == 0
             trials.append(
@@ -79,14 +79,14 @@ def _fill(world: CoreWorld, experiment: str, count: int, rule: str | None) -> No
                 | {"parent": None, "seed": 1, "bundle": None, "revision": 1, "checkpoint": None, "created_at": 0.0}
             )
             for step in range(1, (STEPS if completed else 5) + 1):
-                if pruner is None or pruner.look(number, step) != step:
+                if pruner is None or pruner.decision_step(number, step) != step:
                     continue
                 seq += 1
                 value = (number * 7919 % 1000) / 1000 - step / 100
-                mark = {"experiment": experiment, "trial": number, "fold": 0, "step": float(step), "seq": seq}
-                marks.append(mark | {"loss": value, "best": value, "mean": value})
+                observation = {"experiment": experiment, "trial": number, "fold": 0, "step": float(step), "seq": seq}
+                observations.append(observation | {"loss": value, "best": value, "mean": value})
         session.many(INSERT_TRIAL, trials)
-        session.many(PUT_MARK, marks)
+        session.many(PUT_OBSERVATION, observations)
         session.run(
             "UPDATE trials SET history_seq = number WHERE experiment = :experiment AND number > 100",
             {"experiment": experiment},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestune.config.cluster_file.keys import CLUSTER
-from orchestune.config.cluster_file.pools import SHORT
+from orchestune.config.cluster_file.pools import TOP_LEVEL_POOLS
 from orchestune.config.keys import EXPERIMENT
 
 
@@ -20,7 +20,9 @@ def experiment() -> str:
 
 def cluster() -> str:
     """Build the schema of a cluster file in its current format."""
-    return _written("Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*SHORT, "pools")])
+    return _written(
+        "Orchestune cluster", CLUSTER.schema, [{"required": [name]} for name in (*TOP_LEVEL_POOLS, "pools")]
+    )
 
 
 def _written(title: str, schema: Mapping[str, Any], least: Sequence[Any]) -> str:

@@ -12,7 +12,7 @@ from orchestune.services.commands import rerun_trial
 from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution import uploads
 from orchestune.services.queries import read_logs, read_trials
-from orchestune.store.statements.pruning import PUT_MARK
+from orchestune.store.statements.pruning import PUT_OBSERVATION
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.contract.world_contract import WorldContract
 
@@ -54,9 +54,11 @@ class FoldsContract(WorldContract):
     def test_a_pruned_trial_was_ended_where_its_last_fold_was_at_the_last_step(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, early_stopping={"type": "median"}, **folds(2))
         (worker, lease), *_ = world.lease(2)
-        mark = {"experiment": experiment, "trial": 1, "step": 3.0, "best": 0.0, "mean": 0.0}
+        observation = {"experiment": experiment, "trial": 1, "step": 3.0, "best": 0.0, "mean": 0.0}
         with world.core.store.transaction() as session:
-            session.many(PUT_MARK, [mark | {"fold": fold, "seq": 2 - fold, "loss": fold / 2} for fold in (1, 0)])
+            session.many(
+                PUT_OBSERVATION, [observation | {"fold": fold, "seq": 2 - fold, "loss": fold / 2} for fold in (1, 0)]
+            )
         worker.call(finished=[worker.finish(lease, state="pruned", points=[])])
         assert [seen.last for seen in world.observations(experiment)] == [(3.0, 0.5)]
 

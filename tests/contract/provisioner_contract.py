@@ -51,7 +51,7 @@ class ProvisionerContract:
         standing = there.status(spec.name)
         assert standing is not None
         assert {pool.name: (pool.least, pool.most) for pool in standing.pools} == {
-            pool.name: (pool.least, pool.most) for pool in spec.pools
+            pool.name: (pool.min_nodes, pool.max_nodes) for pool in spec.pools
         }
         assert [item.name for item in there.clusters()] == [spec.name]
         reached = there.reach(spec.name)
@@ -64,7 +64,7 @@ class ProvisionerContract:
         self.make().apply(spec, _silent)
         first, *_, last = spec.pools
         fresh = replace(last, name="fresh", key="pools.fresh")
-        wanted = replace(spec, pools=(replace(first, most=first.most + 1), fresh))
+        wanted = replace(spec, pools=(replace(first, max_nodes=first.max_nodes + 1), fresh))
         gone = {pool.name for pool in spec.pools} - {first.name}
         drained: list[str] = []
         assert self.make().changes(wanted)
@@ -72,7 +72,8 @@ class ProvisionerContract:
         assert set(drained) == gone
         standing = self.make().status(spec.name)
         assert standing is not None
-        assert {pool.name: pool.most for pool in standing.pools} == {first.name: first.most + 1, "fresh": fresh.most}
+        sizes = {pool.name: pool.most for pool in standing.pools}
+        assert sizes == {first.name: first.max_nodes + 1, "fresh": fresh.max_nodes}
         assert self.make().changes(wanted) == []
 
     def test_destroying_leaves_nothing_and_may_be_repeated(self) -> None:

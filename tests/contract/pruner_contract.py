@@ -7,7 +7,7 @@ import random
 import pytest
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import WORST, LearningCurve, Mark
+from orchestune.domain.specification.curves import WORST, LearningCurve, PrunerObservation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.ports.pruner import Pruner
 
@@ -27,26 +27,26 @@ class PrunerContract:
         """A new one."""
         return self.make()
 
-    def test_the_looks_of_a_trial_grow_with_its_steps_and_never_lie_ahead(self, pruner: Pruner) -> None:
+    def test_decision_steps_of_a_trial_grow_with_its_steps_and_never_lie_ahead(self, pruner: Pruner) -> None:
         for trial in range(1, 20):
-            looks = [pruner.look(trial, step / 4) for step in range(4 * STEPS)]
-            seen = [look for look in looks if look is not None]
+            decisions = [pruner.decision_step(trial, step / 4) for step in range(4 * STEPS)]
+            seen = [decision for decision in decisions if decision is not None]
             assert seen == sorted(seen)
-            assert looks[: len(looks) - len(seen)] == [None] * (len(looks) - len(seen))
-            assert all(look <= step / 4 for step, look in enumerate(looks) if look is not None)
+            assert decisions[: len(decisions) - len(seen)] == [None] * (len(decisions) - len(seen))
+            assert all(decision <= step / 4 for step, decision in enumerate(decisions) if decision is not None)
 
-    def test_a_look_is_its_own_look(self, pruner: Pruner) -> None:
+    def test_a_decision_step_is_its_own_decision_step(self, pruner: Pruner) -> None:
         for step in range(1, 5000):
-            look = pruner.look(3, step / 3)
-            assert look is None or pruner.look(3, look) == look
+            decision = pruner.decision_step(3, step / 3)
+            assert decision is None or pruner.decision_step(3, decision) == decision
 
     def test_a_step_beyond_measure_is_one(self, pruner: Pruner) -> None:
         for trial in range(1, 20):
             curve = LearningCurve(ACCURACY)
             curve.add(0.5, 1.7e308)
-            assert pruner.look(trial, curve.step) is not None
+            assert pruner.decision_step(trial, curve.step) is not None
             curve.add(0.5, -1.7e308)
-            assert pruner.look(trial, curve.step) is None
+            assert pruner.decision_step(trial, curve.step) is None
 
     def test_the_first_trials_go_on_whatever_they_report(self, pruner: Pruner) -> None:
         assert all(why is None for why in run(pruner, 1, [0.01] * STEPS))
@@ -79,51 +79,57 @@ class PrunerContract:
     def test_it_answers_the_same_in_whatever_order_it_was_told(self) -> None:
         told, ends = history(random.Random(7))
         straight, shuffled = self.make(), self.make()
-        for mark in told:
-            straight.tell(mark)
+        for observation in told:
+            straight.tell(observation)
         for trial, state in ends:
             straight.finish(trial, state)
         order = random.Random(8)
         order.shuffle(told)
         order.shuffle(ends)
-        for mark in told:
-            shuffled.tell(mark)
+        for observation in told:
+            shuffled.tell(observation)
         for trial, state in ends:
             shuffled.finish(trial, state)
-        live = [mark for mark in told if mark.trial > 40]
-        assert [straight.judge(mark) for mark in live] == [shuffled.judge(mark) for mark in live]
-        assert any(straight.judge(mark) for mark in live)
+        live = [observation for observation in told if observation.trial > 40]
+        assert [straight.judge(observation) for observation in live] == [
+            shuffled.judge(observation) for observation in live
+        ]
+        assert any(straight.judge(observation) for observation in live)
 
-    def test_a_mark_that_is_told_again_counts_once_with_its_newer_values(self) -> None:
+    def test_an_observation_that_is_told_again_counts_once_with_its_newer_values(self) -> None:
         told, ends = history(random.Random(9))
         straight, repeated = self.make(), self.make()
-        for mark in told:
-            repeated.tell(Mark(mark.trial, mark.step, WORST, WORST, WORST))
-            straight.tell(mark)
-        for mark in told:
-            repeated.tell(mark)
+        for observation in told:
+            repeated.tell(PrunerObservation(observation.trial, observation.step, WORST, WORST, WORST))
+            straight.tell(observation)
+        for observation in told:
+            repeated.tell(observation)
         for pruner in (straight, repeated):
             for trial, state in [*ends, *ends]:
                 pruner.finish(trial, state)
-        live = [mark for mark in told if mark.trial > 40]
-        assert [straight.judge(mark) for mark in live] == [repeated.judge(mark) for mark in live]
+        live = [observation for observation in told if observation.trial > 40]
+        assert [straight.judge(observation) for observation in live] == [
+            repeated.judge(observation) for observation in live
+        ]
 
-    def test_a_trial_is_judged_by_what_it_showed_up_to_the_mark(self, pruner: Pruner) -> None:
+    def test_a_trial_is_judged_by_what_it_showed_up_to_the_observation(self, pruner: Pruner) -> None:
         for trial in range(1, 31):
             run(pruner, trial, rising(0.5 + trial / 100))
             pruner.finish(trial, TrialState.COMPLETED)
         one_by_one = run(pruner, 31, rising(0.3))
-        assert [pruner.judge(mark) for mark in marks(pruner, 31, rising(0.3))] == one_by_one
+        assert [pruner.judge(observation) for observation in observations(pruner, 31, rising(0.3))] == one_by_one
         assert any(one_by_one)
 
     def test_judging_changes_nothing(self, pruner: Pruner) -> None:
         told, ends = history(random.Random(10))
-        for mark in told:
-            pruner.tell(mark)
+        for observation in told:
+            pruner.tell(observation)
         for trial, state in ends:
             pruner.finish(trial, state)
-        live = [mark for mark in told if mark.trial > 40]
-        assert [pruner.judge(mark) for mark in live] == [pruner.judge(mark) for mark in live]
+        live = [observation for observation in told if observation.trial > 40]
+        assert [pruner.judge(observation) for observation in live] == [
+            pruner.judge(observation) for observation in live
+        ]
 
 
 def rising(height: float) -> list[float]:
@@ -132,33 +138,33 @@ def rising(height: float) -> list[float]:
 
 
 def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
-    """Report the values as a trial would that nobody ends; what was said at each look."""
+    """Report the values as a trial would that nobody ends; return the verdict at each decision step."""
     found = []
-    for mark in marks(pruner, trial, values):
-        pruner.tell(mark)
-        found.append(pruner.judge(mark))
+    for observation in observations(pruner, trial, values):
+        pruner.tell(observation)
+        found.append(pruner.judge(observation))
     return found
 
 
-def marks(pruner: Pruner, trial: int, values: list[float]) -> list[Mark]:
-    """Return the verdict on the trial at each of its evaluations."""
+def observations(pruner: Pruner, trial: int, values: list[float]) -> list[PrunerObservation]:
+    """Return the observation of the trial at each of its decision steps."""
     curve, found, before = LearningCurve(ACCURACY), [], None
     for step, value in enumerate(values, start=1):
         curve.add(value, step)
-        look = pruner.look(trial, step)
-        if look is not None and look != before:
-            found.append(curve.mark(trial, look))
-        before = look
+        decision = pruner.decision_step(trial, step)
+        if decision is not None and decision != before:
+            found.append(curve.observation(trial, decision))
+        before = decision
     return found
 
 
-def history(chance: random.Random) -> tuple[list[Mark], list[tuple[int, TrialState]]]:
-    """Marks of 60 trials at every power of 3 and 4 and every step, and how the first 40 ended."""
-    told: list[Mark] = []
+def history(chance: random.Random) -> tuple[list[PrunerObservation], list[tuple[int, TrialState]]]:
+    """Return observations of 60 trials at every power of 3 and 4 and every step, and how the first 40 ended."""
+    told: list[PrunerObservation] = []
     for trial in range(1, 61):
         curve, height = LearningCurve(ACCURACY), chance.random()
         for step, value in enumerate(rising(height), start=1):
             curve.add(value + chance.gauss(0, 0.02), step)
-            told.append(curve.mark(trial, float(step)))
+            told.append(curve.observation(trial, float(step)))
     states = (TrialState.COMPLETED, TrialState.COMPLETED, TrialState.FAILED, TrialState.PRUNED)
     return told, [(trial, chance.choice(states)) for trial in range(1, 41)]

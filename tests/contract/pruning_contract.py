@@ -10,10 +10,10 @@ import pytest
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution import report_metrics, uploads
-from orchestune.services.memory.pruner_boards import Boards
+from orchestune.services.memory.pruner_cache import PrunerCache
 from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import report_signature
-from orchestune.store.statements.pruning import NEW_MARKS
+from orchestune.store.statements.pruning import NEW_OBSERVATIONS
 from tests.contract.world import CoreWorld, Document, FakeWorker, decoded
 from tests.contract.world_contract import WorldContract
 
@@ -237,7 +237,7 @@ class PruningContract(WorldContract):
         world.open()
         first.call(beats=[report | {"points": values[:2]}])
         first.call(beats=[report | {"points": values}])
-        assert self.marks(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
+        assert self.observations(world, experiment)[-1] == (good["trial"], 3.0, 0.0, 0.0, 2.0)
 
     @pytest.mark.parametrize("by_http", [False, True], ids=["its worker", "HTTP"])
     def test_points_of_an_attempt_that_reach_two_servers_in_turn_are_one_curve(
@@ -246,7 +246,7 @@ class PruningContract(WorldContract):
         """No step is said, so that each has to know how many there were."""
         experiment = self.create(world, early_stopping={"type": "median"}, parallelism=1)
         [(worker, lease)] = world.lease()
-        servers = [world.core, replace(world.core, boards=Boards())]
+        servers = [world.core, replace(world.core, pruners=PrunerCache())]
         for place, value in enumerate((4.0, 2.0, 6.0, 0.0, 3.0)):
             worker.core = world.core = servers[place % 2]
             if by_http:
@@ -256,7 +256,7 @@ class PruningContract(WorldContract):
         found = [(lease["trial"], 1.0, 4.0, 4.0, 4.0), (lease["trial"], 2.0, 2.0, 2.0, 3.0),
                  (lease["trial"], 3.0, 6.0, 2.0, 4.0), (lease["trial"], 4.0, 0.0, 0.0, 3.0),
                  (lease["trial"], 5.0, 3.0, 0.0, 3.0)]  # fmt: skip
-        assert self.marks(world, experiment) == found
+        assert self.observations(world, experiment) == found
 
     def test_values_that_are_not_finite_count_after_a_restart_too(self, world: CoreWorld) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
@@ -269,7 +269,7 @@ class PruningContract(WorldContract):
         world.close()
         world.open()
         second.call(beats=[reports(other, 0.5, sequence=3)])
-        one, two = self.marks(world, experiment)[-2:]
+        one, two = self.observations(world, experiment)[-2:]
         assert one[1:] == two[1:] == (4.0, 0.5, 0.5, one[4])
 
     def test_what_was_undone_is_forgotten(self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +280,9 @@ class PruningContract(WorldContract):
             patch.setattr("orchestune.services.execution.locked_experiment.Ledger.close", fail)
             with pytest.raises(RuntimeError):
                 second.call(beats=[reports(bad, 0.05, step=1)])
-        assert len(self.marks(world, experiment)) == 1
+        assert len(self.observations(world, experiment)) == 1
         assert second.call(beats=[reports(bad, BAD, step=1)])["orders"][0]["state"] == "pruned"
-        assert len(self.marks(world, experiment)) == 2
+        assert len(self.observations(world, experiment)) == 2
 
     def test_pausing_does_not_take_back_an_order(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
@@ -320,7 +320,9 @@ class PruningContract(WorldContract):
         assert again["checkpoint"]["step"] == 2
         for place, value in enumerate((0.3, 0.4)):
             worker.call(beats=[reports(again, value, sequence=place)])
-        assert self.marks(world, experiment)[-1][:4] == (1, 4.0, 0.4, 0.2), "steps go on, the lost value is forgotten"
+        assert self.observations(world, experiment)[-1][:4] == (1, 4.0, 0.4, 0.2), (
+            "steps go on, the lost value is forgotten"
+        )
         worker.call(finished=[worker.finish(again, points=[])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.2
 
@@ -367,16 +369,16 @@ class PruningContract(WorldContract):
         told = world.observations(experiment)
         assert [(item.number, str(item.state), item.last) for item in told] == [(bad["trial"], "pruned", (1.0, BAD))]
 
-    def test_marks_go_with_their_experiment(self, world: CoreWorld) -> None:
+    def test_pruner_observations_go_with_their_experiment(self, world: CoreWorld) -> None:
         experiment, *_ = self.ordered(world)
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
-        assert self.marks(world, experiment) == []
+        assert self.observations(world, experiment) == []
 
-    def marks(self, world: CoreWorld, experiment: str) -> list[tuple[Any, ...]]:
+    def observations(self, world: CoreWorld, experiment: str) -> list[tuple[Any, ...]]:
         """(trial, step, loss, best, mean) in the order of their writing."""
         with world.core.store.reading() as session:
-            rows = session.rows(NEW_MARKS, {"experiment": experiment, "after": 0})
+            rows = session.rows(NEW_OBSERVATIONS, {"experiment": experiment, "after": 0})
         return [(row.trial, row.step, row.loss, row.best, row.mean) for row in rows]
 
 

@@ -17,7 +17,7 @@ from orchestune.cli.main import main
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import ServerPlace
 from orchestune.client.clusters import BUILT_IN, Clusters, ConnectedCluster
-from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, reads_digest
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, inputs_digest
 from orchestune.client.local.launch_context import folder_key
 from orchestune.config.experiment_file import load
 from orchestune.services.core import UNNAMED
@@ -93,8 +93,8 @@ def test_secrets_that_another_user_names_are_not_sent_unasked(
 
 def _start(team: FakeServer, home: Path, cluster: str = "team") -> None:
     """Store that the team's experiment was started here, in the home folder."""
-    reads = reads_digest(team.world.specification["specification"], team.world.specification["launch"])
-    started = StartedExperiment("eve-7f3a", "id-of-eve-7f3a", cluster, folder_key(home), reads)
+    inputs = inputs_digest(team.world.specification["specification"], team.world.specification["launch"])
+    started = StartedExperiment("eve-7f3a", "id-of-eve-7f3a", cluster, folder_key(home), inputs)
     ExperimentIndex(home.parent / "state").add(started)
 
 

@@ -66,7 +66,7 @@ def test_views_in_memory_are_bounded_by_their_bytes() -> None:
     journals = Journals(max_journals=200, max_bytes=1000)
     for number in range(20):
         journal = journals.of(f"view {number}")
-        journal.take({"document": b"x" * 300})
+        journal.update({"document": b"x" * 300})
         journals.evict()
     kept = [journals.of(f"view {number}").size for number in (17, 18, 19)]
     assert kept == [300, 300, 300]
@@ -75,9 +75,9 @@ def test_views_in_memory_are_bounded_by_their_bytes() -> None:
 
 def test_a_view_beyond_the_bound_is_kept_alone() -> None:
     journals = Journals(max_journals=200, max_bytes=1000)
-    journals.of("small").take({"document": b"x"})
+    journals.of("small").update({"document": b"x"})
     large = journals.of("large")
-    large.take({"document": b"x" * 2000})
+    large.update({"document": b"x" * 2000})
     assert large.since(0) == b"x" * 2000
     assert large.size == 4000
     assert journals.evict() == ["small"]

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 class WorkerEnd:
     """The end of a worker: recorded once and returned to every later caller."""
 
-    gone: WorkerLoss
+    loss: WorkerLoss
     reason: str
 
 
@@ -78,7 +78,7 @@ class WorkerNotes:
 
     def _write_end(self, end: WorkerEnd) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._ended, json.dumps({"gone": end.gone, "reason": end.reason}))
+        write_private(self._ended, json.dumps({"gone": end.loss, "reason": end.reason}))
 
 
 def workers_in(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import NotFound, UsageError
 from orchestune.system.private import locked, write_private
@@ -58,7 +58,7 @@ class ConnectedCluster:
     @property
     def embedded(self) -> bool:
         """True if the embedded server of this machine manages it."""
-        return self.provider in OWN
+        return self.provider in BUILTIN_CLUSTERS
 
     def to_json(self) -> dict[str, Any]:
         """Serialize for the file, including the token."""
@@ -182,7 +182,7 @@ class Clusters:
 def check_name(name: str) -> None:
     """Raise UsageError if a new cluster cannot have this name."""
     if name in _RESERVED:
-        raise UsageError(f"reserved cluster name: '{name}' ({OWN[name]})", "choose another name")
+        raise UsageError(f"reserved cluster name: '{name}' ({BUILTIN_CLUSTERS[name]})", "choose another name")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"invalid cluster name: {name!r}", "use letters, digits, dots, dashes and underscores, at most 63"

@@ -17,7 +17,7 @@ from orchestune.config.document.kinds import (
 )
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section
 from orchestune.config.sections.collect import COLLECT
 from orchestune.config.sections.early_stopping import EARLY_STOPPING
 from orchestune.config.sections.engine import ENGINE
@@ -78,11 +78,11 @@ LABELS = mapping_of(  # labels under orchestune.dev/ control the server: one mak
 _CONSTRAINT = string("a condition such as lr * 2 + momentum <= 1", most=MAX_CONSTRAINT_CHARS)
 CONSTRAINTS = either(
     "a condition or a list of conditions",
-    scalar=changed(_CONSTRAINT, lambda one: (one,)),
+    scalar=converted(_CONSTRAINT, lambda one: (one,)),
     listing=list_of(_CONSTRAINT, "a list of conditions", least=0, most=MAX_CONSTRAINTS),
 )
 _ANY_NAME = string(
-    "a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", loose=True
+    "a name of at most 200 characters on one line", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]{1,200}", any_scalar=True
 )
 _NAME = _ANY_NAME.read_by(_read_name)
 

@@ -44,7 +44,7 @@ class Finishing:
             rows, now = experiment_lists.unfinished(session), session.now
         jobs: list[Callable[[], object]] = [partial(self._experiment, row, now) for row in rows]
         unfinished = {row.id: row for row in rows}
-        self._core.boards.keep(rows)
+        self._core.pruners.keep(rows)
         ending = {name: self._workers_to_terminate(name, unfinished) for name in self._core.backends}
         ids = {worker.id for workers_of_cluster in ending.values() for worker in workers_of_cluster}
         self._terminated &= ids

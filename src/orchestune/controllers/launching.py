@@ -1,4 +1,4 @@
-"""Scales workers: as many per experiment as it can use and its cluster has room for.
+"""Scales workers: as many per experiment as it can use and its cluster can hold.
 
 Idea: a reconciler, not a queue. Each tick compares, for every cluster, the demands of all unfinished experiments with
 the workers that exist, and starts, resizes or drains workers. Only the crash backoff is remembered between ticks, so a
@@ -9,10 +9,11 @@ own size); hand over idle workers (`warm_pool`); share the slots (`queueing.shar
 `domain.resources.allocation`); bring each part to its slots (`_scale`).
 
 Invariants:
-- A worker holds the resources of all its slots until it ends, also while it drains: `_room` counts running trials of
-  draining and shrunk workers, so nothing is allocated twice.
-- The row of a worker is written before the backend starts it. A row without a handle may belong to a worker that was
-  started by a server that died in between, so the start is repeated; backends start a worker at most once per id.
+- A worker holds the resources of all its slots until it ends, also while it drains: `_available_slots` counts running
+  trials of draining and shrunk workers, so nothing is allocated twice.
+- The row of a worker is written before the backend starts it. A row without a backend handle may belong to a worker
+  that was started by a server that died in between, so the start is repeated; backends start a worker at most once
+  per id.
 - One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
   or store is not the fault of an experiment and ends the tick of that cluster.
 - Leasing is not decided here. A worker asks for leases (`services.execution.worker_call`) under the lock of its
@@ -30,9 +31,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
+from orchestune.controllers import isolated_jobs
 from orchestune.controllers.crash_backoff import CrashBackoff
-from orchestune.controllers.isolated_jobs import each as do_each
-from orchestune.controllers.parts import Part, parts, unfinished
+from orchestune.controllers.parts import Part, parts, unfinished_attempts
 from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
 from orchestune.controllers.starting import LaunchTarget, WorkerStarter
 from orchestune.controllers.warm_pool import WarmPool
@@ -45,7 +46,7 @@ from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
 from orchestune.services.core import Core
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.queries.trial_resources import room, runs_unscheduled
+from orchestune.services.queries import trial_resources
 from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import QuarantineRow
@@ -59,8 +60,8 @@ MAX_SLOTS_PER_CORE = 4
 """slots per core beyond which one worker serves `CORES_SERVED` cores"""
 CORES_SERVED = 4
 MAX_PENDING_WORKERS = 10
-"""maximum pending workers of one experiment on an elastic cluster, whose size is unknown, in a queue, or if each
-requests nothing: then the room of the cluster is no bound"""
+"""maximum pending workers of one experiment if free resources are no bound: its cluster is elastic, its workers wait in
+a queue, or its trials request nothing"""
 MAX_STARTING_WORKERS = 100
 """maximum pending workers of any other experiment, if each worker is a container or job of its own"""
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
@@ -74,31 +75,32 @@ class _ExperimentPlan:
 
     size: Callable[[int], Resources]
     """resources of a trial by its memory (bytes; 0: the request in the file)"""
-    closed: frozenset[str]
+    excluded: frozenset[str]
     """nodes that its trials cannot use"""
     parts: Sequence[Part]
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The resources of one cluster during one tick; `room` and `free_gpus` shrink as they are allocated."""
+    """The resources of one cluster during one tick; `available` and `free_gpus` shrink as they are allocated."""
 
     backend: Backend
     capacity: Capacity
-    closed: Mapping[str, frozenset[str]]
+    excluded: Mapping[str, frozenset[str]]
     """experiment → nodes that its trials cannot use"""
-    shut: Mapping[str, frozenset[str]]
+    quarantined: Mapping[str, frozenset[str]]
     """experiment → the subset of these that is quarantined for it"""
     granted: Mapping[str, int]
     """slots granted to each part"""
     holding: Sequence[ExperimentRow]
-    room: AvailableSlots
+    """experiments with running trials or granted slots; the reason of a pending experiment names them"""
+    available: AvailableSlots
     starts: int
     """maximum of workers that each part may start in this tick"""
     free_gpus: GpuSet
-    """free GPUs if the server assigns them; `room` does not count GPUs then"""
+    """free GPUs if the server assigns them; `available` does not count GPUs then"""
     unscheduled: frozenset[str]
-    """experiments that start at once beside all others, and reserve nothing but GPUs"""
+    """ephemeral runs on their user's own machine: they start at once beside all others, and reserve nothing but GPUs"""
 
 
 class Launching:
@@ -117,16 +119,18 @@ class Launching:
         with self._core.store.reading() as session:
             rows = experiment_lists.unfinished(session)
             present = {name: list(workers.present(session, name)) for name in self._core.backends}
-            shut = {name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows}
+            quarantine_rows = {
+                name: quarantines.present(session, name) for name in self._core.backends if present[name] or rows
+            }
         self._backoff.keep({row.id for row in rows})
         self._unplanned &= {row.id for row in rows}
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
             if mine or present[name]:
-                jobs.append(partial(self._cluster, backend, mine, present[name], shut[name]))
+                jobs.append(partial(self._cluster, backend, mine, present[name], quarantine_rows[name]))
         try:
-            do_each(jobs)
+            isolated_jobs.each(jobs)
         finally:
             self._core.signals.notify(*(f"work:{experiment}" for experiment in self._notified))
             self._notified.clear()
@@ -136,27 +140,29 @@ class Launching:
         backend: Backend,
         rows: Sequence[ExperimentRow],
         present: Sequence[PolledWorker],
-        quarantined: Sequence[QuarantineRow],
+        quarantine_rows: Sequence[QuarantineRow],
     ) -> None:
         capacity = backend.capacity()
-        unfinished = {row.id for row in rows}
+        ids = {row.id for row in rows}
         plans, failures = self._plans(backend, rows)
         # Workers of an experiment that cannot be planned are left as they are. Their GPUs count as allocated; cores and
         # memory do not, since the requests are unknown.
         rows = [row for row in rows if row.id in plans]
-        unplanned = [worker for worker in present if worker.experiment in unfinished - plans.keys()]
-        present = [worker for worker in present if worker.experiment not in unfinished - plans.keys()]
+        unplanned = [worker for worker in present if worker.experiment in ids - plans.keys()]
+        present = [worker for worker in present if worker.experiment not in ids - plans.keys()]
         sizes = {experiment: plan.size for experiment, plan in plans.items()}
         needs = {experiment: plan.size(0) for experiment, plan in plans.items()}
-        closed = {experiment: plan.closed for experiment, plan in plans.items()}
+        excluded = {experiment: plan.excluded for experiment, plan in plans.items()}
         needed_parts = {experiment: plan.parts for experiment, plan in plans.items()}
-        shut: dict[str, frozenset[str]] = {}
-        for row in rows if quarantined else ():
+        quarantined: dict[str, frozenset[str]] = {}
+        for row in rows if quarantine_rows else ():
             largest = sizes[row.id](max((part.memory for part in needed_parts[row.id]), default=0))
-            machines = _machines(capacity, row, largest, closed[row.id])
-            shut[row.id] = quarantined_nodes.closed(quarantined, quarantined_nodes.principal(row), machines)
-            closed[row.id] |= shut[row.id]
-        on_quarantined_nodes = [worker for worker in present if worker.node in shut.get(worker.experiment, ())]
+            machines = _usable_machines(capacity, row, largest, excluded[row.id])
+            quarantined[row.id] = quarantined_nodes.excluded(
+                quarantine_rows, quarantined_nodes.principal(row), machines
+            )
+            excluded[row.id] |= quarantined[row.id]
+        on_quarantined_nodes = [worker for worker in present if worker.node in quarantined.get(worker.experiment, ())]
         for worker in on_quarantined_nodes:
             self._drain(worker)
         present = [worker for worker in present if worker not in on_quarantined_nodes or worker.state not in _USABLE]
@@ -171,9 +177,11 @@ class Launching:
             part.key: admitted(without_queue.get(row.id, ()), part.memory)
             for row in rows if in_queue(backend, row) for part in needed_parts[row.id]
         }  # fmt: skip
-        unscheduled = frozenset(row.id for row in rows if runs_unscheduled(self._core, backend.name, row.specification))
+        unscheduled = frozenset(
+            row.id for row in rows if trial_resources.runs_unscheduled(self._core, backend.name, row.specification)
+        )
         demands = [
-            _demand(row, part, closed[row.id])
+            _demand(row, part, excluded[row.id])
             for row in rows if row.id not in unscheduled for part in needed_parts[row.id]
         ]  # fmt: skip
         granted = share_out(capacity, demands, admitted_slots)
@@ -183,18 +191,20 @@ class Launching:
         for worker in [*present, *unplanned]:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
             free_gpus.hold(dict.fromkeys(worker.assigned_gpus, min(held, 1.0)))
-        possible_nodes = {row.id: _machines(capacity, row, needs[row.id], closed[row.id]) for row in rows}
+        possible_machines = {row.id: _usable_machines(capacity, row, needs[row.id], excluded[row.id]) for row in rows}
         scheduled_sizes = {experiment: size for experiment, size in sizes.items() if experiment not in unscheduled}
-        unallocated = self._room(backend, capacity, scheduled_sizes, without_queue, possible_nodes)
+        unallocated = self._available_slots(backend, capacity, scheduled_sizes, without_queue, possible_machines)
         starts = _starts(granted, needed_parts, by_experiment)
         cluster = _Cluster(
-            backend, capacity, closed, shut, granted, holding, unallocated, starts, free_gpus, unscheduled
+            backend, capacity, excluded, quarantined, granted, holding, unallocated, starts, free_gpus, unscheduled
         )
         jobs = [
             partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
         ]
-        over = by_experiment.keys() - unfinished
-        do_each([*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)])
+        over = by_experiment.keys() - ids
+        isolated_jobs.each(
+            [*jobs, *(partial(self._release, backend, by_experiment[experiment], rows) for experiment in over)]
+        )
         if failures:
             raise failures[0]
 
@@ -218,10 +228,10 @@ class Launching:
 
     def _plan(self, backend: Backend, row: ExperimentRow, plans: dict[str, _ExperimentPlan]) -> None:
         """Add the plan of an experiment to `plans`."""
-        size = cache(partial(room, backend, row))
-        closed = backend.infeasible_nodes(size(0), row.specification.placement)
+        size = cache(partial(trial_resources.allocated, backend, row))
+        excluded = backend.infeasible_nodes(size(0), row.specification.placement)
         with self._core.store.reading() as session:
-            plans[row.id] = _ExperimentPlan(size, closed, parts(session, row, size, slots_wanted(row)))
+            plans[row.id] = _ExperimentPlan(size, excluded, parts(session, row, size, needed_slots(row)))
 
     def _release(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""
@@ -229,7 +239,7 @@ class Launching:
             if not self._warm_pool.keeps(backend, worker, rows):
                 self._drain(worker)
 
-    def _room(
+    def _available_slots(
         self,
         backend: Backend,
         capacity: Capacity,
@@ -237,7 +247,7 @@ class Launching:
         by_experiment: Mapping[str, Sequence[PolledWorker]],
         may_be_on: Mapping[str, Sequence[str]],
     ) -> AvailableSlots:
-        """Return the unallocated room. Trials still running on draining or shrunk workers count as allocated."""
+        """Return the unallocated resources. Trials still running on draining or shrunk workers count as allocated."""
         unallocated = AvailableSlots(capacity)
         limited = {experiment: size for experiment, size in sizes.items() if size(0).cpu or size(0).memory}
         if limited:
@@ -246,23 +256,23 @@ class Launching:
             for experiment, size in limited.items():
                 for worker in by_experiment.get(experiment, ()):
                     slots = worker.slots if worker.state in _USABLE else 0
-                    each = size(worker.memory)
-                    request = replace(each, gpu=0) if backend.assigns_gpus else each
+                    per_trial = size(worker.memory)
+                    request = replace(per_trial, gpu=0) if backend.assigns_gpus else per_trial
                     unallocated.take(request, max(slots, busy.get(worker.id, 0)), worker.node, may_be_on[experiment])
         return unallocated
 
     def _experiment(
         self, cluster: _Cluster, row: ExperimentRow, needed: Sequence[Part], present: Sequence[PolledWorker]
     ) -> None:
-        reason, remaining = None, slots_wanted(row)
+        reason, remaining = None, needed_slots(row)
         for part in needed:
-            capacity = cluster.capacity.without(cluster.shut.get(row.id, frozenset()))
-            site = LaunchTarget(cluster.backend, capacity, row, part, cluster.closed[row.id])
+            capacity = cluster.capacity.without(cluster.quarantined.get(row.id, frozenset()))
+            target = LaunchTarget(cluster.backend, capacity, row, part, cluster.excluded[row.id])
             mine = [worker for worker in present if worker.memory == part.memory]
             granted = min(cluster.granted[part.key], remaining)
-            slots = self._slots(cluster, site, mine, granted)
-            reason = reason or _pending_reason(site, min(part.slots, remaining), slots, mine, cluster.holding)
-            self._scale(cluster, site, [worker for worker in mine if worker.state in _USABLE], min(granted, slots))
+            slots = self._slots(cluster, target, mine, granted)
+            reason = reason or _pending_reason(target, min(part.slots, remaining), slots, mine, cluster.holding)
+            self._scale(cluster, target, [worker for worker in mine if worker.state in _USABLE], min(granted, slots))
             remaining -= granted
         self._note_reason(row, reason)
         for worker in present:
@@ -270,87 +280,89 @@ class Launching:
                 self._drain(worker)  # no trial of its memory size is left
 
     @staticmethod
-    def _slots(cluster: _Cluster, site: LaunchTarget, mine: Sequence[PolledWorker], slots: int) -> int:
-        """Return how many slots a part has or can get now; allocate the missing ones from the room."""
-        if site.row.id in cluster.unscheduled:
+    def _slots(cluster: _Cluster, target: LaunchTarget, mine: Sequence[PolledWorker], slots: int) -> int:
+        """Return how many slots a part has or can get now; allocate the missing ones."""
+        if target.row.id in cluster.unscheduled:
             return slots
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-        each, missing = site.part.each, max(slots - have, 0)
-        requests_nothing = not (each.cpu or each.memory or each.gpu)
-        if each.gpu and site.backend.assigns_gpus:
-            missing = min(missing, cluster.free_gpus.fit(each.gpu_request))
-            each = replace(each, gpu=0)
-        waits = in_queue(site.backend, site.row)
+        per_trial, missing = target.part.per_trial, max(slots - have, 0)
+        requests_nothing = not (per_trial.cpu or per_trial.memory or per_trial.gpu)
+        if per_trial.gpu and target.backend.assigns_gpus:
+            missing = min(missing, cluster.free_gpus.fit(per_trial.gpu_request))
+            per_trial = replace(per_trial, gpu=0)
+        waits = in_queue(target.backend, target.row)
         if not waits:
-            missing = cluster.room.fit(each, missing, site.machines)
+            missing = cluster.available.fit(per_trial, missing, target.machines)
         is_unbounded = waits or cluster.capacity.elastic
-        if is_unbounded or site.backend.slots_per_worker is not None:
+        if is_unbounded or target.backend.slots_per_worker is not None:
             starting = sum(worker.state == WorkerState.STARTING for worker in mine)
             most = MAX_PENDING_WORKERS if is_unbounded or requests_nothing else MAX_STARTING_WORKERS
             missing = min(missing, max(most - starting, 0))
         if not waits:
-            cluster.room.take(each, missing, among=site.machines)
+            cluster.available.take(per_trial, missing, among=target.machines)
         return have + missing
 
-    def _scale(self, cluster: _Cluster, site: LaunchTarget, present: Sequence[PolledWorker], slots: int) -> None:
+    def _scale(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], slots: int) -> None:
         """Scale the workers of a part to `slots`."""
         # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
             worker for worker in present if worker.state == WorkerState.STARTING and worker.backend_handle is None
         ]
-        going = all(self._starting.hand_over(site, worker.id, worker.slots, worker.assigned_gpus) for worker in absent)
+        all_started = all(
+            self._starting.start_existing(target, worker.id, worker.slots, worker.assigned_gpus) for worker in absent
+        )
         have = sum(worker.slots for worker in present)
         if have > slots:
-            self._shrink(site, present, have - slots)
-        elif have < slots and going and not self._backoff.too_early(site.row):
-            self._grow(cluster, site, present, slots - have)
+            self._shrink(target, present, have - slots)
+        elif have < slots and all_started and not self._backoff.too_early(target.row):
+            self._grow(cluster, target, present, slots - have)
 
-    def _shrink(self, site: LaunchTarget, present: Sequence[PolledWorker], excess: int) -> None:
+    def _shrink(self, target: LaunchTarget, present: Sequence[PolledWorker], excess: int) -> None:
         """Release `excess` slots: drain the least busy workers first, then those on nodes that accept no new trials.
 
         Among workers that share GPUs, those with the fewest neighbours come first, since their GPU becomes a whole one
         again. Ties go to the newest worker.
         """
         with self._core.store.reading() as session:
-            busy = workers.live_attempts(session, site.backend.name)
+            busy = workers.live_attempts(session, target.backend.name)
         uses = Counter(gpu for worker in present for gpu in worker.assigned_gpus)
         neighbours = {worker.id: max((uses[gpu] for gpu in worker.assigned_gpus), default=0) for worker in present}
-        away, newest_first = site.capacity.away, present[::-1]
-        rank = lambda worker: (busy.get(worker.id, 0), worker.node not in away, neighbours[worker.id])
+        unschedulable, newest_first = target.capacity.unschedulable, present[::-1]
+        rank = lambda worker: (busy.get(worker.id, 0), worker.node not in unschedulable, neighbours[worker.id])
         for worker in sorted(newest_first, key=rank):
             if excess <= 0:
                 return
             if worker.slots <= excess:
                 self._drain(worker)
                 excess -= worker.slots
-            elif not site.row.specification.resources.gpu:
+            elif not target.row.specification.resources.gpu:
                 self._resize(worker, worker.slots - excess)
                 return
 
-    def _grow(self, cluster: _Cluster, site: LaunchTarget, present: Sequence[PolledWorker], missing: int) -> None:
-        backend, each = site.backend, site.part.each
-        if site.row.id in cluster.unscheduled:
-            self._starting.start(site, missing, _gpus_at_once(cluster, site.each))
+    def _grow(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], missing: int) -> None:
+        backend, per_trial = target.backend, target.part.per_trial
+        if target.row.id in cluster.unscheduled:
+            self._starting.start(target, missing, _gpus_at_once(cluster, target.request))
             return
-        if each.gpu and backend.assigns_gpus:
+        if per_trial.gpu and backend.assigns_gpus:
             for _ in range(missing):
-                chosen = cluster.free_gpus.take(each.gpu_request)
-                if not chosen or not self._starting.start(site, 1, chosen):
+                chosen = cluster.free_gpus.take(per_trial.gpu_request)
+                if not chosen or not self._starting.start(target, 1, chosen):
                     return
             return
         if backend.slots_per_worker is not None:
             for _ in range(min(-(-missing // backend.slots_per_worker), cluster.starts)):
-                if not self._starting.start(site, backend.slots_per_worker):
+                if not self._starting.start(target, backend.slots_per_worker):
                     return
             return
-        cores = int(sum(machine.cpu for machine in site.capacity.machines))
+        cores = int(sum(machine.cpu for machine in target.capacity.machines))
         have = sum(worker.slots for worker in present)
-        room = workers_for(cores, have + missing) - len(present)
-        if room <= 0:
+        new_workers = workers_for(cores, have + missing) - len(present)
+        if new_workers <= 0:
             self._resize(present[-1], present[-1].slots + missing)
             return
-        for slots in spread(missing, room):
-            if not self._starting.start(site, slots):
+        for slots in spread(missing, new_workers):
+            if not self._starting.start(target, slots):
                 return
 
     def _drain(self, worker: PolledWorker) -> None:
@@ -371,26 +383,26 @@ class Launching:
                 ledger.row.waiting = reason
 
 
-def _gpus_at_once(cluster: _Cluster, each: Resources) -> tuple[str, ...]:
+def _gpus_at_once(cluster: _Cluster, per_trial: Resources) -> tuple[str, ...]:
     """Return free GPUs for a trial that does not wait, else suitable ones that others use; empty if there are none."""
-    if not each.gpu:
+    if not per_trial.gpu:
         return ()
-    return cluster.free_gpus.take(each.gpu_request) or GpuSet(cluster.capacity.gpus).take(each.gpu_request)
+    return cluster.free_gpus.take(per_trial.gpu_request) or GpuSet(cluster.capacity.gpus).take(per_trial.gpu_request)
 
 
 def _pending_reason(
-    site: LaunchTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
+    target: LaunchTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
     """Return the reason why the part is pending, None if it is not."""
-    each, shut = site.part.each, site.capacity.shut
+    per_trial, quarantined = target.part.per_trial, target.capacity.quarantined
     if slots == 0 and needed > 0:
-        misfit = fits(site.capacity, each, site.pool, site.closed)
-        holders = [other.handle for other in holding if other.id != site.row.id]
+        misfit = fits(target.capacity, per_trial, target.pool, target.excluded)
+        holders = [other.handle for other in holding if other.id != target.row.id]
         by = f", held by {', '.join(holders[:3])}" if holders else ""
-        by += f"; in quarantine: {', '.join(sorted(shut))}" if shut else ""
-        if misfit and not shut:
+        by += f"; in quarantine: {', '.join(sorted(quarantined))}" if quarantined else ""
+        if misfit and not quarantined:
             return Reason(ReasonCode.NEVER_FITS, misfit)
-        return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {each}{by}")
+        return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {per_trial}{by}")
     if needed > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
         starting = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
         if starting:
@@ -409,20 +421,23 @@ def _starts(
     return max(min(_STARTS_PER_TICK // max(lacking, 1), _STARTS_OF_ONE), 1)
 
 
-def _machines(capacity: Capacity, row: ExperimentRow, each: Resources, closed: frozenset[str]) -> list[str]:
-    return [machine.name for machine in usable(capacity, each, row.specification.placement.pool, closed)]
+def _usable_machines(
+    capacity: Capacity, row: ExperimentRow, per_trial: Resources, excluded: frozenset[str]
+) -> list[str]:
+    return [machine.name for machine in usable(capacity, per_trial, row.specification.placement.pool, excluded)]
 
 
-def _demand(row: ExperimentRow, part: Part, closed: frozenset[str]) -> Demand:
-    # A client that only claims the name of an authenticated owner must not use up that owner's share.
+def _demand(row: ExperimentRow, part: Part, excluded: frozenset[str]) -> Demand:
+    # Without a principal the owner is a name that the client claims: it must not use up that user's share.
     owner = f"{row.principal or 'claimed'} {row.owner}"
-    return Demand(part.key, part.slots, part.each, owner, row.specification.placement.pool, closed)
+    return Demand(part.key, part.slots, part.per_trial, owner, row.specification.placement.pool, excluded)
 
 
-def slots_wanted(row: ExperimentRow) -> int:
+def needed_slots(row: ExperimentRow) -> int:
     """Return how many attempts of the experiment could run now."""
     if row.can_start_trials:
-        return min(row.parallelism, unfinished(row))
+        return min(row.parallelism, unfinished_attempts(row))
+    # A paused experiment keeps the workers of its running trials, one that has ended (`ended_by`: the rule) does not.
     return row.live_attempts if row.desired is Desired.PAUSED and row.ended_by is None else 0
 
 
@@ -430,7 +445,7 @@ def workers_for(cores: int, slots: int) -> int:
     """Return how many workers share a machine: one per core, so that a crash of one ends few trials.
 
     Many slots per core are used for trials that are short or mostly wait. Fewer workers serve these: one call that
-    finishes and leases many trials costs much less per trial (measured with 16 slots on two cores: a sixth).
+    finishes and leases many trials costs much less per trial (with 16 slots on two cores, a sixth of the time).
     """
     return max(cores // CORES_SERVED if slots > MAX_SLOTS_PER_CORE * cores else cores, 1)
 

@@ -20,7 +20,7 @@ class Part:
     experiment: str
     memory: int
     """bytes per trial; 0: the request in the file"""
-    each: Resources
+    per_trial: Resources
     """resources allocated per trial"""
     slots: int
     """trials that could run now if nothing else of the experiment ran"""
@@ -31,23 +31,23 @@ class Part:
         return f"{self.experiment}+{self.memory}"
 
 
-def parts(session: Session, row: ExperimentRow, room: Callable[[int], Resources], slots_needed: int) -> list[Part]:
+def parts(session: Session, row: ExperimentRow, allocated: Callable[[int], Resources], slots_needed: int) -> list[Part]:
     """Return the parts of an experiment that could use `slots_needed` slots in total.
 
     Trials with more memory come first, those with the file's request last. A part may count slots that the parts before
-    it get. `room` maps the bytes of a trial to the resources allocated for it.
+    it get. `allocated` maps the bytes of a trial to the resources allocated for it.
     """
     groups: list[Part] = []
-    others = unfinished(row)
+    others = unfinished_attempts(row)
     if row.specification.oom_retries:
         for tasks in session.rows(WITH_MORE_MEMORY, {"experiment": row.id}):
             slots = min(tasks.open if row.desired is Desired.RUNNING else tasks.active, slots_needed)
-            groups.append(Part(row.id, tasks.memory, room(tasks.memory), slots))
+            groups.append(Part(row.id, tasks.memory, allocated(tasks.memory), slots))
             others -= tasks.open
-    return [*groups, Part(row.id, 0, room(0), min(slots_needed, max(others, 0)) if groups else slots_needed)]
+    return [*groups, Part(row.id, 0, allocated(0), min(slots_needed, max(others, 0)) if groups else slots_needed)]
 
 
-def unfinished(row: ExperimentRow) -> int:
+def unfinished_attempts(row: ExperimentRow) -> int:
     """Return the number of attempts that run or are still to run within the budget."""
     return row.unsuggested * row.specification.folds.count + row.pending_folds + row.live_attempts
 
@@ -57,16 +57,16 @@ def memory_after(
     row: ExperimentRow,
     requested: Resources,
     allocated: Resources,
-    closed: frozenset[str] = frozenset(),
+    excluded: frozenset[str] = frozenset(),
 ) -> int | None:
     """Return the bytes for retrying a trial that ran out of `requested`, as `next_memory`; None also without retries.
 
-    `allocated`: the resources it used on its node; `closed`: nodes that its trials cannot use.
+    `allocated`: the resources it used on its node; `excluded`: nodes that its trials cannot use.
     """
     specification = row.specification
     if not specification.oom_retries:
         return None
     beside, each = (allocated.memory or 0) - (requested.memory or 0), replace(allocated, memory=requested.memory)
     return next_memory(
-        capacity, each, specification.memory_factor, specification.placement.pool, closed, max(beside, 0)
+        capacity, each, specification.memory_factor, specification.placement.pool, excluded, max(beside, 0)
     )

@@ -33,7 +33,7 @@ class LaunchTarget:
     capacity: Capacity
     row: ExperimentRow
     part: Part
-    closed: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     """nodes that its trials cannot use"""
 
     @property
@@ -42,14 +42,14 @@ class LaunchTarget:
         return self.row.specification.placement.pool
 
     @property
-    def each(self) -> Resources:
-        """The resources of each trial."""
+    def request(self) -> Resources:
+        """The resources that each trial requests, without what the cluster adds (`Part.per_trial` has it)."""
         return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.part.memory)
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Names of the nodes that can run such trials."""
-        return tuple(machine.name for machine in usable(self.capacity, self.part.each, self.pool, self.closed))
+        return tuple(machine.name for machine in usable(self.capacity, self.part.per_trial, self.pool, self.excluded))
 
 
 class WorkerStarter:
@@ -60,11 +60,11 @@ class WorkerStarter:
         self._logged: Recent[None] = Recent(kept=500)
         """start failures already logged: each is logged once, not every second"""
 
-    def start(self, site: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
+    def start(self, target: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
-        row, part, worker = site.row, site.part, new_id(self._core.clock)
-        each = site.each
-        allocated = site.backend.total_request(each, row.specification.placement)
+        row, part, worker = target.row, target.part, new_id(self._core.clock)
+        request = target.request
+        allocated = target.backend.total_request(request, row.specification.placement)
         with locked(self._core, row.id) as ledger:
             if not ledger.row.can_start_trials:
                 return False
@@ -77,19 +77,19 @@ class WorkerStarter:
                 "state": WorkerState.STARTING,
                 "slots": slots,
                 "memory": part.memory,
-                "memory_next": memory_after(site.capacity, row, each, allocated, site.closed),
+                "memory_next": memory_after(target.capacity, row, request, allocated, target.excluded),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
             }
             workers.add(ledger.session, values)
-        return self.hand_over(site, worker, slots, gpus)
+        return self.start_existing(target, worker, slots, gpus)
 
-    def hand_over(self, site: LaunchTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
+    def start_existing(self, target: LaunchTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
         """Let the backend start a worker whose row exists; idempotent.
 
         Returns False if it could not: the obstacle (an unreachable or full cluster) concerns further workers, too.
         """
-        row = site.row
+        row = target.row
         order = WorkerOrder(
             worker,
             row.id,
@@ -97,15 +97,15 @@ class WorkerStarter:
             slots,
             gpus,
             row.launch,
-            site.each,
+            target.request,
             row.specification.placement,
             row.handle,
             row.owner,
-            _avoided(site),
+            _avoided(target),
             row.specification.grace,
         )
         try:
-            handle = site.backend.start(order)
+            handle = target.backend.start(order)
         except TemporaryError as error:  # the next tick retries, since the row has no handle
             text = str(error)
             self._logged.get(
@@ -129,8 +129,8 @@ class WorkerStarter:
             ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
 
 
-def _avoided(site: LaunchTarget) -> frozenset[str]:
+def _avoided(target: LaunchTarget) -> frozenset[str]:
     """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
-    allowed = set(site.machines)
-    reserved = {machine.name for machine in site.capacity.machines if machine.whole.gpu and machine.name not in allowed}
-    return site.capacity.shut | reserved
+    capacity, allowed = target.capacity, set(target.machines)
+    reserved = {machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed}
+    return capacity.quarantined | reserved

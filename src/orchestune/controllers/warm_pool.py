@@ -39,7 +39,7 @@ class _WorkerKind:
 
     owner: str
     principal: str
-    each: Resources
+    request: Resources
     placement: Placement
     root: object
     links: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import Any
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.domain.words import plural
 from orchestune.engines.samplers.stall import ELSEWHERE
-from orchestune.engines.samplers.start import STARTUP, begins, needed
+from orchestune.engines.samplers.start import STARTUP, can_start, required_results
 
 _FIXED = {
     "random": "uniform draws, which learn nothing",
@@ -46,14 +46,14 @@ def doing(
     if name in ("evolution", "swarm"):
         return f"{_WORDS[name]} on {plural(results, 'result')}"
     startup = int(options.get("startup", STARTUP))
-    required = startup if name == "cma" else needed(startup, running)
+    required = startup if name == "cma" else required_results(startup, running)
     results_text = plural(results, "result")
     data_text = f"{results_text} and {plural(pruned, 'pruned trial')}" if pruned else results_text
     learns = bool(results) and results + pruned >= required
     if name == "tpe":
         observed = results + pruned
         return f"TPE on {data_text}" if learns else f"random draws, until {required} results are known (now {observed})"
-    if results < required and (name == "cma" or not begins(results, failed, startup, running)):
+    if results < required and (name == "cma" or not can_start(results, failed, startup, running)):
         start = f"TPE on {data_text} and a Sobol sequence in turns" if name == "auto" and learns else "a Sobol sequence"
         return f"{start}, until {required} results are known (now {results})"
     if name == "auto" and not learns:

@@ -22,15 +22,17 @@ from orchestune.files.keys import (
     checked_digest,
     checked_key,
     checked_prefix,
-    other_content,
-    upload_place,
+    digest_mismatch,
+    upload_name,
 )
 from orchestune.files.locked import TEMPORARY, locked_file, sweep, temporary_file
 
 _BLOCK = 1 << 20
 _MAX_ATTEMPTS = 100
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""errors of file systems without hard links"""
 _NO_OBJECT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""errors for a path that is not the file of an object"""
 
 
 class FolderFiles:
@@ -120,7 +122,7 @@ class FolderFiles:
             if handle is not None:
                 if (actual_digest := _digest(handle)) != digest:
                     part.unlink()
-                    raise other_content(upload, actual_digest, digest)
+                    raise digest_mismatch(upload, actual_digest, digest)
                 os.fsync(handle)
                 size = _publish(part, path)
                 part.unlink(missing_ok=True)
@@ -148,7 +150,8 @@ class FolderFiles:
                         part.unlink()
 
     def _part(self, upload: str) -> Path:
-        return self._uploads / upload_place(upload)
+        """Return the path of an unfinished upload, whose parts are appended there."""
+        return self._uploads / upload_name(upload)
 
     def _free_path(self, key: str) -> Path:
         """Return the path of a new object. Raises BadInput if it is a folder, or below an object."""

@@ -23,7 +23,7 @@ def checked_key(key: str) -> str:
     return key
 
 
-def upload_place(upload: str) -> str:
+def upload_name(upload: str) -> str:
     """Return the name under which an unfinished upload is stored: one path component, whatever characters `upload` has.
 
     Raises BadInput for an invalid upload name.
@@ -47,7 +47,7 @@ def check_part(offset: int, data: bytes) -> None:
         raise BadInput.one(f"a part of {len(data)} bytes is too large; the largest has {MAX_PART_BYTES}")
 
 
-def other_content(upload: str, actual: str, digest: str) -> BadInput:
+def digest_mismatch(upload: str, actual: str, digest: str) -> BadInput:
     """Return the error that `commit` raises if the uploaded content has a different digest."""
     return BadInput.one(
         f"the upload {upload!r} has the SHA-256 {actual} (expected {digest}); it was discarded", hint="upload it again"

@@ -23,7 +23,7 @@ from orchestune.files.keys import (
     checked_digest,
     checked_key,
     checked_prefix,
-    upload_place,
+    upload_name,
 )
 from orchestune.files.object_errors import object_errors
 from orchestune.files.object_streams import BLOCK, ObjectBody, blocks, verified
@@ -95,7 +95,7 @@ class ObjectFiles:
         received = _count_received(self._parts(upload))
         if not offset <= received < offset + len(data):
             return received
-        name = f"{self._prefix}{UPLOADS}/{upload_place(upload)}/{received:016d}"
+        name = f"{self._prefix}{UPLOADS}/{upload_name(upload)}/{received:016d}"
         with object_errors(self._place):
             self._client.put_object(Bucket=self._bucket, Key=name, Body=data[received - offset :])
         return offset + len(data)
@@ -222,7 +222,7 @@ class ObjectFiles:
             continuation = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _parts(self, upload: str) -> list[_Part]:
-        folder = f"{UPLOADS}/{upload_place(upload)}/"
+        folder = f"{UPLOADS}/{upload_name(upload)}/"
         return [_Part(name, int(name.rpartition("/")[2]), size) for name, size in self._list(folder)]
 
 

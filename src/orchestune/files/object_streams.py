@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orchestune.files.keys import other_content
+from orchestune.files.keys import digest_mismatch
 from orchestune.files.object_errors import object_errors
 
 BLOCK = 16 << 20
@@ -55,4 +55,4 @@ def verified(content: Iterable[bytes], upload: str, digest: str) -> Iterator[byt
         actual.update(data)
         yield data
     if actual.hexdigest() != digest:
-        raise other_content(upload, actual.hexdigest(), digest)
+        raise digest_mismatch(upload, actual.hexdigest(), digest)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from orchestune.errors import Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.endpoint import Endpoint, cause
-from orchestune.kubeapi.refusals import Asker, Unauthenticated, answered, refusal
+from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated, parsed, refusal
 from orchestune.kubeapi.watch_stream import WatchStream
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class ApiServer:
     Conflict, or UsageError with the API server's message if the request is invalid.
     """
 
-    def __init__(self, load: Callable[[], Endpoint], asker: Asker, policy: RequestPolicy | None = None) -> None:
+    def __init__(self, load: Callable[[], Endpoint], caller: ApiCaller, policy: RequestPolicy | None = None) -> None:
         """`load` returns the endpoint with current credentials, such as from a kubeconfig that is read again."""
-        self._load, self._asker, self._policy = load, asker, policy or RequestPolicy()
+        self._load, self._caller, self._policy = load, caller, policy or RequestPolicy()
         self._lock = threading.Lock()
         self._session: _Session | None = None
         self._next_login = 0.0
@@ -96,7 +96,7 @@ class ApiServer:
         token: str | None = None,
     ) -> Document:
         """Return the response document. `content_type`: that of the body. `token`: used instead of our own login."""
-        return answered(self.text(method, path, body, content_type, query=query, token=token), self._asker)
+        return parsed(self.text(method, path, body, content_type, query=query, token=token), self._caller)
 
     def text(
         self,
@@ -160,7 +160,7 @@ class ApiServer:
             target, headers = _with_query(path, parameters), {**_JSON, **self._login(session)}
             response, content = self._send(session, "GET", target, None, headers, stream=_WATCH_SILENCE_SECONDS)
             self._check(session, response.status, content)
-            return WatchStream(response, self._asker)
+            return WatchStream(response, self._caller)
 
         return self._logged_in(send)
 
@@ -231,13 +231,13 @@ class ApiServer:
         A user's credentials that were never accepted are forgotten instead, as a second login would most likely give
         the same ones, and may ask for a password: the next request reads the kubeconfig again.
         """
-        is_patient = self._asker.patient
+        is_retrying = self._caller.is_retrying
         with self._lock:
             if self._session is not rejected:
                 return True
             if time.monotonic() < self._next_login:
                 return False
-            if not is_patient:
+            if not is_retrying:
                 self._session = None
                 if not rejected.is_accepted:
                     return False
@@ -245,9 +245,9 @@ class ApiServer:
                 session = self._open()
                 session.endpoint.login()
             except OrchestuneError as exc:
-                if not is_patient:
+                if not is_retrying:
                     raise
-                log.warning("%s cannot log in to %s again: %s", self._asker.name, self._asker.cluster, exc)
+                log.warning("%s cannot log in to %s again: %s", self._caller.name, self._caller.cluster, exc)
                 return False
             else:
                 self._session = session
@@ -261,7 +261,7 @@ class ApiServer:
         try:
             return session.endpoint.login()
         except Denied as exc:
-            if self._asker.patient:
+            if self._caller.is_retrying:
                 raise Unauthenticated(exc.message, exc.hint) from exc
             raise
 
@@ -314,18 +314,18 @@ class ApiServer:
             raise self._refusal(status, content, session)
 
     def _refusal(self, status: int, content: str, session: _Session) -> OrchestuneError:
-        return refusal(status, content, self._asker, session.endpoint.remedy)
+        return refusal(status, content, self._caller, session.endpoint.remedy)
 
     def _unreachable(self, exc: BaseException, endpoint: Endpoint) -> OrchestuneError:
         """Return the error of a failed connection, and start the pause after it."""
-        reason, api_server = cause(exc), self._asker.api_server(endpoint.host)
+        reason, api_server = cause(exc), self._caller.api_server(endpoint.host)
         is_untrusted = isinstance(getattr(exc, "reason", None) or exc, ssl.SSLCertVerificationError)
-        if not self._asker.patient and (is_untrusted or "CERTIFICATE_VERIFY_FAILED" in reason):
-            return self._asker.certificate_error(
+        if not self._caller.is_retrying and (is_untrusted or "CERTIFICATE_VERIFY_FAILED" in reason):
+            return self._caller.certificate_error(
                 f"the certificate of {api_server} is not trusted",
                 f"set certificate-authority in the kubeconfig to the cluster's own ({reason})",
             )
-        error = Unreachable(f"{api_server} cannot be reached: {reason}", self._asker.network_hint)
+        error = Unreachable(f"{api_server} cannot be reached: {reason}", self._caller.network_hint)
         self._outage, self._outage_until = error, time.monotonic() + self._policy.outage_pause
         return error
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestune.errors import TemporaryError, Unreachable
-from orchestune.kubeapi.refusals import Asker, refusal
+from orchestune.kubeapi.refusals import ApiCaller, refusal
 
 if TYPE_CHECKING:
     import urllib3  # imported on demand: takes a tenth of a second
@@ -21,8 +21,8 @@ _MAX_EVENT_BYTES = 16 * 2**20
 class WatchStream:
     """The events of one watch request."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, asker: Asker) -> None:
-        self._response, self._asker = response, asker
+    def __init__(self, response: urllib3.BaseHTTPResponse, caller: ApiCaller) -> None:
+        self._response, self._caller = response, caller
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (`ADDED` | `MODIFIED` | `DELETED` | `BOOKMARK`, object) until the watch times out.
@@ -38,7 +38,7 @@ class WatchStream:
                 event = json.loads(line.decode("utf-8", "replace"))
                 if event["type"] == "ERROR":
                     status = event["object"]
-                    raise refusal(int(status.get("code") or 500), json.dumps(status), self._asker)
+                    raise refusal(int(status.get("code") or 500), json.dumps(status), self._caller)
                 yield event["type"], event["object"]
         except (HTTPError, OSError) as exc:
             raise Unreachable(f"the cluster's API server hung up: {exc}") from exc

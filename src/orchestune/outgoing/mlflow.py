@@ -16,8 +16,8 @@ from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.http import HttpLink
 
 _API = "api/2.0/mlflow"
-_MAX_METRICS, _MAX_PARAMS = 1000, 100
-"""maximum number per request"""
+_MAX_ENTITIES, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
+"""maximum number per request: of metrics, parameters and tags together, of parameters, and of tags"""
 _MAX_PARAM_LENGTH, _MAX_TAG_LENGTH, _MAX_KEY_LENGTH = 6000, 5000, 250
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 
@@ -44,8 +44,8 @@ class MlflowClient:
     the constructor BadInput.
     """
 
-    def __init__(self, tracker: Tracker, reach: AllowedDestinations) -> None:
-        self._link = HttpLink(tracker.uri, reach)
+    def __init__(self, tracker: Tracker, destinations: AllowedDestinations) -> None:
+        self._link = HttpLink(tracker.uri, destinations)
         self._base = self._link.target.path.partition("?")[0].rstrip("/")
         self._headers = {"Content-Type": "application/json", **authorization(tracker.token)}
 
@@ -84,14 +84,16 @@ class MlflowClient:
         remaining_params, remaining_tags = _pairs(params or {}, _MAX_PARAM_LENGTH), _pairs(tags or {}, _MAX_TAG_LENGTH)
         remaining_metrics = list(metrics)
         while remaining_metrics or remaining_params or remaining_tags:
-            batch_size = _MAX_METRICS - 2 * _MAX_PARAMS
-            measures = [{"key": key(metric.name), "value": metric.value, "timestamp": metric.at, "step": metric.step}
-                        for metric in remaining_metrics[:batch_size]]  # fmt: skip
+            batch_size = _MAX_ENTITIES - _MAX_PARAMS - _MAX_TAGS
+            measures = [
+                {"key": valid_name(metric.name), "value": metric.value, "timestamp": metric.at, "step": metric.step}
+                for metric in remaining_metrics[:batch_size]
+            ]
             body = {"run_id": run, "metrics": measures, "params": remaining_params[:_MAX_PARAMS],
-                    "tags": remaining_tags[:_MAX_PARAMS]}  # fmt: skip
+                    "tags": remaining_tags[:_MAX_TAGS]}  # fmt: skip
             self._call("POST", "runs/log-batch", body)
             remaining_metrics = remaining_metrics[batch_size:]
-            remaining_params, remaining_tags = remaining_params[_MAX_PARAMS:], remaining_tags[_MAX_PARAMS:]
+            remaining_params, remaining_tags = remaining_params[_MAX_PARAMS:], remaining_tags[_MAX_TAGS:]
 
     def update(self, run: str, status: str, ended_at: int | None = None) -> None:
         """Set the status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED."""
@@ -126,7 +128,7 @@ def _field(document: Any, *names: str | int) -> Any:
     return document
 
 
-def key(name: str) -> str:
+def valid_name(name: str) -> str:
     """Return a valid MLflow name: letters, digits, _ - . / and spaces, and no relative path components."""
     cleaned = re.sub(r"[^\w\-./ ]", "_", name, flags=re.ASCII)
     return "/".join(part if part.strip(".") else "_" for part in cleaned.split("/"))[:_MAX_KEY_LENGTH]
@@ -136,7 +138,7 @@ def _pairs(values: Mapping[str, Any], max_length: int) -> list[dict[str, str]]:
     """Return pairs with unique keys: MLflow rejects a whole request that has duplicate keys."""
     pairs: dict[str, str] = {}
     for name, value in values.items():
-        name_key = key(name)
+        name_key = valid_name(name)
         numbered = (f"{name_key[: _MAX_KEY_LENGTH - 10]}_{number}" for number in count(2))
         pairs[next(each for each in chain([name_key], numbered) if each not in pairs)] = _text(value)[:max_length]
     return [{"key": name, "value": text} for name, text in pairs.items()]
@@ -147,7 +149,10 @@ def _text(value: Any) -> str:
 
 
 def authorization(token: str, key: str = "") -> dict[str, str]:
-    """Return the header for a token, or for `USER:PASSWORD`; none if empty. Raises BadInput, without the token."""
+    """Return the header for a token, or for `USER:PASSWORD`; none if empty.
+
+    Raises BadInput about the file's `key`, without the token.
+    """
     if not token:
         return {}
     if ":" in token:

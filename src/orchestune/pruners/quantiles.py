@@ -15,7 +15,7 @@ from array import array
 from bisect import insort
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.curves import PrunerObservation, shown
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.schedule import every
 
@@ -32,35 +32,34 @@ class QuantilePruner:
         self.name = name
         self._metric, self._reduction = metric, reduction
         self._first, self._interval = min_steps, interval
-        self._open: dict[int, dict[float, Mark]] = {}
+        self._open: dict[int, dict[float, PrunerObservation]] = {}
         self._completed: dict[float, array[float]] = {}
         """step → sorted running averages, or best values"""
 
-    def look(self, trial: int, step: float) -> float | None:
+    def decision_step(self, trial: int, step: float) -> float | None:
         return every(self._first, self._interval, step)
 
-    def tell(self, mark: Mark) -> None:
-        self._open.setdefault(mark.trial, {})[mark.step] = mark
+    def tell(self, observation: PrunerObservation) -> None:
+        self._open.setdefault(observation.trial, {})[observation.step] = observation
 
     def finish(self, trial: int, state: TrialState) -> None:
-        marks = self._open.pop(trial, {})
+        observations = self._open.pop(trial, {})
         if state is TrialState.COMPLETED:
-            for step, mark in marks.items():
+            for step, observation in observations.items():
                 completed = self._completed.setdefault(step, array("d"))
-                insort(completed, mark.mean if self._reduction is None else mark.best)
+                insort(completed, observation.mean if self._reduction is None else observation.best)
 
-    def judge(self, mark: Mark) -> str | None:
-        completed = self._completed.get(mark.step, ())
+    def judge(self, observation: PrunerObservation) -> str | None:
+        completed = self._completed.get(observation.step, ())
         if len(completed) < COMPLETED:
             return None
         limit = quantile(completed, 1 / (self._reduction or 2))
-        if mark.best <= limit:
+        if observation.best <= limit:
             return None
         limit_name = "median of the averages" if self._reduction is None else f"best 1/{self._reduction:g}"
         return (
-            f"the best {self._metric.name} up to step {mark.step:g} is {shown(self._metric, mark.best)}; the"
-            f" {limit_name} of"
-            f" {len(completed)} completed trials is {shown(self._metric, limit)} there"
+            f"the best {self._metric.name} up to step {observation.step:g} is {shown(self._metric, observation.best)};"
+            f" the {limit_name} of {len(completed)} completed trials is {shown(self._metric, limit)} there"
         )
 
 

@@ -18,7 +18,7 @@ import math
 from bisect import bisect_left, insort
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.curves import PrunerObservation, shown
 from orchestune.domain.specification.metrics import Metric
 
 BRACKETS = 3
@@ -34,7 +34,7 @@ class RungPruner:
         self._edges = [sum(shares[: index + 1]) / sum(shares) for index in range(brackets)]
         self._rungs: dict[tuple[int, float], _Rung] = {}
 
-    def look(self, trial: int, step: float) -> float | None:
+    def decision_step(self, trial: int, step: float) -> float | None:
         first = self._first * self._reduction ** self._bracket(trial)
         if step < first:
             return None
@@ -45,34 +45,34 @@ class RungPruner:
             rung -= 1
         return float(first * self._reduction**rung)
 
-    def tell(self, mark: Mark) -> None:
-        key = self._bracket(mark.trial), mark.step
-        self._rungs.setdefault(key, _Rung()).put(mark.trial, self._standing(mark))
+    def tell(self, observation: PrunerObservation) -> None:
+        key = self._bracket(observation.trial), observation.step
+        self._rungs.setdefault(key, _Rung()).put(observation.trial, self._standing(observation))
 
     def finish(self, trial: int, state: TrialState) -> None:
         """Do nothing: the trial's losses stay in the rungs."""
 
-    def judge(self, mark: Mark) -> str | None:
-        losses = self._rungs[self._bracket(mark.trial), mark.step].losses
+    def judge(self, observation: PrunerObservation) -> str | None:
+        losses = self._rungs[self._bracket(observation.trial), observation.step].losses
         if len(losses) < self._reduction:
             return None
         worst = losses[max(int(len(losses) / self._reduction), 1) - 1]
-        if self._standing(mark) <= worst:
+        if self._standing(observation) <= worst:
             return None
-        own_value, limit = shown(self._metric, self._standing(mark)), shown(self._metric, worst)
+        own_value, limit = shown(self._metric, self._standing(observation)), shown(self._metric, worst)
         return (
-            f"{self._metric.name} {own_value} at step {mark.step:g} is not among the best 1/{self._reduction:g} of"
-            f" {len(losses)} trials there, which have {limit} or better"
+            f"{self._metric.name} {own_value} at step {observation.step:g} is not among the best"
+            f" 1/{self._reduction:g} of {len(losses)} trials there, which have {limit} or better"
         )
 
-    def _standing(self, mark: Mark) -> float:
-        return mark.best if self._metric.take == "best" else mark.loss
+    def _standing(self, observation: PrunerObservation) -> float:
+        return observation.best if self._metric.take == "best" else observation.loss
 
     def _bracket(self, trial: int) -> int:
         if len(self._edges) == 1:
             return 0
-        mark = int.from_bytes(hashlib.blake2b(str(trial).encode(), digest_size=4).digest(), "big") / 2**32
-        return next(index for index, edge in enumerate(self._edges) if mark < edge)
+        position = int.from_bytes(hashlib.blake2b(str(trial).encode(), digest_size=4).digest(), "big") / 2**32
+        return next(index for index, edge in enumerate(self._edges) if position < edge)
 
 
 class _Rung:

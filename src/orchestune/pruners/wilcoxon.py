@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import Mark, shown
+from orchestune.domain.specification.curves import PrunerObservation, shown
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.schedule import every
 
@@ -33,11 +33,11 @@ class WilcoxonPruner:
         self._open: dict[int, dict[float, float]] = {}
         self._best: tuple[float, int, dict[float, float]] | None = None
 
-    def look(self, trial: int, step: float) -> float | None:
+    def decision_step(self, trial: int, step: float) -> float | None:
         return every(self._first, self._interval, step)
 
-    def tell(self, mark: Mark) -> None:
-        self._open.setdefault(mark.trial, {})[mark.step] = mark.loss
+    def tell(self, observation: PrunerObservation) -> None:
+        self._open.setdefault(observation.trial, {})[observation.step] = observation.loss
 
     def finish(self, trial: int, state: TrialState) -> None:
         losses = self._open.pop(trial, None)
@@ -47,10 +47,12 @@ class WilcoxonPruner:
         if self._best is None or entry[:2] < self._best[:2]:
             self._best = entry
 
-    def judge(self, mark: Mark) -> str | None:
+    def judge(self, observation: PrunerObservation) -> str | None:
         if self._best is None:
             return None
-        losses = {step: loss for step, loss in self._open.get(mark.trial, {}).items() if step <= mark.step}
+        losses = {
+            step: loss for step, loss in self._open.get(observation.trial, {}).items() if step <= observation.step
+        }
         average, best, others = self._best
         differences = [loss - others[step] for step, loss in losses.items() if step in others]
         if len(differences) < PAIRS or math.fsum(differences) <= 0:
@@ -59,7 +61,7 @@ class WilcoxonPruner:
         if chance >= PROBABILITY:
             return None
         return (
-            f"{self._metric.name} up to step {mark.step:g} is worse than that of trial {best}, which has"
+            f"{self._metric.name} up to step {observation.step:g} is worse than that of trial {best}, which has"
             f" {shown(self._metric, average)} on average (signed-rank test over {len(differences)} steps,"
             f" p = {chance:.2g})"
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.client.address import ServerPlace, place
 from orchestune.client.api import Client
-from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, reads_digest
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, inputs_digest
 from orchestune.client.local.home import state_folder
 from orchestune.client.local.launch_context import folder_key, secret_values
 from orchestune.domain.specification.experiment import Specification
@@ -74,7 +74,7 @@ def create(
         digest = submitting.upload(client, folder, project.ignore, loaded.code)
         request = submitting.request(server, specification, digest, home, launched, secrets, warm=warm_start)
         status = client.create_experiment(request)
-        _remember(server, status, home, reads_digest(request["specification"], launched))
+        _remember(server, status, home, inputs_digest(request["specification"], launched))
         return client, status
 
 
@@ -126,9 +126,9 @@ def _with_bridge_timeout(specification: Specification) -> Specification:
     return specification if timeout is None else replace(specification, run=(*run, str(timeout)), timeout=None)
 
 
-def _remember(server: ServerPlace, status: documents.Status, folder: Path, reads: str) -> None:
+def _remember(server: ServerPlace, status: documents.Status, folder: Path, inputs: str) -> None:
     if server.cluster is not None:
-        started = StartedExperiment(status["handle"], status["id"], server.cluster.name, folder_key(folder), reads)
+        started = StartedExperiment(status["handle"], status["id"], server.cluster.name, folder_key(folder), inputs)
         ExperimentIndex(state_folder()).add(started)
 
 

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestune.errors import BadInput
 from orchestune.server.answers import encoded
@@ -14,8 +14,8 @@ from orchestune.server.answers import encoded
 _POSITION = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})(?:-([0-9]{1,18}))?")
 _MAX_DELETED = 1000
 """maximum of deleted documents to remember"""
-_MAX_CACHED_ANSWERS = 20
-"""maximum of cached answers, by the number that they start from"""
+_MAX_CACHED_RESPONSES = 20
+"""maximum of cached responses, by the number that they start from"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class StreamPosition:
 
     journal: str
     number: int
-    line: int | None = None
+    log_cursor: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> StreamPosition | None:
@@ -37,11 +37,7 @@ class StreamPosition:
         return cls(match[1], int(match[2]), None if match[3] is None else int(match[3]))
 
     def __str__(self) -> str:
-        return f"{self.journal}-{self.number}" + ("" if self.line is None else f"-{self.line}")
-
-    def at(self, line: int) -> StreamPosition:
-        """Return a copy with another log cursor."""
-        return replace(self, line=line)
+        return f"{self.journal}-{self.number}" + ("" if self.log_cursor is None else f"-{self.log_cursor}")
 
 
 @dataclass
@@ -58,16 +54,17 @@ class Journal:
     _events: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _deleted: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _forgotten: int = 0
-    _answers: dict[int, bytes] = field(default_factory=dict)
+    """number of the newest deletion that is not remembered any more: positions before it cannot resume"""
+    _cached: dict[int, bytes] = field(default_factory=dict)
     """cache of the events since a number: most clients are at the same one"""
     _size: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes of the documents and cached answers."""
-        return self._size + sum(map(len, self._answers.values()))
+        """Bytes of the documents and cached responses."""
+        return self._size + sum(map(len, self._cached.values()))
 
-    def take(self, events: Mapping[str, bytes]) -> None:
+    def update(self, events: Mapping[str, bytes]) -> None:
         """Update the journal with the current documents: the event of each, by its name."""
         current: dict[str, tuple[int, bytes]] = {}
         number = self.number + 1
@@ -81,7 +78,7 @@ class Journal:
             self._forgotten = self._deleted.popitem(last=False)[1]
         if missing or any(changed == number for changed, _ in current.values()):
             self.number = number
-            self._answers.clear()
+            self._cached.clear()
         self._events = current
         self._size = sum(len(event) for _, event in current.values())
 
@@ -93,14 +90,14 @@ class Journal:
 
     def since(self, number: int) -> bytes:
         """Return the events since `number`; 0 for all current documents."""
-        if number not in self._answers:
-            if len(self._answers) >= _MAX_CACHED_ANSWERS:
-                self._answers.clear()
+        if number not in self._cached:
+            if len(self._cached) >= _MAX_CACHED_RESPONSES:
+                self._cached.clear()
             changed = [event for at, event in self._events.values() if at > number]
             deleted = [name for name, at in self._deleted.items() if at > number] if number else []
             gone = (b"event: gone\ndata: %s\n\n" % encoded(name) for name in deleted)
-            self._answers[number] = b"".join([*changed, *gone])
-        return self._answers[number]
+            self._cached[number] = b"".join([*changed, *gone])
+        return self._cached[number]
 
 
 class Journals:

@@ -71,25 +71,25 @@ class ServerTimeouts:
 
 
 @dataclass
-class AudienceLimits:
-    """The open pages: a server with open pages is not idle. `watch` is used on the event loop only."""
+class OpenPages:
+    """The open pages: a server with open pages is not idle. `one_more` is used on the event loop only."""
 
-    open_pages: int = 0
-    last_closed_at: float = float("-inf")
+    _count: int = 0
+    _last_closed_at: float = float("-inf")
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def one_more(self) -> Iterator[None]:
         """Count an open page."""
-        self.open_pages += 1
+        self._count += 1
         try:
             yield
         finally:
-            self.open_pages -= 1
-            self.last_closed_at = time.monotonic()
+            self._count -= 1
+            self._last_closed_at = time.monotonic()
 
-    def is_absent(self, seconds: float) -> bool:
+    def none_for(self, seconds: float) -> bool:
         """Return True if no page was open for that long; one in the background does not count, and comes back."""
-        return not self.open_pages and time.monotonic() - self.last_closed_at >= seconds
+        return not self._count and time.monotonic() - self._last_closed_at >= seconds
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,13 @@ class Context:
     journals: Journals = field(default_factory=Journals)
     """journals of the most recently used views"""
     views: SharedReads[JournalRead] = field(default_factory=SharedReads)
-    lines: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(max_keys=20))
-    """documents of views (`views`) and log chunks (`lines`), as `live` reads them, one key per part of a log"""
+    log_chunks: SharedReads[LogEvents] = field(default_factory=lambda: SharedReads(max_keys=20))
+    """documents of views, and log chunks, as `live_stream` reads them, one key per part of a log"""
     plots: SharedReads[bytes] = field(
         default_factory=lambda: SharedReads(max_keys=20, max_size=MAX_PLOT_BYTES, size=len)
     )
     """larger documents, which every page that shows them requests whenever a trial has finished"""
-    audience: AudienceLimits = field(default_factory=AudienceLimits)
+    open_pages: OpenPages = field(default_factory=OpenPages)
     worker_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one call per worker is applied at a time, since all workers share the threads and the store's lock"""
     worker_file_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
@@ -159,7 +159,7 @@ class Context:
         If another writer holds the store's lock for longer than `HOT_LOCK_TIMEOUT_SECONDS`, wait in a thread instead of
         blocking the event loop.
         """
-        if self.core.store.inline:
+        if self.core.store.in_process:
             with suppress(StoreUnavailable), self.core.store.impatient(HOT_LOCK_TIMEOUT_SECONDS):
                 return function(*args, **kwargs)
         return await self.working(function, *args, **kwargs)
@@ -217,16 +217,16 @@ class Context:
         async with self.worker_file_turns.of(worker):
             return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.worker_file_threads)
 
-    async def printed(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def reading_logs(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read logs in a thread."""
         async with self.log_turn():
-            return await self.printed_in_turn(function, *args, **kwargs)
+            return await self.reading_logs_in_turn(function, *args, **kwargs)
 
     def log_turn(self) -> AbstractAsyncContextManager[None]:
         """Wait until the caller uses fewer than its share of the threads for logs."""
         return self.log_turns.turn()
 
-    async def printed_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def reading_logs_in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read logs in a thread. The caller has its `log_turn` already."""
         return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.log_threads)
 

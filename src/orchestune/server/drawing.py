@@ -26,7 +26,7 @@ async def shared_document(context: Context, key: str | None, read: Callable[[], 
     if key is None:
         return Response(await context.cold(encode), media_type="application/json")
     # other servers on the same database change it without a signal to this process: do not reuse earlier reads then
-    version = partial(context.core.signals.version, EXPERIMENTS) if context.core.store.inline else time.monotonic
+    version = partial(context.core.signals.version, EXPERIMENTS) if context.core.store.in_process else time.monotonic
     in_thread = partial(to_thread.run_sync, encode)
     body = await context.plots.fresh(key, version, context.pace.shared, context.cold_turn, in_thread)
     return Response(body, media_type="application/json")

@@ -81,7 +81,7 @@ class IdempotentResponses:
     @asynccontextmanager
     async def _turn_of_servers(self, key: str) -> AsyncIterator[None]:
         context, deadline = self.context, time.monotonic() + _TURN_TIMEOUT_SECONDS
-        if context.core.store.inline:  # no other server
+        if context.core.store.in_process:  # no other server
             yield
             return
         while not await context.cold(idempotency.take, context.core, key):

@@ -8,8 +8,8 @@ Idea: pages with the same view share one reader (`LiveView.key`) and one journal
 all documents.
 
 Invariants: a read happens only after a signal of the view's topic, or after `every` seconds for documents that change
-without one; however many pages are open, reads take a bounded share of the time (`shared`). A ping tells a page that
-the stream is alive: a page that hears nothing marks itself as stale.
+without one; however many pages are open, reads take a bounded share of the time (`server.shared`). A ping tells a page
+that the stream is alive: a page that hears nothing marks itself as stale.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_MISSED_CHUNKS = 2000
 
 @dataclass(frozen=True)
 class LogSource:
-    """Log output of trials: `read(after, limit, tail)` returns chunks after a cursor, `end()` the last cursor."""
+    """Log chunks of trials: `read(after, limit, tail)` returns those after a cursor, `end()` the last cursor."""
 
     key: str
     topic: str
@@ -61,8 +61,8 @@ class LiveView:
     kind: Callable[[str], str] = lambda name: "status"
     """type of the event for the document of this name"""
     log: LogSource | None = None
-    printed: bool = False
-    """True if it contains logs, whose storage may hang"""
+    has_logs: bool = False
+    """True if a document contains logs, whose storage may hang: such reads have threads of their own"""
 
 
 def log_of(context: Context, experiment: str, trial: int | None, after: int | None, tail: int | None) -> LogSource:
@@ -71,7 +71,7 @@ def log_of(context: Context, experiment: str, trial: int | None, after: int | No
     return LogSource(
         key=f"{experiment} {trial}",
         topic=f"logs:{experiment}",
-        read=lambda cursor, limit, lines: read_chunks(core, experiment, cursor, limit, trial, None, lines),
+        read=lambda cursor, limit, tail: read_chunks(core, experiment, cursor, limit, trial, None, tail),
         end=lambda: read_logs.end(core, experiment),
         after=after,
         tail=tail,
@@ -81,11 +81,11 @@ def log_of(context: Context, experiment: str, trial: int | None, after: int | No
 async def stream(context: Context, request: Request, view: LiveView, after: str = "") -> Response:
     """Respond with a stream of events.
 
-    There is one per document, `gone` for a deleted one, `ready` when all current documents were sent, and `log` with
-    new output.
+    There is one per document and `gone` for a deleted one, both by the journal, `ready` when all current documents were
+    sent, and `log` with new output.
 
-    The stream does not end while the subject exists: a finished experiment may be extended. The first read precedes the
-    response, so that errors have their HTTP status. `after` or `Last-Event-ID` is the id of the last event received.
+    The stream does not end while what it shows exists: a finished experiment may be extended. The first read precedes
+    the response, so that errors have their HTTP status. `after` or `Last-Event-ID`: id of the last event received.
     """
     position = StreamPosition.parse(request.headers.get("last-event-id", "").strip() or after)
     snapshot = await _read(context, view)
@@ -100,14 +100,15 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
 
     async def read() -> JournalRead:
         version = context.core.signals.version(view.topic)
-        documents = await (context.printed_in_turn if view.printed else context.streaming_in_turn)(view.read)
+        documents = await (context.reading_logs_in_turn if view.has_logs else context.streaming_in_turn)(view.read)
         journal = context.journals.of(view.key)
-        journal.take({name: _event(view.kind(name), document) for name, document in documents.items()})
+        journal.update({name: _event(view.kind(name), document) for name, document in documents.items()})
         for evicted in context.journals.evict():
             context.views.forget(evicted)
         return JournalRead(version, journal)
 
-    async with context.log_turn() if view.printed else context.stream_turn():
+    # the turn bounds the reads of one caller, `..._in_turn` the threads of all
+    async with context.log_turn() if view.has_logs else context.stream_turn():
         return await context.views.read(view.key, context.pace.shared, read)
 
 
@@ -119,56 +120,56 @@ async def _follow(
     context: Context, view: LiveView, snapshot: JournalRead, position: StreamPosition | None
 ) -> AsyncGenerator[bytes, None]:
     pace, signals, draining, log = context.pace, context.core.signals, context.draining, view.log
-    inline = context.core.store.inline
-    max_wait = min(view.every, pace.ping if inline else min(pace.poll, pace.ping))
-    with context.audience.watch():
+    in_process = context.core.store.in_process
+    max_wait = min(view.every, pace.ping if in_process else min(pace.poll, pace.ping))
+    with context.open_pages.one_more():
         yield OPENING
         read_at = checked_at = sent_at = time.monotonic()
-        lines, skipped = await _begin(context, log, position) if log is not None else (None, b"")
+        log_events, skipped = await _begin(context, log, position) if log is not None else (None, b"")
         is_first = True
         while not draining.begun:
-            events, is_complete, position = _new_events(snapshot.journal, position, lines)
-            if log is not None and lines is not None:
-                lines = await _lines(context, log, lines.next)
-                position = replace(position, line=lines.next)
-                events += b"id: %s\n%s" % (str(position).encode(), lines.event) if lines.event else b""
+            events, is_complete, position = _new_events(snapshot.journal, position, log_events)
+            if log is not None and log_events is not None:
+                log_events = await _log_events(context, log, log_events.next)
+                position = replace(position, log_cursor=log_events.next)
+                events += b"id: %s\n%s" % (str(position).encode(), log_events.event) if log_events.event else b""
             if events or is_first:
                 yield skipped + events + _ready(position, is_complete)
                 is_first, skipped, sent_at = False, b"", time.monotonic()
             elif time.monotonic() - sent_at >= pace.ping:
                 yield _PING
                 sent_at = time.monotonic()
-            if lines is None or not lines.more:
+            if log_events is None or not log_events.more:
                 waits = [signals.wait(view.topic, snapshot.version, max_wait)]
-                if log is not None and lines is not None:
-                    waits.append(signals.wait(log.topic, lines.version, max_wait))
+                if log is not None and log_events is not None:
+                    waits.append(signals.wait(log.topic, log_events.version, max_wait))
                 await draining.race(*waits)
                 await draining.race(asyncio.sleep(checked_at + pace.page_interval - time.monotonic()))
             checked_at = time.monotonic()
-            if not inline or snapshot.version != signals.version(view.topic) or checked_at - read_at >= max_wait:
+            if not in_process or snapshot.version != signals.version(view.topic) or checked_at - read_at >= max_wait:
                 snapshot, read_at = await _read(context, view), checked_at
 
 
 def _new_events(
-    journal: Journal, position: StreamPosition | None, lines: LogEvents | None
+    journal: Journal, position: StreamPosition | None, log_events: LogEvents | None
 ) -> tuple[bytes, bool, StreamPosition]:
-    """Return the events since `position`, and the new position.
+    """Return the events since `position`, True if they are all documents, and the new position.
 
-    Between them is True if the events are all documents, because the journal cannot resume from `position`.
+    All documents are sent if the journal cannot resume from `position`.
     """
     can_resume = position is not None and journal.can_resume(position)
     events = journal.since(position.number if position is not None and can_resume else 0)
-    return events, not can_resume, StreamPosition(journal.name, journal.number, None if lines is None else lines.next)
+    log_cursor = None if log_events is None else log_events.next
+    return events, not can_resume, StreamPosition(journal.name, journal.number, log_cursor)
 
 
 def _ready(position: StreamPosition, is_complete: bool) -> bytes:
-    whole = b"true" if is_complete else b"false"
-    return b'id: %s\nevent: ready\ndata: {"whole":%s}\n\n' % (str(position).encode(), whole)
+    return b"id: %s\n%s" % (str(position).encode(), _event("ready", {"whole": is_complete}))
 
 
 async def _begin(context: Context, log: LogSource, position: StreamPosition | None) -> tuple[LogEvents, bytes]:
-    """Return the start of the log, and a `skipped` event if too many lines were missed to send them all."""
-    after = position.line if position is not None and position.line is not None else log.after
+    """Return the start of the log, and a `skipped` event if too many chunks were missed to send them all."""
+    after = position.log_cursor if position is not None and position.log_cursor is not None else log.after
     end = await context.streaming(log.end)
     if after is not None and (log.tail is None or end - after <= _MAX_MISSED_CHUNKS):
         return LogEvents(after), b""
@@ -176,14 +177,14 @@ async def _begin(context: Context, log: LogSource, position: StreamPosition | No
     return LogEvents(end if log.tail is None else 0), skipped
 
 
-async def _lines(context: Context, log: LogSource, after: int) -> LogEvents:
+async def _log_events(context: Context, log: LogSource, after: int) -> LogEvents:
     tail = log.tail if after == 0 else None
 
     async def read() -> LogEvents:
         version = context.core.signals.version(log.topic)
-        batch = await context.printed_in_turn(log.read, after, _MAX_CHUNKS_PER_READ, tail)
+        batch = await context.reading_logs_in_turn(log.read, after, _MAX_CHUNKS_PER_READ, tail)
         chunks = [item.document for item in batch.items]
         return LogEvents(batch.next, version, _event("log", {"items": chunks}) if chunks else b"", batch.more)
 
     async with context.log_turn():  # not within the shared read: others would wait for the turn of this caller
-        return await context.lines.read(f"{log.key} {after} {tail}", context.pace.shared, read)
+        return await context.log_chunks.read(f"{log.key} {after} {tail}", context.pace.shared, read)

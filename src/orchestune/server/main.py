@@ -284,9 +284,9 @@ def _serve(
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         if lock is not None:
             lock.publish(url, next(iter(settings.owners)), socket=str(local.path) if local else "")
-            audience = app.state.context.audience
+            open_pages = app.state.context.open_pages
             idle = embedded.shut_down_when_idle(
-                lambda: not server.has_requests and audience.is_absent(PAGES_IDLE_SECONDS) and _is_idle(running),
+                lambda: not server.has_requests and open_pages.none_for(PAGES_IDLE_SECONDS) and _is_idle(running),
                 settings.idle_seconds,
                 server.end,
             )

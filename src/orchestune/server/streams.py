@@ -18,7 +18,7 @@ from orchestune.server.context import Context
 from orchestune.services.core import Core
 from orchestune.services.queries import read_logs
 
-OPENING = b"retry: 1000\n\n"
+OPENING = b"retry: 1000\n\n"  # sent first, with the delay in ms after which a browser reconnects
 _PING = b": ping\n\n"
 _END = b"event: end\ndata: {}\n\n"
 
@@ -53,7 +53,7 @@ class RowSource:
     brief: bool = False
     """True if a read of few rows is so short that a thread costs more: with the store in this process, the thread and
     the event loop would switch at each row"""
-    printed: bool = False
+    has_logs: bool = False
     """True for logs, whose storage may hang"""
 
 
@@ -87,7 +87,7 @@ async def stream(context: Context, source: RowSource, first: Callable[[], Batch]
     `first` reads the first batch. It is called before the response starts, so its errors have their own HTTP status.
     """
     version = context.core.signals.version(source.topic)
-    batch = await (context.printed if source.printed else context.streaming)(first)
+    batch = await (context.reading_logs if source.has_logs else context.streaming)(first)
     return sent(_follow(context, source, batch, version))
 
 
@@ -110,8 +110,8 @@ def sent(blocks: AsyncGenerator[bytes, None]) -> Response:
 async def _follow(context: Context, source: RowSource, batch: Batch, version: int) -> AsyncGenerator[bytes, None]:
     """Yield batches of events. The next batch is read only after the client took the last: a slow client holds one."""
     pace, signals, draining = context.pace, context.core.signals, context.draining
-    reading = context.printed if source.printed else context.streaming
-    is_brief = source.brief and context.core.store.inline
+    reading = context.reading_logs if source.has_logs else context.streaming
+    is_brief = source.brief and context.core.store.in_process
     yield OPENING
     read_at = sent_at = time.monotonic()
     while not draining.begun:

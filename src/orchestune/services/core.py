@@ -14,7 +14,7 @@ from orchestune.ports.secrets import SecretStore
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.memory.experiment_cache import ExperimentCache
 from orchestune.services.memory.loop_clock import LoopClock
-from orchestune.services.memory.pruner_boards import Boards
+from orchestune.services.memory.pruner_cache import PrunerCache
 from orchestune.services.memory.signals import Signals
 from orchestune.services.memory.teardown_plan import TeardownPlan
 from orchestune.store.database import Store
@@ -33,7 +33,7 @@ class Core:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
     listening: LoopClock = field(default_factory=LoopClock)
-    boards: Boards = field(default_factory=Boards)
+    pruners: PrunerCache = field(default_factory=PrunerCache)
     experiment_cache: ExperimentCache = field(default_factory=ExperimentCache)
     estimates: Estimates = field(default_factory=Estimates)
     url: str = ""

@@ -13,7 +13,7 @@ from orchestune.store import trials, warm_starts
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.statements.history import HISTORY, HISTORY_METRICS
-from orchestune.store.statements.pruning import LAST_MARKS_OF_PRUNED, MarkOfPruned
+from orchestune.store.statements.pruning import LAST_OBSERVATIONS_OF_PRUNED, ObservationOfPruned
 
 _PAGE_TRIALS = 1000
 
@@ -41,7 +41,10 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
             values.setdefault(metric.trial, {})[metric.name] = metric.value
             if metric.stddev is not None:
                 spread.setdefault(metric.trial, {})[metric.name] = _of_the_mean(row, metric.stddev)
-        last = {mark.trial: (mark.step, mark.loss) for mark in _last_marks(session, row, after, upto)}
+        last = {
+            observed.trial: (observed.step, observed.loss)
+            for observed in _pruner_observations(session, row, after, upto)
+        }
         for trial in rows:
             number, state = trial.number, TrialState(trial.state)
             measured, stddev = values.get(number, {}), spread.get(number, {})
@@ -79,12 +82,12 @@ def _of_the_mean(row: ExperimentRow, stddev: float) -> float:
     return stddev / math.sqrt(row.specification.folds.count)
 
 
-def _last_marks(session: Session, row: ExperimentRow, after: int, upto: int) -> list[MarkOfPruned]:
-    """Return the marks of the pruned trials in that part of the history, the last mark of each trial after its others.
+def _pruner_observations(session: Session, row: ExperimentRow, after: int, upto: int) -> list[ObservationOfPruned]:
+    """Return the pruner observations of the pruned trials in that part of the history, in the order of steps.
 
     Empty if the pruner does not compare the first metric.
     """
     rule, objective = row.specification.early_stopping, row.specification.objective
     if rule is None or rule.metric not in (None, objective.name):
         return []
-    return session.rows(LAST_MARKS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})
+    return session.rows(LAST_OBSERVATIONS_OF_PRUNED, {"experiment": row.id, "after": after, "upto": upto})

@@ -1,8 +1,8 @@
-"""Nodes that are closed to an experiment's trials by the quarantines of its cluster.
+"""Nodes that an experiment's trials must not use because of the quarantines of its cluster.
 
 Evidence comes from trials, and a user's program can fail wherever it likes. So a quarantine applies to experiments of
 the principal whose trials are the evidence, and to all only with evidence from two authenticated principals or from the
-server itself. It never closes the last machine that an experiment could use.
+server itself. It never excludes the last machine that an experiment could use.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def by_machine(present: Iterable[QuarantineRow]) -> dict[str, list[QuarantineRow
     return machines
 
 
-def closed(present: Iterable[QuarantineRow], principal: str, usable: Collection[str] = ()) -> frozenset[str]:
-    """Return the machines closed to trials of that principal; `present`: current quarantines, oldest first.
+def excluded(present: Iterable[QuarantineRow], principal: str, usable: Collection[str] = ()) -> frozenset[str]:
+    """Return the machines excluded for trials of that principal; `present`: current quarantines, oldest first.
 
     `usable`: all machines that satisfy the trials' requests. If every one of them is in quarantine, the one that was
     quarantined last stays open.

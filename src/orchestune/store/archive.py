@@ -13,7 +13,7 @@ from orchestune.domain.lifecycle.states import Visibility
 from orchestune.errors import BadInput
 from orchestune.store import postgres
 from orchestune.store.blobs import named_by
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 from orchestune.store.tables import (
     artifacts,
     attempts,
@@ -151,8 +151,8 @@ def as_here(session: Session, table: str, new_rows: Sequence[Row]) -> list[Row |
     if own is not None and new_rows:
         query = query.where(TABLES[table].c[own] == new_rows[0][own])
     stored: dict[tuple[object, ...], Row] = {}
-    for part in parts({row[column] for row in new_rows}):
-        selected = session.connection.execute(query.where(TABLES[table].c[column].in_(part)))
+    for batch in batches({row[column] for row in new_rows}):
+        selected = session.connection.execute(query.where(TABLES[table].c[column].in_(batch)))
         stored |= {tuple(row[key] for key in keys): dict(row) for row in selected.mappings()}
     return [stored.get(tuple(row[key] for key in keys)) for row in new_rows]
 

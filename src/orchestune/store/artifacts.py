@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 from orchestune.store.tables import artifacts, trials
 
 
@@ -55,5 +55,5 @@ def drop(session: Session, experiment: str, retained: set[int]) -> None:
     of_trial = (trials.c.experiment == artifacts.c.experiment) & (trials.c.number == artifacts.c.trial)
     over = select(artifacts.c.trial).distinct().join(trials, of_trial)
     over = over.where(artifacts.c.experiment == experiment, trials.c.finished_at.is_not(None))
-    for some in parts(set(session.select(over, int)) - retained):
-        session.change(delete(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial.in_(some)))
+    for batch in batches(set(session.select(over, int)) - retained):
+        session.change(delete(artifacts).where(artifacts.c.experiment == experiment, artifacts.c.trial.in_(batch)))

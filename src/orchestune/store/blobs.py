@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.errors import StoreUnavailable
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 from orchestune.store.tables import artifacts, blobs, experiments, folds, trials
 
 _GOING = "going"
@@ -128,5 +128,5 @@ def named_by(session: Session, experiment: str) -> list[str]:
 
 def mark_old(session: Session, digests: Sequence[str]) -> None:
     """Mark blobs as old, so that the next sweep deletes those that are unreferenced."""
-    for part in parts(digests):
-        session.change(update(blobs).where(blobs.c.digest.in_(part)).values(created_at=0.0))
+    for batch in batches(digests):
+        session.change(update(blobs).where(blobs.c.digest.in_(batch)).values(created_at=0.0))

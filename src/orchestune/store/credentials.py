@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.domain.lifecycle.states import Visibility
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 from orchestune.store.tables import credentials, experiments
 
 IDENTITY = 16
@@ -100,8 +100,8 @@ def drop_sessions_beyond(session: Session, most: int, source: str, name: str) ->
     own = (credentials.c.kind == "session") & (credentials.c.source == source) & (credentials.c.name == name)
     newest_first = (credentials.c.created_at.desc(), credentials.c.digest)
     excess = session.select(select(credentials.c.digest).where(own).order_by(*newest_first).offset(most), str)
-    for part in parts(excess):
-        session.change(delete(credentials).where(credentials.c.digest.in_(part)))
+    for batch in batches(excess):
+        session.change(delete(credentials).where(credentials.c.digest.in_(batch)))
 
 
 def revoke(session: Session, kind: str, identity: str) -> bool:

@@ -60,8 +60,9 @@ class Store:
 
     def __init__(self, engine: Engine, now: Callable[[], float] = time.time) -> None:
         self.engine = engine
-        self.inline = engine.dialect.name == "sqlite"
-        self._reading: dict[str, Any] = {"orchestune_reading": True} if self.inline else postgres.READING
+        self.in_process = engine.dialect.name == "sqlite"
+        """True for SQLite: no other process changes the data, so that every change gives a signal in this one"""
+        self._reading: dict[str, Any] = {"orchestune_reading": True} if self.in_process else postgres.READING
         self._now = now
         self._writing = threading.Lock()
         self._writer: Connection | None = None
@@ -80,7 +81,7 @@ class Store:
         If not `durable`, the commit does not wait for the disk, and a power failure may undo it and the commits after
         it up to the next durable one: only for changes that have not been acknowledged to a client.
         """
-        if not self.inline:
+        if not self.in_process:
             with self._translated(), self.engine.begin() as connection:
                 yield Session(connection, self._now())
             return
@@ -202,7 +203,7 @@ class Store:
         Other connections keep reading and writing. Only the end of a long log is copied under the write lock: under
         continuous writes the log could not restart from its beginning and would grow.
         """
-        if not self.inline:
+        if not self.in_process:
             return
         with self._translated(), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
@@ -232,7 +233,7 @@ def open_store(url: str, now: Callable[[], float] = time.time) -> Store:
         on_error.callback(store.close)
         try:
             with translated("is its address right, and does it run?"):
-                if not store.inline:
+                if not store.in_process:
                     postgres.refuse_pooler(store.engine)
                     postgres.refuse_encoding(store.engine)
                 upgrade(store.engine)

@@ -46,7 +46,7 @@ class Leadership:
 
     def __call__(self) -> bool:
         """Return True if this replica leads now; tries to acquire the lock."""
-        if self._store.inline:
+        if self._store.in_process:
             return True
         with self._asking, ExitStack() as on_error:
             on_error.callback(self._give_up)

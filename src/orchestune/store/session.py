@@ -1,4 +1,4 @@
-"""One transaction: cold statements through SQLAlchemy Core, hot ones as strings sent directly to the driver."""
+"""One transaction: statements that run per trial (hot) as strings for the driver, others (cold) by SQLAlchemy Core."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestune.store.rows import Cursor, Query, row_builder
 Parameters = Mapping[str, Any]
 _Value = TypeVar("_Value")
 _Row = TypeVar("_Row")
-_NAMED = 500
+_MAX_VALUES = 500
 """values per IN clause: databases accept some thousands to some ten thousands"""
 
 
-def parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
-    """Return an iterator over lists of at most `_NAMED` values."""
+def batches(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """Return an iterator over lists of at most `_MAX_VALUES` values."""
     listed = list(values)
-    return (listed[start : start + _NAMED] for start in range(0, len(listed), _NAMED))
+    return (listed[start : start + _MAX_VALUES] for start in range(0, len(listed), _MAX_VALUES))
 
 
 @cache
@@ -38,7 +38,7 @@ class Session:
 
     def __init__(self, connection: Connection, now: float) -> None:
         self.connection = connection
-        self.now = now
+        self.now = now  # the time of the whole transaction
         self.postgres = connection.dialect.name == "postgresql"
         self._driver: Any = connection.connection.driver_connection
 
@@ -87,9 +87,9 @@ class Session:
     ) -> list[_Row]:
         """Return the rows of a cold query with one of these values in `column`, for any number of values.
 
-        Runs one statement per `_NAMED` values; the query's order holds only within each of them.
+        Runs one statement per `_MAX_VALUES` values; the query's order holds only within each of them.
         """
-        return [each for part in parts(values) for each in self.select(statement.where(column.in_(part)), row)]
+        return [each for batch in batches(values) for each in self.select(statement.where(column.in_(batch)), row)]
 
     def first(self, statement: Executable, row: type[_Row]) -> _Row | None:
         """Return the first row of a cold query, None if there is none."""

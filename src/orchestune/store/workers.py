@@ -11,7 +11,7 @@ from sqlalchemy import Select, func, insert, or_, select, update
 from orchestune.domain.lifecycle.states import AttemptState, WorkerState
 from orchestune.domain.lifecycle.transitions import WORKER, Cause, after
 from orchestune.store.rows import StateCount
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.statements.workers import PRESENT_SLOTS, PRESENT_WORKERS, STAFFED, PolledWorker
 from orchestune.store.tables import attempts, experiments, workers
@@ -116,9 +116,9 @@ def with_recent_ended(session: Session, graces: Mapping[str, float], most: int) 
     """
     staff = {experiment: WorkerCounts([]) for experiment in graces}
     for grace in set(graces.values()):
-        for some in parts(experiment for experiment in graces if graces[experiment] == grace):
+        for batch in batches(experiment for experiment in graces if graces[experiment] == grace):
             for row in session.select(
-                _with_recent_ended(some, most, session.now - grace - _TELLING_SECONDS), WorkerLoad
+                _with_recent_ended(batch, most, session.now - grace - _TELLING_SECONDS), WorkerLoad
             ):
                 staff[row.experiment].workers.append(row)
     return staff

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
-from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point, storable
+from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Point, storable
 from orchestune.errors import InvalidCall
 from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Offset, Seconds, Text, decoded, replace_nul
 
@@ -51,7 +51,7 @@ class Measurement(Struct, array_like=True, frozen=True, gc=False):
     text; they are measured outcomes like any other.
     """
 
-    sequence: Annotated[int, Meta(ge=0, lt=HTTP_SEQUENCE)]
+    sequence: Annotated[int, Meta(ge=0, lt=FIRST_HTTP_SEQUENCE)]
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
     value: float | NonFinite
     step: int | float | None

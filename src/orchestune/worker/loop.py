@@ -97,7 +97,7 @@ class WorkerLoop:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, self._on_child)
         self._selector.register(self._waker, selectors.EVENT_READ, None)
-        self._selector.register(self._line.end, selectors.EVENT_READ, None)
+        self._selector.register(self._line.worker_end, selectors.EVENT_READ, None)
 
     def _on_stop(self, number: int, frame: object) -> None:
         self._stop_requested = True

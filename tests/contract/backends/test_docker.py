@@ -10,8 +10,8 @@ import pytest
 
 from orchestune.backends.docker import client, plan
 from orchestune.backends.docker.config import Daemon
-from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import ContainerDefaults
+from orchestune.backends.docker.worker_folder import WorkerFolder
 from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.domain.resources.resources import Resources
 from orchestune.images.runtime import local_build

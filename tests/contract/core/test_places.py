@@ -361,7 +361,7 @@ def test_workers_on_a_machine_that_takes_no_more_go_first(world: CoreWorld) -> N
     world.create(budget=40, parallelism=8, resources={"cpu": 1})
     held = [worker.id for worker, _ in world.lease(8)]
     spread_out(world, "", {worker: "cpu1" if number < 4 else "cpu2" for number, worker in enumerate(held)})
-    world.backend.room = Capacity(MACHINES[1:2], away=frozenset({"cpu1"}))
+    world.backend.room = Capacity(MACHINES[1:2], unschedulable=frozenset({"cpu1"}))
     world.tick()
     with world.core.store.reading() as session:
         draining = {w.id for w in workers.present(session, "local") if w.state == "draining"}

@@ -77,7 +77,7 @@ def lived(aws: Fake) -> list[Call]:
     start = len(aws.journal)
     stage.create(spec)
     closer = NetworkSpec(allow=("203.0.113.0/24",))
-    changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, least=2), BIG), network=closer)
+    changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, min_nodes=2), BIG), network=closer)
     stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().status(stage.NAME)
     found += aws.journal[:]

@@ -15,7 +15,7 @@ from tests.testbeds.aws.wire import Call
 
 CHANGED = dataclasses.replace(
     stage.RETIRING,
-    pools=(dataclasses.replace(stage.CPU, least=2), life.BIG),
+    pools=(dataclasses.replace(stage.CPU, min_nodes=2), life.BIG),
     network=NetworkSpec(allow=("203.0.113.0/24",)),
 )
 """another size, a pool that comes and one that goes, another endpoint, and an idle cluster destroys itself"""

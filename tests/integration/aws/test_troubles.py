@@ -28,7 +28,7 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_made(aws: Fake) ->
     aws.behaviour.quotas["L-417A185B"] = 32
     _, notes = stage.provisioner().check(stage.SPEC)
     assert any("not all 4 x p3.8xlarge may start" in note and "32 cores" in note for note in notes)
-    [said], _ = stage.provisioner().check(stage.with_pools(stage.CPU, dataclasses.replace(stage.GPU, least=4)))
+    [said], _ = stage.provisioner().check(stage.with_pools(stage.CPU, dataclasses.replace(stage.GPU, min_nodes=4)))
     assert said.key == "gpu.min_nodes" and "128 cores" in said.message and "32 cores" in said.message
     assert "L-417A185B" in said.hint
     assert aws.inventory() == before
@@ -103,7 +103,7 @@ def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_o
 
 
 def _update() -> object:
-    changed = stage.with_pools(dataclasses.replace(stage.CPU, least=2), life.BIG)
+    changed = stage.with_pools(dataclasses.replace(stage.CPU, min_nodes=2), life.BIG)
     stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
     return stage.provisioner().changes(changed)
 
@@ -544,7 +544,7 @@ def test_a_zone_more_gets_addresses_that_no_other_has_in_whatever_order_the_file
 def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws: Fake) -> None:
     stage.create()
     aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}
-    larger = stage.with_pools(dataclasses.replace(stage.CPU, least=3), stage.GPU)
+    larger = stage.with_pools(dataclasses.replace(stage.CPU, min_nodes=3), stage.GPU)
     stage.provisioner().update(larger, stage.Told(), lambda pool, beat: None)
     stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
     assert stage.provisioner().changes(stage.SPEC) == []
@@ -571,9 +571,11 @@ def _desired() -> int:
 
 
 def test_machines_that_come_while_an_update_makes_a_pool_stay(aws: Fake) -> None:
-    small = dataclasses.replace(stage.CPU, least=1, most=4)
+    small = dataclasses.replace(stage.CPU, min_nodes=1, max_nodes=4)
     stage.create(stage.with_pools(small))
-    wanted = stage.with_pools(dataclasses.replace(small, most=6), dataclasses.replace(small, name="more", key="more"))
+    wanted = stage.with_pools(
+        dataclasses.replace(small, max_nodes=6), dataclasses.replace(small, name="more", key="more")
+    )
     stage.provisioner(Scaling()).update(wanted, stage.Told(), lambda pool, beat: None)
     assert _desired() == 3
     assert stage.provisioner().changes(wanted) == []

@@ -55,7 +55,7 @@ def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: CoreWorld
         world.run(world.create(budget=2, early_stopping={"type": "asha"}))
     world.tick(2)
     launching = next(found for found in world.controllers if isinstance(found, Launching))
-    assert world.core.boards._boards == {} and launching._backoff._failures == {}
+    assert world.core.pruners._pruners == {} and launching._backoff._failures == {}
 
 
 def test_an_offer_wakes_as_many_as_it_is_for_and_those_first_who_waited_longest() -> None:

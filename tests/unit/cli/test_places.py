@@ -229,18 +229,18 @@ def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
 
 def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> None:
     known = ExperimentIndex(tmp_path)
-    (tmp_path / "whereabouts.json").write_text('{"experiments": 3}')
+    (tmp_path / "experiments.json").write_text('{"experiments": 3}')
     assert known.all() == []
     full = [
         asdict(StartedExperiment(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x"))
         for number in range(MAX_EXPERIMENTS)
     ]
-    (tmp_path / "whereabouts.json").write_text(json.dumps({"schema": 1, "experiments": full}))
+    (tmp_path / "experiments.json").write_text(json.dumps({"schema": 1, "experiments": full}))
     known.add(StartedExperiment("new-0000", "id-new", "lab", "here:/x"))
     assert len(known.all()) == MAX_EXPERIMENTS
     assert known.all()[0].handle == "new-0000"
     assert known.cluster_of(f"sgd-{MAX_EXPERIMENTS - 1:04}") is None
-    assert (tmp_path / "whereabouts.json").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "experiments.json").stat().st_mode & 0o077 == 0
 
 
 def test_what_stands_before_the_four_characters_is_looked_for_where_that_runs(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_what_stands_before_the_four_characters_is_looked_for_where_that_runs(tm
 
 def test_what_cannot_be_written_is_not_remembered_and_no_error(tmp_path: Path) -> None:
     known = ExperimentIndex(tmp_path)
-    (tmp_path / "whereabouts.lock").mkdir()
+    (tmp_path / "experiments.lock").mkdir()
     known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
     known.forget(lambda started: True)
     assert known.all() == []

@@ -99,7 +99,7 @@ def test_never_more_than_is_there_and_never_more_than_is_wanted(wanted: list[tup
     demands = [Demand(str(index), slots, each, owner) for index, (each, slots, owner) in enumerate(wanted)]
     granted = allocate(place, demands)
     for name, of in (("cpu", 12), ("memory", 32 * GIB), ("gpu", 4)):
-        assert sum(granted[d.experiment] * (getattr(d.each, name) or 0) for d in demands) <= of
+        assert sum(granted[d.experiment] * (getattr(d.per_trial, name) or 0) for d in demands) <= of
     assert all(0 <= granted[demand.experiment] <= demand.slots for demand in demands)
 
 
@@ -124,7 +124,7 @@ def test_each_machine_is_looked_at_once_for_each_demand_however_many_slots_there
 
 def test_what_runs_on_a_machine_that_takes_no_more_holds_nothing_of_the_others() -> None:
     each, left = Resources(cpu=1), CPU[1:]
-    for place in (Capacity(tuple(left), away=frozenset({"cpu1"})), cluster(*CPU).without(frozenset({"cpu1"}))):
+    for place in (Capacity(tuple(left), unschedulable=frozenset({"cpu1"})), cluster(*CPU).without(frozenset({"cpu1"}))):
         room = AvailableSlots(place)
         room.take(each, 4, "cpu1")
         assert room.fit(each, 9) == 4

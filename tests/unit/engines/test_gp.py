@@ -14,7 +14,7 @@ from orchestune.domain.search.trial import Observation, ask_seed
 from orchestune.domain.specification.metrics import Limit, Metric
 from orchestune.engines.constraints.deduplication import DistinctEngine
 from orchestune.engines.models.cube import Cube
-from orchestune.engines.models.training_data import TrainingPoint, entry, thinned
+from orchestune.engines.models.training_data import TrainingPoint, thinned, training_point
 from orchestune.engines.registry import create
 from orchestune.engines.samplers.gp import GpProposer
 from orchestune.engines.samplers.portfolio import AutoProposer
@@ -239,7 +239,7 @@ def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_as
 def entries(count: int) -> list[TrainingPoint]:
     cube = Cube(PLANE)
     places = [{"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1} for number in range(count)]
-    found = [entry(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]
+    found = [training_point(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]
     return [item for item in found if item is not None]
 
 

@@ -26,7 +26,7 @@ def entered(weights: np.ndarray = SHARP) -> Niches:
 
 
 def where(niches: Niches) -> float | None:
-    return None if niches.best is None else float(niches.best.point[0])
+    return None if niches.best is None else float(niches.best.coordinates[0])
 
 
 def test_it_begins_at_the_best_place_that_is_unlike_where_the_search_stands() -> None:

@@ -18,12 +18,14 @@ from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachab
 from orchestune.kubeapi import client
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.endpoint import Endpoint
-from orchestune.kubeapi.refusals import Asker, Unauthenticated, WatchExpired
+from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated, WatchExpired
 from orchestune.kubeapi.watch_stream import split_lines
 from tests.testbeds.serving import Handler, Listening, serving
 
-USER = Asker("you", lambda hint: Denied("log in again", hint), lambda verb, resource: "ask", "cluster 'lab'")
-SERVER = Asker("the server", lambda hint: Unauthenticated("unknown"), lambda verb, resource: "grant", patient=True)
+USER = ApiCaller("you", lambda hint: Denied("log in again", hint), lambda verb, resource: "ask", "cluster 'lab'")
+SERVER = ApiCaller(
+    "the server", lambda hint: Unauthenticated("unknown"), lambda verb, resource: "grant", is_retrying=True
+)
 
 
 class Server(Listening):
@@ -113,10 +115,10 @@ def test_a_users_rejected_first_login_is_forgotten_and_the_next_request_logs_in_
     assert login.loads == 2
 
 
-@pytest.mark.parametrize("asker", [USER, SERVER])
-def test_threads_with_an_expired_login_renew_it_once(server: Server, asker: Asker) -> None:
+@pytest.mark.parametrize("caller", [USER, SERVER])
+def test_threads_with_an_expired_login_renew_it_once(server: Server, caller: ApiCaller) -> None:
     login = Login(server)
-    api = ApiServer(login.load, asker, RequestPolicy(login_interval=60.0))
+    api = ApiServer(login.load, caller, RequestPolicy(login_interval=60.0))
     pods(api)
     server.token = login.token = "second"
     with ThreadPoolExecutor(8) as pool:

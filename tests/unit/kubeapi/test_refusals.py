@@ -8,22 +8,24 @@ import pytest
 
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
 from orchestune.kubeapi.refusals import (
-    Asker,
+    ApiCaller,
     Changed,
     PermissionMissing,
     Unauthenticated,
     WatchExpired,
-    answered,
+    parsed,
     refusal,
 )
 
-SERVER = Asker(
+SERVER = ApiCaller(
     "the server",
     lambda hint: Unauthenticated("it does not know the token"),
     lambda verb, resource: f"grant its ServiceAccount the verb `{verb}` on `{resource}`",
-    patient=True,
+    is_retrying=True,
 )
-USER = Asker("you", lambda hint: Denied("log in again", hint), lambda verb, resource: "ask somebody", "cluster 'lab'")
+USER = ApiCaller(
+    "you", lambda hint: Denied("log in again", hint), lambda verb, resource: "ask somebody", "cluster 'lab'"
+)
 NO_JOBS = (
     'jobs.batch is forbidden: User "system:serviceaccount:ml:orchestune-server" cannot create resource "jobs" in API '
     'group "batch" in the namespace "ml"'
@@ -89,5 +91,5 @@ def test_a_quota_is_waited_for_by_the_server_and_told_to_a_person() -> None:
 @pytest.mark.parametrize("content", ["<html>\n  <title>Sign in</title>", "[]", '"ok"', '{"half": '])
 def test_an_answer_of_somebody_else_is_none_of_the_cluster(content: str) -> None:
     with pytest.raises(Unreachable, match="what answers for cluster 'lab' is no API server of Kubernetes"):
-        answered(content, USER)
-    assert answered('{"items": []}', USER) == {"items": []} and answered("", USER) == {}
+        parsed(content, USER)
+    assert parsed('{"items": []}', USER) == {"items": []} and parsed("", USER) == {}

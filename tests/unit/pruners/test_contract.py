@@ -24,11 +24,11 @@ class TestRules(PrunerContract):
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_steps_that_are_small_beyond_measure_are_looked_at(name: str) -> None:
+def test_steps_that_are_small_beyond_measure_are_decision_steps(name: str) -> None:
     interval = None if name in ("asha", "hyperband") else 1e-320
     rule = create(EarlyStopping(name, min_steps=1e-320, interval=interval), [ACCURACY])
     curve = LearningCurve(ACCURACY)
     for step in (1.0, 3.0, 1e308):
         curve.add(0.5, step)
-        look = rule.look(1, curve.step)
-        assert look is not None and 0 < look <= curve.step
+        decision = rule.decision_step(1, curve.step)
+        assert decision is not None and 0 < decision <= curve.step

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import Mark
+from orchestune.domain.specification.curves import PrunerObservation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.wilcoxon import WilcoxonPruner, by_chance
 
@@ -40,13 +40,15 @@ def test_many_differences_are_tested_as_a_library_does_it(count: int) -> None:
 def test_equal_differences_end_a_trial_by_the_probability_that_they_have() -> None:
     """Of 14, with which a normal distribution is still far off."""
     pruner = WilcoxonPruner(Metric("loss", "minimize"), min_steps=1, interval=1)
-    marks = [Mark(2, step, 1.0 if step <= 8 else -1.0 if step <= 11 else 0.0, 0.0, 0.0) for step in STEPS]
+    observations = [
+        PrunerObservation(2, step, 1.0 if step <= 8 else -1.0 if step <= 11 else 0.0, 0.0, 0.0) for step in STEPS
+    ]
     for step in STEPS:
-        pruner.tell(Mark(1, step, 0.0, 0.0, 0.0))
+        pruner.tell(PrunerObservation(1, step, 0.0, 0.0, 0.0))
     pruner.finish(1, TrialState.COMPLETED)
-    for mark in marks:
-        pruner.tell(mark)
-    assert pruner.judge(marks[-1]) is None, "of 11 coins 8 or more show heads once in nine times"
+    for observation in observations:
+        pruner.tell(observation)
+    assert pruner.judge(observations[-1]) is None, "of 11 coins 8 or more show heads once in nine times"
 
 
 def test_the_order_of_the_steps_does_not_decide_where_losses_differ_beyond_measure() -> None:
@@ -55,9 +57,9 @@ def test_the_order_of_the_steps_does_not_decide_where_losses_differ_beyond_measu
         pruner = WilcoxonPruner(Metric("loss", "minimize"), min_steps=1, interval=1)
         for trial in (1, 2):
             for step in order:
-                pruner.tell(Mark(trial, step, losses[step] if trial == 1 else 0.35, 0.0, 0.0))
+                pruner.tell(PrunerObservation(trial, step, losses[step] if trial == 1 else 0.35, 0.0, 0.0))
             pruner.finish(trial, TrialState.COMPLETED)
         for step, loss in losses.items():
-            pruner.tell(Mark(3, step, loss if abs(loss) > 1 else 2.0, 0.0, 0.0))
-        why = pruner.judge(Mark(3, 7.0, 2.0, 0.0, 0.0))
+            pruner.tell(PrunerObservation(3, step, loss if abs(loss) > 1 else 2.0, 0.0, 0.0))
+        why = pruner.judge(PrunerObservation(3, 7.0, 2.0, 0.0, 0.0))
         assert why is not None and "trial 1, which has 0.342857 on average" in why

@@ -158,10 +158,10 @@ class Live:
         return self.send("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
 
 
-def scripted_core(inline: bool = True) -> Core:
+def scripted_core(in_process: bool = True) -> Core:
     """A core behind which nothing is."""
     return Core(
-        store=cast(Any, SimpleNamespace(inline=inline, impatient=lambda seconds: nullcontext())),
+        store=cast(Any, SimpleNamespace(in_process=in_process, impatient=lambda seconds: nullcontext())),
         files=cast(Any, None),
         secrets=cast(Any, None),
         clock=SystemClock(),
@@ -173,7 +173,7 @@ def scripted_core(inline: bool = True) -> Core:
 def live(
     core: Core | None = None,
     *,
-    inline: bool = True,
+    in_process: bool = True,
     pace: ServerTimeouts | None = None,
     scripted: bool = False,
     settings: Settings | None = None,
@@ -183,7 +183,7 @@ def live(
     With a `core` the real services are behind it, unless `scripted`.
     """
     script, scripted = Script(), scripted or core is None
-    core = core or scripted_core(inline)
+    core = core or scripted_core(in_process)
     if scripted:
         SCRIPTS[id(core)] = script
     draining = DrainSignal()

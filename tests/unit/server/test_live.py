@@ -143,10 +143,10 @@ def test_a_reading_that_failed_is_shown_to_nobody() -> None:
 
 
 def test_a_server_that_is_looked_at_is_not_idle(server: Live, handles: dict[str, str]) -> None:
-    audience = server.server.config.app.state.context.audience  # type: ignore[union-attr]
+    open_pages = server.server.config.app.state.context.open_pages  # type: ignore[union-attr]
     stream = server.send("GET", f"/api/v1/experiments/{handles['one trial']}", token=TOKEN, headers=HEADERS)
     next(events(stream))
-    assert not audience.is_absent(0)
+    assert not open_pages.none_for(0)
 
 
 def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(

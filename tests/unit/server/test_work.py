@@ -149,18 +149,18 @@ def test_waiting_is_not_slow(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].__dict__["seconds"] < took - 0.7
 
 
-@pytest.mark.parametrize("inline", [True, False])
-def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_thread(inline: bool) -> None:
+@pytest.mark.parametrize("in_process", [True, False])
+def test_a_store_in_the_process_is_asked_on_the_loop_and_one_that_is_away_in_a_thread(in_process: bool) -> None:
     where = []
 
     def work(core: Any, worker: str, body: Any) -> CallResult:
         where.append(threading.current_thread().name)
         return nothing(leases=[LEASE])
 
-    with live(inline=inline) as server:
+    with live(in_process=in_process) as server:
         server.script.answers["work"] = work
         assert server.ask("POST", PATH, BODY, token=WORKER).status == 200
-    assert ("AnyIO" in where[0]) is not inline
+    assert ("AnyIO" in where[0]) is not in_process
 
 
 def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> None:
@@ -179,7 +179,7 @@ def test_a_store_that_somebody_else_writes_to_is_waited_for_in_a_thread() -> Non
 
 
 def test_what_another_replica_caused_is_found_within_a_poll() -> None:
-    with live(inline=False, pace=ServerTimeouts(poll=0.02)) as server:
+    with live(in_process=False, pace=ServerTimeouts(poll=0.02)) as server:
         looks = server.script.calls
         server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE] if len(looks) > 5 else [])
         assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestune.backends.docker import container_end, folder, gpus, plan, preflight, runtime
+from orchestune.backends.docker import container_end, gpus, plan, preflight, runtime
 from orchestune.backends.docker.client import DaemonError, DaemonUnreachable, DockerEngine
 from orchestune.backends.docker.config import Daemon
-from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.mounts import MountPolicy
 from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.backends.docker.startup import ContainerStarter
+from orchestune.backends.docker.worker_folder import WorkerFolder, all_worker_folders
 from orchestune.backends.nvidia import GpuDiscovery
 from orchestune.backends.server_address import ServerAddressFile
 from orchestune.backends.worker_notes import WorkerEnd, identity, planned_identity
@@ -123,16 +123,16 @@ class DockerBackend:
         )
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        place = WorkerFolder(self._workers, order.worker)
+        folder = WorkerFolder(self._workers, order.worker)
         if order.placement.image is None:
             raise preflight.no_image()
         with self._lock:
             try:
-                place.take(order)
+                folder.take(order)
             except OSError as exc:
                 raise TemporaryError(f"it cannot be started: {exc}", "see the state folder") from exc
-            if place.order() is not None:
-                self._starting.take(place, order)
+            if folder.order() is not None:
+                self._starting.take(folder, order)
         return {"container": plan.name(order)}
 
     def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
@@ -147,16 +147,16 @@ class DockerBackend:
             return [self._status_or_error(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
 
     def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
-        place = _folder(self._workers, worker)
-        if place is None or not place.path.is_dir() or place.end() is not None:
+        folder = _folder(self._workers, worker)
+        if folder is None or not folder.path.is_dir() or folder.end() is not None:
             return
         with self._lock:
-            name = place.started()
+            name = folder.started()
             if name is None:
                 self._starting.drop(worker)
-                place.note_end(_TERMINATED, [])
+                folder.note_end(_TERMINATED, [])
                 return
-            place.note_ending(time.monotonic() + grace)
+            folder.note_ending(time.monotonic() + grace)
         self._signal(name, "SIGTERM" if grace > 0 else "SIGKILL")
 
     def sweep(self, workers: frozenset[str]) -> None:
@@ -164,19 +164,19 @@ class DockerBackend:
         if not self._workers.is_dir() or now < self._sweep_at:
             return  # never used: Docker need not be installed
         with self._lock:
-            orphans = [place for place in folder.every(self._workers) if place.worker not in workers]
+            orphans = [folder for folder in all_worker_folders(self._workers) if folder.worker not in workers]
             if self._swept and not orphans:
                 return
             self._sweep_at = now + _SWEEP_RETRY_SECONDS  # reset below on success
-            for place in orphans:
-                self._starting.drop(place.worker)
+            for folder in orphans:
+                self._starting.drop(folder.worker)
             unneeded = [_name(each) for worker, each in self._list(fresh=True).items() if worker not in workers]
             for name in unneeded:
                 _log.info("removing the container %s, whose worker no experiment needs", name)
             remaining = [name for name in unneeded if not self._remove(name)]
-            for place in orphans:
-                if self._starting.waiting(place.worker) is None:
-                    place.remove()
+            for folder in orphans:
+                if self._starting.waiting(folder.worker) is None:
+                    folder.remove()
             self._swept = not remaining
             if self._swept:
                 self._sweep_at = now
@@ -237,45 +237,45 @@ class DockerBackend:
             return WorkerStatus(worker, Phase.RUNNING, handle, refused.message)
 
     def _status(self, worker: str, handle: Mapping[str, Any], container: Mapping[str, Any] | None) -> WorkerStatus:
-        place = _folder(self._workers, worker)
-        if place is None:
+        folder = _folder(self._workers, worker)
+        if folder is None:
             return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
         end = self._ends.get(worker)
-        if end is None and (end := place.end()) is not None:
-            self._record_end(place, handle, end)
+        if end is None and (end := folder.end()) is not None:
+            self._record_end(folder, handle, end)
         if end is not None:
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
         reason = self._starting.waiting(worker)
         state = str(container["State"]) if container else ""
-        if reason is None and state in ("", "created") and (order := place.order()) is not None:
-            self._starting.take(place, order)  # an earlier server did not get to it
+        if reason is None and state in ("", "created") and (order := folder.order()) is not None:
+            self._starting.take(folder, order)  # an earlier server did not get to it
             reason = self._starting.waiting(worker) or ""
         if reason is not None:
             return WorkerStatus(worker, Phase.PENDING, handle, reason)
-        name = _name(container) if container else place.started()
+        name = _name(container) if container else folder.started()
         if name is None:
             return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
-        return self._container_status(place, name, state)
+        return self._container_status(folder, name, state)
 
-    def _container_status(self, place: WorkerFolder, name: str, state: str) -> WorkerStatus:
+    def _container_status(self, folder: WorkerFolder, name: str, state: str) -> WorkerStatus:
         handle = {"container": name}
-        if place.started() is None:
-            place.note_started(name)
-        end = None if state in ("running", "paused", "restarting") else self._conclude(place, name)
+        if folder.started() is None:
+            folder.note_started(name)
+        end = None if state in ("running", "paused", "restarting") else self._conclude(folder, name)
         if end is not None:
-            return WorkerStatus(place.worker, Phase.GONE, handle, end.reason, end.gone)
-        self._repeat_signal(place, name)
-        return WorkerStatus(place.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
+            return WorkerStatus(folder.worker, Phase.GONE, handle, end.reason, end.loss)
+        self._repeat_signal(folder, name)
+        return WorkerStatus(folder.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
 
-    def _repeat_signal(self, place: WorkerFolder, name: str) -> None:
+    def _repeat_signal(self, folder: WorkerFolder, name: str) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, which a worker still starting does not handle."""
-        kill_at, now = place.kill_at(), time.monotonic()
+        kill_at, now = folder.kill_at(), time.monotonic()
         if kill_at is None:
             return
         if now >= kill_at:
             self._signal(name, "SIGKILL")
-        elif now >= self._sigterm_at.get(place.worker, 0.0) + _SIGTERM_INTERVAL_SECONDS:
-            self._sigterm_at[place.worker] = now
+        elif now >= self._sigterm_at.get(folder.worker, 0.0) + _SIGTERM_INTERVAL_SECONDS:
+            self._sigterm_at[folder.worker] = now
             self._signal(name, "SIGTERM")
 
     def _signal(self, name: str, signal: str) -> None:
@@ -285,12 +285,14 @@ class DockerBackend:
         except DaemonError as refused:
             _log.warning("cannot signal the container %s now: %s", name, refused)
 
-    def _conclude(self, place: WorkerFolder, name: str) -> WorkerEnd | None:
+    def _conclude(self, folder: WorkerFolder, name: str) -> WorkerEnd | None:
         """Return the end of a container that has stopped; None if it is running."""
         inspection = self._engine.inspect(name)
         if inspection is None:
-            end = WorkerEnd(WorkerLoss.UNKNOWN, "its container was removed") if place.kill_at() is None else _TERMINATED
-            self._record_end(place, {}, end)
+            end = (
+                WorkerEnd(WorkerLoss.UNKNOWN, "its container was removed") if folder.kill_at() is None else _TERMINATED
+            )
+            self._record_end(folder, {}, end)
             return end
         state = inspection["State"]
         if state.get("Running") or state.get("Status") == "created":
@@ -298,19 +300,19 @@ class DockerBackend:
         lines, ended = self._engine.last_lines(name, _LOG_LINES), container_end.finished(state)
         times = self._engine.killed_for_memory(name, ended - 60, ended) if state.get("OOMKilled") else []
         limit = int(inspection["HostConfig"].get("Memory") or 0)
-        end = WorkerEnd(*container_end.judge(state, limit, times, place.kill_at() is not None, lines[-_REASON_LINES:]))
-        place.note_end(end, lines)
-        self._record_end(place, {"container": name}, end)
+        end = WorkerEnd(*container_end.judge(state, limit, times, folder.kill_at() is not None, lines[-_REASON_LINES:]))
+        folder.note_end(end, lines)
+        self._record_end(folder, {"container": name}, end)
         return end
 
-    def _record_end(self, place: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
+    def _record_end(self, folder: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
         """Remove the container of a worker that has ended, and record the end."""
-        name = place.started() or handle.get("container")
+        name = folder.started() or handle.get("container")
         if name:
             self._remove(str(name))
-        if place.end() is None:
-            place.note_end(end, [])
-        self._ends[place.worker] = end
+        if folder.end() is None:
+            folder.note_end(end, [])
+        self._ends[folder.worker] = end
 
     def _remove(self, name: str) -> bool:
         """Remove a container. Return True if it is removed."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from orchestune.backends.docker import plan, preflight, pulling, runtime
 from orchestune.backends.docker.client import DaemonError, DockerEngine
-from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
+from orchestune.backends.docker.worker_folder import WorkerFolder
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.ports.backend import WorkerLoss, WorkerOrder
@@ -115,7 +115,7 @@ class ContainerStarter:
                 if order is None:
                     return
                 self._fetch(image, line, folder)
-                with folder.claimed():
+                with folder.locked_for_start():
                     order = folder.order()
                     if order is not None:
                         self._start(folder, order, line)

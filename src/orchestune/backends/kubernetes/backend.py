@@ -71,7 +71,9 @@ class KubernetesBackend(KubernetesPlanner):
             return Capacity(elastic=True)
         nodes = self._world.nodes.all()
         machines = capacity.machines(nodes, self._world.all_loads())
-        return Capacity(machines, self._config.elastic, away=frozenset(node.name for node in nodes if not node.usable))
+        return Capacity(
+            machines, self._config.elastic, unschedulable=frozenset(node.name for node in nodes if not node.usable)
+        )
 
     def survey(self) -> Sequence[MachineAllocation]:
         if not self._world.machines_known():
@@ -82,7 +84,7 @@ class KubernetesBackend(KubernetesPlanner):
     def notes(self) -> Sequence[str]:
         nodes = self._world.nodes.all() if self._world.machines_known() else []
         allowed = self._config.allow.texts()
-        notes = [f"the worker's Python comes into pods as {self._delivering.decide(nodes)}"]
+        notes = [f"the worker's Python comes into pods as {self._delivery.decide(nodes)}"]
         return [*notes, f"experiments may also use {', '.join(allowed)}"] if allowed else notes
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
@@ -162,13 +164,13 @@ class KubernetesBackend(KubernetesPlanner):
         except TemporaryError:
             raise
         except OrchestuneError as exc:
-            is_suspect = requirements.image_volume and self._delivering.doubts(
+            is_suspect = requirements.image_volume and self._delivery.doubts(
                 exc.message, suspect="volume" in exc.message
             )
             if not is_suspect:
                 raise
             job = self._create(self._manifest(order, replace(requirements, image_volume=False)), order.worker)
-            self._delivering.give_up(exc.message, order.experiment, ours=not order.placement.pod)
+            self._delivery.give_up(exc.message, order.experiment, ours=not order.placement.pod)
             return job
 
     def _create(self, manifest: Document, worker: str) -> Document:
@@ -223,9 +225,9 @@ class KubernetesBackend(KubernetesPlanner):
         else:
             self._pending.pop(worker, None)
         handle = _handle(job) if job is not None else handle
-        status = WorkerStatus(worker, state.phase, handle, state.words, state.gone, node)
+        status = WorkerStatus(worker, state.phase, handle, state.words, state.loss, node)
         if state.phase is Phase.GONE:
-            if state.gone is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
+            if state.loss is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
                 status = replace(status, loss=WorkerLoss.PLACE)
             if handle or last is not None:  # otherwise it may still have to be started
                 with self._lock:
@@ -243,14 +245,14 @@ class KubernetesBackend(KubernetesPlanner):
             return False
         phase = pod["status"].get("phase") if pod is not None else None
         if phase == "Running":
-            self._delivering.prove()
+            self._delivery.prove()
         if phase not in (None, "Pending", "Failed") or state.phase is Phase.RUNNING:
             return False
         message = start_failure(pod)
         if message or phase != "Failed":
-            suspect = bool(message) or (pod is None and state.gone is WorkerLoss.REFUSED and "volume" in state.words)
-            if self._delivering.doubts(message or state.words, suspect=suspect):
-                self._delivering.give_up(message or state.words, _experiment(pod or job))
+            suspect = bool(message) or (pod is None and state.loss is WorkerLoss.REFUSED and "volume" in state.words)
+            if self._delivery.doubts(message or state.words, suspect=suspect):
+                self._delivery.give_up(message or state.words, _experiment(pod or job))
                 return True
         return False
 

@@ -10,14 +10,14 @@ from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.endpoint import Endpoint
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.pod_account import of_this_pod
-from orchestune.kubeapi.refusals import Asker, Unauthenticated
+from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated
 
 _POLICY = RequestPolicy(connections=16, login_interval=30.0, outage_pause=1.0)
-_SERVER = Asker(
+_SERVER = ApiCaller(
     "the server",
     lambda remedy: Unauthenticated("the cluster's API server does not know the token", "is its ServiceAccount there?"),
     lambda verb, resource: f"grant its ServiceAccount the verb `{verb}` on `{resource}`",
-    patient=True,
+    is_retrying=True,
 )
 
 

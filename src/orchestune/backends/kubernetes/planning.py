@@ -14,12 +14,12 @@ from typing import Any
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.plan import ClusterRequirements, Manifest
-from orchestune.backends.kubernetes.objects.runtime_delivery import Delivering
+from orchestune.backends.kubernetes.objects.runtime_delivery import RuntimeDelivery
 from orchestune.backends.kubernetes.objects.security import Security
 from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.policy import pod_policy, preflight
-from orchestune.backends.kubernetes.policy.dry_run import rehearse
+from orchestune.backends.kubernetes.policy.dry_run import dry_run_job
 from orchestune.backends.kubernetes.policy.node_admission import admits
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.placement import Placement
@@ -55,7 +55,7 @@ class KubernetesPlanner(ABC):
         self._config, self._api, self._command = config, api, command
         self._allowances = allowances or (lambda: config.allow)
         self._security = Security(api, config)
-        self._delivering = Delivering(api, config.image_volumes)
+        self._delivery = RuntimeDelivery(api, config.image_volumes)
 
     @abstractmethod
     def _nodes(self) -> Sequence[Node] | None:
@@ -70,18 +70,18 @@ class KubernetesPlanner(ABC):
     def refuse(self, each: Resources, placement: Placement, launch: Mapping[str, Any]) -> None:
         preflight.check_pod(placement.pod)
         pod_policy.refuse_placement(self._current_config(), each, placement)
-        pod_policy.refuse_objects_of_ours(self._api, self._config, placement)
+        pod_policy.refuse_own_objects(self._api, self._config, placement)
 
     def check(self, each: Resources, placement: Placement) -> Sequence[str]:
         preflight.check(self._api, self._config, placement)
         preflight.check_resources(each)
         if placement.pod:
-            rehearse(self._api, self._config, each, placement)
+            dry_run_job(self._api, self._config, each, placement)
         nodes = self._nodes()
         if nodes is None:
             return self._check_without_nodes(each)
         if self._config.elastic:
-            preflight.check_gpu_labels(each, capacity.ground(nodes, None, each).products)
+            preflight.check_gpu_labels(each, capacity.node_pool(nodes, None, each).products)
         return ()
 
     def _check_without_nodes(self, each: Resources) -> Sequence[str]:
@@ -91,7 +91,7 @@ class KubernetesPlanner(ABC):
 
     def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         nodes = () if self._config.elastic else self._nodes() or ()
-        spec = plan.whereabouts(self._config, each, placement, capacity.ground(nodes, placement.pool, each))
+        spec = plan.node_constraints(self._config, each, placement, capacity.node_pool(nodes, placement.pool, each))
         return frozenset(node.name for node in nodes if not admits(node, spec))
 
     def plan(self, order: WorkerOrder) -> PlannedWorker:
@@ -110,8 +110,8 @@ class KubernetesPlanner(ABC):
         nodes = self._nodes() or ()
         requirements = ClusterRequirements(
             self._security.restricted(order.experiment),
-            capacity.ground(nodes, order.placement.pool, order.each),
-            self._delivering.decide(nodes, order.experiment).volume,
+            capacity.node_pool(nodes, order.placement.pool, order.each),
+            self._delivery.decide(nodes, order.experiment).volume,
         )
         pod_policy.refuse_template(self._current_config(), order, requirements)
         return requirements

@@ -13,8 +13,8 @@ from typing import Any
 
 from orchestune.backends.local import capacity as machine
 from orchestune.backends.local import client, plan
-from orchestune.backends.local.folder import WorkerFolder
 from orchestune.backends.local.termination import WorkerTerminator
+from orchestune.backends.local.worker_folder import WorkerFolder
 from orchestune.backends.nvidia import GpuDiscovery, ListedGpus, among
 from orchestune.backends.shell import environment
 from orchestune.domain.resources.gpus import Gpu
@@ -101,13 +101,13 @@ class LocalBackend:
 
     def plan(self, order: WorkerOrder) -> PlannedWorker:
         folder = WorkerFolder(self._workers, order.worker)
-        return PlannedWorker("", ({"command": list(self._program), "folder": str(folder.state)},))
+        return PlannedWorker("", ({"command": list(self._program), "folder": str(folder.state_folder)},))
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
         folder = WorkerFolder(self._workers, order.worker)
         try:
-            with folder.claimed() as fresh:
-                process = folder.started() or (None if fresh else client.find_worker(folder.file))
+            with folder.locked_for_start() as is_first:
+                process = folder.started() or (None if is_first else client.find_worker(folder.settings_file))
                 if process is None:
                     process = self._spawn(order, folder)
                 if folder.started() is None:
@@ -146,12 +146,13 @@ class LocalBackend:
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
             write_private(
-                folder.file, plan.document(order, folder.state, self._endpoint, self._url, self._cores, self._umask)
+                folder.settings_file,
+                plan.document(order, folder.state_folder, self._endpoint, self._url, self._cores, self._umask),
             )
-            environ = environment(order, folder.file, os.environ)
-            return client.spawn(self._program, environ, folder.state, folder.log)
+            environ = environment(order, folder.settings_file, os.environ)
+            return client.spawn(self._program, environ, folder.state_folder, folder.log)
         except OSError:
-            folder.forget_secrets()
+            folder.delete_secrets()
             raise
 
     def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
@@ -169,7 +170,7 @@ class LocalBackend:
             return WorkerStatus(worker, Phase.RUNNING, process.to_json())
         code = client.exit_code(process)
         self._reasons[worker] = _reason_of_end(process, folder, code)
-        folder.forget_secrets()
+        folder.delete_secrets()
         if not _exited_cleanly(folder, code):  # its guard may have been killed too; later attempts must run alone
             client.kill_all(lambda: client.left_by_trials(worker))
         self._terminator.take(process, folder, 0.0, just_died=process in self._alive)
@@ -202,7 +203,7 @@ def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
     """Return the worker's process: from the handle, its note, or by search if the server died before noting it."""
     process = Process.from_json(handle) or folder.started()
     if process is None and folder.path.is_dir():
-        process = client.find_worker(folder.file)
+        process = client.find_worker(folder.settings_file)
     return process
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orchestune.backends.local.client import belongings, kill_all
-from orchestune.backends.local.folder import WorkerFolder
+from orchestune.backends.local.worker_folder import WorkerFolder
 from orchestune.system.isolation import failure_of
 from orchestune.system.process import Process
 
@@ -98,7 +98,7 @@ class WorkerTerminator:
             return
         if ending.dead_since is None:
             ending.dead_since = now
-            ending.folder.forget_secrets()
+            ending.folder.delete_secrets()
         dead_for = now - ending.dead_since
         if dead_for < _GIVE_UP:
             ending.processes = _left(ending)
@@ -110,4 +110,4 @@ class WorkerTerminator:
 
 
 def _left(ending: _Ending) -> set[Process]:
-    return belongings(ending.process, ending.folder.file, ending.processes, session=ending.session)
+    return belongings(ending.process, ending.folder.settings_file, ending.processes, session=ending.session)

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from orchestune.backends.server_address import ADDRESS, ServerAddressFile
 from orchestune.backends.shell import environment
-from orchestune.backends.slurm import folder, job_end, plan, preflight
+from orchestune.backends.slurm import job_end, plan, preflight
 from orchestune.backends.slurm import survey as surveying
 from orchestune.backends.slurm.client import Slurm, SlurmJob
-from orchestune.backends.slurm.folder import WorkerFolder
+from orchestune.backends.slurm.worker_folder import WorkerFolder, all_worker_folders
 from orchestune.backends.worker_notes import WorkerEnd, identity, planned_identity, read_note
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
@@ -76,7 +76,7 @@ class SlurmBackend:
     ) -> None:
         self._umask = umask
         self._state = state.absolute() / "slurm"
-        self._notes = self._state / "workers"
+        self._notes_folder = self._state / "workers"
         self._common = shared.absolute() / "slurm"
         self._reached, self._moves = reached, moves
         self._slurm = slurm or Slurm()
@@ -116,22 +116,24 @@ class SlurmBackend:
 
     def plan(self, order: WorkerOrder) -> PlannedWorker:
         self._refuse_foreign()
-        folder = WorkerFolder(self._notes, self._common / planned_identity(self._state) / "workers", order.worker)
+        folder = WorkerFolder(
+            self._notes_folder, self._common / planned_identity(self._state) / "workers", order.worker
+        )
         return PlannedWorker(
             "each worker would be a Slurm job with these options:", ({"sbatch": self._options(order, folder)},)
         )
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        place = self._folder(order.worker)
+        folder = self._folder(order.worker)
         try:
-            with self._lock, place.first_claim() as is_first:
-                if place.end() is not None:
-                    return {"job": place.job_id() or ""}
-                job = place.job_id()
+            with self._lock, folder.locked_for_start() as is_first:
+                if folder.end() is not None:
+                    return {"job": folder.job_id() or ""}
+                job = folder.job_id()
                 if job is None:
                     existing = None if is_first else self._find(order.worker)
-                    job = existing.id if existing else self._submit(order, place)
-                    place.note_job(job)
+                    job = existing.id if existing else self._submit(order, folder)
+                    folder.note_job(job)
         except OSError as exc:
             raise TemporaryError(f"it cannot be started: {exc}", "see the state folder, and ORCHESTUNE_SHARED") from exc
         return {"job": job}
@@ -146,34 +148,34 @@ class SlurmBackend:
             return [self._status(worker, handle) for worker, handle in handles.items()]
 
     def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
-        place = self._known(worker)
-        if place is None or place.end() is not None:
+        folder = self._known(worker)
+        if folder is None or folder.end() is not None:
             return
         with self._lock:
             self._changed_at = time.monotonic()
-            place.note_ending(self._changed_at + grace)
-            job = self._job(place, handle)
+            folder.note_ending(self._changed_at + grace)
+            job = self._job(folder, handle)
             if job is None or job_end.phase(job)[0] is Phase.GONE:
-                self._conclude(place, job)
+                self._conclude(folder, job)
             else:
-                self._repeat_signal(place, job)
+                self._repeat_signal(folder, job)
 
     def sweep(self, workers: frozenset[str]) -> None:
         """Cancel the jobs of workers that no experiment needs, and delete the notes of workers that ended long ago."""
         now = time.monotonic()
-        if not self._notes.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
+        if not self._notes_folder.is_dir() or (self._swept and now < self._swept + _SWEEP_SECONDS):
             return
         with self._lock:
-            for place in folder.all_worker_folders(self._notes, self._own / "workers"):
-                if place.worker in workers:
+            for folder in all_worker_folders(self._notes_folder, self._own / "workers"):
+                if folder.worker in workers:
                     continue
-                if place.end() is None:
-                    if job := self._job(place, {}):
+                if folder.end() is None:
+                    if job := self._job(folder, {}):
                         _log.info("cancelling the job %s, whose worker no experiment needs", job.id)
                         self._slurm.cancel(job.id)
-                    self._record_end(place, _TERMINATED)
-                elif place.ended_more_than(_KEEP_SECONDS):
-                    place.remove()
+                    self._record_end(folder, _TERMINATED)
+                elif folder.ended_more_than(_KEEP_SECONDS):
+                    folder.remove()
             self._swept = now
 
     def survey(self) -> Sequence[MachineAllocation]:
@@ -197,15 +199,15 @@ class SlurmBackend:
         return self._common / identity(self._state)
 
     def _folder(self, worker: str) -> WorkerFolder:
-        return WorkerFolder(self._notes, self._own / "workers", worker)
+        return WorkerFolder(self._notes_folder, self._own / "workers", worker)
 
     def _known(self, worker: str) -> WorkerFolder | None:
         """Return the worker's folder; None if no such worker was ever started here."""
         try:
-            place = self._folder(worker)
+            folder = self._folder(worker)
         except UsageError:
             return None
-        return place if place.path.is_dir() else None
+        return folder if folder.path.is_dir() else None
 
     def _publish_address(self) -> Path | None:
         """Make the server reachable from the nodes, once.
@@ -218,24 +220,24 @@ class SlurmBackend:
             self._address_file = ServerAddressFile(folder, self._url) if self._moves else None
         return self._address_file.write() / ADDRESS if self._address_file else None
 
-    def _submit(self, order: WorkerOrder, place: WorkerFolder) -> str:
+    def _submit(self, order: WorkerOrder, folder: WorkerFolder) -> str:
         self._refuse_foreign()
         claim(self._common, _SHARED, "see --shared")
         runtime, address = self._runtime(), self._publish_address()
-        place.prepare(plan.document(order, self._url, address, place.state_folder, self._umask))
-        script = plan.script(runtime, place.settings_file, self._program)
-        options = self._options(order, place)
+        folder.prepare(plan.document(order, self._url, address, folder.state_folder, self._umask))
+        script = plan.script(runtime, folder.settings_file, self._program)
+        options = self._options(order, folder)
         self._changed_at = time.monotonic()
-        return self._slurm.submit(script, options, environment(order, place.settings_file, os.environ))
+        return self._slurm.submit(script, options, environment(order, folder.settings_file, os.environ))
 
     def _refuse_foreign(self) -> None:
         """Raise UsageError if other users could place programs in the shared folder, which the nodes run."""
         refuse_foreign(self._common.parent, _SHARED, "see --shared")
 
-    def _options(self, order: WorkerOrder, place: WorkerFolder) -> list[str]:
+    def _options(self, order: WorkerOrder, folder: WorkerFolder) -> list[str]:
         """Return the `sbatch` options of the worker's job."""
         excluded = order.avoid & self._node_names() if order.avoid else frozenset[str]()
-        return plan.job(order, place.log, place.state_folder, excluded)
+        return plan.job(order, folder.log, folder.state_folder, excluded)
 
     def _runtime(self) -> Path:
         """Return the private Python. The first call starts building it in a thread, without blocking other callers.
@@ -262,13 +264,13 @@ class SlurmBackend:
             self._nodes = frozenset(word.removeprefix("NodeName=") for word in words if word.startswith("NodeName="))
         return self._nodes
 
-    def _job(self, place: WorkerFolder, handle: Mapping[str, Any]) -> SlurmJob | None:
+    def _job(self, folder: WorkerFolder, handle: Mapping[str, Any]) -> SlurmJob | None:
         """Return the worker's job; None if Slurm has none of its name, even if another job has its number now."""
-        number = place.job_id() or str(handle.get("job") or "")
+        number = folder.job_id() or str(handle.get("job") or "")
         for jobs in (self._list(), self._list(fresh=True)) if number else ():
             if number in jobs:
-                return jobs[number] if plan.is_named_for(jobs[number].name, place.worker) else None
-        return None if number else self._find(place.worker)
+                return jobs[number] if plan.is_named_for(jobs[number].name, folder.worker) else None
+        return None if number else self._find(folder.worker)
 
     def _find(self, worker: str) -> SlurmJob | None:
         """Return the job that an earlier server submitted without recording its number."""
@@ -286,62 +288,63 @@ class SlurmBackend:
         return listed
 
     def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
-        place = self._known(worker)
-        if place is None:
+        folder = self._known(worker)
+        if folder is None:
             return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)
-        end = self._ends.get(worker) or place.end()
+        end = self._ends.get(worker) or folder.end()
         if end is not None:
             self._ends[worker] = end
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
-        job = self._job(place, handle)
-        if job is None and place.job_id() is None:
-            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # it may still have to be started
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
+        job = self._job(folder, handle)
+        if job is None and folder.job_id() is None:
+            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # no recorded end: `start` may follow
         phase, reason = job_end.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
-            end = self._conclude(place, job)
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.gone)
-        self._repeat_signal(place, job)
+            end = self._conclude(folder, job)
+            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
+        self._repeat_signal(folder, job)
         return WorkerStatus(worker, phase, {"job": job.id}, reason, node=job.node if phase is Phase.RUNNING else "")
 
-    def _repeat_signal(self, place: WorkerFolder, job: SlurmJob) -> None:
+    def _repeat_signal(self, folder: WorkerFolder, job: SlurmJob) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, as a worker does not handle it at its very start.
 
         A pending job is cancelled at once. `scancel` follows the SIGKILL, as it also ends jobs that hang.
         """
-        kill_at, now = place.kill_at(), time.monotonic()
+        kill_at, now = folder.kill_at(), time.monotonic()
         if kill_at is None:
             return
         kill = now >= kill_at or job_end.phase(job)[0].waits
-        killed, at = self._last_signals.get(place.worker, (False, -_SIGNAL_INTERVAL_SECONDS))
-        if now < at + _SIGNAL_INTERVAL_SECONDS and killed >= kill:
+        was_kill, at = self._last_signals.get(folder.worker, (False, -_SIGNAL_INTERVAL_SECONDS))
+        is_first_kill = kill and not was_kill
+        if now < at + _SIGNAL_INTERVAL_SECONDS and not is_first_kill:
             return
-        self._last_signals[place.worker] = (kill, now)
+        self._last_signals[folder.worker] = (kill, now)
         if kill:
-            self._slurm.signal(job.id, "KILL", everything=True)
+            self._slurm.signal(job.id, "KILL", full=True)
             self._slurm.cancel(job.id)
         else:
-            self._slurm.signal(job.id, "TERM", everything=False)
+            self._slurm.signal(job.id, "TERM", full=False)
 
-    def _conclude(self, place: WorkerFolder, job: SlurmJob | None) -> WorkerEnd:
+    def _conclude(self, folder: WorkerFolder, job: SlurmJob | None) -> WorkerEnd:
         """Record and return the end of a job that has finished or that Slurm no longer knows."""
-        terminated, lines = place.kill_at() is not None, place.last_lines(_REASON_LINES)
+        terminated, lines = folder.kill_at() is not None, folder.last_lines(_REASON_LINES)
         if job is None:
             end = (
                 _TERMINATED
                 if terminated
-                else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm no longer knows its job {place.job_id()}")
+                else WorkerEnd(WorkerLoss.UNKNOWN, f"Slurm no longer knows its job {folder.job_id()}")
             )
         else:
             code = self._slurm.exit_code(job.id) if job.state == "FAILED" else None
             end = WorkerEnd(*job_end.judge(job, code, terminated, lines, str(self._common)))
-        self._record_end(place, end)
+        self._record_end(folder, end)
         return end
 
-    def _record_end(self, place: WorkerFolder, end: WorkerEnd) -> None:
+    def _record_end(self, folder: WorkerFolder, end: WorkerEnd) -> None:
         """Record the end and delete the trials' files in a thread, as that is slow on remote file systems."""
-        place.note_end(end)
-        self._ends[place.worker] = end
-        threading.Thread(target=place.delete_trial_files, name="slurm-emptying", daemon=True).start()
+        folder.note_end(end)
+        self._ends[folder.worker] = end
+        threading.Thread(target=folder.delete_trial_files, name="slurm-emptying", daemon=True).start()
 
 
 def _port(url: object) -> int:

@@ -61,7 +61,7 @@ class Slurm:
         answer = self._run("sbatch", ["--parsable", *options], {**self._own(), **environ}, script)
         return answer.strip().partition(";")[0]
 
-    def rehearse(self, script: str, options: Sequence[str]) -> None:
+    def dry_run(self, script: str, options: Sequence[str]) -> None:
         """Raise UsageError if Slurm would reject such a job."""
         self._run("sbatch", ["--test-only", *options], self._usual(), script)
 
@@ -80,9 +80,9 @@ class Slurm:
         """Cancel a job: SIGTERM, then SIGKILL after `KillWait`; a pending job is removed at once. Idempotent."""
         self._try("scancel", ["--quiet", job])
 
-    def signal(self, job: str, signal: str, *, everything: bool) -> None:
-        """Send a signal to the job's worker, or to all its processes. No effect if it is not running."""
-        self._try("scancel", ["--quiet", f"--signal={signal}", "--full" if everything else "--batch", job])
+    def signal(self, job: str, signal: str, *, full: bool) -> None:
+        """Send a signal to the job's worker, or with `full` to all its processes. No effect if it is not running."""
+        self._try("scancel", ["--quiet", f"--signal={signal}", "--full" if full else "--batch", job])
 
     def exit_code(self, job: str) -> tuple[int, int] | None:
         """Return exit code and signal of a finished job; None if Slurm no longer knows it."""

@@ -27,4 +27,4 @@ def check(slurm: Slurm, each: Resources, placement: Placement) -> None:
         )
     if placement.volumes:
         raise UsageError("volumes are for containers and Kubernetes", "nodes of Slurm see shared folders as they are")
-    slurm.rehearse(plan.script(Path("/"), Path("/")), plan.resource_options(each, placement, 0.0))
+    slurm.dry_run(plan.script(Path("/"), Path("/")), plan.resource_options(each, placement, 0.0))

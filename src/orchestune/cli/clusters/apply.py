@@ -136,7 +136,7 @@ def _checked(console: Console, args: argparse.Namespace) -> tuple[LoadedCluster,
     provider = provisioner(console, loaded.spec.provider, loaded.spec.region, stored_profile)
     complaints, notes = provider.check(loaded.spec)
     if complaints:
-        raise loaded.refusal(complaints)
+        raise loaded.error(complaints)
     for note in notes:
         console.note(note)
     return loaded, provider, provider.payer()
@@ -163,7 +163,7 @@ def _planned_objects(documents: Iterable[Mapping[str, Any]]) -> Iterator[Planned
 
 
 def _cost_notice(spec: ClusterSpec) -> str:
-    machines = ", ".join(f"{pool.least} to {pool.most} x {pool.instance_types[0]}" for pool in spec.pools)
+    machines = ", ".join(f"{pool.min_nodes} to {pool.max_nodes} x {pool.instance_types[0]}" for pool in spec.pools)
     way_out = "" if spec.network.vpc else " NAT gateway,"
     return f"The cluster costs money: control plane,{way_out} {machines}."
 

@@ -13,7 +13,7 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import CommandParser, Commands, Formatter, add_command
 from orchestune.cli.terminal.render import table
 from orchestune.client.clusters import ConnectedCluster
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 
 _DOCUMENT_FIELDS = (
     "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
@@ -116,7 +116,7 @@ def _location(cluster: ConnectedCluster) -> str:
         return cluster.region
     if cluster.provider == "kubernetes":
         return f"{cluster.namespace} of {cluster.context or 'the current context'}"
-    return cluster.url or OWN[cluster.provider]
+    return cluster.url or BUILTIN_CLUSTERS[cluster.provider]
 
 
 def use(console: Console, args: argparse.Namespace) -> int:

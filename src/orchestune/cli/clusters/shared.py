@@ -17,7 +17,7 @@ from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.existing.permissions import ResourcePermission, missing
 from orchestune.clusters.existing.rights import account
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import UsageError
 from orchestune.kubeapi.kubeconfig import DEFAULT_PATH, Kubeconfig
@@ -91,7 +91,7 @@ def repeatable(console: Console) -> Iterator[None]:
 def _kind(cluster: ConnectedCluster) -> str:
     if cluster.provider == "kubernetes":
         return f"the Kubernetes cluster in the namespace {cluster.namespace} of the context {cluster.context}"
-    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else OWN[cluster.provider]
+    return f"a hosted server at {cluster.url}" if cluster.provider == "hosted" else BUILTIN_CLUSTERS[cluster.provider]
 
 
 def _disconnect(name: str) -> str:

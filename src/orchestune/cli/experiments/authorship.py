@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line
-from orchestune.client.local.experiment_index import reads_digest
+from orchestune.client.local.experiment_index import inputs_digest
 from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import UsageError
 
@@ -40,7 +40,9 @@ def is_own(console: Console, status: documents.Status, document: documents.Speci
     started = console.started_here(status)
     if console.place.embedded:
         return document.get("owned_by_caller", False) or started is not None
-    return started is not None and started.reads == reads_digest(document["specification"], document["launch"] or {})
+    return started is not None and started.inputs_digest == inputs_digest(
+        document["specification"], document["launch"] or {}
+    )
 
 
 def folder_of(console: Console, status: documents.Status, document: documents.Specification) -> Path | None:

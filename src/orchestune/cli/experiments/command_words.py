@@ -36,8 +36,11 @@ SETTINGS = {
     "gpu": ("resources.gpu", "N", "GPUs per trial"),
     "seed": ("seed", "N", "random seed; with --parallel 1 the same seed gives the same configurations"),
 }
+"""option → key of the file, metavar, help"""
 SAVED = "`orchestune run` starts this experiment, `orchestune test` runs one trial of it."
-TEXTS = ("name", "image", "config", "notify")
+"""comment at the top of a saved file"""
+PLAIN_TEXT_OPTIONS = ("name", "image", "config", "notify")
+"""options whose values are text as they stand; those of the others are YAML"""
 
 
 class _Goals(argparse.Action):

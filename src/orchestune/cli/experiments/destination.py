@@ -9,7 +9,7 @@ from orchestune.cli.experiments.check_script import missing_program
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.inspect.get import is_download_folder
 from orchestune.client.address import ServerPlace
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import some
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import note_of_secrets
@@ -28,7 +28,7 @@ def in_words(place: ServerPlace) -> str:
         return f"the server at {place.resolve().url}" if cluster is None else f"{cluster.name}, at {cluster.url}"
     if cluster.provider == "kubernetes":
         return f"{cluster.name}, namespace {cluster.namespace}"
-    return OWN[cluster.provider]
+    return BUILTIN_CLUSTERS[cluster.provider]
 
 
 def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from orchestune.cli.experiments.command_words import DEFAULT_FILE, OTHER_FILES, SETTINGS, TEXTS
+from orchestune.cli.experiments.command_words import DEFAULT_FILE, OTHER_FILES, PLAIN_TEXT_OPTIONS, SETTINGS
 from orchestune.config.experiment_file import Loaded, load, without_file
 from orchestune.config.sources.command_line import MISSING
 from orchestune.config.sources.description import DescribedOption, Description, Goal
@@ -47,7 +47,7 @@ def described(args: argparse.Namespace) -> Description:
     """Convert the arguments into a description."""
     goals = tuple(Goal(*goal) for goal in args.goals)
     settings = tuple(
-        DescribedOption(f"--{option}", key, value, option in TEXTS)
+        DescribedOption(f"--{option}", key, value, option in PLAIN_TEXT_OPTIONS)
         for option, (key, _, _) in SETTINGS.items()
         if (value := getattr(args, f"set_{option}")) is not None
     )

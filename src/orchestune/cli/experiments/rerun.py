@@ -10,7 +10,7 @@ from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads,
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
-from orchestune.client.local.experiment_index import reads_digest
+from orchestune.client.local.experiment_index import inputs_digest
 from orchestune.client.local.launch_context import folder_key, owner, secret_values
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import UsageError
@@ -69,14 +69,14 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "folder": folder_id,
     }
 
-    reads = reads_digest(origin["specification"], launched)
+    inputs = inputs_digest(origin["specification"], launched)
 
     def heading(status: documents.Status) -> list[str]:
         verb = "continues" if args.go_on else "repeats"
         suffix = " with another command" if args.words else ""
         return [f"{console.paint.bold(status['handle'])} {verb} {status['origin'] or f'{ref}/{number}'}{suffix}"]
 
-    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, reads, args.detach)
+    return start(console, lambda: console.client.rerun(ref, number, body), heading, folder_id, inputs, args.detach)
 
 
 def _command(specification: Specification, words: Sequence[str]) -> str | tuple[str, ...]:

@@ -13,7 +13,7 @@ from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.render import one_line
-from orchestune.client.local.experiment_index import reads_digest
+from orchestune.client.local.experiment_index import inputs_digest
 from orchestune.client.local.launch_context import folder_key, secret_values
 from orchestune.sdk.submitting import outgoing
 
@@ -58,7 +58,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
         lambda: upload.create(console, prepared, prepared.specification, digest, secrets),
         lambda status: _heading(console, prepared, status["handle"]),
         folder_key(prepared.folder),
-        reads_digest(prepared.specification.to_json(), upload.launched(console, prepared)),
+        inputs_digest(prepared.specification.to_json(), upload.launched(console, prepared)),
         args.detach,
     )
 

@@ -24,19 +24,19 @@ def start(
     create: Callable[[], documents.Status],
     heading: Callable[[documents.Status], Sequence[str]],
     folder: str,
-    reads: str,
+    inputs: str,
     detach: bool,
 ) -> int:
     """Create an experiment and follow it under its heading; with `detach` only print its handle. Returns the exit code.
 
     Ctrl-C during the creation counts as pressed right after it, so that no experiment runs without the user knowing its
-    handle. `folder`: the server's key of the folder, by which other commands find the experiment. `reads`: the digest
+    handle. `folder`: the server's key of the folder, by which other commands find the experiment. `inputs`: the digest
     of what it reads on this machine.
     """
 
     def begin() -> documents.Status:
         status = create()
-        console.remember(status, folder, reads)
+        console.remember(status, folder, inputs)
         if not detach and not console.json:
             console.say(*heading(status), "")
         return status

@@ -77,14 +77,14 @@ class Console:
         """The index of experiments started on this machine."""
         return ExperimentIndex(state_folder(self.environ))
 
-    def remember(self, status: documents.Status, folder: str, reads: str) -> None:
+    def remember(self, status: documents.Status, folder: str, inputs: str) -> None:
         """Add an experiment to the index; warn if the code is newer than the server.
 
-        `folder` is the key of its folder, `reads` the digest of what it reads on this machine.
+        `folder` is the key of its folder, `inputs` the digest of what it reads on this machine.
         """
         if self.place.cluster is not None:
             self.experiment_index.add(
-                StartedExperiment(status["handle"], status["id"], self.place.cluster.name, folder, reads)
+                StartedExperiment(status["handle"], status["id"], self.place.cluster.name, folder, inputs)
             )
         changed_module = changed(state_folder(self.environ)) if self.place.embedded else ""
         if changed_module:

@@ -15,8 +15,8 @@ from orchestune.domain.lifecycle.ids import is_handle
 from orchestune.errors import Ambiguous
 from orchestune.system.private import locked, write_private
 
-FILE = "whereabouts.json"
-_LOCK = "whereabouts.lock"
+FILE = "experiments.json"
+_LOCK = "experiments.lock"
 MAX_EXPERIMENTS = 500
 """maximum number of remembered experiments; the oldest are dropped"""
 
@@ -29,9 +29,9 @@ class StartedExperiment:
     id: str
     cluster: str
     folder: str
-    """host and path, as the server's folder key"""
-    reads: str = ""
-    """`reads_digest` at the start; empty in entries of earlier versions"""
+    """`HOST:PATH`, the key by which servers find the experiments of a folder"""
+    inputs_digest: str = ""
+    """what it read on this machine at its start; empty if unknown"""
 
     @property
     def path(self) -> Path | None:
@@ -40,14 +40,14 @@ class StartedExperiment:
         return Path(path) if path and host == socket.gethostname() else None
 
 
-_DEFAULTS = {"reads": ""}
 _NAMES = tuple(item.name for item in fields(StartedExperiment))
 
 
-def reads_digest(specification: Mapping[str, Any], launch: Mapping[str, Any]) -> str:
+def inputs_digest(specification: Mapping[str, Any], launch: Mapping[str, Any]) -> str:
     """Return a digest of what an experiment reads on this machine: the sources of its secrets and what is packed.
 
-    A server that answers with another specification than it was given cannot make a command read anything else.
+    `rerun`, `try` and `shell` send secrets and files without asking only if it is still the same: otherwise the server
+    could answer with another specification, and choose what they read.
     """
     secrets = sorted((str(secret["name"]), str(secret["source"])) for secret in specification.get("secrets") or ())
     code = launch.get("code") or {}
@@ -67,7 +67,7 @@ class ExperimentIndex:
         Skips malformed handles: an untrusted server may have sent them, and shell completion inserts handles.
         """
         try:
-            experiments = [StartedExperiment(**_strings(_DEFAULTS | item)) for item in self._items()]
+            experiments = [StartedExperiment(**_strings(item)) for item in self._items()]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return [started for started in experiments if is_handle(started.handle)]

@@ -10,7 +10,7 @@ from orchestune.client.clusters import ConnectedCluster
 from orchestune.errors import Denied
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.kubeconfig import load
-from orchestune.kubeapi.refusals import Asker
+from orchestune.kubeapi.refusals import ApiCaller
 
 _POLICY = RequestPolicy(read_timeout=15.0, max_idle=3.0)
 
@@ -23,8 +23,8 @@ def api_server(cluster: ConnectedCluster, environ: Mapping[str, str] = os.enviro
     return ApiServer(partial(load, cluster.kubeconfig, cluster.context, environ), _user(cluster.name), _POLICY)
 
 
-def _user(cluster: str) -> Asker:
-    return Asker(
+def _user(cluster: str) -> ApiCaller:
+    return ApiCaller(
         "you",
         lambda remedy: Denied(
             f"the cluster '{cluster}' does not accept your login: it has expired, or belongs to another cluster",

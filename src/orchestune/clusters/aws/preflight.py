@@ -163,12 +163,12 @@ def _zone_notes(spec: ClusterSpec, offer: RegionOffer, zones: tuple[str, ...]) -
 
 def _server_note(spec: ClusterSpec, offer: RegionOffer, zones: tuple[str, ...]) -> Iterator[str]:
     """Yield a note if the server's node may be replaced in another zone than its disk."""
-    schedulable = [pool for pool in spec.pools if pool.least and not pool.taints]
+    schedulable = [pool for pool in spec.pools if pool.min_nodes and not pool.taints]
     suitable = [pool for pool in schedulable if not any(machine.gpus for machine in offer.machines(pool))]
-    if any(pool.name == SYSTEM or pool.least >= len(pool_zones(pool, zones, offer)) for pool in suitable):
+    if any(pool.name == SYSTEM or pool.min_nodes >= len(pool_zones(pool, zones, offer)) for pool in suitable):
         return
     for pool in suitable[:1]:
-        nodes = plural(pool.least, "node")
+        nodes = plural(pool.min_nodes, "node")
         yield (
             f"{pool.key}: {nodes} in {len(pool_zones(pool, zones, offer))} zones: a lost node may be replaced in"
             " another zone than the server's disk, and the server stays pending; a pool `system` of one node stays in"

@@ -83,8 +83,8 @@ def check(
         if code not in quotas:
             quotas[code] = Quota(code, _limit(aws, code), running.get(code, 0))
         existing = node_counts.get(pool.name, 0)
-        least[code] = least.get(code, 0) + max(pool.least - existing, 0) * machine.cores
-        most[code] = most.get(code, 0) + max(pool.most - existing, 0) * machine.cores
+        least[code] = least.get(code, 0) + max(pool.min_nodes - existing, 0) * machine.cores
+        most[code] = most.get(code, 0) + max(pool.max_nodes - existing, 0) * machine.cores
         available = quotas[code].limit - quotas[code].used
         usage = (
             f"the quota {code} of {aws.region} allows {quotas[code].limit:.0f} cores of such instances"
@@ -92,10 +92,10 @@ def check(
         )
         hint = f"request an increase: https://{aws.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
         if least[code] > available:
-            text = f"{pool.least} x {machine.name} have {pool.least * machine.cores} cores: {usage}"
+            text = f"{pool.min_nodes} x {machine.name} have {pool.min_nodes * machine.cores} cores: {usage}"
             problems.append(PlanProblem(f"{pool.key}.min_nodes", text, hint))
         elif most[code] > available:
-            notes.append(f"{pool.key}: not all {pool.most} x {machine.name} may start: {usage}; {hint}")
+            notes.append(f"{pool.key}: not all {pool.max_nodes} x {machine.name} may start: {usage}; {hint}")
     return problems, notes
 
 

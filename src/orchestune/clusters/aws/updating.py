@@ -36,10 +36,10 @@ def change(cluster: str, pool: Pool, kind: NodeKind, group: Document) -> PoolCha
     request: Document = {"clusterName": cluster, "nodegroupName": pool.name}
     changes = []
     scaling = group["scalingConfig"]
-    if (scaling["minSize"], scaling["maxSize"]) != (pool.least, pool.most):
-        desired = min(max(scaling["desiredSize"], pool.least), pool.most)
-        request["scalingConfig"] = {"minSize": pool.least, "maxSize": pool.most, "desiredSize": desired}
-        changes.append(f"{scaling['minSize']} to {scaling['maxSize']} nodes → {pool.least} to {pool.most}")
+    if (scaling["minSize"], scaling["maxSize"]) != (pool.min_nodes, pool.max_nodes):
+        desired = min(max(scaling["desiredSize"], pool.min_nodes), pool.max_nodes)
+        request["scalingConfig"] = {"minSize": pool.min_nodes, "maxSize": pool.max_nodes, "desiredSize": desired}
+        changes.append(f"{scaling['minSize']} to {scaling['maxSize']} nodes → {pool.min_nodes} to {pool.max_nodes}")
     labels = _label_updates(pools.labels(pool, kind), group.get("labels") or {})
     if labels:
         request["labels"] = labels

@@ -12,11 +12,11 @@ from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unrea
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.labels import OWN_LABELS, are_in
-from orchestune.kubeapi.refusals import Asker
+from orchestune.kubeapi.refusals import ApiCaller
 
 Manifest = dict[str, Any]
 _POLICY = RequestPolicy(connect_timeout=10.0, read_timeout=30.0, retries=2)
-_USER = Asker(
+_USER = ApiCaller(
     "this user",
     lambda remedy: Denied(
         "the cluster rejects this user's login: it is invalid or has expired",

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.access.allowances import parse as parse_allowance
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.resources.resources import parse_bytes
 from orchestune.errors import BadInput, OrchestuneError, Problem, UsageError
 from orchestune.images.registries.manifests import Platform
@@ -194,10 +194,12 @@ def checked(connection: ConnectionSettings) -> ConnectionSettings:
         )
     if not _NAMESPACE.fullmatch(connection.namespace):
         problems.append(Problem(f"invalid namespace name: '{connection.namespace}'", "namespace"))
-    if connection.name in OWN:
+    if connection.name in BUILTIN_CLUSTERS:
         problems.append(
             Problem(
-                f"reserved name: '{connection.name}' means {OWN[connection.name]}", "name", hint="choose another name"
+                f"reserved name: '{connection.name}' means {BUILTIN_CLUSTERS[connection.name]}",
+                "name",
+                hint="choose another name",
             )
         )
     if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestune.config.cluster_file.pools import POOL, POOLS
-from orchestune.config.document.kinds import TIME, TRUTH, Key, one_of, string
-from orchestune.config.document.shapes import NamedEntry, changed, list_of, mapping_of, section
+from orchestune.config.document.kinds import BOOLEAN, TIME, Key, one_of, string
+from orchestune.config.document.shapes import NamedEntry, converted, list_of, mapping_of, section
 from orchestune.config.sections.placement import IMAGE
 from orchestune.domain.clusters.cluster import ROLES, AccessGrant
 
@@ -33,7 +33,7 @@ _ACCESS_KEYS = (
         " do everything in the cluster.", "editor"),
 )  # fmt: skip
 ACCESS = list_of(
-    changed(section(_ACCESS_KEYS, also={"arn": "who", "principal": "who"}),
+    converted(section(_ACCESS_KEYS, also={"arn": "who", "principal": "who"}),
             lambda read: AccessGrant(read.get("who") or "", read.get("role") or "editor")),
     "a list of mappings with who and role", least=0, most=200,
 )  # fmt: skip
@@ -53,7 +53,8 @@ TAGS = mapping_of(
     NamedEntry("a tag", r"(?!aws:|orchestune\.dev/|kubernetes\.io/|k8s\.io/|Name$)[\w .:/=+@\-]{1,128}",
           "use letters, digits, spaces and _ . : / = + - @, but not `Name` or the prefixes `aws:`, `orchestune.dev/`,"
           " `kubernetes.io/` and `k8s.io/`"),
-    string("text of at most 256 letters, digits, spaces and _ . : / = + - @", r"[\w .:/=+@\-]*", most=256, loose=True),
+    string("text of at most 256 letters, digits, spaces and _ . : / = + - @", r"[\w .:/=+@\-]*", most=256,
+           any_scalar=True),
     "a mapping from tags to values", most=40,
 )  # fmt: skip
 
@@ -72,13 +73,13 @@ KEYS = (
     Key("zones", list_of(string("a zone such as eu-central-1a", r"[a-z0-9\-]+[a-z]"), "a list of two to six zones",
                          least=2, most=6),
         "Zones of the region; at least two.", "up to three that offer the pools' machines"),
-    Key("kubernetes_version", string("a version such as 1.33", r"1\.[0-9]{2}", loose=True),
+    Key("kubernetes_version", string("a version such as 1.33", r"1\.[0-9]{2}", any_scalar=True),
         "The version of Kubernetes.", "the provider's default"),
     Key("network", section(NETWORK_KEYS, also={"vpc_id": "vpc", "subnet_ids": "subnets"}), "The network.",
         "a new one"),
     Key("access", ACCESS, "Further users of the cluster.", "only its creator"),
     Key("idle", section(IDLE_KEYS), "Scale-down and teardown of an idle cluster."),
-    Key("bucket", TRUTH, "Store files in a bucket of the cluster instead of the server's disk.", "false"),
+    Key("bucket", BOOLEAN, "Store files in a bucket of the cluster instead of the server's disk.", "false"),
     Key("policies", list_of(string("the ARN of a policy",
                                    r"arn:aws[a-z\-]*:iam::(?:[0-9]{12}|aws):policy/[\w+=,.@/\-]+"),
                             "a list of ARNs of policies", least=0, most=8),

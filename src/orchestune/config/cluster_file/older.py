@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.config.cluster_file.pools import SHORT
+from orchestune.config.cluster_file.pools import TOP_LEVEL_POOLS
 from orchestune.config.document.nodes import Entries, Node, ScalarNode
 from orchestune.config.document.report import ProblemReport
 
@@ -18,7 +18,7 @@ def converted(root: Entries, report: ProblemReport) -> Entries:
     for key, node in root.entries:
         if key.text == "aws" and isinstance(node, Entries):
             entries += _aws(node, report)
-        elif key.text in SHORT and isinstance(node, Entries):
+        elif key.text in TOP_LEVEL_POOLS and isinstance(node, Entries):
             entries.append((key, _renamed(node, "node_volume_size", "disk")))
         else:
             entries.append((key, node))

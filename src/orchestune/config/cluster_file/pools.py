@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestune.config.document.kinds import SIZE_PATTERN, TRUTH, Key, integer, one_of, quantity, string
+from orchestune.config.document.kinds import BOOLEAN, SIZE_PATTERN, Key, integer, one_of, quantity, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section
 from orchestune.domain.clusters.cluster import Pool, Taint
 from orchestune.domain.resources.resources import parse_bytes
 
-SHORT = ("cpu", "gpu", "system")
+TOP_LEVEL_POOLS = ("cpu", "gpu", "system")
 """pools that are allowed at the top level of the file"""
 MAX_NODES = 450
 """limit of one managed node group of EKS"""
@@ -45,7 +45,7 @@ def _read_label(field: Field) -> str | None:
     return None
 
 
-LABEL_VALUE = string("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, loose=True)
+LABEL_VALUE = string("at most 63 letters, digits, - _ and .", _LABEL_VALUE, most=63, any_scalar=True)
 LABELS = mapping_of(
     NamedEntry("a label", _LABEL_KEY, "use letters, digits, - _ and ., optionally after a DNS name and /"),
     LABEL_VALUE.read_by(_read_label),
@@ -75,24 +75,24 @@ def _taint_from_mapping(section: dict[str, Any]) -> Taint:
 
 TAINTS = list_of(
     either(f"{_TAINT_WORDS}, or a mapping with key, value, effect",
-           scalar=changed(_TAINT_TEXT, _taint_from_text),
-           mapping=changed(section(_TAINT_KEYS), _taint_from_mapping)),
+           scalar=converted(_TAINT_TEXT, _taint_from_text),
+           mapping=converted(section(_TAINT_KEYS), _taint_from_mapping)),
     "a list of taints", least=0, most=50,
 )  # fmt: skip
 
 POOL_KEYS = (
     Key("instance_type", either("an instance type such as c5.xlarge, or a list of them",
-                                scalar=changed(INSTANCE_TYPE, lambda one: (one,)),
+                                scalar=converted(INSTANCE_TYPE, lambda one: (one,)),
                                 listing=list_of(INSTANCE_TYPE, "a list of instance types", most=20)),
         "The machine type; of a list, the first with capacity, which spot pools need. All of one"
         " architecture.", required=True),
     Key("min_nodes", integer(0, MAX_NODES), "Minimum number of machines.", "0"),
     Key("max_nodes", integer(1, MAX_NODES), "Maximum number of machines; they are started for pending trials.",
         required=True),
-    Key("spot", TRUTH, "Spot machines, which cost less and may be preempted at any time: their trials are"
+    Key("spot", BOOLEAN, "Spot machines, which cost less and may be preempted at any time: their trials are"
         " requeued.", "false"),
     Key("disk", DISK, "The disk of each machine, encrypted.", "100Gi"),
-    Key("gpu", TRUTH, "Require GPUs. A pool named `gpu` always does.", "by machine type"),
+    Key("gpu", BOOLEAN, "Require GPUs. A pool named `gpu` always does.", "by machine type"),
     Key("labels", LABELS, "Labels of its nodes, in addition to `orchestune.dev/pool`.", "none"),
     Key("taints", TAINTS, "Taints of its nodes. GPU nodes also have `nvidia.com/gpu`, so that nothing else runs there;"
         " experiments that name the pool tolerate its other taints.", "none"),
@@ -104,7 +104,7 @@ POOL_ALSO = {
 POOL = section(POOL_KEYS, also=POOL_ALSO)
 NAMES = NamedEntry(
     "a pool", r"[a-z0-9](?:[a-z0-9\-]{0,38}[a-z0-9])?", "use a-z, 0-9 and -, at most 40 characters",
-    {name: f"write it at the top level of the file: {name}:" for name in SHORT},
+    {name: f"write it at the top level of the file: {name}:" for name in TOP_LEVEL_POOLS},
 )  # fmt: skip
 POOLS = mapping_of(NAMES, POOL, "a mapping from names to pools", most=27)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from orchestune.config.cluster_file.keys import CLUSTER, KEYS, LATER_PROVIDERS
 from orchestune.config.cluster_file.older import converted
-from orchestune.config.cluster_file.pools import SHORT, pool, report_duplicates
+from orchestune.config.cluster_file.pools import TOP_LEVEL_POOLS, pool, report_duplicates
 from orchestune.config.document.compose import compose
 from orchestune.config.document.nodes import Entries, ScalarNode, summary
 from orchestune.config.document.report import Field, ProblemReport
 from orchestune.config.document.text_file import read_text
-from orchestune.domain.clusters.builtin import OWN
+from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.clusters.cluster import SYSTEM, ClusterSpec, NetworkSpec, PlanProblem, Pool, TeardownSettings
 from orchestune.errors import BadInput, Problem
 
@@ -32,14 +32,14 @@ class LoadedCluster:
 
     spec: ClusterSpec
     notes: tuple[str, ...]
-    _top: Field = field(repr=False)
+    _root: Field = field(repr=False)
 
-    def refusal(self, complaints: list[PlanProblem]) -> BadInput:
-        """Build the error of the provider's complaints, with their positions in the file."""
+    def error(self, problems: list[PlanProblem]) -> BadInput:
+        """Build the error of the provider's problems with the plan, with their positions in the file."""
         report = ProblemReport()
-        for complaint in complaints:
-            field = Field(self._top.node, "", report).find(*complaint.key.split("."))
-            field.reject(complaint.message, complaint.hint)
+        for problem in problems:
+            field = Field(self._root.node, "", report).find(*problem.key.split("."))
+            field.reject(problem.message, problem.hint)
         return report.error()
 
 
@@ -107,8 +107,8 @@ def _check_name(field: Field, name: str | None) -> None:
         field.reject(f"'{name}' ends with -", hint)
     if len(name) > _MAX_NAME_LENGTH:
         field.reject(f"longer than {_MAX_NAME_LENGTH} characters")
-    if name in OWN:
-        field.reject(f"'{name}' is reserved: it means {OWN[name]}", "choose another name")
+    if name in BUILTIN_CLUSTERS:
+        field.reject(f"'{name}' is reserved: it means {BUILTIN_CLUSTERS[name]}", "choose another name")
 
 
 def _check_zones(top: Field, values: dict[str, Any]) -> None:
@@ -171,10 +171,10 @@ def _teardown(field: Field, section: dict[str, Any]) -> TeardownSettings | None:
 
 
 def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:
-    sections = [(name, top.find(name), values[name]) for name in SHORT if isinstance(values.get(name), dict)]
+    sections = [(name, top.find(name), values[name]) for name in TOP_LEVEL_POOLS if isinstance(values.get(name), dict)]
     named_pools = values.get("pools") or {}
     sections += [(name, top.find("pools", name), read) for name, read in named_pools.items()]
-    declared = [name for name in (*SHORT, "pools") if name in values]
+    declared = [name for name in (*TOP_LEVEL_POOLS, "pools") if name in values]
     if not declared and values.get("cloud_provider") not in (*LATER_PROVIDERS, "custom"):
         top.report.add(
             top.node.position, "", "has no pool", "cpu: {instance_type: c5.xlarge, min_nodes: 1, max_nodes: 4}"
@@ -185,11 +185,11 @@ def _pools(top: Field, values: dict[str, Any]) -> tuple[Pool, ...]:
 
 def with_system(pools: tuple[Pool, ...], notes: list[str]) -> tuple[Pool, ...]:
     """Add a pool for the server unless another pool always has a machine for it."""
-    if any(item.least and not item.gpu and not item.taints for item in pools):
+    if any(item.min_nodes and not item.gpu and not item.taints for item in pools):
         return pools
     if any(item.name == SYSTEM for item in pools):
-        if not any(item.name == SYSTEM and item.least for item in pools):
+        if not any(item.name == SYSTEM and item.min_nodes for item in pools):
             notes.append("system.min_nodes: 1 is used, to run the server while the other pools are at 0")
-        return tuple(replace(item, least=1) if item.name == SYSTEM else item for item in pools)
+        return tuple(replace(item, min_nodes=1) if item.name == SYSTEM else item for item in pools)
     notes.append("a pool `system` with one small machine is added, to run the server while the other pools are at 0")
     return (_SYSTEM, *pools)

@@ -93,27 +93,27 @@ NUMBER = ValueKind[float](
 )
 
 
-def _read_truth(field: Field) -> bool | None:
+def _read_boolean(field: Field) -> bool | None:
     if isinstance(field.node, ScalarNode) and isinstance(field.node.value, bool):
         return field.node.value
     field.expected("true or false")
     return None
 
 
-TRUTH = ValueKind[bool]("true or false", {"type": "boolean"}, _read_truth)
+BOOLEAN = ValueKind[bool]("true or false", {"type": "boolean"}, _read_boolean)
 
 
-def string(words: str, pattern: str = "", *, most: int = 10_000, loose: bool = False) -> ValueKind[str]:
+def string(words: str, pattern: str = "", *, most: int = 10_000, any_scalar: bool = False) -> ValueKind[str]:
     """Build the kind of non-empty text that matches all of `pattern`.
 
-    `loose` also accepts numbers and booleans, as they were written.
+    `any_scalar` also accepts numbers and booleans, as they were written.
     """
-    types = ["string", "number", "boolean"] if loose else ["string"]
+    types = ["string", "number", "boolean"] if any_scalar else ["string"]
     schema: dict[str, Any] = {"type": types, "pattern": f"^(?:{pattern})$" if pattern else r"\S", "maxLength": most}
 
     def read(field: Field) -> str | None:
         node = field.node
-        if not isinstance(node, ScalarNode) or not (loose or isinstance(node.value, str)) or not node.text.strip():
+        if not isinstance(node, ScalarNode) or not (any_scalar or isinstance(node.value, str)) or not node.text.strip():
             field.expected(words)
             return None
         if len(node.text) > most:

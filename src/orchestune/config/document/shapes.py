@@ -98,7 +98,7 @@ def either(words: str, *, scalar: ValueKind[T] | None = None, listing: ValueKind
     return ValueKind(words, {"anyOf": [kind.schema for kind in kinds]}, read, keys)
 
 
-def changed(kind: ValueKind[T], change: Callable[[T], U], words: str = "") -> ValueKind[U]:
+def converted(kind: ValueKind[T], change: Callable[[T], U], words: str = "") -> ValueKind[U]:
     """Build a kind that converts the values of another kind."""
 
     def read(field: Field) -> U | None:

@@ -1,4 +1,4 @@
-"""The section `collect`: sources of metrics that the command does not print in a common format."""
+"""The section `collect`: sources of metrics other than output such as `loss=0.5`, which `worker.metrics` parses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 
 from orchestune.config.document.kinds import Key, string
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.domain.specification.patterns import compiled
 
-_PATTERN = string("a regular expression with named groups", most=1000, loose=True)
+_PATTERN = string("a regular expression with named groups", most=1000, any_scalar=True)
 _PATH = string("a path in the trial's folder, such as logs/metrics.csv or runs", most=1000)
 
 
@@ -46,8 +46,8 @@ def _read_path(field: Field) -> str | None:
 _EXPRESSION = _PATTERN.read_by(_read_expression)
 _INSIDE = _PATH.read_by(_read_path)
 KEYS = (
-    Key("regex", _EXPRESSION, "Applied to each line of the output: the groups are metrics, `step` is the step; `_` in a"
-        " group's name matches any character of the metric's name that group names cannot have."),
+    Key("regex", _EXPRESSION, "Applied to each line of the output: the groups are metrics, `step` is the step. A"
+        " group `val_loss` is also the metric `val/loss`: `_` stands for characters that names of groups cannot have."),
     Key("csv", _INSIDE, "A file with a header line, separated by commas, tabs or semicolons."),
     Key("jsonl", _INSIDE, "A file of JSON lines, in the format of `$ORCHESTUNE_METRICS`."),
     Key("json", _INSIDE, "A file with one JSON object, read after the command has exited."),
@@ -60,9 +60,9 @@ def _sources(section: dict[str, str]) -> tuple[MetricSource, ...]:
     return tuple(MetricSource(kind, location) for kind, location in section.items())
 
 
-_ONE = changed(section(KEYS, also={"pattern": "regex", "re": "regex", "tb": "tensorboard"}), _sources)
+_ONE = converted(section(KEYS, also={"pattern": "regex", "re": "regex", "tb": "tensorboard"}), _sources)
 COLLECT = either(
     f"a mapping with {', '.join(key.name for key in KEYS)}, or a list of such",
     mapping=_ONE,
-    listing=changed(list_of(_ONE, "a list of mappings", most=20), lambda listed: tuple(sum(listed, ()))),
+    listing=converted(list_of(_ONE, "a list of mappings", most=20), lambda listed: tuple(sum(listed, ()))),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestune.config.document.kinds import GRACE, MAX_NUMBER, NUMBER, Key, ValueKind, one_of, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, section
+from orchestune.config.document.shapes import converted, either, section
 from orchestune.domain.specification.early_stopping import OPTIONS, TYPES, EarlyStopping
 
 _TYPE = one_of(TYPES, {"successive_halving": "asha", "sha": "asha", "medianstop": "median", "hyper_band": "hyperband"})
@@ -57,6 +57,6 @@ def _read(field: Field) -> EarlyStopping | None:
 
 EARLY_STOPPING = either(
     f"{_TYPE.words}, or a mapping with type, metric, min_steps, interval, reduction, grace",
-    scalar=changed(_TYPE, EarlyStopping),
+    scalar=converted(_TYPE, EarlyStopping),
     mapping=_SECTION.read_by(_read),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestune.config.document.kinds import Key, integer, one_of
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, section
+from orchestune.config.document.shapes import converted, either, section
 from orchestune.domain.search.engines import NAMES, OPTION_MAXIMUMS, OPTIONS
 from orchestune.domain.words import did_you_mean
 
@@ -50,6 +50,6 @@ def _read_engine(field: Field) -> EngineSettings | None:
 
 ENGINE = either(
     f"{_ENGINE_NAME.words}, or a mapping with name and the engine's own options",
-    scalar=changed(_ENGINE_NAME, EngineSettings),
+    scalar=converted(_ENGINE_NAME, EngineSettings),
     mapping=_ENGINE.read_by(_read_engine),
 )

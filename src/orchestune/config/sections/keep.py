@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestune.config.document.kinds import MAX_TRIALS, SIZE, TIME, TRUTH, Key, ValueKind, integer, string
+from orchestune.config.document.kinds import BOOLEAN, MAX_TRIALS, SIZE, TIME, Key, ValueKind, integer, string
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.domain.specification.experiment import Keep
 
 
@@ -45,7 +45,7 @@ _DEEP = r"^(?!.*[^/]\*\*|.*\*\*[^/])"
 _PATTERN = ValueKind[str](
     _ANY.words, {**_ANY.schema, "allOf": [{"pattern": _INSIDE}, {"pattern": _DEEP}]}, _read_pattern
 )
-_PATTERNS = either("a pattern or a list of patterns", scalar=changed(_PATTERN, lambda one: (one,)),
+_PATTERNS = either("a pattern or a list of patterns", scalar=converted(_PATTERN, lambda one: (one,)),
                    listing=list_of(_PATTERN, "a list with at least one pattern", most=1000))  # fmt: skip
 
 
@@ -75,8 +75,8 @@ _KEEP = section(
 )
 KEEP = either(
     "a list of patterns, or a mapping with patterns, keep_best, limit",
-    scalar=changed(_PATTERN, lambda one: Keep((one,))),
-    listing=changed(list_of(_PATTERN, "a list of patterns", least=0, most=1000), lambda patterns: Keep(patterns)),
+    scalar=converted(_PATTERN, lambda one: Keep((one,))),
+    listing=converted(list_of(_PATTERN, "a list of patterns", least=0, most=1000), lambda patterns: Keep(patterns)),
     mapping=_KEEP.read_by(_read_keep),
 )
 
@@ -105,8 +105,8 @@ def _read_checkpoint(field: Field) -> CheckpointSettings | None:
 _EVERY = (Key("every", TIME, "Time between uploads of the folder while the trial runs.", "5m"),)
 CHECKPOINT = either(
     "true, a duration such as 5m, or a mapping with every",
-    scalar=ValueKind[CheckpointSettings](_WORDS, {"anyOf": [TRUTH.schema, TIME.schema]},
+    scalar=ValueKind[CheckpointSettings](_WORDS, {"anyOf": [BOOLEAN.schema, TIME.schema]},
                             _read_checkpoint),
-    mapping=changed(section(_EVERY, also={"interval": "every"}),
+    mapping=converted(section(_EVERY, also={"interval": "every"}),
                     lambda read: CheckpointSettings(read.get("every") or CHECKPOINT_EVERY)),
 )  # fmt: skip

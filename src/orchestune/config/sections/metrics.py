@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestune.config.document.kinds import NUMBER, Key, ValueKind, one_of, string
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import NamedEntry, changed, either, mapping_of, misnamed, section
+from orchestune.config.document.shapes import NamedEntry, converted, either, mapping_of, misnamed, section
 from orchestune.domain.specification.metrics import Goal, Limit, Metric
 
 _ALSO = {"max": "maximize", "min": "minimize", "maximise": "maximize", "minimise": "minimize", "higher": "maximize",
@@ -55,7 +55,7 @@ _METRIC_SECTION = section(
 _ONE_OF_BOTH = [{"required": ["goal"]}, {"required": ["constraint"]}]
 METRIC = either(
     "maximize, minimize, or a mapping with goal, constraint, take, threshold",
-    scalar=changed(GOAL, lambda goal: Metric("", "maximize" if goal == "maximize" else "minimize")),
+    scalar=converted(GOAL, lambda goal: Metric("", "maximize" if goal == "maximize" else "minimize")),
     mapping=ValueKind[Metric](
         _METRIC_SECTION.words, {**_METRIC_SECTION.schema, "anyOf": _ONE_OF_BOTH}, _read_metric, KEYS
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestune.config.document.kinds import Key, ValueKind, string
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, section
+from orchestune.config.document.shapes import converted, either, section
 from orchestune.config.sections.environment import SOURCE, SOURCE_PATTERN, read_source
 from orchestune.config.sections.notify import ADDRESS_WORDS, URL
 from orchestune.domain.specification.tracker import Tracker
@@ -29,6 +29,6 @@ def _read(field: Field) -> Tracker | None:
 
 MLFLOW = either(
     f"{ADDRESS_WORDS}, or a mapping with uri",
-    scalar=changed(URL, Tracker),
+    scalar=converted(URL, Tracker),
     mapping=_SECTION.read_by(_read),
 )

@@ -7,7 +7,7 @@ import re
 from orchestune.config.document.kinds import NUMBER, TIME, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.config.sections.environment import SOURCE, SOURCE_PATTERN, read_source
 from orchestune.domain.specification.notify import FORMATS, MOMENTS, Hook, shown
 
@@ -43,7 +43,7 @@ _KEYS = (
     Key("url", URL, "The URL that receives messages. Records show only its host.", required=True),
     Key("secret", ValueKind[str](SOURCE, SOURCE_PATTERN, read_source), "Key that signs messages, so that receivers"
         " can verify them.", "they are not signed"),
-    Key("on", either("finished, failed or paused, or a list of them", scalar=changed(_MOMENT, lambda one: (one,)),
+    Key("on", either("finished, failed or paused, or a list of them", scalar=converted(_MOMENT, lambda one: (one,)),
                      listing=list_of(_MOMENT, "a list of finished, failed, paused", least=0, most=len(MOMENTS))),
         "Events to send. `finished` includes experiments stopped by a user.", "finished, failed, paused"),
     Key("better", NUMBER, "Send a message when the best value of the first metric becomes better than this.",
@@ -73,12 +73,12 @@ def _read_hook(field: Field) -> Hook | None:
     )
 
 
-_ONE = changed(URL, Hook)
+_ONE = converted(URL, Hook)
 _HOOK_MAPPING = _HOOK.read_by(_read_hook)
 NOTIFY = either(
     f"{ADDRESS_WORDS}, a mapping with url, or a list of these",
-    scalar=changed(_ONE, lambda one: (one,)),
+    scalar=converted(_ONE, lambda one: (one,)),
     listing=list_of(either(f"{ADDRESS_WORDS}, or a mapping with url", scalar=_ONE, mapping=_HOOK_MAPPING),
                     "a list of addresses", least=0, most=_MAX_HOOKS),
-    mapping=changed(_HOOK_MAPPING, lambda one: (one,)),
+    mapping=converted(_HOOK_MAPPING, lambda one: (one,)),
 )  # fmt: skip

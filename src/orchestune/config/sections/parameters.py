@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.document.kinds import MAX_INTEGER, MAX_NUMBER, NUMBER, TRUTH, Key, ValueKind, one_of
+from orchestune.config.document.kinds import BOOLEAN, MAX_INTEGER, MAX_NUMBER, NUMBER, Key, ValueKind, one_of
 from orchestune.config.document.nodes import ScalarNode, quoted, yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.document.scalars import resolve
-from orchestune.config.document.shapes import NamedEntry, changed, either, list_of, mapping_of, section
+from orchestune.config.document.shapes import NamedEntry, converted, either, list_of, mapping_of, section
 from orchestune.domain.search.parameters import MAX_CHOICE_CHARS, Parameter, Value
 from orchestune.domain.search.priors import KEYS as PRIOR_KEYS
 from orchestune.domain.search.priors import Prior
@@ -187,7 +187,7 @@ _NAMES = NamedEntry(
 )
 WHEN = mapping_of(
     NamedEntry("a parameter", _NAMES.pattern, _NAMES.words),
-    either("a value or a list of values", scalar=changed(VALUE, lambda value: (value,)), listing=VALUES),
+    either("a value or a list of values", scalar=converted(VALUE, lambda value: (value,)), listing=VALUES),
     "a mapping from another parameter to its value or a list of values",
     least=1,
 )
@@ -219,7 +219,7 @@ KEYS = (
         "`categorical` with listed values, `int` with whole bounds, else `float`"),
     Key("min", NUMBER, "The smallest value."),
     Key("max", NUMBER, "The largest value."),
-    Key("log", TRUTH, "Search on a logarithmic scale.", "false"),
+    Key("log", BOOLEAN, "Search on a logarithmic scale.", "false"),
     Key("step", NUMBER, "The distance between values, counted from `min`.", "none; 1 for an int"),
     Key("values", VALUES, "The values of a categorical parameter."),
     Key("choices", VALUES, "Alias of `values`."),
@@ -298,7 +298,7 @@ _SHORT_FORM = ValueKind[Parameter](
 PARAMETER = either(
     f"{_RANGE_WORDS}, a list of values, bool, or a mapping",
     scalar=_SHORT_FORM,
-    listing=changed(VALUES, _categorical),
+    listing=converted(VALUES, _categorical),
     mapping=_PARAMETER_SECTION.read_by(_read_long),
 )
 

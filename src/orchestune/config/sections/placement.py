@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.config.document.kinds import NUMBER, SIZE, TRUTH, Key, ValueKind, string
+from orchestune.config.document.kinds import BOOLEAN, NUMBER, SIZE, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, ScalarNode, plain
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.config.sections.slurm import SLURM
 from orchestune.domain.resources.placement import Placement, Volume
 
@@ -42,7 +42,7 @@ IMAGE = string(
 _COMMAND = string("a command, such as pip install -r requirements.txt", most=10_000)
 INSTALL = either(
     "a command or a list of commands",
-    scalar=changed(_COMMAND, lambda one: (one,)),
+    scalar=converted(_COMMAND, lambda one: (one,)),
     listing=list_of(_COMMAND, "a list of commands", most=100),
 )
 DOCKERFILE = string("the path of a Dockerfile", most=1000)
@@ -52,7 +52,7 @@ _VOLUME_KEYS = (
     Key("mount", string("an absolute path", _ABSOLUTE, most=1000), "Mount path in the trial.", required=True),
     Key("claim", NAME, "A PersistentVolumeClaim of the namespace."),
     Key("path", string("an absolute path", _ABSOLUTE, most=1000), "A folder of the host."),
-    Key("read_only", TRUTH, "Mount it read-only.", "false"),
+    Key("read_only", BOOLEAN, "Mount it read-only.", "false"),
 )
 _VOLUME = section(_VOLUME_KEYS)
 

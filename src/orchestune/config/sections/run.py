@@ -20,7 +20,7 @@ _SECRET_HINT = "list it under `secrets`; the command then reads it from its envi
 _WORD = "a word of the command"
 _MAX_LENGTH = 100_000
 _TEXT = string(_WORDS, most=_MAX_LENGTH)
-_SCALAR_WORD = string(_WORD, most=_MAX_LENGTH, loose=True)
+_SCALAR_WORD = string(_WORD, most=_MAX_LENGTH, any_scalar=True)
 _WORD_SCHEMA = {"type": _SCALAR_WORD.schema["type"], "maxLength": _MAX_LENGTH}
 
 

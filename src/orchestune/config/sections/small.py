@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.config.document.kinds import (
+    BOOLEAN,
     MAX_FOLDS,
     MAX_TRIALS,
     NUMBER,
     SIZE,
     SIZE_PATTERN,
     TIME,
-    TRUTH,
     Key,
     ValueKind,
     integer,
@@ -21,7 +21,7 @@ from orchestune.config.document.kinds import (
 )
 from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of, section
+from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.domain.resources.resources import Resources, parse_bytes, parse_cpu
 from orchestune.domain.specification.code import DEFAULT_LIMIT, CodeSettings
 from orchestune.domain.specification.experiment import FutileTrials, StopRules
@@ -60,7 +60,7 @@ GPU_COUNT = ValueKind[float](
 _GPU_KEYS = (
     Key("count", GPU_COUNT, "GPUs for each trial, or a fraction of one: `0.25` lets four trials share a GPU.", "1"),
     Key("type", string("words of a GPU's name, such as a100 or rtx4090", r"[A-Za-z0-9][A-Za-z0-9 ._-]*", most=100,
-                     loose=True),
+                     any_scalar=True),
         "Only GPUs whose name has these words, as in `nvidia-smi -L` and the label `nvidia.com/gpu.product`.",
         "any GPU"),
     Key("memory", BYTES, "Only GPUs with at least this memory.", "any GPU"),
@@ -78,7 +78,7 @@ def _read_gpu(field: Field) -> dict[str, Any] | None:
 _GPU_WORDS = f"{_GPU_COUNT_WORDS}, or a mapping with count, type, memory"
 GPU = either(
     _GPU_WORDS,
-    scalar=changed(GPU_COUNT, lambda count: {"gpu": count}),
+    scalar=converted(GPU_COUNT, lambda count: {"gpu": count}),
     mapping=ValueKind[dict[str, Any]](_GPU_WORDS, _GPU_SECTION.schema, _read_gpu, _GPU_KEYS),
 )
 
@@ -102,7 +102,7 @@ _RESOURCES = section(
         Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
         Key("gpu", GPU, "GPUs for each trial: a number, a fraction of a GPU such as `0.25`, or"
             " `{count: 2, type: a100, memory: 40Gi}`.", "0"),
-        Key("pin", TRUTH, "Pin each trial to `cpu` cores that no other trial uses. Only on this machine.", "false"),
+        Key("pin", BOOLEAN, "Pin each trial to `cpu` cores that no other trial uses. Only on this machine.", "false"),
     ),
     also={"cpus": "cpu", "gpus": "gpu", "mem": "memory", "ram": "memory", "cores": "cpu", "affinity": "pin"},
 )  # fmt: skip
@@ -111,7 +111,7 @@ RESOURCES = _RESOURCES.read_by(_read_resources)
 _MODULE = string("the name of a Python module, such as sklearn.svm", r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", most=200)
 PRELOAD = either(
     "the name of a Python module or a list of names",
-    scalar=changed(_MODULE, lambda one: (one,)),
+    scalar=converted(_MODULE, lambda one: (one,)),
     listing=list_of(_MODULE, "a list of Python module names", most=100),
 )
 
@@ -139,7 +139,7 @@ _FOLDS = section(
 )  # fmt: skip
 FOLDS = either(
     f"an integer from 1 to {MAX_FOLDS:,}, or a mapping with count, prune_after",
-    scalar=changed(integer(1, MAX_FOLDS), lambda count: Folds(count)),
+    scalar=converted(integer(1, MAX_FOLDS), lambda count: Folds(count)),
     mapping=_FOLDS.read_by(_read_folds),
 )
 
@@ -167,7 +167,7 @@ _FUTILE = section(
     also={"min": "below", "max": "above", "trials": "after"},
 )
 FUTILE = ValueKind[FutileTrials]("a mapping with below or above, and after", _FUTILE.schema, _read_futile, _FUTILE.keys)
-STOP = changed(
+STOP = converted(
     section(
         (
             Key("max_failures", integer(1, MAX_TRIALS), "The number of failed trials.", "never"),
@@ -245,19 +245,19 @@ def _read_retries(field: Field) -> Retry | None:
 
 RETRY = either(
     _RETRY_WORDS,
-    scalar=changed(integer(0, 100), Retry),
+    scalar=converted(integer(0, 100), Retry),
     mapping=ValueKind[Retry](_RETRY_WORDS, {**_RETRIES.schema, "minProperties": 1}, _read_retries, tuple(_RETRY_KEYS)),
 )
 
 _IGNORE = string("a pattern as in .gitignore", most=1000)
 _CODE_KEYS = (
-    Key("ignore", either("a pattern or a list of patterns", scalar=changed(_IGNORE, lambda one: (one,)),
+    Key("ignore", either("a pattern or a list of patterns", scalar=converted(_IGNORE, lambda one: (one,)),
                          listing=list_of(_IGNORE, "a list of patterns as in .gitignore", least=0)),
         "Files to exclude, in addition to those in `.gitignore` (also above the folder in its git repository) and"
         " `.orchestuneignore`.", "nothing"),
     Key("limit", SIZE, "Maximum size of the code.", "200Mi"),
 )  # fmt: skip
-CODE = changed(
+CODE = converted(
     section(_CODE_KEYS, also={"exclude": "ignore", "max_size": "limit", "size": "limit"}),
     lambda read: CodeSettings(tuple(read.get("ignore") or ()), read.get("limit") or DEFAULT_LIMIT),
 )

@@ -10,7 +10,7 @@ from typing import Any
 from orchestune.config.document.kinds import ValueKind, string
 from orchestune.config.document.nodes import Entries, plain
 from orchestune.config.document.report import Field
-from orchestune.config.document.shapes import changed, either, list_of
+from orchestune.config.document.shapes import converted, either, list_of
 from orchestune.config.sources.results_file import READERS, UnreadableResults, read
 from orchestune.domain.search.space import Space
 from orchestune.domain.search.warm_start import IDLE, MAPPED, WarmStart, WarmStarts, mapped, unusable
@@ -37,12 +37,12 @@ _NAME = string("an experiment such as sgd-7f3a, or a file that ends with .csv, .
 _RESULT = ValueKind[Source](
     "a mapping from the names of parameters and metrics to values", {"type": "object", "minProperties": 1}, _read_result
 )
-_ITEM: ValueKind[Source] = either(_WORDS, scalar=changed(_NAME, lambda name: name), mapping=_RESULT)
+_ITEM: ValueKind[Source] = either(_WORDS, scalar=converted(_NAME, lambda name: name), mapping=_RESULT)
 WARM_START: ValueKind[tuple[Source, ...]] = either(
     _WORDS,
-    scalar=changed(_NAME, lambda name: (name,)),
+    scalar=converted(_NAME, lambda name: (name,)),
     listing=list_of(_ITEM, _WORDS),
-    mapping=changed(_RESULT, lambda result: (result,)),
+    mapping=converted(_RESULT, lambda result: (result,)),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LOCAL = "local"
 """the cluster whose workers are processes of the server's own user"""
-OWN = {
+BUILTIN_CLUSTERS = {
     LOCAL: "this machine",
     "docker": "this machine, in containers",
     "slurm": "jobs of Slurm that this machine submits",

@@ -26,13 +26,13 @@ class Taint:
 
 @dataclass(frozen=True)
 class Pool:
-    """A node pool of between `least` and `most` nodes."""
+    """A node pool of between `min_nodes` and `max_nodes` nodes."""
 
     name: str
     instance_types: tuple[str, ...]
     """in order of preference: the first with capacity is used; all have one architecture"""
-    least: int = 0
-    most: int = 1
+    min_nodes: int = 0
+    max_nodes: int = 1
     disk: int = 100 * 2**30
     """bytes"""
     spot: bool = False

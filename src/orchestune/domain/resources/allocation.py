@@ -22,11 +22,11 @@ from orchestune.domain.resources.resources import Capacity, Machine, Resources, 
 
 @dataclass(frozen=True)
 class Demand:
-    """Number of slots that an experiment could use now, and the request of each. Sorted by priority, then age."""
+    """Number of slots that an experiment could use now, and the resources of each. Sorted by priority, then age."""
 
     experiment: str
     slots: int
-    each: Resources
+    per_trial: Resources
     owner: str = ""
     pool: str | None = None
     avoid: frozenset[str] = frozenset()
@@ -78,7 +78,7 @@ class AvailableSlots:
         Only a machine that has enough available is used. Trials on a cordoned or excluded machine use nothing of the
         other machines.
         """
-        if machine in self._capacity.shut | self._capacity.away:
+        if machine in self._capacity.quarantined | self._capacity.unschedulable:
             return
         named = [free for free in self._free if free.machine.name == machine]
         if named or len(self._free) == 1:
@@ -86,9 +86,9 @@ class AvailableSlots:
             return
         usable = self._among(among)
         for _ in range(slots):
-            machine_with_room = next((free for free in usable if free.fit(each, 1)), None)
-            if machine_with_room is not None:
-                machine_with_room.take(each)
+            fitting = next((free for free in usable if free.fit(each, 1)), None)
+            if fitting is not None:
+                fitting.take(each)
 
     def fit(self, each: Resources, slots: int, machines: Iterable[str] | None = None) -> int:
         """Return how many of `slots` trials fit (on `machines`, if given)."""
@@ -136,11 +136,11 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
     machines_by_experiment: dict[str, deque[FreeMachine]] = {}
     owners: dict[str, _Owner] = {}
     for demand in demands:
-        if capacity.elastic or not (demand.each.cpu or demand.each.memory or demand.each.gpu):
+        if capacity.elastic or not (demand.per_trial.cpu or demand.per_trial.memory or demand.per_trial.gpu):
             granted[demand.experiment] = max(demand.slots, 0)  # it requests nothing, or the capacity is unknown
         elif demand.slots > 0:
             owners.setdefault(demand.owner, _Owner()).demands.append(demand)
-            allowed = usable(capacity, demand.each, demand.pool, demand.avoid)
+            allowed = usable(capacity, demand.per_trial, demand.pool, demand.avoid)
             machines_by_experiment[demand.experiment] = deque(free[machine.name] for machine in allowed)
     total = _total_resources(capacity)
     while owners:
@@ -151,11 +151,11 @@ def allocate(capacity: Capacity, demands: Sequence[Demand]) -> dict[str, int]:
         pending_slots = demand.slots - granted[demand.experiment]
         allocated = _allocate_slots(
             machines_by_experiment[demand.experiment],
-            demand.each,
+            demand.per_trial,
             pending_slots if len(owners) == 1 else min(pending_slots, 1),
         )
         granted[demand.experiment] += allocated
-        owner.share += allocated * _dominant_share(demand.each, total)
+        owner.share += allocated * _dominant_share(demand.per_trial, total)
         if allocated == 0 or granted[demand.experiment] >= demand.slots:
             owner.demands.popleft()
             if not owner.demands:

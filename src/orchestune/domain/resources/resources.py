@@ -166,17 +166,17 @@ class Capacity:
     machines: tuple[Machine, ...] = ()
     elastic: bool = False
     """machines may be added on demand, or the cluster does not show its machines"""
-    shut: frozenset[str] = frozenset()
-    """existing machines on which nothing is started for now"""
-    away: frozenset[str] = frozenset()
-    """machines that accept no new trials but may still run some (cordoned, draining)"""
+    quarantined: frozenset[str] = frozenset()
+    """machines on which nothing is started for now, because trials failed there"""
+    unschedulable: frozenset[str] = frozenset()
+    """machines that accept no new trials but may still run some (cordoned, not ready, draining)"""
 
-    def without(self, shut: frozenset[str]) -> Capacity:
-        """Return this capacity with the named machines moved to `shut`."""
-        if not shut:
+    def without(self, quarantined: frozenset[str]) -> Capacity:
+        """Return this capacity with the named machines moved to `quarantined`."""
+        if not quarantined:
             return self
-        available = tuple(machine for machine in self.machines if machine.name not in shut)
-        return replace(self, machines=available, shut=self.shut | shut)
+        available = tuple(machine for machine in self.machines if machine.name not in quarantined)
+        return replace(self, machines=available, quarantined=self.quarantined | quarantined)
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:

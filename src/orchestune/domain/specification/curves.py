@@ -10,12 +10,12 @@ from orchestune.domain.specification.metrics import Metric
 WORST = 1e300
 """loss of a value that is not finite: worse than any other, and small enough to be averaged"""
 
-_FURTHEST = 1e100
+_MAX_STEP = 1e100
 """upper bound of steps, so that the arithmetic of rules cannot overflow"""
 
 
 @dataclass(frozen=True)
-class Mark:
+class PrunerObservation:
     """Snapshot of a trial when it reached a decision step of its rule; all values are losses."""
 
     trial: int
@@ -36,14 +36,14 @@ class LearningCurve:
         self._metric = metric
         self._count = 0
         self._total = 0.0
-        self.step = self.furthest = 0.0
+        self.step = self.max_step = 0.0  # `step` is the last one reported; it falls if a trial repeats steps
         self.loss = self.best = WORST
 
     def add(self, value: float, step: float | None) -> None:
         """Add a value. If `step` is None or not finite, it is the last step plus 1."""
         step = step if step is not None and math.isfinite(step) else self.step + 1
-        self.step = max(min(step, _FURTHEST), -_FURTHEST)
-        self.furthest = max(self.furthest, self.step)
+        self.step = max(min(step, _MAX_STEP), -_MAX_STEP)
+        self.max_step = max(self.max_step, self.step)
         self.loss = loss(self._metric, value)
         self.best = min(self.best, self.loss)
         self._count += 1
@@ -51,15 +51,15 @@ class LearningCurve:
 
     def pass_over(self, count: int) -> None:
         """Count values without a step that were not finite and therefore not stored."""
-        self.step = min(self.step + count, _FURTHEST)
+        self.step = min(self.step + count, _MAX_STEP)
         self.loss = WORST
         self._count += count
         self._total += WORST * count
 
-    def mark(self, trial: int, step: float) -> Mark:
-        """Return a snapshot of the trial for the decision step `step`."""
+    def observation(self, trial: int, step: float) -> PrunerObservation:
+        """Return the observation of the trial at the decision step `step`."""
         mean = max(min(self._total / max(self._count, 1), WORST), -WORST)
-        return Mark(trial, step, self.loss, self.best, mean)
+        return PrunerObservation(trial, step, self.loss, self.best, mean)
 
 
 def loss(metric: Metric, value: float) -> float:

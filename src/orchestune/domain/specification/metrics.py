@@ -130,7 +130,7 @@ def feasible(metrics: Sequence[Metric], values: Mapping[str, float]) -> bool:
     return all(excess <= 0 for excess in excesses(metrics, values))
 
 
-HTTP_SEQUENCE = 1_000_000_000
+FIRST_HTTP_SEQUENCE = 1_000_000_000
 """First sequence number of points that trials report over HTTP, above the range that workers count in."""
 
 

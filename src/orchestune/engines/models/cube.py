@@ -166,7 +166,7 @@ class Cube:
         return total
 
     @property
-    def believes(self) -> bool:
+    def has_priors(self) -> bool:
         """True if any parameter has a prior."""
         return any(parameter.prior is not None for parameter in self._space.parameters)
 

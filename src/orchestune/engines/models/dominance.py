@@ -11,9 +11,9 @@ _ROWS = 500
 """rows compared with all others at once: a matrix of all pairs may not fit into memory"""
 
 
-def beaten(losses: NDArray[np.float64]) -> Counts:
+def dominator_counts(losses: NDArray[np.float64]) -> Counts:
     """Return how many others dominate each row: at least as good in every column, and better in one."""
-    dominator_counts = np.zeros(len(losses), dtype=np.int64)
+    counts = np.zeros(len(losses), dtype=np.int64)
     for start in range(0, len(losses), _ROWS):
         rows = slice(start, start + _ROWS)
         shape = len(losses[rows]), len(losses)
@@ -21,5 +21,5 @@ def beaten(losses: NDArray[np.float64]) -> Counts:
         for column in losses.T:
             as_good &= column <= column[rows, None]
             better |= column < column[rows, None]
-        dominator_counts[rows] = (as_good & better).sum(axis=1)
-    return dominator_counts
+        counts[rows] = (as_good & better).sum(axis=1)
+    return counts

@@ -21,10 +21,10 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.models.cube import Cube, Flags, Floats
-from orchestune.engines.models.fitting import fit, most_fitted
+from orchestune.engines.models.fitting import fit, max_fit_points
 from orchestune.engines.models.history import best
 from orchestune.engines.models.posterior import Posterior
-from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
+from orchestune.engines.models.training_data import TrainingPoint, regression_data, thinned, training_point
 
 MIN_RESULTS = 10
 """minimum number of results for an estimate"""
@@ -126,7 +126,7 @@ def _beaten(expected: Floats, measured: Floats, clearly: Flags) -> Flags:
 def _known(cube: Cube, metrics: Sequence[Metric], history: Sequence[Observation]) -> dict[int, TrainingPoint]:
     points: dict[int, TrainingPoint] = {}
     for observation in history:
-        point = entry(cube, metrics, observation)
+        point = training_point(cube, metrics, observation)
         if point is not None and point.losses is not None:
             points[observation.number] = point
     return points
@@ -195,22 +195,22 @@ def _worst(losses: Floats, spread: float) -> float | None:
 
 
 def _modelled(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Floats] | None:
-    evidence = gathered(entries, cube.width, "plain", (1.0,))
+    training = regression_data(entries, cube.width, "plain", (1.0,))
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     unit = _HUGE if np.abs(losses).max() > _HUGE else 1.0
     losses /= unit  # differences cannot overflow now
-    scale = _scale(losses, evidence.values)
+    scale = _scale(losses, training.values)
     if scale is None:
         return None
-    few = gathered(thinned(entries, min(_FITTED, most_fitted(cube.width))), cube.width, "plain", (1.0,))
+    few = regression_data(thinned(entries, min(_FITTED, max_fit_points(cube.width))), cube.width, "plain", (1.0,))
     noises = few.reported[few.reported > 0]
     most = _COMMON * float(np.median(noises)) if len(noises) else None
     scales = fit(cube.features(few.points), few, cube.numeric, most_noise=most)
-    features = cube.features(evidence.points)
-    posterior = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
+    features = cube.features(training.points)
+    posterior = Posterior(scales, features, training.values, training.noise(scales), features[:0], cube.numeric)
     means, deviations = posterior.at(features)
     low = int(losses.argmin())
-    expected = losses[low] + (means - evidence.values[low]) * scale
+    expected = losses[low] + (means - training.values[low]) * scale
     return _times(unit, expected), _times(unit, deviations * scale)
 
 

@@ -36,14 +36,14 @@ _CLEARLY = 1.0
 """the result of that start must have a log posterior higher by this: it may also overfit a lucky value"""
 
 
-def most_fitted(width: int) -> int:
+def max_fit_points(width: int) -> int:
     """Return the maximum number of points of a fit: time and memory allow fewer with many coordinates."""
     return int((_MAX_ARRAY_ELEMENTS / max(1, width)) ** 0.5)
 
 
 def fit(
     features: Floats,
-    evidence: TrainingData,
+    training: TrainingData,
     numeric: Flags,
     *,
     additive: bool = False,
@@ -55,7 +55,7 @@ def fit(
     `additive`: add a sum of functions of one coordinate each to the function of all. With `quick` it is fitted from one
     start only, and may take interactions for noise. `most_noise`: the upper bound of the common noise's variance.
     """
-    target = _Target(squared_differences(features, numeric), evidence, additive)
+    target = _Target(squared_differences(features, numeric), training, additive)
     if most_noise is not None:
         target.limit_noise(most_noise)
     best = min(
@@ -68,17 +68,17 @@ def fit(
     return target.scales(best.x)
 
 
-def beyond_chance(features: Floats, evidence: TrainingData, numeric: Flags, *, additive: bool = False) -> bool:
+def beyond_chance(features: Floats, training: TrainingData, numeric: Flags, *, additive: bool = False) -> bool:
     """Return True if a process explains the values better than noise alone.
 
     Uses the ranks, transformed to normal scores (van der Waerden, 1952), so that neither an unusual distribution of the
     noise nor the reported noise passes for a signal.
     """
-    count = len(evidence.values)
-    values = ndtri((rankdata(evidence.values) - 0.5) / count)
+    count = len(training.values)
+    values = ndtri((rankdata(training.values) - 0.5) / count)
     if not np.ptp(values):
         return False
-    ranked = replace(evidence, values=values / values.std(), reported=np.zeros(count))
+    ranked = replace(training, values=values / values.std(), reported=np.zeros(count))
     target = _Target(squared_differences(features, numeric), ranked, additive)
     return any(_searched(target, additive, shift, count / 2).fun < count / 2 for shift in _STARTS)
 
@@ -108,9 +108,9 @@ class _Target:
     trials report noise, the trust in it.
     """
 
-    def __init__(self, differences: Floats, evidence: TrainingData, additive: bool = False) -> None:
+    def __init__(self, differences: Floats, training: TrainingData, additive: bool = False) -> None:
         self._width = width = len(differences)
-        self._differences, self._values, self._evidence = differences.reshape(width, -1), evidence.values, evidence
+        self._differences, self._values, self._training = differences.reshape(width, -1), training.values, training
         self._distances = np.sqrt(differences) if additive else None
         length = math.sqrt(2.0) + 0.5 * math.log(max(1, width))
         single, amplitude = ([_SINGLE_MEAN] * width + [0.0], [0.0]) if additive else ([], [0.0])
@@ -121,7 +121,7 @@ class _Target:
         self.bounds = [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE, _BOUNDS_NOISE]
         self.bounds += [_BOUNDS_LENGTH] * width + [_BOUNDS_AMPLITUDE] if additive else []
         self._single = slice(width + 2, 2 * width + 2)
-        self.trusts = bool(evidence.reported.any())
+        self.trusts = bool(training.reported.any())
         if self.trusts:
             means, spreads = [*means, 0.0], [*spreads, _TRUST_SPREAD]
             self.bounds.append(_BOUNDS_TRUST)
@@ -157,7 +157,7 @@ class _Target:
             assert scales.single is not None
             total, slopes = sum_and_slopes(self._distances, scales.single)
             covariance += scales.single_amplitude * total
-        covariance.flat[:: count + 1] += scales.noise + self._evidence.noise(scales) + JITTER
+        covariance.flat[:: count + 1] += scales.noise + self._training.noise(scales) + JITTER
         try:
             root = cholesky(covariance, lower=True, check_finite=False)
         except LinAlgError:
@@ -174,5 +174,5 @@ class _Target:
             gradient[self._single] -= 0.5 * scales.single_amplitude * (slopes.reshape(width, -1) @ inner.ravel())
             gradient[self._single.stop] -= 0.5 * scales.single_amplitude * np.sum(inner * total)
         if self.trusts:
-            gradient[-1] -= 0.5 * scales.trust * self._evidence.reported @ inner.diagonal()
+            gradient[-1] -= 0.5 * scales.trust * self._training.reported @ inner.diagonal()
         return float(value), gradient

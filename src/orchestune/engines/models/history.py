@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from orchestune.engines.models.dominance import beaten
+from orchestune.engines.models.dominance import dominator_counts
 
 T = TypeVar("T")
 Losses = Sequence[float]
@@ -31,7 +31,7 @@ class History(Generic[T]):
         self._elite = math.ceil(limit / 10) if objectives > 1 else min(math.ceil(limit / 10), 25)
         self._recent: deque[tuple[int, T]] = deque(maxlen=min(_RECENT_RESULTS, limit // 4))
         self._rest = limit - self._elite - (self._recent.maxlen or 0)
-        self._sample: list[tuple[int, int, T]] = []  # heap, largest mark first
+        self._sample: list[tuple[int, int, T]] = []  # heap, largest random key first
         self._best: list[tuple[Losses, int, T]] = []
         self._count = 0
 
@@ -44,7 +44,7 @@ class History(Generic[T]):
         index = self._count
         self._count += 1
         self._recent.append((index, entry))
-        item = (-_mark(index), index, entry)
+        item = (-_random_key(index), index, entry)
         if len(self._sample) < self._rest:
             heapq.heappush(self._sample, item)
         else:
@@ -68,12 +68,12 @@ def best(entries: list[tuple[Losses, int, T]], count: int) -> list[tuple[Losses,
         return entries
     if len(entries[0][0]) == 1:
         return heapq.nsmallest(count, entries, key=lambda entry: (entry[0][0], entry[1]))
-    counts = beaten(np.array([losses for losses, _, _ in entries], float)).tolist()
-    order = sorted((counts[place], _mark(index), place) for place, (_, index, _) in enumerate(entries))
+    counts = dominator_counts(np.array([losses for losses, _, _ in entries], float)).tolist()
+    order = sorted((counts[place], _random_key(index), place) for place, (_, index, _) in enumerate(entries))
     return [entries[place] for _, _, place in order[:count]]
 
 
-def _mark(index: int) -> int:
+def _random_key(index: int) -> int:
     """Return a pseudorandom number of an index (finalizer of splitmix64): the lowest ones are a uniform sample."""
     value = (index + 1) * 0x9E3779B97F4A7C15 & (2**64 - 1)
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & (2**64 - 1)

@@ -18,9 +18,9 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats, stacked
-from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, beyond_chance, fit, most_fitted
+from orchestune.engines.models.fitting import MAX_ADDITIVE_COORDINATES, beyond_chance, fit, max_fit_points
 from orchestune.engines.models.posterior import Posterior
-from orchestune.engines.models.training_data import TrainingPoint, entry, gathered, thinned
+from orchestune.engines.models.training_data import TrainingPoint, regression_data, thinned, training_point
 
 _FITTED, _MODELLED = 150, 250
 """completed trials used to fit the scales and to build the model: the best and an even selection of the others"""
@@ -40,11 +40,11 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
     An inactive parameter has no effect in that part of the space. Infeasible configurations do not count.
     """
     cube, alone = Cube(space), [replace(metric, limit=None, optimized=True)]
-    points = [entry(cube, alone, observation) for observation in history]
+    points = [training_point(cube, alone, observation) for observation in history]
     entries = [item for item in points if item is not None and item.losses is not None]
     if len(entries) < MIN_TRIALS or len({item.losses for item in entries}) < 2:
         return {}
-    used = ~np.isnan(stacked([item.point for item in entries], cube.width)).all(axis=0)
+    used = ~np.isnan(stacked([item.coordinates for item in entries], cube.width)).all(axis=0)
     effects = np.where(used, _total_effects(cube, entries), 0.0)
     total = float(effects.sum())
     if not (np.isfinite(total) and total > 0):
@@ -54,16 +54,16 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
 
 
 def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
-    most = most_fitted(cube.width)
+    most = max_fit_points(cube.width)
     with np.errstate(over="ignore", under="ignore"):
-        few = gathered(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
+        few = regression_data(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
         additive = cube.width <= MAX_ADDITIVE_COORDINATES
         if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
             return np.zeros(cube.width)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
-        evidence = gathered(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
-        features = cube.features(evidence.points)
-        model = Posterior(scales, features, evidence.values, evidence.noise(scales), features[:0], cube.numeric)
+        training = regression_data(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
+        features = cube.features(training.points)
+        model = Posterior(scales, features, training.values, training.noise(scales), features[:0], cube.numeric)
         count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
         random = np.random.default_rng(0)
         base = cube.uniform(count, random)

@@ -18,7 +18,7 @@ from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats
-from orchestune.engines.models.training_data import entry
+from orchestune.engines.models.training_data import training_point
 from orchestune.engines.samplers.population import Individual, filled, order
 from orchestune.engines.samplers.quasi import start_design
 from orchestune.engines.samplers.start import STARTUP
@@ -60,7 +60,7 @@ class CmaProposer:
     def tell(self, observations: Sequence[Observation]) -> None:
         self._design.tell(observations)
         for observation in observations:
-            point = entry(self._cube, self._metrics, observation)
+            point = training_point(self._cube, self._metrics, observation)
             if point is None or not self._free:
                 continue
             self._batch.append(Individual(observation.number, point))

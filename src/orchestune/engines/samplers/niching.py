@@ -30,7 +30,7 @@ _MAX_LEFT = 60
 class EvaluatedPoint:
     """A point with a result."""
 
-    point: Floats
+    coordinates: Floats
     """NaN where inactive"""
     features: Floats
     loss: float
@@ -52,7 +52,7 @@ class Niches:
         """the best place of the niche; None while no niche is searched"""
 
     def begin(self, weights: Floats, points: Sequence[EvaluatedPoint]) -> None:
-        """Leave the best of `known`, and enter the niche of the best place that is not close to it."""
+        """Leave the best of `points`, and enter the niche of the best place that is not close to it."""
         self._weights = weights
         self._left.append(min(points, key=lambda place: place.loss).features)
         self.enter(points)
@@ -70,13 +70,16 @@ class Niches:
         """Stop searching niches."""
         self.best = None
 
-    def add(self, place: EvaluatedPoint, worth: float) -> bool:
-        """Add a result, in the niche or not; return True if the niche ends. `worth`: the least relevant improvement."""
+    def add(self, place: EvaluatedPoint, min_improvement: float) -> bool:
+        """Add a result, in the niche or not; return True if the niche ends.
+
+        `min_improvement`: the least decrease of the loss that counts.
+        """
         if self.best is None or not self.holds(place.features[None])[0]:
             return False
         self._since += 1
         if place.loss < self.best.loss:
-            self._since = 0 if place.loss < self.best.loss - worth else self._since
+            self._since = 0 if place.loss < self.best.loss - min_improvement else self._since
             self.best = place
         back = self._alike(self.best.features[None], np.stack(self._left)).max() > _RETURNED_CORRELATION
         if self._since < _RESULTS and not back:

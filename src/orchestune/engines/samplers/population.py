@@ -11,8 +11,8 @@ from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.models.cube import Cube, Floats
-from orchestune.engines.models.dominance import beaten
-from orchestune.engines.models.training_data import TrainingPoint, entry
+from orchestune.engines.models.dominance import dominator_counts
+from orchestune.engines.models.training_data import TrainingPoint, training_point
 from orchestune.engines.samplers.quasi import start_design
 from orchestune.engines.versions import version_of
 
@@ -45,7 +45,7 @@ class Population:
         """Add results in any order; those without information are ignored."""
         self._design.tell(observations)
         for observation in observations:
-            point = entry(self._cube, self._metrics, observation)
+            point = training_point(self._cube, self._metrics, observation)
             if point is not None:
                 self._told += point.losses is not None
                 self._take(Individual(observation.number, point), (observation.number or self._told) % self._size)
@@ -81,7 +81,7 @@ def _ranks(losses: Sequence[tuple[float, ...]]) -> list[tuple[float, float]]:
     """Return sort keys: with one metric the loss; with several the number of dominating members and crowding."""
     if all(len(each) == 1 for each in losses):
         return [(each[0], 0.0) for each in losses]
-    counts = beaten(np.array(losses)).tolist()
+    counts = dominator_counts(np.array(losses)).tolist()
     return [(float(count), -lonely) for count, lonely in zip(counts, _lonely(losses, counts), strict=True)]
 
 
@@ -104,5 +104,5 @@ def _lonely(losses: Sequence[tuple[float, ...]], counts: Sequence[int]) -> list[
 
 def filled(cube: Cube, member: Individual, random: np.random.Generator) -> Floats:
     """Return the member's point with inactive coordinates drawn at random."""
-    point = member.entry.point
+    point = member.entry.coordinates
     return np.where(np.isnan(point), cube.uniform(1, random)[0], point)

@@ -30,11 +30,11 @@ class Stall:
         self._count += 1
         if len(self._first) < STARTUP:
             self._first.append(loss)
-        if loss < self._best - self.worth:
+        if loss < self._best - self.min_improvement:
             self._since, self._best = self._count, loss
 
     @property
-    def worth(self) -> float:
+    def min_improvement(self) -> float:
         """The minimum decrease of the loss that counts as an improvement."""
         return _GAIN * max(statistics.median(self._first) - self._best, 0.0) if self._since else 0.0
 

@@ -38,7 +38,7 @@ from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.engines.models.history import History
 from orchestune.engines.samplers.optuna_axes import OptunaAxis, axis
 from orchestune.engines.samplers.optuna_storage import Snapshot, frozen
-from orchestune.engines.samplers.start import STARTUP, needed
+from orchestune.engines.samplers.start import STARTUP, required_results
 from orchestune.engines.versions import version_of
 
 HISTORY = 500
@@ -47,7 +47,7 @@ _MAX_MODEL_VALUES = 10_000  # values in the model: fewer observations with many 
 _MIN_HISTORY = 100
 _ATTEMPTS = 2  # with constraints: the best feasible candidate is taken; if there is none, a repaired one
 _DRAWS = 8
-_BELIEF = 10.0  # with priors: the share of draws from them falls from 1/2; it is 1/4 after this many results
+_PRIOR_RESULTS = 10.0  # with priors: the share of draws from them falls from 1/2; it is 1/4 after this many results
 _FINE = 1_000_000  # Optuna's steps are integers
 _Allowed = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
@@ -79,7 +79,7 @@ class TpeProposer:
         self._completed = self._ranked = 0
         self._identity = ConfigurationKeys(space)
         self._known: set[bytes] = set()
-        self._believes = any(parameter.prior is not None for parameter in space.parameters)
+        self._has_priors = any(parameter.prior is not None for parameter in space.parameters)
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         directions = [optuna.study.StudyDirection[metric.goal.upper()] for metric in self._metrics]
         self._snapshot = Snapshot(directions)
@@ -112,13 +112,13 @@ class TpeProposer:
 
     def ready(self, pending: int) -> bool:
         """Return True if there are enough results, including pruned trials, given the number of pending trials."""
-        return self._ranked >= needed(self._startup, pending) and self._completed > 0
+        return self._ranked >= required_results(self._startup, pending) and self._completed > 0
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if not self.ready(len(pending)):
             self.source = "random"
             return self._drawn(seed)
-        if self._believes and Random(seed).random() < _BELIEF / 2 / (_BELIEF + self._completed):
+        if self._has_priors and Random(seed).random() < _PRIOR_RESULTS / 2 / (_PRIOR_RESULTS + self._completed):
             self.source = "prior"
             return self._drawn(ask_seed(seed, 1))
         self.source = self.name

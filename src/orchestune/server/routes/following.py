@@ -61,7 +61,7 @@ async def logs(
 ) -> Response:
     """Return the output of trials in order of arrival, as a page or as a stream like that of events."""
     if not streams.wants_stream(request):
-        page = await context.printed(read_logs.logs, context.core, ref, after, limit, trial, since, tail)
+        page = await context.reading_logs(read_logs.logs, context.core, ref, after, limit, trial, since, tail)
         return answer({"items": page["items"], "next": page["next"]})
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     begin = streams.resumed(request, after)
@@ -70,4 +70,5 @@ async def logs(
         return read_chunks(context.core, experiment, cursor, _BATCH_CHUNKS, trial, since, tail)
 
     # `tail` applies to the first batch only; later ones continue without a gap
-    return await streams.stream(context, RowSource(f"logs:{experiment}", read, printed=True), lambda: read(begin, tail))
+    source = RowSource(f"logs:{experiment}", read, has_logs=True)
+    return await streams.stream(context, source, lambda: read(begin, tail))

@@ -87,12 +87,12 @@ async def trial(
     experiment, the trial, its points and its usage; with `logs` also the trial's output.
     """
     if not streams.wants_stream(request):
-        return answer(await context.printed(read_trials.trial, context.core, ref, number))
+        return answer(await context.reading_logs(read_trials.trial, context.core, ref, number))
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     read = partial(_documents, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None
     view = LiveView(
-        f"{experiment}/{number}", f"events:{experiment}", read, _READ_SECONDS, kind=str, log=log, printed=True
+        f"{experiment}/{number}", f"events:{experiment}", read, _READ_SECONDS, kind=str, log=log, has_logs=True
     )
     return await live_stream.stream(context, request, view, after)
 

@@ -59,7 +59,7 @@ def _response(answer: WorkAnswer) -> Response:
 
 async def _wait(context: Context, request: Request, topic: str, version: int, seconds: float) -> bool:
     """Wait for news. Return True if the worker disconnected or the server drains: nothing may be leased then."""
-    if not context.core.store.inline:
+    if not context.core.store.in_process:
         seconds = min(seconds, context.pace.poll)
     is_disconnected = False
 

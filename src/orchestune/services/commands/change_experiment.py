@@ -26,7 +26,7 @@ from orchestune.services.queries.read_experiments import resolve, status
 from orchestune.store import blobs, changes, experiments, logs, removal
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.session import Session, parts
+from orchestune.store.session import Session, batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,9 +261,9 @@ def _mark_blobs_old(core: Core, experiment: str) -> None:
     """Mark its blobs as old: the next sweep deletes those without references."""
     with core.store.reading() as session:
         digests = blobs.named_by(session, experiment)
-    for some in parts(digests):
+    for batch in batches(digests):
         with core.store.transaction(durable=False) as session:
-            blobs.mark_old(session, some)
+            blobs.mark_old(session, batch)
 
 
 def drop_files(core: Core, experiment: str) -> None:

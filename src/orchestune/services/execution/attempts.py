@@ -20,7 +20,7 @@ from orchestune.services.execution import points as reported
 from orchestune.services.execution.attempt_logs import append_logs
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.execution.raise_memory import applies, consider, raise_memory
-from orchestune.services.memory.pruner_boards import Boards
+from orchestune.services.memory.pruner_cache import PrunerCache
 from orchestune.store.statements.attempts import (
     END_ATTEMPT,
     RECORD_LATE_END,
@@ -70,7 +70,7 @@ def _own(ledger: Ledger, attempt: str, token: int, worker: str) -> AttemptInTria
     return row if row is not None and row.attempt_number == token and row.worker == worker else None
 
 
-def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result:
+def beat(ledger: Ledger, worker: str, item: Heartbeat, pruners: PrunerCache) -> Result:
     """Apply a heartbeat of an attempt of `worker` (start, logs, points); return the acknowledgement's `result`."""
     attempt = item.attempt
     row = _own(ledger, attempt, item.token, worker)
@@ -99,7 +99,7 @@ def beat(ledger: Ledger, worker: str, item: Heartbeat, boards: Boards) -> Result
         )
         ledger.record("attempt_started", {"attempt": attempt, "trial": row.trial, "fold": row.fold})
     if item.points:
-        progress(ledger, attempt, row, _points(ledger, row, item), boards)
+        progress(ledger, attempt, row, _points(ledger, row, item), pruners)
     return "ok"
 
 
@@ -109,18 +109,18 @@ def _points(ledger: Ledger, row: AttemptInTrial, item: AttemptReport, *, at_end:
 
 
 def progress(
-    ledger: Ledger, attempt: str, row: AttemptInTrial, points: Sequence[Point], boards: Boards
+    ledger: Ledger, attempt: str, row: AttemptInTrial, points: Sequence[Point], pruners: PrunerCache
 ) -> Reason | None:
     """Store points of a live attempt. Return the reason to prune it now, or None."""
-    why = pruning.take(boards, ledger, attempt, row.trial, row.fold, points)
+    why = pruning.observe(pruners, ledger, attempt, row.trial, row.fold, points)
     reported.append(ledger, attempt, points)
     reported.record(ledger, row.trial, points)
     if why is not None and row.stop_order is None:
-        pruning.order(ledger, attempt, why)
+        pruning.order_stop(ledger, attempt, why)
     return why
 
 
-def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Result, AttemptState | None]:
+def end(ledger: Ledger, worker: str, item: Finished, pruners: PrunerCache) -> tuple[Result, AttemptState | None]:
     """Apply the end of an attempt of `worker`. Return the acknowledgement's `result`, and the state if it counted."""
     attempt = item.attempt
     row = _own(ledger, attempt, item.token, worker)
@@ -135,7 +135,7 @@ def end(ledger: Ledger, worker: str, item: Finished, boards: Boards) -> tuple[Re
         ledger.session.run(RECORD_LATE_END, fields)
         return ("ok" if row.state in ENDS_OF_ITS_OWN else "superseded"), None
     points = _points(ledger, row, item, at_end=True)
-    pruning.take(boards, ledger, attempt, row.trial, row.fold, points)  # later trials are compared with this curve
+    pruning.observe(pruners, ledger, attempt, row.trial, row.fold, points)  # later trials are compared with this curve
     verdict = _verdict(ledger, attempt, row, item, points)
     if verdict.cause is Cause.FAIL and not late:
         machines_fault = quarantine.judge(ledger, row.worker, item.tail)

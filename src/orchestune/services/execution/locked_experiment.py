@@ -52,9 +52,9 @@ class Ledger:
         self._unconfirmed = False
         self._other_workers = False
         self._workers_ended = False
-        self._ordered = False
+        self._has_stop_order = False
         self._noticed = False
-        self._undo: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
         self._changed = False
         """True if `close` has written the row"""
 
@@ -145,9 +145,9 @@ class Ledger:
         if self.row.can_start_trials:
             self.row.desired, self.row.reason = Desired.PAUSED, reason
 
-    def orders(self) -> None:
+    def note_stop_order(self) -> None:
         """Note a pending stop order: `announce` wakes the workers in long polls for it."""
-        self._ordered = True
+        self._has_stop_order = True
 
     def note_stuck(self, seconds: float, hooks: Sequence[str]) -> None:
         """Notify these hooks that the experiment made no progress for `seconds`."""
@@ -155,14 +155,14 @@ class Ledger:
         notifications.note_stuck(self.session, self.row, seconds, hooks)
         self._noticed = True
 
-    def if_undone(self, action: Callable[[], None]) -> None:
+    def on_rollback(self, action: Callable[[], None]) -> None:
         """Register an action for a rollback, for example to evict in-memory state derived from this transaction."""
-        self._undo.append(action)
+        self._on_rollback.append(action)
 
-    def undone(self, *error: object) -> None:
+    def rolled_back(self, *error: object) -> None:
         """Run the registered actions if the transaction ended with an error. Used as an `__exit__` callback."""
         if error[0] is not None:
-            for action in self._undo:
+            for action in self._on_rollback:
                 action()
 
     def awaits_workers(self) -> None:
@@ -231,7 +231,7 @@ class Ledger:
             topics += [f"events:{row.id}", EXPERIMENTS]
         if self._segments or moved:  # a stream of logs ends with the experiment, also if that prints nothing at its end
             topics.append(f"logs:{row.id}")
-        if moved or self._ordered or (self._events and not row.can_start_trials):
+        if moved or self._has_stop_order or (self._events and not row.can_start_trials):
             topics += [f"work:{row.id}", ACTING]
         elif self._other_workers:
             topics.append(ACTING)
@@ -249,10 +249,10 @@ class Ledger:
 @contextmanager
 def locked(core: Core, experiment: str, actor: str = "server") -> Iterator[Ledger]:
     """Yield the ledger of an experiment (by id) in a new transaction; wake waiters after the commit."""
-    undone = ExitStack()
-    with undone, core.store.transaction() as session:
+    rollback = ExitStack()
+    with rollback, core.store.transaction() as session:
         ledger = Ledger(session, experiments.lock(session, experiment), actor)
-        undone.push(ledger.undone)
+        rollback.push(ledger.rolled_back)
         yield ledger
         ledger.close()
     ledger.announce(core.signals)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Metric, Point, storable
+from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Metric, Point, storable
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store.session import Session
 from orchestune.store.statements.attempts import ADD_POINTS, SELECT_NON_FINITE, SELECT_RESUMED_FROM, SET_NON_FINITE
@@ -113,7 +113,7 @@ def http_not_finite(stored: str | None, others: Sequence[Point]) -> list[Point]:
 
     For these it is unknown which value was the last.
     """
-    reported_names = {point.name for point in others if point.sequence < HTTP_SEQUENCE}
+    reported_names = {point.name for point in others if point.sequence < FIRST_HTTP_SEQUENCE}
     return [point for point in _not_finite(stored) if point.name not in reported_names]
 
 
@@ -154,7 +154,7 @@ def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: S
     points: list[Point] = []
     for origin, upto in _lineage(session, experiment, attempt):
         for name in session.rows(REPORTED_NAMES, {"attempt": origin}):
-            if name.first < HTTP_SEQUENCE <= name.last:
+            if name.first < FIRST_HTTP_SEQUENCE <= name.last:
                 points += _within(curve(session, origin, name.name), upto)
                 continue
             metric = declared.get(name.name)
@@ -169,7 +169,7 @@ def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: S
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
     """Return the last step reported by HTTP up to the time `until`, or `step`, known to the worker, if it is higher."""
-    last = session.row(LAST_STEP_BEYOND, {"attempt": attempt, "sequence": HTTP_SEQUENCE, "until": until})
+    last = session.row(LAST_STEP_BEYOND, {"attempt": attempt, "sequence": FIRST_HTTP_SEQUENCE, "until": until})
     if last is None or (step is not None and step >= last):
         return step
     return storable(int(last)) if last == int(last) else last
@@ -190,7 +190,7 @@ def _in_order(rows: Sequence[PointRow]) -> list[Point]:
     ordered: list[tuple[float, int, Point]] = []
     for row in rows:
         point = Point(row.name, row.value, row.step, row.stddev, row.sequence)
-        way = point.name, point.sequence >= HTTP_SEQUENCE
+        way = point.name, point.sequence >= FIRST_HTTP_SEQUENCE
         latest[way] = max(row.at, latest.get(way, row.at))
         ordered.append((latest[way], point.sequence, point))
     return [point for _, _, point in sorted(ordered, key=lambda item: item[:2])]

@@ -22,8 +22,8 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
         return None
     evidence_of = quarantined_nodes.principal(ledger.row)
     present = quarantines.present(ledger.session, ledger.row.cluster)
-    shut = quarantined_nodes.closed(present, evidence_of)
-    if row.node in shut:
+    excluded = quarantined_nodes.excluded(present, evidence_of)
+    if row.node in excluded:
         [latest] = [each for each in present if each.node == row.node][-1:]
         if row.created_at > latest.at:  # the worker was started there because no other machine was left
             return None
@@ -31,11 +31,11 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
     else:
         gpus = ledger.row.specification.resources.gpu > 0
         why = quarantine.quarantine_reason(row.node, tallies, gpus=gpus, tail=tail)
-        if not any(tally.succeeded for node, tally in tallies.items() if node != row.node and node not in shut):
+        if not any(tally.succeeded for node, tally in tallies.items() if node != row.node and node not in excluded):
             return None
     if why is None:
         return None
-    if row.node not in shut:
+    if row.node not in excluded:
         until = ledger.now + quarantine.QUARANTINE_SECONDS
         quarantines.put(ledger.session, ledger.row.cluster, Quarantine(row.node, why, until, evidence_of))
         ledger.record("node_quarantined", {"node": row.node, "reason": why, "cluster": ledger.row.cluster})

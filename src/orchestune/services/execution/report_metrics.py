@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestune import documents
 from orchestune.domain.clusters.builtin import LOCAL
 from orchestune.domain.search.floats import as_float
-from orchestune.domain.specification.metrics import HTTP_SEQUENCE, Point
+from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, points
@@ -55,10 +55,10 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
         _refuse_many_names(ledger, attempt, row.point_count, reported)
         points.note_not_finite(ledger, attempt, row.non_finite, reported)
         accepted = points.within_limit(ledger, attempt, row.trial, row.point_count, reported)
-        first = HTTP_SEQUENCE + row.point_count
+        first = FIRST_HTTP_SEQUENCE + row.point_count
         reported = [replace(point, sequence=first + index) for index, point in enumerate(accepted)]
         if row.state.live:
-            attempts.progress(ledger, attempt, row, reported, core.boards)
+            attempts.progress(ledger, attempt, row, reported, core.pruners)
         else:
             points.append(ledger, attempt, reported)
             points.record(ledger, row.trial, reported)

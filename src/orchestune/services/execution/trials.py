@@ -300,7 +300,7 @@ def _cancel_folds(
         )
         ledger.row.live_attempts -= 1
         ledger.awaits_workers()
-        ledger.orders()
+        ledger.note_stop_order()
         data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": "cancelled"}
         ledger.record("attempt_ended", data)
     for fold in folds:

@@ -47,11 +47,11 @@ def work(core: Core, worker: str, call: Work) -> CallResult:
 
     A call without news is only a heartbeat. Its transaction need not be durable, as the next heartbeat repeats it.
     """
-    undone = ExitStack()
-    with undone, core.store.transaction(durable=call.has_news) as session:
+    rollback = ExitStack()
+    with rollback, core.store.transaction(durable=call.has_news) as session:
         row, experiment = _locked(session, worker)
         ledger = Ledger(session, experiment, row.name)
-        undone.push(ledger.undone)
+        rollback.push(ledger.rolled_back)
         answer = _Call(core, ledger, worker, row, call).answer()
         if ledger.to_be_cancelled:
             trials.cancel_open(ledger)
@@ -101,9 +101,9 @@ class _Call:
         acks: list[Ack] = []
         succeeded = failed = 0
         for item in self.call.beats:
-            acks.append(Ack(item.attempt, attempts.beat(self.ledger, self.worker, item, self.core.boards)))
+            acks.append(Ack(item.attempt, attempts.beat(self.ledger, self.worker, item, self.core.pruners)))
         for end in self.call.finished:
-            result, state = attempts.end(self.ledger, self.worker, end, self.core.boards)
+            result, state = attempts.end(self.ledger, self.worker, end, self.core.pruners)
             acks.append(Ack(end.attempt, result))
             if result == "ok":
                 self._ended.add(end.attempt)

@@ -18,7 +18,7 @@ from orchestune.services.core import Core
 from orchestune.services.ownership import is_authenticated
 from orchestune.services.queries.cluster_events import recent
 from orchestune.services.queries.cluster_gpus import HeldGpu, gpus
-from orchestune.services.queries.trial_resources import room
+from orchestune.services.queries.trial_resources import allocated
 from orchestune.store import experiment_lists, quarantines, workers
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.quarantines import QuarantineRow
@@ -33,24 +33,24 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     if backend is None:
         raise NotFound(f"this server has no cluster '{chosen}'", f"it has {', '.join(sorted(core.backends))}")
     with core.store.reading() as session:
-        shut = quarantined_nodes.by_machine(quarantines.present(session, chosen))
+        quarantined = quarantined_nodes.by_machine(quarantines.present(session, chosen))
         rows = experiment_lists.readable(row for row in experiment_lists.unfinished(session) if row.cluster == chosen)
         present = [worker for worker in workers.present(session, chosen) if worker.state in PRESENT]
         handles = {row.id: row.handle for row in rows}
         trials = workers.trials_of(session, chosen)
         events = recent(session, chosen)
-    needs = {row.id: room(backend, row) for row in rows}
+    needs = {row.id: allocated(backend, row) for row in rows}
     surveyed = machines(backend, needs, present)
     return {
         "schema": 1,
         "cluster": chosen,
         "clusters": sorted(core.backends),
         "elastic": backend.capacity().elastic and not backend.queues,
-        "machines": [_with_quarantine(machine, shut).to_json() for machine in surveyed],
+        "machines": [_with_quarantine(machine, quarantined).to_json() for machine in surveyed],
         "gpus": gpus(backend, surveyed, HeldGpu(needs, present, trials, handles)),
         "quarantined": [
             {"node": node, "reason": of_machine[-1].reason, "until": rfc3339(of_machine[-1].until)}
-            for node, of_machine in sorted(shut.items())
+            for node, of_machine in sorted(quarantined.items())
         ],
         "events": events,
         "notes": list(backend.notes()) if isinstance(backend, Surveyor) else [],
@@ -59,12 +59,14 @@ def cluster(core: Core, name: str | None = None) -> documents.Cluster:
     }
 
 
-def _with_quarantine(machine: MachineAllocation, shut: Mapping[str, Sequence[QuarantineRow]]) -> MachineAllocation:
-    if machine.name not in shut:
+def _with_quarantine(
+    machine: MachineAllocation, quarantined: Mapping[str, Sequence[QuarantineRow]]
+) -> MachineAllocation:
+    if machine.name not in quarantined:
         return machine
-    latest = shut[machine.name][-1]
+    latest = quarantined[machine.name][-1]
     until = datetime.fromtimestamp(latest.until, UTC)
-    for_whom = "" if quarantined_nodes.is_shared(shut[machine.name]) else " for the experiments of one user"
+    for_whom = "" if quarantined_nodes.is_shared(quarantined[machine.name]) else " for the experiments of one user"
     text = f"in quarantine{for_whom} until {until:%Y-%m-%d %H:%M} UTC: {latest.reason}"
     return replace(machine, trouble="; ".join(filter(None, (machine.trouble, text))))
 

@@ -18,7 +18,7 @@ from orchestune.services.core import Caller, Core
 from orchestune.services.ownership import is_authenticated, is_proven_owner
 from orchestune.services.queries import best_trials
 from orchestune.services.queries.pruning_diagnosis import unpruned
-from orchestune.services.queries.trial_resources import room
+from orchestune.services.queries.trial_resources import allocated
 from orchestune.store import attempts, experiment_lists, experiments, logs, trials, warm_starts, workers
 from orchestune.store.experiment_lists import OwnedBy
 from orchestune.store.experiments import ExperimentRow
@@ -299,7 +299,7 @@ def _resources(core: Core, row: ExperimentRow) -> documents.RoomForTrials:
     return {
         "asked": requested.to_json(),
         "measured": {"attempts": peaks.count, "peak_memory_bytes": peaks.highest} if peaks.count else None,
-        "set_aside": (room(backend, row) if backend is not None else requested).to_json(),
+        "set_aside": (allocated(backend, row) if backend is not None else requested).to_json(),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from orchestune.domain.lifecycle.states import ExperimentState, TrialState
 from orchestune.domain.search.parameters import Value
-from orchestune.domain.specification.metrics import HTTP_SEQUENCE, ReducedMetric
+from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, ReducedMetric
 from orchestune.outgoing.mlflow import LoggedMetric
 from orchestune.store import trials
 from orchestune.store.experiments import ExperimentRow
@@ -93,7 +93,7 @@ def _of_trial(
     measures = _measures(points, folds)
     if trial.finished_at is not None and not more:
         of_folds = _of_folds(session, row, trial.number) if folds else {}
-        last = last_points(session, row.id, trial.number, HTTP_SEQUENCE)
+        last = last_points(session, row.id, trial.number, FIRST_HTTP_SEQUENCE)
         measures += _final({**measured, **of_folds}, {_name(one, folds): one for one in last}, trial.finished_at)
     name = f"{row.handle}/{trial.number}"
     tags = {EXPERIMENT_TAG: row.id, TRIAL_TAG: str(trial.number), "orchestune.handle": name}
@@ -116,7 +116,7 @@ def _measures(points: Iterable[ReportedPoint], folds: bool) -> list[LoggedMetric
     """Convert points to measures; a point without a step gets its position in the attempt's report as step."""
     measures = []
     for point in points:
-        step = point.sequence % HTTP_SEQUENCE if point.step is None else point.step
+        step = point.sequence % FIRST_HTTP_SEQUENCE if point.step is None else point.step
         measures.append(LoggedMetric(_name(point, folds), point.value, _milliseconds(point.at), _step(step)))
     return measures
 

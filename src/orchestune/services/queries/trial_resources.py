@@ -12,7 +12,7 @@ from orchestune.services.core import Core
 from orchestune.store.experiments import ExperimentRow
 
 
-def room(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
+def allocated(backend: Backend, row: ExperimentRow, memory: int = 0) -> Resources:
     """Return the requested resources, or the measured memory if the backend does not enforce the request.
 
     `memory`: bytes for a trial retried with more memory; 0: the default.

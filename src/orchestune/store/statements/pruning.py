@@ -6,15 +6,17 @@ from msgspec import Struct
 
 from orchestune.store.rows import Query
 
-LAST_MARK = Query(int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM pruner_observations WHERE experiment = :experiment")
-PUT_MARK = """
+LAST_SEQUENCE = Query(
+    int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM pruner_observations WHERE experiment = :experiment"
+)
+PUT_OBSERVATION = """
 INSERT INTO pruner_observations (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial,
 :fold, :step, :seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
 loss = excluded.loss, best = excluded.best, mean = excluded.mean
 """
 
 
-class MarkRow(Struct, frozen=True, gc=False):
+class ObservationRow(Struct, frozen=True, gc=False):
     """The losses of a trial when its pruner evaluated it."""
 
     seq: int
@@ -26,8 +28,8 @@ class MarkRow(Struct, frozen=True, gc=False):
     mean: float
 
 
-NEW_MARKS = Query(
-    MarkRow,
+NEW_OBSERVATIONS = Query(
+    ObservationRow,
     """
 SELECT seq, fold, trial, step, loss, best, mean FROM pruner_observations WHERE experiment = :experiment
 AND seq > :after ORDER BY seq
@@ -35,7 +37,7 @@ AND seq > :after ORDER BY seq
 )
 
 
-class MarkOfPruned(Struct, frozen=True, gc=False):
+class ObservationOfPruned(Struct, frozen=True, gc=False):
     """The loss of a pruned trial when its pruner evaluated it."""
 
     trial: int
@@ -43,8 +45,8 @@ class MarkOfPruned(Struct, frozen=True, gc=False):
     loss: float
 
 
-LAST_MARKS_OF_PRUNED = Query(
-    MarkOfPruned,
+LAST_OBSERVATIONS_OF_PRUNED = Query(
+    ObservationOfPruned,
     """
 SELECT m.trial, m.step, m.loss FROM pruner_observations m
 JOIN trials r ON r.experiment = m.experiment AND r.number = m.trial

@@ -33,7 +33,7 @@ from orchestune.worker.processes import tree
 
 _PR_SET_CHILD_SUBREAPER = 36
 EXIT_RESTART = 75
-"""exit code with which a worker asks to be restarted in a fresh process"""
+"""exit code with which a worker asks to be restarted in a fresh process: it continues with another experiment"""
 _FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MAX_GROUPS = 1024
 """capacity of the shared memory, in process groups"""
@@ -43,7 +43,7 @@ class Lifeline:
     """State shared by worker and guard: a pipe that closes when the guard dies, and the running process groups."""
 
     def __init__(self) -> None:
-        self.end, self._guard_end = os.pipe()
+        self.worker_end, self._guard_end = os.pipe()
         self._groups = mmap.mmap(-1, 4 * MAX_GROUPS)
 
     def note(self, slot: int, group: int) -> None:
@@ -61,7 +61,7 @@ class Lifeline:
 
     def close_worker_end(self) -> None:
         """In the guard: keep only the other end."""
-        os.close(self.end)
+        os.close(self.worker_end)
 
     def close(self) -> None:
         """In the guard: release everything after the worker has exited."""
@@ -109,7 +109,7 @@ def run_guarded(work: Callable[[Lifeline], int]) -> int:
         lifeline.close()
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
         if code != EXIT_RESTART or received:
-            return 0 if code == EXIT_RESTART else code
+            return 0 if code == EXIT_RESTART else code  # a signal came meanwhile: stop instead of restarting
 
 
 def kill_descendants(groups: list[int]) -> None:
@@ -134,7 +134,7 @@ def kill_descendants(groups: list[int]) -> None:
 
 
 def _in_child(work: Callable[[Lifeline], int], lifeline: Lifeline) -> int:
-    code = 70
+    code = os.EX_SOFTWARE
     try:
         for number in _FORWARDED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestune.backends.docker.client import DaemonError, DaemonUnreachable, DockerEngine
-from orchestune.backends.docker.folder import WorkerFolder
 from orchestune.backends.docker.plan import ContainerDefaults, DockerHost
 from orchestune.backends.docker.startup import ContainerStarter
+from orchestune.backends.docker.worker_folder import WorkerFolder
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.domain.resources.placement import Placement
 from orchestune.ports.backend import WorkerLoss, WorkerOrder
@@ -92,7 +92,7 @@ def test_an_image_that_cannot_be_had_is_asked_for_once_for_all_that_wait(tmp_pat
     daemon.pulled.set()
     wait_until(lambda: all(folder.end() for folder in folders))
     ends = [folder.end() for folder in folders]
-    assert all(end and end.gone is WorkerLoss.REFUSED and "manifest unknown" in end.reason for end in ends)
+    assert all(end and end.loss is WorkerLoss.REFUSED and "manifest unknown" in end.reason for end in ends)
     assert daemon.calls == ["pull lab/train:1"]
 
 

@@ -12,7 +12,7 @@ from orchestune.backends.docker.backend import DockerBackend
 from orchestune.backends.docker.client import DaemonError, DaemonUnreachable
 from orchestune.backends.docker.client import DockerEngine as Client
 from orchestune.backends.docker.config import Daemon
-from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.docker.worker_folder import WorkerFolder
 from orchestune.ports.backend import Phase
 from tests.testbeds.serving import Handler, Listening, serving
 

@@ -168,7 +168,7 @@ def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
     finally:
         backend.close()
     assert [machine.name for machine in found.machines] == ["new"]
-    assert found.away == {"old"}
+    assert found.unschedulable == {"old"}
 
 
 class Full(Cluster):
@@ -243,8 +243,8 @@ def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_a
     )  # fmt: skip
     ready = {"allocatable": {"cpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]}
     nodes = {name: {"metadata": {"name": name}, "spec": {}, "status": ready} for name in ("n1", "n2")}
-    ground = capacity.ground([capacity.node(nodes["n1"], config)], pool, each)
-    template = plan.template(config, order, plan.ClusterRequirements(ground=ground), [])
+    node_pool = capacity.node_pool([capacity.node(nodes["n1"], config)], pool, each)
+    template = plan.template(config, order, plan.ClusterRequirements(node_pool=node_pool), [])
     waiting = pod("p", "1", "w")
     waiting["spec"] = {**template["spec"], "nodeName": None}
     cluster = Cluster(nodes=[nodes[name] for name in there], pods=[waiting])

@@ -9,16 +9,16 @@ import pytest
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import of_worker
-from orchestune.backends.kubernetes.objects.plan import whereabouts
+from orchestune.backends.kubernetes.objects.plan import node_constraints
 from orchestune.backends.kubernetes.objects.quantities import requests
 from orchestune.backends.kubernetes.observation.capacity import (
     Load,
     Node,
     NodePool,
-    ground,
     load,
     machines,
     node,
+    node_pool,
     shortage,
     survey,
 )
@@ -130,18 +130,18 @@ def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
     capacity = Capacity(machines(nodes, []))
 
     def found(pool: str | None) -> list[str]:
-        tolerations = [{"key": key, "value": value} for key, value, _ in ground(nodes, pool, Resources()).taints]
+        tolerations = [{"key": key, "value": value} for key, value, _ in node_pool(nodes, pool, Resources()).taints]
         closed = frozenset(each.name for each in nodes if not admits(each, {"tolerations": tolerations}))
         return [machine.name for machine in usable(capacity, Resources(1), pool, closed)]
 
     assert (found(None), found("spot")) == (["n1"], ["s1"])
-    assert ground([spot], "spot", Resources()) == NodePool((), (("spot", "y", "NoSchedule"),))
+    assert node_pool([spot], "spot", Resources()) == NodePool((), (("spot", "y", "NoSchedule"),))
 
 
 def test_a_node_whose_label_names_no_pool_is_found_by_its_name() -> None:
     nodes = [shown("n1", labels={"orchestune.dev/pool": ""}), shown("n2", labels={"orchestune.dev/pool": "cpu"})]
     assert [machine.pool for machine in machines(nodes, [])] == ["cpu", "cpu"]
-    assert ground(nodes, "cpu", Resources()).nodes == ("n1",)
+    assert node_pool(nodes, "cpu", Resources()).nodes == ("n1",)
 
 
 @pytest.mark.parametrize("key", [
@@ -154,8 +154,8 @@ def test_nobody_tolerates_that_a_node_of_a_pool_is_about_to_go_or_not_up_yet(key
     taints = [own, {"key": key, "value": "1700000000", "effect": "NoSchedule"}]
     going, stays = shown("s1", labels=labels, taints=taints), shown("s2", labels=labels, taints=[own])
     assert [machine.name for machine in machines([going, stays], [])] == ["s2"]
-    assert ground([going, stays], "spot", Resources()).taints == (("spot", "y", "NoSchedule"),)
-    assert ground([going], "spot", Resources()).taints == ()
+    assert node_pool([going, stays], "spot", Resources()).taints == (("spot", "y", "NoSchedule"),)
+    assert node_pool([going], "spot", Resources()).taints == ()
     assert survey([going], [], True)[0].trouble
 
 
@@ -163,7 +163,7 @@ def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
     cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
     assert (machine.pool, [card.id for card in machine.gpus]) == ("gpu", ["g1/0", "g1/1", "g1/2", "g1/3"])
-    assert ground([cards, shown("n1")], "gpu", Resources()) == NodePool(("g1",), ())
+    assert node_pool([cards, shown("n1")], "gpu", Resources()) == NodePool(("g1",), ())
 
 
 def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
@@ -174,7 +174,7 @@ def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
     found = node({"metadata": metadata, "spec": {"taints": taints}, "status": status}, config)
 
     def spec(each: Resources) -> dict[str, Any]:
-        return whereabouts(config, each, Placement(), ground([found], None, each))
+        return node_constraints(config, each, Placement(), node_pool([found], None, each))
 
     assert found.open
     assert admits(found, spec(Resources(gpu=1))) and not admits(found, spec(Resources(1)))
@@ -259,9 +259,12 @@ def test_labels_say_which_cards_a_node_has() -> None:
     everything = Capacity(machines(FLEET, []))
     each = Resources(gpu=2, gpu_type="a100", gpu_memory=40 * GIB)
     assert [machine.name for machine in usable(everything, each, None)] == ["a1"]
-    assert ground(FLEET, None, each).products == ("NVIDIA-A100-SXM4-40GB",)
-    assert ground(FLEET, None, Resources(gpu=1, gpu_memory=10 * GIB)).products == ("NVIDIA-A100-SXM4-40GB", "Tesla-T4")
-    assert ground(FLEET, None, Resources(gpu=1)).products == ()
+    assert node_pool(FLEET, None, each).products == ("NVIDIA-A100-SXM4-40GB",)
+    assert node_pool(FLEET, None, Resources(gpu=1, gpu_memory=10 * GIB)).products == (
+        "NVIDIA-A100-SXM4-40GB",
+        "Tesla-T4",
+    )
+    assert node_pool(FLEET, None, Resources(gpu=1)).products == ()
 
 
 def test_cards_that_no_node_has_are_refused_with_those_that_there_are() -> None:

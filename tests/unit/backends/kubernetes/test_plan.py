@@ -131,8 +131,8 @@ def test_cards_of_a_type_are_looked_for_by_the_label_of_their_nodes() -> None:
     cards = {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A", "B"]}
     pool = {"key": "orchestune.dev/pool", "operator": "In", "values": ["big"]}
 
-    def terms(order: WorkerOrder, ground: NodePool) -> Any:
-        spec = plan.template(CONFIG, order, plan.ClusterRequirements(False, ground), ["worker"])["spec"]
+    def terms(order: WorkerOrder, node_pool: NodePool) -> Any:
+        spec = plan.template(CONFIG, order, plan.ClusterRequirements(False, node_pool), ["worker"])["spec"]
         return spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
 
     by_name = {"key": "metadata.name", "operator": "In", "values": ["old"]}

@@ -547,7 +547,7 @@ PENDING: dict[str, tuple[WorkerEvidence, str]] = {
 def test_why_a_worker_is_gone(case: str) -> None:
     evidence, gone, words = GONE[case]
     found = judge(evidence)
-    assert (found.phase, found.gone, found.words) == (Phase.GONE, gone, words)
+    assert (found.phase, found.loss, found.words) == (Phase.GONE, gone, words)
 
 
 @pytest.mark.parametrize("case", PENDING)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
-from orchestune.backends.kubernetes.policy.dry_run import rehearse
+from orchestune.backends.kubernetes.policy.dry_run import dry_run_job
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError, Unreachable, UsageError
@@ -39,7 +39,7 @@ class Server:
 def refusal(server: Server) -> str:
     """Return the message of the dry run; empty if the Job is accepted."""
     try:
-        rehearse(cast(ApiServer, server), CONFIG, Resources(1), Placement("model:1", pod=POD))
+        dry_run_job(cast(ApiServer, server), CONFIG, Resources(1), Placement("model:1", pod=POD))
     except UsageError as exc:
         return exc.message
     return ""

@@ -71,10 +71,10 @@ def test_what_is_gone_already_is_ended(tmp_path: Path) -> None:
         tmp_path, "echo 'scancel: error: Kill job error on job id 3: Invalid job id specified' >&2; exit 1"
     )
     slurm.cancel("3")
-    slurm.signal("3", "TERM", everything=False)
+    slurm.signal("3", "TERM", full=False)
     assert slurm.exit_code("3") is None
 
 
 def test_a_machine_without_slurm_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="sbatch is not on the PATH"):
-        Slurm({"PATH": str(tmp_path)}).rehearse("", [])
+        Slurm({"PATH": str(tmp_path)}).dry_run("", [])

@@ -73,7 +73,7 @@ def test_the_script_says_where_the_folder_is_missing_and_else_becomes_the_worker
 class Silent(Slurm):
     """Takes every job."""
 
-    def rehearse(self, script: str, options: Any) -> None:
+    def dry_run(self, script: str, options: Any) -> None:
         return None
 
 

@@ -76,8 +76,8 @@ def test_the_papers_file_is_read_as_it_is() -> None:
     assert loaded.notes == ()
     assert (loaded.spec.provider, loaded.spec.name, loaded.spec.region) == ("aws", "orchestrate-cluster", "")
     cpu, gpu = loaded.spec.pools
-    assert (cpu.name, cpu.instance_types, cpu.least, cpu.most, cpu.gpu) == ("cpu", ("c4.xlarge",), 4, 4, False)
-    assert (gpu.name, gpu.instance_types, gpu.least, gpu.most, gpu.gpu) == ("gpu", ("p3.8xlarge",), 4, 4, True)
+    assert (cpu.name, cpu.instance_types, cpu.min_nodes, cpu.max_nodes, cpu.gpu) == ("cpu", ("c4.xlarge",), 4, 4, False)
+    assert (gpu.name, gpu.instance_types, gpu.min_nodes, gpu.max_nodes, gpu.gpu) == ("gpu", ("p3.8xlarge",), 4, 4, True)
 
 
 def test_the_spelling_of_orchestrate_is_read_and_keys_in_it_are_not() -> None:
@@ -107,14 +107,14 @@ def test_where_no_pool_keeps_a_machine_for_the_server_one_is_added() -> None:
     text = "cloud_provider: aws\ncluster_name: x\ngpu: {instance_type: g5.xlarge, min_nodes: 1, max_nodes: 4}\n"
     loaded = parse(text, "cluster.yml")
     assert [pool.name for pool in loaded.spec.pools] == ["system", "gpu"]
-    assert loaded.spec.pools[0].least == 1
+    assert loaded.spec.pools[0].min_nodes == 1
     assert [note for note in loaded.notes if "`system`" in note]
 
 
 def test_a_system_pool_of_the_file_keeps_a_machine_whatever_it_says() -> None:
     text = "cloud_provider: aws\ncluster_name: x\nsystem: {instance_type: t3.large, max_nodes: 4}\n"
     loaded = parse(text, "cluster.yml")
-    assert [(pool.name, pool.least) for pool in loaded.spec.pools] == [("system", 1)]
+    assert [(pool.name, pool.min_nodes) for pool in loaded.spec.pools] == [("system", 1)]
     assert loaded.notes == ("system.min_nodes: 1 is used, to run the server while the other pools are at 0",)
 
 
@@ -214,7 +214,7 @@ def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:
         PlanProblem("system.instance_type", "no"),
         PlanProblem("pools.gone", "no"),
     ]
-    assert str(loaded.refusal(complaints)).splitlines() == [
+    assert str(loaded.error(complaints)).splitlines() == [
         "cluster.yml:6:25: system.instance_type: no",
         "cluster.yml:9:3: pools: no",
         "cluster.yml:10:20: pools.big.instance_type: there is no p4d.24xlarge here (did you mean p4de.24xlarge?)",

@@ -46,7 +46,7 @@ class ClusterRequirements:
 
     restricted: bool = False
     """pods must not run as root"""
-    ground: NodePool = NodePool()
+    node_pool: NodePool = NodePool()
     image_volume: bool = False
     """the private Python is mounted from its image; otherwise an init container copies it"""
 
@@ -90,7 +90,9 @@ def secret(config: KubernetesConfig, order: WorkerOrder, job: Manifest) -> Manif
     }
 
 
-def job(config: KubernetesConfig, order: WorkerOrder, setting: ClusterRequirements, command: Sequence[str]) -> Manifest:
+def job(
+    config: KubernetesConfig, order: WorkerOrder, requirements: ClusterRequirements, command: Sequence[str]
+) -> Manifest:
     """Return the Job of one worker: one pod, never replaced. With a queue it is suspended until Kueue admits it."""
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
     queue = {QUEUE: order.placement.queue} if order.placement.queue else {}
@@ -110,13 +112,13 @@ def job(config: KubernetesConfig, order: WorkerOrder, setting: ClusterRequiremen
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": _JOB_TTL_SECONDS,
             "suspend": bool(order.placement.queue),
-            "template": template(config, order, setting, command),
+            "template": template(config, order, requirements, command),
         },
     }
 
 
 def template(
-    config: KubernetesConfig, order: WorkerOrder, setting: ClusterRequirements, command: Sequence[str]
+    config: KubernetesConfig, order: WorkerOrder, requirements: ClusterRequirements, command: Sequence[str]
 ) -> Manifest:
     """Return the pod template with the file's `pod:` merged in; our labels and restart policy take precedence."""
     labels = of_worker(order.experiment, order.handle, order.worker, config.url)
@@ -130,7 +132,7 @@ def template(
                 **NO_MESH_ANNOTATIONS,
             },
         },
-        "spec": _spec(config, order, setting, command),
+        "spec": _spec(config, order, requirements, command),
     }
     pod_template: Manifest = merged(base, order.placement.pod)
     pod_template["metadata"]["labels"] = {**(pod_template["metadata"].get("labels") or {}), **labels}
@@ -139,14 +141,14 @@ def template(
     for key in ("containers", "initContainers"):
         if key in pod_template["spec"]:
             pod_template["spec"][key] = hardened(
-                pod_template["spec"][key], own, config.gpu_resource, restricted=setting.restricted
+                pod_template["spec"][key], own, config.gpu_resource, restricted=requirements.restricted
             )
     return pod_template
 
 
-def whereabouts(config: KubernetesConfig, each: Resources, placement: Placement, ground: NodePool) -> Manifest:
+def node_constraints(config: KubernetesConfig, each: Resources, placement: Placement, node_pool: NodePool) -> Manifest:
     """Return the parts of the pod spec that select nodes, with the file's `pod:` merged in."""
-    tolerations = _tolerations(config, each, placement.pool, ground)
+    tolerations = _tolerations(config, each, placement.pool, node_pool)
     own = {"nodeSelector": Platform(config.architecture).labels, "tolerations": tolerations}
     spec = merged({"spec": own}, placement.pod).get("spec")
     return spec if isinstance(spec, dict) else {}
@@ -161,7 +163,7 @@ def total_request(config: KubernetesConfig, each: Resources, placement: Placemen
 
 
 def _spec(
-    config: KubernetesConfig, order: WorkerOrder, setting: ClusterRequirements, command: Sequence[str]
+    config: KubernetesConfig, order: WorkerOrder, requirements: ClusterRequirements, command: Sequence[str]
 ) -> Manifest:
     placement = order.placement
     spec: Manifest = {
@@ -171,17 +173,17 @@ def _spec(
         "enableServiceLinks": False,
         "nodeSelector": Platform(config.architecture).labels,
         "serviceAccountName": placement.service_account or config.worker_service_account,
-        "securityContext": _pod_security(config, setting),
-        "tolerations": _tolerations(config, order.each, placement.pool, setting.ground),
-        **({} if setting.image_volume else {"initContainers": [_runtime_container(config, order.each)]}),
+        "securityContext": _pod_security(config, requirements),
+        "tolerations": _tolerations(config, order.each, placement.pool, requirements.node_pool),
+        **({} if requirements.image_volume else {"initContainers": [_runtime_container(config, order.each)]}),
         "containers": [_worker_container(config, order, command)],
-        "volumes": [_runtime_volume(config, setting), *_volumes(order)],
+        "volumes": [_runtime_volume(config, requirements), *_volumes(order)],
     }
     if config.pull_secrets:
         spec["imagePullSecrets"] = [{"name": each} for each in config.pull_secrets]
     if placement.priority_class:
         spec["priorityClassName"] = placement.priority_class
-    affinity = _affinity(config, order, setting.ground)
+    affinity = _affinity(config, order, requirements.node_pool)
     if affinity:
         spec["affinity"] = affinity
     return spec
@@ -236,10 +238,10 @@ def _worker_container(config: KubernetesConfig, order: WorkerOrder, command: Seq
 _SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _pod_security(config: KubernetesConfig, setting: ClusterRequirements) -> Manifest:
+def _pod_security(config: KubernetesConfig, requirements: ClusterRequirements) -> Manifest:
     """Return what Pod Security's `restricted` requires, except the user if root is allowed: images choose theirs."""
     security: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
-    if setting.restricted:
+    if requirements.restricted:
         security |= {"runAsNonRoot": True} | ({} if config.user is None else {"runAsUser": config.user})
     return security
 
@@ -255,7 +257,7 @@ def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
     return {"requests": amounts, "limits": dict(amounts)}
 
 
-def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, ground: NodePool) -> list[Manifest]:
+def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, node_pool: NodePool) -> list[Manifest]:
     tolerations: list[Manifest] = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
         for key, seconds in (("not-ready", _UNREACHABLE_SECONDS), ("unreachable", _UNREACHABLE_SECONDS))
@@ -265,18 +267,18 @@ def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, gr
     if pool is not None:
         tolerations.append({"key": config.pool_label, "operator": "Equal", "value": pool})
     tolerations += [
-        {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in ground.taints
+        {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in node_pool.taints
     ]
     return tolerations
 
 
-def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: NodePool) -> Manifest:
+def _affinity(config: KubernetesConfig, order: WorkerOrder, node_pool: NodePool) -> Manifest:
     """Return the affinity to the pool's nodes, by label or, if unlabelled, by name; avoided nodes are excluded."""
     avoided = [{"key": "metadata.name", "operator": "NotIn", "values": [each]} for each in sorted(order.avoid)]
     pool = order.placement.pool
     cards: list[Manifest] = []
-    if ground.products:
-        cards = [{"key": PRODUCT, "operator": "In", "values": list(ground.products)}]
+    if node_pool.products:
+        cards = [{"key": PRODUCT, "operator": "In", "values": list(node_pool.products)}]
     if pool is None:
         terms: list[Manifest] = [_term(cards, avoided)] if cards or avoided else []
     else:
@@ -284,7 +286,7 @@ def _affinity(config: KubernetesConfig, order: WorkerOrder, ground: NodePool) ->
         terms = [_term([labelled, *cards], avoided)]
         terms += [
             _term(cards, [{"key": "metadata.name", "operator": "In", "values": [each]}])
-            for each in ground.nodes
+            for each in node_pool.nodes
             if each not in order.avoid
         ]
     if not terms:
@@ -297,9 +299,9 @@ def _term(labels: Sequence[Manifest], fields: Sequence[Manifest]) -> Manifest:
     return term | ({"matchFields": list(fields)} if fields else {})
 
 
-def _runtime_volume(config: KubernetesConfig, setting: ClusterRequirements) -> Manifest:
+def _runtime_volume(config: KubernetesConfig, requirements: ClusterRequirements) -> Manifest:
     """Return the volume. It mounts the whole image: runtimes without `subPath` support ignore it silently."""
-    if setting.image_volume:
+    if requirements.image_volume:
         return {"name": VOLUME, "image": {"reference": config.runtime_image, "pullPolicy": "IfNotPresent"}}
     return {"name": VOLUME, "emptyDir": {}}
 

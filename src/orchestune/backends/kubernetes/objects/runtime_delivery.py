@@ -78,7 +78,7 @@ def uses_volume(document: Mapping[str, Any] | None) -> bool:
     return any(each["name"] == VOLUME and "image" in each for each in spec.get("volumes") or ())
 
 
-class Delivering:
+class RuntimeDelivery:
     """Delivery methods of one cluster, updated by failed and successful pods since the server started. Thread-safe."""
 
     def __init__(self, api: ApiServer, setting: bool | None) -> None:

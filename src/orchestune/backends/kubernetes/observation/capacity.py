@@ -220,14 +220,14 @@ def shortage(needed: Resources, message: str, nodes: Sequence[Node], loads: Sequ
     return "; ".join(parts)
 
 
-def ground(nodes: Iterable[Node], pool: str | None, each: Resources) -> NodePool:
-    """Return where trials of a pool may run, as far as the pool's label does not determine it."""
-    everywhere = list(nodes)
-    members = [item for item in everywhere if pool is not None and item.pool == pool]
+def node_pool(nodes: Iterable[Node], pool: str | None, each: Resources) -> NodePool:
+    """Return what the pod spec of such trials needs, beyond the label of the pool, to run on its nodes."""
+    all_nodes = list(nodes)
+    members = [item for item in all_nodes if pool is not None and item.pool == pool]
     return NodePool(
         tuple(sorted(item.name for item in members if not item.labelled)),
         tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.apart})),
-        tuple(sorted({item.product for item in everywhere if item.product and _suitable(item, each)})),
+        tuple(sorted({item.product for item in all_nodes if item.product and _suitable(item, each)})),
     )
 
 

@@ -24,7 +24,7 @@ class ObservedState:
 
     phase: Phase
     words: str = ""
-    gone: WorkerLoss = WorkerLoss.UNKNOWN
+    loss: WorkerLoss = WorkerLoss.UNKNOWN
     waits_for: str = ""
     """while pending: a key that is stable as long as the reason is the same"""
     non_root: NonRoot = NonRoot.UNKNOWN

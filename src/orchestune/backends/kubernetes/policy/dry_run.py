@@ -21,7 +21,7 @@ _NO_DRY_RUN = re.compile(r'[^"]*admission webhook "[^"]+" does not support dry r
 _HINT = "correct `pod:`; `kubectl explain job.spec.template` says what a pod has"
 
 
-def rehearse(api: ApiServer, config: KubernetesConfig, each: Resources, placement: Placement) -> None:
+def dry_run_job(api: ApiServer, config: KubernetesConfig, each: Resources, placement: Placement) -> None:
     """Raise UsageError with the API server's message if it rejects the Job.
 
     If the dry run itself fails, the Job counts as valid.

@@ -40,14 +40,14 @@ _VOLUME_NAME = re.compile(r"volume-(\d+)")
 
 def refuse_placement(config: KubernetesConfig, each: Resources, placement: Placement) -> None:
     """Check an experiment before anything is started. Raises PolicyRefused listing all rejected keys."""
-    refuse_template(config, _rehearsal(placement, each), plan.ClusterRequirements())
+    refuse_template(config, _sample_order(placement, each), plan.ClusterRequirements())
 
 
-def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.ClusterRequirements) -> None:
+def refuse_template(config: KubernetesConfig, order: WorkerOrder, requirements: plan.ClusterRequirements) -> None:
     """Check the pod of one worker as it would be created. Raises PolicyRefused listing all rejected keys."""
-    template = plan.template(config, order, setting, ["worker"])
+    template = plan.template(config, order, requirements, ["worker"])
     bare = replace(order.placement, pod={}, volumes=(), service_account=None, priority_class=None)
-    own = plan.template(config, replace(order, placement=bare), setting, ["worker"])
+    own = plan.template(config, replace(order, placement=bare), requirements, ["worker"])
     scope = RuleScope(
         cluster=config.cluster,
         own=own,
@@ -63,12 +63,12 @@ def refuse_template(config: KubernetesConfig, order: WorkerOrder, setting: plan.
         raise PolicyRefused.first_of(problems)
 
 
-def refuse_objects_of_ours(api: ApiServer, config: KubernetesConfig, placement: Placement) -> None:
+def refuse_own_objects(api: ApiServer, config: KubernetesConfig, placement: Placement) -> None:
     """Refuse claims and accounts with Orchestune's labels, even if an allow-list names them by mistake.
 
     Objects that do not exist or that the server may not read are left to the other checks.
     """
-    template = plan.template(config, _rehearsal(placement), plan.ClusterRequirements(), ["worker"])
+    template = plan.template(config, _sample_order(placement), plan.ClusterRequirements(), ["worker"])
     scope = RuleScope(config.cluster, {}, aliases=tuple(_aliases(placement, template)))
     for kind, path, name in _objects(mapping(template["spec"])):
         if name in (None, config.worker_service_account):
@@ -106,7 +106,7 @@ def _objects(spec: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
         yield "persistentvolumeclaims", f"spec.volumes[{label(item, index)}]", claim
 
 
-def _rehearsal(placement: Placement, each: Resources | None = None) -> WorkerOrder:
+def _sample_order(placement: Placement, each: Resources | None = None) -> WorkerOrder:
     return WorkerOrder("rehearsal-00", "", "", 1, each=each or Resources(), placement=placement)
 
 
@@ -122,9 +122,9 @@ def _aliases(placement: Placement, template: Mapping[str, object]) -> Iterator[t
             kind = "claim" if placement.volumes[number].claim is not None else "path"
             yield f"spec.volumes[{label(item, index)}]", f"volumes[{number}].{kind}"
     for index, container in enumerate(mappings(spec.get("containers"))):
-        for place, item in enumerate(mappings(container.get("volumeMounts"))):
+        for mount_index, item in enumerate(mappings(container.get("volumeMounts"))):
             if (number := _number(placement, item)) is not None:
-                begin = f"spec.containers[{label(container, index)}].volumeMounts[{label(item, place)}]"
+                begin = f"spec.containers[{label(container, index)}].volumeMounts[{label(item, mount_index)}]"
                 yield begin, f"volumes[{number}].mount"
 
 

@@ -93,7 +93,7 @@ def group(names: Names, pool: Pool, kind: NodeKind, subnets: Sequence[str], temp
     return {
         "clusterName": names.cluster,
         "nodegroupName": pool.name,
-        "scalingConfig": {"minSize": pool.least, "maxSize": pool.most, "desiredSize": pool.least},
+        "scalingConfig": {"minSize": pool.min_nodes, "maxSize": pool.max_nodes, "desiredSize": pool.min_nodes},
         "subnets": list(subnets),
         "instanceTypes": list(pool.instance_types),
         "amiType": image_type(kind.architecture, gpu=kind.gpu),

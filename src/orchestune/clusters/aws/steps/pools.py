@@ -74,7 +74,9 @@ def group(site: ClusterSite, pool: Pool) -> Step:
     machine = site.machine(pool)
     gpus = f", {plural(machine.gpus, 'GPU')} each" if machine.gpus else ""
     spot = "spot, " if pool.spot else ""
-    planned = Planned("pool", pool.name, f"{spot}{pool.least} to {pool.most} x {', '.join(pool.instance_types)}{gpus}")
+    planned = Planned(
+        "pool", pool.name, f"{spot}{pool.min_nodes} to {pool.max_nodes} x {', '.join(pool.instance_types)}{gpus}"
+    )
 
     def find(ids: ResourceIds) -> str | None:
         group_description = describe_group(site.aws, site.names.cluster, pool.name)

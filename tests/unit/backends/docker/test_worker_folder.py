@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.backends.docker import folder
-from orchestune.backends.docker.folder import WorkerFolder
+from orchestune.backends.docker.worker_folder import WorkerFolder, all_worker_folders
 from orchestune.backends.worker_notes import WorkerEnd
 from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.domain.resources.resources import Resources
@@ -55,9 +54,9 @@ def test_a_verdict_stays_and_is_the_end_of_the_order(tmp_path: Path) -> None:
     place.take(ORDER)
     again = WorkerFolder(tmp_path / "workers", "w-1")
     assert (again.order(), again.end()) == (None, WorkerEnd(WorkerLoss.REFUSED, "no image"))
-    assert [found.worker for found in folder.every(tmp_path / "workers")] == ["w-1"]
+    assert [found.worker for found in all_worker_folders(tmp_path / "workers")] == ["w-1"]
     again.remove()
-    assert list(folder.every(tmp_path / "workers")) == []
+    assert list(all_worker_folders(tmp_path / "workers")) == []
 
 
 def test_of_several_times_to_end_the_earliest_holds(tmp_path: Path) -> None:

@@ -17,32 +17,32 @@ from orchestune.worker.files.removal import remove
 
 
 class WorkerFolder:
-    """`workers/ID` in the state folder: the worker's file, its log, and this backend's notes."""
+    """`workers/ID` in the state folder: the worker's settings file, its log, and this backend's notes."""
 
     def __init__(self, workers: Path, worker: str) -> None:
         """Name the folder; raise UsageError if the id is not a valid folder name."""
         self.path = folder_of(workers, worker)
-        self.file = self.path / "worker.json"
+        self.settings_file = self.path / "worker.json"
         self.log = self.path / "worker.log"
-        self.state = self.path / "state"
+        self.state_folder = self.path / "state"
         self._claim = self.path / "claim"
         self._handle = self.path / "handle.json"
         self._ending = self.path / "ending.json"
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[bool]:
-        """Lock the worker against other threads and processes; yield True the first time ever."""
-        for folder in (self.path.parent, self.path, self.state):
+    def locked_for_start(self) -> Iterator[bool]:
+        """Lock the worker against other threads and processes; yield True only to the first caller."""
+        for folder in (self.path.parent, self.path, self.state_folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = True
+        is_first = True
         try:
             descriptor = os.open(self._claim, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            fresh = False
+            is_first = False
             descriptor = os.open(self._claim, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield fresh
+            yield is_first
         finally:
             os.close(descriptor)
 
@@ -63,20 +63,20 @@ class WorkerFolder:
         with contextlib.suppress(OSError):
             write_private(self._ending, json.dumps({"kill_at": kill_at}))
 
-    def forget_secrets(self) -> None:
-        """Delete the worker's file with its token, which only a live worker needs. Idempotent."""
+    def delete_secrets(self) -> None:
+        """Delete the settings file with its token, which only a live worker needs. Idempotent."""
         with contextlib.suppress(OSError):
-            self.file.unlink()
+            self.settings_file.unlink()
 
     @property
     def emptied(self) -> bool:
         """True if `empty` has been completed."""
-        return not (self.file.exists() or self.state.exists())
+        return not (self.settings_file.exists() or self.state_folder.exists())
 
     def empty(self) -> None:
         """Delete all files but the log and the record of the process. Idempotent, best-effort."""
-        self.forget_secrets()
-        remove(self.state)
+        self.delete_secrets()
+        remove(self.state_folder)
 
     def last_lines(self, count: int) -> list[str]:
         """Return the worker's log tail."""

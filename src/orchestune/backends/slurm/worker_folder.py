@@ -29,7 +29,7 @@ class WorkerFolder(WorkerNotes):
         self._job_note = self.path / "job.json"
 
     @contextlib.contextmanager
-    def first_claim(self) -> Iterator[bool]:
+    def locked_for_start(self) -> Iterator[bool]:
         """Lock the worker against other threads and processes; yield True only to the first caller."""
         for folder in (self.path.parent, self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

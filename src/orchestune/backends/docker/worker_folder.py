@@ -45,7 +45,7 @@ class WorkerFolder(WorkerNotes):
         document = read_note(self._order)
         return _from_json(document) if document else None
 
-    def claimed(self) -> AbstractContextManager[None]:
+    def locked_for_start(self) -> AbstractContextManager[None]:
         """Lock the worker against other threads and processes: an earlier server may not have exited completely."""
         return locked(self.path / "claim")
 
@@ -71,7 +71,7 @@ class WorkerFolder(WorkerNotes):
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def every(workers: Path) -> Iterator[WorkerFolder]:
+def all_worker_folders(workers: Path) -> Iterator[WorkerFolder]:
     """Return the folders of all workers."""
     return (WorkerFolder(workers, name) for name in workers_in(workers))
 
