@@ -15,7 +15,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 OLD_PYTHONS := worker config/modules domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
-.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site benchmarks clean
+.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -160,6 +160,13 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 site: $(VENV)/docs.stamp ## the pages as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/site/index.html"
+
+$(VENV)/release.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
+	@$(INSTALL) --group release
+	@touch $@
+
+release: $(VENV)/release.stamp ## wheel, sdist and a list of packages in dist/: checked, built twice to equal bytes, not published
+	@bash .ci/release $(BIN)/python
 
 benchmarks: $(VENV)/dev.stamp ## nine of the benchmarks in their quick form (docs/benchmarks.md says how the long ones run)
 	@for name in throughput sleep_slots suggestion_wait many_workers cli_start log_follow early_stopping stopped_search pruning_cost; do \

@@ -4,7 +4,7 @@ Inside a training script: `orchestune.report(accuracy=0.92, step=3)`. Importing 
 used is loaded when it is used.
 """
 
-__version__ = "0.1.0"
+from orchestune.worker import VERSION as __version__
 
 _HOMES = {
     "Experiment": "orchestune.sdk.experiments",

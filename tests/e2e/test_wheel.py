@@ -90,3 +90,28 @@ def test_the_installed_program_knows_its_version_and_ships_its_types(installed: 
     code += "print(m.version('orchestune'))"
     found = subprocess.run([str(installed / "python"), "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() in said.stdout
+
+
+@pytest.mark.parametrize("starter", ["uvx", "pipx"])
+def test_the_wheel_runs_by_its_name_without_being_installed_and_trials_use_the_python_of_the_caller(
+    plain: PlainInstall, tmp_path: Path, starter: str
+) -> None:
+    pip(plain.programs / "python", "install", "-c", str(ROOT / "constraints.txt"), {"uvx": "uv"}.get(starter, starter))
+    program, [wheel] = str(plain.programs / starter), plain.programs.parents[1].glob("orchestune-*.whl")
+    start = [program, "--from", str(wheel)] if starter == "uvx" else [program, "run", "--spec", str(wheel)]
+    bin_folder, project = tmp_path / "bin", tmp_path / "project"
+    bin_folder.mkdir()
+    project.mkdir()
+    (bin_folder / "python").symlink_to(sys.executable)
+    script = "import sys; print('python=' + sys.executable); print('loss=' + sys.argv[1].partition('=')[2])"
+    (project / "train.py").write_text(script)
+    settings = {"UV_CACHE_DIR": str(tmp_path / "uv"), "PIPX_HOME": str(tmp_path / "pipx"), "UV_PYTHON": sys.executable}
+    settings |= {"UV_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
+    with Home([*start, "orchestune"], **settings) as home:
+        home.env["PATH"] = f"{bin_folder}:{home.env['PATH']}"
+        home.run(
+            "run", "--minimize", "loss", "x=0..1", "--budget", "2", "--", "python", "train.py", "{args}", cwd=project
+        )
+        [status] = home.json("status", cwd=project)
+        assert (status["state"], status["counts"]["completed"]) == ("completed", 2)
+        assert f"python={bin_folder}" in home.run("logs", cwd=project).stdout

@@ -49,6 +49,9 @@ COMMANDS = {
         "develop.shell", "open a shell in a fresh copy of a trial's folder, with its environment and parameters"
     ),
     "export": CliCommand("inspect.export", "export the trials as a CSV or JSON table"),
+    "report": CliCommand(
+        "inspect.report", "write one HTML file with plots, best configuration, cost and failures, to share"
+    ),
     "import": CliCommand("inspect.archive", "import what `export --all` wrote"),
     "cluster": CliCommand("clusters.group", "create, connect, inspect, upgrade and remove clusters"),
     "ui": CliCommand("inspect.ui", "open the web interface, signed in"),

@@ -212,6 +212,10 @@ class Client:
         """Return the hypervolume of several objectives after each trial that increased it."""
         return cast("documents.Hypervolume", self._get(f"{_experiment(ref)}/hypervolume"))
 
+    def overview(self, ref: str) -> documents.Overview:
+        """Return the reasons of failed trials, and the number of running attempts over time."""
+        return cast("documents.Overview", self._get(f"{_experiment(ref)}/overview"))
+
     def timeline(self, ref: str, limit: int = 2000) -> documents.Timeline:
         """Return start, end and location of the newest attempts."""
         return cast("documents.Timeline", self._get(f"{_experiment(ref)}/timeline", limit=limit))

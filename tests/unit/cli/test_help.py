@@ -15,7 +15,7 @@ from tests.unit.cli.conftest import SOURCE, Result
 
 NAMES = (
     "init run test watch status logs wait stop pause resume extend delete best trials importance explain compare diff"
-    " get try rerun shell export import"
+    " get try rerun shell export report import"
 )
 COMMANDS = [*NAMES.split(), "cluster", "ui", "audit", "server", "completion", "doctor", "version"]
 

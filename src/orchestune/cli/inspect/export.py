@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import secrets
-import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.render import Paint
 from orchestune.client.attempts import seconds
 from orchestune.errors import UsageError
-from orchestune.system.private import open_for_writing
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -54,7 +51,8 @@ def export(console: Console, args: argparse.Namespace) -> int:
     is_file = args.output and args.output != "-"
     format = args.format or _format_of(args.output if is_file else "")
     status = console.client.experiment(ref)
-    with _target(Path(args.output) if is_file else None) as file:
+    folder_hint = "name a file in it, or add --all to export whole experiments"
+    with output_file(Path(args.output) if is_file else None, folder_hint) as file:
         if format == "json":
             _export_json(console.client.trials(status["id"]), file)
         else:
@@ -81,36 +79,6 @@ def _export_all(console: Console, args: argparse.Namespace) -> int:
     if not args.output:
         raise UsageError("--all needs a destination", "orchestune export --all -o archive/")
     return export_all(console, args.output)
-
-
-@contextmanager
-def _target(path: Path | None) -> Iterator[TextIO]:
-    """Open standard output, or a file that is written completely or not at all.
-
-    Pipes, devices and links are written to, not replaced.
-    """
-    if path is None:
-        yield sys.stdout
-        return
-    if path.is_dir():
-        raise UsageError(
-            f"'{path}' is a folder (expected a file)", "name a file in it, or add --all to export whole experiments"
-        )
-    # Truncated, as `path.name` may have the maximum length; random, as other users may write to the folder.
-    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            with open_for_writing(path) as file:
-                yield file
-            return
-        with part.open("x", newline="", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as exc:
-        raise UsageError(f"cannot write '{path}': {exc.strerror}") from exc
-    finally:
-        with suppress(OSError):  # also fails in a read-only folder
-            part.unlink()
 
 
 def _export_json(trials: Iterator[documents.Trial], file: TextIO) -> None:

@@ -43,7 +43,8 @@ _COPIED_HEADERS = ("retry-after", "www-authenticate")
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the templates of the pages; they escape every value."""
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.globals |= {"static": f"/static/{assets.version()}", "imported": assets.imported}
@@ -54,7 +55,7 @@ def _templates() -> Environment:
 def page(template: str, status: int = 200, *, caller: Caller | None = None, **values: str | int) -> Response:
     """Render a page from its template; `caller` is None if the user has not signed in."""
     now = round(time.time() * 1000)  # a browser's clock may be wrong, and ages are counted from the server's times
-    text = _templates().get_template(template).render(caller=caller, now=now, **values)
+    text = templates().get_template(template).render(caller=caller, now=now, **values)
     return Response(text.encode(), status, HEADERS, "text/html; charset=utf-8")
 
 
