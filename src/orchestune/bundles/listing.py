@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from orchestune.errors import BadInput, Problem, TooLarge
 
 HOW_TO_LEAVE_OUT = f"exclude what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
 NOTHING: Mapping[str, Path] = MappingProxyType({})
+_HYDRA_FOLDERS = ("outputs", "multirun")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class EntryKind(Enum):
@@ -200,7 +203,16 @@ def _leads_to_folder(child: os.DirEntry[str]) -> bool:
 
 
 def _is_environment(folder: str) -> bool:
-    return any(os.path.exists(os.path.join(folder, mark)) for mark in ENVIRONMENT_MARKS)
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in ENVIRONMENT_MARKS) or _is_written_by_hydra(folder)
+
+
+def _is_written_by_hydra(folder: str) -> bool:
+    """Return True for `outputs` and `multirun` in which Hydra creates a folder for each date."""
+    if os.path.basename(folder) not in _HYDRA_FOLDERS:
+        return False
+    with suppress(OSError):
+        return any(_DATE.fullmatch(name) for name in os.listdir(folder))
+    return False
 
 
 def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:

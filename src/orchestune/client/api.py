@@ -228,8 +228,16 @@ class Client:
         """Return the importance of parameters, and facts about the search in plain words."""
         return cast("documents.Explanation", self._get(f"{_experiment(ref)}/explain", metric=metric))
 
-    def trials(self, ref: str, *, state: str | None = None, tails: bool = False) -> Iterator[documents.Trial]:
-        """Yield all trials by number, and fetch pages as needed. `tails`: with the log tail of each attempt."""
+    def trials(
+        self, ref: str, *, state: str | None = None, tails: bool = False, sort: str | None = None
+    ) -> Iterator[documents.Trial]:
+        """Yield all trials, and fetch pages as needed. `tails`: with the log tail of each attempt.
+
+        They come by number, or in the order of a column such as `metrics.loss` or `-number` (without tails).
+        """
+        if sort is not None:
+            yield from self._ordered_trials(ref, state, sort)
+            return
         after: int | None = 0
         while after is not None:
             page = self._get(
@@ -241,6 +249,13 @@ class Client:
             )
             yield from page["items"]
             after = page.get("next") if page["items"] else None
+
+    def _ordered_trials(self, ref: str, state: str | None, sort: str) -> Iterator[documents.Trial]:
+        offset, total = 0, 1
+        while offset < total:
+            page = self._get(f"{_experiment(ref)}/trials", sort=sort, state=state, offset=offset, limit=_PAGE_SIZE)
+            yield from page["items"]
+            offset, total = offset + _PAGE_SIZE, page["total"]
 
     def trials_of(self, ref: str, numbers: Sequence[int]) -> Iterator[documents.Trial]:
         """Yield these trials, by number. Trials within the range of one page are fetched in one request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -21,6 +22,8 @@ _TEXT_OR_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|' + "|".join(_IN_YAML))
 
 def read_keys(keys: Mapping[str, Any], name: str, subject: str, path: Path | None = None) -> Loaded:
     """Parse these keys like an experiment file. Raises BadInput with all problems by key.
+
+    Warns of parameters that may mean something else than they say, such as `0..1`, as the command line does.
 
     `subject` is the key of problems with values that a file cannot hold; the other arguments are those of `parse`.
     """
@@ -41,6 +44,9 @@ def read_keys(keys: Mapping[str, Any], name: str, subject: str, path: Path | Non
         hint = exc.hint
     if problems:
         raise BadInput(problems, hint)
+    for note in loaded.notes:
+        if note.startswith("parameters."):  # the others are about a command and its shell
+            warnings.warn(note, stacklevel=4)  # at the call of this package's function
     return loaded
 
 

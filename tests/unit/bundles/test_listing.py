@@ -63,6 +63,15 @@ def test_an_environment_is_known_by_what_is_in_it(tmp_path: Path, mark: str) -> 
     assert "tools/mine/lib/x.py" in paths(plan(tmp_path, ["!tools/mine"], LIMIT))
 
 
+def test_what_hydra_has_written_is_not_packed_but_folders_of_the_same_name_are(tmp_path: Path) -> None:
+    written = ("outputs/2026-11-30/12-00-00/.hydra/config.yaml", "app/multirun/2026-11-30/12-00-00/0/train.log")
+    write(tmp_path, *written, "train.py", "lib/outputs/writer.py")
+    listing = plan(tmp_path, (), LIMIT)
+    assert paths(listing) == ["app", "lib", "lib/outputs", "lib/outputs/writer.py", "train.py"]
+    assert listing.left_out == ("app/multirun", "outputs")
+    assert "outputs/2026-11-30/12-00-00/.hydra/config.yaml" in paths(plan(tmp_path, ["!outputs"], LIMIT))
+
+
 def test_left_out_names_the_topmost_paths(tmp_path: Path) -> None:
     write(tmp_path, "data/a/b", "data/c", "sub/big.bin", "sub/model.py")
     write(tmp_path, ".gitignore", text="data/\n*.bin\n")

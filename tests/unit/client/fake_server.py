@@ -416,6 +416,10 @@ class _Handler(Handler):
         if not rest:
             after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
             wanted = [t for t in found if t["number"] > after and query.get("state", t["state"]) == t["state"]]
+            if "sort" in query:
+                ordered = _ordered(wanted, query["sort"])
+                self._json({"items": ordered[int(query["offset"]) :][:limit], "next": None, "total": len(ordered)})
+                return
             page = wanted[:limit]
             self._json({"items": page, "next": page[-1]["number"] if len(wanted) > limit else None})
             return
@@ -517,6 +521,22 @@ def until(condition: Any, what: str, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.02)
+
+
+def _ordered(trials: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """Return the trials in the order of a column; those without a value come last."""
+    kind, _, name = sort.removeprefix("-").partition(".")
+
+    def value(trial: dict[str, Any]) -> Any:
+        values = trial[kind] if name else trial
+        found = values.get(name or kind)
+        return found["value"] if isinstance(found, dict) else found
+
+    having = [trial for trial in trials if value(trial) is not None]
+    return [
+        *sorted(having, key=value, reverse=sort.startswith("-")),
+        *(trial for trial in trials if value(trial) is None),
+    ]
 
 
 def _columns(document: dict[str, Any]) -> dict[str, Any]:

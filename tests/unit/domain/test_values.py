@@ -19,6 +19,7 @@ from orchestune.domain.resources.resources import (
     parse_cpu,
     parse_seconds,
 )
+from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.specification import folds
 from orchestune.domain.specification.metrics import Metric, Point, ReducedMetric, averaged, pareto_front, reduce
 
@@ -145,3 +146,38 @@ def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
     assert allocate(capacity, demands) == {"a": 2, "b": 2, "c": 0, "d": 7}
     assert fits(capacity, Resources(gpu=3)) == "a trial needs 3 gpu, this machine has 2"
     assert fits(capacity, Resources(cpu=4)) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "value", "rounded"),
+    [
+        (1e-6, 0.1, True, 0.000803574912345, 0.0008036),
+        (1e-5, 1.0, True, 0.0010000000000000002, 0.001),
+        (0.0, 1.0, False, 0.859846123, 0.8598),
+        (0.0, 1.0, False, 1e-6, 0.0),
+        (-1.0, 1.0, False, -1e-9, 0.0),
+        (10.0, 500.0, False, 70.4938271, 70.49),
+        (0.0, 1e9, False, 123456789.3, 123500000.0),
+        (0.012341, 0.5, False, 0.0123415, 0.012341),
+        (0.99998, 1.0, False, 0.999994938271, 0.999994938),
+        (-1e308, 1e308, False, 7.53086e307, 7.531e307),
+    ],
+)
+def test_a_number_is_rounded_to_what_a_person_would_write(
+    low: float, high: float, log: bool, value: float, rounded: float
+) -> None:
+    found = Parameter("x", "float", low, high, log=log).rounded(value)
+    assert repr(found) == repr(rounded)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        Parameter("x", "float", 0.0, 1.0, step=1 / 3),
+        Parameter("x", "int", 1, 10**12),
+        Parameter("x", "categorical", choices=(0.123456789, "a")),
+    ],
+)
+def test_steps_integers_and_choices_are_not_rounded(parameter: Parameter) -> None:
+    for value in (parameter.from_unit(0.1), parameter.from_unit(0.4)):
+        assert parameter.rounded(value) == value

@@ -44,7 +44,7 @@ def test_it_is_taken_back_after_an_error() -> None:
 
 @pytest.mark.parametrize("engine", ["auto", "gp", "tpe", "cma"])
 def test_an_optimizer_asks_with_one_thread(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine=engine, seed=1)
+    optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine=engine, seed=1)
     ask, seen = optimizer._engine.ask, []
 
     def watched(*args: object) -> object:
@@ -67,7 +67,7 @@ def test_an_optimizer_learns_with_one_thread(engine: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(DistinctEngine, "tell", watched)
     known = [{"x": 0, "loss": 0.5}]
-    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine=engine, seed=1, warm_start=known)
+    optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine=engine, seed=1, warm_start=known)
     optimizer.tell(optimizer.ask(), {"loss": 0.25})
     Optimizer.from_json(optimizer.to_json())
     assert seen == [(1, {1})] * 4
@@ -77,7 +77,7 @@ def test_an_optimizer_learns_with_one_thread(engine: str, monkeypatch: pytest.Mo
 def test_the_best_of_noisy_results_is_estimated_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(estimate, "best_estimate", lambda *told: seen.append(threads()))
-    optimizer = Optimizer({"x": "0..1"}, {"loss": "minimize"}, engine="random", seed=1)
+    optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine="random", seed=1)
     optimizer.tell(optimizer.ask(), {"loss": 0.5}, stddev={"loss": 0.1})
     optimizer.best()
     assert seen == [{1}]

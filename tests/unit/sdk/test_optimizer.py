@@ -497,3 +497,9 @@ def test_of_a_damaged_state_the_key_is_named(key: str, value: Any, message: str)
     optimizer.ask()
     with pytest.raises(BadInput, match=f"^{key}: {message}$"):
         Optimizer.from_json({**optimizer.to_json(), key: value})
+
+
+def test_a_range_that_is_probably_meant_as_decimals_is_pointed_out() -> None:
+    with pytest.warns(UserWarning, match=r"parameters\.x: takes 0 or 1; for a number between them write 0\.0\.\.1\.0") as seen:
+        Optimizer({"x": "0..1", "y": "0.0..1.0"}, {"loss": "minimize"})
+    assert [warning.filename for warning in seen] == [__file__]

@@ -28,7 +28,9 @@ def configuration(
     Raises BadInput for invalid choices.
     """
     space = specification.space
-    values: dict[str, Value] = {parameter.name: parameter.from_unit(0.5) for parameter in space.parameters}
+    values: dict[str, Value] = {
+        parameter.name: parameter.rounded(parameter.from_unit(0.5)) for parameter in space.parameters
+    }
     if base is not None:
         values |= base
     elif specification.try_first:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from orchestune.cli.inspect.trial_selection import column, condition, matching
 from orchestune.cli.terminal.console import Console
-from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
+from orchestune.cli.terminal.parser import Commands, add_command, add_experiment, positive
 from orchestune.cli.terminal.progress import better_measurement, exact, expected, no_best_reason
 from orchestune.cli.terminal.render import (
     Paint,
@@ -45,12 +47,24 @@ def add(commands: Commands) -> None:
         commands,
         "trials",
         trials,
-        example="orchestune trials sgd-7f3a --state failed\norchestune trials sgd-7f3a/12",
+        example="orchestune trials sgd-7f3a --sort accuracy --limit 5\n"
+        "orchestune trials --where 'lr<0.01' --where optimizer=adam\n"
+        "orchestune trials sgd-7f3a --state failed\norchestune trials sgd-7f3a/12",
     )
     add_experiment(parser, trial="may")
     parser.add_argument(
         "--state", choices=_STATES, metavar="STATE", help=f"only trials in this state: {', '.join(_STATES)}"
     )
+    parser.add_argument(
+        "--sort", metavar="NAME",
+        help="order by a metric (the best first), a parameter, number or seconds; --sort=-NAME reverses it"
+        " (default: number)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--where", type=condition, action="append", default=[], metavar="CONDITION",
+        help="only trials with such a metric, parameter, number or seconds: 'lr<0.01', optimizer=adam; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N")
     parser.add_argument("--jsonl", action="store_true", help="print one JSON document per line as it arrives")
 
 
@@ -79,8 +93,8 @@ def trials(console: Console, args: argparse.Namespace) -> int:
     """Print a table of the trials, or one trial."""
     ref, number = console.reference(args.exp)
     if number is not None:
-        if args.state:
-            raise UsageError("--state cannot be combined with a trial", f"remove --state, or /{number}")
+        if option := _selecting_option(args):
+            raise UsageError(f"{option} cannot be combined with a trial", f"remove {option}, or /{number}")
         trial = console.client.trial(ref, number)
         if args.jsonl:
             console.lines([trial])
@@ -89,7 +103,7 @@ def trials(console: Console, args: argparse.Namespace) -> int:
         else:
             console.say(*_detail(trial, ref, console.paint))
         return 0
-    trial_list = console.client.trials(ref, state=args.state)
+    trial_list = _selected(console, ref, args)
     if args.jsonl:
         console.lines(trial_list)
     elif console.json:
@@ -97,8 +111,20 @@ def trials(console: Console, args: argparse.Namespace) -> int:
     else:
         status = console.client.experiment(ref)
         lines = _table(list(trial_list), status, console)
-        console.say(*(lines or ["no such trials" if args.state else "no trials yet"]))
+        console.say(*(lines or ["no such trials" if _selecting_option(args) else "no trials yet"]))
     return 0
+
+
+def _selecting_option(args: argparse.Namespace) -> str:
+    """Return the first option that selects or orders trials; empty if there is none."""
+    options = {"--state": args.state, "--sort": args.sort, "--where": args.where, "--limit": args.limit}
+    return next((option for option, value in options.items() if value), "")
+
+
+def _selected(console: Console, ref: str, args: argparse.Namespace) -> Iterable[documents.Trial]:
+    """Return the trials that the options select, in their order."""
+    order = column(args.sort, console.client.experiment(ref)["metrics"]) if args.sort else None
+    return islice(matching(console.client.trials(ref, state=args.state, sort=order), args.where), args.limit)
 
 
 def _table(trials: list[documents.Trial], status: documents.Status, console: Console) -> list[str]:

@@ -19,6 +19,7 @@ Kind = Literal["float", "int", "categorical", "bool"]
 
 MAX_CHOICE_CHARS = 1000  # characters of a choice; bounded because every trial stores its own copy
 _ROUNDING_TOLERANCE = 1e-13  # exp(log(1e-6)) is 1.0000000000000004e-06
+_PRECISION = 1e-4  # share of the range (of its logarithm on a log scale) that `rounded` changes a value by, at most
 
 
 def token(value: object) -> tuple[bool, object]:
@@ -151,6 +152,24 @@ class Parameter:
         if self.step is not None:
             value = _level(self.low, self.step, min(round((value - self.low) / self.step), int(self.count()) - 1))
         return float(value)
+
+    def rounded(self, value: Value) -> Value:
+        """Return the value as a person would write it: 0.0008036 instead of 0.000803574912.
+
+        Only floats without a step change. Numbers of four digits or so are also what tables show, and can be copied.
+        """
+        if self.kind != "float" or self.step is not None or not isinstance(value, float):
+            return value
+        assert self.low is not None and self.high is not None
+        if self.log:
+            width = abs(value) * (math.log(self.high) - math.log(self.low))
+        else:
+            width = 2 * min(self.high / 2 - self.low / 2, 1e307)  # halved first: a difference of large floats overflows
+        precision = width * _PRECISION
+        if precision < 1e-300:
+            return value
+        near = round(value, -math.floor(math.log10(precision))) + 0.0  # -0.0 becomes 0.0
+        return min(max(near, float(self.low)), float(self.high))
 
     def from_unit(self, position: float) -> Value:
         """Return the value at `position` in [0, 1), uniform or log-uniform; used by every sampler."""

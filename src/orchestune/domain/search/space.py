@@ -177,6 +177,10 @@ class Space:
         """Return a valid configuration in its parameters' types and precision, as the command gets it."""
         return {name: self.by_name[name].exact(value) for name, value in configuration.items()}
 
+    def rounded(self, configuration: Configuration) -> dict[str, Value]:
+        """Return the configuration with numbers as a person would write them; it may violate constraints."""
+        return {name: self.by_name[name].rounded(value) for name, value in configuration.items()}
+
     def configuration_problems(self, configuration: Mapping[str, object]) -> list[Problem]:
         """Return the problems of a configuration: unknown, missing, inactive or invalid values, broken constraints."""
         problems = [

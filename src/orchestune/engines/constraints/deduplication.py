@@ -51,6 +51,8 @@ class Proposer(Protocol):
 class DistinctEngine:
     """An `Engine` that passes on the proposals of a `Proposer` that are neither observed nor pending.
 
+    Numbers are rounded to what a person would write, unless the rounded configuration is known or not allowed.
+
     If the proposer repeats itself, the fallback is a uniform draw. If draws repeat themselves: in a small finite space
     one of the remaining configurations, found by enumeration; in a larger space a draw in which a parameter with many
     values is active, or a climb to allowed configurations, and then, if the space is finite, the first remaining one in
@@ -79,6 +81,11 @@ class DistinctEngine:
             self._looking = None
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
+        exact = self._ask(pending, number, seed)
+        rounded = self._space.rounded(exact)
+        return rounded if rounded != exact and self._is_new(rounded, pending) else exact
+
+    def _ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if self._looking == (number, seed):
             return self._next(pending, number, seed)
         for attempt in range(self._proposer.tries if len(self._told) < self._size else 0):

@@ -26,7 +26,7 @@ class LatinProposer:
     tries = 1
 
     def __init__(self, space: Space, seed: int, *, size: int = SIZE) -> None:
-        self.version = f"3/scipy-{version('scipy')}"
+        self.version = f"4/scipy-{version('scipy')}"
         self._space, self._seed, self._size = space, seed, size
         self._block: tuple[int, list[list[float]]] | None = None
 

@@ -50,7 +50,7 @@ class QuasiRandomProposer:
 
     def __init__(self, name: str, space: Space, seed: int, *, outward: bool = False) -> None:
         self.name = self.source = name
-        self.version = f"3/scipy-{version('scipy')}"
+        self.version = f"4/scipy-{version('scipy')}"
         self._space = space
         self._identity = ConfigurationKeys(space)
         self._known: set[bytes] = set()
@@ -74,9 +74,13 @@ class QuasiRandomProposer:
         while len(self._allowed) < number and self._passed < number * _MAX_PASSED:
             self._passed += 1
             configuration = self._point(self._passed)
-            if self._space.allows(configuration) and self._identity.of(configuration) not in self._known:
+            if self._space.allows(configuration) and not self._is_known(configuration):
                 self._allowed.append(configuration)
         return self._allowed[max(number, 1) - 1] if number <= len(self._allowed) else self._point(number)
+
+    def _is_known(self, configuration: Configuration) -> bool:
+        """Return True if the configuration, rounded as it would be suggested, is in the warm start."""
+        return self._identity.of(self._space.rounded(configuration)) in self._known
 
     def _point(self, number: int) -> dict[str, Value]:
         ahead = max(number - 1, 0) - self._sequence.num_generated

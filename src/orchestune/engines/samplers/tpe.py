@@ -141,7 +141,7 @@ class TpeProposer:
         """Return a random draw; avoid those already in the warm start of a search with the same seed."""
         configuration = draw_allowed(self._space, Random(seed))
         for attempt in range(1, _DRAWS if self._known else 1):
-            if self._identity.of(configuration) not in self._known:
+            if self._identity.of(self._space.rounded(configuration)) not in self._known:
                 break
             configuration = draw_allowed(self._space, Random(ask_seed(seed, attempt)))
         return configuration

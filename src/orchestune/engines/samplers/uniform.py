@@ -28,7 +28,7 @@ class UniformProposer:
     """Independent uniform draws (uniform in the logarithm where `log`)."""
 
     name = source = "random"
-    version = "3"
+    version = "4"
     uses_history = False
     tries = 8
 
