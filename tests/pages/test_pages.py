@@ -90,6 +90,7 @@ def test_an_experiment_says_at_once_how_it_goes(open_page: OpenPage, handles: di
     facts = page.locator(".facts")
     expect(facts).to_contain_text("57 of 200")
     expect(page.get_by_role("region", name="Running now").get_by_role("row")).to_have_count(9)
+    expect(page.get_by_role("img", name=re.compile("accuracy of trial \\d+ so far"))).to_have_count(8)
     results = page.get_by_role("img", name=re.compile("accuracy of every trial"))
     expect(results).to_have_attribute("aria-label", re.compile(r"65 trials, the best accuracy is 0\.9\d+"))
     expect(page.get_by_role("region", name="Why trials failed")).to_contain_text("more than its 2 GiB of memory")

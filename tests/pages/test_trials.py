@@ -9,6 +9,8 @@ from playwright.sync_api import Page, Route, expect
 
 from orchestune.client.api import Client
 from orchestune.services.core import Core
+from orchestune.store import attempts, experiments
+from orchestune.store.statements.points import INSERT_POINT
 from tests.pages.conftest import OpenPage, Trouble, for_everybody, no_more_time_passes
 from tests.testbeds.seed import ACCURACY, SGD, Plan, Writer
 
@@ -184,3 +186,33 @@ def test_a_handle_is_written_as_it_is_where_there_is_no_such_trial(
     ref = handles["sgd classifier"]
     page = open_page(f"/experiments/{ref}/trials/999")
     expect(page.get_by_text(re.compile(f"^{ref} has no trial 999"))).to_be_visible()
+
+
+def report(core: Core, ref: str, trial: int, values: dict[float, float]) -> None:
+    """Let a running trial report values of its metric, by step."""
+    with core.store.transaction() as session:
+        [attempt] = attempts.of_trials(session, experiments.find(session, ref).id, [trial])[trial]
+        for step, value in values.items():
+            row = {"attempt": attempt.id, "name": "accuracy", "sequence": int(step), "value": value, "step": step}
+            session.run(INSERT_POINT, row | {"stddev": None, "at": 1.0})
+
+
+def test_running_trials_show_their_latest_value_as_it_comes(open_page: OpenPage, core: Core) -> None:
+    outcome = ("completed", {"accuracy": 0.5}, None)
+    plan = Plan("first ones", SGD, ACCURACY, lambda *_: outcome, 0, 9, running=2, state="running")
+    ref = Writer(core.store, plan, random.Random(3)).write()
+    report(core, ref, 1, {1.0: 0.5, 2.0: 0.625})
+    overview = open_page(f"/experiments/{ref}")
+    row = overview.get_by_role("region", name="Running now").get_by_role("row").nth(1)
+    expect(row).to_contain_text("0.625")
+    expect(row.get_by_role("img", name="accuracy of trial 1 so far")).to_be_visible()
+    expect(overview.get_by_text(re.compile("completed yet|not finished"))).to_have_count(0)
+    table = open_page(f"/experiments/{ref}?tab=trials")
+    link = table.get_by_role("link", name="1", exact=True)
+    listed = table.get_by_role("region", name="Trials").get_by_role("row").filter(has=link)
+    expect(listed).to_contain_text("0.625")
+    expect(listed).to_contain_text("at step 2")
+    report(core, ref, 1, {3.0: 0.75})
+    expect(row).to_contain_text("0.75")
+    expect(listed).to_contain_text("at step 3")
+    for_everybody(overview)

@@ -108,6 +108,9 @@ class RunningTrial(TypedDict):
     started_at: str
     parameters: Parameters
     latest: NotRequired[Latest | None]
+    curve: NotRequired[
+        Annotated[list[float], Field(description="values of the first metric so far, evenly spaced, the latest last")]
+    ]
     ending: NotRequired[Annotated[bool, Field(description="it has been ordered to stop early")]]
 
 

@@ -14,7 +14,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.metrics import Point
 from orchestune.store.rows import Query
 from orchestune.store.session import Session
-from orchestune.store.statements.points import LAST_POINTS
+from orchestune.store.statements.points import CURVE_ENDS, LAST_POINTS, SPACED_POINTS
 from orchestune.store.statements.spans import OPEN_RAN, OPEN_SPANS, RAN_BETWEEN, SPANS_BETWEEN, AttemptSpan, RunColumns
 from orchestune.store.tables import attempts, trials, usage, workers
 
@@ -168,17 +168,20 @@ def newest(session: Session, experiment: str, limit: int) -> list[NewestAttempt]
     return sorted(session.select(query, NewestAttempt), key=lambda attempt: -attempt.leased_at)
 
 
-def latest_points(session: Session, attempts_: Sequence[str], name: str) -> dict[str, Point]:
-    """Return the newest point of a metric by attempt; attempts without one are left out.
+def spaced_points(session: Session, attempt: str, name: str, most: int) -> list[Point]:
+    """Return up to `most` points of a metric, about evenly spaced from the first to the last; empty without points.
 
-    One query per attempt reads the last entry of the index: an attempt may have millions of points.
+    Takes about `most` lookups in the primary key: an attempt may have millions of points.
     """
-    newest_points: dict[str, Point] = {}
-    for attempt in attempts_:
-        where = {"attempt": attempt, "name": name, "upto": math.inf, "count": 1}
-        for point in session.rows(LAST_POINTS, where):
-            newest_points[attempt] = point
-    return newest_points
+    [ends] = session.rows(CURVE_ENDS, {"attempt": attempt, "name": name})
+    if ends.first is None or ends.last is None:
+        return []
+    where = {"attempt": attempt, "name": name}
+    stride = -(-(ends.last - ends.first) // max(most - 1, 1)) or 1
+    spaced = session.rows(SPACED_POINTS, {**where, "stride": stride, "most": most})
+    if spaced and spaced[-1].sequence == ends.last:
+        return spaced
+    return [*spaced[: most - 1], *session.rows(LAST_POINTS, {**where, "upto": math.inf, "count": 1})]
 
 
 def with_points(session: Session, experiment: str, limit: int) -> list[int]:

@@ -29,7 +29,8 @@ class PreparedJob:
         self.names = [str(name) for name in document.get("parameters") or ()]
         self.collect = list(document.get("collect") or ())
         expressions = [str(item["where"]) for item in self.collect if item["kind"] == "regex"]
-        self.declared = Declared((str(name) for name in document.get("metrics") or ()), expressions)
+        metrics = (str(name) for name in document.get("metrics") or ())
+        self.declared = Declared(metrics, expressions, self.names)
         self.environment = dict(environment)
         self.terminal = os.fsencode(TERMINAL_VARIABLE) in self.environment
         """the trial is interactive"""

@@ -71,6 +71,20 @@ def test_the_block_shows_progress_the_best_and_each_running_trial(server: FakeSe
     assert screen.screen.rstrip().rfind("\x1b[?25h") > screen.screen.rfind("\x1b[?25l")  # the cursor is back
 
 
+def test_the_block_shows_values_of_running_trials_before_any_has_completed(server: FakeServer, terminal: Start) -> None:
+    progress = {"latest": {"step": 12.0, "value": 0.75}, "curve": [0.25, 0.5, 0.75]}
+    other = {"latest": {"step": None, "value": 0.5}, "curve": [0.5]}
+    live = [running(2) | progress, running(3, "w2") | other, running(4, "w3")]
+    server.update("sgd-7f3a", running=live, counts={"running": 3})
+    screen = terminal(*rerun(server))
+    screen.wait_for(r"no completed trial; best of the running ones: accuracy 0.75 at step 12, trial 2")
+    screen.wait_for(r"2  w1 .*  accuracy 0.75  step 12  ▁▅█  alpha=0.5")
+    screen.wait_for(r"3  w2 .*  accuracy 0.5 +alpha=0.5")
+    complete(server)
+    assert screen.end() == 0
+    assert "completed yet" not in screen.screen
+
+
 def test_the_block_is_painted_at_least_four_times_a_second_in_single_writes(
     server: FakeServer, terminal: Start
 ) -> None:

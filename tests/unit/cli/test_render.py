@@ -172,9 +172,10 @@ def test_each_worker_keeps_its_colour() -> None:
 @given(st.integers(min_value=1, max_value=200), st.integers(min_value=1, max_value=60), st.integers(0, 50))
 def test_the_live_block_never_exceeds_the_terminal(columns: int, rows: int, running: int) -> None:
     trials = [
-        {"trial": n, "attempt": "a", "worker": "w1", "started_at": None, "parameters": {"alpha": 0.5}}
+        {"trial": n, "attempt": "a", "worker": "w1", "started_at": None, "parameters": {"alpha": 0.5},
+         "latest": {"step": n, "value": n / 7} if n % 3 else None, "curve": [float(n) for n in range(n)]}
         for n in range(running)
-    ]
+    ]  # fmt: skip
     lines = live_lines(status(running=trials), columns, rows, PLAIN)  # type: ignore[arg-type]
     assert len(lines) <= rows
     assert all(width(line) <= columns for line in lines)

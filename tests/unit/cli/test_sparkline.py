@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestune.cli.inspect.sparkline import best_so_far
 from orchestune.cli.terminal.render import Paint
+from orchestune.cli.terminal.sparkline import best_so_far, curve
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -53,3 +53,10 @@ def test_it_fits_however_many_trials_there_are_and_ends_with_the_last() -> None:
 
 def test_a_terminal_without_these_signs_gets_others() -> None:
     assert drawn(best((1, 1.0), (2, 0.0)), 2, unicode=False) == "best so far   .#  loss 1 -> 0"
+
+
+def test_the_curve_of_a_trial_is_thinned_evenly_and_keeps_both_ends() -> None:
+    assert curve([1.0, 2.0, 3.0], 12, Paint(False)) == "▁▅█"
+    assert curve([float(n) for n in range(100)], 8, Paint(False)) == "▁▂▃▄▅▆▇█"
+    assert curve([2.0, 2.0], 8, Paint(False, False)) == ".."
+    assert curve([2.0], 8, Paint(False)) == curve([], 8, Paint(False)) == ""

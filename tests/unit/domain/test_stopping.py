@@ -107,15 +107,17 @@ def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:
 def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
     said = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
     assert said == (
-        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or set a "
-        "pattern in `collect: {regex: …}`"
+        "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or add "
+        r"`collect: {regex: '\btime:\s+(?P<time>[-+.\w]*\w)ms\b'}` to the experiment file"
     )
     assert "; print a line" in missing_metric("time", {}, ("time",), printed="timed: 12.5ms")
 
 
 def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_printed() -> None:
     said = missing_metric("loss", {"lr": 0.25}, ("loss",), printed="epoch 3 loss 0.5\n")
-    assert said.startswith("the command succeeded but never reported loss: `loss 0.5` is not parsed as a value; ")
+    assert said.startswith(
+        "the command succeeded but never reported loss: `epoch 3 loss 0.5` is not parsed as a value; "
+    )
     assert "; return a number or" in missing_metric("loss", {}, ("loss",), of_function=True, printed="loss 0.5\n")
 
 

@@ -91,7 +91,7 @@ def test_what_workers_run_is_found_without_what_they_ever_ran(store: Store) -> N
         assert workers.trials_of(session, "local") == {"now": [-1]}
 
 
-def test_the_last_value_of_an_attempt_is_found_without_those_before(store: Store) -> None:
+def test_the_curve_of_an_attempt_is_read_without_most_of_its_values(store: Store) -> None:
     write(store, "attempts", [an_attempt(n, AttemptState.RUNNING, "w") for n in range(2)])
 
     def fill(numbers: range) -> None:
@@ -99,11 +99,18 @@ def test_the_last_value_of_an_attempt_is_found_without_those_before(store: Store
                 for n in numbers for a in ("a0", "a1") for name in ("loss", "size")]  # fmt: skip
         write(store, "points", rows)
 
-    assert grows(store, fill, lambda session: attempts.latest_points(session, ["a0", "a1", "a2"], "loss")) < 1.5
+    def curves(session: Session) -> list[list[Point]]:
+        return [attempts.spaced_points(session, attempt, "loss", 24) for attempt in ("a0", "a1", "a2")]
+
+    assert grows(store, fill, curves) < 1.5
     with store.reading() as session:
+        first, second, none = curves(session)
+        assert first == second and none == []
+        steps = [point.step for point in first]
+        assert len(steps) == 24 and steps == sorted({*steps}) and (steps[0], steps[-1]) == (0.0, MANY - 1.0)
         last = Point("loss", (MANY - 1) / 2, MANY - 1.0, None, MANY - 1)
-        assert attempts.latest_points(session, ["a0", "a1", "a2"], "loss") == {"a0": last, "a1": last}
-        assert attempts.latest_points(session, ["a0"], "other") == {}
+        assert first[-1] == last and attempts.spaced_points(session, "a0", "loss", 1) == [last]
+        assert attempts.spaced_points(session, "a0", "other", 24) == []
 
 
 def test_how_far_the_newest_trials_came_is_found_without_all_others(store: Store) -> None:

@@ -76,6 +76,20 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ("Train Loss: 0.4, Val Loss: 0.5", [("Val_Loss", 0.5, None, None)]),
         ("Epoch 2 | val loss = 0.5 +/- 0.1", [("Val_Loss", 0.5, 2.0, 0.1)]),
         ('{"val loss": 0.5}', [("Val_Loss", 0.5, None, None)]),
+        ("Accuracy on test: 0.19", [("accuracy", 0.19, None, None)]),
+        (
+            "Epoch 3 - accuracy (val): 0.5 - val_loss: 0.30",
+            [("accuracy", 0.5, 3.0, None), ("Val_Loss", 0.3, 3.0, None)],
+        ),
+        ("accuracy on the held-out set = 0.5, lr=1", [("accuracy", 0.5, None, None), ("lr", 1.0, None, None)]),
+        ("mean accuracy over 5 folds is 0.968", [("accuracy", 0.968, None, None)]),
+        ("the accuracy over 5 CV folds was 0.968 (+/- 0.01)", [("accuracy", 0.968, None, 0.01)]),
+        (
+            "accuracy is 0.9, val loss was 0.2 after 3 epochs",
+            [("accuracy", 0.9, None, None), ("Val_Loss", 0.2, None, None)],
+        ),
+        ("accuracy is 0.97 on the test set.", [("accuracy", 0.97, None, None)]),
+        ("accuracy was 0.5.", [("accuracy", 0.5, None, None)]),
     ],
 )
 def test_a_line_reports(line: str, found: list[tuple[Any, ...]]) -> None:
@@ -113,6 +127,7 @@ def test_a_step_is_read_as_a_whole_or_not_at_all(text: str, step: float | None) 
         "accuracy=3s", "accuracy=30%", "accuracy: 12:30:05", "accuracy=1.2.3", "accuracy=2026-01-01", "accuracy",
         "accuracy=", "accuracy=none", "accuracy=0x1f", "http://host/?accuracy=0.5&x=3", "/tmp/accuracy=0.5/x",
         "runs/accuracy=0.5", "--accuracy=0.5", "localhost:8080 other: 3", "inaccuracy=1:2", "{\"accuracy\": \"high\"}",
+        "accuracy is 3 times better", "accuracy is 0.3 lower", "accuracy on GPU 3: 0.5", "accuracy is 93.1%",
         "{\"accuracy\": true}", "accuracy=nano", "accuracy=infinite", "step=3", "accuracy=1e5x", "a.accuracy: 3",
     ],
 )  # fmt: skip
@@ -148,6 +163,8 @@ def test_percents_are_a_metric_of_their_own(line: str, found: list[tuple[Any, ..
         ("training loss: 0.3, loss: 0.5 - 'train' loss: 0.1", [0.5, 0.1]),
         ("loss: 0.5\nTest loss: 0.6\nBest loss: 0.4", [0.5, 0.6, 0.4]),
         ("loss: 0.5\nretrain loss: 0.6", [0.5, 0.6]),
+        ("loss on test: 0.5\nloss on train: 0.1", [0.5]),
+        ("loss (train): 0.1", [0.1]),
     ],
 )
 def test_what_was_trained_on_is_no_metric_where_it_comes_without_that_word(text: str, values: list[float]) -> None:
@@ -262,6 +279,7 @@ def test_rubbish_does_no_harm(data: bytes) -> None:
         ("contest Loss: 0.4", ["Loss"]),
         ("Loss: 0.4, Val Acc: 93.1% | 30%|##", ["Loss", "val_acc%"]),
         ("loading: 30%|## | 3/10", []),
+        ("RMSE on test: 0.19, accuracy over 3 folds is 0.9", ["RMSE", "accuracy"]),
     ],
 )
 def test_what_could_be_declared(line: str, found: list[str]) -> None:
@@ -341,3 +359,11 @@ def test_a_number_of_very_many_digits_is_scanned_in_linear_time(printed: bytes) 
     scanner = Scanner(Declared(["acc%", "loss"]))
     assert scanner.feed(printed + b"x%\n") == []
     assert names(printed + b"x%\n") == []
+
+
+def test_a_printed_parameter_is_no_metric_unless_it_is_declared() -> None:
+    printed = b'lr=0.01 Batch Size=32 batch_size=32 loss=0.5\n{"lr": 0.01, "loss": 0.4}\n'
+    undeclared = Scanner(Declared(["loss"], parameters=["lr", "batch_size"]))
+    assert [item.name for item in undeclared.feed(printed)] == ["Size", "loss", "loss"]
+    declared = Scanner(Declared(["loss", "lr"], parameters=["lr", "batch_size"]))
+    assert [item.name for item in declared.feed(printed)] == ["lr", "Size", "loss", "lr", "loss"]

@@ -21,6 +21,7 @@ from orchestune.cli.terminal.temporary_folder import temporary_folder
 from orchestune.config.sections.metrics import unfit
 from orchestune.domain.search.parameters import Value, as_written
 from orchestune.domain.specification.command_channels import MetricSource
+from orchestune.domain.specification.metric_lines import metric_line
 from orchestune.errors import UsageError
 from orchestune.worker.job import DISCOVER
 from orchestune.worker.metrics.scanner import Declared, Scanner, names
@@ -29,6 +30,9 @@ PLACEHOLDER_METRIC = "orchestune"
 """placeholder of the metric until it is known"""
 _MAX_OUTPUT_CHARS = 8 * 2**20
 """last characters of the output that are searched for metrics"""
+_MAX_LINES_CHARS = 4096
+"""last characters of the output whose lines are searched for metrics that workers do not parse"""
+_WORDS = re.compile(r"\b(?:(?:val(?:idation)?|test|train)[ ](?=[A-Za-z]))?[A-Za-z][\w/-]*", re.IGNORECASE)
 
 
 @dataclass
@@ -89,6 +93,8 @@ def run_once(
         if name not in reported.values:
             reported.values[name] = series["values"]
             reported.sources[name] = MetricSource(series["kind"], series["where"])
+    if not any(map(likely, reported.values)):
+        _add_unparsed(reported, output.text)
     option_names = {_normalized(name) for name in [*space.by_name, *defaults, *options]}
     reported.values = {
         name: values for name, values in reported.values.items() if _normalized(name) not in option_names
@@ -107,13 +113,23 @@ class _OutputTail:
         self.text = (self.text + text)[-_MAX_OUTPUT_CHARS:]
 
 
-def _printed(output: bytes, declared: Sequence[str]) -> dict[str, list[float]]:
+def _printed(output: bytes, declared: Sequence[str], expressions: Sequence[str] = ()) -> dict[str, list[float]]:
     """Return the values in the output that a worker would parse if these were metrics."""
-    scanner = Scanner(Declared(declared))
+    scanner = Scanner(Declared(declared, expressions))
     metrics: dict[str, list[float]] = {}
     for name, value, _, _ in [*scanner.feed(output), *scanner.flush()]:
-        metrics.setdefault(name, []).append(value)
+        if name in declared:
+            metrics.setdefault(name, []).append(value)
     return metrics
+
+
+def _add_unparsed(reported: ReportedMetrics, output: str) -> None:
+    """Add metrics in lines that workers only parse by an expression in `collect`, such as rows of a table."""
+    for name in dict.fromkeys(match.replace(" ", "_").lower() for match in _WORDS.findall(output[-_MAX_LINES_CHARS:])):
+        line = metric_line(name, output[-_MAX_LINES_CHARS:]) if likely(name) and name not in reported.values else None
+        if line is not None:
+            reported.values |= _printed(output.encode(), [name], [line.expression])
+            reported.sources[name] = MetricSource("regex", line.expression)
 
 
 def _normalized(name: str) -> str:
@@ -131,11 +147,15 @@ def table(console: Console, reported: ReportedMetrics) -> list[str]:
     for name in order[:12]:
         values = reported.values[name]
         details = f", {len(values)} times" if len(values) > 1 else ""
-        details += f", in {reported.sources[name].where}" if name in reported.sources else ""
+        details += _source_text(reported.sources.get(name))
         lines.append(
             f"  {one_line(name):{width}}  {console.paint.bold(number(values[-1], 6))}{console.paint.dim(details)}"
         )
     return lines + ([f"  and {len(order) - 12} more"] if len(order) > 12 else [])
+
+
+def _source_text(source: MetricSource | None) -> str:
+    return "" if source is None else ", by a regular expression" if source.kind == "regex" else f", in {source.where}"
 
 
 def likeliest_metric(reported: ReportedMetrics) -> tuple[str, str]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestune.cli.inspect.sparkline import best_so_far
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.live import LiveBlock
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command, positive
@@ -24,7 +23,9 @@ from orchestune.cli.terminal.render import (
     table,
     width,
 )
+from orchestune.cli.terminal.running import running_table
 from orchestune.cli.terminal.silence import retry_message
+from orchestune.cli.terminal.sparkline import best_so_far
 from orchestune.client.address import ServerPlace, place
 from orchestune.client.api import Client
 from orchestune.client.clusters import Clusters
@@ -317,6 +318,8 @@ def detail_lines(status: documents.Status, console: Console, sparkline: str = ""
     lines += [sparkline] if sparkline else []
     best = best_lines(status["best"], status, paint)  # any number of parameters
     lines += [cut(line, columns, paint) for line in best] if columns else best
+    running = running_table(status, paint, columns)
+    lines += ["", *running] if running else []
     workers = status.get("workers") or []
     if workers:
         rows = [

@@ -23,6 +23,7 @@ from orchestune.cli.terminal.render import (
     table,
     width,
 )
+from orchestune.cli.terminal.running import latest_text, progress_text
 from orchestune.client.attempts import seconds
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
@@ -101,7 +102,7 @@ def trials(console: Console, args: argparse.Namespace) -> int:
         elif console.json:
             console.document(trial)
         else:
-            console.say(*_detail(trial, ref, console.paint))
+            console.say(*_detail(trial, ref, console.paint, _progress(trial, ref, console)))
         return 0
     trial_list = _selected(console, ref, args)
     if args.jsonl:
@@ -135,20 +136,23 @@ def _table(trials: list[documents.Trial], status: documents.Status, console: Con
     parameters = list(dict.fromkeys(name for trial in trials for name in trial["parameters"]))
     bests = {entry["trial"] for entry in status["best"]}
     several = len({trial["bundle"] for trial in trials}) > 1
+    running = _latest_by_trial(status)
     rows = []
     for trial in trials:
-        reason = trial["reason"]["message"] if trial["reason"] and trial["state"] != "completed" else ""
+        live = running.get(trial["number"]) if trial["state"] == "running" else None
+        measurements = {**trial["metrics"], **_latest(live, metrics[0])}
+        remark = latest_text(live, paint) if live else _remark(trial)
         rows.append([
             str(trial["number"]),
             paint.state(trial["state"]),
             *(
                 paint("1;32", text) if trial["number"] in bests else text
-                for text in (measured(trial["metrics"].get(name), paint) for name in metrics)
+                for text in (measured(measurements.get(name), paint) for name in metrics)
             ),
             *(one_line(number(trial["parameters"].get(name))) for name in parameters),
             *([(trial["bundle"] or "")[:SHORT_DIGEST_DIGITS]] if several else []),
             duration(seconds(trial)),
-            one_line(reason),
+            remark,
         ])  # fmt: skip
     code = ["CODE"] if several else []
     header = ["TRIAL", "STATE", *(name.upper() for name in metrics), *parameters, *code, "TIME", ""]
@@ -156,6 +160,30 @@ def _table(trials: list[documents.Trial], status: documents.Status, console: Con
         first = 2 + len(metrics)
         header, *rows = _fitted([header, *rows], first, first + len(parameters), console)
     return table(header, rows, paint, right=(0, *range(2, 2 + len(metrics)), len(header) - 2), columns=console.columns)
+
+
+def _latest_by_trial(status: documents.Status) -> dict[int, documents.RunningTrial]:
+    """Return the live attempt of each running trial; of several folds the last one that has reported a value."""
+    live = sorted(status.get("running", []), key=lambda item: item.get("latest") is not None)
+    return {item["trial"]: item for item in live}
+
+
+def _progress(trial: documents.Trial, ref: str, console: Console) -> str:
+    if trial["state"] != "running":
+        return ""
+    status = console.client.experiment(ref)
+    live = _latest_by_trial(status).get(trial["number"])
+    return progress_text(live, status, console.paint) if live else ""
+
+
+def _latest(item: documents.RunningTrial | None, name: str) -> dict[str, Mapping[str, float]]:
+    """Return the latest value of the first metric like the metrics of a trial that has ended."""
+    latest = item.get("latest") if item else None
+    return {name: {"value": latest["value"]}} if latest else {}
+
+
+def _remark(trial: documents.Trial) -> str:
+    return one_line(trial["reason"]["message"]) if trial["reason"] and trial["state"] != "completed" else ""
 
 
 def _fitted(rows: list[list[str]], first: int, end: int, console: Console) -> list[list[str]]:
@@ -182,7 +210,7 @@ def _hidden_columns(count: int, console: Console) -> str:
     return f"{console.paint.sign('…')} {count} more"
 
 
-def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
+def _detail(trial: documents.Trial, ref: str, paint: Paint, progress: str) -> list[str]:
     wall_seconds = seconds(trial)
     facts = [paint.state(trial["state"])] + ([] if wall_seconds is None else [duration(wall_seconds)])
     facts += [f"suggested by {trial['source']}{_after(trial.get('suggested_after'))}", f"seed {trial['seed']}"]
@@ -191,6 +219,8 @@ def _detail(trial: documents.Trial, ref: str, paint: Paint) -> list[str]:
         lines.append(f"code        {trial['bundle'][:SHORT_DIGEST_DIGITS]}")
     if trial["reason"] is not None:
         lines.append(f"why         {paint('33', one_line(trial['reason']['message']))}")
+    if progress:
+        lines.append(f"latest      {progress}")
     lines += _block("metrics", {name: measured(value, paint) for name, value in trial["metrics"].items()})
     lines += _block("parameters", {name: one_line(exact(value)) for name, value in trial["parameters"].items()})
     tasks = trial.get("folds") or []

@@ -13,10 +13,12 @@ from orchestune.cli.terminal.render import (
     cut,
     duration,
     measured,
+    number,
     one_line,
     sanitized,
     width,
 )
+from orchestune.cli.terminal.running import best_running, running_lines
 from orchestune.client.attempts import seconds
 from orchestune.client.states import FINAL_STATES, deleted, extendable, finished, over
 from orchestune.domain.words import plural
@@ -53,7 +55,7 @@ def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, 
     elif status["reason"] is not None:
         lines.append(paint("33", one_line(status["reason"]["message"])))
     lines += best_lines(status["best"], status, paint, limit=max(1, min(3, rows - len(lines) - 2)))
-    lines += _running_lines(status, rows - len(lines), paint)
+    lines += running_lines(status, rows - len(lines), paint)
     return [cut(sanitized(line), columns, paint) for line in lines[:rows]]
 
 
@@ -80,8 +82,19 @@ def _bar_lines(status: documents.Status, columns: int, paint: Paint) -> list[str
 
 
 def no_best_reason(status: documents.Status) -> str:
-    """Return why there is no best trial."""
-    return _infeasible_reason(status) or (_outcome_counts(status) if over(status) else "no trial has completed yet")
+    """Return why there is no best trial; while trials run, with the best value that they have reported."""
+    return _infeasible_reason(status) or (_outcome_counts(status) if over(status) else _progress_so_far(status))
+
+
+def _progress_so_far(status: documents.Status) -> str:
+    best = best_running(status)
+    latest = best.get("latest") if best else None
+    if best and latest:
+        step = "" if latest["step"] is None else f" at step {number(latest['step'])}"
+        value = f"{one_line(status['metrics'][0]['name'])} {number(latest['value'])}"
+        return f"no completed trial; best of the running ones: {value}{step}, trial {best['trial']}"
+    pruned = status["counts"]["pruned"]
+    return f"no completed trial; {plural(pruned, 'trial')} pruned" if pruned else "no trial has completed yet"
 
 
 def _outcome_counts(status: documents.Status) -> str:
@@ -120,7 +133,11 @@ def _infeasible_reason(status: documents.Status) -> str:
 def best_lines(best: list[documents.Best], status: documents.Status, paint: Paint, limit: int = 3) -> list[str]:
     """Return the best trial, or the first ones of the Pareto front, each with its configuration."""
     if not best:
-        return [paint.dim(no_best_reason(status))] if not finished(status) or status["counts"]["completed"] else []
+        return (
+            [paint.dim(no_best_reason(status))]
+            if not finished(status) or status["counts"]["completed"] or best_running(status)
+            else []
+        )
     lines = []
     for entry in best[:limit]:
         values = "  ".join(
@@ -145,26 +162,6 @@ def better_measurement(entry: documents.Best, paint: Paint) -> list[str]:
     other = entry.get("measured_best")
     note = f"trial {other} measured better, but the model expects less of it, given the noise"
     return [paint.dim(note)] if other else []
-
-
-def _running_lines(status: documents.Status, rows: int, paint: Paint) -> list[str]:
-    running = status.get("running", [])
-    if rows <= 0 or not running:
-        return []
-    listed = running if len(running) <= rows else running[: max(rows - 1, 0)]
-    numbers = max(len(str(item["trial"])) for item in running)
-    workers = max(len(item["worker"] or "") for item in running)
-    lines = []
-    for item in listed:
-        name = item["worker"] or ""
-        age = duration(between(item["started_at"])) if item["started_at"] else "starting"
-        configuration = paint.dim(one_line(assignments(item["parameters"])))
-        label = paint.worker(name) + " " * (workers - len(name))
-        lines.append(f"  {item['trial']:>{numbers}}  {label}  {age:>8}  {configuration}")
-    hidden = max(status["counts"]["running"], len(running)) - len(listed)
-    if hidden > 0:
-        lines.append(paint.dim(f"  and {hidden} more running"))
-    return lines
 
 
 def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from orchestune.domain.specification.metric_lines import MetricLine, metric_line
 from orchestune.domain.words import most_similar
 
 # Workers choose the output and its length, so the patterns must not backtrack into a number: 10,000 digits took 7 s.
@@ -32,26 +33,29 @@ def separated(name: str, printed: str) -> str:
     return str(matches[-1]) if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
 
 
-def without_sign(name: str, printed: str) -> str:
-    """Return the last `name 0.5` or `name -> 0.5` of the output; empty if absent.
-
-    It is not parsed, since numbers printed like this often mean something else (`loss 3 times`).
-    """
-    number = r"(?>[-+]?\.?\d[\d.,/eE+-]*)(?!\s*[\w%])"
-    matches = _matches(rf"(?i)(?<![\w./-])({_spelled(name)}[\"']?[^\w\n=:./-][^\w\n=:]{{0,4}}{number})", printed)
-    return str(matches[-1]).rstrip(".,") if matches and len(matches[-1]) <= _MAX_EXCERPT_CHARS else ""
-
-
 def unparsed_hint(name: str, printed: str) -> str:
     """Return a hint from the output why a metric was not parsed, and how to print it; empty if there is none."""
+    line = metric_line(name, _last_lines(printed))
     if excerpt := with_unit(name, printed):
-        return f"`{excerpt}` has a unit; print the number alone, or {APART}"
+        return f"`{excerpt}` has a unit; print the number alone, or {_pattern(line)}"
     if excerpt := separated(name, printed):
         return f"`{excerpt}` is not parsed as a number; {PLAIN}"
     if explanation := not_a_number_hint(name, printed):
         return explanation
-    excerpt = without_sign(name, printed)
-    return f"`{excerpt}` is not parsed as a value; print `{name}=0.5`, or {APART}" if excerpt else ""
+    if line is None:
+        return ""
+    excerpt = line.text if len(line.text) <= _MAX_EXCERPT_CHARS else f"{line.text[:_MAX_EXCERPT_CHARS]}…"
+    return f"`{excerpt}` is not parsed as a value; {_pattern(line)}, or print `{name}=0.5`"
+
+
+def _pattern(line: MetricLine | None) -> str:
+    return APART if line is None else f"add `{line.collect}` to the experiment file"
+
+
+def _last_lines(printed: str) -> str:
+    """Return the complete lines in the last `_TAIL` characters."""
+    start = max(0, len(printed) - _TAIL)
+    return printed[start:].partition("\n")[2] if start else printed
 
 
 def ambiguity_hint(name: str, printed: str) -> str:

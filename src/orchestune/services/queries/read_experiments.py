@@ -31,6 +31,10 @@ _LATEST_SUGGESTIONS = 16
 """Number of latest suggestions from which the current phase of the search is derived."""
 _MAX_ENDED_WORKERS = 50
 """Upper bound of the ended workers shown: an experiment of weeks may have had thousands."""
+_CURVE_POINTS = 24
+"""Upper bound of the values in the curve of a running trial."""
+_MAX_CURVES = 30
+"""Upper bound of the running trials with a curve: a client polls the status, and shows no more of them."""
 _STORE_FULL = (
     "the disk of the store is full: recording and scheduling resume once space is freed"
     " (`orchestune doctor` shows where); nothing is lost"
@@ -273,12 +277,13 @@ def _deleted(row: ExperimentRow) -> str | None:
 
 
 def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTrial]:
-    """Return the live attempts, each with its latest value of the objective."""
+    """Return the live attempts, each with its latest value of the objective and a coarse curve."""
     live = attempts.live(session, row.id)
-    latest = attempts.latest_points(session, [attempt.id for attempt in live], row.specification.objective.name)
     running: list[documents.RunningTrial] = []
-    for attempt in live:
-        point = latest.get(attempt.id)
+    for index, attempt in enumerate(live):
+        most = _CURVE_POINTS if index < _MAX_CURVES else 1
+        points = attempts.spaced_points(session, attempt.id, row.specification.objective.name, most)
+        point = points[-1] if points else None
         running.append(
             {
                 "trial": attempt.trial,
@@ -287,6 +292,7 @@ def _running(session: Session, row: ExperimentRow) -> list[documents.RunningTria
                 "started_at": rfc3339(attempt.started_at or attempt.leased_at),
                 "parameters": json.loads(attempt.parameters),
                 "latest": {"step": point.step, "value": point.value} if point and isfinite(point.value) else None,
+                "curve": [point.value for point in points if isfinite(point.value)],
                 "ending": attempt.stop_order is not None,
             }
         )

@@ -21,6 +21,13 @@ class ReportedName(Struct, frozen=True, gc=False):
     last: int
 
 
+class CurveEnds(Struct, frozen=True, gc=False):
+    """The sequence numbers of the first and the last point of a metric; None without points."""
+
+    first: int | None
+    last: int | None
+
+
 REPORTED_NAMES = Query(
     ReportedName,
     """
@@ -44,6 +51,27 @@ WITH RECURSIVE names (name, place) AS (
 _POINTS_WITHIN = """
 SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
 AND (step IS NULL OR step <= :upto)"""
+CURVE_ENDS = Query(
+    CurveEnds,
+    """
+SELECT (SELECT MIN(sequence) FROM points WHERE attempt = :attempt AND name = :name) AS first,
+(SELECT MAX(sequence) FROM points WHERE attempt = :attempt AND name = :name) AS last
+""",
+)
+# one lookup in the primary key per point that is returned, independent of the number of points
+SPACED_POINTS = Query(
+    Point,
+    """
+WITH RECURSIVE places (sequence, place) AS (
+    SELECT MIN(sequence), 1 FROM points WHERE attempt = :attempt AND name = :name
+    UNION ALL
+    SELECT (SELECT MIN(p.sequence) FROM points p WHERE p.attempt = :attempt AND p.name = :name
+        AND p.sequence >= n.sequence + :stride), n.place + 1
+    FROM places n WHERE n.sequence IS NOT NULL AND n.place < :most
+) SELECT p.name, p.value, p.step, p.stddev, p.sequence FROM places n
+JOIN points p ON p.attempt = :attempt AND p.name = :name AND p.sequence = n.sequence ORDER BY n.place
+""",
+)
 LAST_POINTS = Query(Point, f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count")
 HIGHEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1")
 LOWEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1")

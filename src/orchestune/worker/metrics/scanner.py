@@ -25,6 +25,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from orchestune.worker.metrics import grammar
 from orchestune.worker.metrics.expressions import Expressions
 
 MAX_EXTRA_NAMES = 50
@@ -36,33 +37,6 @@ MAX_EXPRESSION_LINE_BYTES = 4096
 MAX_SHOWN_CHARACTERS = 60
 """characters shown of a value that is not a number"""
 
-_THOUSANDS = rb"[1-9]\d{0,2}(?:,\d{3})+(?!\d)"
-_NUMBER = rb"[-+]?(?:" + _THOUSANDS + rb"(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
-_VALUE = rb"(?:" + _NUMBER + rb"|[-+]?(?:nan|inf(?:inity)?))"
-_APART_BY_COMMAS = re.compile(rb"[-+]?" + _THOUSANDS + rb"(?:\.\d*)?(?:[eE][-+]?\d+)?")
-_AMBIGUOUS = re.compile(rb"[-+]?[1-9]\d{0,2},\d{3}\.?(?:[eE][-+]?\d+)?")
-"""an ambiguous number, one comma before three digits: thousands separator or decimal comma, depending on the locale"""
-_WRAPPED = rb"(?:(?:tensor|Array|array|(?:np|numpy)\.u?(?:float|int)\d+)\()?"
-"""wrappers that libraries print around a number: `tensor(0.5)`, `np.float64(0.5)`"""
-_APART = rb"(?:'|\xc2\xa0|\xe2\x80[\x89\x99\xaf])"
-"""other thousands separators: a straight or curly apostrophe, and non-breaking spaces"""
-_POWER = rb"[ ]?(?:\xc3\x97|\xc2\xb7|[*x])[ ]?10(?:\^|\*\*|\xe2\x81|\xc2[\xb2\xb3\xb9])"
-"""a power of ten after a number, as in `1.5*10^-3`"""
-_END = rb"(?!\.?[\w%/:\\@#]|,\d|\.\.\d|" + _APART + rb"\d|" + _POWER + rb"|-|\+(?!/?-)|\xc2\xb0)"
-_PERCENT = rb"%(?![\w%|]|[ \t]+\|(?:[#=>-]|\xe2\x96))"
-"""a percent sign after a number, unless a bar follows: then it is the progress of a progress bar"""
-_PLUS_MINUS = rb"\s*\(?(?:\+/-|\+-|\xc2\xb1)\s*"
-_SPREAD = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")" + _END + rb")?"
-_SPREAD_OF_PERCENTS = rb"(?:" + _PLUS_MINUS + rb"(" + _NUMBER + rb")(?:" + _PERCENT + rb"|" + _END + rb"))?"
-_BEFORE = rb"(?<![\w./\\?&@$%#+~-])"
-_ANY_NAME = rb"[A-Za-z_][\w.\-/]*"
-_STEP = re.compile(
-    rb"(?<![\w./-])(global_step|step|epoch|iteration|iter)\b[\"']?[\s=:\[#]{1,3}"
-    rb"((?:" + _THOUSANDS + rb"|\d+)(?:\.\d+)?(?:e\+?\d\d?)?)(?![\w.%]|[:,]\d)",
-    re.IGNORECASE,
-)
-_COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])")
-"""terminal control sequences: colours, titles, character sets (ECMA-48)"""
 _TRACEBACK = b"Traceback (most recent call last):"
 _WARNING = re.compile(rb"\s*\S+:\d+: \w*Warning: ")
 """start of a Python warning: `model.py:3: ConvergenceWarning: no end was found (status=1)`"""
@@ -71,15 +45,6 @@ STEP_NAMES = frozenset(name.decode() for name in _STEP_ORDER)
 _OF_A_NAME = frozenset(("name", "value", "stddev"))
 """keys of the form `{"name": …, "value": …}`; metrics may also have these names"""
 _NOT_FINITE = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
-_PART = rb"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)[ ])?"
-"""a word before a metric's name that is part of it"""
-_TRAINING = re.compile(rb"\btrain(?:ing)?[ \t]+[\"']?\Z", re.IGNORECASE)
-"""prefix of a metric that was measured on the training data"""
-_CANDIDATE = re.compile(
-    _BEFORE + rb"[\"']?(" + _PART + _ANY_NAME + rb")[\"']?[ \t]*[=:][ \t]*"
-    + _WRAPPED + _VALUE + rb"(?:(" + _PERCENT + rb")|" + _END + rb")",
-    re.IGNORECASE,
-)  # fmt: skip
 
 
 class Reported(NamedTuple):
@@ -97,7 +62,7 @@ def names(output: bytes) -> list[str]:
     `Val Loss: 0.3` gives `val_loss`, and `accuracy: 93.1%` gives `accuracy%`.
     """
     names_in_order: dict[str, None] = {}
-    for match in _CANDIDATE.finditer(_COLOUR.sub(b"", output)):
+    for match in grammar.CANDIDATE.finditer(grammar.COLOUR.sub(b"", output)):
         name = match.group(1).decode("utf-8", "replace")
         if " " in name:
             name = name.replace(" ", "_").lower()
@@ -109,8 +74,10 @@ def names(output: bytes) -> list[str]:
 class Declared:
     """The declared metrics of an experiment, compiled to regular expressions once for all attempts."""
 
-    def __init__(self, names: Iterable[str], expressions: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str], expressions: Iterable[str] = (), parameters: Iterable[str] = ()) -> None:
         self.names = tuple(names)
+        self.parameters = {folded(name) for name in parameters}
+        """names of parameters: a printed parameter is no metric, unless a metric of that name is declared"""
         self.expressions = [re.compile(expression.encode()) for expression in expressions]
         """the user's expressions, whose named groups are metrics"""
         self.by_group = {
@@ -120,30 +87,11 @@ class Declared:
         self.by_lower = {name.lower(): name for name in self.names}
         self.bases = {_base(name.lower()): _base(name) for name in self.names}
         """names without the `%` of percentages, by their lower-case form"""
-        lower = [name.lower().encode() for name in self.names]
-        bases = b"|".join(_pattern_of(name.encode()) for name in sorted(self.bases, key=len, reverse=True)) or rb"(?!)"
-        self.percent = re.compile(
-            _BEFORE
-            + rb"[\"']?("
-            + bases
-            + rb")[\"']?\s*[=:]\s*"
-            + _WRAPPED
-            + rb"("
-            + _VALUE
-            + rb")"
-            + _PERCENT
-            + _SPREAD_OF_PERCENTS,
-            re.IGNORECASE,
-        )
-        known = b"|".join(_pattern_of(name) for name in sorted(lower, key=len, reverse=True)) or rb"(?!)"
+        known = grammar.any_of(name.lower().encode() for name in self.names)
+        self.pair, self.sentence = grammar.pair(known), grammar.sentence(known)
+        self.percent = grammar.percent(grammar.any_of(name.encode() for name in self.bases))
         self.needles = [max(name.split("_"), key=len).encode() or name.encode() for name in self.bases]
         """for each metric, a lower-case word that every line with its name contains: a cheap prefilter"""
-        self.pair = re.compile(
-            _BEFORE
-            + rb"(?:[\"']?(" + known + rb")[\"']?\s*[=:]|(" + _ANY_NAME + rb")\s*=)\s*"
-            + _WRAPPED + rb"(" + _VALUE + rb")" + _END + _SPREAD,
-            re.IGNORECASE,
-        )  # fmt: skip
 
 
 class Scanner:
@@ -256,7 +204,7 @@ class Scanner:
             for line in _candidates(block, self._declared.needles):
                 reported += self._line(line)
         if self._expressions is not None:
-            lines = [_COLOUR.sub(b"", line[:MAX_EXPRESSION_LINE_BYTES]) for line in re.split(rb"[\r\n]+", block)]
+            lines = [grammar.COLOUR.sub(b"", line[:MAX_EXPRESSION_LINE_BYTES]) for line in re.split(rb"[\r\n]+", block)]
             for groups in self._expressions.find(lines):
                 reported += self._grouped(groups)
         return reported
@@ -276,19 +224,19 @@ class Scanner:
     def _line(self, line: bytes, extras: bool = True) -> list[Reported]:
         """Return the values of a line. Without `extras` only declared names count, as in lines of error messages."""
         if b"\x1b" in line:
-            line = _COLOUR.sub(b"", line)
+            line = grammar.COLOUR.sub(b"", line)
         stripped = line.strip()
         if stripped[:1] == b"{" and stripped[-1:] == b"}":
             values = self.document(stripped)
             if values:
                 return values
-        pairs = self._counted(line, self._declared.pair.finditer(line))
+        pairs = self._counted(line, self._pairs(line))
         percents = self._counted(line, self._declared.percent.finditer(line), "%") if b"%" in line else []
         if not pairs and not percents:
             return []
         steps = {
             name.lower(): _plain(text)
-            for name, text in _STEP.findall(line)
+            for name, text in grammar.STEP.findall(line)
             if b"." not in text or b"e" in text.lower() or name.lower() == b"epoch"
         }
         step = next((steps[name] for name in _STEP_ORDER if name in steps), None)
@@ -298,12 +246,21 @@ class Scanner:
             reported = self._printed(text, value, step, spread) if extras or self.declared(text) else None
             if reported is not None:
                 values.append(reported)
-        for base, value, spread in (match.groups() for match in percents):
+        for base, _, value, spread in (match.groups() for match in percents):
             text = f"{self._declared.bases[folded(base.decode('utf-8', 'replace'))]}%"
             reported = self._printed(text, value, step, spread)
             if reported is not None:
                 values.append(reported)
         return values
+
+    def _pairs(self, line: bytes) -> Iterable[re.Match[bytes]]:
+        """Return the matches of names with values, also with words between them, in the order of the line."""
+        pairs = self._declared.pair.finditer(line)
+        if not grammar.MAY_BE_SENTENCE.search(line):
+            return pairs
+        sentences = list(self._declared.sentence.finditer(line))
+        others = [match for match in pairs if not any(s.start() <= match.start() < s.end() for s in sentences)]
+        return sorted([*sentences, *others], key=lambda match: match.start())
 
     def _printed(self, text: str, printed: bytes, step: float | None, spread: bytes | None) -> Reported | None:
         """Return the printed value of a name; None if it does not count."""
@@ -326,12 +283,13 @@ class Scanner:
     def _counted(self, line: bytes, matches: Iterable[re.Match[bytes]], unit: str = "") -> list[re.Match[bytes]]:
         """Return the matches of a line that count. A declared name is in the first group.
 
-        `train loss: 0.1` is not a value of `loss` if `loss` also appears without `train` before it.
+        `train loss: 0.1` is not a value of `loss` if `loss` also appears without `train`; nor is `loss on train: 0.1`.
         """
         counted, training = [], []
         for match in matches:
             name = folded(match[1].decode("utf-8", "replace")) + unit if match[1] else ""
-            if name and _TRAINING.search(line[max(match.start() - 24, 0) : match.start()]):
+            before = line[max(match.start() - 24, 0) : match.start()]
+            if name and (grammar.TRAINING.search(before) or b"train" in (match[2] or b"").lower()):
                 training.append((name, match))
                 continue
             self._non_training.add(name)
@@ -344,7 +302,7 @@ class Scanner:
         name = folded(text)
         if name in self._declared.by_lower:
             return self._declared.by_lower[name]
-        if name in STEP_NAMES or len(text) > 100 or not text.strip():
+        if name in STEP_NAMES or name in self._declared.parameters or len(text) > 100 or not text.strip():
             return None
         if text not in self._extra:
             if len(self._extra) >= MAX_EXTRA_NAMES:
@@ -386,11 +344,6 @@ class Scanner:
         return metrics[0] if len(metrics) == 1 else None
 
 
-def _pattern_of(name: bytes) -> bytes:
-    """Return an expression for a name that also matches spaces for underscores: `Val Loss` for `val_loss`."""
-    return re.sub(rb"(?<=[^_])_(?=[^_])", b"[_ ]", re.escape(name))
-
-
 def _base(name: str) -> str:
     return name[:-1] if name.endswith("%") else name
 
@@ -429,7 +382,7 @@ def _described(value: Any) -> str:
 
 
 def _is_ambiguous(text: bytes) -> bool:
-    return b"," in text and _AMBIGUOUS.fullmatch(text) is not None
+    return b"," in text and grammar.AMBIGUOUS.fullmatch(text) is not None
 
 
 def _plain(text: bytes) -> float:
@@ -439,7 +392,7 @@ def _plain(text: bytes) -> float:
 
 def _float(text: bytes) -> float | None:
     try:
-        return _plain(text) if b"," not in text or _APART_BY_COMMAS.fullmatch(text) else None
+        return _plain(text) if b"," not in text or grammar.APART_BY_COMMAS.fullmatch(text) else None
     except ValueError:
         return None
 

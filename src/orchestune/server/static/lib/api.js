@@ -14,7 +14,7 @@
  * @property {number | null} measured_best the trial with the best measured value, if it is another one
  */
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
- *   latest?: {step: number | null, value: number} | null}} Running */
+ *   latest?: {step: number | null, value: number} | null, curve?: number[]}} Running */
 /** @typedef {{id: string, name: string, node: string, state: string, slots: number, running: number, succeeded: number,
  *   failed: number, reason: string | null}} Worker */
 /**

@@ -1,6 +1,6 @@
 // Elements that several pages share.
 
-import { h } from "./dom.js";
+import { h, s } from "./dom.js";
 import { number } from "./format.js";
 
 /** @typedef {import("./api.js").Status} Status */
@@ -103,4 +103,18 @@ export function commandLine(parameters) {
 /** @param {string} text */
 function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
+}
+
+const SPARK = { width: 44, height: 16 }; // pixels
+
+/** Draw the values of a running trial as a small line. @param {number[]} values @param {string} title */
+export function sparkline(values, title) {
+  if (values.length < 2) return null;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const points = values.map((value, index) => {
+    const x = 1 + ((SPARK.width - 2) * index) / (values.length - 1);
+    const y = high === low ? SPARK.height / 2 : 1 + ((SPARK.height - 2) * (high - value)) / (high - low);
+    return `${x.toFixed(1)},${y.toFixed(1)}`;
+  });
+  return s("svg", { class: "spark", role: "img", "aria-label": title, viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, ...SPARK }, s("polyline", { points: points.join(" ") }));
 }

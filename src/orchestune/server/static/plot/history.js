@@ -23,7 +23,7 @@ export function history(columns, metric, { pick, chosen = null }) {
   const y = fit(typicalValues, { title: metric.name });
   const summary = best.number.length
     ? `${many(columns.total, "trial")}, the best ${metric.name} is ${number(best.value.at(-1))} in trial ${best.number.at(-1)}`
-    : `${many(columns.total, "trial")}, none has a value of ${metric.name} yet`;
+    : `${many(columns.total, "trial")}, none has completed with ${metric.name}`;
   return {
     summary,
     paint: (pen, width, height) => {

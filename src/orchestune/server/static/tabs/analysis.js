@@ -61,7 +61,7 @@ export function mount(place, first) {
   const table = h("a", { class: "small", href: "#" }, "Show in table");
   const selection = h("span", { hidden: true }, summary, clear, table);
   const choose = h("button", { type: "button", class: "quiet small", disabled: true, onclick: selectByValues }, "Select by values…");
-  const none = h("div", { hidden: true }, empty("Nothing to analyse yet", "No trial has completed yet."));
+  const none = h("div", { hidden: true }, empty("Nothing to analyse yet", "It needs completed trials."));
   const cards = {
     parallel: card("Parallel coordinates", parallel.frame, parallel.element, h("div", { class: "bar" }, h("p", { class: "small faint" }, "Drag along an axis to select trials; click an axis to clear. Colours range from the worst to the best value."), h("span", { class: "grow" }), choose)),
     history: card("History", frames.history, frames.history.element, key(["completed", "pruned", "failed"])),

@@ -4,7 +4,7 @@ import { copy, errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { between, duration, many, number } from "../lib/format.js";
-import { badge, commandLine, empty, finished, inOrder, measured, objectives, pairs, yaml } from "../lib/pieces.js";
+import { badge, commandLine, empty, finished, inOrder, measured, objectives, pairs, sparkline, yaml } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
 import { steady } from "../lib/steady.js";
 import { busyOverTime } from "../plot/busy.js";
@@ -29,7 +29,7 @@ export function mount(place, first) {
   const [drawnBest, drawnRunning, drawnWorkers, drawnFailures] = [best, running, workers, failures].map(steady);
   const historyCard = h("section", { class: "card", "aria-label": "Results" }, h("h2", {}, "Results", h("span", { class: "grow" }), results.saveButtons()), results.element, key(["completed", "pruned", "failed"]), remark);
   const busyCard = h("section", { class: "card", "aria-label": "Worker utilization" }, h("h2", {}, "Worker utilization", h("span", { class: "grow" }), busy.saveButtons()), busy.element);
-  const none = h("div", {}, empty("Nothing to show yet", "The first trial has not finished."));
+  const none = h("div", {}, empty("Nothing to show yet", "No trial has started."));
   fill(
     place,
     problem,
@@ -148,13 +148,15 @@ function runningCard(status) {
     h(
       "tr",
       { data: { key: each.attempt } },
-      h("td", {}, h("a", { href: path(status.handle, "trials", each.trial) }, `trial ${each.trial}`)),
+      h("td", { class: "nowrap" }, h("a", { href: path(status.handle, "trials", each.trial), "aria-label": `trial ${each.trial}` }, each.trial)),
       h("td", {}, h("div", { class: "cut" }, each.worker ?? "–")),
-      reported && h("td", { class: "right nowrap", title: each.latest && each.latest.step !== null ? `${name} at step ${number(each.latest.step)}` : null }, number(each.latest?.value, 4)),
+      reported && h("td", { class: "right nowrap" }, number(each.latest?.value, 4)),
+      reported && h("td", { class: "right nowrap" }, number(each.latest?.step, 4)),
+      reported && h("td", {}, sparkline(each.curve ?? [], `${name} of trial ${each.trial} so far`)),
       h("td", { class: "right nowrap" }, duration(between(each.started_at, null))),
     ),
   );
-  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), reported && h("th", { class: "right", scope: "col", title: `latest ${name}` }, h("div", { class: "cut" }, name)), h("th", { class: "right", scope: "col" }, "Duration"));
+  const heads = h("tr", {}, h("th", { scope: "col" }, "Trial"), h("th", { scope: "col" }, "Worker"), reported && h("th", { class: "right", scope: "col", title: `latest ${name}` }, h("div", { class: "cut" }, name)), reported && h("th", { class: "right", scope: "col" }, "Step"), reported && h("th", { scope: "col" }, h("span", { class: "sr" }, "Curve")), h("th", { class: "right", scope: "col" }, "Time"));
   return h("section", { class: "card", "aria-label": "Running now" }, h("h2", {}, "Running now"), h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))));
 }
 

@@ -210,17 +210,22 @@ export function mount(place, first) {
     return [...parameterNames.slice(12).map((name) => `parameters.${name}`), ...[...metricNames].slice(6).map((name) => `metrics.${name}`)];
   }
 
+  /** Return the live attempt of a running trial that has reported a value of the first metric. @param {Trial} trial */
+  function live(trial) {
+    return trial.state === "running" ? status.running?.find((each) => each.trial === trial.number && each.latest) : undefined;
+  }
+
   /** @returns {Column[]} */
   function everyColumn() {
     return [
       { key: "number", title: "Trial", kind: "right", cell: (trial) => h("a", { href: path(ref, "trials", trial.number) }, trial.number) },
       { key: "state", title: "State", cell: (trial) => badge(trial.state) },
-      ...[...metricNames].map((name) => ({ key: `metrics.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.metrics[name]?.value) })),
+      ...[...metricNames].map((name) => ({ key: `metrics.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.metrics[name]?.value ?? (name === first.metrics[0].name ? live(trial)?.latest?.value : null)) })),
       ...parameterNames.map((name) => ({ key: `parameters.${name}`, title: name, kind: "right", cell: (/** @type {Trial} */ trial) => number(trial.parameters[name]) })),
       { key: "seconds", title: "Duration", kind: "right", cell: (trial) => duration(ran(trial)) },
       { key: "finished_at", title: "Finished", cell: (trial) => moment(trial.finished_at) },
       { key: "", title: "Source", cell: (trial) => trial.source },
-      { key: "", title: "Reason", cell: (trial) => (trial.reason && trial.state !== "completed" ? trial.reason.message : "") },
+      { key: "", title: "Reason", cell: (trial) => (trial.reason && trial.state !== "completed" ? trial.reason.message : stepText(live(trial)?.latest?.step)) },
     ];
   }
 
@@ -365,7 +370,13 @@ export function mount(place, first) {
     update: (/** @type {Status} */ next) => {
       status = next;
       refresh.want(mark());
+      if (total && next.running?.some((each) => each.latest)) draw();
     },
     close: () => refresh.close(),
   };
+}
+
+/** @param {number | null | undefined} step */
+function stepText(step) {
+  return step === null || step === undefined ? "" : `at step ${number(step)}`;
 }

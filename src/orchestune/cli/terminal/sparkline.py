@@ -1,7 +1,8 @@
-"""Sparkline of the best value so far: higher bars are better, for either goal."""
+"""Sparklines: of the best value so far, where higher bars are better for either goal, and of one trial's metric."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestune.cli.terminal.render import Paint, number
@@ -35,3 +36,17 @@ def best_so_far(best: documents.BestSoFar, finished: int, metric: documents.Metr
 
 def _height(value: float, first: float, last: float, heights: int) -> int:
     return heights - 1 if first == last else round((value - first) / (last - first) * (heights - 1))
+
+
+def curve(values: Sequence[float], columns: int, paint: Paint) -> str:
+    """Format the values of a metric as at most `columns` bars, evenly spaced; the highest value has the highest bar.
+
+    Empty for fewer than two values.
+    """
+    count = min(len(values), columns)
+    values = [values[round(bar * (len(values) - 1) / max(count - 1, 1))] for bar in range(count)]
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    bars = _BARS if paint.unicode else _PLAIN
+    return "".join(bars[0 if low == high else _height(value, low, high, len(bars))] for value in values)
