@@ -17,14 +17,14 @@ from orchestune.config.sections.keep import CheckpointSettings
 from orchestune.config.sections.placement import Build, build, placement
 from orchestune.config.sections.run import check_placeholders
 from orchestune.config.sections.small import Retry
-from orchestune.config.sections.template import config_file
+from orchestune.config.sections.template import config_file, constant_lines
 from orchestune.config.sections.warm_start import warm_starts
 from orchestune.domain.search.engines import LEARNERS
 from orchestune.domain.search.parameters import Parameter, Value
 from orchestune.domain.search.space import Space, key
 from orchestune.domain.search.warm_start import WarmStarts
 from orchestune.domain.specification.code import CodeSettings
-from orchestune.domain.specification.command_channels import ConfigTemplate
+from orchestune.domain.specification.command_channels import ConfigTemplate, ConstantTemplate
 from orchestune.domain.specification.experiment import Specification, StopRules
 from orchestune.domain.specification.folds import Folds
 from orchestune.domain.specification.metrics import Metric
@@ -55,7 +55,8 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     budget = _budget(root, values, space, engine, repeats)
     _check_metrics(root, values)
     image = build(root, values)
-    config = _config(root, values, folder)
+    constants = _constants(root, values, folder)
+    config = _config(root, values, folder, constants)
     sources, metrics = values.get("warm_start") or (), values.get("metrics") or ()
     warm_start = warm_starts(root.find("warm_start"), sources, folder, space, metrics, engine.name in LEARNERS)
     report.raise_if_bad()
@@ -81,6 +82,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         engine_options=engine.options,
         placement=placement(values),
         config=config,
+        constants=constants,
         stdin="json" if values.get("stdin") == "json" else "",
         **{name: values[name] for name in _UNCHANGED_SECTIONS if values.get(name)},
     )
@@ -93,12 +95,25 @@ def _folder_name(folder: Path) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace") or "experiment"
 
 
-def _config(root: Field, values: _Values, folder: Path) -> ConfigTemplate | None:
+def _constants(root: Field, values: _Values, folder: Path) -> ConstantTemplate | None:
+    path = values.get("constants")
+    if not path:
+        return None
+    names, used = _names(values), placeholders(values.get("run") or "")
+    are_placed = bool({*used} & {*ALL_PARAMETERS} or values.get("config"))
+    return constant_lines(root.find("constants"), path, folder, names, names if are_placed else used)
+
+
+def _names(values: _Values) -> list[str]:
+    return [parameter.name for parameter in values.get("parameters") or ()]
+
+
+def _config(root: Field, values: _Values, folder: Path, constants: ConstantTemplate | None) -> ConfigTemplate | None:
     path = values.get("config")
     if not path:
         return None
-    names = [parameter.name for parameter in values.get("parameters") or ()]
-    used = placeholders(values.get("run") or "")
+    names = _names(values)
+    used = [*placeholders(values.get("run") or ""), *(constants.names if constants else ())]
     if "config" in names:
         root.find("parameters", "config").reject(
             "{config} in `run` is reserved for the configuration file", "rename the parameter"

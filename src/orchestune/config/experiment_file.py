@@ -21,6 +21,7 @@ from orchestune.config.sources.draft import Draft
 from orchestune.config.sources.orchestrate import RUN_FILE, converted, is_older, with_run_file
 from orchestune.config.sources.overrides import apply, put
 from orchestune.config.sources.recognize import refuse
+from orchestune.config.sources.script_constants import proposed, with_constants
 from orchestune.domain.search.warm_start import WarmStarts
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
@@ -102,9 +103,10 @@ def without_file(described: Description, folder: Path, overrides: Sequence[str] 
     """Build an experiment that is described only on the command line, for the code in `folder`."""
     report = ProblemReport()
     root = apply(describe(described, Entries(COMMAND_LINE, ()), report), overrides, report)
+    root = with_constants(root, folder, report.notes)
     if described.once and root.get("budget") is None:
         root = put(root, "budget", ScalarNode(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
-    report_missing(root, report)
+    report_missing(root, report, proposed(root, folder))
     return _experiment(root, report, None, folder / "experiment.yml")
 
 

@@ -30,7 +30,7 @@ from orchestune.config.sections.parameters import PARAMETERS, VALUE
 from orchestune.config.sections.placement import KEYS as PLACING
 from orchestune.config.sections.run import RUN
 from orchestune.config.sections.small import CODE, FOLDS, PRELOAD, RESOURCES, RETRY, STOP
-from orchestune.config.sections.template import CONFIG
+from orchestune.config.sections.template import CONFIG, CONSTANTS
 from orchestune.config.sections.tokens import looks_like_a_secret
 from orchestune.config.sections.warm_start import WARM_START
 from orchestune.domain.search.constraints import MAX_CONSTRAINT_CHARS
@@ -110,6 +110,9 @@ KEYS = (
         " experiment is created, and are never stored in records."),
     Key("config", CONFIG, "A configuration file in the folder. Each trial gets a copy with its parameter values"
         " at their paths; `{config}` in `run` is the path of the copy."),
+    Key("constants", CONSTANTS, "A Python or R script in the folder whose constants are parameters. In each trial's"
+        " copy of it, the literals that are assigned to the parameters' names at its top level (`lr = 0.1`; `params.lr`"
+        " in a dictionary or class) are replaced by the trial's values."),
     Key("collect", COLLECT, "Sources of metrics that the command does not print in a common format."),
     Key("stdin", one_of(("json", "none")), "Standard input of the command: its parameters as JSON, or"
         " nothing.", "none"),

@@ -16,10 +16,12 @@ Pair = list[Any]
 class ComparedTrial:
     """One of the two trials, with the specification and launch settings at the time it was queued."""
 
-    def __init__(self, status: Document, trial: Document, document: Document) -> None:
+    def __init__(self, status: Document, trial: Document, document: Document, constants: Mapping[str, str]) -> None:
+        """`constants` are the lines of its own copy of the script, by their position."""
         self.name = f"{status['handle']}/{trial['number']}"
         self.trial = trial
         self._status, self._specification, self._launch = status, document["specification"], document["launch"] or {}
+        self._constants = constants
 
     def metrics(self) -> dict[str, Any]:
         """Return the measured values by metric."""
@@ -41,6 +43,7 @@ class ComparedTrial:
             **configuration,
             "stdin": specification.get("stdin") or None,
             "config": config["name"] if config else None,
+            **self._constants,
         }
 
     def environment(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ _BRIDGE_IMPORTS = ["multiprocessing.connection", "orchestune.sdk.parameters", "o
 _OFFERS = "offers"
 """folder in the state folder that contains a folder of offers for each experiment"""
 _OFFER_FOLDER = re.compile(r"[0-9a-f]{32}")
-_COMMAND_KEYS = ("checkpoint", "code", "collect", "config", "env", "keep", "preload", "secrets", "stdin")
+_COMMAND_KEYS = ("checkpoint", "code", "collect", "config", "constants", "env", "keep", "preload", "secrets", "stdin")
 """keys that only apply to a command, not to a process that claims trials"""
 
 

@@ -86,6 +86,20 @@ class ConfigFile(Struct, frozen=True):
     parts: list[str | list[str]]
 
 
+class ConstantLine(Struct, frozen=True):
+    """A line of a script: its number, counted from 1, and its texts, with `[parameter, original text]` between them."""
+
+    number: int
+    parts: list[str | list[str]]
+
+
+class ConstantLines(Struct, frozen=True):
+    """Lines with constants of the script at `path`, to be replaced in each trial's copy of it."""
+
+    path: str
+    lines: list[ConstantLine]
+
+
 class MetricSourceDocument(Struct, frozen=True):
     """A file or a regular expression from which metrics are parsed."""
 
@@ -107,6 +121,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     keep: KeepRule
     checkpoint_every: float | None
     config: ConfigFile | None
+    constants: ConstantLines | None
     stdin: str
     cpu: float | None
     pin: int

@@ -46,6 +46,7 @@ class PreparedJob:
         self.keep_limit = int(keep.get("limit") or 2**30)
         self.checkpoint_every: float | None = document.get("checkpoint_every")
         self.config: Mapping[str, Any] | None = document.get("config")
+        self.constants: Mapping[str, Any] | None = document.get("constants")
         self.stdin = str(document.get("stdin") or "")
         self.root: str | None = document.get("root")
         self.links = [str(path) for path in document.get("links") or ()]

@@ -34,13 +34,15 @@ LEASE = {
 JOB = {
     "revision": 1, "run": "python model.py {args}", "metrics": ["loss"], "parameters": ["x"], "env": {"A": "1"},
     "secrets": {"TOKEN": "s"}, "timeout": None, "grace": 10.0, "keep": {"patterns": ["*.bin"], "limit": 1 << 30},
-    "checkpoint_every": None, "config": None, "stdin": "", "cpu": None, "pin": 0, "gpu": 0.25,
+    "checkpoint_every": None, "config": None, "constants": None, "stdin": "", "cpu": None, "pin": 0, "gpu": 0.25,
     "preload": ["sklearn.svm"], "collect": [{"kind": "csv", "where": "logs/metrics.csv"}], "root": None,
     "links": ["data"], "cap_bytes": 67_108_864,
 }  # fmt: skip
 CONFIG = {"name": "base.yml", "parts": ["text", ["optim.lr", "text without it"], "rest"]}
+CONSTANTS = {"path": "model.py", "lines": [{"number": 3, "parts": ["lr = ", ["lr", "0.1"], ""]}]}
 EVERY_OPTION = {
     "run": ["python", "model.py"], "timeout": 60.0, "checkpoint_every": 30.5, "config": CONFIG, "cpu": 2.0,
+    "constants": CONSTANTS,
     "root": "/home/ada/project",
 }  # fmt: skip
 REGISTERED = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,19 @@ def changed_experiment(
         code_folder = root
     if root is not None and code_folder != root:
         notes.append(f"using the code in {code_folder}; {handle} was started in {root}")
-    return listed(original.specification, code_folder, how_packed(launch)), [
+    return listed(_relocated(original.specification, code_folder), code_folder, how_packed(launch)), [
         *notes,
         *_ignored_changes(original, code_folder),
     ]
+
+
+def _relocated(specification: Specification, folder: Path) -> Specification:
+    """Return the specification with the lines of its constants in the changed code."""
+    if specification.constants is None:
+        return specification
+    from orchestune.config.sections.template import relocated  # ruamel.yaml is slow to import
+
+    return replace(specification, constants=relocated(specification.constants, folder))
 
 
 def _ignored_changes(original: OriginalExperiment, folder: Path) -> list[str]:

@@ -51,19 +51,15 @@ def draft_of(console: Console, args: argparse.Namespace, folder: Path, ask: Ask)
         origin = f"{args.source}:"
     if args.script:
         invocation = _read(console, args, folder)
-        script_draft = drafting.draft(
-            invocation, folder, _required_values(invocation, args, ask), named=bool(args.spaces)
-        )
-        library = _search_library(args.script) if invocation.script is None else ""
-        script_draft = replace(
-            script_draft,
-            notes=(*script_draft.notes, *_unknown_parameters(invocation, args), *_search_note(args.script, library)),
-        )
+        library = _search_library(args.script) if _has_no_arguments(invocation) else ""
+        if library and not (args.spaces or args.source):
+            raise UsageError(f"{args.script} runs its own search with {library}", _advice(library))
+        values, is_named = _required_values(invocation, args, ask), bool(args.spaces or args.source)
+        script_draft = drafting.draft(invocation, folder, values, named=is_named)
+        notes = (*script_draft.notes, *_unknown_parameters(invocation, args))
+        script_draft = replace(script_draft, notes=notes)
         if draft is None:
-            return (
-                script_draft,
-                f"{args.script}: {_summary(invocation)}{f'; it runs its own search with {library}' if library else ''}",
-            )
+            return script_draft, f"{args.script}: {_summary(invocation)}"
         run = next(entry for entry in script_draft.document.entries if entry[0].text == "run")
         remarks = {path: remark for path, remark in draft.remarks.items() if path != "run"}
         draft = Draft(draft.document.with_entry(*run), draft.notes, remarks, files=draft.files)
@@ -115,6 +111,10 @@ def _unknown_parameters(invocation: ScriptInvocation, args: argparse.Namespace) 
             yield f"{name}: not a known option of {args.script}{f' ({suggestion})' if suggestion else ''}"
 
 
+def _has_no_arguments(invocation: ScriptInvocation) -> bool:
+    return invocation.script is None or invocation.script.constants is not None
+
+
 def _search_library(script: str) -> str:
     """Return the optimization library that a Python script imports, if any."""
     if Path(script).suffix != ".py":
@@ -123,11 +123,10 @@ def _search_library(script: str) -> str:
     return match[1] if match else ""
 
 
-def _search_note(script: str, library: str) -> Iterator[str]:
-    if library:
-        advice = f"make each trial one call of its objective, with what {library} suggests as options (--lr=0.1)"
-        suffix = "; `init --from` imports the results of a study" if library == "optuna" else ""
-        yield f"{script} runs its own search: {advice}, which prints its value, or call it with orchestune.tune{suffix}"
+def _advice(library: str) -> str:
+    suffix = "; `init --from` imports the results of a study" if library == "optuna" else ""
+    trial = f"make each trial one call of its objective, with what {library} suggests as options (--lr=0.1)"
+    return f"{trial}, which prints its value, or call it with orchestune.tune{suffix}"
 
 
 def _summary(invocation: ScriptInvocation) -> str:
@@ -135,6 +134,10 @@ def _summary(invocation: ScriptInvocation) -> str:
     if script is None:
         return "its options are unknown"
     count = len(script.options)
+    if script.constants is not None:
+        has_other_file = not invocation.command[-1].endswith(script.constants)
+        count = sum(not option.required for option in script.options)
+        return f"{plural(count, 'constant')}{f' of {script.constants}' if has_other_file else ''}"
     location = f" of {invocation.module}" if invocation.module else ""
     return f"{plural(count, 'option')}{location}, by {script.reader}"
 

@@ -143,6 +143,8 @@ def _parameter_passing(specification: Specification) -> str:
     if not names:
         return "no parameters"
     first = names[0]
+    if specification.constants and not used:
+        return f"constants of {specification.constants.path}, in each trial's copy of it"
     if "config" in used and specification.config:
         text = f"a copy of {specification.config.name} as {{config}}"
     elif "args" in used:

@@ -118,7 +118,9 @@ def _notes(loaded: Loaded) -> tuple[str, ...]:
     )
     passed = {*environment(os.environ), *loaded.specification.env, *secrets}
     notes = [note for note in loaded.notes if note != NO_PLACEHOLDER or not reads_parameters(run, folder)]
-    names = [] if loaded.specification.stdin else [entry.name for entry in loaded.specification.space.parameters]
+    specification = loaded.specification
+    others = specification.stdin or specification.constants
+    names = [] if others else [entry.name for entry in specification.space.parameters]
     unused_notes = unused_parameters(run, names, folder)
     return (*notes, *unused_notes, *missing_script(run, folder), *unpassed_variables(run, folder, os.environ, passed))
 

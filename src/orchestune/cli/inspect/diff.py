@@ -18,6 +18,7 @@ from orchestune.cli.terminal.render import Paint, one_line, sanitized, width
 from orchestune.cli.terminal.temporary_folder import temporary_folder, translated_disk_errors
 from orchestune.domain.differences import ComparedTrial, Pair, document
 from orchestune.errors import NotFound
+from orchestune.worker.files.constants import lines as constant_lines
 
 
 def add(commands: Commands) -> None:
@@ -57,7 +58,9 @@ def _side(console: Console, text: str, folder: Path) -> tuple[ComparedTrial, Pat
     ref, number = console.trial(text)
     client = console.client
     trial = client.trial(ref, number)
-    side = ComparedTrial(client.experiment(ref), trial, client.specification(ref, trial["revision"]))
+    specification = client.specification(ref, trial["revision"])
+    lines = constant_lines(specification["specification"].get("constants"), trial["parameters"])
+    side = ComparedTrial(client.experiment(ref), trial, specification, lines)
     digest = trial["bundle"]
     if digest is None:
         return side, None

@@ -12,14 +12,15 @@ from typing import Any
 from orchestune.config.document.nodes import SourcePosition, mapping, yaml_text
 from orchestune.config.scripts import config_files
 from orchestune.config.scripts.option import Option, Script
-from orchestune.config.scripts.proposing import Proposal, guess, propose
+from orchestune.config.scripts.proposing import Proposal, argument, guess, propose
 from orchestune.config.scripts.reading import ScriptInvocation
 from orchestune.config.sources.draft import Draft
+from orchestune.domain.words import some
+from orchestune.errors import UsageError
 from orchestune.worker.command import ALL_PARAMETERS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")
 _LIKELY = ("train", "fit", "run", "main", "tune")
-_EXAMPLE = {"lr": "1e-5..0.1 log"}
 _MAX_DESCRIPTION_CHARS = 60
 _DEFAULT = re.compile(r"[\[(]?\s*default(?:s to)?\s*[:=]?\s*[^\s)\]]*\s*[\])]?", re.IGNORECASE)
 """the default as repeated in help texts"""
@@ -56,7 +57,7 @@ def missing(invocation: ScriptInvocation) -> list[Option]:
 def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str, str], *, named: bool = False) -> Draft:
     """Build the draft. `fixed_values` are the values of required options.
 
-    With `named`, parameters are given elsewhere, so that no example is added if the script has no options.
+    With `named`, parameters are given elsewhere; otherwise, raises UsageError if nothing can be varied.
     """
     script = invocation.script or Script("", ())
     position = SourcePosition(invocation.command[-1])
@@ -89,21 +90,22 @@ def draft(invocation: ScriptInvocation, folder: Path, fixed_values: Mapping[str,
     document: dict[str, Any] = {"run": _run(invocation, script, own_placeholders, fixed_values)}
     if script.config is not None:
         document["config"] = script.config
+    if script.constants is not None:
+        document["constants"] = script.constants
     spellings = {name: conditions.get(name, proposal.spelling) for name, (_, proposal) in varied.items()}
-    example = not varied and not named
-    document["parameters"] = dict(_EXAMPLE) if example else spellings
-    if example:
-        notes.append(_why_example(invocation, bool(proposals)))
+    if not varied and not named:
+        raise _nothing_to_vary(invocation, proposals)
+    document["parameters"] = spellings
     document |= {"budget": 40, "parallelism": 1}
     defaults = {option.name: option.default for option, _ in proposals.values() if option.default is not None}
     remarks = {f"parameters.{name}": _remark(option, name in guessed) for name, (option, _) in varied.items()}
-    if example:
-        remarks["parameters.lr"] = "an example: replace it with the options of your program"
     # options with their own placeholder cannot be enabled where one placeholder stands for all
     not_varied = [
         pair
         for name, pair in proposals.items()
-        if name not in varied and (own_placeholders or not pair[0].argument_template)
+        if name not in varied
+        and (own_placeholders or not pair[0].argument_template)
+        and not (script.constants and pair[0].required)
     ]
     asides = tuple(_aside(*pair) for pair in not_varied)
     return Draft(mapping(document, position), tuple(notes), remarks, defaults, asides)
@@ -188,7 +190,7 @@ def _run(
     assignments = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
     program = [_literal(word) for word in invocation.command]
     words = [
-        *(assignments if script.argument_template == "" else ()),
+        *(assignments if script.argument_template == "" and script.constants is None else ()),
         *program,
         *fixed_words[True],
         *(placeholders if is_before_command else ()),
@@ -201,12 +203,15 @@ def _literal(word: str) -> str:
     return shlex.quote(word.replace("{", "{{").replace("}", "}}"))
 
 
-def _why_example(invocation: ScriptInvocation, has_options: bool) -> str:
-    if has_options:
-        return "no option looks like a hyperparameter: enable those that you want to vary"
-    if invocation.script is None:
-        return "its options could not be detected: `parameters` has an example"
-    return "no option with numbers, choices or switches found: `parameters` has an example"
+def _nothing_to_vary(invocation: ScriptInvocation, proposals: _Pairs) -> UsageError:
+    program = invocation.command[-1]
+    spellings = {name: proposal.spelling for name, (_, proposal) in proposals.items() if proposal.spelling is not None}
+    if spellings:
+        name, spelling = next(iter(spellings.items()))
+        what = f"no option of {program} looks like a hyperparameter: {some(list(proposals))}"
+        return UsageError(what, f"name the ones to vary: orchestune init {program} {argument(name, spelling)}")
+    hint = f"name parameters and their places: orchestune init {program} lr=1e-4..0.1:log -- COMMAND --rate {{lr}}"
+    return UsageError(f"{program}: no options, constants or settings found that can be varied", hint)
 
 
 def _remark(option: Option, guessed: bool = False) -> str:

@@ -51,6 +51,8 @@ class Script:
     notes: tuple[str, ...] = ()
     commands: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     """options by command, if the script has commands; `options` apply to all of them"""
+    constants: str | None = None
+    """the file that has these values as constants, so that the command has no placeholders for them"""
 
 
 def plain(value: Any) -> Any:

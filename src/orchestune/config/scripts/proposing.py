@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from orchestune.config.document.nodes import yaml_text
 from orchestune.config.scripts.option import Option
 from orchestune.config.sections.short_spelling import spelled
 
@@ -72,6 +73,13 @@ def propose(option: Option) -> Proposal:
         return Proposal(None, False)
     spelling = _number(option, name)
     return Proposal(spelling, vary and spelling is not None and not option.argument_template.startswith("{"))
+
+
+def argument(name: str, spelling: Spelling) -> str:
+    """Format a parameter as an argument of the command line: `lr=1e-4..0.1:log`, `opt=adam,sgd`."""
+    if isinstance(spelling, list):
+        return f"{name}={','.join(map(yaml_text, spelling))}"
+    return f"{name}={'true,false' if spelling == 'bool' else spelling.replace(' step ', ':step=').replace(' ', ':')}"
 
 
 def guess(option: Option) -> Proposal | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import os
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.config.scripts import (
     argparse_options,
     by_absl,
+    by_constants,
     by_docopt,
     by_environment,
     by_fire,
@@ -26,6 +27,7 @@ from orchestune.config.scripts import (
     library_options,
 )
 from orchestune.config.scripts.option import Script
+from orchestune.config.scripts.proposing import propose
 from orchestune.config.scripts.scope import ModuleScope, calls
 from orchestune.errors import BadInput, Problem, UsageError
 
@@ -91,7 +93,9 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Sc
         script: Script | None = by_text.makefile(text)
     else:
         script = library_options.read(text, suffix) or by_text.read(text, suffix)
-    return ScriptInvocation(words, config_files.by_path(script, config, folder) if config else script)
+    if config is not None:
+        return ScriptInvocation(words, config_files.by_path(script, config, folder))
+    return ScriptInvocation(words, _or_constants(script, [path], folder))
 
 
 def _of_python(path: Path, relative: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
@@ -116,7 +120,23 @@ def _of_python(path: Path, relative: Path, folder: Path, python: str, config: st
         script = by_environment.read(script_tree, ModuleScope(script_tree))
     if config is not None:
         script = config_files.by_path(script, config, folder)
+    else:
+        script = _or_constants(script, _modules(path), folder)
     return ScriptInvocation((python, *_python_arguments(path, relative)), script, module_name)
+
+
+def _or_constants(script: Script | None, files: Iterable[Path], folder: Path) -> Script | None:
+    """Return the constants of the script if none of its options is worth a search; its required options are kept."""
+    options = [option for group in (script.options, *script.commands.values()) for option in group] if script else []
+    if any(propose(option).vary or config_files.takes_file(option.name) for option in options):
+        return script
+    if script is not None and (script.config or script.argument_template in ("{hydra}", "{config}")):
+        return script
+    constants = by_constants.read(files, folder)
+    if constants is None or script is None:
+        return constants or script
+    required = tuple(option for option in script.options if option.required)
+    return replace(constants, options=(*constants.options, *required), words=script.words)
 
 
 def _python_arguments(path: Path, relative: Path) -> tuple[str, ...]:

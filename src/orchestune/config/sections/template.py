@@ -1,18 +1,23 @@
-"""The key `config`: the user's own configuration file, split into parts at the values of parameters."""
+"""The keys `config` and `constants`: files of the user's code, split into parts at the values of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from orchestune.config.document import constants
+from orchestune.config.document.constants import Constant, Constants
 from orchestune.config.document.kinds import string
 from orchestune.config.document.report import Field
 from orchestune.config.document.value_spans import READERS, Unreadable
-from orchestune.domain.specification.command_channels import ConfigTemplate
-from orchestune.domain.words import did_you_mean
+from orchestune.domain.specification.command_channels import ConfigTemplate, ConstantTemplate, Parts
+from orchestune.domain.words import did_you_mean, some
 
 MAX_BYTES = 256 * 1024
+MAX_SCRIPT_BYTES = 1024 * 1024  # its lines alone travel with the specification
 CONFIG = string("the path of a YAML, JSON or TOML file", most=1000)
+CONSTANTS = string("the path of a Python or R script", most=1000)
 
 
 def config_file(
@@ -23,14 +28,8 @@ def config_file(
     Parameters in `placed` may be absent from it: they reach the command another way.
     """
     reader = READERS.get(PurePosixPath(path).suffix.lower())
-    if reader is None:
-        field.reject(f"unsupported file type: {path}", f"supported extensions: {', '.join(READERS)}")
-        return None
-    if path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts:
-        field.reject("must be inside the folder of the experiment", "write a relative path without ..")
-        return None
-    content = _read(field, folder / path)
-    if content is None:
+    content = _read(field, path, folder, READERS, MAX_BYTES)
+    if reader is None or content is None:
         return None
     try:
         spans = reader(content)
@@ -47,18 +46,83 @@ def config_file(
     return ConfigTemplate(PurePosixPath(path).name, (*parts, content[position:]))
 
 
-def _read(field: Field, path: Path) -> str | None:
+def constant_lines(
+    field: Field, path: str, folder: Path, names: Sequence[str], placed: Collection[str]
+) -> ConstantTemplate | None:
+    """Locate the constants of the script at `path` within `folder` that are parameters. Problems are reported.
+
+    Parameters in `placed` may be absent from it: they reach the command another way.
+    """
+    reader = constants.READERS.get(PurePosixPath(path).suffix.lower())
+    content = _read(field, path, folder, constants.READERS, MAX_SCRIPT_BYTES)
+    if reader is None or content is None:
+        return None
+    path = str(PurePosixPath(path))
+    if os.path.realpath(folder / path) != os.path.join(os.path.realpath(folder), path):
+        field.reject(f"{path} is a link, and a trial's copy of it would be the file itself", "name the file")
+        return None
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            field.reject(f"{path} is too large (maximum {MAX_BYTES // 1024} KiB)", "is this the right file?")
+        by_name = reader(content)
+    except constants.Unparsable as exc:
+        field.reject(f"cannot parse {path}: {exc}")
+        return None
+    for name in names:
+        if name not in by_name and name not in placed:
+            hint = did_you_mean(name, by_name) or (f"constants: {some(list(by_name))}" if by_name else "")
+            field.reject(f"{path} has no constant '{name}' (expected a literal assigned once at the top level)", hint)
+    return template(path, content, {name: by_name[name] for name in names if name in by_name})
+
+
+def relocated(old: ConstantTemplate, folder: Path) -> ConstantTemplate:
+    """Locate the same constants in the changed code of `folder`; unchanged if that is impossible."""
+    try:
+        content = (folder / old.path).read_text(encoding="utf-8")
+        by_name = constants.READERS[PurePosixPath(old.path).suffix.lower()](content)
+        return template(old.path, content, {name: by_name[name] for name in old.names})
+    except (OSError, ValueError, KeyError):  # the trial's error says which line is missing
+        return old
+
+
+def template(path: str, content: str, by_name: Constants) -> ConstantTemplate:
+    """Split the lines of a script at these constants."""
+    by_line: dict[int, list[tuple[Constant, str]]] = {}
+    for name, constant in by_name.items():
+        by_line.setdefault(constant.line, []).append((constant, name))
+    rows = content.split("\n")
+    return ConstantTemplate(
+        path, tuple((line, _split(rows[line - 1].rstrip("\r"), by_line[line])) for line in sorted(by_line))
+    )
+
+
+def _split(row: str, constants: Sequence[tuple[Constant, str]]) -> Parts:
+    parts: list[str | tuple[str, str]] = []
+    position = 0
+    for constant, name in sorted(constants, key=lambda pair: pair[0].start):
+        parts += [row[position : constant.start], (name, row[constant.start : constant.end])]
+        position = constant.end
+    return (*parts, row[position:])
+
+
+def _read(field: Field, path: str, folder: Path, readers: Mapping[str, object], most: int) -> str | None:
+    """Return the text of a file within the folder; None, and a report, if it is unusable."""
+    if PurePosixPath(path).suffix.lower() not in readers:
+        field.reject(f"unsupported file type: {path}", f"supported extensions: {', '.join(readers)}")
+        return None
+    if path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts:
+        field.reject("must be inside the folder of the experiment", "write a relative path without ..")
+        return None
+    file_path = folder / path
+    try:
+        with file_path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            field.reject(f"{file_path} is too large (maximum {most // 1024} KiB)", "is this the right file?")
             return None
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        field.reject(f"{path} is not UTF-8 text")
+        field.reject(f"{file_path} is not UTF-8 text")
     except OSError as exc:
-        field.reject(f"cannot read {path}: {exc.strerror}")
+        field.reject(f"cannot read {file_path}: {exc.strerror}")
     return None
 
 

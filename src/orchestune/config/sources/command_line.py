@@ -50,9 +50,12 @@ def describe(described: Description, root: Entries, report: ProblemReport) -> En
     return root
 
 
-def report_missing(root: Entries, report: ProblemReport) -> None:
-    """Report the required keys that an experiment without a file lacks, in terms of the command line."""
-    hints = dict(_REQUIRED)
+def report_missing(root: Entries, report: ProblemReport, proposed: str = "") -> None:
+    """Report the required keys that an experiment without a file lacks, in terms of the command line.
+
+    `proposed` is a hint with parameters that the script has.
+    """
+    hints = _REQUIRED | ({"parameters": proposed} if proposed else {})
     engine = root.get("engine")
     if isinstance(engine, Entries):
         engine = engine.get("name")
@@ -65,7 +68,9 @@ def report_missing(root: Entries, report: ProblemReport) -> None:
     run = root.get("run")
     words = [word.text for word in (run.items if isinstance(run, Items) else (run,)) if isinstance(word, ScalarNode)]
     uses_parameters = (
-        placeholders(words) or root.get("stdin") is not None or any("ORCHESTUNE_PARAM" in word for word in words)
+        placeholders(words)
+        or any(root.get(key) is not None for key in ("constants", "stdin"))
+        or any("ORCHESTUNE_PARAM" in word for word in words)
     )
     if run is not None and not uses_parameters:
         report.notes.append(NO_PLACEHOLDER)

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+Parts = tuple[str | tuple[str, str], ...]
+"""text that is split at the values of parameters: literal text, or a parameter's name and the original text there"""
 
 
 @dataclass(frozen=True)
 class ConfigTemplate:
-    """Template of the user's configuration file, split at the values of parameters."""
+    """Template of the user's configuration file."""
 
     name: str
     """file name without its folder"""
-    parts: tuple[str | tuple[str, str], ...]
-    """literal text, or a parameter name and the original text at its position"""
+    parts: Parts
 
     def to_json(self) -> dict[str, Any]:
         """Serialize for the store and for workers."""
-        return {"name": self.name, "parts": [part if isinstance(part, str) else list(part) for part in self.parts]}
+        return {"name": self.name, "parts": _parts_json(self.parts)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> ConfigTemplate | None:
         """Parse the output of `to_json`; None if absent."""
+        return cls(str(document["name"]), _parts(document["parts"])) if document else None
+
+
+@dataclass(frozen=True)
+class ConstantTemplate:
+    """Lines of a script with constants that are parameters; each trial's copy of the script gets its own values."""
+
+    path: str
+    """path of the script in the folder of the code"""
+    lines: tuple[tuple[int, Parts], ...]
+    """number, counted from 1, and parts of each line"""
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters that are constants of the script."""
+        return [part[0] for _, parts in self.lines for part in parts if not isinstance(part, str)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Serialize for the store and for workers."""
+        lines = [{"number": number, "parts": _parts_json(parts)} for number, parts in self.lines]
+        return {"path": self.path, "lines": lines}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any] | None) -> ConstantTemplate | None:
+        """Parse the output of `to_json`; None if absent."""
         if not document:
             return None
-        parts = (part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document["parts"])
-        return cls(str(document["name"]), tuple(parts))
+        lines = tuple((int(line["number"]), _parts(line["parts"])) for line in document["lines"])
+        return cls(str(document["path"]), lines)
+
+
+def _parts_json(parts: Parts) -> list[str | list[str]]:
+    return [part if isinstance(part, str) else list(part) for part in parts]
+
+
+def _parts(document: Sequence[Any]) -> Parts:
+    return tuple(part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Space
-from orchestune.domain.specification.command_channels import ConfigTemplate, MetricSource
+from orchestune.domain.specification.command_channels import ConfigTemplate, ConstantTemplate, MetricSource
 from orchestune.domain.specification.early_stopping import EarlyStopping
 from orchestune.domain.specification.folds import Folds
 from orchestune.domain.specification.metrics import Metric
@@ -130,6 +130,8 @@ class Specification:
     placement: Placement = Placement()
     config: ConfigTemplate | None = None
     """config file that is copied for each trial, with its values filled in"""
+    constants: ConstantTemplate | None = None
+    """script whose constants are replaced in each trial's copy"""
     collect: tuple[MetricSource, ...] = ()
     """additional sources of metrics"""
     stdin: str = ""
@@ -180,6 +182,7 @@ class Specification:
             "mlflow": self.mlflow.to_json() if self.mlflow else None,
             "placement": self.placement.to_json(),
             "config": self.config.to_json() if self.config else None,
+            "constants": self.constants.to_json() if self.constants else None,
             "stdin": self.stdin,
             "program": self.program,
             "collect": [source.to_json() for source in self.collect],
@@ -231,6 +234,7 @@ class Specification:
             notify=tuple(Hook.from_json(item) for item in document.get("notify") or ()),
             placement=Placement.from_json(document.get("placement") or {}),
             config=ConfigTemplate.from_json(document.get("config")),
+            constants=ConstantTemplate.from_json(document.get("constants")),
             stdin=str(document.get("stdin") or ""),
             program=ProgramKind(document.get("program", ProgramKind.COMMAND)),
             collect=tuple(MetricSource(item["kind"], item["where"]) for item in document.get("collect") or ()),

@@ -166,13 +166,13 @@ async def status(
 def specification(context: RequestContext, caller: RequestCaller, ref: str, revision: MaybeNumber = None) -> Response:
     """Return the specification: the current one, or the one at the revision of a trial.
 
-    For guests it omits everything that may contain secrets: the environment, the user's configuration file, standard
-    input, the pod, Slurm's options, the names of secrets, notifications and MLflow.
+    For guests it omits everything that may contain secrets: the environment, the user's configuration file, lines of
+    the script, standard input, the pod, Slurm's options, the names of secrets, notifications and MLflow.
     """
     document = read_experiments.specification(context.core, ref, revision, caller)
     if caller.role == "guest":
         stored = document["specification"]
-        config, placement = stored["config"], stored["placement"]
+        config, constants, placement = stored["config"], stored.get("constants"), stored["placement"]
         hidden: dict[str, object] = {
             "env": {},
             "secrets": [],
@@ -181,7 +181,8 @@ def specification(context: RequestContext, caller: RequestCaller, ref: str, revi
             "mlflow": None,
             "placement": {**placement, "pod": {}, "slurm": {}},
         }
-        document |= {"launch": {}, "specification": stored | hidden | {"config": config and {**config, "parts": []}}}
+        hidden |= {"config": config and {**config, "parts": []}, "constants": constants and {**constants, "lines": []}}
+        document |= {"launch": {}, "specification": stored | hidden}
     return answer(document)
 
 

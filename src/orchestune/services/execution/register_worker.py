@@ -20,7 +20,14 @@ from orchestune.store import experiments, workers
 from orchestune.store.session import Session
 from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.workers import WorkerRow
-from orchestune.wire.answers import ConfigFile, JobDocument, KeepRule, MetricSourceDocument, Registered
+from orchestune.wire.answers import (
+    ConfigFile,
+    ConstantLines,
+    JobDocument,
+    KeepRule,
+    MetricSourceDocument,
+    Registered,
+)
 from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 
 
@@ -114,7 +121,7 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)
     cores = each.cpu if backend is None else backend.needs(each, launch).cpu
-    config = specification.config
+    config, constants = specification.config, specification.constants
     return JobDocument(
         revision=revision,
         run=specification.run if isinstance(specification.run, str) else list(specification.run),
@@ -127,6 +134,7 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
         keep=KeepRule(list(specification.keep.patterns), specification.keep.limit),
         checkpoint_every=specification.checkpoint_every,
         config=msgspec.convert(config.to_json(), ConfigFile) if config else None,
+        constants=msgspec.convert(constants.to_json(), ConstantLines) if constants else None,
         stdin=specification.stdin,
         cpu=cores,
         pin=int(cores) if cores and each.pin else 0,

@@ -18,6 +18,7 @@ from orchestune.services.memory.lru_cache import Recent
 from orchestune.services.queries.read_experiments import specification, status
 from orchestune.services.queries.read_trials import trial
 from orchestune.store import blobs, experiments
+from orchestune.worker.files.constants import lines as constant_lines
 
 _MAX_FILES = 5000
 """Upper bound of the listed files of a bundle."""
@@ -85,7 +86,9 @@ def _side(core: Core, name: str, key: str) -> ComparedTrial:
     if not ref or number is None or number >= 2**31:
         raise BadInput.one(f"invalid trial: '{name}' (expected such as sgd-7f3a/12)", key=key)
     compared = trial(core, ref, number)
-    return ComparedTrial(status(core, ref), compared, specification(core, ref, compared["revision"]))
+    document = specification(core, ref, compared["revision"])
+    constants = constant_lines(document["specification"].get("constants"), compared["parameters"])
+    return ComparedTrial(status(core, ref), compared, document, constants)
 
 
 def _digest(core: Core, ref: str, number: int | None) -> str | None:

@@ -190,8 +190,8 @@ def found_in(
 
 
 def drafted(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None,
-            values: Mapping[str, str] | None = None) -> Draft:  # fmt: skip
-    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, values or {})
+            values: Mapping[str, str] | None = None, named: bool = False) -> Draft:  # fmt: skip
+    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, values or {}, named=named)
 
 
 def document(draft: Draft) -> dict[str, Any]:
@@ -516,9 +516,17 @@ def test_variables_of_a_shell_script_are_set_before_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["\0\1binary", "int main() { return 0; }"])
-def test_a_program_that_says_nothing_becomes_a_file_to_fill_in(data: str, tmp_path: Path) -> None:
-    draft = drafted(tmp_path, data, name="model")
-    assert document(draft)["run"] == "./model {args}"
-    assert document(draft)["parameters"] == {"lr": "1e-5..0.1 log"}
-    assert "an example" in draft.notes[0]
-    assert "an example" in draft.remarks["parameters.lr"]
+def test_no_parameter_is_invented_for_a_program_without_options(data: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        drafted(tmp_path, data, name="model")
+    assert str(refused.value) == "./model: no options, constants or settings found that can be varied"
+    assert "orchestune init ./model lr=1e-4..0.1:log -- COMMAND --rate {lr}" in (refused.value.hint or "")
+    assert document(drafted(tmp_path, data, name="model", named=True))["run"] == "./model {args}"
+
+
+def test_options_that_no_one_searches_are_named_with_a_range_to_copy(tmp_path: Path) -> None:
+    text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--epochs', type=int, default=4)\n"
+    with pytest.raises(UsageError) as refused:
+        drafted(tmp_path, text)
+    assert str(refused.value) == "no option of train.py looks like a hyperparameter: epochs"
+    assert refused.value.hint == "name the ones to vary: orchestune init train.py epochs=2..8"

@@ -9,6 +9,7 @@ import pytest
 
 from orchestune.config.document.nodes import plain
 from orchestune.config.scripts import drafting, reading
+from orchestune.errors import UsageError
 
 
 def drafted(folder: Path, text: str, given: dict[str, str] | None = None) -> dict[str, Any]:
@@ -65,5 +66,8 @@ def test_what_an_argument_has_to_be_is_asked_for_and_stands_first(tmp_path: Path
     ],
 )
 def test_places_that_are_not_certain_are_none(tmp_path: Path, text: str) -> None:
-    run = drafted(tmp_path, text)["run"]
-    assert "{DATA}" not in run and "SEED" not in run and run in ("sh train.sh {args}", "sh train.sh {LR}")
+    try:
+        run = drafted(tmp_path, text)["run"]
+    except UsageError:  # nothing that could be varied
+        return
+    assert run == "sh train.sh {LR}"
