@@ -13,6 +13,7 @@ rule, ours and Optuna's, both with their defaults:
 
     python -m benchmarks.early_stopping --quick
     python -m benchmarks.early_stopping --tables
+    python -m benchmarks.early_stopping --quick --seeds 60 --budget 24 --workers 4 --steps 10
 """
 
 from __future__ import annotations
@@ -154,9 +155,11 @@ class Outcome(NamedTuple):
     best_pruned: int
 
 
-def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int) -> Outcome:
-    """Go through `BUDGET` of the configurations with `WORKERS` workers."""
-    order = random.Random(seed).sample(range(len(curves)), min(BUDGET, len(curves)))
+def simulate(
+    judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int, budget: int = BUDGET, workers: int = WORKERS
+) -> Outcome:
+    """Go through `budget` of the configurations with so many workers."""
+    order = random.Random(seed).sample(range(len(curves)), min(budget, len(curves)))
     finals = sorted(range(len(curves)), key=lambda index: loss(metric, curves[index].values[-1]))
     best = set(finals[: max(len(curves) // 100, 1)])
     outcome = Outcome(0.0, [], len(best.intersection(order)), 0)
@@ -167,7 +170,7 @@ def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int
             index = order.pop()
             heapq.heappush(events, (now + curves[index].seconds[0], judge.start(), index, 1))
 
-    for _ in range(WORKERS):
+    for _ in range(workers):
         begin(0.0)
     now, pruned = 0.0, 0
     while events:
@@ -185,24 +188,28 @@ def simulate(judge: Judge, metric: Metric, curves: Sequence[Recorded], seed: int
     return outcome._replace(seconds=now, best_pruned=pruned)
 
 
-def run(rule: str, family: str, curves: Sequence[Recorded], seed: int) -> Outcome:
+def run(rule: str, family: str, curves: Sequence[Recorded], seed: int, budget: int, workers: int) -> Outcome:
     metric = _metric(family)
     whose, _, name = rule.partition(" ")
     judge: Judge = Never()
     if whose == "ours":
         name, _, first = name.partition(" from step ")
-        judge = Ours(EarlyStopping(name, min_steps=float(first or 1)), metric)
+        name, _, reduction = name.partition(" reduction ")
+        judge = Ours(EarlyStopping(name, min_steps=float(first or 1), reduction=float(reduction or 0) or None), metric)
     elif whose == "Optuna":
         from optuna.samplers import RandomSampler
 
         judge = Optunas(name, metric, len(curves[0].values), RandomSampler(seed=0))
-    return simulate(judge, metric, curves, seed)
+    return simulate(judge, metric, curves, seed, budget, workers)
 
 
 def main() -> None:
     parser = table.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=None, help="orders of the configurations")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--budget", type=int, default=BUDGET, help="trials of a search")
+    parser.add_argument("--workers", type=int, default=WORKERS)
+    parser.add_argument("--steps", type=int, default=None, help="steps of a trial, the first of those recorded")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--curves", type=Path, help="keep the recorded curves in this file, and use them again")
     source.add_argument("--tables", action="store_true", help="the curves of a package that it installs (68 MB)")
@@ -213,16 +220,27 @@ def main() -> None:
         recorded = training_sizes.recorded()
     else:
         recorded = record(QUICK if arguments.quick else SIZES, arguments.jobs, arguments.curves)
+    if arguments.steps is not None:
+        recorded = {
+            family: [Recorded(curve.values[: arguments.steps], curve.seconds[: arguments.steps]) for curve in curves]
+            for family, curves in recorded.items()
+        }
     rules = ["none", *(f"{whose} {name}" for name in RULES for whose in ("ours", "Optuna"))]
-    rules[3:3] = [f"ours asha from step {first}" for first in ((4, 8) if arguments.tables else (4,))]
+    rules[3:3] = [
+        "ours asha reduction 2",
+        *(f"ours asha reduction 2 from step {first}" for first in ((4, 8) if arguments.tables else (4,))),
+    ]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
-            (rule, family): [pool.submit(run, rule, family, curves, seed) for seed in range(_searches(rule, seeds))]
+            (rule, family): [
+                pool.submit(run, rule, family, curves, seed, arguments.budget, arguments.workers)
+                for seed in range(_searches(rule, seeds))
+            ]
             for rule in rules
             for family, curves in recorded.items()
         }
         outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
-    head = ("rule", "time", "to its best", "best pruned", "loses")
+    head = ("rule", "time", "pruned", "to its best", "best pruned", "loses")
     for family, curves in recorded.items():
         losses = sorted(loss(_metric(family), curve.values[-1]) for curve in curves)
         scale = losses[len(losses) // 2] - losses[0]
@@ -240,7 +258,8 @@ def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale:
     pruned = sum(one.best_pruned for one in found) / max(sum(one.best_seen for one in found), 1)
     lost = statistics.mean((_best(one) - _best(other)) / scale for one, other in pairs)
     seen = sum(one.best_seen for one in found)
-    return rule, f"{time:.0%}", f"{to_its_best:.0%}", f"{pruned:.0%} of {seen}", f"{lost:.2%}"
+    completed = statistics.mean(len(one.completed) / len(other.completed) for one, other in pairs)
+    return rule, f"{time:.0%}", f"{1 - completed:.0%}", f"{to_its_best:.0%}", f"{pruned:.0%} of {seen}", f"{lost:.2%}"
 
 
 def _metric(family: str) -> Metric:

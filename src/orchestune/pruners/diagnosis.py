@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestune.domain.specification.early_stopping import OPTIONS, EarlyStopping
 from orchestune.domain.specification.metrics import Metric
-from orchestune.pruners.registry import REDUCTION
+from orchestune.pruners.registry import REDUCTION, spacing_of
 from orchestune.pruners.wilcoxon import PAIRS
 
 _MIN_RUN_SECONDS = 0.5
@@ -41,7 +41,7 @@ def why_idle(rule: EarlyStopping, metric: Metric, trials: Sequence[TrialProgress
     else:
         spaced = "interval" in OPTIONS[rule.type]
         interval = rule.interval or 1.0
-        second = first + interval if spaced else first * reduction
+        second = first + interval if spaced else first * spacing_of(rule)
         required_step = first + (PAIRS - 1) * interval if rule.type == "wilcoxon" else second
         longest = max(reached.seconds for reached in trials)
         if furthest < second:

@@ -16,6 +16,7 @@ FAR = [TrialProgress(20.0, 20), TrialProgress(19.0, 19)]
     [
         (EarlyStopping("asha"), FAR, None),
         (EarlyStopping("asha"), [], None),
+        (EarlyStopping("asha"), [TrialProgress(3.0, 3)], "step 1: the next comparison is at step 4 (`reduction`)"),
         (EarlyStopping("median", min_steps=20), [TrialProgress(20.0, 4), TrialProgress(21.0, 4)], None),
         (
             EarlyStopping("asha", min_steps=21),

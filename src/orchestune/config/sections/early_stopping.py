@@ -33,7 +33,7 @@ _KEYS = (
     Key("interval", _more_than(0), "Steps between comparisons: median, percentile, wilcoxon.", "1"),
     Key("reduction", _more_than(1), "The best 1/reduction of the trials continue after each comparison: asha,"
         " hyperband, percentile. For the first two, the next comparison is at `reduction` times the steps.",
-        "2"),
+        "2; with asha the next comparison is then at 4 times the steps"),
     Key("grace", GRACE, "Time from SIGTERM to SIGKILL.", "the experiment's"),
 )  # fmt: skip
 _SECTION = section(_KEYS, also={"min_epochs": "min_steps", "grace_period": "min_steps", "warmup_steps": "min_steps",
