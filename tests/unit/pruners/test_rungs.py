@@ -25,8 +25,8 @@ from tests.contract.pruner_contract import ACCURACY
 )
 def test_trials_are_compared_at_steps_that_grow_by_a_factor(rule: EarlyStopping, steps: list[int]) -> None:
     pruner = create(rule, [ACCURACY])
-    looks = [pruner.look(1, step) for step in range(101)]
-    assert sorted({look for look in looks if look is not None}) == steps
+    compared_at = [pruner.decision_step(1, step) for step in range(101)]
+    assert sorted({step for step in compared_at if step is not None}) == steps
 
 
 def completed(pruner: Pruner, trials: int, epochs: int, random: Random) -> int:
@@ -36,12 +36,12 @@ def completed(pruner: Pruner, trials: int, epochs: int, random: Random) -> int:
         curve, quality, last = LearningCurve(ACCURACY), random.random(), None
         for epoch in range(1, epochs + 1):
             curve.add(quality * epoch / epochs + random.random() / epoch, epoch)
-            look = pruner.look(trial, epoch)
-            if look is None or look == last:
+            decision_step = pruner.decision_step(trial, epoch)
+            if decision_step is None or decision_step == last:
                 continue
-            last, mark = look, curve.mark(trial, look)
-            pruner.tell(mark)
-            if pruner.judge(mark) is not None:
+            last, observation = decision_step, curve.observation(trial, decision_step)
+            pruner.tell(observation)
+            if pruner.judge(observation) is not None:
                 break
         else:
             count += 1
