@@ -147,7 +147,7 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
 def test_what_stands_in_the_way_is_said(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['nothing yet']}")
     expect(page.get_by_text("no machine has 8 free GPUs; the largest has 4")).to_be_visible()
-    expect(page.get_by_text("The first trial has not finished.")).to_be_visible()
+    expect(page.get_by_text("No trial has started.")).to_be_visible()
 
 
 def test_what_the_server_notes_of_an_experiment_is_said(open_page: OpenPage, core: Core, client: Client) -> None:

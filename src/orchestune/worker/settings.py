@@ -33,6 +33,8 @@ class Settings(NamedTuple):
     tags: Mapping[str, str] = {}
     umask: int | None = None
     """umask of commands; None for that of this process"""
+    retained: Path | None = None
+    """folder for files that trials wrote and nothing keeps; None if this worker removes them with its work folders"""
 
     def __repr__(self) -> str:
         return f"Settings of {self.worker} at {self.url or self.endpoint}"  # without the token
@@ -58,6 +60,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             gpus=tuple(str(gpu) for gpu in document.get("gpus") or ()),
             tags=dict(document.get("tags") or {}),
             umask=int(document["umask"], 8) & 0o777 if document.get("umask") else None,
+            retained=Path(document["retained"]) if document.get("retained") else None,
         )
     except OSError as exc:
         raise SettingsError(f"cannot read {name}: {exc.strerror}") from exc

@@ -40,6 +40,7 @@ from orchestune.worker.connection.reporting import Reporting, UnsentReport
 from orchestune.worker.files.collect import Collector
 from orchestune.worker.files.removal import remove
 from orchestune.worker.files.spool import Spool
+from orchestune.worker.files.written import WrittenFiles
 from orchestune.worker.job import PreparedJob
 from orchestune.worker.journal import say, traceback_of
 from orchestune.worker.metrics.usage import Sampler, WatchedTree
@@ -82,6 +83,7 @@ class Supervisor:
     ) -> None:  # fmt: skip
         self._folder = settings.state / "workers" / settings.worker
         remove(self._folder)
+        self._written = WrittenFiles(settings.retained)
         self._preparation, self._reporting, self._spool = preparation, reporting, spool
         self._crew, self._collector, self._selector, self._lifeline = crew, collector, selector, lifeline
         self._own_groups = {os.getpgrp(), os.getpgid(os.getppid())}
@@ -254,6 +256,7 @@ class Supervisor:
 
     def _launch(self, attempt: RunningAttempt) -> None:
         with self._isolated(attempt):
+            self._written.begin(attempt)
             try:
                 self._launcher.start(attempt, lambda error: self._launched(attempt, error))
             except (StartError, OSError) as exc:
@@ -419,6 +422,7 @@ class Supervisor:
     def _finish(self, attempt: RunningAttempt) -> None:
         if attempt.log.disk_error is not None:
             say(f"the log of attempt {attempt.id} is truncated, cannot spill it: {attempt.log.disk_error.strerror}")
+        self._written.end(attempt)
         self._reporting.finish(attempt.id, attempt.result(), superseded=attempt.superseded)
         attempt.phase = phases.OVER
         self._launcher.release(attempt)

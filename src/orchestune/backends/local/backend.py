@@ -26,6 +26,7 @@ from orchestune.system.private import write_private
 from orchestune.system.process import Process, boot_id
 
 _KEEP_LOGS_SECONDS = 7 * 24 * 3600.0
+_RETAIN_FILES_SECONDS = 24 * 3600.0
 _SWEEP_SECONDS = 6 * 3600.0
 _REASON_LINES = 5
 _DONE = "ending: nothing is left to do"
@@ -145,10 +146,12 @@ class LocalBackend:
 
     def _spawn(self, order: WorkerOrder, folder: WorkerFolder) -> Process:
         try:
-            write_private(
-                folder.settings_file,
-                plan.document(order, folder.state_folder, self._endpoint, self._url, self._cores, self._umask),
+            # a permanent server is shared, and its disk is not the user's
+            retained = folder.retained if self._endpoint is not None else None
+            settings = plan.document(
+                order, folder.state_folder, self._endpoint, self._url, self._cores, self._umask, retained
             )
+            write_private(folder.settings_file, settings)
             environ = environment(order, folder.settings_file, os.environ)
             return client.spawn(self._program, environ, folder.state_folder, folder.log)
         except OSError:
@@ -188,6 +191,7 @@ class LocalBackend:
             if folder is not None and (process is None or not process.alive()):
                 if process is not None and not folder.emptied:
                     self._terminator.take(process, folder, 0.0)
+                folder.remove_retained_if_older(_RETAIN_FILES_SECONDS)
                 folder.remove_if_older(_KEEP_LOGS_SECONDS)
 
 

@@ -18,12 +18,13 @@ runpy.run_module("orchestune.worker", run_name="__main__", alter_sys=True)
 
 
 def document(
-    order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path, umask: int | None = None
-) -> str:
+    order: WorkerOrder, state: Path, endpoint: Path | None, url: str | None, cores: Path, umask: int | None = None,
+    retained: Path | None = None,
+) -> str:  # fmt: skip
     """Return the content of the file that `ORCHESTUNE_WORKER_FILE` names: server address, credentials and settings.
 
     In `cores`, all workers see which cores trials of the others are pinned to. `umask` is that of commands, see
-    `worker.umask`.
+    `worker.umask`. `retained`: folder for files that trials wrote and nothing keeps.
     """
     return json.dumps(
         {
@@ -37,6 +38,7 @@ def document(
             "gpus": list(order.gpus),
             "tags": {},
             **({} if umask is None else {"umask": f"{umask:04o}"}),
+            **({} if retained is None else {"retained": str(retained)}),
         }
     )
 

@@ -15,6 +15,9 @@ from orchestune.system.private import write_private
 from orchestune.system.process import Process
 from orchestune.worker.files.removal import remove
 
+RETAINED = "retained"
+"""folder of a worker with the files that its trials wrote and nothing keeps; `client.local.work_folders` reads it"""
+
 
 class WorkerFolder:
     """`workers/ID` in the state folder: the worker's settings file, its log, and this backend's notes."""
@@ -25,6 +28,7 @@ class WorkerFolder:
         self.settings_file = self.path / "worker.json"
         self.log = self.path / "worker.log"
         self.state_folder = self.path / "state"
+        self.retained = self.path / RETAINED
         self._claim = self.path / "claim"
         self._handle = self.path / "handle.json"
         self._ending = self.path / "ending.json"
@@ -87,6 +91,12 @@ class WorkerFolder:
         except OSError:
             return []
         return [line.rstrip() for line in lines if line.strip()][-count:]
+
+    def remove_retained_if_older(self, seconds: float) -> None:
+        """Delete what trials wrote and nothing keeps, if unchanged for that long."""
+        with contextlib.suppress(OSError):
+            if time.time() - self.retained.stat().st_mtime > seconds:
+                remove(self.retained)
 
     def remove_if_older(self, seconds: float) -> None:
         """Delete all files, including the log, if unchanged for that long."""

@@ -15,9 +15,11 @@ from orchestune.cli.terminal.render import failure_tail, one_line
 from orchestune.cli.terminal.silence import retry_message, silence_message
 from orchestune.client.attempts import decisive
 from orchestune.client.connection.stream import ServerSentEvent
+from orchestune.client.local.work_folders import written_files
 from orchestune.client.states import FINAL_STATES, is_uploading, over
 from orchestune.client.watching import ServerUnreachable, Watch
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
+from orchestune.worker.files.unkept import WrittenFile
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -63,7 +65,8 @@ def conclude(console: Console, status: documents.Status, *, quiet: bool = False)
         console.document(status)
     else:
         failure = _failure(console, status)
-        console.say(*end_lines(status, console.paint, failure, next_steps=not quiet))
+        lines = end_lines(status, console.paint, failure, written=_written(console, status), next_steps=not quiet)
+        console.say(*lines)
     return 0 if status["state"] == "completed" else 1
 
 
@@ -152,6 +155,18 @@ def _failure(console: Console, status: documents.Status) -> str:
     tail = (attempt.get("tail") or "") if attempt else ""
     lines += [f"      {paint.dim(paint.sign('│'))} {line}" for line in failure_tail(tail, 5)]
     return "\n".join(lines)
+
+
+def _written(console: Console, status: documents.Status) -> list[WrittenFile]:
+    """Return the files that the best trial wrote and `keep` does not name, if they are still on this machine."""
+    if not status["best"] or not console.place.embedded:
+        return []
+    try:
+        trial = console.client.trial(status["id"], status["best"][0]["trial"])
+    except (NotFound, TemporaryError):
+        return []
+    files = written_files(console.environ, [attempt["id"] for attempt in reversed(trial["attempts"])])
+    return [WrittenFile(path, size) for path, size in files.items()]
 
 
 def _detach(console: Console, handle: str, pressed: Interrupts) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,10 @@ from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
 from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.connection.transfer import local_name
+from orchestune.client.local.work_folders import locate, written_files
 from orchestune.domain.specification.code import FETCHED
 from orchestune.errors import NotFound, UsageError
+from orchestune.worker.files.unkept import WrittenFile, note
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -32,11 +36,15 @@ def add(commands: Commands) -> None:
         commands,
         "get",
         get,
-        details="Waits for files that are still being uploaded. An interrupted download resumes.",
-        example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/",
+        details="Waits for files that are still being uploaded. An interrupted download resumes. PATH is a file that"
+        " the trial wrote: one that `keep` names or, on this machine, any file of a running trial and, for a day, of"
+        " one that has completed.",
+        example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/\n"
+        "orchestune get sgd-7f3a/12 out/model.pt",
     )
     add_cluster(parser)
     parser.add_argument("exp", metavar="EXP/N", nargs="?", help="trial; with --best an experiment")
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="only these files (default: all that `keep` names)")
     parser.add_argument("--best", action="store_true", help="download the best trial of the experiment")
     output_help = "folder to write to (default: HANDLE-N, which later runs do not pack)"
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help=output_help)
@@ -122,29 +130,96 @@ def _download(client: Client, ref: str, number: int, artifact: documents.Artifac
     return True
 
 
+def _get_paths(console: Console, args: argparse.Namespace, name: str, trial: documents.Trial) -> int:
+    """Download or copy single files of a trial."""
+    handle, number = name.split("/")
+    artifacts = {artifact["path"]: artifact for artifact in trial.get("artifacts") or []}
+    attempts = [attempt["id"] for attempt in reversed(trial["attempts"])]
+    work_files = {path: locate(console.environ, attempts, path) for path in args.paths if console.place.embedded}
+    for path in args.paths:
+        if path not in artifacts and work_files.get(path) is None:
+            raise NotFound(
+                f"{name} has no file '{path}'",
+                _missing_path_hint(trial, path, [*sorted(artifacts), *_written(console, trial)]),
+            )
+    folder: Path = args.output or _default_folder(console.folder / f"{handle}-{number}")
+    downloads = []
+    for path in args.paths:
+        target, work_file = local_name(folder, path), work_files.get(path)
+        if path in artifacts:
+            if not _download(console.client, handle, int(number), artifacts[path], target):
+                raise UsageError(f"cannot write '{target}': a file and a folder have the same name")
+        elif work_file is not None:
+            _copy(work_file, target)
+        downloads.append({"path": path, "file": str(target), "size": target.stat().st_size})
+        if not console.json:
+            console.say(f"{one_line(str(target))}  {console.paint.dim(size(target.stat().st_size))}")
+    if console.json:
+        console.document(downloads)
+    return 0
+
+
+def _written(console: Console, trial: documents.Trial) -> dict[str, int]:
+    """Return path and size of what the trial wrote and `keep` does not name, if it is still on this machine."""
+    attempts = [attempt["id"] for attempt in reversed(trial["attempts"])]
+    return written_files(console.environ, attempts) if console.place.embedded else {}
+
+
+def _written_hint(console: Console, name: str, trial: documents.Trial) -> str:
+    files = [WrittenFile(path, size) for path, size in _written(console, trial).items()]
+    return f"it {note(files)}, or fetch a file: orchestune get {name} {shlex.quote(files[0].path)}" if files else ""
+
+
+def _missing_path_hint(trial: documents.Trial, path: str, files: Sequence[str]) -> str:
+    """Return how to get a file of a trial that is not kept, or whose work folder no longer exists."""
+    if files:
+        return f"it has {', '.join(files[:5])}{', …' if len(files) > 5 else ''}"
+    if trial["state"] in ("queued", "running"):
+        return "the trial has not written it yet, or its work folder is on another machine"
+    return f"its work folder no longer exists: add `keep: [{path}]`, and `orchestune rerun` writes the file again"
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as exc:
+        raise UsageError(f"cannot write '{target}': {exc.strerror}", "choose another folder with -o") from exc
+
+
+def _trial(console: Console, args: argparse.Namespace) -> tuple[str, int]:
+    """Return the experiment and the number of the trial that the arguments name."""
+    if args.best:
+        ref = console.experiment(args.exp)
+        best_trials = console.client.best(ref)
+        if not best_trials:
+            status = console.client.experiment(ref)
+            raise NotFound(f"{status['handle']} has no best trial: {no_best_reason(status)}")
+        return ref, best_trials[0]["trial"]
+    if args.exp is None:
+        raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")
+    return console.trial(args.exp)
+
+
 def get(console: Console, args: argparse.Namespace) -> int:
     """Download the files, each of them completely or not at all."""
     client = console.client
-    if args.best:
-        ref = console.experiment(args.exp)
-        best_trials = client.best(ref)
-        if not best_trials:
-            status = client.experiment(ref)
-            raise NotFound(f"{status['handle']} has no best trial: {no_best_reason(status)}")
-        number = best_trials[0]["trial"]
-    elif args.exp is None:
-        raise UsageError("get needs a trial", "orchestune get sgd-7f3a/12, or --best")
-    else:
-        ref, number = console.trial(args.exp)
+    ref, number = _trial(console, args)
     experiment = client.experiment(ref)
     handle = experiment["handle"]
     trial = _wait_for_upload(console, ref, number)
     artifacts = trial.get("artifacts") or []
+    if args.paths:
+        return _get_paths(console, args, f"{handle}/{number}", trial)
     if not artifacts and (dropped_at := experiment.get("files_dropped_at")):
         raise NotFound(f"{handle}: {dropped_message(dropped_at)}")
     lost_reason = _lost_files_reason(trial)
     if not artifacts:
-        hint = lost_reason or _missing_files_hint(client.specification(ref)["specification"], trial["state"])
+        hint = (
+            lost_reason
+            or _written_hint(console, f"{handle}/{number}", trial)
+            or _missing_files_hint(client.specification(ref)["specification"], trial["state"])
+        )
         raise NotFound(f"{handle}/{number} has no files", hint)
     folder: Path = args.output or _default_folder(console.folder / f"{handle}-{number}")
     downloads, unwritable = [], []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestune.cli.terminal.render import (
@@ -22,6 +23,7 @@ from orchestune.cli.terminal.running import best_running, running_lines
 from orchestune.client.attempts import seconds
 from orchestune.client.states import FINAL_STATES, deleted, extendable, finished, over
 from orchestune.domain.words import plural
+from orchestune.worker.files.unkept import WrittenFile, note
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -164,8 +166,15 @@ def better_measurement(entry: documents.Best, paint: Paint) -> list[str]:
     return [paint.dim(note)] if other else []
 
 
-def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next_steps: bool = True) -> list[str]:
-    """Return the lines that end following: the outcome, the best trial, and the next steps."""
+def end_lines(
+    status: documents.Status,
+    paint: Paint,
+    failure: str = "",
+    *,
+    written: Sequence[WrittenFile] = (),
+    next_steps: bool = True,
+) -> list[str]:
+    """Return the lines that end following: the outcome, the best trial, what it has `written`, and the next steps."""
     handle, done, state = status["handle"], finished(status), status["state"]
     # a paused experiment may have been idle for days
     wall_seconds = (
@@ -181,7 +190,9 @@ def end_lines(status: documents.Status, paint: Paint, failure: str = "", *, next
     if failure:
         lines += failure.splitlines()
     lines += _best_table(status, paint)
-    return lines + (_next_lines(status, paint) if next_steps and not deleted(status) else [])
+    if written:
+        lines.append(f"{paint('33', 'note')}  trial {status['best'][0]['trial']} {one_line(note(written))}")
+    return lines + (_next_lines(status, paint, written) if next_steps and not deleted(status) else [])
 
 
 def _best_table(status: documents.Status, paint: Paint) -> list[str]:
@@ -217,7 +228,7 @@ _MAX_ALIGNED_COMMAND_COLUMNS = 48
 """longer commands do not count for the alignment, which would push the descriptions off a usual terminal"""
 
 
-def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
+def _next_lines(status: documents.Status, paint: Paint, written: Sequence[WrittenFile]) -> list[str]:
     handle, best = status["handle"], status["best"]
     steps = [(f"orchestune trials {handle}", "list the trials")]
     if status["state"] == "paused":
@@ -233,6 +244,9 @@ def _next_lines(status: documents.Status, paint: Paint) -> list[str]:
     if best:
         subject = "the best one" if len(best) == 1 else "one of the best"
         steps.append((f"orchestune logs {handle}/{best[0]['trial']}", f"show the output of {subject}"))
+    if written:
+        path = shlex.quote(written[0].path)
+        steps.append((f"orchestune get {handle}/{best[0]['trial']} {path}", "fetch a file that it wrote"))
     if status["counts"]["failed"]:
         steps.append((f"orchestune trials {handle} --state failed", "list the failures"))
     if status["state"] in ("completed", "stopped"):

@@ -103,10 +103,24 @@ class TrialFolder:
     def _store_marks(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
         self._marks, self._scanned_at = marks, time.time_ns()
 
-    def _scan(self, max_entries: float = math.inf) -> dict[str, tuple[int, int, int, int]]:
+    def written(self, max_entries: int) -> list[tuple[str, int]]:
+        """Return path and size of each file that is new or changed since the folder was prepared.
+
+        Empty if the folder has more than `max_entries` entries, or cannot be read.
+        """
+        try:
+            current = self._scan(max_entries, math.inf)
+        except OSError:
+            return []
+        files = {path: mark for path, mark in current.items() if stat.S_ISREG(mark[1])}
+        return [(path, mark[3]) for path, mark in files.items() if self._marks.get(path) != mark]
+
+    def _scan(
+        self, max_entries: float = math.inf, max_bytes: float = MAX_QUICK_BYTES
+    ) -> dict[str, tuple[int, int, int, int]]:
         """Return the marks of all entries.
 
-        With a finite `max_entries`, raises _FolderTooLarge for more entries or a file above MAX_QUICK_BYTES.
+        With a finite `max_entries`, raises _FolderTooLarge for more entries or a file above `max_bytes`.
         """
         marks: dict[str, tuple[int, int, int, int]] = {}
         pending = [""]
@@ -124,7 +138,7 @@ class TrialFolder:
                         marks[path] = (status.st_ino, status.st_mode, 0, 0)
                     else:
                         marks[path] = (status.st_ino, status.st_mode, status.st_ctime_ns, status.st_size)
-                        if status.st_size > MAX_QUICK_BYTES and max_entries < math.inf:
+                        if status.st_size > max_bytes and max_entries < math.inf:
                             raise _FolderTooLarge
             if len(marks) > max_entries:
                 raise _FolderTooLarge
