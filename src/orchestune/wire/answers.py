@@ -100,6 +100,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     run: str | list[str]
     metrics: list[str]
     parameters: list[str]
+    inherited: dict[str, str]
     env: dict[str, str]
     secrets: dict[str, str]
     timeout: float | None
@@ -114,6 +115,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     preload: list[str]
     collect: list[MetricSourceDocument]
     root: str | None
+    folder: str
     links: list[str]
     cap_bytes: int
 

@@ -30,6 +30,11 @@ SETTINGS = {
         "URL",
         "webhook to call at the end, such as https://example.org/hook, or env:NAME to read it from a variable",
     ),
+    "root": (
+        "code.root",
+        "DIR",
+        "folder of the project, which each trial gets (default: the nearest with .git or another mark)",
+    ),
     "image": ("image", "IMAGE", "container image for the trials"),
     "cpu": ("resources.cpu", "N", "CPU cores per trial"),
     "memory": ("resources.memory", "SIZE", "memory per trial, such as 2Gi"),
@@ -37,7 +42,7 @@ SETTINGS = {
     "seed": ("seed", "N", "random seed; with --parallel 1 the same seed gives the same configurations"),
 }
 SAVED = "`orchestune run` starts this experiment, `orchestune test` runs one trial of it."
-TEXTS = ("name", "image", "config", "notify")
+TEXTS = ("name", "image", "config", "notify", "root")
 
 
 class _Goals(argparse.Action):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of, inherited_variables
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
@@ -52,12 +53,13 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
     links = launch_context.get("links") or ()
     folder_id, folder = folder_key(console.folder), console.folder
+    status = console.client.experiment(ref)
     if sources or links:
-        status = console.client.experiment(ref)
         folder = folder_of(console, status, origin) or folder
         if not args.yes:
-            confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
-    body = {
+            root = Path(launch_context["root"]) if launch_context.get("root") else None
+            confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, root, links)
+    body: dict[str, Any] = {
         **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
@@ -66,6 +68,8 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_id,
     }
+    if variables := inherited_variables(console, status, origin):
+        body["environment"] = variables
 
     reads = reads_digest(origin["specification"], body["launch"])
 
