@@ -152,7 +152,9 @@ def test_without_any_mark_the_folder_is_the_project_and_a_failure_says_what_is_o
 ) -> None:
     root = repository(tmp_path / "plain", git=False)
     reason = failure(shared_home, root / "src")
-    assert f"'helper' exists in the original folder ({root / 'helper.py'}), but trials only get {root / 'src'}" in reason
+    assert (
+        f"'helper' exists in the original folder ({root / 'helper.py'}), but trials only get {root / 'src'}" in reason
+    )
     assert f"start it with --root {root}" in reason
     run(shared_home, root / "src", "--root", "..")
 
