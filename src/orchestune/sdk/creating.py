@@ -135,8 +135,8 @@ def inherited_again(client: Client, experiment: str) -> dict[str, str]:
     status = client.experiment(experiment)
     if cluster is None or status["state"] not in FINAL_STATES or status["owner"].endswith(IMPORTED):
         return {}
-    specification = Specification.from_json(client.specification(experiment)["specification"])
-    return submitting.inherited(place(os.environ, cluster), specification)
+    specification = client.specification(experiment)["specification"]
+    return submitting.inherited(place(os.environ, cluster), specification.get("inherit_env", True))
 
 
 def _remember(server: ServerPlace, status: documents.Status, folder: Path, reads: str) -> None:

@@ -63,12 +63,10 @@ def launch(
     return folder_context if place.embedded else packed
 
 
-def inherited(
-    place: ServerPlace, specification: Specification, environ: Mapping[str, str] = os.environ
-) -> dict[str, str]:
+def inherited(place: ServerPlace, inherits: bool, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that trials inherit beside those of `launch`: processes of the embedded server's machine."""
     is_local = place.embedded and place.cluster is not None and place.cluster.provider == "local"
-    return inherited_environment(environ) if is_local and specification.inherit_env else {}
+    return inherited_environment(environ) if is_local and inherits else {}
 
 
 def how_packed(launched: Mapping[str, Any]) -> CodeSettings:
@@ -94,7 +92,7 @@ def request(
     if is_test:
         specification = replace(specification, notify=(), mlflow=None)
     destinations = outgoing(specification, folder, environ)
-    variables = inherited(place, specification, environ)
+    variables = inherited(place, specification.inherit_env, environ)
     return {
         "specification": specification.to_json(),
         "bundle": digest,

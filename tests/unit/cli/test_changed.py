@@ -68,7 +68,7 @@ def console(folder: Path) -> Console:
 def test_it_is_packed_as_it_was_at_the_start(project: Path) -> None:
     prepared, notes = changed_experiment(console(project), original_experiment(project, ("*.log",)), None)
     assert notes == []
-    assert (prepared.folder, prepared.files, prepared.links) == (project, 3, ("data", "note.log"))
+    assert (prepared.folder, prepared.project.files, prepared.project.links) == (project, 3, ("data", "note.log"))
     assert prepared.project.code.limit == 1000
 
 

@@ -12,7 +12,7 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.prompts import confirm, is_interactive
 from orchestune.cli.terminal.render import one_line
 from orchestune.client.local.experiment_index import reads_digest
-from orchestune.domain.specification.experiment import IMPORTED, Specification
+from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import UsageError
 from orchestune.sdk.submitting import how_packed, inherited
 
@@ -63,7 +63,7 @@ def inherited_variables(
     """Return the variables of this shell that trials of an own experiment inherit; one of another user gets none."""
     if not is_own(console, status, document):
         return {}
-    return inherited(console.place, Specification.from_json(document["specification"]), console.environ)
+    return inherited(console.place, document["specification"].get("inherit_env", True), console.environ)
 
 
 def confirm_reads(

@@ -15,7 +15,7 @@ _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia
 _SCRIPT = re.compile(r"[^$`*?{}'\"]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
 
 
-_PARENT_PATH = re.compile(r"(?:^|(?<==))\.\.(?:/[^\s\"'=;|&<>()]*)?")
+_PARENT_PATH = re.compile(r"(?:^|(?<==))((?:[^\s\"'=;|&<>()]*/)?\.\.(?:/[^\s\"'=;|&<>()]*)?)(?=$|[\s\"';|&<>()])")
 """a path above the folder, as a word of the command or the value of an option"""
 _VARIABLE_READS = re.compile(
     r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\(|\bENV\s*[\[{])\s*["']([A-Za-z_]\w*)["'](?!\]\s*=[^=])|process\.env\.(\w+)"""

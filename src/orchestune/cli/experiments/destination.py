@@ -93,7 +93,7 @@ def _unpassed(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
     specification, environ = prepared.specification, os.environ
     passed = {*specification.env, *(secret.name for secret in specification.secrets)}
     passed |= environment(environ).keys() if shares_files(place) else BASE_NAMES
-    passed |= inherited(place, specification, environ).keys()
+    passed |= inherited(place, specification.inherit_env, environ).keys()
     return unpassed_variables(specification.run, prepared.folder, environ, passed)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -145,7 +144,7 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
     )
 
 
-def _folder_of(launch: Mapping[str, Any]) -> str:
+def _folder_of(launch: Mapping[str, object]) -> str:
     """Return the folder of the command, relative to the root of the bundle."""
     code = launch.get("code")
     folder = code.get("folder") if isinstance(code, Mapping) else None
