@@ -132,8 +132,10 @@ def inherited_again(client: Client, experiment: str) -> dict[str, str]:
     Its end has deleted those of its start, which trials inherit.
     """
     cluster = ExperimentIndex(state_folder()).cluster_of(experiment)
+    if cluster is None:
+        return {}
     status = client.experiment(experiment)
-    if cluster is None or status["state"] not in FINAL_STATES or status["owner"].endswith(IMPORTED):
+    if status["state"] not in FINAL_STATES or status["owner"].endswith(IMPORTED):
         return {}
     specification = client.specification(experiment)["specification"]
     return submitting.inherited(place(os.environ, cluster), specification.get("inherit_env", True))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.system import project_root as module
 from orchestune.system.project_root import MARKS, ProjectRoot, is_no_project, project_root
 
 
@@ -59,5 +58,5 @@ def test_a_mark_of_another_user_does_not_count(script_folder: Path, monkeypatch:
         status = real(path)
         return os.stat_result([*status[:4], 4242, *status[5:]]) if path.name == ".git" else status
 
-    monkeypatch.setattr(module.Path, "lstat", lstat)
+    monkeypatch.setattr(Path, "lstat", lstat)
     assert project_root(script_folder) == ProjectRoot(script_folder)
