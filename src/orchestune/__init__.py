@@ -4,7 +4,9 @@ Inside a training script: `orchestune.report(accuracy=0.92, step=3)`. Importing 
 used is loaded when it is used.
 """
 
-from orchestune.worker import VERSION as __version__
+from orchestune.worker import VERSION
+
+__version__ = VERSION
 
 _HOMES = {
     "Experiment": "orchestune.sdk.experiments",

@@ -53,7 +53,7 @@ from orchestune.ports.backend import Backend, WorkerPlanner
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import IdentityProvider
-from orchestune.ports.secrets import SecretStore
+from orchestune.ports.secrets import EnvironmentStore, SecretStore
 from orchestune.ports.teardown import ClusterTeardown
 from orchestune.server.extra_listener import ExtraListener
 from orchestune.server.settings import HOSTED_PORT, Settings, load
@@ -133,6 +133,7 @@ def build(
         store=store,
         files=open_files(settings.files),
         secrets=site.secrets,
+        environments=site.environments,
         clock=SystemClock(),
         key=_key(state / "key"),
         backends=backends or site.backends,
@@ -221,11 +222,13 @@ class _Site:
     identities: tuple[IdentityProvider, ...] = ()
     in_each_replica: tuple[Controller, ...] = ()
     """controllers that also run in replicas that are not the leader"""
+    environments: EnvironmentStore | None = None
 
 
 def _local_site(settings: Settings, endpoint: Path | None, url: str, listener: ExtraListener | None) -> _Site:
     backends = _local_backends(settings, endpoint, url, listener)
-    return _Site(backends, FolderSecrets(settings.state / "secrets"), url, "local")
+    environments = FolderSecrets(settings.state / "environments")
+    return _Site(backends, FolderSecrets(settings.state / "secrets"), url, "local", environments=environments)
 
 
 def _local_backends(

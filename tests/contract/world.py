@@ -282,6 +282,7 @@ class CoreWorld:
             store=open_store(self.url, self.clock.now),
             files=FolderFiles(self.folder / "files"),
             secrets=FolderSecrets(self.folder / "secrets"),
+            environments=FolderSecrets(self.folder / "environments"),
             clock=self.clock,
             key=b"k" * 32,
             backends={"local": self.backend, "empty": self.empty},

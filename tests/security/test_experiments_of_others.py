@@ -133,7 +133,7 @@ def test_another_server_cannot_change_what_an_own_experiment_reads(
             client = console.client
             original = OriginalExperiment(client.experiment("eve"), client.specification("eve"), None, "")
             prepared, _ = changed_experiment(console, original, None)
-        assert not prepared.code.ignore
+        assert not prepared.project.code.ignore
     else:
         team.world.specification["launch"]["root"] = "/nowhere"
         assert run("rerun", "eve/2", "--detach")[0] == 0
@@ -172,10 +172,10 @@ def test_the_author_chooses_no_folder_and_no_files_to_pack(home: Path, is_own: b
     assert console.place.embedded
     prepared, _ = changed_experiment(console, original, None)
     if is_own:
-        assert (prepared.folder, prepared.code.limit) == (home, 2**30)
+        assert (prepared.folder, prepared.project.code.limit) == (home, 2**30)
     else:
-        assert (prepared.folder, prepared.secret_files) == (home / "project", (".env",))
-        assert prepared.code.limit < 2**30 and not prepared.code.ignore
+        assert (prepared.folder, prepared.project.secrets) == (home / "project", (".env",))
+        assert prepared.project.code.limit < 2**30 and not prepared.project.code.ignore
 
 
 def test_an_experiment_of_another_user_is_not_the_newest_of_a_folder(tmp_path: Path, home: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.cli.experiments import command_words
-from orchestune.cli.inspect import export
+from orchestune.cli.inspect.output_file import output_file
 from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -342,7 +342,7 @@ def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
     else:
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(UsageError, match=r"cannot write .*: it is a symbolic link of the user"):
-        with export._target(path) as file:
+        with output_file(path, "") as file:
             file.write("overwritten")
     with pytest.raises(UsageError, match=r"cannot write .*: it is a symbolic link of the user"):
         command_words.write(path, tmp_path, "overwritten", force=True)

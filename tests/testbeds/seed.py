@@ -404,6 +404,7 @@ def core_of(folder: Path, url: str = "") -> Core:
         store=open_store(f"sqlite:///{folder / 'orchestune.db'}"),
         files=FolderFiles(folder / "files"),
         secrets=FolderSecrets(folder / "secrets"),
+        environments=FolderSecrets(folder / "environments"),
         clock=SystemClock(),
         key=b"k" * 32,
         backends={"local": FakeBackend(Capacity(MACHINES))},

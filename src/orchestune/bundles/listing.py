@@ -55,6 +55,8 @@ class Listing:
     """existing ignored paths: only the topmost ones, without junk (`__pycache__`) and names that are not UTF-8"""
     secrets: tuple[str, ...] = ()
     """paths in `left_out` that hold secrets and match no pattern of the user"""
+    outside: tuple[Problem, ...] = ()
+    """symbolic links that lead out of the folder: not in the archive"""
 
     @property
     def files(self) -> int:
@@ -68,26 +70,44 @@ class Listing:
 
 
 def plan(folder: Path, ignore: Sequence[str], limit: int, added: Mapping[str, Path] = NOTHING) -> Listing:
-    """List the code in `folder`, with at most `limit` bytes in total.
+    """List the code in `folder` as `survey` does, with at most `limit` bytes in total.
 
     `added`: files outside the folder, by their path in the bundle; they never replace files of the folder.
 
-    Raises BadInput with the links that lead out of the folder and the unreadable files (the first ones if there are
-    very many), and TooLarge with the limit and the ten largest files. Skips sockets, pipes, devices, files deleted
-    meanwhile, and files that receive the output of this process: they would change the digest each time.
+    Raises BadInput with the links that lead out of the folder (the first ones if there are very many), and TooLarge
+    with the limit and the ten largest files.
+    """
+    listing = survey(folder, ignore, added)
+    if error := unpackable(listing, limit):
+        raise error
+    return listing
+
+
+def unpackable(listing: Listing, limit: int) -> BadInput | TooLarge | None:
+    """Return the error of a listing that cannot be packed; None if it can."""
+    if listing.outside:
+        return BadInput.first_of(sorted(listing.outside, key=lambda problem: problem.file), _hint(listing.folder))
+    return _too_large(listing, limit) if listing.size > limit else None
+
+
+def survey(folder: Path, ignore: Sequence[str], added: Mapping[str, Path] = NOTHING) -> Listing:
+    """List the code in `folder`, of any size.
+
+    Raises BadInput with the unreadable files. Skips sockets, pipes, devices, files deleted meanwhile, and files that
+    receive the output of this process: they would change the digest each time.
     """
     walk = _Walk(folder, os.path.realpath(folder))
     walk.run(rules_for(ignore, rules_above(walk.real)))
     if walk.problems:
-        hint = f"run from the folder of your program: all of {readable(str(folder))} counts as its code"
-        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), hint)
+        raise BadInput.first_of(sorted(walk.problems, key=lambda problem: problem.file), _hint(folder))
     walk.add(added)
     entries = tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path)))
     left_out, secrets = (tuple(sorted(filter(is_text, paths))) for paths in (walk.left_out, walk.secrets))
-    listing = Listing(folder, entries, left_out, secrets)
-    if listing.size > limit:
-        raise _too_large(listing, limit)
-    return listing
+    return Listing(folder, entries, left_out, secrets, tuple(walk.outside))
+
+
+def _hint(folder: Path) -> str:
+    return f"run from the folder of your program: all of {readable(str(folder))} counts as its code"
 
 
 def _outputs() -> frozenset[tuple[int, int]]:
@@ -108,6 +128,7 @@ class _Walk:
     left_out: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    outside: list[Problem] = field(default_factory=list)
     outputs: frozenset[tuple[int, int]] = field(default_factory=_outputs)
 
     def run(self, rules: Rules) -> None:
@@ -178,7 +199,7 @@ class _Walk:
     def _take_link(self, path: str, target: str) -> None:
         real = os.path.realpath(os.path.join(self.real, path))
         if real != self.real and not real.startswith(self.real.rstrip("/") + "/"):
-            self.problems.append(
+            self.outside.append(
                 Problem(
                     f"the symbolic link leads out of the folder, to {readable(target)}",
                     file=readable(path),

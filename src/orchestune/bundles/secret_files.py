@@ -11,7 +11,7 @@ _KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|^PuTTY-User-Key-File-
 _MARKS = (b"PRIVATE KEY", b"PuTTY-User-Key-File-")
 _MIN_BYTES, _MAX_BYTES = 100, 64 << 10
 """sizes of files that are searched: the shortest key (Ed25519 in PEM) has 119 bytes, and keys are near the beginning"""
-_CODE = (
+SOURCE_SUFFIXES = (
     ".py", ".pyi", ".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".java", ".scala", ".kt", ".js",
     ".ts", ".r", ".R", ".jl", ".pl", ".m", ".lua", ".f90",
 )  # fmt: skip
@@ -25,7 +25,7 @@ def is_secret_name(name: str) -> bool:
 
 def has_private_key(path: str, status: os.stat_result) -> bool:
     """Return True if a file holds a private key. One that cannot be read has none: packing it reports the error."""
-    if not _MIN_BYTES <= status.st_size <= _MAX_BYTES or path.endswith(_CODE):
+    if not _MIN_BYTES <= status.st_size <= _MAX_BYTES or path.endswith(SOURCE_SUFFIXES):
         return False
     return _has_key(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

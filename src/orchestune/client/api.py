@@ -177,9 +177,10 @@ class Client:
         """Start no more trials; with `now`, cancel and requeue the running ones."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
 
-    def resume(self, ref: str) -> documents.Status:
-        """Resume a paused experiment."""
-        return _with_handle(self._send("POST", f"{_experiment(ref)}/resume", {}))
+    def resume(self, ref: str, environment: Mapping[str, str] | None = None) -> documents.Status:
+        """Resume a paused experiment, or one that is over, whose trials then inherit `environment`."""
+        body = {"environment": dict(environment)} if environment else {}
+        return _with_handle(self._send("POST", f"{_experiment(ref)}/resume", body))
 
     def stop(self, ref: str) -> documents.Status:
         """Stop it; results of finished trials remain."""

@@ -13,6 +13,7 @@ from orchestune.config.document.kinds import MAX_TRIALS
 from orchestune.config.document.report import Field
 from orchestune.config.keys import CONFIGURATION
 from orchestune.config.sections.engine import EngineSettings
+from orchestune.config.sections.environment import EnvironmentSettings
 from orchestune.config.sections.keep import CheckpointSettings
 from orchestune.config.sections.placement import Build, build, placement
 from orchestune.config.sections.run import check_placeholders
@@ -30,11 +31,12 @@ from orchestune.domain.specification.folds import Folds
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.words import did_you_mean, some
 from orchestune.errors import BadInput
+from orchestune.system.project_root import is_no_project, root_at
 from orchestune.worker.command import ALL_PARAMETERS, placeholders
 
 _Values = Mapping[str, Any]
 _UNCHANGED_SECTIONS = (
-    "folds", "resources", "preload", "env", "secrets", "timeout", "grace", "stop", "early_stopping", "keep", "seed",
+    "folds", "resources", "preload", "secrets", "timeout", "grace", "stop", "early_stopping", "keep", "seed",
     "priority", "labels", "notify", "mlflow", "collect",
 )  # fmt: skip
 """sections that are passed unchanged to the field of the same name, which has a default"""
@@ -54,6 +56,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
     repeats = len(try_first) - len(set(map(key, try_first)))
     budget = _budget(root, values, space, engine, repeats)
     _check_metrics(root, values)
+    _check_root(root, values, folder)
     image = build(root, values)
     constants = _constants(root, values, folder)
     config = _config(root, values, folder, constants)
@@ -66,6 +69,7 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         report.notes.append(f"{excess}; the others run if the budget is raised")
     checkpoint: CheckpointSettings = values.get("checkpoint") or CheckpointSettings(None)
     retry: Retry = values.get("retry") or Retry()
+    environment: EnvironmentSettings = values.get("env") or EnvironmentSettings()
     specification = Specification(
         name=values.get("name") or _folder_name(folder),
         run=values["run"],
@@ -84,6 +88,8 @@ def assemble(root: Field, values: _Values, folder: Path) -> tuple[Specification,
         config=config,
         constants=constants,
         stdin="json" if values.get("stdin") == "json" else "",
+        env=environment.variables,
+        inherit_env=environment.inherit,
         **{name: values[name] for name in _UNCHANGED_SECTIONS if values.get(name)},
     )
     return specification, values.get("code") or CodeSettings(), image, warm_start
@@ -191,10 +197,23 @@ def _check_names(root: Field, values: _Values) -> None:
     parameters = root.find("parameters").entries()
     if values.get("run") is not None and parameters:
         check_placeholders(root.find("run"), parameters, bool(values.get("config")))
-    variables = values.get("env") or {}
+    environment: EnvironmentSettings = values.get("env") or EnvironmentSettings()
     for secret in values.get("secrets") or ():
-        if secret.name in variables:
+        if secret.name in environment.variables:
             root.find("secrets").reject(f"{secret.name} is also set under `env`", "remove one of the two")
+
+
+def _check_root(root: Field, values: _Values, folder: Path) -> None:
+    """Check that the folder of the project is the file's own or one above it, and holds a single project."""
+    code: CodeSettings = values.get("code") or CodeSettings()
+    target = root_at(code.root, folder)
+    if target not in (folder, *folder.parents):
+        root.find("code", "root").reject(
+            f"not the folder of the experiment file or one above it: '{code.root}'", "write a path such as `..`"
+        )
+    elif target != folder and is_no_project(target):
+        text = f"holds more than one project: '{target}' (expected a folder below the home folder, `/` and /tmp)"
+        root.find("code", "root").reject(text, "name the folder of the project")
 
 
 def _check_metrics(root: Field, values: _Values) -> None:

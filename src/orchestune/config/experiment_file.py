@@ -26,6 +26,7 @@ from orchestune.domain.search.warm_start import WarmStarts
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput, Problem
+from orchestune.system.project_root import FILE, ProjectRoot, project_root, root_at
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Loaded:
     """remarks for the reader of the plan; none of them is a problem"""
     path: Path
     folder: Path
-    """folder of the file, which is uploaded as the code"""
+    """folder of the file, in which the command runs"""
+    project: ProjectRoot
+    """folder that is uploaded as the code: `folder` or one above it"""
     document: Entries
     """the complete document, with the values set on the command line"""
     warm_start: WarmStarts = WarmStarts()
@@ -107,7 +110,8 @@ def without_file(described: Description, folder: Path, overrides: Sequence[str] 
     if described.once and root.get("budget") is None:
         root = put(root, "budget", ScalarNode(COMMAND_LINE, "1", 1), COMMAND_LINE, report)
     report_missing(root, report, proposed(root, folder))
-    return _experiment(root, report, None, folder / "experiment.yml")
+    path = folder / FILE
+    return _experiment(_with_root(root, path, report), report, None, path)
 
 
 def drafted(draft: Draft, described: Description, path: Path) -> Loaded:
@@ -116,7 +120,7 @@ def drafted(draft: Draft, described: Description, path: Path) -> Loaded:
     If the defaults are a valid configuration, it becomes the first trial.
     """
     report = ProblemReport()
-    root = describe(described, draft.document, report)
+    root = _with_root(describe(described, draft.document, report), path, report)
     report_missing(root, report)
     loaded = _experiment(_ordered(root), report, None, path)
     space = loaded.specification.space
@@ -143,7 +147,31 @@ def _experiment(root: Entries, report: ProblemReport, environ: Mapping[str, str]
         kind, _, name = secret.source.partition(":")
         if kind == "env" and environ is not None and name not in environ:
             report.notes.append(f"secrets.{secret.name}: the variable {name} is not set in this shell")
-    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, folder, root, warm)
+    project = _project(code, path, folder)
+    relative = os.path.relpath(folder, project.path)
+    code = replace(code, folder="" if relative == os.curdir else relative)
+    return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, folder, project, root, warm)
+
+
+def _with_root(root: Entries, path: Path, report: ProblemReport) -> Entries:
+    """Add the root of the project to the document of a file that is to be written to `path`, if it is above.
+
+    Otherwise the new file would mark its own folder as the root.
+    """
+    folder = Path(os.path.realpath(path.absolute().parent))
+    project = project_root(folder)
+    code = root.get("code")
+    if project.path == folder or (isinstance(code, Entries) and code.get("root") is not None):
+        return root
+    relative = os.path.relpath(project.path, folder)
+    return put(root, "code.root", ScalarNode(COMMAND_LINE, relative, relative), COMMAND_LINE, report)
+
+
+def _project(code: CodeSettings, path: Path, folder: Path) -> ProjectRoot:
+    """Return the root of the project of an experiment file, which may not exist yet."""
+    found = ProjectRoot(folder, FILE) if path.name == FILE and not code.root else project_root(folder)
+    root = root_at(code.root, folder) if code.root else found.path
+    return found if root == found.path else ProjectRoot(root, "code.root")
 
 
 def _read(path: Path) -> str:

@@ -105,7 +105,8 @@ KEYS = (
         " cross-validation. They run in parallel, each with its `$ORCHESTUNE_FOLD` (from 0) of `$ORCHESTUNE_FOLDS`; the"
         " trial's value is the mean of their values.", "1"),
     Key("resources", RESOURCES, "Resources requested by each trial; trials run side by side only as far as they fit."),
-    Key("env", ENV, "Environment variables of the command. Never a token or password."),
+    Key("env", ENV, "Environment variables of the command. Never a token or password. On this machine trials also"
+        " inherit the variables of your shell; `env: {inherit: false}` turns that off."),
     Key("secrets", SECRETS, "Environment variables whose values come from your environment or from files when the"
         " experiment is created, and are never stored in records."),
     Key("config", CONFIG, "A configuration file in the folder. Each trial gets a copy with its parameter values"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 
 from orchestune.controllers.isolated_jobs import each
 from orchestune.controllers.warm_pool import WarmPool
 from orchestune.domain.lifecycle.states import Desired, ExperimentState, Visibility, WorkerState
+from orchestune.errors import NotFound
 from orchestune.ports.backend import Backend
+from orchestune.services import environments
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
@@ -24,6 +26,8 @@ FILES_SECONDS = 3600.0
 """timeout for a worker of a finished experiment to upload the files its trials keep"""
 STOPPED_FILES_SECONDS = 300.0
 """timeout if a user stopped the experiment: the uploads of completed trials have already begun"""
+MAX_CREATION_SECONDS = 60.0
+"""seconds after which an experiment is visible that a running server creates"""
 
 
 class Finishing:
@@ -34,6 +38,8 @@ class Finishing:
         self._terminated: set[str] = set()
         self._sending: dict[str, tuple[float, int]] = {}
         """worker → when waiting for its uploads began, and its last heartbeat then"""
+        self._absent: dict[str, float] = {}
+        """experiment with a stored environment but without a row → when this was first seen"""
 
     def tick(self) -> None:
         """Process every unfinished experiment, and the workers of finished ones.
@@ -49,6 +55,7 @@ class Finishing:
         ids = {worker.id for workers_of_cluster in ending.values() for worker in workers_of_cluster}
         self._terminated &= ids
         self._sending = {worker: since for worker, since in self._sending.items() if worker in ids}
+        jobs.append(partial(self._delete_environments, unfinished.keys()))
         jobs += [
             partial(self._end, self._core.backends[name], workers_of_cluster, unfinished)
             for name, workers_of_cluster in ending.items()
@@ -71,6 +78,20 @@ class Finishing:
                 and not workers.any_present(ledger.session, row.id)
             ):
                 ledger.workers_ended()
+
+    def _delete_environments(self, unfinished: Set[str]) -> None:
+        """Delete the environments of experiments that are over, and those left by a server that died creating one."""
+        stored = environments.stored(self._core) - unfinished
+        self._absent = {experiment: since for experiment, since in self._absent.items() if experiment in stored}
+        for experiment in stored:
+            try:
+                with locked(self._core, experiment) as ledger:  # it may be resumed at this moment, with a new one
+                    if ledger.row.state.over:
+                        environments.delete(self._core, experiment)
+            except NotFound:  # it is being created, unless this lasts
+                now = self._core.clock.monotonic()
+                if now - self._absent.setdefault(experiment, now) > MAX_CREATION_SECONDS:
+                    environments.delete(self._core, experiment)
 
     def _workers_to_terminate(self, cluster: str, unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:
         """Return the workers of finished or stopping experiments, except those kept warm."""

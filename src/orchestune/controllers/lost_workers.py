@@ -32,6 +32,7 @@ from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError
 from orchestune.ports.backend import Backend, Phase, WorkerLoss, WorkerStatus
+from orchestune.services import environments
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.locked_experiment import Ledger, locked
@@ -139,7 +140,7 @@ class LostWorkers:
         """Mask the secrets of its experiment in a new reason: a trial writes some of these, as a termination log."""
         if not status.reason or status.reason == worker.reason:
             return status
-        mask = Mask(spellings(self._core.secrets.get(worker.experiment).values()))
+        mask = Mask(spellings(environments.secrets_of(self._core, worker.experiment).values()))
         return replace(status, reason=mask.text(status.reason))
 
     @staticmethod

@@ -15,7 +15,7 @@ from orchestune.files.locked import sweep, temporary_file
 
 
 class FolderSecrets:
-    """A `SecretStore`: one file with mode 0600 per experiment, in a folder with mode 0700."""
+    """A `SecretStore` and `EnvironmentStore`: one file with mode 0600 per experiment, in a folder with mode 0700."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -46,6 +46,14 @@ class FolderSecrets:
     def delete(self, experiment: str) -> None:
         with disk_errors(self._root):
             self._path(experiment).unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Return the experiments with stored values."""
+        with disk_errors(self._root, reading=True):
+            try:
+                return [path.stem for path in self._root.glob("*.json")]
+            except FileNotFoundError:
+                return []
 
     def _path(self, experiment: str) -> Path:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", experiment):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -17,3 +17,10 @@ class SecretStore(Protocol):
 
     def delete(self, experiment: str) -> None:
         """Delete the secrets of an experiment, if any."""
+
+
+class EnvironmentStore(SecretStore, Protocol):
+    """Environments by experiment, on the machine whose shells they come from; otherwise as `SecretStore`."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names under which values are stored."""

@@ -16,8 +16,8 @@ from orchestune.pruners.wilcoxon import WilcoxonPruner
 REDUCTION = 2.0
 """the papers use 3 or 4; on real learning curves 2 loses less and saves nearly as much (docs/early-stopping.md)"""
 SPACING = 4.0
-"""factor between the steps of two comparisons of asha: at 1, 4, 16, … With 2 it prunes most trials of a few epochs before
-their curves predict the end (docs/early-stopping.md)
+"""factor between the steps of two comparisons of asha: at 1, 4, 16, … With 2 it prunes most trials of a few epochs
+before their curves predict the end (docs/early-stopping.md)
 """
 
 _MIN_STEP = 1e-100

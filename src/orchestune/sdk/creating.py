@@ -19,7 +19,8 @@ from orchestune.client.api import Client
 from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, inputs_digest
 from orchestune.client.local.home import state_folder
 from orchestune.client.local.launch_context import folder_key, secret_values
-from orchestune.domain.specification.experiment import Specification
+from orchestune.client.states import FINAL_STATES
+from orchestune.domain.specification.experiment import IMPORTED, Specification
 from orchestune.errors import UsageError
 from orchestune.sdk import submitting
 from orchestune.sdk.plain_values import read_keys
@@ -62,16 +63,19 @@ def create(
     if not submitting.shares_files(server) and (loaded.build.install or loaded.build.dockerfile):
         raise UsageError("images cannot be built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
-    project = list_project(specification, folder, loaded.code)
+    project = list_project(specification, loaded.project.path, loaded.code)
+    if project.unpackable is not None and not submitting.shares_files(server):
+        raise project.unpackable
     if project.secrets:
         warnings.warn(note_of_secrets(project.secrets), stacklevel=3)
     home = started_in or folder
-    launched = submitting.launch(server, home, project.links, loaded.code)
+    root = home if started_in else project.root
+    launched = submitting.launch(server, root, project.links, project.code)
     if variables and "env" in launched:
         launched["env"] = {**launched["env"], **variables}
     with connected(server) as client:
         warm_start = gather(lambda: client, loaded.warm_start, specification)
-        digest = submitting.upload(client, folder, project.ignore, loaded.code)
+        digest = submitting.upload(client, project.root, project.ignore, project.code)
         request = submitting.request(server, specification, digest, home, launched, secrets, warm=warm_start)
         status = client.create_experiment(request)
         _remember(server, status, home, inputs_digest(request["specification"], launched))
@@ -124,6 +128,21 @@ def _with_bridge_timeout(specification: Specification) -> Specification:
     run, timeout = specification.run, specification.timeout
     assert not isinstance(run, str)
     return specification if timeout is None else replace(specification, run=(*run, str(timeout)), timeout=None)
+
+
+def inherited_again(client: Client, experiment: str) -> dict[str, str]:
+    """Return the variables of this process for an experiment that was started here and is over.
+
+    Its end has deleted those of its start, which trials inherit.
+    """
+    cluster = ExperimentIndex(state_folder()).cluster_of(experiment)
+    if cluster is None:
+        return {}
+    status = client.experiment(experiment)
+    if status["state"] not in FINAL_STATES or status["owner"].endswith(IMPORTED):
+        return {}
+    specification = client.specification(experiment)["specification"]
+    return submitting.inherited(place(os.environ, cluster), specification.get("inherit_env", True))
 
 
 def _remember(server: ServerPlace, status: documents.Status, folder: Path, inputs: str) -> None:

@@ -29,7 +29,7 @@ from orchestune.sdk.asked_trials import (
     warn_if_paused,
 )
 from orchestune.sdk.async_methods import in_thread
-from orchestune.sdk.creating import BRIDGE, connected, create, create_open, is_offer_folder
+from orchestune.sdk.creating import BRIDGE, connected, create, create_open, inherited_again, is_offer_folder
 from orchestune.sdk.display import LiveDisplay, as_html, live_display
 from orchestune.sdk.plots import Plots
 from orchestune.sdk.trial import Trial, frame, trial_of
@@ -403,7 +403,7 @@ class Experiment:
         'stopped'
         """
         with self._lock:
-            self._client.resume(self.id)
+            self._client.resume(self.id, inherited_again(self._client, self.id))
         return self
 
     def extend(self, *, budget: int | None = None, parallelism: int | None = None) -> Experiment:
@@ -422,7 +422,8 @@ class Experiment:
                 "extend() needs budget, parallelism or both", "call for example experiment.extend(budget=80)"
             )
         with self._lock:
-            self._client.change(self.id, **changes)
+            environment = inherited_again(self._client, self.id) if budget is not None else {}
+            self._client.change(self.id, **changes, **({"environment": environment} if environment else {}))
         return self
 
     status_async = in_thread(status)

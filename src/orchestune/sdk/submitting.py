@@ -12,7 +12,14 @@ from typing import Any
 
 from orchestune.client.address import ServerPlace
 from orchestune.client.api import Client
-from orchestune.client.local.launch_context import environment, folder_key, owner, python, secret_values
+from orchestune.client.local.launch_context import (
+    environment,
+    folder_key,
+    inherited_environment,
+    owner,
+    python,
+    secret_values,
+)
 from orchestune.domain.search.warm_start import WarmStart
 from orchestune.domain.specification.code import DEFAULT_LIMIT, CodeSettings
 from orchestune.domain.specification.experiment import TEST_LABEL, Specification
@@ -47,18 +54,27 @@ def launch(
     Environment and folder are empty if trials cannot see them.
     """
     rules: dict[str, Any] = {"ignore": list(code.ignore), "limit": code.limit}
-    packed = {"code": {**rules, "modules": list(code.modules)} if code.modules else rules}
+    rules |= {"modules": list(code.modules)} if code.modules else {}
+    rules |= {"folder": code.folder} if code.folder else {}
+    packed = {"code": rules}
     folder_context: dict[str, Any] = {"root": os.fspath(root) if root else None, "links": list(links), **packed}
     if shares_files(place):
         return {"env": environment(environ), "python": python(environ), **folder_context}
     return folder_context if place.embedded else packed
 
 
+def inherited(place: ServerPlace, inherits: bool, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that trials inherit beside those of `launch`: processes of the embedded server's machine."""
+    is_local = place.embedded and place.cluster is not None and place.cluster.provider == "local"
+    return inherited_environment(environ) if is_local and inherits else {}
+
+
 def how_packed(launched: Mapping[str, Any]) -> CodeSettings:
     """Return the packing rules of a launch."""
     code = launched.get("code") or {}
     limit = int(code.get("limit") or DEFAULT_LIMIT)
-    return CodeSettings(tuple(code.get("ignore") or ()), limit, tuple(code.get("modules") or ()))
+    ignore, modules = tuple(code.get("ignore") or ()), tuple(code.get("modules") or ())
+    return CodeSettings(ignore, limit, modules, folder=str(code.get("folder") or ""))
 
 
 def request(
@@ -76,6 +92,7 @@ def request(
     if is_test:
         specification = replace(specification, notify=(), mlflow=None)
     destinations = outgoing(specification, folder, environ)
+    variables = inherited(place, specification.inherit_env, environ)
     return {
         "specification": specification.to_json(),
         "bundle": digest,
@@ -84,6 +101,7 @@ def request(
         **({} if place.sends_caller_name else {"owner": owner(environ)}),
         "launch": dict(launched),
         "secrets": dict(secrets),
+        **({"environment": variables} if variables else {}),
         **({"outgoing": destinations} if destinations else {}),
         **warm_start.request(warm),
     }
@@ -122,7 +140,7 @@ def ours(code: CodeSettings) -> dict[str, Path]:
         return {}
     from orchestune.config.sources import sigopt_modules  # here: seldom needed
 
-    return {file: sigopt_modules.source(file) for file in code.modules}
+    return {os.path.join(code.folder, file): sigopt_modules.source(file) for file in code.modules}
 
 
 def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettings) -> str:
@@ -138,15 +156,18 @@ def upload(client: Client, folder: Path, ignore: Sequence[str], code: CodeSettin
     return bundle.digest
 
 
-def files_of_secrets(specification: Specification, folder: Path) -> list[str]:
-    """Return ignore patterns of the files in the folder that hold secrets: they must not be packed."""
+def files_of_secrets(specification: Specification, folder: Path, root: Path) -> list[str]:
+    """Return ignore patterns of the files below `root` that hold secrets: they must not be packed.
+
+    Their paths are relative to `folder`.
+    """
     patterns = []
     sources = [secret.source for secret in specification.secrets]
     for source in [*sources, *(text for _, text in _outgoing(specification))]:
         kind, _, location = source.partition(":")
         path = os.path.abspath(folder / os.path.expanduser(location))
         for secret_path in {path, os.path.realpath(path)} if kind == "file" else ():
-            relative = os.path.relpath(secret_path, folder)
+            relative = os.path.relpath(secret_path, root)
             if not relative.startswith(os.pardir + os.sep):
                 patterns.append(f"/{escaped(relative)}")
     return sorted(patterns)

@@ -16,6 +16,7 @@ from orchestune.domain.search.space import MAX_PARAMETERS
 from orchestune.errors import PROBLEMS_SHOWN
 
 _OWNER = "owner of the experiment (default: the caller); only an owner of the server may name another user"
+_ENVIRONMENT = "variables that trials of the cluster local inherit; stored like `secrets`, and deleted at the end"
 _MAX_ENTRIES = 10_000
 
 
@@ -121,6 +122,7 @@ class CreateExperiment(_Request):
     owner: Owner | None = None
     launch: LaunchRequest = LaunchRequest()
     secrets: Texts = Field(default={}, description="values of secrets; not stored in the record and never returned")
+    environment: Texts = Field(default={}, description=_ENVIRONMENT)
     outgoing: Texts = Field(
         default={},
         description="URLs and secrets of `notify` and `mlflow` by name, such as notify.0.url; stored like `secrets`",
@@ -140,6 +142,7 @@ class ChangeExperiment(_Request):
     parallelism: int | None = Field(default=None, ge=1, le=MAX_AT_ONCE)
     priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])
     labels: Annotated[dict[Label, Annotated[str, Field(max_length=1000)]], _at_most(1000)] | None = None
+    environment: Texts = Field(default={}, description=f"{_ENVIRONMENT}; used if the experiment is over")
 
 
 class ChangeCode(_Request):
@@ -155,6 +158,12 @@ class Pause(_Request):
     """Options of a pause: `now` also preempts and requeues running trials."""
 
     now: bool = False
+
+
+class Resume(_Request):
+    """Options of a resumption."""
+
+    environment: Texts = Field(default={}, description=f"{_ENVIRONMENT}; used if the experiment is over")
 
 
 class Nothing(_Request):
@@ -193,6 +202,7 @@ class RerunTrial(_Request):
     )
     launch: LaunchRequest | None = None
     secrets: Texts | None = None
+    environment: Texts | None = None
     folder: Folder | None = None
     owner: Owner | None = None
 

@@ -10,7 +10,7 @@ from orchestune.ports.backend import Backend
 from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
 from orchestune.ports.identity import IdentityProvider
-from orchestune.ports.secrets import SecretStore
+from orchestune.ports.secrets import EnvironmentStore, SecretStore
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.memory.experiment_cache import ExperimentCache
 from orchestune.services.memory.loop_clock import LoopClock
@@ -30,6 +30,8 @@ class Core:
     clock: Clock
     key: bytes
     """32 random bytes, kept with the store: signs report addresses and derives workers' tokens"""
+    environments: EnvironmentStore | None = None
+    """environments that trials on this machine inherit; None: no trial does"""
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
     listening: LoopClock = field(default_factory=LoopClock)

@@ -114,6 +114,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     run: str | list[str]
     metrics: list[str]
     parameters: list[str]
+    inherited: dict[str, str]
     env: dict[str, str]
     secrets: dict[str, str]
     timeout: float | None
@@ -129,6 +130,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     preload: list[str]
     collect: list[MetricSourceDocument]
     root: str | None
+    folder: str
     links: list[str]
     cap_bytes: int
 

@@ -22,6 +22,7 @@ from orchestune.worker.metrics.points import PointQueue
 from orchestune.worker.metrics.scanner import Reported, Scanner
 from orchestune.worker.metrics.sources import FollowedFile, Sources, in_order
 from orchestune.worker.metrics.usage import Sample, Series
+from orchestune.worker.missing_path import ProjectCopy, explain_missing
 from orchestune.worker.output import LogBuffer, last_lines
 from orchestune.worker.processes.memory import ControlGroup, explain
 from orchestune.worker.processes.preload import Zygote
@@ -85,13 +86,18 @@ class RunningAttempt:
         self.closing: Iterator[None] = iter(())
         """the running generator of `close`"""
         self._scanner = Scanner(job.declared, self.write, self.mask.text)
-        self._sources = Sources(job.collect, str(slot.view.folder), self._scanner)
+        self._sources = Sources(job.collect, str(self.folder), self._scanner)
         self._metrics = FollowedFile(slot.metrics, JsonLinesParser(self._scanner, slot.metrics))
         self._status = 0
         self._usage_cpu = 0.0
         self._usage_memory = 0
         self._arguments: Sequence[str] = ()
         self._kills = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which the command runs, in the slot's view."""
+        return self.slot.view.folder / self.job.folder
 
     def command(self, environment: Mapping[bytes, bytes]) -> TrialCommand:
         """Return the command to start and open its pipe; report the outcome to `record_start` or `record_failed_start`.
@@ -112,7 +118,7 @@ class RunningAttempt:
         os.set_blocking(self.output, False)
         arguments = [find_program(self._arguments[0], environment), *self._arguments[1:]]
         self.phase = STARTING
-        return TrialCommand(arguments, environment, str(self.slot.view.folder), (reading_from, writing), self.cores)
+        return TrialCommand(arguments, environment, str(self.folder), (reading_from, writing), self.cores)
 
     def record_start(self, command: TrialCommand, started: StartedProcess) -> None:
         """Record that the process is running."""
@@ -216,7 +222,8 @@ class RunningAttempt:
         has_run = self.ended is not None and self.started is not None
         has_exited = has_run and os.WIFEXITED(self._status)
         if reason is not None:
-            reason = {"code": reason["code"], "message": self.mask.text(reason["message"])}
+            explanation = self._explain_missing_path() if reason["code"] == "exit_code" else ""
+            reason = {"code": reason["code"], "message": self.mask.text(reason["message"] + explanation)}
         return {
             "attempt": self.id,
             "token": self.token,
@@ -280,6 +287,14 @@ class RunningAttempt:
         killed = f" (a shell reports a command killed by {signal_name(code - 128)} this way)" if is_signal else ""
         return "failed", {"code": "exit_code", "message": f"exited with code {code}{killed}"}
 
+    def _explain_missing_path(self) -> str:
+        """Return an explanation if the log tail names a path of the original folder that the view lacks."""
+        if not self.job.root:
+            return ""
+        project = ProjectCopy(self.job.root, self.job.folder, str(self.slot.view.folder))
+        explanation = explain_missing(last_lines(self.log.last), project)
+        return f": {explanation}" if explanation else ""
+
     def _killed(self) -> bool:
         """Return True if the command, or a command run by its shell, was terminated by SIGKILL."""
         if os.WIFSIGNALED(self._status):
@@ -298,7 +313,7 @@ class RunningAttempt:
         if isinstance(error, ValueError):
             return StartError(f"{name!r} cannot be started: {error}")
         number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOENT, errno.ENOTDIR) and self.slot.view.folder.is_dir():
+        if number in (errno.ENOENT, errno.ENOTDIR) and self.folder.is_dir():
             program = command.arguments[0]
             if "/" in program and os.path.exists(os.path.join(command.folder, program)):
                 cause = "the interpreter in its first line, or the dynamic loader that it needs, does not exist"

@@ -33,11 +33,12 @@ def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
 
 
 def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str) -> dict[bytes, bytes]:
-    """Return the variables shared by all attempts of a revision: base, `env:`, secrets, experiment.
+    """Return the variables shared by all attempts of a revision: base, inherited, `env:`, secrets, experiment.
 
     They are encoded here so that this is not repeated for each attempt.
     """
     variables = dict(base)
+    variables.update({str(name): str(value) for name, value in (job.get("inherited") or {}).items()})
     variables["PYTHONUNBUFFERED"] = "1"
     variables.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
     variables.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
@@ -45,7 +46,7 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
         variables.setdefault(name, value)
     variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
-        variables["ORCHESTUNE_ORIGINAL_DIR"] = str(job["root"])
+        variables["ORCHESTUNE_ORIGINAL_DIR"] = os.path.join(str(job["root"]), str(job.get("folder") or ""))
     return encoded(variables)
 
 

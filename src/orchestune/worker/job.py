@@ -49,6 +49,8 @@ class PreparedJob:
         self.constants: Mapping[str, Any] | None = document.get("constants")
         self.stdin = str(document.get("stdin") or "")
         self.root: str | None = document.get("root")
+        self.folder = str(document.get("folder") or "")
+        """folder in which the command runs, relative to the root of the bundle"""
         self.links = [str(path) for path in document.get("links") or ()]
         self.preload = [str(name) for name in document.get("preload") or ()]
         self.pin = int(document.get("pin") or 0)

@@ -68,8 +68,8 @@ def console(folder: Path) -> Console:
 def test_it_is_packed_as_it_was_at_the_start(project: Path) -> None:
     prepared, notes = changed_experiment(console(project), original_experiment(project, ("*.log",)), None)
     assert notes == []
-    assert (prepared.folder, prepared.files, prepared.links) == (project, 3, ("data", "note.log"))
-    assert prepared.code.limit == 1000
+    assert (prepared.folder, prepared.project.files, prepared.project.links) == (project, 3, ("data", "note.log"))
+    assert prepared.project.code.limit == 1000
 
 
 def test_a_folder_below_stands_for_the_experiments_own_and_another_one_is_told(project: Path, tmp_path: Path) -> None:

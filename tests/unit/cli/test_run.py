@@ -141,7 +141,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     assert result.code == 0
     plan = result.out.split("\n\n")[0].splitlines()
     gets = "arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON file)"
-    shared = "all trials share them, and a cluster would not have them"
+    shared = "all trials share them and can change them, and a cluster would not have them"
     assert plan == [
         "sgd-7f3a  SGD classifier",
         f"  where      the server at {server.url}",

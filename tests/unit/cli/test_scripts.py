@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune.cli.experiments import destination
 from orchestune.cli.experiments.check_script import (
     missing_program,
     missing_script,
@@ -13,6 +14,10 @@ from orchestune.cli.experiments.check_script import (
     unpassed_variables,
     unused_parameters,
 )
+from orchestune.cli.experiments.prepare import listed
+from orchestune.client.address import ServerAccess, ServerPlace
+from orchestune.client.clusters import BUILT_IN
+from orchestune.config.experiment_file import load
 
 SHELL = {"DATA_DIR": "/data", "API_KEY": "x", "PWD": "/here", "HOME": "/home/ada"}
 
@@ -60,7 +65,8 @@ def test_a_script_above_the_folder_is_told_not_to_come_along(tmp_path: Path, run
     (tmp_path / "train.py").write_text("")
     (tmp_path / "here" / "sub").mkdir(parents=True)
     (note,) = missing_script(run, tmp_path / "here")
-    assert note.endswith("is outside this folder, and trials only get this folder: run from a common folder")
+    assert note.startswith(f"outside the project in {tmp_path / 'here'}, so trials do not have it: ")
+    assert missing_script(run, tmp_path / "here", tmp_path) == [] or run.startswith("../")  # that one is not executable
 
 
 def test_a_script_that_asks_for_its_parameters_is_known(tmp_path: Path) -> None:
@@ -148,3 +154,27 @@ def test_a_script_with_a_space_in_its_name_is_looked_for_too(tmp_path: Path, run
     (tmp_path / "my train.py").write_text("")
     note = "no such file in this folder: 'my trian.py' (did you mean my train.py?)"
     assert missing_script(run, tmp_path) == ([note] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("cluster", "names"), [("local", ""), ("docker", "MY_DATA_DIR, CUDA_HOME"), ("slurm", "MY_DATA_DIR")]
+)
+def test_the_plan_names_the_variables_that_the_script_reads_and_will_not_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str, names: str
+) -> None:
+    monkeypatch.setenv("MY_DATA_DIR", "/data")
+    monkeypatch.setenv("CUDA_HOME", "/cuda")
+    (tmp_path / "a.sh").write_text("ls $MY_DATA_DIR $CUDA_HOME $HOME")
+    (tmp_path / "experiment.yml").write_text(
+        "run: sh a.sh {x}\nparameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 2\n"
+    )
+    loaded = load(tmp_path / "experiment.yml")
+    prepared = listed(loaded.specification, loaded.project.path, loaded.code)
+    place = ServerPlace(next(item for item in BUILT_IN if item.name == cluster), refuse)
+    notes = [note for note in destination.notes(place, prepared) if note.startswith("the command reads")]
+    expected = f"the command reads {names} of this shell, which trials do not get"
+    assert [note.partition(":")[0] for note in notes] == ([expected] if names else [])
+
+
+def refuse() -> ServerAccess:
+    raise AssertionError("the plan needs no server")

@@ -91,9 +91,11 @@ def test_it_tells_beforehand_what_the_plan_of_a_run_would_note(
     (project / "train.py").write_text("import os\nprint('loss=1', os.environ.get('TUNED_FOR'))\n")
     words = ("--minimize", "loss", "x=0..1:float", "--", "python", "train.py", "{x}")
     done = cli("test", *words)
+    assert (done.err, "loss=1 speed" in done.out) == ("", True)
+    done = cli("test", "--set", "env.inherit=false", *words)
     assert done.err.startswith("note  the command reads TUNED_FOR of this shell, which trials do not get")
     assert "loss=1 None" in done.out
-    assert cli("test", "--json", *words).err == "loss=1 None\n"
+    assert cli("test", "--json", *words).err == "loss=1 speed\n"
 
 
 def test_a_program_that_is_not_there_is_no_advice_to_print_a_metric(project: Path, cli: Cli) -> None:

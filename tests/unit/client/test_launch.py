@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.local.launch_context import environment, folder_key, owner, secret_values
+from orchestune.client.local.launch_context import (
+    environment,
+    folder_key,
+    inherited_environment,
+    owner,
+    secret_values,
+)
 from orchestune.errors import BadInput
 from orchestune.worker.environment import of_job
 
@@ -108,3 +114,20 @@ def test_every_missing_secret_is_named_at_once(tmp_path: Path) -> None:
 def test_a_file_of_a_user_that_there_is_none_of_is_missing(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"secrets\.A: cannot read the file ~nobody-at-all/key: No such file"):
         secret_values([("A", "file:~nobody-at-all/key")], {}, tmp_path)
+
+
+def test_the_other_variables_are_inherited_except_those_of_the_session() -> None:
+    given = {
+        "PATH": "/bin",
+        "MY_DATA_DIR": "/data",
+        "WANDB_API_KEY": "k",
+        "PWD": "/here",
+        "SSH_AUTH_SOCK": "/run/agent",
+        "BASH_FUNC_module%%": "() { :; }",
+        "ORCHESTUNE_TOKEN": "t",
+        "LATIN": os.fsdecode(b"\xe9"),
+    }
+    assert inherited_environment(given) == {"MY_DATA_DIR": "/data", "WANDB_API_KEY": "k"}
+    job = {"inherited": {"A": "1", "B": "1"}, "env": {"B": "2", "C": "2"}, "secrets": {"C": "3"}}
+    variables = of_job({"A": "0"}, job, "e", "h")
+    assert [variables[name] for name in (b"A", b"B", b"C")] == [b"1", b"2", b"3"]

@@ -500,6 +500,8 @@ def test_of_a_damaged_state_the_key_is_named(key: str, value: Any, message: str)
 
 
 def test_a_range_that_is_probably_meant_as_decimals_is_pointed_out() -> None:
-    with pytest.warns(UserWarning, match=r"parameters\.x: takes 0 or 1; for a number between them write 0\.0\.\.1\.0") as seen:
+    with pytest.warns(
+        UserWarning, match=r"parameters\.x: takes 0 or 1; for a number between them write 0\.0\.\.1\.0"
+    ) as seen:
         Optimizer({"x": "0..1", "y": "0.0..1.0"}, {"loss": "minimize"})
     assert [warning.filename for warning in seen] == [__file__]

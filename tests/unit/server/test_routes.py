@@ -63,7 +63,7 @@ CREATE = {
         ("PATCH", f"{X}/sgd", {"budget": 9}, "change_experiment", ("sgd", Changes(budget=9), "ada"), 200),
         ("POST", f"{X}/sgd/pause", {"now": True}, "pause", ("sgd", True, "ada"), 200),
         ("POST", f"{X}/sgd/pause", None, "pause", ("sgd", False, "ada"), 200),
-        ("POST", f"{X}/sgd/resume", {}, "resume", ("sgd", "ada"), 200),
+        ("POST", f"{X}/sgd/resume", {}, "resume", ("sgd", "ada", {}), 200),
         ("POST", f"{X}/sgd/stop", None, "stop", ("sgd", "ada"), 200),
         ("DELETE", f"{X}/sgd", None, "delete", ("sgd", False, "ada"), 204),
         ("DELETE", f"{X}/sgd?purge=true", None, "delete", ("sgd", True, "ada"), 204),

@@ -32,10 +32,11 @@ LEASE = {
     "seed": 1234, "revision": 1, "bundle": None, "gpus": [], "report": "http://host/report", "checkpoint": None,
 }  # fmt: skip
 JOB = {
-    "revision": 1, "run": "python model.py {args}", "metrics": ["loss"], "parameters": ["x"], "env": {"A": "1"},
+    "revision": 1, "run": "python model.py {args}", "metrics": ["loss"], "parameters": ["x"],
+    "inherited": {"HOST": "n1"}, "env": {"A": "1"},
     "secrets": {"TOKEN": "s"}, "timeout": None, "grace": 10.0, "keep": {"patterns": ["*.bin"], "limit": 1 << 30},
     "checkpoint_every": None, "config": None, "constants": None, "stdin": "", "cpu": None, "pin": 0, "gpu": 0.25,
-    "preload": ["sklearn.svm"], "collect": [{"kind": "csv", "where": "logs/metrics.csv"}], "root": None,
+    "preload": ["sklearn.svm"], "collect": [{"kind": "csv", "where": "logs/metrics.csv"}], "root": None, "folder": "",
     "links": ["data"], "cap_bytes": 67_108_864,
 }  # fmt: skip
 CONFIG = {"name": "base.yml", "parts": ["text", ["optim.lr", "text without it"], "rest"]}
@@ -43,7 +44,7 @@ CONSTANTS = {"path": "model.py", "lines": [{"number": 3, "parts": ["lr = ", ["lr
 EVERY_OPTION = {
     "run": ["python", "model.py"], "timeout": 60.0, "checkpoint_every": 30.5, "config": CONFIG, "cpu": 2.0,
     "constants": CONSTANTS,
-    "root": "/home/ada/project",
+    "root": "/home/ada/project", "folder": "src",
 }  # fmt: skip
 REGISTERED = {
     "protocol": 2, "experiment": "e", "handle": "sgd-7f3b", "token": "t", "name": "w1", "beat_seconds": 2.0,

@@ -12,9 +12,11 @@ from orchestune.cli.experiments.command_words import DEFAULT_FILE
 from orchestune.cli.experiments.prepare import PreparedExperiment, listed
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.progress import no_best_reason
+from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import OrchestuneError
 from orchestune.sdk.submitting import how_packed
+from orchestune.system.project_root import project_root
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -73,17 +75,22 @@ def changed_experiment(
     """
     status, document, handle = original.status, original.document, original.status["handle"]
     is_callers = is_own(console, status, document)
-    launch = (document["launch"] or {}) if is_callers else {}
-    root = folder_of(console, status, document) if is_callers else None
+    code = how_packed((document["launch"] or {}) if is_callers else {})
+    root = _root(folder_of(console, status, document), code) if is_callers else None
     code_folder = Path(os.path.realpath(folder or console.folder))  # also resolves a link to itself
     notes = []
     if folder is None and root is not None and root in code_folder.parents and root.is_dir():
         code_folder = root
+    if code_folder != root:
+        code_folder, code = _project(code_folder, code)
     if root is not None and code_folder != root:
         notes.append(f"using the code in {code_folder}; {handle} was started in {root}")
-    return listed(_relocated(original.specification, code_folder), code_folder, how_packed(launch)), [
+    specification = _relocated(original.specification, code_folder / code.folder)
+    if not is_callers:
+        specification = replace(specification, inherit_env=False)
+    return listed(specification, code_folder, code), [
         *notes,
-        *_ignored_changes(original, code_folder),
+        *_ignored_changes(original, code_folder / code.folder),
     ]
 
 
@@ -94,6 +101,26 @@ def _relocated(specification: Specification, folder: Path) -> Specification:
     from orchestune.config.sections.template import relocated  # ruamel.yaml is slow to import
 
     return replace(specification, constants=relocated(specification.constants, folder))
+
+
+def _root(folder: Path | None, code: CodeSettings) -> Path | None:
+    """Return the root of the project in whose `folder` an experiment was started; None if unknown."""
+    if folder is None or not code.folder:
+        return folder
+    root = Path(str(folder).removesuffix(f"/{code.folder}"))
+    return None if root == folder else root
+
+
+def _project(folder: Path, code: CodeSettings) -> tuple[Path, CodeSettings]:
+    """Return the project of another folder, and the settings for its code.
+
+    The command runs in the same subfolder as before if the project has it, otherwise in the folder itself.
+    """
+    root = project_root(folder).path
+    if code.folder and (root / code.folder).is_dir():
+        return root, code
+    relative = os.path.relpath(folder, root)
+    return root, replace(code, folder="" if relative == os.curdir else relative)
 
 
 def _ignored_changes(original: OriginalExperiment, folder: Path) -> list[str]:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestune.cli.develop.attach_terminal import AttachedTerminal, is_terminal, terminal_size
 from orchestune.cli.develop.changed_folder import OriginalExperiment, original_experiment
 from orchestune.cli.develop.ephemeral_experiment import kept_alive, single, wait
-from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of, is_own
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.render import one_line
@@ -78,9 +79,11 @@ def shell(console: Console, args: argparse.Namespace) -> int:
         raise UsageError(f"no such fold: {args.fold} (expected 0 to {folds - 1})")
     words = _command_words(args.words)
     if not args.yes:
-        links = (original.document["launch"] or {}).get("links") or ()
+        launch = original.document["launch"] or {}
         folder = folder_of(console, original.status, original.document) or console.folder
-        confirm_reads(console, original.status, original.document, original.reference, folder, links)
+        root = Path(launch["root"]) if launch.get("root") else None
+        links = launch.get("links") or ()
+        confirm_reads(console, original.status, original.document, original.reference, folder, root, links)
     if not words:
         _explain(console, original, trial)
     if not args.keep:
@@ -128,6 +131,8 @@ def _open(
     folder = folder_of(console, original.status, original.document) or console.folder
     secrets = secret_values(sources, console.environ, folder)
     shell_specification = _specification(console, original, trial, fold, words)
+    if not is_own(console, original.status, original.document):
+        shell_specification = replace(shell_specification, inherit_env=False)
     launch_context = {name: value for name, value in launch.items() if name in _LAUNCH_KEYS}
     body = request(
         console.place, shell_specification, trial["bundle"], console.folder, launch_context, secrets, console.environ

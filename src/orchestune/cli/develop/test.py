@@ -63,6 +63,13 @@ def run_once(
             *(f"{name:{names}}  {console.paint.bold(one_line(exact(value)))}" for name, value in parameters.items()), ""
         )
     destination.need_image(console.place, prepared)
-    for note in () if console.json else (*prepared.notes, *destination.notes(console.place, prepared)):
+    destination.need_files(console.place, prepared.project)
+    project = destination.project_in_words(prepared)
+    notes = (
+        *([f"project {project}"] if project else []),
+        *prepared.notes,
+        *destination.notes(console.place, prepared),
+    )
+    for note in () if console.json else notes:
         console.note(f"note  {note}")
     return run_trial(console, prepared, parameters, secrets, seed)

@@ -110,7 +110,7 @@ def _switch_code(console: Console, prepared: PreparedExperiment, into: str, dige
     previous = client.specification(into)
     context = upload.launched(console, prepared)
     status = client.change_code(into, digest, {name: value for name, value in context.items() if name in _CODE_KEYS})
-    added = sorted(set(prepared.links) - set((previous["launch"] or {}).get("links") or ()))
+    added = sorted(set(prepared.project.links) - set((previous["launch"] or {}).get("links") or ()))
     if added and not shares_files(console.place):
         console.note(f"running containers do not have {', '.join(added)}")
     document |= {"into": status["handle"], "bundle": digest, "changed": digest != previous["bundle"]}

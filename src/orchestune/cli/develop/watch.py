@@ -45,7 +45,7 @@ def watch(console: Console, args: argparse.Namespace) -> int:
     from orchestune.cli.develop.file_changes import FileChanges  # pathspec is slow to import, and only needed here
 
     prepared = prepare(args)
-    saves = FileChanges(prepared.folder, prepared.ignore)
+    saves = FileChanges(prepared.project.root, prepared.project.ignore)
     exit_timeout = prepared.specification.grace + _EXIT_MARGIN_SECONDS
     with Interrupts() as pressed, exit_on_signals(), _Test(args.line, exit_timeout) as test:
         test.start()
@@ -56,7 +56,7 @@ def watch(console: Console, args: argparse.Namespace) -> int:
                 test.cancel()
                 console.say("", console.paint.bold(f"{some([one_line(name) for name in changed], 3)} changed"), "")
                 with suppress(OrchestuneError):  # the test reports it
-                    saves.ignore = prepare(args).ignore
+                    saves.ignore = prepare(args).project.ignore
                 test.start()
             time.sleep(saves.pause)
         console.say("")

@@ -14,6 +14,7 @@ from orchestune.cli.terminal.render import one_line
 from orchestune.client.local.experiment_index import inputs_digest
 from orchestune.domain.specification.experiment import IMPORTED
 from orchestune.errors import UsageError
+from orchestune.sdk.submitting import how_packed, inherited
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -46,15 +47,25 @@ def is_own(console: Console, status: documents.Status, document: documents.Speci
 
 
 def folder_of(console: Console, status: documents.Status, document: documents.Specification) -> Path | None:
-    """Return the folder on this machine from which the experiment was started; None if unknown.
+    """Return the folder on this machine in which the experiment was started; None if unknown.
 
     Only the embedded server is believed; for others the folder is the one stored at the start.
     """
     if console.place.embedded:
-        root = (document["launch"] or {}).get("root")
-        return Path(root) if root else None
+        launch = document["launch"] or {}
+        root = launch.get("root")
+        return Path(root) / how_packed(launch).folder if root else None
     started = console.started_here(status)
     return started.path if started is not None else None
+
+
+def inherited_variables(
+    console: Console, status: documents.Status, document: documents.Specification
+) -> dict[str, str]:
+    """Return the variables of this shell that trials of an own experiment inherit; one of another user gets none."""
+    if not is_own(console, status, document):
+        return {}
+    return inherited(console.place, document["specification"].get("inherit_env", True), console.environ)
 
 
 def confirm_reads(
@@ -63,16 +74,17 @@ def confirm_reads(
     document: documents.Specification,
     trial: str,
     folder: Path,
+    root: Path | None = None,
     links: Sequence[str] = (),
 ) -> None:
     """Ask before files and secrets of this machine are given to a command that another user may have written.
 
     Does not ask if the experiment is this user's own, or reads nothing. `trial` names the trial in the question. Paths
-    of secrets, and `links` that trials on this machine get, are relative to `folder`. Raises UsageError without a
-    terminal, Declined if the user refuses.
+    of secrets are relative to `folder`, and `links` that trials on this machine get to `root`. Raises UsageError
+    without a terminal, Declined if the user refuses.
     """
     secrets = document["specification"].get("secrets") or ()
-    files = [os.path.join(folder, link) for link in links] if console.place.embedded else []
+    files = [os.path.join(root or folder, link) for link in links] if console.place.embedded else []
     reads = [f"{secret['name']} ({_resolved(secret['source'], folder)})" for secret in secrets]
     if not (reads or files) or is_own(console, status, document):
         return

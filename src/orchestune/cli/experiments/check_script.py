@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from orchestune.domain.words import did_you_mean
+from orchestune.domain.words import did_you_mean, some
 from orchestune.worker.command import ALL_PARAMETERS, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
 _SCRIPT = re.compile(r"[^$`*?{}'\"]*\.(?:py|sh|bash|zsh|m?js|cjs|[rR]|jl|rb|pl)")
 
 
+_PARENT_PATH = re.compile(r"(?:^|(?<==))((?:[^\s\"'=;|&<>()]*/)?\.\.(?:/[^\s\"'=;|&<>()]*)?)(?=$|[\s\"';|&<>()])")
+"""a path above the folder, as a word of the command or the value of an option"""
 _VARIABLE_READS = re.compile(
     r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\(|\bENV\s*[\[{])\s*["']([A-Za-z_]\w*)["'](?!\]\s*=[^=])|process\.env\.(\w+)"""
 )
@@ -24,14 +26,18 @@ _SHELL_VARIABLES = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "HOSTNAME", "COLUMN
 _MAX_SCRIPT_BYTES = 1 << 20
 
 
-def missing_script(run: str | Sequence[str], folder: Path) -> list[str]:
-    """Return a note if the command starts a script or program that is missing, outside the folder or not executable."""
+def missing_script(run: str | Sequence[str], folder: Path, root: Path | None = None) -> list[str]:
+    """Return notes if the command starts a script or program that is missing or not executable, or names outside paths.
+
+    `root` is the project that contains `folder`, by default the folder itself.
+    """
+    outside = _outside_paths(run, folder, root or folder)
+    if outside:
+        return [f"outside the project in {root or folder}, so trials do not have it: {some(outside, 3)}; set --root"]
     program = _program(run)
     script = _script(run) or (program if "/" in program else "")
     if not script or script.startswith("/"):
         return []
-    if os.path.normpath(script).startswith("../") and (folder / script).exists():
-        return [f"'{script}' is outside this folder, and trials only get this folder: run from a common folder"]
     if (folder / script).exists():
         is_runnable = script != program or os.access(folder / script, os.X_OK)
         return (
@@ -42,6 +48,17 @@ def missing_script(run: str | Sequence[str], folder: Path) -> list[str]:
     siblings = [str(path.relative_to(folder)) for path in (folder / script).parent.glob(f"*{Path(script).suffix}")]
     suggestion = did_you_mean(script, siblings)
     return [f"no such file in this folder: '{script}'{f' ({suggestion})' if suggestion else ''}"]
+
+
+def _outside_paths(run: str | Sequence[str], folder: Path, root: Path) -> list[str]:
+    """Return the relative paths in the command that exist but lie outside the project."""
+    words = split(run) or run.split() if isinstance(run, str) else run
+    paths = [path for word in words for path in _PARENT_PATH.findall(word) if os.path.exists(folder / path)]
+    return [path for path in paths if root not in _with_parents(Path(os.path.abspath(folder / path)))]
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    return (path, *path.parents)
 
 
 def missing_program(run: str | Sequence[str], folder: Path, path: str) -> list[str]:

@@ -30,6 +30,11 @@ SETTINGS = {
         "URL",
         "webhook to call at the end, such as https://example.org/hook, or env:NAME to read it from a variable",
     ),
+    "root": (
+        "code.root",
+        "DIR",
+        "folder of the project, which each trial gets (default: the nearest with .git or another mark)",
+    ),
     "image": ("image", "IMAGE", "container image for the trials"),
     "cpu": ("resources.cpu", "N", "CPU cores per trial"),
     "memory": ("resources.memory", "SIZE", "memory per trial, such as 2Gi"),
@@ -39,7 +44,7 @@ SETTINGS = {
 """option → key of the file, metavar, help"""
 SAVED = "`orchestune run` starts this experiment, `orchestune test` runs one trial of it."
 """comment at the top of a saved file"""
-PLAIN_TEXT_OPTIONS = ("name", "image", "config", "notify")
+PLAIN_TEXT_OPTIONS = ("name", "image", "config", "notify", "root")
 """options whose values are text as they stand; those of the others are YAML"""
 
 

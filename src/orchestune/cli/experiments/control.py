@@ -6,11 +6,12 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from orchestune.cli.experiments.authorship import inherited_variables
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment, positive
 from orchestune.cli.terminal.progress import at_a_time
 from orchestune.cli.terminal.prompts import confirm
-from orchestune.client.states import FINAL_STATES, extendable, is_uploading
+from orchestune.client.states import FINAL_STATES, extendable, is_uploading, over
 from orchestune.domain.words import plural
 from orchestune.errors import Purged, UsageError
 
@@ -123,7 +124,8 @@ def _running(status: documents.Status, *, now: bool) -> str:
 
 def resume(console: Console, args: argparse.Namespace) -> int:
     """Resume an experiment."""
-    status = console.client.resume(console.experiment(args.exp))
+    ref = console.experiment(args.exp)
+    status = console.client.resume(ref, _environment(console, ref))
     hint = f"; raise the budget with `orchestune extend {status['handle']} --budget N`"
     return _done(console, status, status["state"] + (hint if extendable(status) else _not_resumable(status)))
 
@@ -133,13 +135,21 @@ def extend(console: Console, args: argparse.Namespace) -> int:
     changes = {name: getattr(args, name) for name in ("budget", "parallelism") if getattr(args, name) is not None}
     if not changes:
         raise UsageError("extend needs --budget, --parallelism or both", "orchestune extend sgd-7f3a --budget 80")
-    status = console.client.change(console.experiment(args.exp), **changes)
+    ref = console.experiment(args.exp)
+    environment = _environment(console, ref) if args.budget else {}
+    status = console.client.change(ref, **changes, **({"environment": environment} if environment else {}))
     text = f"{status['state']}, {plural(status['budget'], 'trial')}, {at_a_time(status)}"
     if (args.parallelism or 0) > status["parallelism"]:
         all_folds = " in folds" if status["folds"] > 1 else ""
         message = f"{args.parallelism} is more than the budget{all_folds}; {status['parallelism']} is used"
         console.note(f"parallelism: {message}")
     return _done(console, status, text + _not_resumable(status))
+
+
+def _environment(console: Console, ref: str) -> dict[str, str]:
+    """Return the variables of this shell for an experiment that is over: the end has deleted those of its start."""
+    status = console.client.experiment(ref)
+    return inherited_variables(console, status, console.client.specification(ref)) if over(status) else {}
 
 
 def _not_resumable(status: documents.Status) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from orchestune.cli.experiments.check_script import missing_program
+from orchestune.cli.experiments.check_script import missing_program, unpassed_variables
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.inspect.get import is_download_folder
+from orchestune.cli.terminal.render import size
 from orchestune.client.address import ServerPlace
+from orchestune.client.local.launch_context import BASE_NAMES, environment
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import some
 from orchestune.errors import OrchestuneError, UsageError
-from orchestune.sdk.project_files import note_of_secrets
-from orchestune.sdk.submitting import shares_files
+from orchestune.sdk.project_files import ProjectFiles, note_of_secrets
+from orchestune.sdk.submitting import inherited, shares_files
+
+_MAX_LISTED_LINKS = 8
 
 
 def in_images(place: ServerPlace) -> bool:
@@ -33,25 +37,13 @@ def in_words(place: ServerPlace) -> str:
 
 def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
     """Return notes about files, secrets and programs of this folder at the destination."""
-    notes = list[str]()
-    links = [
-        path for path in prepared.links if not is_download_folder(prepared.folder / path)
-    ]  # `get` has already reported those
-    if links:
-        paths = some(links, 3)
-        if shares_files(place):
-            effect = "all trials share them, and a cluster would not have them"
-            notes.append(f"linked from this folder, not packed: {paths}; {effect}")
-        elif place.embedded:
-            notes.append(f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them")
-        else:
-            notes.append(
-                f"not packed, so trials do not have them: {paths}; use `volumes:` to mount data of the cluster"
-            )
-    if prepared.secret_files:
-        notes.append(note_of_secrets(prepared.secret_files))
-    if prepared.own:
-        notes.append(f"hidden from trials, which create their own because of `keep`: {some(prepared.own, 3)}")
+    project = prepared.project
+    notes = _notes_on_links(place, project)
+    if project.secrets:
+        notes.append(note_of_secrets(project.secrets))
+    if project.own:
+        notes.append(f"hidden from trials, which create their own because of `keep`: {some(project.own, 3)}")
+    notes += _unpassed(place, prepared)
     if shares_files(place):
         path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
         notes += missing_program(prepared.specification.run, prepared.folder, path)
@@ -62,6 +54,47 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
     if place.name == "docker":
         notes += _exposure(prepared)
     return notes
+
+
+def _notes_on_links(place: ServerPlace, project: ProjectFiles) -> list[str]:
+    """Return a note on the paths of the project that are linked instead of packed; none if there are none."""
+    # `get` has already reported the folders that it downloaded
+    links = [path for path in project.links if not is_download_folder(project.root / path)]
+    if not links:
+        return []
+    sized = [f"{path} ({size(project.large[path])})" if path in project.large else path for path in links]
+    paths = some(sized, _MAX_LISTED_LINKS)
+    if shares_files(place):
+        effect = "all trials share them and can change them, and a cluster would not have them"
+        on_cluster = ": there, mount such data with `volumes:`" if project.large else ""
+        return [f"linked from this folder, not packed: {paths}; {effect}{on_cluster}"]
+    if place.embedded:
+        return [f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them"]
+    return [f"not packed, so trials do not have them: {paths}; use `volumes:` to mount data of the cluster"]
+
+
+def need_files(place: ServerPlace, project: ProjectFiles) -> None:
+    """Raise TooLarge or BadInput if trials need the linked data of the project and the place cannot link them."""
+    if project.unpackable is not None and not (shares_files(place) or (place.embedded and not project.outside)):
+        raise project.unpackable
+
+
+def project_in_words(prepared: PreparedExperiment) -> str:
+    """Describe the project of the folder; empty if it is the folder itself."""
+    folder = prepared.project.code.folder
+    if not folder:
+        return ""
+    cause = f" (because of {prepared.mark})" if prepared.mark else ""
+    return f"{prepared.project.root}{cause}; the command runs in {folder}"
+
+
+def _unpassed(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
+    """Return a note on the variables of this shell that the script reads and will not get."""
+    specification, environ = prepared.specification, os.environ
+    passed = {*specification.env, *(secret.name for secret in specification.secrets)}
+    passed |= environment(environ).keys() if shares_files(place) else BASE_NAMES
+    passed |= inherited(place, specification.inherit_env, environ).keys()
+    return unpassed_variables(specification.run, prepared.folder, environ, passed)
 
 
 def _exposure(prepared: PreparedExperiment) -> list[str]:

@@ -37,7 +37,7 @@ def _check(console: Console, prepared: PreparedExperiment) -> tuple[PlannedWorke
     if prepared.install or prepared.dockerfile:
         placement = replace(specification.placement, image="(known once it is built)")
         specification = replace(specification, placement=placement)
-    context = launch(place, prepared.folder, prepared.links, prepared.code, environ)
+    context = launch(place, prepared.project.root, prepared.project.links, prepared.project.code, environ)
     check_methods(specification)
     refuse_large(specification, context)
     planner = worker_planner(place, environ)

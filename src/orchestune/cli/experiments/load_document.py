@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +48,17 @@ def described(args: argparse.Namespace) -> Description:
     """Convert the arguments into a description."""
     goals = tuple(Goal(*goal) for goal in args.goals)
     settings = tuple(
-        DescribedOption(f"--{option}", key, value, option in PLAIN_TEXT_OPTIONS)
+        DescribedOption(
+            f"--{option}", key, _for_file(args, value) if option == "root" else value, option in PLAIN_TEXT_OPTIONS
+        )
         for option, (key, _, _) in SETTINGS.items()
         if (value := getattr(args, f"set_{option}")) is not None
     )
     return Description(tuple(args.spaces), goals, tuple(args.words), settings, args.once)
+
+
+def _for_file(args: argparse.Namespace, path: str) -> str:
+    """Return a path of the command line relative to the experiment file, or to the one that `init` writes."""
+    file: Path | None = getattr(args, "file", None) or getattr(args, "output", None)
+    folder = os.path.realpath(file.absolute().parent if file else os.curdir)
+    return os.path.relpath(os.path.realpath(os.path.expanduser(path)), folder)

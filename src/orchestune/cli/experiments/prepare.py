@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 from orchestune.cli.experiments.check_script import (
     missing_script,
     reads_parameters,
-    unpassed_variables,
     unused_parameters,
 )
 from orchestune.cli.experiments.command_words import DEFAULT_FILE, SAVED, add_description
@@ -21,16 +19,17 @@ from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import add_cluster
 from orchestune.client.local.endpoint import runs
 from orchestune.client.local.home import state_path
-from orchestune.client.local.launch_context import environment
 from orchestune.domain.search.warm_start import WarmStart, WarmStarts
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
-from orchestune.sdk.project_files import list_project
+from orchestune.sdk.project_files import ProjectFiles, list_project
 
 if TYPE_CHECKING:  # reading a file takes ruamel.yaml, which is slow to import
     from orchestune.config.document.nodes import Entries
     from orchestune.config.experiment_file import Loaded
+
+_IGNORED = "this folder is packed by itself, since the project in {root} ignores it"
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,10 @@ class PreparedExperiment:
 
     specification: Specification
     notes: tuple[str, ...]
-    folder: Path
-    ignore: tuple[str, ...]
-    """patterns that are not packed: those of the file, secret files, and files that each trial creates itself"""
-    code: CodeSettings
-    """the file's settings for the code"""
-    files: int
-    size: int
-    """uncompressed bytes of the code"""
-    links: tuple[str, ...]
-    """paths that are linked on this machine instead of packed"""
-    own: tuple[str, ...] = ()
-    """paths that would be linked if `keep` did not name them"""
-    secret_files: tuple[str, ...] = ()
-    """files that are not packed because they contain secrets"""
+    project: ProjectFiles
+    """files of the project that contains the folder"""
+    mark: str = ""
+    """file or key by which the root of the project was found"""
     install: tuple[str, ...] = ()
     """commands that build the image"""
     dockerfile: str | None = None
@@ -65,6 +54,11 @@ class PreparedExperiment:
     """results to start the search from, as far as they are known without a server"""
     warm_start: WarmStart | None = None
     """all of those results"""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the experiment file, in which the command runs."""
+        return self.project.root / self.project.code.folder
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -97,9 +91,11 @@ def prepared_from(loaded: Loaded) -> PreparedExperiment:
     """Prepare an experiment that was already parsed."""
     from orchestune.config.document import save  # as above
 
+    prepared = listed(loaded.specification, loaded.project.path, loaded.code)
     return replace(
-        listed(loaded.specification, loaded.folder, loaded.code),
-        notes=_notes(loaded),
+        prepared,
+        notes=_notes(loaded, prepared.project.root),
+        mark=loaded.project.mark,
         install=loaded.build.install,
         dockerfile=loaded.build.dockerfile,
         text=save.text(loaded.document, SAVED),
@@ -108,21 +104,17 @@ def prepared_from(loaded: Loaded) -> PreparedExperiment:
     )
 
 
-def _notes(loaded: Loaded) -> tuple[str, ...]:
+def _notes(loaded: Loaded, root: Path) -> tuple[str, ...]:
     from orchestune.config.sources.command_line import NO_PLACEHOLDER  # as above
 
-    folder, run, secrets = (
-        loaded.folder,
-        loaded.specification.run,
-        {entry.name for entry in loaded.specification.secrets},
-    )
-    passed = {*environment(os.environ), *loaded.specification.env, *secrets}
+    folder, run = loaded.folder, loaded.specification.run
     notes = [note for note in loaded.notes if note != NO_PLACEHOLDER or not reads_parameters(run, folder)]
     specification = loaded.specification
     others = specification.stdin or specification.constants
     names = [] if others else [entry.name for entry in specification.space.parameters]
     unused_notes = unused_parameters(run, names, folder)
-    return (*notes, *unused_notes, *missing_script(run, folder), *unpassed_variables(run, folder, os.environ, passed))
+    alone = () if root == loaded.project.path else (_IGNORED.format(root=loaded.project.path),)
+    return (*notes, *alone, *unused_notes, *missing_script(run, folder, root))
 
 
 @contextmanager
@@ -138,21 +130,9 @@ def located(prepared: PreparedExperiment) -> Iterator[None]:
         raise BadInput([report.located(problem, prepared.document) for problem in exc.problems], exc.hint) from exc
 
 
-def listed(specification: Specification, folder: Path, code: CodeSettings) -> PreparedExperiment:
-    """List the folder's code for this experiment. Raises what `prepare` raises."""
-    listing = list_project(specification, folder, code)
-    return PreparedExperiment(
-        specification,
-        (),
-        folder,
-        listing.ignore,
-        code,
-        listing.files,
-        listing.size,
-        listing.links,
-        listing.own,
-        listing.secrets,
-    )
+def listed(specification: Specification, root: Path, code: CodeSettings) -> PreparedExperiment:
+    """List the project's code for this experiment. Raises what `prepare` raises."""
+    return PreparedExperiment(specification, (), list_project(specification, root, code))
 
 
 def warmed(console: Console, prepared: PreparedExperiment, start: bool = True) -> PreparedExperiment:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of
+from orchestune.cli.experiments.authorship import add_yes_option, confirm_reads, folder_of, inherited_variables
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
@@ -52,14 +53,15 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
     sources = [(secret["name"], secret["source"]) for secret in origin["specification"].get("secrets") or ()]
     links = launch_context.get("links") or ()
     folder_id, folder = folder_key(console.folder), console.folder
+    status = console.client.experiment(ref)
     if sources or links:
-        status = console.client.experiment(ref)
         folder = folder_of(console, status, origin) or folder
         if not args.yes:
-            confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, links)
-    root, code = launch_context.get("root"), how_packed(launch_context)
-    launched = launch(console.place, root, links, code, console.environ)
-    body = {
+            root = Path(launch_context["root"]) if launch_context.get("root") else None
+            confirm_reads(console, status, origin, f"{status['handle']}/{number}", folder, root, links)
+    project_root, code = launch_context.get("root"), how_packed(launch_context)
+    launched = launch(console.place, project_root, links, code, console.environ)
+    body: dict[str, Any] = {
         **({} if console.place.sends_caller_name else {"owner": owner(console.environ)}),
         **(named(console.place) if args.cluster else {}),
         "continue": bool(args.go_on),
@@ -68,6 +70,8 @@ def rerun(console: Console, args: argparse.Namespace) -> int:
         "secrets": secret_values(sources, console.environ, folder),
         "folder": folder_id,
     }
+    if variables := inherited_variables(console, status, origin):
+        body["environment"] = variables
 
     inputs = inputs_digest(origin["specification"], launched)
 

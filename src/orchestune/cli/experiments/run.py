@@ -41,6 +41,7 @@ def run(console: Console, args: argparse.Namespace) -> int:
     destination_server = console.place
     prepared = prepare(args)
     destination.need_image(destination_server, prepared)
+    destination.need_files(destination_server, prepared.project)
     prepared = replace(prepared, notes=(*prepared.notes, *destination.notes(destination_server, prepared)))
     sources = [(secret.name, secret.source) for secret in prepared.specification.secrets]
     with located(prepared):
@@ -71,7 +72,9 @@ def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> lis
         facts.append(("image", destination.image_in_words(prepared) or "the cluster's default"))
     if prepared.warm_start is not None:
         facts.append(("history", prepared.warm_start.source))
-    code = prepared.files, prepared.size
+    if project := destination.project_in_words(prepared):
+        facts.append(("project", project))
+    code = prepared.project.files, prepared.project.size
     lines = plan_lines(prepared.specification, prepared.notes, code, paint, facts, console.columns)
     return [f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip(), *lines]
 
@@ -79,7 +82,7 @@ def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> lis
 def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
     from orchestune.cli.experiments import dry_run  # imports engines and backends
 
-    specification, warm = prepared.specification, prepared.warm_start
+    specification, warm, project = prepared.specification, prepared.warm_start, prepared.project
     worker, unchecked = dry_run.check(console, prepared)
     if console.json:
         console.document(
@@ -88,7 +91,13 @@ def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
                 "specification": specification.to_json(),
                 "notes": [*prepared.notes, *unchecked],
                 "warm_start": warm and {"source": warm.source, "results": len(warm.observations)},
-                "code": {"files": prepared.files, "size": prepared.size, "links": list(prepared.links)},
+                "code": {
+                    "root": str(project.root),
+                    "folder": project.code.folder,
+                    "files": project.files,
+                    "size": project.size,
+                    "links": list(project.links),
+                },
                 **({"objects": list(worker.objects)} if worker and worker.title else {}),
             }
         )

@@ -46,8 +46,9 @@ def launched(console: Console, prepared: PreparedExperiment) -> dict[str, Any]:
 
     Raises UsageError if the folder's name is not UTF-8.
     """
-    context = submitting.launch(console.place, prepared.folder, prepared.links, prepared.code, console.environ)
-    folder_name = in_utf8(prepared.folder)
+    project = prepared.project
+    context = submitting.launch(console.place, project.root, project.links, project.code, console.environ)
+    folder_name = in_utf8(project.root)
     if context.get("root") not in (None, folder_name):
         raise UsageError(f"the folder's name is not valid UTF-8: '{folder_name}'", "rename the folder")
     return context
@@ -55,4 +56,6 @@ def launched(console: Console, prepared: PreparedExperiment) -> dict[str, Any]:
 
 def upload(console: Console, prepared: PreparedExperiment) -> str:
     """Pack the code and upload it unless the server has it; return its digest."""
-    return submitting.upload(console.client, prepared.folder, prepared.ignore, prepared.code)
+    project = prepared.project
+    destination.need_files(console.place, project)
+    return submitting.upload(console.client, project.root, project.ignore, project.code)

@@ -52,6 +52,7 @@ def inputs_digest(specification: Mapping[str, Any], launch: Mapping[str, Any]) -
     secrets = sorted((str(secret["name"]), str(secret["source"])) for secret in specification.get("secrets") or ())
     code = launch.get("code") or {}
     packed = [code.get("ignore") or [], code.get("limit"), code.get("modules") or []]
+    packed += [code["folder"]] if code.get("folder") else []
     return hashlib.sha256(json.dumps([secrets, packed]).encode()).hexdigest()
 
 

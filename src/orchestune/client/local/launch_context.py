@@ -1,4 +1,4 @@
-"""Data that an experiment takes from the shell that starts it: never anything that may be a secret."""
+"""Data that an experiment takes from the shell that starts it. What may be a secret is kept apart from its record."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ _PREFIXES = """
 LC_ XDG_ PYTHON CONDA_ MAMBA_ PYENV_ CUDA CUDNN NVIDIA_ NCCL_ ROCM HIP_ HSA_ ROCR_ OMP_ MKL_ KMP_
 TORCH_ PYTORCH_ KERAS_ JAX_ XLA_ HF_
 """
+BASE_NAMES = frozenset(("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM", "TMPDIR"))
+"""variables that also exist in containers and on other machines, with values of their own"""
+_NEVER = """
+_ PWD OLDPWD SHLVL COLUMNS LINES HISTFILE HISTSIZE HISTFILESIZE HISTCONTROL PS1 PS2 PS4 PROMPT PROMPT_COMMAND
+RPROMPT IFS BASH_ENV SHELLOPTS BASHOPTS LS_COLORS LESSOPEN LESSCLOSE WINDOWID COLORTERM VTE_VERSION TERM_PROGRAM
+TERM_PROGRAM_VERSION TERM_SESSION_ID TMUX TMUX_PANE STY DISPLAY WAYLAND_DISPLAY XAUTHORITY SESSION_MANAGER
+DESKTOP_SESSION DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK SSH_AGENT_PID SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_ASKPASS
+GPG_AGENT_INFO GPG_TTY SUDO_COMMAND SUDO_USER SUDO_UID SUDO_GID SUDO_ASKPASS GIT_ASKPASS NOTIFY_SOCKET LISTEN_PID
+LISTEN_FDS LISTEN_FDNAMES INVOCATION_ID JOURNAL_STREAM MAINPID CREDENTIALS_DIRECTORY
+"""
+"""names that never travel: state of the shell, terminal or session, which ends before the trials, and its agents"""
+_NEVER_PREFIXES = ("ORCHESTUNE_", "BASH_FUNC_", "VSCODE_", "GNOME_", "KITTY_", "ITERM_", "KONSOLE_")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS)_?KEY|PRIVATE|(^|_)AUTH|SESSION", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"://[^/\s]*@"  # a URL with a user or a password
@@ -44,7 +56,7 @@ _SECRET_VALUE = re.compile(
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the shell's environment that trials on this machine get."""
+    """Return the part of the shell's environment that trials on this machine get and that holds no secrets."""
     names, prefixes = frozenset(_NAMES.split()), tuple(_PREFIXES.split())
     chosen = chosen_home(environ)  # relative paths would have another base there
     home = {"ORCHESTUNE_HOME": str(chosen)} if chosen else {}
@@ -55,6 +67,27 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
         and not _SECRET_NAME.search(name.replace("TOKENIZERS", ""))
         and not _SECRET_VALUE.search(value)
     }
+
+
+def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the other variables of the shell, which trials on this machine inherit: they may be secrets.
+
+    Without names that never travel, and without those that no request can hold: text that is not UTF-8.
+    """
+    others = environ.keys() - environment(environ).keys() - set(_NEVER.split())
+    return {
+        name: environ[name]
+        for name in sorted(others)
+        if not name.startswith(_NEVER_PREFIXES) and _is_utf8(name + environ[name])
+    }
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def python(environ: Mapping[str, str]) -> dict[str, str] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from orchestune.config.document.kinds import Key, ValueKind, string
+from orchestune.config.document.kinds import BOOLEAN, Key, ValueKind, string
 from orchestune.config.document.nodes import Entries, Items, ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import NamedEntry, mapping_of, section
@@ -31,12 +33,46 @@ def _read_value(field: Field) -> str | None:
     return field.node.text
 
 
-ENV = mapping_of(
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    """The section `env`: variables, and whether trials on this machine inherit those of the shell."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
+
+
+_VARIABLES = mapping_of(
     _NAMES,
     ValueKind[str]('text or a number ("" for an empty text)',
               {"type": ["string", "number", "boolean"], "maxLength": 100_000}, _read_value),
     "a mapping from variable names to values",
 )  # fmt: skip
+_INHERIT = "inherit"
+
+
+def _read_env(field: Field) -> EnvironmentSettings | None:
+    if not isinstance(field.node, Entries):
+        field.expected(_VARIABLES.words)
+        return None
+    setting = field.entries().get(_INHERIT)
+    inherit = True if setting is None else BOOLEAN.read(setting[1])
+    variables = _VARIABLES.read(Field(field.node.without(_INHERIT), field.key, field.report))
+    return None if variables is None or inherit is None else EnvironmentSettings(variables, inherit)
+
+
+ENV = ValueKind[EnvironmentSettings](
+    _VARIABLES.words,
+    {
+        **_VARIABLES.schema,
+        "properties": {
+            _INHERIT: {
+                "description": "False: trials on this machine do not inherit the environment of your shell.",
+                **BOOLEAN.schema,
+            }
+        },
+    },
+    _read_env,
+)
 
 KEYS = (
     Key(

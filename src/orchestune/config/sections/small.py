@@ -255,9 +255,16 @@ _CODE_KEYS = (
                          listing=list_of(_IGNORE, "a list of patterns as in .gitignore", least=0)),
         "Files to exclude, in addition to those in `.gitignore` (also above the folder in its git repository) and"
         " `.orchestuneignore`.", "nothing"),
-    Key("limit", SIZE, "Maximum size of the code.", "200Mi"),
+    Key("limit", SIZE, "Maximum size of the code. On this machine, and in containers on it, the largest data beyond it"
+        " are linked instead of packed.", "200Mi"),
+    Key("root", string("the path of the file's folder or one above it", most=1000), "The folder of the project, which"
+        " is uploaded; the command runs in the folder of the experiment file. `--root DIR` sets it.", "the folder of"
+        " `experiment.yml`; for files of another name the nearest one from theirs upwards with `experiment.yml`,"
+        " `.git`, `pyproject.toml`, `setup.py` or `.orchestuneignore`"),
 )  # fmt: skip
 CODE = converted(
     section(_CODE_KEYS, also={"exclude": "ignore", "max_size": "limit", "size": "limit"}),
-    lambda read: CodeSettings(tuple(read.get("ignore") or ()), read.get("limit") or DEFAULT_LIMIT),
+    lambda read: CodeSettings(
+        tuple(read.get("ignore") or ()), read.get("limit") or DEFAULT_LIMIT, root=read.get("root") or ""
+    ),
 )

@@ -23,3 +23,7 @@ class CodeSettings:
     """bytes"""
     modules: tuple[str, ...] = ()
     """files of Orchestune that are added, relative to the folder, to replace the module of a discontinued service"""
+    root: str = ""
+    """folder that is packed, relative to the experiment file; empty: see `system.project_root`"""
+    folder: str = ""
+    """folder in which the command runs, relative to the packed one: empty if it is that one"""

@@ -103,6 +103,8 @@ class Specification:
     preload: tuple[str, ...] = ()
     """Python modules that a worker imports once for all its trials"""
     env: Mapping[str, str] = field(default_factory=dict)
+    inherit_env: bool = True
+    """trials on this machine inherit the environment of the shell that starts the experiment"""
     secrets: tuple[Secret, ...] = ()
     timeout: float | None = None
     """seconds per attempt"""
@@ -162,6 +164,7 @@ class Specification:
             "resources": self.resources.to_json(),
             "preload": list(self.preload),
             "env": dict(self.env),
+            "inherit_env": self.inherit_env,
             "secrets": [asdict(secret) for secret in self.secrets],
             "timeout": self.timeout,
             "grace": self.grace,
@@ -208,6 +211,7 @@ class Specification:
             resources=Resources.from_json(document.get("resources") or {}),
             preload=tuple(document.get("preload") or ()),
             env=dict(document.get("env") or {}),
+            inherit_env=bool(document.get("inherit_env", True)),
             secrets=tuple(Secret(item["name"], item["source"]) for item in document.get("secrets") or ()),
             timeout=document.get("timeout"),
             grace=float(document.get("grace", 10.0)),

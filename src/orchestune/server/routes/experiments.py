@@ -58,6 +58,7 @@ def _create(core: Core, caller: Caller, body: requests.CreateExperiment, key: st
         folder=body.folder,
         launch=body.launch.document(),
         secrets=body.secrets,
+        environment=body.environment,
         outgoing=body.outgoing,
         idempotency_key=key or None,
     )
@@ -196,7 +197,13 @@ def change_code(context: RequestContext, actor: Actor, ref: str, body: requests.
 @router.patch("/{ref}", response_model=documents.Status)
 def change(context: RequestContext, actor: Actor, ref: str, body: requests.ChangeExperiment) -> Response:
     """Change budget, parallelism, priority or labels. A larger budget resumes a finished experiment."""
-    changes = Changes(budget=body.budget, parallelism=body.parallelism, priority=body.priority, labels=body.labels)
+    changes = Changes(
+        budget=body.budget,
+        parallelism=body.parallelism,
+        priority=body.priority,
+        labels=body.labels,
+        environment=body.environment,
+    )
     return answer(change_experiment.change_experiment(context.core, ref, changes, actor))
 
 
@@ -208,9 +215,9 @@ def pause(context: RequestContext, actor: Actor, ref: str, body: requests.Pause 
 
 
 @router.post("/{ref}/resume", response_model=documents.Status)
-def resume(context: RequestContext, actor: Actor, ref: str, body: requests.Nothing | None = None) -> Response:
+def resume(context: RequestContext, actor: Actor, ref: str, body: requests.Resume | None = None) -> Response:
     """Resume a paused experiment."""
-    return answer(change_experiment.resume(context.core, ref, actor))
+    return answer(change_experiment.resume(context.core, ref, actor, body.environment if body else {}))
 
 
 @router.post("/{ref}/stop", response_model=documents.Status)

@@ -144,6 +144,7 @@ def rerun(
         cluster=body.cluster,
         launch=body.launch.document() if body.launch else None,
         secrets=body.secrets,
+        environment=body.environment,
         folder=body.folder,
         owner=body.owner,
         idempotency_key=key or None,

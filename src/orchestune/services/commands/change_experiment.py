@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from orchestune import documents
 from orchestune.archives.record import FILES_DROPPED
@@ -15,6 +16,7 @@ from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, Tria
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.domain.words import plural
 from orchestune.errors import BadInput, Conflict, Problem, Purged
+from orchestune.services import environments
 from orchestune.services.actors import by
 from orchestune.services.commands.size_limits import refuse_large_labels, refuse_more_unfinished
 from orchestune.services.core import Core
@@ -37,6 +39,8 @@ class Changes:
     parallelism: int | None = None
     priority: int | None = None
     labels: Mapping[str, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """inherited by trials on this machine from now on if the experiment is over; see `environments`"""
 
 
 def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> documents.Status:
@@ -50,8 +54,12 @@ def change_experiment(core: Core, ref: str, changes: Changes, actor: str) -> doc
         _check_resumable(core, row)
     if (changes.budget or 0) > row.budget or (changes.parallelism or 0) > row.parallelism:
         policy_recheck.refuse(core, row)
+    environments.check(core, row.specification, row.cluster, changes.environment)
     with locked(core, experiment, actor) as ledger:
+        was_over = ledger.row.state.over
         _change(ledger, changes)
+        if was_over and changes.environment:
+            environments.store(core, experiment, changes.environment)
     return status(core, experiment)
 
 
@@ -165,13 +173,17 @@ def pause(core: Core, ref: str, now: bool, actor: str) -> documents.Status:
     return status(core, experiment)
 
 
-def resume(core: Core, ref: str, actor: str) -> documents.Status:
-    """Resume the experiment. Waives the guard that paused it and resets the loss counters of trials."""
+def resume(core: Core, ref: str, actor: str, environment: Mapping[str, str] = MappingProxyType({})) -> documents.Status:
+    """Resume the experiment. Waives the guard that paused it and resets the loss counters of trials.
+
+    `environment`: as in `Changes`.
+    """
     experiment = resolve(core, ref)
     before = _read(core, experiment)
     if before.desired is Desired.STOPPED:
         _check_resumable(core, before)
     policy_recheck.refuse(core, before)
+    environments.check(core, before.specification, before.cluster, environment)
     with locked(core, experiment, actor) as ledger:
         row, reason = ledger.row, ledger.row.reason
         if row.desired is Desired.PAUSED and reason is not None:
@@ -179,6 +191,7 @@ def resume(core: Core, ref: str, actor: str) -> documents.Status:
         if row.desired is not Desired.RUNNING:
             if row.state.over:
                 refuse_more_unfinished(ledger.session, row)
+                environments.store(core, experiment, environment)
             _show(ledger)
             _set_running(ledger)
             ledger.session.run(changes.FORGET_LOST_ATTEMPTS, {"experiment": row.id})
@@ -241,6 +254,7 @@ def remove(core: Core, experiment: str) -> None:
     """
     core.secrets.delete(experiment)
     core.secrets.delete(store_key(experiment))
+    environments.delete(core, experiment)
     clear(core, experiment, partial(core.store.transaction, durable=False))
     with core.store.transaction() as session:
         removal.purge(session, experiment)

@@ -31,7 +31,7 @@ from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS, TEST_LABEL, Specification
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
 from orchestune.ports.clock import new_id
-from orchestune.services import bundles
+from orchestune.services import bundles, environments
 from orchestune.services.commands.preflight import check_methods, check_workers
 from orchestune.services.commands.size_limits import refuse_large, refuse_more_unfinished
 from orchestune.services.core import Core
@@ -84,6 +84,8 @@ class Submission:
     launch: Mapping[str, object] = field(default_factory=dict)
     """shell environment and code folder of the caller"""
     secrets: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """variables of the caller's shell that trials on this machine inherit, see `environments`"""
     outgoing: Mapping[str, str] = field(default_factory=dict)
     """addresses and secrets of `notify` and `mlflow` by name"""
     idempotency_key: str | None = None
@@ -275,8 +277,8 @@ def run_preflight(core: Core, specification: Specification, cluster: str, submis
     """Run the preflight checks: cluster, policy, resources of a trial, engine options, early stopping, secrets.
 
     Raises NotFound if there is no such cluster, PolicyRefused if its policy forbids the trials, TooLarge if a part
-    exceeds its limit, and UsageError if no trial can ever run, a method does not suit the experiment, or a secret has
-    no value.
+    exceeds its limit, BadInput if an environment is sent that no trial inherits, and UsageError if no trial can ever
+    run, a method does not suit the experiment, or a secret has no value.
     """
     backend = core.backends.get(cluster)
     if backend is None:
@@ -285,6 +287,7 @@ def run_preflight(core: Core, specification: Specification, cluster: str, submis
     must_fit = not runs_unscheduled(core, cluster, specification)
     for note in check_workers(backend, specification, submission.launch, must_fit=must_fit):
         _log.warning("%s: %s", cluster, note)
+    environments.check(core, specification, cluster, submission.environment)
     refuse_large(specification, submission.launch)
     check_methods(specification)
     for key, values in (("secrets", submission.secrets), ("outgoing", submission.outgoing)):
@@ -352,7 +355,8 @@ def insert_and_queue(
                 return status_of(core, session, experiments.get(session, existing), details=True)
     experiment_id = new_id(core.clock)
     secrets_by_name = {experiment_id: submission.secrets, store_key(experiment_id): submission.outgoing}
-    size = sum(len(json.dumps(dict(secrets))) for secrets in secrets_by_name.values() if secrets)
+    sizes = (submission.environment, *secrets_by_name.values())
+    size = sum(len(json.dumps(dict(values))) for values in sizes if values)
     _refuse_many_secrets(core, principal, size)
     new = NewExperimentRow(
         id=experiment_id,
@@ -380,6 +384,9 @@ def insert_and_queue(
             if secrets:
                 undo.callback(core.secrets.delete, name)
                 core.secrets.put(name, secrets)
+        if submission.environment:
+            undo.callback(environments.delete, core, experiment_id)
+            environments.store(core, experiment_id, submission.environment)
         row = _insert(core, new, actor, first, warm, tracked=_is_tracked(core, specification))
         undo.pop_all()
     core.signals.notify(ACTING, SUGGESTING, EXPERIMENTS, f"events:{row.id}")

@@ -9,6 +9,7 @@ from orchestune import documents
 from orchestune.domain.specification.experiment import TEST_LABEL, ProgramKind, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
+from orchestune.services import environments
 from orchestune.services.commands.create_experiment import Submission, insert_and_queue, run_preflight
 from orchestune.services.core import Core
 from orchestune.services.execution.trials import SuggestedTrial
@@ -28,6 +29,7 @@ class Rerun:
     """None: the same cluster; if this server does not have it, the default one."""
     launch: Mapping[str, object] | None = None
     secrets: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None
     folder: str | None = None
     owner: str | None = None
     """None: the caller."""
@@ -67,14 +69,18 @@ def rerun_trial(
         mlflow=None,
         labels={name: value for name, value in specification.labels.items() if name != TEST_LABEL},
     )
+    cluster = rerun.cluster or (row.cluster if row.cluster in core.backends else core.default_cluster)
+    environment = rerun.environment
+    if environment is None and cluster == row.cluster:
+        environment = environments.whole(core, row.id)
     submission = Submission(
         owner=rerun.owner,
         folder=rerun.folder or row.folder,
         launch=rerun.launch or launch,
         secrets=rerun.secrets or core.secrets.get(row.id),
+        environment=environment or {},
         idempotency_key=rerun.idempotency_key,
     )
-    cluster = rerun.cluster or (row.cluster if row.cluster in core.backends else core.default_cluster)
     run_preflight(core, specification, cluster, submission)
     first = SuggestedTrial(
         parameters=trial.configuration,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import msgspec
 
@@ -10,6 +11,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.errors import Conflict
 from orchestune.ports.clock import new_id
+from orchestune.services import environments
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.attempt_logs import LOG_CAP
@@ -121,6 +123,7 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
         specification, launch = experiments.at_revision(session, experiment, revision)
     each, backend = specification.resources, core.backends.get(row.cluster)
     cores = each.cpu if backend is None else backend.needs(each, launch).cpu
+    secrets = environments.secrets_of(core, row.experiment)
     config, constants = specification.config, specification.constants
     return JobDocument(
         revision=revision,
@@ -128,7 +131,8 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
         metrics=[metric.name for metric in specification.metrics],
         parameters=[parameter.name for parameter in specification.space.parameters],
         env=dict(specification.env),
-        secrets=dict(core.secrets.get(row.experiment)),
+        inherited=environments.plain(core, row.experiment),
+        secrets={name: value for name, value in secrets.items() if name not in specification.env},
         timeout=specification.timeout,
         grace=specification.grace,
         keep=KeepRule(list(specification.keep.patterns), specification.keep.limit),
@@ -142,6 +146,14 @@ def job(core: Core, worker: str, revision: int) -> JobDocument:
         preload=list(specification.preload),
         collect=[MetricSourceDocument(source.kind, source.where) for source in specification.collect],
         root=launch.get("root"),
+        folder=_folder_of(launch),
         links=launch.get("links") or [],
         cap_bytes=LOG_CAP,
     )
+
+
+def _folder_of(launch: Mapping[str, object]) -> str:
+    """Return the folder of the command, relative to the root of the bundle."""
+    code = launch.get("code")
+    folder = code.get("folder") if isinstance(code, Mapping) else None
+    return folder if isinstance(folder, str) else ""

@@ -13,6 +13,7 @@ from orchestune.domain.clusters.builtin import LOCAL
 from orchestune.domain.search.floats import as_float
 from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Point
 from orchestune.errors import BadInput, Conflict, Denied
+from orchestune.services import environments
 from orchestune.services.core import Core
 from orchestune.services.execution import attempts, points
 from orchestune.services.execution.locked_experiment import Ledger, locked
@@ -39,7 +40,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     if len(values) > MAX_VALUES:
         raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MAX_VALUES:,})")
     experiment = _experiment(core, attempt, signature)
-    mask = Mask(spellings(core.secrets.get(experiment).values()))
+    mask = Mask(spellings(environments.secrets_of(core, experiment).values()))
     with locked(core, experiment) as ledger:
         row = attempts.find(ledger, attempt)
         if row is None or not row.accepts_result:

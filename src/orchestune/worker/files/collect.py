@@ -95,7 +95,7 @@ class Collector:
         notes: list[str] = []
 
         def work() -> tuple[Path, int] | None:
-            view = attempt.slot.view.folder
+            view = attempt.folder
             listed = artifacts.listed(listing) if listing else []
             chosen = artifacts.choose(view, patterns, attempt.job.keep_limit, notes.append, listed)
             return (

@@ -1,0 +1,68 @@
+"""The folder of a project: the nearest one above a script that bears a mark of a project."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = "experiment.yml"
+MARKS = (FILE, ".git", "pyproject.toml", "setup.py", ".orchestuneignore")
+"""files and folders that mark the root of a project"""
+
+
+@dataclass(frozen=True)
+class ProjectRoot:
+    """The root of a project, and the mark in it; without a mark it is the folder of the script."""
+
+    path: Path
+    mark: str = ""
+
+
+def project_root(folder: Path) -> ProjectRoot:
+    """Return the nearest of `folder` (a real path) and the folders above it that has a mark, otherwise `folder`.
+
+    The search ends below the home folder, `/` and folders in which every user can create files, such as /tmp: none of
+    these is a project. A mark of another user does not count, unless that user is root or owns `folder`.
+    """
+    owners = {os.geteuid(), 0}
+    with suppress(OSError):
+        owners.add(folder.stat().st_uid)
+    for candidate in (folder, *folder.parents):
+        if is_no_project(candidate):
+            break
+        for mark in MARKS:
+            if _is_owned(candidate / mark, owners):
+                return ProjectRoot(candidate, mark)
+    return ProjectRoot(folder)
+
+
+def is_no_project(folder: Path) -> bool:
+    """Return True if the folder holds more than one project: `/`, a home folder or one above it, or such as /tmp."""
+    try:
+        is_sticky = bool(folder.stat().st_mode & stat.S_ISVTX)
+    except OSError:
+        return True
+    return is_sticky or any(home == folder or folder in home.parents for home in _homes())
+
+
+def _homes() -> list[Path]:
+    homes = [os.path.expanduser("~")]
+    with suppress(KeyError):  # a container's uid without an entry in the password file
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    return [Path(os.path.realpath(home)) for home in homes]
+
+
+def _is_owned(path: Path, owners: set[int]) -> bool:
+    try:
+        return path.lstat().st_uid in owners
+    except OSError:
+        return False
+
+
+def root_at(path: str, folder: Path) -> Path:
+    """Return the real path of `path`, which is relative to `folder`; `folder` if it is empty."""
+    return Path(os.path.realpath(folder / os.path.expanduser(path)))
