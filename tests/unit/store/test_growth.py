@@ -106,7 +106,7 @@ def test_the_curve_of_an_attempt_is_read_without_most_of_its_values(store: Store
     with store.reading() as session:
         first, second, none = curves(session)
         assert first == second and none == []
-        steps = [point.step for point in first]
+        steps = [point.step for point in first if point.step is not None]
         assert len(steps) == 24 and steps == sorted({*steps}) and (steps[0], steps[-1]) == (0.0, MANY - 1.0)
         last = Point("loss", (MANY - 1) / 2, MANY - 1.0, None, MANY - 1)
         assert first[-1] == last and attempts.spaced_points(session, "a0", "loss", 1) == [last]
