@@ -64,7 +64,7 @@ def create(
         raise UsageError("images cannot be built from Python", "name an image, or start it with `orchestune run`")
     secrets = secret_values([(secret.name, secret.source) for secret in specification.secrets], os.environ, folder)
     project = list_project(specification, loaded.project.path, loaded.code)
-    if project.unpackable is not None and not submitting.shares_files(server):
+    if project.unpackable is not None and (started_in or not submitting.shares_files(server)):
         raise project.unpackable
     if project.secrets:
         warnings.warn(note_of_secrets(project.secrets), stacklevel=3)
