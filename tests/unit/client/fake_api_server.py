@@ -11,33 +11,16 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.websocket import decode_frames
-from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.serving import Handler, Listening
+from tests.testbeds.tls import add_tls
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-class _Identity:
-    """The certificate of these servers, and the authority that signed it."""
-
-    def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="fake-api-server-")
-        authority = Authority.create(Path(self._folder.name) / "pki")
-        authority.issue("server", "kube-apiserver", hosts=["127.0.0.1"])
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(authority.folder / "server.crt", authority.folder / "server.key")
-        self.authority = base64.b64encode((authority.folder / "ca.crt").read_bytes()).decode()
-
-
-_identity = cache(_Identity)
 
 
 def pod(name: str = "orchestune-server-1", *, ready: bool = True, **status: Any) -> dict[str, Any]:
@@ -77,11 +60,7 @@ class FakeApiServer:
         """connections on which nothing is forwarded any more, and nobody is told"""
         self._http = _Http(_Handler)
         self._http.fake = self
-        # the handshake is made by the thread of the connection: a slow one does not delay the others
-        self._http.socket = _identity().context.wrap_socket(
-            self._http.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self.url = self._http.url.replace("http://", "https://")
+        self._cluster = add_tls(self._http)
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> FakeApiServer:
@@ -112,9 +91,7 @@ class FakeApiServer:
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
-            "clusters": [
-                {"name": "lab", "cluster": {"server": self.url, "certificate-authority-data": _identity().authority}}
-            ],
+            "clusters": [{"name": "lab", "cluster": self._cluster}],
             "users": [{"name": "ada", "user": user or {"token": "ada's own"}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "ada"}}],
         }

@@ -15,6 +15,7 @@ from orchestune.errors import Unreachable
 from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.refusals import Unauthenticated
 from tests.testbeds.serving import Handler, Listening, serving
+from tests.testbeds.tls import add_tls
 
 
 class Server(Listening):
@@ -22,6 +23,7 @@ class Server(Listening):
 
     def __init__(self) -> None:
         super().__init__(_Asked)
+        self.cluster = add_tls(self)
         self.token = "first"
 
 
@@ -42,24 +44,24 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def connected(server: Server, folder: Path) -> ApiServer:
-    """By a login program that says nothing of when its token expires."""
+def connected(server: Server, folder: Path, **status: str) -> ApiServer:
+    """Connect by a login program whose first answer has this `status` beside the token."""
     version = "client.authentication.k8s.io/v1"
-    give(folder, "first")
+    give(folder, "first", **status)
     (folder / "login").write_text(f"#!/bin/sh\necho run >> {folder}/runs\ncat {folder}/answer\n")
     (folder / "login").chmod(0o700)
     document = {
         "current-context": "lab", "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-        "clusters": [{"name": "lab", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "clusters": [{"name": "lab", "cluster": server.cluster}],
         "users": [{"name": "lab", "user": {"exec": {"apiVersion": version, "command": "./login"}}}],
     }  # fmt: skip
     (folder / "config").write_text(json.dumps(document))
     return connect(KubernetesConfig("lab", "ml", "http://o", "o:1", kubeconfig=str(folder / "config")))
 
 
-def give(folder: Path, token: str) -> None:
+def give(folder: Path, token: str, **status: str) -> None:
     version = "client.authentication.k8s.io/v1"
-    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token, **status}}
     (folder / "answer").write_text(json.dumps(answer))
 
 
@@ -104,7 +106,7 @@ def test_somebody_elses_token_that_is_not_known_costs_no_login(server: Server, t
 
 
 def test_a_login_program_that_fails_now_may_do_better_later(server: Server, tmp_path: Path) -> None:
-    api = connected(server, tmp_path)
+    api = connected(server, tmp_path, expirationTimestamp="2026-01-31T12:00:00Z")
     (tmp_path / "answer").write_text("no login today")
     with pytest.raises(Unauthenticated, match="gave no ExecCredential"):
         call(api)
