@@ -12,7 +12,7 @@ SPREAD := -n auto --dist worksteal
 CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 # what runs in a user's own Python, which may be of version 3.8
-OLD_PYTHONS := worker config/modules domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
+OLD_PYTHONS := worker config/modules config/scripts/capture_parser.py domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
 FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
 
 .PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean

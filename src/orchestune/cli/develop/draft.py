@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestune.cli.develop.probe_parser import ParserProbe
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.render import cut
+from orchestune.client.local.home import state_path
 from orchestune.config.document.nodes import Entries
 from orchestune.config.document.save import line
 from orchestune.config.foreign import reading as foreign
@@ -77,7 +79,10 @@ def _read(console: Console, args: argparse.Namespace, folder: Path) -> ScriptInv
     if args.script.endswith(".ipynb") and not args.words:
         hint = f"convert it: jupyter nbconvert --to script {shlex.quote(args.script)}; or call orchestune.tune in it"
         raise UsageError(f"cannot run '{args.script}': it is a notebook", hint)
-    invocation = reading.read(Path(args.script), folder, _python(console), args.set_config)
+    python = _python(console)
+    cache, announce = state_path(console.environ) / "options", (lambda _: None) if console.json else console.note
+    probe = ParserProbe(folder, python, console.environ, cache, announce)
+    invocation = reading.read(Path(args.script), folder, python, args.set_config, probe)
     return drafting.with_command(invocation, args.words)
 
 

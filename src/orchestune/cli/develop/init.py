@@ -34,9 +34,9 @@ def add(commands: Commands) -> None:
         commands,
         "init",
         init,
-        details="Parses the script's source: argparse, click, typer, absl, python-fire, tyro, docopt,"
-        " pydantic-settings, Hydra, OmegaConf, a configuration file. Then runs it once, if you"
-        " agree, to see which metrics it reports.",
+        details="Reads the script's options: from `SCRIPT --help`, up to the help and in a copy of the folder, if a"
+        " Python script imports argparse, click, typer, absl, python-fire, tyro, jsonargparse, tap or simple-parsing;"
+        " otherwise from its source. Then runs it once, if you agree, to see which metrics it reports.",
         example="orchestune init train.py\norchestune init train.py --yes --budget 80\n"
         "orchestune init train.py --minimize val/loss lr=1e-4..1e-2:log\norchestune init --from sweep.yaml\n"
         "orchestune init --from sqlite:///study.db --study mnist train.py",

@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from orchestune.config.scripts import by_jsonargparse
-from orchestune.config.scripts.loops import unrolled
 from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 
@@ -21,7 +19,6 @@ _WITHOUT_VALUE = ("store_const", "append_const", "count", "help", "version", "ap
 
 def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
     """Return the options, or None if there are no such calls."""
-    tree = unrolled(tree, scope)
     parsers, before_commands, groups = _commands(tree), _before_commands(tree), _exclusive(tree, scope)
     own: dict[str, list[Option]] = {}
     defaults: dict[str, Any] = {}
@@ -34,8 +31,6 @@ def read(tree: ast.Module, scope: ModuleScope) -> Script | None:
             if option is not None:
                 option = replace(option, early=parser in before_commands, rivals=_group_at(groups, parser, call.lineno))
                 own.setdefault(parsers.get(parser, ""), []).append(option)
-        elif callee.attr in by_jsonargparse.ADDING:
-            own.setdefault(parsers.get(_name(callee.value), ""), []).extend(by_jsonargparse.added(call, scope))
         elif callee.attr == "set_defaults":
             defaults |= {name: scope.or_none(value) for name, value in keywords(call).items()}
     if not own:
@@ -120,9 +115,7 @@ def _option(call: ast.Call, scope: ModuleScope) -> Option | None:
         )
     choices = scope.or_none(keyword_args.get("choices"))
     truth = isinstance(choices, list) and bool(choices) and all(isinstance(choice, bool) for choice in choices)
-    if "type" in keyword_args and (
-        truth or _reads_truth(scope.named(keyword_args["type"]), default, by_jsonargparse.in_use(scope))
-    ):
+    if "type" in keyword_args and (truth or _reads_truth(scope.named(keyword_args["type"]), default)):
         words = _words(keyword_args["type"], scope)
         return Option(
             name,
@@ -179,15 +172,10 @@ def _kind(keyword_args: dict[str, ast.expr], default: Any, scope: ModuleScope) -
     return "text" if name in ("Path", "") or isinstance(default, str) else "other"
 
 
-def _reads_truth(kind: str, default: Any, parses_bool: bool) -> bool:
-    """Return True if a type function parses booleans from words.
-
-    `bool` itself does not, since any word is true, except with a `better` parser.
-    """
+def _reads_truth(kind: str, default: Any) -> bool:
+    """Return True if a type function parses booleans from words. `bool` itself does not, since any word is true."""
     name = kind.rpartition(".")[2]
-    if name == "bool":
-        return parses_bool
-    return any(word in name.lower() for word in _BOOLEAN_WORDS) or isinstance(default, bool)
+    return name != "bool" and (isinstance(default, bool) or any(word in name.lower() for word in _BOOLEAN_WORDS))
 
 
 def _words(kind: ast.expr, scope: ModuleScope) -> tuple[str, str]:

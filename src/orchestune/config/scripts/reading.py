@@ -5,23 +5,18 @@ from __future__ import annotations
 import ast
 import os
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestune.config.scripts import (
     argparse_options,
-    by_absl,
     by_constants,
     by_docopt,
     by_environment,
-    by_fire,
-    by_jsonargparse,
     by_pydantic,
-    by_tap,
     by_text,
     by_typer,
-    by_tyro,
     click_options,
     config_files,
     library_options,
@@ -35,10 +30,7 @@ MAX_BYTES = 4 * 2**20
 MAX_PYTHON_CHARACTERS = 2**20
 """characters; parsing more takes too long"""
 MAX_MODULES = 50
-_READERS = (
-    click_options.read, by_typer.read, by_absl.read, by_fire.read, by_tyro.read, by_jsonargparse.read, by_tap.read,
-    by_docopt.read, argparse_options.read, by_pydantic.read,
-)  # fmt: skip
+_READERS = (click_options.read, by_typer.read, by_docopt.read, argparse_options.read, by_pydantic.read)
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
     ".mjs": ("node",), ".cjs": ("node",), ".rb": ("ruby",), ".pl": ("perl",), ".lua": ("lua",), ".php": ("php",),
@@ -46,6 +38,17 @@ _INTERPRETERS = {
 }  # fmt: skip
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 """file names that `make` finds by itself"""
+
+
+Probe = Callable[[Sequence[str], Sequence[str]], Script | None]
+"""returns the options of `python ARGUMENTS` from the parser that it builds with one of the libraries, or None"""
+_PARSERS = {
+    "typer": "typer", "click": "click", "rich_click": "click", "absl.app": "absl", "absl.flags": "absl", "fire": "fire",
+    "tyro": "tyro", "jsonargparse": "jsonargparse", "tap": "tap", "simple_parsing": "simple_parsing",
+    "lightning.pytorch.cli": "jsonargparse", "pytorch_lightning.cli": "jsonargparse",
+    "transformers.HfArgumentParser": "HfArgumentParser", "argparse": "argparse",
+}  # fmt: skip
+"""libraries that build the parser, most specific first, by what is imported from them"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ class ScriptInvocation:
     """the module that declares the options, if it is not the script"""
 
 
-def read(path: Path, folder: Path, python: str, config: str | None = None) -> ScriptInvocation:
+def read(
+    path: Path, folder: Path, python: str, config: str | None = None, probe: Probe | None = None
+) -> ScriptInvocation:
     """Read the script at `path` within `folder`, and the configuration at `config`.
+
+    A Python script that imports a known parser is read by `probe`, and from its source if that fails.
 
     Raises UsageError or BadInput if they cannot be read.
     """
@@ -78,7 +85,7 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Sc
         raise UsageError(f"cannot read {path}: {exc.strerror}", "name the script that trains your model") from exc
     first_line = content[:200].partition(b"\n")[0]
     if path.suffix.lower() == ".py" or (first_line.startswith(b"#!") and b"python" in first_line):
-        return _of_python(path, relative, folder, python, config)
+        return _of_python(path, relative, folder, python, config, probe)
     command = _INTERPRETERS.get(path.suffix.lower())
     shell = next(
         (name for name in ("bash", "zsh", "ksh") if first_line.startswith(b"#!") and name.encode() in first_line), None
@@ -98,9 +105,14 @@ def read(path: Path, folder: Path, python: str, config: str | None = None) -> Sc
     return ScriptInvocation(words, _or_constants(script, [path], folder))
 
 
-def _of_python(path: Path, relative: Path, folder: Path, python: str, config: str | None) -> ScriptInvocation:
-    script, module_name = None, ""
-    modules, scopes = _modules(path), dict[Path, ModuleScope]()
+def _of_python(
+    path: Path, relative: Path, folder: Path, python: str, config: str | None, probe: Probe | None
+) -> ScriptInvocation:
+    arguments = _python_arguments(path, relative)
+    libraries = _parser_libraries(path) if probe is not None else []
+    script = probe(arguments, libraries) if probe is not None and libraries else None
+    module_name = ""
+    modules, scopes = _modules(path) if script is None else iter(()), dict[Path, ModuleScope]()
     for module in modules:
         tree = _parse(module)
         scope = ModuleScope(tree)
@@ -122,7 +134,19 @@ def _of_python(path: Path, relative: Path, folder: Path, python: str, config: st
         script = config_files.by_path(script, config, folder)
     else:
         script = _or_constants(script, _modules(path), folder)
-    return ScriptInvocation((python, *_python_arguments(path, relative)), script, module_name)
+    return ScriptInvocation((python, *arguments), script, module_name)
+
+
+def _parser_libraries(path: Path) -> list[str]:
+    """Return the known libraries of parsers that a script or its own modules import, most specific first.
+
+    There are none if it uses Hydra or OmegaConf, whose options are those of its configuration.
+    """
+    imports = [f"{name}." for module in _modules(path) for name in _scope(module).imports.values()]
+    if any(one.startswith(("hydra.", "omegaconf.")) for one in imports):
+        return []
+    libraries = [library for name, library in _PARSERS.items() if any(one.startswith(f"{name}.") for one in imports)]
+    return list(dict.fromkeys(libraries))
 
 
 def _or_constants(script: Script | None, files: Iterable[Path], folder: Path) -> Script | None:

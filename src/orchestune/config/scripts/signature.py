@@ -12,16 +12,6 @@ from orchestune.config.scripts.scope import Function, ModuleScope, UnknownValue,
 _KINDS: dict[str, Kind] = {"float": "float", "int": "int", "str": "text", "bool": "bool", "Path": "text"}
 
 
-def functions(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
-    """Return the functions of a class or module by name."""
-    return {item.name: item for item in node.body if isinstance(item, Function)}
-
-
-def public(node: ast.ClassDef | ast.Module) -> dict[str, Function]:
-    """Return the functions whose names do not start with an underscore."""
-    return {name: function for name, function in functions(node).items() if not name.startswith("_")}
-
-
 def is_data_class(node: ast.ClassDef) -> bool:
     """Return True if a class has the `dataclass` decorator."""
     return any("dataclass" in ast.dump(one) for one in node.decorator_list)
@@ -35,18 +25,6 @@ def arguments(function: Function) -> Iterator[tuple[ast.arg, ast.expr | None]]:
     for argument, default in [*zip(listed, defaults, strict=True), *named]:
         if argument.arg not in ("self", "cls"):
             yield argument, default
-
-
-def of_function(function: Function, scope: ModuleScope) -> list[Option]:
-    """Return the arguments of a function; a data class argument gives its fields: `config.lr`."""
-    options: list[Option] = []
-    for argument, default in arguments(function):
-        data_class = _data_class(argument.annotation, scope)
-        if data_class is not None:
-            options += of_fields(data_class, scope, f"{argument.arg}.", by_name=True)
-        else:
-            options.append(field(argument.arg, argument.annotation, default, scope, by_name=True))
-    return options
 
 
 def _data_class(annotation: ast.expr | None, scope: ModuleScope) -> ast.ClassDef | None:

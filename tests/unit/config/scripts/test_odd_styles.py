@@ -69,17 +69,6 @@ def fit(lr: float = 0.01): ...
 @app.command()
 def show(top: int = 3): ...
 """
-ABSL = """\
-from absl import app, flags
-import enum
-class Opt(enum.Enum):
-    ADAM = 1
-    SGD = 2
-flags.DEFINE_enum_class("opt", Opt.SGD, Opt, "which")
-flags.DEFINE_string("data", None, "where", required=True)
-flags.DEFINE_string("target", None, "what")
-flags.mark_flag_as_required("target")
-"""
 
 
 def draft_of(folder: Path, text: str, *words: str, **given: str) -> Draft:
@@ -108,55 +97,6 @@ def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> 
         "lr": "3e-6..0.03 log", "opt": ["adam", "sgd"], "kind": ["adam", "sgd"], "norm": ["batch", "layer"],
         "size": [32, 64], "dropout": "0.0..0.5", "layers": "2..8", "width": [16, 32, 64, 128, 256],
     }  # fmt: skip
-
-
-LOOPS = """\
-import argparse
-NAMES = ["alpha", "beta"]
-TABLE = {"gamma": dict(type=float, default=0.1), "width": {"type": int, "default": 64}}
-p = argparse.ArgumentParser()
-for name in NAMES:
-    p.add_argument(f"--{name}", type=float, default=0.2)
-for name, said in TABLE.items():
-    p.add_argument("--" + name, **said)
-for index in range(2):
-    for side in ("left", "right"):
-        p.add_argument("--{}".format(side) + f"{index}", type=int, default=4)
-for name, kind, default in [("momentum", float, 0.9), ("layers", int, 3)]:
-    p.add_argument("--%s" % name, type=kind, default=default)
-RATES = dict(mixup=0.2, shift=-0.5, mix=False)
-for name, value in RATES.items():
-    if isinstance(value, bool):
-        p.add_argument("--" + name, action="store_true")
-    elif isinstance(value, (int, float)):
-        p.add_argument("--" + name, type=type(value), default=value)
-    else:
-        p.add_argument("--" + name)
-for value in (3, 4):
-    print(value)
-for name in open("names.txt"):
-    p.add_argument(f"--{name}", type=int, default=2)
-for one, two in (("a",), ("b",)):
-    p.add_argument(f"--{one}", type=int, default=2)
-"""
-
-
-def test_argparse_may_add_options_in_loops_over_what_is_written_down(tmp_path: Path) -> None:
-    draft = draft_of(tmp_path, LOOPS)
-    defaults = {
-        "left0": 4,
-        "right0": 4,
-        "left1": 4,
-        "right1": 4,
-        "momentum": 0.9,
-        "layers": 3,
-        "mixup": 0.2,
-        "shift": -0.5,
-        "mix": False,
-    }
-    assert draft.defaults == {"alpha": 0.2, "beta": 0.2, "gamma": 0.1, "width": 64, **defaults}
-    assert document(draft)["parameters"]["momentum"] == "0.5..0.99"
-    assert "left1" in document(draft)["parameters"]
 
 
 @pytest.mark.parametrize(("command", "name"), [("score", "threshold"), ("again", "times")])
@@ -193,8 +133,9 @@ EXCLUSIVE = """\
 import argparse
 p = argparse.ArgumentParser()
 group = p.add_mutually_exclusive_group()
-for name in ("cosine", "linear", "cyclic"):
-    group.add_argument(f"--{name}", action="store_true")
+group.add_argument("--cosine", action="store_true")
+group.add_argument("--linear", action="store_true")
+group.add_argument("--cyclic", action="store_true")
 group = p.add_mutually_exclusive_group(required=True)
 group.add_argument("--adam", action="store_true")
 group.add_argument("--sgd", action="store_true")
@@ -293,13 +234,6 @@ def test_typer_has_applications_within_applications(tmp_path: Path) -> None:
     assert "(show)" in draft.notes[0]
 
 
-def test_absl_writes_members_in_lower_case_and_needs_what_is_marked_so(tmp_path: Path) -> None:
-    assert missing(tmp_path, ABSL) == ["data", "target"]
-    made = document(draft_of(tmp_path, ABSL, data="d", target="t"))
-    assert made["parameters"] == {"opt": ["adam", "sgd"]}
-    assert made["run"] == "python train.py --data=d --target=t {args}"
-
-
 HYDRA = """\
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -320,149 +254,6 @@ def test_a_data_class_of_another_module_is_read_and_its_members_are_written_by_n
     draft = draft_of(tmp_path, HYDRA)
     assert document(draft)["parameters"] == {"optim.lr": "1e-5..0.1 log", "act": ["RELU", "GELU"]}
     assert draft.defaults["act"] == "GELU"
-
-
-FIELDS = """\
-from dataclasses import dataclass, field
-from typing import Annotated
-@dataclass
-class Base:
-    learning_rate: float = 3e-4
-    dropout: float = 0.2
-@dataclass
-class Config(Base):
-    dropout: float = 0.1
-    width: Annotated[int, "how wide"] = 64
-    kind: str = field(default="linear", metadata={"choices": ["linear", "deep"], "help": "of net"})
-"""
-
-
-def test_fields_that_a_data_class_inherits_are_read_too(tmp_path: Path) -> None:
-    (tmp_path / "settings.py").write_text(FIELDS)
-    text = "from settings import Config\nfrom transformers import HfArgumentParser\nHfArgumentParser(Config)\n"
-    assert document(draft_of(tmp_path, text))["parameters"] == {
-        "learning_rate": "3e-6..0.03 log", "dropout": "0.0..0.5", "width": [16, 32, 64, 128, 256],
-        "kind": ["linear", "deep"],
-    }  # fmt: skip
-
-
-def test_a_data_class_that_a_function_of_tyro_takes_is_read_below_its_name(tmp_path: Path) -> None:
-    (tmp_path / "settings.py").write_text(FIELDS)
-    text = "import tyro\nfrom settings import Config\ndef main(cfg: Config, gain: float = 0.5): ...\ntyro.cli(main)\n"
-    assert missing(tmp_path, text) == []
-    parameters = document(draft_of(tmp_path, text))["parameters"]
-    assert list(parameters) == ["cfg.learning-rate", "cfg.dropout", "cfg.width", "cfg.kind", "gain"]
-
-
-OVER_FIELDS = """\
-import argparse
-from dataclasses import {imported}
-from settings import Config
-parser = argparse.ArgumentParser()
-"""
-
-
-@pytest.mark.parametrize(
-    ("imported", "loop"),
-    [
-        (
-            "fields",
-            (
-                "for one in fields(Config):\n"
-                "    if one.type is bool:\n"
-                "        parser.add_argument(f'--{one.name}', action='store_true')\n"
-                "    else:\n"
-                "        parser.add_argument('--' + one.name, type=one.type, default=one.default)\n"
-            ),
-        ),
-        (
-            "asdict",
-            (
-                "for name, value in asdict(Config()).items():\n"
-                "    if not isinstance(value, bool):\n"
-                "        parser.add_argument(f'--{name}', type=type(value), default=value)\n"
-                "        continue\n"
-                "    parser.add_argument(f'--{name}', action='store_true')\n"
-            ),
-        ),
-        (
-            "dataclass",
-            (
-                "for name, kind in Config.__annotations__.items():\n"
-                "    default = getattr(Config, name)\n"
-                "    if kind == bool:\n"
-                "        parser.add_argument(f'--{name}', action='store_true')\n"
-                "    else:\n"
-                "        parser.add_argument(f'--{name}', type=kind, default=0.2)\n"
-            ),
-        ),
-    ],
-)
-def test_argparse_may_add_an_option_for_each_field_of_a_data_class(imported: str, loop: str, tmp_path: Path) -> None:
-    (tmp_path / "settings.py").write_text(
-        "from dataclasses import dataclass, field\n"
-        "@dataclass\nclass Base:\n    dropout: float = 0.2\n"
-        "@dataclass\nclass Config(Base):\n"
-        "    momentum: float = field(default=0.2, metadata={'help': 'how much'})\n    mix: bool = False\n"
-    )
-    draft = draft_of(tmp_path, OVER_FIELDS.replace("{imported}", imported) + loop)
-    assert document(draft)["parameters"] == {"dropout": "0.0..0.5", "momentum": "0.2..0.99", "mix": "bool"}
-    assert draft.defaults == {"dropout": 0.2, "momentum": 0.2, "mix": False}
-
-
-COMPONENTS = """\
-import jsonargparse
-class Model:
-    def __init__(self, dropout: float = 0.2, norm: bool = True): ...
-    def fit(self, momentum: float = 0.9): ...
-    def _hidden(self): ...
-"""
-
-
-def test_jsonargparse_takes_classes_for_commands_and_adds_the_arguments_of_others(tmp_path: Path) -> None:
-    made = document(draft_of(tmp_path, COMPONENTS + "jsonargparse.CLI(Model)\n"))
-    assert made["run"] == "python train.py fit {args}"
-    assert made["parameters"] == {"momentum": "0.5..0.99"}
-    added = "p = jsonargparse.ArgumentParser()\np.add_class_arguments(Model, 'model')\n"
-    added += "p.add_function_arguments(Model.fit)\np.add_argument('--lr', type=float, default=0.1)\n"
-    added += "p.add_argument('--mix', type=bool, default=True)\n"
-    made = document(draft_of(tmp_path, COMPONENTS + added))
-    assert list(made["parameters"]) == ["model.dropout", "model.norm", "lr", "mix"]
-    assert made["parameters"]["mix"] == ["true", "false"]
-    assert made["parameters"]["model.norm"] == ["true", "false"]
-
-
-@pytest.mark.parametrize(
-    ("made", "run"),
-    [
-        ("LightningCLI(Model, datamodule_class=Data)", "python train.py fit {args}"),
-        ("class Own(LightningCLI): ...\nOwn(Model, Data)", "python train.py fit {args}"),
-        ("LightningCLI(Model, Data, run=False)", "python train.py {args}"),
-    ],
-)
-def test_lightning_takes_the_arguments_of_model_and_data(made: str, run: str, tmp_path: Path) -> None:
-    (tmp_path / "parts.py").write_text(
-        "class Model:\n    def __init__(self, drop_out: float = 0.2, norm: bool = True): ...\n"
-        "class Data:\n    def __init__(self, folder: str = 'data', batch_size: int = 32): ...\n"
-    )
-    text = f"from lightning.pytorch.cli import LightningCLI\nfrom parts import Data, Model\n{made}\n"
-    draft = document(draft_of(tmp_path, text))
-    assert (draft["run"], list(draft["parameters"])) == (run, ["model.drop_out", "model.norm", "data.batch_size"])
-
-
-def test_what_jsonargparse_takes_by_its_place_is_asked_for(tmp_path: Path) -> None:
-    text = "from jsonargparse import CLI\ndef train(data: str, lr: float = 0.1): ...\nCLI()\n"
-    assert missing(tmp_path, text) == ["data"]
-    assert missing(tmp_path, text.replace("CLI()", "CLI([train])")) == ["data"]
-
-
-@pytest.mark.parametrize("made", ["tap.tapify(train)", "Args(underscores_to_dashes=True).parse_args()"])
-def test_tap_reads_signatures_and_may_write_dashes(made: str, tmp_path: Path) -> None:
-    text = (
-        "import tap\nclass Args(tap.Tap):\n    label_smoothing: float = 0.2\ndef train(smoothing: float = 0.2): ...\n"
-    )
-    name = "smoothing" if "tapify" in made else "label-smoothing"
-    assert document(draft_of(tmp_path, text + made))["parameters"] == {name: "0.0..0.3"}
 
 
 @pytest.mark.parametrize(
