@@ -906,7 +906,7 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
         "launch": {"root": "/project", "links": ["data"], "env": {"OLD": "1"}},
         "owned_by_caller": True,
     }
-    result = cli("rerun", "sgd/2", "--continue", "--detach")
+    result = cli("rerun", "sgd/2", "--continue", "--detach", "--yes")
     assert (result.code, result.out) == (0, "sgd-7f3a\n")
     body = server.asked("POST", "/trials/2/rerun")[0].json()
     assert body["continue"] is True
