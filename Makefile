@@ -13,9 +13,9 @@ CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 # what runs in a user's own Python, which may be of version 3.8
 OLD_PYTHONS := worker config/modules config/scripts/capture_parser.py domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
-FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not pages and not long
+FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not trackers and not pages and not long
 
-.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
+.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-trackers test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,10 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.mlflow $(@D)
 	@touch $@
 
+.venv-trackers/stamp: $(VENV)/pip.stamp tests/testbeds/trackers.py pyproject.toml
+	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.trackers $(@D)
+	@touch $@
+
 .venv-torch/stamp: $(VENV)/dev.stamp tests/testbeds/torch.py
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.torch $(@D)
 	@touch $@
@@ -77,6 +81,9 @@ test-torch: .venv-torch/stamp ## Keras, Lightning and Transformers (they are ins
 
 test-mlflow: .venv-mlflow/stamp $(VENV)/dev.stamp ## a real tracking server of MLflow (it is installed aside: 0.2 GB to fetch)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m mlflow
+
+test-trackers: .venv-trackers/stamp $(VENV)/dev.stamp ## W&B, TensorBoard and trackio (they are installed aside: 0.2 GB to fetch)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m trackers
 
 testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >= 1.26; 8 minutes once, kept in ~/.cache)
 	@$(BIN)/python -m tests.testbeds.kubernetes build
@@ -173,4 +180,4 @@ benchmarks: $(VENV)/dev.stamp ## nine of the benchmarks in their quick form (doc
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## remove the environment and what was built
-	@rm -rf $(VENV) .venv-torch .venv-mlflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-torch .venv-mlflow .venv-trackers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,8 +21,8 @@ those of Kubernetes (RBAC); there is no second list of users. Errors name the mi
 
 | user | task | needs |
 |---|---|---|
-| the namespace's administrator | `cluster connect`, `upgrade`, `destroy` | the ClusterRole `admin`, or the lists below |
-| a cluster administrator | let the server read nodes and other users' pods (optional) | the output of `connect --print-admin` |
+| administrator of the namespace | `cluster connect`, `upgrade`, `destroy` | ClusterRole `admin`, or the lists below |
+| cluster administrator | let the server read nodes and pods of others (optional) | output of `connect --print-admin` |
 | users | run, watch and stop experiments | one of three Roles in the namespace |
 | users without an image builder | build images in the cluster | also the last list |
 
@@ -39,30 +39,30 @@ kubectl -n ml create rolebinding lab --role=orchestune-viewer --group=lab
 - `orchestune-editor` also starts, stops, changes and deletes experiments.
 - `orchestune-owner` also purges records, creates tokens, imports archives and lifts quarantines.
 
-Each user then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing in the cluster. The
-command line requests a token of the strongest of the three ServiceAccounts that the user may use (valid for an hour,
-renewed automatically), connects through the API server, and the server has the cluster review that token.
-A token that is valid for more than two hours is refused: the cluster would accept it after the role was revoked.
-Events contain the name that the user's command line sends: RBAC decides what a caller may do, but the name is not
-verified. Owners are therefore shown as `(unverified)`, and a worker that ran one experiment never takes over another. An
-editor can do to any experiment what its owner can: change its code, rerun a trial with another command and the same
-secrets, and open its terminals. Beyond that it can only use
-[what experiments may use](connect-a-cluster.md#what-experiments-may-use) of the cluster.
+Each user then runs `orchestune cluster connect -n lab --context … --namespace ml`, which changes nothing in the
+cluster. The command line requests a token of the strongest of the three ServiceAccounts that the user may use (valid
+for an hour, renewed automatically), connects through the API server, and the server has the cluster review that
+token. A token that is valid for more than two hours is refused: the cluster would accept it after the role was
+revoked. Events contain the name that the user's command line sends: RBAC decides what a caller may do, but the name
+is not verified. Owners are therefore shown as `(unverified)`, and a worker that ran one experiment never takes over
+another. An editor can do to any experiment what its owner can: change its code, rerun a trial with another command
+and the same secrets, and open its terminals. Beyond that it can only use [what experiments may
+use](connect-a-cluster.md#what-experiments-may-use) of the cluster.
 
-All three Roles may forward ports to the server's pods only. Kubernetes can limit this right to names, but the pods' names
-change: each pod adds its name to the Roles before it becomes ready, and removes those of deleted pods. A Role that
-is applied again, for example from `--dry-run`, is corrected within 5 seconds. The rules of such a Role:
+All three Roles may forward ports to the server's pods only. Kubernetes can limit this right to names, but the pods'
+names change: each pod adds its name to the Roles before it becomes ready, and removes those of deleted pods. A Role
+that is applied again, for example from `--dry-run`, is corrected within 5 seconds. The rules of such a Role:
 
 """
 
 _SERVER = """
 ## The server in the cluster
 
-Its ServiceAccount `orchestune-server` has this Role in its own namespace. Workers run as `orchestune-worker`, which has
-no rights and no token. The last five rules are for the users' Roles: Kubernetes lets an account update a Role only if it
-holds every right in it. With them a compromised server could grant its own rights to the users who have such a Role, but
-no others. The server reads `orchestune-config` for each Job, because
-the [allow-list](connect-a-cluster.md#what-experiments-may-use) in it may have changed.
+Its ServiceAccount `orchestune-server` has this Role in its own namespace. Workers run as `orchestune-worker`, which
+has no rights and no token. The last five rules are for the users' Roles: Kubernetes lets an account update a Role
+only if it holds every right in it. With them a compromised server could grant its own rights to the users who have
+such a Role, but no others. The server reads `orchestune-config` for each Job, because the
+[allow-list](connect-a-cluster.md#what-experiments-may-use) in it may have changed.
 
 """
 
@@ -76,8 +76,9 @@ _ADMIN = """
 ## The administrator's part
 
 Without it the server can read neither nodes nor the usage of others: status shows "unknown", requests are not checked
-against the nodes' sizes, and the cluster is treated as one that may grow. With the right to create TokenReviews the server
-reviews tokens with them; otherwise with a SelfSubjectReview made with the caller's own token, which needs no right.
+against the nodes' sizes, and the cluster is treated as one that may grow. With the right to create TokenReviews the
+server reviews tokens with them; otherwise with a SelfSubjectReview made with the caller's own token, which needs no
+right.
 
 """
 
@@ -99,7 +100,9 @@ def page() -> str:
     parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
     deploy = permissions.to_deploy(_USUAL)
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))
-    parts.append("\nThey include the rights of the server and of the Roles, because Kubernetes lets users grant only rights that they hold.\n")
+    parts.append(
+        "\nThey include the rights of the server and of the Roles, because Kubernetes lets users grant only rights that they hold.\n"
+    )
     parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_USUAL)))
     extra = "`secrets` for a database URL, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need further rights: {extra}`--create-namespace`.\n")

@@ -4,9 +4,8 @@ Inside a training script: `orchestune.report(accuracy=0.92, step=3)`. Importing 
 used is loaded when it is used.
 """
 
-from orchestune.worker import VERSION
-
-__version__ = VERSION
+__version__ = "0.1.0"
+"""the only place of the version"""
 
 _HOMES = {
     "Experiment": "orchestune.sdk.experiments",

@@ -27,7 +27,7 @@ def test_the_version_is_written_in_one_place() -> None:
     assert orchestune.__version__ == VERSION
     assert "version" in PROJECT["project"]["dynamic"]
     place = ROOT / PROJECT["tool"]["hatch"]["version"]["path"]
-    assert f'VERSION = "{VERSION}"' in place.read_text()
+    assert f'__version__ = "{VERSION}"' in place.read_text()
     others = [path for path in (ROOT / "src").rglob("*.py*") if path != place and path.suffix in (".py", ".pyi")]
     assert [path for path in others if f'= "{VERSION}"' in path.read_text()] == []
 

@@ -274,6 +274,10 @@ class Client:
         """Return a trial with the log tails of its attempts and its artifacts."""
         return cast("documents.Trial", self._get(f"{_experiment(ref)}/trials/{number}"))
 
+    def points(self, ref: str, number: int) -> documents.Points:
+        """Return the values that a trial reported."""
+        return cast("documents.Points", self._get(f"{_experiment(ref)}/trials/{number}/points"))
+
     def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> documents.Status:
         """Run the trial again as a new experiment with budget 1."""
         return _with_handle(self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))

@@ -7,8 +7,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestune.worker import VERSION
+
 _MAIN = "import sys\n\nfrom orchestune.worker.__main__ import main\n\nsys.exit(main())\n"
-_PACKAGE = '"""The worker alone."""\n'
+_PACKAGE = f'"""The worker alone."""\n\n__version__ = "{VERSION}"\n'
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestune import __version__
 from orchestune.images.runtime.bytecode import compiled
 from orchestune.worker import VERSION
 from orchestune.worker.build import build
@@ -65,8 +66,11 @@ def test_the_worker_stays_within_python_3_8() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_version_is_the_project_s() -> None:
-    assert f'version = "{VERSION}"' in (SOURCE.parent / "pyproject.toml").read_text()
+def test_the_worker_alone_has_the_version_of_orchestune(tmp_path: Path) -> None:
+    archive = build(tmp_path / "worker.pyz")
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); from orchestune.worker import VERSION; print(VERSION)"
+    alone = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert alone.stdout.strip() == VERSION == __version__
 
 
 def test_bytecode_of_this_python_is_taken_and_that_of_another_one_left(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`export`: write trials as a table; with `--all` archive whole experiments."""
+"""`export`: write trials as a table; `--to` sends them to a tracker, `--all` archives whole experiments."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from orchestune.errors import UsageError
 if TYPE_CHECKING:
     from orchestune import documents
 
+TRACKERS = ("tensorboard", "trackio", "wandb")
 _FORMATS = {"": "csv", ".csv": "csv", ".txt": "csv", ".json": "json"}
 """formats by file suffix"""
 
@@ -30,7 +31,8 @@ def add(commands: Commands) -> None:
         "export",
         export,
         details="With --all: every ended experiment, with logs and files, for `orchestune import`.",
-        example="orchestune export sgd-7f3a --format csv -o ~/sgd.csv\norchestune export --all -o archive/",
+        example="orchestune export sgd-7f3a --format csv -o ~/sgd.csv\norchestune export sgd-7f3a --to wandb --follow\n"
+        "orchestune export --all -o archive/",
         json=False,
     )
     add_experiment(parser)
@@ -39,7 +41,19 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--all", action="store_true", help="export all experiments completely")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write to FILE instead of standard output; with --all a folder or s3://…"
+        "--to", choices=TRACKERS, help="create a run with curves for each finished trial in an experiment tracker"
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="with --to: include running trials, until the experiment has ended"
+    )
+    parser.add_argument(
+        "--project", metavar="NAME", help="project in W&B or trackio (default: the name of the experiment)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write to FILE instead of standard output; with --all a folder or s3://…, with --to a folder",
     )
 
 
@@ -47,6 +61,12 @@ def export(console: Console, args: argparse.Namespace) -> int:
     """Write every trial, page by page."""
     if args.all:
         return _export_all(console, args)
+    if args.to:
+        from orchestune.cli.inspect.export_runs import export_runs  # not needed for tables
+
+        return export_runs(console, args)
+    if args.follow or args.project:
+        raise UsageError("--follow and --project need --to", "orchestune export EXP --to wandb --follow")
     ref = console.experiment(args.exp)
     is_file = args.output and args.output != "-"
     format = args.format or _format_of(args.output if is_file else "")
@@ -74,8 +94,8 @@ def _format_of(name: str) -> str:
 def _export_all(console: Console, args: argparse.Namespace) -> int:
     from orchestune.cli.inspect.archive import export_all  # not needed for tables
 
-    if args.exp or args.format:
-        raise UsageError("--all cannot be combined with EXP or --format", "remove them")
+    if args.exp or args.format or args.to:
+        raise UsageError("--all cannot be combined with EXP, --format or --to", "remove them")
     if not args.output:
         raise UsageError("--all needs a destination", "orchestune export --all -o archive/")
     return export_all(console, args.output)
