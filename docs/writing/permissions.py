@@ -100,9 +100,8 @@ def page() -> str:
     parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
     deploy = permissions.to_deploy(_USUAL)
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))
-    parts.append(
-        "\nThey include the rights of the server and of the Roles, because Kubernetes lets users grant only rights that they hold.\n"
-    )
+    reason = "because Kubernetes lets users grant only rights that they hold"
+    parts.append(f"\nThey include the rights of the server and of the Roles, {reason}.\n")
     parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_USUAL)))
     extra = "`secrets` for a database URL, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need further rights: {extra}`--create-namespace`.\n")
