@@ -24,6 +24,9 @@ Document = Dict[str, Any]
 """the fields of an `Option`"""
 _MAX_CHOICES = 100
 _KINDS = {bool: "bool", int: "int", float: "float", str: "text"}
+_REFUSALS = (argparse.ArgumentTypeError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError,
+             ValueError, SystemExit)  # fmt: skip
+"""how a function refuses a text; after any other exception the source is read instead"""
 
 
 def main() -> None:
@@ -211,7 +214,7 @@ def _of_function(convert: Any, default: Any) -> tuple[str, list[Any]]:
 def _called(convert: Any, text: str) -> Any:
     try:
         return convert(text)
-    except BaseException:  # noqa: BLE001  # whatever the function of the script raises
+    except _REFUSALS:
         return None
 
 
