@@ -116,6 +116,7 @@ def test_the_worker_finds_server_token_slots_and_gpus_in_its_file(place: ThisMac
         "cores": str(place.state / "cores"),
         "gpus": ["0", "1"],
         "tags": {},
+        "retained": str(place.state / "workers" / order.worker / "retained"),
     }
 
 
@@ -193,6 +194,21 @@ def test_what_was_cleaned_up_is_left_alone_by_later_servers_until_its_log_is_old
     assert folder.is_dir()
     later.observe({})
     assert not folder.exists()
+
+
+def test_what_trials_wrote_outlives_their_worker_for_a_day(place: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, order = place.backend(), new_order({"env": {"STAND_IN": "dies"}})
+    retained = place.state / "workers" / order.worker / "retained"
+    retained.mkdir(parents=True)
+    wait_for_phase(backend, order.worker, backend.start(order), Phase.GONE)
+    wait_until(lambda: not (retained.parent / "state").exists())
+    monkeypatch.setattr(local, "_SWEEP_SECONDS", 0.0)
+    later = place.backend()
+    later.observe({})
+    assert retained.is_dir()
+    os.utime(retained, (0.0, 0.0))
+    later.observe({})
+    assert not retained.exists() and retained.parent.is_dir()
 
 
 def test_more_folders_in_folders_than_python_recurses_that_a_killed_worker_left_are_removed(place: ThisMachine) -> None:

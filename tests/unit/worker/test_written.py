@@ -88,7 +88,7 @@ def test_the_oldest_files_are_removed_beyond_the_limit(
     assert json.loads((tmp_path / "retained/a5.json").read_text())[0] == ["out/model", 60]
 
 
-def test_a_changed_file_of_the_project_counts_and_an_unchanged_one_does_not(tmp_path: Path, view: TrialFolder) -> None:
+def test_only_new_files_count_and_a_large_folder_is_not_searched(tmp_path: Path, view: TrialFolder) -> None:
     view.prepare(None, {"data": str(tmp_path)})
     (view.folder / "new").write_text("new")
     assert view.written(10) == [("new", 3)]

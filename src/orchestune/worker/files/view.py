@@ -104,7 +104,7 @@ class TrialFolder:
         self._marks, self._scanned_at = marks, time.time_ns()
 
     def written(self, max_entries: int) -> list[tuple[str, int]]:
-        """Return path and size of each file that is new or changed since the folder was prepared.
+        """Return path and size of each file that did not exist when the folder was prepared.
 
         Empty if the folder has more than `max_entries` entries, or cannot be read.
         """
@@ -112,8 +112,8 @@ class TrialFolder:
             current = self._scan(max_entries, math.inf)
         except OSError:
             return []
-        files = {path: mark for path, mark in current.items() if stat.S_ISREG(mark[1])}
-        return [(path, mark[3]) for path, mark in files.items() if self._marks.get(path) != mark]
+        new = {path: mark for path, mark in current.items() if path not in self._marks}
+        return [(path, mark[3]) for path, mark in new.items() if stat.S_ISREG(mark[1])]
 
     def _scan(
         self, max_entries: float = math.inf, max_bytes: float = MAX_QUICK_BYTES
