@@ -58,14 +58,8 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.torch $(@D)
 	@touch $@
 
-demo: $(VENV)/run.stamp ## the paper's SGD classifier, 40 trials on this machine
-	@cd examples/01-sgd-classifier && PATH="$(CURDIR)/$(BIN):$$PATH" orchestune run
-	@echo
-	@echo "Look closer (with $(BIN) on your PATH, in examples/01-sgd-classifier):"
-	@echo "  orchestune status          all experiments, and the state of this one: orchestune status EXP"
-	@echo "  orchestune trials          every trial with its configuration and metrics"
-	@echo "  orchestune logs            what the trials printed"
-	@echo "  docs/tutorial.md           the same with a script of your own"
+demo: $(VENV)/run.stamp ## a search of the settings of a real model, and the same budget at random, on this machine
+	@cd examples/26-kernel-ridge && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
 test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server, without the slow ones
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and not slow'

@@ -21,38 +21,36 @@ def shape(text: str) -> list[str]:
     """The lines without what differs from run to run; lines of trials and of the best values are left out."""
     lines = []
     for line in text.splitlines():
-        if re.match(r"\s*\d+/\d+  trial \d+  ", line) or re.match(r"\s{6}\S+\s+\S+$", line) or line in ("", "…"):
+        if re.match(r"\s*\d+/\d+  trial \d+  ", line) or re.match(r"\s{6}\S+\s+\S+$", line):
             continue
-        if re.match(r"\s{6}trial \d+ measured better", line):  # where chance has it
-            continue
-        line = re.sub(r"\b(sgd-classifier|first)-[a-z0-9]{4}\b", "HANDLE", line)
+        line = re.sub(r"\b(digits|random)-[a-z0-9]{4}\b", "HANDLE", line)
         line = re.sub(r"\d+(\.\d+)?( KiB| ms|[smh]\b)( \d+s\b)?", "0", line)
+        line = re.sub(r"importance .*", "importance", re.sub("[▁▂▃▄▅▆▇█ ]{8,}", " BARS ", line))
         lines.append(re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)?(e[-+]?\d+)?", "0", line)).strip())
     return lines
 
 
-def transcript() -> dict[str, str]:
-    """Each command of the README's example with what it prints there."""
-    [block] = [text for text in re.findall(r"```console\n(.*?)```", README, re.DOTALL) if "$ orchestune run\n" in text]
-    parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+def test_the_demo_prints_what_the_readme_shows_and_the_search_beats_chance(home: Home, tmp_path: Path) -> None:
+    [block] = [
+        text for text in re.findall(r"```console\n(.*?)```", README, re.DOTALL) if text.startswith("$ make demo\n")
+    ]
+    project = Path(shutil.copytree(ROOT / "examples/26-kernel-ridge", tmp_path / "project"))
+    done = subprocess.run(["sh", "demo.sh"], cwd=project, env=home.env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
+    printed = iter(shape(done.stdout))
+    shown = [line for line in shape(block.partition("\n")[2]) if line not in ("", "…")]
+    assert len(shown) > 15
+    assert [line for line in shown if line not in printed] == [], done.stdout  # in this order, others between them
+    handles = re.findall(r"^(\S+) completed: 60 of 60 trials", done.stdout, re.MULTILINE)
+    chance, search = (home.json("best", handle)[0]["metrics"]["loss"]["value"] for handle in handles)
+    assert search < 0.85 * chance
+    assert re.search(r"^http://\S+/sign-in\?code=\S+digits-\w+$", done.stdout, re.MULTILINE)
 
 
-def test_the_transcript_of_the_readme_is_what_comes(home: Home, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(ROOT / "examples/01-sgd-classifier", tmp_path / "project"))
-    shown = transcript()
-    came = home.run("run", "--budget", "10", cwd=project).stdout
-    assert shape(came) == shape(shown["orchestune run"])
-    trial = re.compile(
-        r"^ *\d+/\d+  trial \d+  accuracy [\d.]+ ± [\d.]+  [\d.]+m?s  alpha=\S+ penalty=\w+", re.MULTILINE
-    )
-    assert len(trial.findall(came)) == 10
-    assert len(trial.findall(shown["orchestune run"])) >= 6
-    table = home.run("trials", cwd=project).stdout.splitlines()
-    there = shown["orchestune trials"].splitlines()
-    assert table[0].split() == there[0].split()
-    assert {len(line.split()) for line in table[1:]} == {len(line.split()) for line in there[1:] if line != "…"}
-    assert list(shown) == ["orchestune run", "orchestune trials"]
+def test_the_file_of_the_demo_is_the_one_in_the_readme() -> None:
+    file = (ROOT / "examples/26-kernel-ridge/experiment.yml").read_text()
+    [shown] = re.findall(r"```yaml\n(name: digits\n.*?)```", README, re.DOTALL)
+    assert file.startswith(shown)
 
 
 def test_the_tutorial_can_be_followed_as_it_stands(home: Home, tmp_path: Path) -> None:

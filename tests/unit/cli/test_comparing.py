@@ -39,10 +39,11 @@ def two(server: FakeServer) -> FakeServer:
 
 def test_they_are_compared_after_as_many_trials_as_both_have(two: FakeServer, cli: Cli) -> None:
     lines = cli("compare", "sgd", "net").out.splitlines()
-    assert lines[0].split() == ["EXPERIMENT", "STATE", "TRIALS", "ACCURACY", "AFTER", "2", "TIME", "COMPUTE"]
+    header = ["EXPERIMENT", "STATE", "TRIALS", "ACCURACY", "AFTER", "2", "TIME", "COMPUTE", "BEST", "SO", "FAR"]
+    assert lines[0].split() == header
     assert lines[1].split()[:5] == ["sgd-7f3a", "completed", "4", "0.9", "0.7"]
     assert lines[2].split()[:5] == ["net-1a2b", "completed", "2", "0.8", "0.8"]
-    assert (lines[1].split()[-1], lines[2].split()[-1]) == ("8.0s", "4.0s")
+    assert (lines[1].split()[-2:], lines[2].split()[-2:]) == (["8.0s", "▁▁▁█"], ["4.0s", "▅▅"])
 
 
 def test_parameters_in_which_the_best_differ_come_first(two: FakeServer, cli: Cli) -> None:

@@ -16,6 +16,8 @@ from orchestune.backends.docker.plan import DockerHost
 from orchestune.cli.develop.configuration import configuration
 from orchestune.cli.experiments.plan import plan_lines
 from orchestune.cli.terminal.render import Paint
+from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment
+from orchestune.client.local.home import state_folder
 from orchestune.client.local.launch_context import folder_key
 from orchestune.config.experiment_file import load, parse
 from orchestune.domain.specification.experiment import Specification
@@ -23,7 +25,7 @@ from orchestune.errors import BadInput
 from tests.testbeds.home import Home
 from tests.testbeds.processes import alive
 from tests.unit.cli.conftest import Result
-from tests.unit.client.fake_server import FakeServer, trial, until
+from tests.unit.client.fake_server import FakeServer, status, trial, until
 
 Cli = Callable[..., Result]
 EXPERIMENT = """\
@@ -155,6 +157,35 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         "  code       3 files, 385 B",
         f"  note       linked from this folder, not packed: data; {shared}",
     ]
+
+
+def test_the_plan_is_one_line_and_its_notes_from_the_second_run_on(server: FakeServer, cli: Cli, project: Path) -> None:
+    server.update("sgd-7f3a", state="completed")
+    index = ExperimentIndex(state_folder())
+    index.add(StartedExperiment("other-1a2b", "1", "local", folder_key(project)))
+    index.add(StartedExperiment("sgd-1a2b", "2", "local", folder_key(project.parent)))
+    assert "  passed as  " in cli("run").out, "neither another experiment nor another folder has shown this plan"
+    index.add(StartedExperiment("sgd-1a2b", "3", "local", folder_key(project)))
+    trials = "40 trials of alpha, penalty, l1_ratio; 2 at a time with 1 cpu, 2.0 GiB each; engine auto"
+    shared = "all trials share them, and a cluster would not have them"
+    assert cli("run").out.split("\n\n")[0].splitlines() == [
+        "sgd-7f3a  SGD classifier",
+        f"  plan       {trials}; accuracy (maximize); on the server at {server.url} (all: --verbose)",
+        f"  note       linked from this folder, not packed: data; {shared}",
+    ]
+    assert "  passed as  " in cli("run", "--verbose").out
+    assert "  passed as  " in cli("run", "--dry-run").out
+
+
+def test_the_end_shows_how_the_search_improved_and_what_mattered(server: FakeServer, cli: Cli, project: Path) -> None:
+    best = {"trial": 2, "metrics": {"accuracy": {"value": 0.97, "stddev": None}}, "parameters": {"alpha": 0.1}}
+    server.world.weights = {"alpha": 0.7, "penalty": 0.26, "l1_ratio": 0.04}
+    server.update("sgd-7f3a", state="completed", best=[best], counts={**status()["counts"], "completed": 12})
+    lines = cli("run").out.splitlines()
+    assert "      best so far              █  0.97" in lines
+    assert "      importance    alpha 70 %, penalty 26 %" in lines
+    server.update("sgd-7f3a", counts={**status()["counts"], "completed": 9})
+    assert "importance" not in cli("run").out
 
 
 def test_the_plan_is_the_same_after_files_were_fetched(server: FakeServer, cli: Cli, project: Path) -> None:

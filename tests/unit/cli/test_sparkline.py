@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from orchestune.cli.terminal.render import Paint
-from orchestune.cli.terminal.sparkline import best_so_far, curve
+from orchestune.cli.terminal.sparkline import best_so_far, curve, curves
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -60,3 +60,12 @@ def test_the_curve_of_a_trial_is_thinned_evenly_and_keeps_both_ends() -> None:
     assert curve([float(n) for n in range(100)], 8, Paint(False)) == "▁▂▃▄▅▆▇█"
     assert curve([2.0, 2.0], 8, Paint(False, False)) == ".."
     assert curve([2.0], 8, Paint(False)) == curve([], 8, Paint(False)) == ""
+
+
+def test_experiments_have_one_scale_for_values_and_one_for_trials() -> None:
+    paint = Paint(False)
+    assert curves([[0.9, 0.5, 0.3, 0.1], [0.9, 0.4]], 20, paint) == ["▁▁▅█", "▁▃"]
+    assert curves([[0.1, 0.5, 0.7, 0.9], [None, 0.5]], 20, paint) == ["▁▁▄█", " ▁"]
+    assert curves([[float(-at) for at in range(400)], [0.0] * 400], 4, paint) == ["▃▄▆█", "▁▁▁▁"]
+    assert curves([[], [None]], 20, paint) == ["", ""]
+    assert curves([[0.5]], 20, paint) == ["█"]

@@ -17,12 +17,17 @@ Cli = Callable[..., Result]
 @pytest.fixture
 def listed(server: FakeServer, cli: Cli) -> Callable[..., list[int]]:
     """Return the numbers of the trials that `trials` lists with these options."""
+    names = ("alpha", "penalty", "l1_ratio")
+    server.world.specification = {"specification": {"parameters": [{"name": name} for name in names]}}
     server.world.trials["sgd-7f3a"] = [
         searched(1, alpha=0.1, penalty="l1", accuracy=0.7),
         searched(2, alpha=0.01, penalty="l2", accuracy=0.9),
         searched(3, alpha=0.001, penalty="elasticnet", accuracy=0.8, l1_ratio=0.5),
         searched(4, alpha=0.02, penalty="l1", accuracy=None, state="failed"),
     ]
+
+    for number, f1 in ((1, 0.3), (3, 0.2)):
+        server.world.trials["sgd-7f3a"][number - 1]["metrics"]["f1"] = {"value": f1, "stddev": None}
 
     def numbers(*options: str) -> list[int]:
         result = cli("trials", "sgd-7f3a", *options, "--json")
@@ -46,6 +51,7 @@ def searched(number: int, *, accuracy: float | None, state: str = "completed", *
         (("--sort=-accuracy",), [1, 3, 2, 4]),
         (("--sort", "metrics.accuracy", "--limit", "1"), [2]),
         (("--sort", "alpha"), [3, 2, 4, 1]),
+        (("--sort", "f1"), [3, 1, 2, 4]),
         (("--sort=-parameters.alpha",), [1, 4, 2, 3]),
         (("--sort=-number",), [4, 3, 2, 1]),
         (("--where", "alpha<0.02"), [2, 3]),
@@ -79,7 +85,7 @@ def test_the_best_of_a_minimized_metric_come_first(server: FakeServer, listed: C
     [
         ("alpha", "'alpha' (expected a comparison such as 'lr<0.01' or 'optimizer=adam')"),
         ("alpah<0.1", "no trial has a value of 'alpah'\nhint:  did you mean alpha?"),
-        ("zzz=1", "hint:  there are values of number, seconds, alpha, penalty, accuracy, l1_ratio"),
+        ("zzz=1", "hint:  there are values of number, seconds, alpha, penalty, accuracy, f1, l1_ratio"),
         ("penalty>l1", "cannot compare penalty by >: 'l1' and 'l1' (expected numbers)\nhint:  use = or !="),
         ("alpha>high", "cannot compare alpha by >: '0.1' and 'high' (expected numbers)"),
     ],

@@ -123,6 +123,8 @@ class World:
     events: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
     specification: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    """the importance of each parameter"""
     bundles: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     folders: dict[str, list[str]] = field(default_factory=dict)
@@ -403,6 +405,10 @@ class _Handler(Handler):
             self._events(document, query)
         elif what == "logs":
             self._logs(document, query)
+        elif what == "importance":
+            weights = self.world.weights.items()
+            parameters = [{"name": name, "importance": share} for name, share in weights]
+            self._json({"metric": "accuracy", "trials": document["counts"]["completed"], "parameters": parameters})
         elif what in ("best", "columns", "specification"):
             specification = self.world.specification
             self._json({"best": document["best"], "specification": specification, "columns": _columns(document)}[what])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from orchestune.cli.experiments.course import course_lines
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.interrupts import Interrupts
 from orchestune.cli.terminal.progress import end_lines
@@ -64,9 +65,9 @@ def conclude(console: Console, status: documents.Status, *, quiet: bool = False)
     if console.json:
         console.document(status)
     else:
-        failure = _failure(console, status)
-        lines = end_lines(status, console.paint, failure, written=_written(console, status), next_steps=not quiet)
-        console.say(*lines)
+        failure, written = _failure(console, status), _written(console, status)
+        course = [] if quiet else course_lines(console, status)
+        console.say(*end_lines(status, console.paint, failure, course, written=written, next_steps=not quiet))
     return 0 if status["state"] == "completed" else 1
 
 

@@ -22,6 +22,8 @@ _MIN_TEXT_COLUMNS = 24
 """minimum columns for readable text"""
 _MAX_LISTED_PARAMETERS = 12
 """parameters that are listed one by one"""
+_MAX_NAMED_PARAMETERS = 6
+"""parameters whose names are in the short plan"""
 
 
 def plan_lines(
@@ -63,11 +65,30 @@ def plan_lines(
     if specification.mlflow is not None:
         lines.append(("recorded", f"in MLflow, {shown(specification.mlflow.uri)}"))
     lines += [("note", note) for note in notes]
+    return _aligned(lines, paint, columns)
+
+
+def _aligned(lines: Sequence[tuple[str, str]], paint: Paint, columns: int | None) -> list[str]:
     output = []
     for name, text in lines:
         first, *more = [text] if name == "command" else _folded(text, columns)
         output += [f"  {paint.dim(f'{name:10}')} {first}", *(f"{' ' * _INDENT}{line}" for line in more)]
     return output
+
+
+def short_plan_lines(
+    specification: Specification,
+    notes: Sequence[str],
+    paint: Paint,
+    where: str,
+    columns: int | None = None,
+) -> list[str]:
+    """Return the plan of an experiment that was run before: one line, and the notes."""
+    names = some([parameter.name for parameter in specification.space.parameters], _MAX_NAMED_PARAMETERS)
+    trials = f"{plural(specification.budget, 'trial')} of {names}" if names else plural(specification.budget, "trial")
+    goals = ", ".join(f"{metric.name} ({metric.goal})" for metric in specification.metrics if metric.optimized)
+    plan = f"{trials}; {_at_a_time(specification)}; engine {specification.engine}; {goals}; {where} (all: --verbose)"
+    return _aligned([("plan", one_line(plan)), *(("note", note) for note in notes)], paint, columns)
 
 
 def _folded(text: str, columns: int | None) -> list[str]:

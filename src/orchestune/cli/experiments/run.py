@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestune.cli.experiments import destination, image, upload
 from orchestune.cli.experiments.command_words import add_saving, write
-from orchestune.cli.experiments.plan import plan_lines
+from orchestune.cli.experiments.plan import plan_lines, short_plan_lines
 from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare, warmed
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
@@ -33,6 +33,9 @@ def add(commands: Commands) -> None:
     add_file_options(parser)
     add_detach_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan without starting anything")
+    parser.add_argument(
+        "--verbose", "-v", action="store_true", help="print the whole plan also if the experiment was run here before"
+    )
     add_saving(parser)
 
 
@@ -54,19 +57,35 @@ def run(console: Console, args: argparse.Namespace) -> int:
         return _dry_run(console, prepared)
     prepared = replace(prepared, specification=image.pinned(console, prepared))
     digest = upload.upload(console, prepared)
+    earlier = [] if args.verbose else _earlier_names(console, prepared)
     return start(
         console,
         lambda: upload.create(console, prepared, prepared.specification, digest, secrets),
-        lambda status: _heading(console, prepared, status["handle"]),
+        lambda status: _heading(console, prepared, status["handle"], short=_name_of(status["handle"]) in earlier),
         folder_key(prepared.folder),
         inputs_digest(prepared.specification.to_json(), upload.launched(console, prepared)),
         args.detach,
     )
 
 
-def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> list[str]:
+def _earlier_names(console: Console, prepared: PreparedExperiment) -> list[str]:
+    """Return the names in the handles of the experiments that were run in this folder before."""
+    return [_name_of(started.handle) for started in console.experiment_index.of_folder(folder_key(prepared.folder))]
+
+
+def _name_of(handle: str) -> str:
+    return handle.rpartition("-")[0]
+
+
+def _heading(console: Console, prepared: PreparedExperiment, handle: str, *, short: bool = False) -> list[str]:
+    """Return the plan under the handle; a short one if the user has seen all of it."""
     paint = console.paint
     place = console.place
+    title = f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip()
+    if short:
+        where = f"on {destination.in_words(place)}"
+        lines = short_plan_lines(prepared.specification, prepared.notes, paint, where, console.columns)
+        return [title, *lines]
     facts = [("where", destination.in_words(place))]
     if destination.in_images(place):
         facts.append(("image", destination.image_in_words(prepared) or "the cluster's default"))
@@ -76,7 +95,7 @@ def _heading(console: Console, prepared: PreparedExperiment, handle: str) -> lis
         facts.append(("project", project))
     code = prepared.project.files, prepared.project.size
     lines = plan_lines(prepared.specification, prepared.notes, code, paint, facts, console.columns)
-    return [f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip(), *lines]
+    return [title, *lines]
 
 
 def _dry_run(console: Console, prepared: PreparedExperiment) -> int:

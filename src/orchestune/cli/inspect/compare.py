@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestune.cli.terminal.sparkline import curves
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
 from orchestune.cli.terminal.render import Paint, between, duration, measured, number, table
@@ -17,6 +18,9 @@ from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestune import documents
+
+_MAX_BARS = 20
+"""columns of the best values over the trials"""
 
 
 def add(commands: Commands) -> None:
@@ -73,7 +77,8 @@ def compare(console: Console, args: argparse.Namespace) -> int:
     if console.json:
         console.document({"schema": 1, "metric": metric["name"], "experiments": documents})
         return 0
-    console.say(*_summary(documents, metric, trials, console.paint, console.columns))
+    progress = curves([side.curve for side in sides], _MAX_BARS, console.paint)
+    console.say(*_summary(documents, progress, metric, trials, console.paint, console.columns))
     console.say("", *_configurations(documents, console.paint, console.columns))
     return 0
 
@@ -116,20 +121,27 @@ def _side(status: documents.Status, trials: Sequence[documents.Trial], metric: d
 
 
 def _summary(
-    sides: Sequence[Mapping[str, Any]], metric: documents.Metric, trials: int, paint: Paint, columns: int | None
+    sides: Sequence[Mapping[str, Any]],
+    progress: Sequence[str],
+    metric: documents.Metric,
+    trials: int,
+    paint: Paint,
+    columns: int | None,
 ) -> list[str]:
     values = [side["best"] for side in sides if side["best"] is not None]
     winner = (min if metric["goal"] == "minimize" else max)(values, default=None)
     rows = []
-    for side in sides:
+    for side, bars in zip(sides, progress, strict=True):
         best = measured({"value": side["best"], "stddev": None}, paint) if side["best"] is not None else "-"
         after = side["best_after"]["value"]
         rows.append([
             side["handle"], paint.state(side["state"]), str(side["finished"]),
             paint("1;32", best) if side["best"] == winner else best,
-            "-" if after is None else number(after), duration(side["wall_seconds"]), duration(side["compute_seconds"]),
+            "-" if after is None else number(after), duration(side["wall_seconds"]), duration(side["compute_seconds"]), paint("32", bars),
         ])  # fmt: skip
-    header = ("EXPERIMENT", "STATE", "TRIALS", metric["name"].upper(), f"AFTER {trials}", "TIME", "COMPUTE")
+    header = (
+        "EXPERIMENT", "STATE", "TRIALS", metric["name"].upper(), f"AFTER {trials}", "TIME", "COMPUTE", "BEST SO FAR",
+    )  # fmt: skip
     return table(header, rows, paint, right=(2, 3, 4, 5, 6), columns=columns)
 
 

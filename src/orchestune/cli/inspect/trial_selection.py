@@ -99,15 +99,21 @@ def _values(trial: documents.Trial) -> dict[str, Any]:
     }
 
 
-def column(name: str, metrics: Sequence[documents.Metric]) -> str:
-    """Return the server's sort key of a column: metrics with the best value first, unless `name` starts with `-`."""
+def column(name: str, metrics: Sequence[documents.Metric], parameters: Callable[[], Sequence[str]]) -> str:
+    """Return the server's sort key of a column: metrics with the best value first, unless `name` starts with `-`.
+
+    `parameters` returns their names; it is called for a name that is no declared metric. Others may be metrics that
+    trials report without a declaration; their smallest value comes first.
+    """
     reverse, name = name.startswith("-"), name.removeprefix("-")
     goals = {metric["name"]: metric["goal"] for metric in metrics}
-    if name in _PLAIN_COLUMNS or name.startswith("parameters."):
-        key = name
-    elif name.removeprefix("metrics.") in goals:
-        name = name.removeprefix("metrics.")
-        key, reverse = f"metrics.{name}", reverse != (goals[name] == "maximize")
-    else:
-        key = name if name.startswith("metrics.") else f"parameters.{name}"
-    return f"{'-' * reverse}{key}"
+    declared = name.removeprefix("metrics.")
+    if declared in goals:
+        return _key(f"metrics.{declared}", reverse != (goals[declared] == "maximize"))
+    if name in _PLAIN_COLUMNS or name.startswith(_PREFIXES):
+        return _key(name, reverse)
+    return _key(f"parameters.{name}" if name in parameters() else f"metrics.{name}", reverse)
+
+
+def _key(name: str, reverse: bool) -> str:
+    return f"{'-' * reverse}{name}"

@@ -124,7 +124,11 @@ def _selecting_option(args: argparse.Namespace) -> str:
 
 def _selected(console: Console, ref: str, args: argparse.Namespace) -> Iterable[documents.Trial]:
     """Return the trials that the options select, in their order."""
-    order = column(args.sort, console.client.experiment(ref)["metrics"]) if args.sort else None
+
+    def parameters() -> list[str]:
+        return [each["name"] for each in console.client.specification(ref)["specification"]["parameters"]]
+
+    order = column(args.sort, console.client.experiment(ref)["metrics"], parameters) if args.sort else None
     return islice(matching(console.client.trials(ref, state=args.state, sort=order), args.where), args.limit)
 
 

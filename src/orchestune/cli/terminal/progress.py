@@ -170,11 +170,15 @@ def end_lines(
     status: documents.Status,
     paint: Paint,
     failure: str = "",
+    course: Sequence[str] = (),
     *,
     written: Sequence[WrittenFile] = (),
     next_steps: bool = True,
 ) -> list[str]:
-    """Return the lines that end following: the outcome, the best trial, what it has `written`, and the next steps."""
+    """Return the lines that end following.
+
+    They are the outcome, the best trial, the course of the search, what the trial has `written`, and the next steps.
+    """
     handle, done, state = status["handle"], finished(status), status["state"]
     # a paused experiment may have been idle for days
     wall_seconds = (
@@ -190,6 +194,7 @@ def end_lines(
     if failure:
         lines += failure.splitlines()
     lines += _best_table(status, paint)
+    lines += [f"      {line}" for line in course]
     if written:
         lines.append(f"{paint('33', 'note')}  trial {status['best'][0]['trial']} {one_line(note(written))}")
     return lines + (_next_lines(status, paint, written) if next_steps and not deleted(status) else [])

@@ -34,6 +34,29 @@ def best_so_far(best: documents.BestSoFar, finished: int, metric: documents.Metr
     return f"best so far   {paint('32', sparkline)}  {tail}"
 
 
+def curves(best: Sequence[Sequence[float | None]], columns: int, paint: Paint) -> list[str]:
+    """Format the best values after each finished trial of several experiments, with the same scales.
+
+    The lowest bar is the worst value after a quarter of the trials: first values are often so bad that later
+    differences would not be seen beside them.
+    """
+    longest = max(map(len, best), default=0)
+    width, quarter = min(columns, longest), longest // 4
+    early = [value for curve in best for value in curve[quarter : quarter + 1] if value is not None]
+    last = [value for curve in best for value in curve[-1:] if value is not None]
+    if not early:
+        return ["" for _ in best]
+    is_falling = sum(last) < sum(early)
+    low, high = (max(early), min(last)) if is_falling else (min(early), max(last))
+    bars = _BARS if paint.unicode else _PLAIN
+    lines = []
+    for curve in best:
+        ends = [curve[(bar + 1) * longest // width - 1] for bar in range(len(curve) * width // longest)]
+        heights = [None if value is None else _height(value, low, high, len(bars)) for value in ends]
+        lines.append("".join(" " if height is None else bars[max(height, 0)] for height in heights))
+    return lines
+
+
 def _height(value: float, first: float, last: float, heights: int) -> int:
     return heights - 1 if first == last else round((value - first) / (last - first) * (heights - 1))
 
