@@ -67,5 +67,6 @@ def test_experiments_have_one_scale_for_values_and_one_for_trials() -> None:
     assert curves([[0.9, 0.5, 0.3, 0.1], [0.9, 0.4]], 20, paint) == ["▁▁▅█", "▁▃"]
     assert curves([[0.1, 0.5, 0.7, 0.9], [None, 0.5]], 20, paint) == ["▁▁▄█", " ▁"]
     assert curves([[float(-at) for at in range(400)], [0.0] * 400], 4, paint) == ["▃▄▆█", "▁▁▁▁"]
+    assert curves([[float(at) for at in range(400)], [300.0]], 4, paint)[1] == "▆"
     assert curves([[], [None]], 20, paint) == ["", ""]
     assert curves([[0.5]], 20, paint) == ["█"]

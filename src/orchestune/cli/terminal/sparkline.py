@@ -51,7 +51,8 @@ def curves(best: Sequence[Sequence[float | None]], columns: int, paint: Paint) -
     bars = _BARS if paint.unicode else _PLAIN
     lines = []
     for curve in best:
-        ends = [curve[(bar + 1) * longest // width - 1] for bar in range(len(curve) * width // longest)]
+        count = -(-len(curve) * width // longest)
+        ends = [curve[min((bar + 1) * longest // width, len(curve)) - 1] for bar in range(count)]
         heights = [None if value is None else _height(value, low, high, len(bars)) for value in ends]
         lines.append("".join(" " if height is None else bars[max(height, 0)] for height in heights))
     return lines
