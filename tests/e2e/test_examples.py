@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,21 @@ ELSEWHERE = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
 SCRIPTS = {"14-tune-a-function", "15-sklearn-search", "20-hydra"}
 """what Python starts, without an experiment file"""
+TORCH = {"26-torchrun", "27-lora"}
+"""what takes PyTorch, and runs in tests/integration/callbacks"""
 NOTEBOOKS = {"17-notebook"}
 """what `test_notebook.py` executes"""
-FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS - NOTEBOOKS)
-PRUNED = {"11-early-stopping", "22-lightning-log"}
+FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS - TORCH - NOTEBOOKS)
+PRUNED = {"11-early-stopping", "22-lightning-log", "28-gymnasium"}
 """what ends some of its trials early"""
-PROGRAMS = {"03-cpp": os.environ.get("CXX", "c++"), "23-java": "javac", "24-nodejs": "node", "25-go": "go"}
+PGBENCH = next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pgbench")), "pgbench")
+PROGRAMS = {
+    "03-cpp": os.environ.get("CXX", "c++"),
+    "23-java": "javac",
+    "24-nodejs": "node",
+    "25-go": "go",
+    "29-postgresql": PGBENCH,
+}
 """what an example takes beside Python"""
 DEADLINE = 120.0
 pytestmark = pytest.mark.timeout(600)
@@ -90,6 +100,27 @@ def test_a_script_that_drives_its_search_prints_the_best(shared_home: Home, proj
     status = newest(shared_home)
     assert status["state"] == "completed"
     assert status["counts"]["completed"] == status["budget"] == 12
+
+
+@pytest.mark.parametrize("project", ["29-postgresql"], indirect=True)
+def test_a_server_that_a_trial_has_started_ends_with_the_trial(shared_home: Home, project: Path) -> None:
+    home, deadline = shared_home, time.monotonic() + DEADLINE
+    home.run("run", "--detach", "--", "python", "benchmark.py", "--seconds", "600", "{args}", cwd=project)
+    before = servers()
+    while not (started := servers() - before):
+        assert time.monotonic() < deadline, home.look("logs", cwd=project)
+    home.run("stop", cwd=project)
+    while servers() & started or any(Path(folder).exists() for folder in started):
+        assert time.monotonic() < deadline, home.look("logs", cwd=project)
+
+
+def servers() -> set[str]:
+    """Return the data folders of the running servers that trials of the example have started."""
+    folders = set[str]()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            folders.add(os.readlink(process / "cwd"))
+    return {folder for folder in folders if Path(folder).parent.name.startswith("postgresql-")}
 
 
 @pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)
