@@ -59,7 +59,7 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/run.stamp ## a search of the settings of a real model, and the same budget at random, on this machine
-	@cd examples/26-kernel-ridge && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
+	@cd examples/30-kernel-ridge && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
 test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server, without the slow ones
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and not slow'

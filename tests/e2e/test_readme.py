@@ -34,7 +34,7 @@ def test_the_demo_prints_what_the_readme_shows_and_the_search_beats_chance(home:
     [block] = [
         text for text in re.findall(r"```console\n(.*?)```", README, re.DOTALL) if text.startswith("$ make demo\n")
     ]
-    project = Path(shutil.copytree(ROOT / "examples/26-kernel-ridge", tmp_path / "project"))
+    project = Path(shutil.copytree(ROOT / "examples/30-kernel-ridge", tmp_path / "project"))
     done = subprocess.run(["sh", "demo.sh"], cwd=project, env=home.env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
     printed = iter(shape(done.stdout))
@@ -48,7 +48,7 @@ def test_the_demo_prints_what_the_readme_shows_and_the_search_beats_chance(home:
 
 
 def test_the_file_of_the_demo_is_the_one_in_the_readme() -> None:
-    file = (ROOT / "examples/26-kernel-ridge/experiment.yml").read_text()
+    file = (ROOT / "examples/30-kernel-ridge/experiment.yml").read_text()
     [shown] = re.findall(r"```yaml\n(name: digits\n.*?)```", README, re.DOTALL)
     assert file.startswith(shown)
 
