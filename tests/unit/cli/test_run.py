@@ -167,7 +167,7 @@ def test_the_plan_is_one_line_and_its_notes_from_the_second_run_on(server: FakeS
     assert "  passed as  " in cli("run").out, "neither another experiment nor another folder has shown this plan"
     index.add(StartedExperiment("sgd-1a2b", "3", "local", folder_key(project)))
     trials = "40 trials of alpha, penalty, l1_ratio; 2 at a time with 1 cpu, 2.0 GiB each; engine auto"
-    shared = "all trials share them, and a cluster would not have them"
+    shared = "all trials share them and can change them, and a cluster would not have them"
     assert cli("run").out.split("\n\n")[0].splitlines() == [
         "sgd-7f3a  SGD classifier",
         f"  plan       {trials}; accuracy (maximize); on the server at {server.url} (all: --verbose)",

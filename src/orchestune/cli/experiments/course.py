@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestune.cli.terminal.sparkline import best_so_far
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.render import one_line
+from orchestune.cli.terminal.sparkline import best_so_far
 from orchestune.client.states import finished
 from orchestune.domain.search.findings import MIN_TRIALS
 from orchestune.errors import OrchestuneError

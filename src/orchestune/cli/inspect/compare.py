@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestune.cli.terminal.sparkline import curves
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
 from orchestune.cli.terminal.render import Paint, between, duration, measured, number, table
+from orchestune.cli.terminal.sparkline import curves
 from orchestune.client.states import finished
 from orchestune.domain.specification.metrics import Metric, feasible
 from orchestune.errors import UsageError
@@ -137,7 +137,8 @@ def _summary(
         rows.append([
             side["handle"], paint.state(side["state"]), str(side["finished"]),
             paint("1;32", best) if side["best"] == winner else best,
-            "-" if after is None else number(after), duration(side["wall_seconds"]), duration(side["compute_seconds"]), paint("32", bars),
+            "-" if after is None else number(after), duration(side["wall_seconds"]), duration(side["compute_seconds"]),
+            paint("32", bars),
         ])  # fmt: skip
     header = (
         "EXPERIMENT", "STATE", "TRIALS", metric["name"].upper(), f"AFTER {trials}", "TIME", "COMPUTE", "BEST SO FAR",

@@ -42,17 +42,17 @@ def curves(best: Sequence[Sequence[float | None]], columns: int, paint: Paint) -
     """
     longest = max(map(len, best), default=0)
     width, quarter = min(columns, longest), longest // 4
-    early = [value for curve in best for value in curve[quarter : quarter + 1] if value is not None]
-    last = [value for curve in best for value in curve[-1:] if value is not None]
+    early = [value for each in best for value in each[quarter : quarter + 1] if value is not None]
+    last = [value for each in best for value in each[-1:] if value is not None]
     if not early:
         return ["" for _ in best]
     is_falling = sum(last) < sum(early)
     low, high = (max(early), min(last)) if is_falling else (min(early), max(last))
     bars = _BARS if paint.unicode else _PLAIN
     lines = []
-    for curve in best:
-        count = -(-len(curve) * width // longest)
-        ends = [curve[min((bar + 1) * longest // width, len(curve)) - 1] for bar in range(count)]
+    for each in best:
+        count = -(-len(each) * width // longest)
+        ends = [each[min((bar + 1) * longest // width, len(each)) - 1] for bar in range(count)]
         heights = [None if value is None else _height(value, low, high, len(bars)) for value in ends]
         lines.append("".join(" " if height is None else bars[max(height, 0)] for height in heights))
     return lines
