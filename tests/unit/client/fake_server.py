@@ -405,13 +405,18 @@ class _Handler(Handler):
             self._events(document, query)
         elif what == "logs":
             self._logs(document, query)
-        elif what == "importance":
+        elif what in ("best", "columns", "importance", "specification"):
             weights = self.world.weights.items()
             parameters = [{"name": name, "importance": share} for name, share in weights]
-            self._json({"metric": "accuracy", "trials": document["counts"]["completed"], "parameters": parameters})
-        elif what in ("best", "columns", "specification"):
-            specification = self.world.specification
-            self._json({"best": document["best"], "specification": specification, "columns": _columns(document)}[what])
+            answers = {
+                "best": document["best"],
+                "columns": _columns(document),
+                "importance": {
+                    "metric": "accuracy", "trials": document["counts"]["completed"], "parameters": parameters
+                },
+                "specification": self.world.specification,
+            }  # fmt: skip
+            self._json(answers[what])
         elif what == "trials":
             self._trials(document, rest[1:], query, key)
         else:
