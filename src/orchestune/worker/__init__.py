@@ -1,6 +1,6 @@
 """The worker: leases attempts, runs their commands and reports results. Standard library and Python 3.8 only."""
 
-from orchestune import __version__ as VERSION
+from orchestune import __version__
 
-__all__ = ["PROTOCOL", "VERSION"]
+VERSION = __version__
 PROTOCOL = 2
