@@ -82,7 +82,7 @@ class LocalBackend:
         if self._capacity is not None:
             return Capacity((self._capacity,))
         environ = os.environ if self._endpoint is None else {}
-        return Capacity((machine.with_cards(self._gpus.here(), environ=environ),))
+        return Capacity((machine.with_gpus(self._gpus.here(), environ=environ),))
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
         visible = (launch.get("env") or {}).get(machine.VARIABLE)

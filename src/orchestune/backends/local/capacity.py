@@ -14,7 +14,7 @@ from orchestune.domain.resources.resources import Machine
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
-def with_cards(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
+def with_gpus(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
     """Return the machine's capacity within the limits of this process's container or job, with these GPUs.
 
     /proc and /sys are below `root`.

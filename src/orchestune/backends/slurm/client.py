@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestune.backends.slurm.quantities import amount, cards
+from orchestune.backends.slurm.quantities import amount, gpu_count
 from orchestune.errors import OrchestuneError, TemporaryError, UsageError
 
 _TIMEOUT_SECONDS = 20
@@ -73,7 +73,7 @@ class Slurm:
             parts = line.strip().split("|", 7)
             if len(parts) == 8:
                 number, state, node, reason, cpus, memory, gpus, name = parts
-                jobs[number] = SlurmJob(number, state, node, reason, name, int(cpus), amount(memory), cards(gpus))
+                jobs[number] = SlurmJob(number, state, node, reason, name, int(cpus), amount(memory), gpu_count(gpus))
         return jobs
 
     def cancel(self, job: str) -> None:

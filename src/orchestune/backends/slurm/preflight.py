@@ -14,10 +14,10 @@ from orchestune.errors import UsageError
 def check(slurm: Slurm, each: Resources, placement: Placement) -> None:
     """Raise UsageError if the request cannot be expressed or Slurm rejects it; TemporaryError if Slurm is down."""
     if each.gpu != int(each.gpu):
-        raise UsageError(f"resources.gpu: Slurm gives whole cards, and not {each.gpu:g} of one", "ask for 1")
+        raise UsageError(f"resources.gpu: Slurm allocates whole GPUs (got {each.gpu:g})", "ask for 1")
     if each.gpu_memory:
         raise UsageError(
-            "resources.gpu.memory: Slurm knows cards by their type",
+            "resources.gpu.memory: Slurm selects GPUs by type, not by memory",
             "name the type, or `slurm: {constraint: FEATURE}`",
         )
     if each.pin:

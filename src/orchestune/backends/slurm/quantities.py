@@ -9,7 +9,7 @@ from orchestune.domain.resources.resources import parse_bytes
 _CARDS = re.compile(r"(?:^|[,:/])gpu(?::[A-Za-z][^:,(]*)?(?::(\d+))?(?=[,(]|$)")
 
 
-def cards(text: str) -> int:
+def gpu_count(text: str) -> int:
     """Return the number of GPUs in `gpu:a100:4(S:0-1)`, `gpu:2`, `gres:gpu:a100:1` or `cpu=4,gres/gpu=2`; 0 if none."""
     counted = re.search(r"gres/gpu=(\d+)", text)
     if counted:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from orchestune.backends.slurm.client import SlurmJob
-from orchestune.backends.slurm.quantities import cards
+from orchestune.backends.slurm.quantities import gpu_count
 from orchestune.domain.resources.resources import Resources
 from orchestune.domain.resources.survey import MachineAllocation
 
@@ -33,7 +33,7 @@ def _node(line: str, jobs_by_node: dict[str, list[SlurmJob]]) -> MachineAllocati
     allocated = Resources(
         float(fields.get("CPUAlloc") or 0),
         int(fields.get("AllocMem") or 0) * _MEBI,
-        cards(fields.get("AllocTRES", "")),
+        gpu_count(fields.get("AllocTRES", "")),
     )
     return MachineAllocation(
         fields["NodeName"],
@@ -41,7 +41,7 @@ def _node(line: str, jobs_by_node: dict[str, list[SlurmJob]]) -> MachineAllocati
         Resources(
             float(fields.get("CPUTot") or 0),
             int(fields.get("RealMemory") or 0) * _MEBI,
-            cards(fields.get("Gres", "")),
+            gpu_count(fields.get("Gres", "")),
         ),
         mine,
         Resources(

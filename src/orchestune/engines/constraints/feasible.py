@@ -44,7 +44,7 @@ def draw_allowed(space: Space, random: Random) -> dict[str, Value]:
         configuration = draw(space, random)
         if space.allows(configuration):
             return configuration
-    near = mended(space, configuration, random)
+    near = repaired_configuration(space, configuration, random)
     return wander(space, near if space.allows(near) else example(space), random)
 
 
@@ -70,7 +70,7 @@ def climbed(space: Space, random: Random) -> dict[str, Value]:
     return _climbed(space, draw(space, random), random, _CLIMB)
 
 
-def mended(
+def repaired_configuration(
     space: Space, configuration: Configuration, random: Random, looks: Iterator[int] = _UNLIMITED
 ) -> dict[str, Value]:
     """Return the configuration repaired: some numbers moved to reduce violations. It may still be infeasible.
@@ -116,7 +116,7 @@ def allows_any(space: Space) -> bool:
     random = Random(0)
     drawn = [draw(space, random) for _ in range(_DRAWS)]
     near = _closest(space, drawn, _FURTHER)
-    ends = (mended(space, _climbed(space, start, random, _CLIMB // 2), random) for start in near)
+    ends = (repaired_configuration(space, _climbed(space, start, random, _CLIMB // 2), random) for start in near)
     if not any(map(space.allows, ends)):
         return False
     try:
@@ -146,7 +146,7 @@ def example(space: Space) -> dict[str, Value]:
         climbers = _closest(space, climbers, count)
         for place, start in enumerate(climbers):
             climbers[place] = _climbed(space, start, random, steps, looks)
-            repaired = mended(space, climbers[place], Random(place), looks)
+            repaired = repaired_configuration(space, climbers[place], Random(place), looks)
             if space.allows(repaired) and not _alone(space, repaired, looks):
                 return repaired
     if not any(map(continuous, space.parameters)):

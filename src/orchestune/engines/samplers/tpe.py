@@ -33,7 +33,7 @@ from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation, ask_seed
 from orchestune.domain.specification.metrics import Metric, excesses, objectives
-from orchestune.engines.constraints.feasible import draw_allowed, mended
+from orchestune.engines.constraints.feasible import draw_allowed, repaired_configuration
 from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.engines.models.history import History
 from orchestune.engines.samplers.optuna_axes import OptunaAxis, axis
@@ -132,7 +132,7 @@ class TpeProposer:
             varied = ask_seed(seed, attempt) if attempt else seed
             self._study.sampler = self._sampler(varied)
             with np.errstate(all="ignore"):  # very large metrics overflow, without consequences
-                candidate = mended(self._space, self._suggest(self._study.ask()), Random(varied))
+                candidate = repaired_configuration(self._space, self._suggest(self._study.ask()), Random(varied))
             if self._space.allows(candidate):
                 break
         return candidate

@@ -277,7 +277,7 @@ def test_cards_that_no_node_has_are_refused_with_those_that_there_are() -> None:
 
 
 def test_what_device_plugins_cannot_give_is_refused_with_what_they_can() -> None:
-    with pytest.raises(UsageError, match="is a share of a card") as refused:
+    with pytest.raises(UsageError, match="is a share of a GPU") as refused:
         check_resources(Resources(gpu=0.25))
     assert "--gpu-resource nvidia.com/gpu.shared" in str(refused.value.hint)
     with pytest.raises(UsageError, match="static CPU manager"):

@@ -78,8 +78,8 @@ def check_resources(each: Resources) -> None:
     """Raise UsageError for requests that no node of any cluster can satisfy."""
     if 0 < each.gpu < 1:
         raise UsageError(
-            f"`resources.gpu: {each.gpu:g}` is a share of a card, and device plugins give whole cards",
-            "where the cluster slices its cards (NVIDIA's time-slicing), each slice counts as a card: connect it with"
+            f"`resources.gpu: {each.gpu:g}` is a share of a GPU, and device plugins allocate whole GPUs",
+            "if the cluster shares its GPUs (NVIDIA's time-slicing), each slice counts as a GPU: connect it with"
             " --gpu-resource nvidia.com/gpu.shared and ask for `gpu: 1`",
         )
     if each.pin:
@@ -96,8 +96,7 @@ def check_gpu_labels(each: Resources, products: Sequence[str]) -> None:
     """
     if (each.gpu_type or each.gpu_memory) and not products:
         raise UsageError(
-            f"a trial needs {each.gpu_text}, and no node that is there now is labelled ({PRODUCT}) "
-            "as having such cards",
+            f"a trial needs {each.gpu_text}, and no node that is there now is labelled ({PRODUCT}) with such GPUs",
             "name the pool of nodes that have them: `pool: NAME`, and leave out `type` and `memory`",
         )
 

@@ -62,7 +62,7 @@ export function bestValue(status) {
   return number(status.best[0].metrics[status.metrics[0].name]?.value);
 }
 
-/** Format a value with its standard deviation. @param {import("./api.js").Measured} found */
+/** Format a value with its standard deviation. @param {import("./api.js").Measured} metric */
 export function measured({ value, stddev }) {
   return stddev ? `${number(value)} ± ${number(stddev, 3)}` : number(value);
 }

@@ -28,26 +28,26 @@ const parts = h("div", { class: "stack" }, slots);
 /** @type {Cluster | null} */
 let now = null;
 
-/** @param {Cluster} found */
-function show(found) {
+/** @param {Cluster} cluster */
+function show(cluster) {
   if (!now) fill(page, bar, parts);
-  now = found;
+  now = cluster;
   const select = h(
     "select",
     { "aria-label": "Cluster", onchange: () => { address.set({ name: select.value }); location.reload(); } },
-    found.clusters.map((name) => h("option", { value: name, selected: name === found.cluster }, name)),
+    cluster.clusters.map((name) => h("option", { value: name, selected: name === cluster.cluster }, name)),
   );
-  drawnBar(found.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(found.machines.length, "machine")}${found.elastic ? ", scales up on demand" : ""}`));
-  const pools = [...new Set(found.machines.map((machine) => machine.pool))];
+  drawnBar(cluster.clusters.length > 1 && h("label", {}, "Cluster ", select), h("span", { class: "faint small" }, `${many(cluster.machines.length, "machine")}${cluster.elastic ? ", scales up on demand" : ""}`));
+  const pools = [...new Set(cluster.machines.map((machine) => machine.pool))];
   const content = [
-    found.notes.length ? h("div", { class: "stack" }, found.notes.map((text) => h("p", { class: "remark" }, text))) : null,
-    totals(found.machines, pools),
-    waiting(found.experiments),
-    users(found.experiments),
-    machines(found.machines),
-    quarantined(found.quarantined, owner ? release : null),
-    gpus(found.gpus),
-    events(found.events),
+    cluster.notes.length ? h("div", { class: "stack" }, cluster.notes.map((text) => h("p", { class: "remark" }, text))) : null,
+    totals(cluster.machines, pools),
+    waiting(cluster.experiments),
+    users(cluster.experiments),
+    machines(cluster.machines),
+    quarantined(cluster.quarantined, owner ? release : null),
+    gpus(cluster.gpus),
+    events(cluster.events),
   ];
   content.forEach((part, index) => drawn[index](part));
 }

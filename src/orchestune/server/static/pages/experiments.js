@@ -16,7 +16,7 @@ const SORTS = ["name", "state", "progress", "running", "failed", "owner", "age"]
 const STATES = ["pending", "running", "paused", "stopping", "completed", "failed", "stopped"];
 
 /** @type {Map<string, Status>} */
-const known = new Map();
+const statuses = new Map();
 /** @type {Map<string, Status>} the selected ones, as last received: some may be on another page of the list */
 const chosen = new Map();
 /** @type {{ids: string[], total: number, known: number} | null} the shown ones in order, the number of matches, and the number of all */
@@ -87,10 +87,10 @@ function start() {
   stream = follow(listUrl(), {
     on: {
       status: (status) => {
-        known.set(status.id, status);
+        statuses.set(status.id, status);
         if (chosen.has(status.id)) chosen.set(status.id, status);
       },
-      list: (found) => (list = found),
+      list: (newest) => (list = newest),
     },
     ready: () => {
       draw(isNavigating);
@@ -156,7 +156,7 @@ function changed(values) {
 
 /** @returns {Status[]} */
 function shown() {
-  return (list?.ids ?? []).flatMap((id) => known.get(id) ?? []);
+  return (list?.ids ?? []).flatMap((id) => statuses.get(id) ?? []);
 }
 
 let waiting = 0;
@@ -209,15 +209,15 @@ function drawNow() {
 
 /**
  * Return the experiments to show; in the present order while the mouse is over the list, so that nothing moves under it.
- * @param {Status[]} found @param {(string | undefined)[]} shownIds
+ * @param {Status[]} experiments @param {(string | undefined)[]} shownIds
  */
-function ordered(found, shownIds) {
+function ordered(experiments, shownIds) {
   if (reorder || !body.matches(":hover")) {
     const ids = new Set(list?.ids);
-    for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
-    return found;
+    for (const id of statuses.keys()) if (!ids.has(id)) statuses.delete(id);
+    return experiments;
   }
-  return shownIds.flatMap((id) => known.get(id ?? "") ?? []);
+  return shownIds.flatMap((id) => statuses.get(id ?? "") ?? []);
 }
 
 function clear() {
@@ -266,7 +266,7 @@ function checkbox(status) {
     type: "checkbox",
     "aria-label": `Select ${status.handle}`,
     onchange: (/** @type {Event} */ event) => {
-      if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.set(status.id, known.get(status.id) ?? status);
+      if (/** @type {HTMLInputElement} */ (event.target).checked) chosen.set(status.id, statuses.get(status.id) ?? status);
       else chosen.delete(status.id);
       draw();
     },

@@ -25,7 +25,7 @@ function start() {
   drawServer();
 }
 
-/** @param {HTMLElement} place @param {string} where @param {string} title @param {(found: Grant[]) => void} draw */
+/** @param {HTMLElement} place @param {string} where @param {string} title @param {(grants: Grant[]) => void} draw */
 async function show(place, where, title, draw) {
   if (!place.children.length) fill(place, h("h2", {}, title), h("div", { class: "skeleton" }));
   try {
@@ -35,10 +35,10 @@ async function show(place, where, title, draw) {
   }
 }
 
-/** @param {Grant[]} found */
-function drawTokens(found) {
+/** @param {Grant[]} grants */
+function drawTokens(grants) {
   const create = h("button", { type: "button", onclick: createToken }, "Create token…");
-  const rows = found.map((grant) => [grant.name, h("span", { title: /** @type {any} */ (ROLES)[grant.role] }, grant.role), ...commonCells(grant, () => revokeToken(grant))]);
+  const rows = grants.map((grant) => [grant.name, h("span", { title: /** @type {any} */ (ROLES)[grant.role] }, grant.role), ...commonCells(grant, () => revokeToken(grant))]);
   fill(
     tokens,
     h("h2", {}, "Tokens", h("span", { class: "grow" }), create),
@@ -46,9 +46,9 @@ function drawTokens(found) {
   );
 }
 
-/** @param {Grant[]} found */
-function drawShares(found) {
-  const rows = found.map((grant) => [grant.name, h("a", { href: path(grant.experiment ?? "") }, grant.experiment), ...commonCells(grant, () => revokeShare(grant))]);
+/** @param {Grant[]} grants */
+function drawShares(grants) {
+  const rows = grants.map((grant) => [grant.name, h("a", { href: path(grant.experiment ?? "") }, grant.experiment), ...commonCells(grant, () => revokeShare(grant))]);
   fill(
     shares,
     h("h2", {}, "Shared links"),
@@ -56,9 +56,9 @@ function drawShares(found) {
   );
 }
 
-/** @param {Grant[]} found */
-function drawSessions(found) {
-  const rows = found.map((grant) => [grant.name, grant.experiment ? `${grant.role} of ${grant.experiment}` : grant.role, ...commonCells(grant, () => endSession(grant))]);
+/** @param {Grant[]} grants */
+function drawSessions(grants) {
+  const rows = grants.map((grant) => [grant.name, grant.experiment ? `${grant.role} of ${grant.experiment}` : grant.role, ...commonCells(grant, () => endSession(grant))]);
   fill(sessions, h("h2", {}, "Sessions"), table(["User", "Role", "Signed in", "Expires"], rows));
 }
 
@@ -154,13 +154,13 @@ async function drawServer() {
     health = "the server is not reachable";
   }
   try {
-    const found = await ask("/server");
+    const server = await ask("/server");
     const homes = { embedded: "on this machine, for a single user", hosted: "for a team" };
     const facts = /** @type {[string, any][]} */ ([
       ["Health", health],
-      ["Version", found.version],
-      ["Kind", /** @type {any} */ (homes)[found.home] ?? found.home],
-      ["Started", `${moment(found.started_at)}, ${ago(found.started_at)}`],
+      ["Version", server.version],
+      ["Kind", /** @type {any} */ (homes)[server.home] ?? server.home],
+      ["Started", `${moment(server.started_at)}, ${ago(server.started_at)}`],
       ["Signed in as", `${document.body.dataset.user}, ${document.body.dataset.role}`],
     ]);
     fill(server, card("Server", pairs(facts)));

@@ -100,8 +100,8 @@ function labelText(labels) {
 /** Return the labels that the text gives; the old ones if the text is unchanged. @param {string} text @param {Record<string, string>} before */
 function labelsOf(text, before) {
   if (text === labelText(before)) return before;
-  const found = [...text.matchAll(LABEL)].map(([, name, quoted, word = ""]) => [name.trim(), quoted ? unquoted(quoted) : word.trim()]);
-  return Object.fromEntries(found.filter(([name, value]) => name || value));
+  const labels = [...text.matchAll(LABEL)].map(([, name, quoted, word = ""]) => [name.trim(), quoted ? unquoted(quoted) : word.trim()]);
+  return Object.fromEntries(labels.filter(([name, value]) => name || value));
 }
 
 /** @param {string} text */

@@ -34,8 +34,8 @@ export function mount(place, first) {
 
   const reading = reloader(
     async (signal) => {
-      const found = await ask(path(now.handle, "specification"), { signal });
-      show(specification, facts, now, found);
+      const description = await ask(path(now.handle, "specification"), { signal });
+      show(specification, facts, now, description);
       if (isShown) listing?.load(); // the code may have changed
       isShown = true;
     },
@@ -57,22 +57,22 @@ export function mount(place, first) {
   };
 }
 
-/** @param {Element} place @param {Element} code @param {Status} status @param {any} found */
-function show(place, code, status, found) {
-  const { run: command, placement } = found.specification;
-  const text = yaml(asFile(found.specification));
+/** @param {Element} place @param {Element} code @param {Status} status @param {any} description */
+function show(place, code, status, description) {
+  const { run: command, placement } = description.specification;
+  const text = yaml(asFile(description.specification));
   const run = Array.isArray(command) ? command.join(" ") : command;
   const [image, digest] = (placement?.image ?? "").split("@");
   const facts = /** @type {[string, any][]} */ ([
     ["Command", h("code", {}, run)],
-    ["Started in", found.launch?.root ?? "–"],
-    ["Bundle", found.bundle ? h("code", { class: "break" }, found.bundle) : "none"],
+    ["Started in", description.launch?.root ?? "–"],
+    ["Bundle", description.bundle ? h("code", { class: "break" }, description.bundle) : "none"],
     ["Image", image ? h("code", { class: "break" }, image) : "none: runs on the host"],
     ...(image ? [["Image digest", digest ? h("code", { class: "break" }, digest) : "unknown: the image is given by a tag"]] : []),
     ["Engine", status.search ? `${status.engine}: ${status.search}` : status.engine],
-    ["Revision", found.revision],
+    ["Revision", description.revision],
   ]);
-  if (found.origin) facts.push(["Rerun of", h("a", { href: path(found.origin.split("/")[0], "trials", found.origin.split("/")[1]) }, found.origin)]);
+  if (description.origin) facts.push(["Rerun of", h("a", { href: path(description.origin.split("/")[0], "trials", description.origin.split("/")[1]) }, description.origin)]);
   fill(code, h("h2", {}, "Code"), pairs(facts));
   fill(
     place,
@@ -87,15 +87,15 @@ function show(place, code, status, found) {
 
 /** Return the card that says how to rerun a trial. @param {Status} status @param {AbortSignal} signal */
 function rerunCard(status, signal) {
-  const known = status.counts.queued + status.counts.running + finished(status);
+  const trialCount = status.counts.queued + status.counts.running + finished(status);
   const trial = h("input", { type: "number", min: 1, step: 1, "aria-label": "Trial to rerun", style: { width: "90px" }, value: String(status.best[0]?.trial ?? 1), onchange: load });
   const command = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Rerun command" });
   const trialCommand = h("pre", { class: "wrap", tabindex: "0", "aria-label": "Command of the trial" }, "–");
   async function load() {
     const number = trial.value;
     command.textContent = `orchestune rerun ${status.handle}/${number}`;
-    if (!known) return;
-    const text = await ask(path(status.handle, "trials", number), { signal }).then((found) => found.command ?? "–", errorText);
+    if (!trialCount) return;
+    const text = await ask(path(status.handle, "trials", number), { signal }).then((trial) => trial.command ?? "–", errorText);
     if (!signal.aborted && number === trial.value) trialCommand.textContent = text; // else another trial was chosen meanwhile
   }
   load();

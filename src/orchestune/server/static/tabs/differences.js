@@ -60,7 +60,7 @@ function drawn(answer) {
     if (!entries.length) return [h("tr", {}, h("th", { scope: "row" }, title), h("td", { class: "faint", colspan: 2 }, "the same"))];
     return [
       h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, title)),
-      ...entries.map(([name, pair]) => h("tr", {}, h("td", { class: "break" }, name), pair.map((value, side) => h("td", { class: "right break" }, shown(pair, side))))),
+      ...entries.map(([name, pair]) => h("tr", {}, h("td", { class: "break" }, name), pair.map((value, side) => h("td", { class: "right break" }, formatted(pair, side))))),
     ];
   });
   const { files, bundles } = answer.code;
@@ -72,7 +72,7 @@ function drawn(answer) {
 }
 
 /** Format one of two values, with all digits if they would look equal otherwise. @param {[any, any]} pair @param {number} side */
-function shown(pair, side) {
+function formatted(pair, side) {
   const texts = pair.map((value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : number(value)));
   return texts[0] === texts[1] ? String(pair[side]) : texts[side];
 }

@@ -155,20 +155,20 @@ export function mount(place, status, stream, only = null) {
     }
     open.set(chunk.attempt, rest);
     if (!rest) return;
-    const line = shown(chunk, rest);
+    const line = formatted(chunk, rest);
     line.element.classList.add("begun");
     unfinished.set(chunk.attempt, line);
   }
 
   /** @param {Chunk} chunk @param {string} text */
   function put(chunk, text) {
-    const line = shown(chunk, text);
+    const line = formatted(chunk, text);
     lines.push(line);
     weight += line.text.length;
   }
 
   /** Append a line to the log. @param {Chunk} chunk @param {string} text @returns {Line} */
-  function shown(chunk, text) {
+  function formatted(chunk, text) {
     const plain = text.replace(ESCAPES, "").replace(/^[^]*\r(?=[^\r])/, "").replace(/\r+$/, "").slice(0, MAX_LINE_CHARACTERS);
     const fold = chunk.fold === null ? "" : ` fold ${chunk.fold}`;
     const who = `${only ? clock(chunk.at) : chunk.trial}${fold}`;
@@ -194,9 +194,9 @@ export function mount(place, status, stream, only = null) {
   }
 
   function tell() {
-    const found = search.value ? lines.filter((line) => !line.element.hidden).length : lines.length;
+    const matching = search.value ? lines.filter((line) => !line.element.hidden).length : lines.length;
     const cut = dropped ? `the last ${count(lines.length)} lines` : many(lines.length, "line");
-    summary.textContent = search.value ? `${found} of ${cut}` : lines.length ? cut : "";
+    summary.textContent = search.value ? `${matching} of ${cut}` : lines.length ? cut : "";
     const none = !lines.length && !unfinished.size;
     log.hidden = none;
     nothing.hidden = !none;
@@ -211,13 +211,13 @@ export function mount(place, status, stream, only = null) {
 
   /** @param {Line} line */
   function mark(line) {
-    const wanted = search.value.toLowerCase();
-    const at = wanted ? line.text.toLowerCase().indexOf(wanted) : -1;
-    line.element.hidden = Boolean(wanted) && at < 0;
+    const searched = search.value.toLowerCase();
+    const at = searched ? line.text.toLowerCase().indexOf(searched) : -1;
+    line.element.hidden = Boolean(searched) && at < 0;
     line.element.style.display = line.element.hidden ? "none" : "";
     const place = /** @type {Element} */ (line.element.lastElementChild);
     if (at < 0) place.textContent = line.text;
-    else fill(place, line.text.slice(0, at), h("mark", {}, line.text.slice(at, at + wanted.length)), line.text.slice(at + wanted.length));
+    else fill(place, line.text.slice(0, at), h("mark", {}, line.text.slice(at, at + searched.length)), line.text.slice(at + searched.length));
   }
 
   function toEnd() {

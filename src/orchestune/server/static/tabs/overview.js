@@ -109,7 +109,7 @@ function bestCard(status) {
     h(
       "div",
       { class: "scroll", tabindex: "0" },
-      pairs(inOrder(metrics, status).map(([name, found]) => [name, measured(found)])),
+      pairs(inOrder(metrics, status).map(([name, metric]) => [name, measured(metric)])),
       expected && h("p", { class: "small faint" }, `Expected value given the noise: ${measured(expected)}.`),
       measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " measured a better value, but its expected value given the noise is worse."),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
@@ -140,11 +140,11 @@ function frontCard(status) {
 
 /** @param {Status} status */
 function runningCard(status) {
-  const found = status.running ?? [];
-  if (!found.length) return null;
-  const reported = found.some((each) => each.latest);
+  const running = status.running ?? [];
+  if (!running.length) return null;
+  const reported = running.some((each) => each.latest);
   const name = status.metrics[0].name;
-  const rows = found.map((each) =>
+  const rows = running.map((each) =>
     h(
       "tr",
       { data: { key: each.attempt } },
@@ -162,9 +162,9 @@ function runningCard(status) {
 
 /** @param {Status} status */
 function workerCard(status) {
-  const found = (status.workers ?? []).filter((worker) => worker.state !== "ended");
-  if (!found.length) return null;
-  const rows = found.map((worker) =>
+  const workers = (status.workers ?? []).filter((worker) => worker.state !== "ended");
+  if (!workers.length) return null;
+  const rows = workers.map((worker) =>
     h(
       "tr",
       { data: { key: worker.id } },

@@ -91,9 +91,9 @@ export function mount(place, first) {
     return Array.from({ length: last - firstBlock + 1 }, (_, index) => firstBlock + index);
   }
 
-  /** @param {number[]} wanted @param {boolean} [fresh] */
-  async function load(wanted, fresh = false) {
-    const missing = wanted.filter((block) => !requested.has(block));
+  /** @param {number[]} required @param {boolean} [fresh] */
+  async function load(required, fresh = false) {
+    const missing = required.filter((block) => !requested.has(block));
     if (!missing.length) return;
     missing.forEach((block) => requested.add(block));
     const current = turn;
@@ -109,8 +109,8 @@ export function mount(place, first) {
   /** @param {number[]} places @param {{items: Trial[], total: number}[]} answers @param {boolean} fresh */
   function take(places, answers, fresh) {
     fail("");
-    const found = new Map(places.map((block, index) => [block, answers[index].items]));
-    if (fresh && isInUse() && places.some((block) => hasMoved(block, found.get(block) ?? []))) {
+    const loaded = new Map(places.map((block, index) => [block, answers[index].items]));
+    if (fresh && isInUse() && places.some((block) => hasMoved(block, loaded.get(block) ?? []))) {
       const now = new Map(answers.flatMap((answer) => answer.items).map((trial) => [trial.number, trial]));
       for (const [place, items] of blocks) blocks.set(place, items.map((trial) => now.get(trial.number) ?? trial));
       newer.hidden = false;
@@ -119,7 +119,7 @@ export function mount(place, first) {
     }
     if (fresh) blocks = new Map();
     newer.hidden = true;
-    found.forEach((items, block) => blocks.set(block, items));
+    loaded.forEach((items, block) => blocks.set(block, items));
     const far = [...blocks.keys()].sort((a, b) => Math.abs(b - places[0]) - Math.abs(a - places[0]));
     for (const block of far.slice(0, Math.max(0, far.length - MAX_BLOCKS))) {
       blocks.delete(block);
@@ -193,12 +193,12 @@ export function mount(place, first) {
 
   /** @param {Trial[]} items */
   function setColumns(items) {
-    const known = metricNames.size + parameterNames.length;
+    const nameCount = metricNames.size + parameterNames.length;
     for (const trial of items) {
       Object.keys(trial.metrics).forEach((name) => metricNames.add(name));
       for (const name of Object.keys(trial.parameters)) if (!parameterNames.includes(name)) parameterNames = [...parameterNames, name];
     }
-    if (columns.length && known === metricNames.size + parameterNames.length) return;
+    if (columns.length && nameCount === metricNames.size + parameterNames.length) return;
     const hidden = new Set(JSON.parse(localStorage.getItem(`hidden ${first.id}`) ?? "null") ?? overMany());
     columns = everyColumn().filter((column) => !hidden.has(column.key));
     drawHead(columns.map(heading), h("th", {}, h("span", { class: "sr" }, "Compare")));
@@ -254,9 +254,9 @@ export function mount(place, first) {
     summary.textContent = count(total) + (total === 1 ? " trial" : " trials");
     const [start, end] = view();
     load(atHand().filter((block) => !blocks.has(block))).catch((error) => fail(errorText(error)));
-    const wanted = [];
-    for (let index = start; index < end; index += 1) wanted.push(row(blocks.get(Math.floor(index / BLOCK_ROWS))?.[index % BLOCK_ROWS], index));
-    drawRows(wanted, shape, { before: start * ROW_PIXELS, after: (total - end) * ROW_PIXELS, columns: columns.length + 1 });
+    const rows = [];
+    for (let index = start; index < end; index += 1) rows.push(row(blocks.get(Math.floor(index / BLOCK_ROWS))?.[index % BLOCK_ROWS], index));
+    drawRows(rows, shape, { before: start * ROW_PIXELS, after: (total - end) * ROW_PIXELS, columns: columns.length + 1 });
     table.setAttribute("aria-rowcount", String(total + 1));
   }
 
@@ -325,8 +325,8 @@ export function mount(place, first) {
 
   function chooseColumns() {
     const all = everyColumn().filter((column) => column.key.includes("."));
-    const shown = new Set(columns.map((column) => column.key));
-    const boxes = all.map((column) => h("label", {}, h("input", { type: "checkbox", name: column.key, checked: shown.has(column.key) }), ` ${column.title}`));
+    const visible = new Set(columns.map((column) => column.key));
+    const boxes = all.map((column) => h("label", {}, h("input", { type: "checkbox", name: column.key, checked: visible.has(column.key) }), ` ${column.title}`));
     const form = h("form", { class: "form", method: "dialog" }, h("h2", {}, "Columns"), h("div", { class: "columns" }, boxes), h("div", { class: "buttons" }, h("button", { class: "main" }, "Apply")));
     const dialog = h("dialog", { "aria-label": "Columns" }, form);
     form.addEventListener("submit", () => {
