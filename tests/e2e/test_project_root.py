@@ -41,7 +41,7 @@ def commit(folder: Path) -> None:
 
 def run(home: Home, folder: Path, *options: str) -> str:
     """Run one trial in the folder and return the plan; the trial must complete."""
-    output = home.run("run", *ARGUMENTS, *options, *COMMAND, cwd=folder).stdout
+    output = home.run("run", "--verbose", *ARGUMENTS, *options, *COMMAND, cwd=folder).stdout
     assert "1 of 1 trials" in output and "(1 completed)" in output, output
     return output
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
-from orchestune.client.address import Resolve, resolver
+from orchestune.client.address import Resolve, ServerPlace, resolver
 from orchestune.client.connection.stream import SILENCE, ServerSentEvent, follow
 from orchestune.client.connection.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.connection.transport import Transport
@@ -35,6 +35,8 @@ class Client:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self.place: ServerPlace | None = None
+        """the server to which `sdk` has connected it; None if only its address is known"""
 
     @classmethod
     def connect(

@@ -87,6 +87,7 @@ def connected(server: ServerPlace) -> Iterator[Client]:
     """Yield a client of the server, which is closed if the block fails."""
     with ExitStack() as on_error:
         client = Client.connect(server.resolve)
+        client.place = server
         on_error.callback(client.close)
         yield client
         on_error.pop_all()
@@ -135,14 +136,16 @@ def inherited_again(client: Client, experiment: str) -> dict[str, str]:
 
     Its end has deleted those of its start, which trials inherit.
     """
-    cluster = ExperimentIndex(state_folder()).cluster_of(experiment)
-    if cluster is None:
+    server = client.place
+    if server is None or not server.embedded:
+        return {}  # another server chooses its answers, the id among them, and would get the variables
+    if ExperimentIndex(state_folder()).started(experiment, server.name) is None:
         return {}
     status = client.experiment(experiment)
     if status["state"] not in FINAL_STATES or status["owner"].endswith(IMPORTED):
         return {}
     specification = client.specification(experiment)["specification"]
-    return submitting.inherited(place(os.environ, cluster), specification.get("inherit_env", True))
+    return submitting.inherited(server, specification.get("inherit_env", True))
 
 
 def _remember(server: ServerPlace, status: documents.Status, folder: Path, inputs: str) -> None:

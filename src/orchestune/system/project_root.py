@@ -41,12 +41,15 @@ def project_root(folder: Path) -> ProjectRoot:
 
 
 def is_no_project(folder: Path) -> bool:
-    """Return True if the folder holds more than one project: `/`, a home folder or one above it, or such as /tmp."""
+    """Return True if the folder holds more than one project: `/`, a home folder or one above it, or such as /tmp.
+
+    In a folder that every user can write to, another user can rename files to a mark of a project.
+    """
     try:
-        is_sticky = bool(folder.stat().st_mode & stat.S_ISVTX)
+        is_shared = bool(folder.stat().st_mode & (stat.S_ISVTX | stat.S_IWOTH))
     except OSError:
         return True
-    return is_sticky or any(home == folder or folder in home.parents for home in _homes())
+    return is_shared or any(home == folder or folder in home.parents for home in _homes())
 
 
 def _homes() -> list[Path]:

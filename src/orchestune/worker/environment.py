@@ -46,7 +46,8 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
         variables.setdefault(name, value)
     variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
-        variables["ORCHESTUNE_ORIGINAL_DIR"] = os.path.join(str(job["root"]), str(job.get("folder") or ""))
+        root, folder = str(job["root"]), str(job.get("folder") or "")
+        variables["ORCHESTUNE_ORIGINAL_DIR"] = os.path.join(root, folder) if folder else root
     return encoded(variables)
 
 

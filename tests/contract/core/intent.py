@@ -101,8 +101,9 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=2, parallelism=1, labels={"team": "one"})
         changes = Changes(budget=4, parallelism=3, priority=5, labels={"team": "two", "for": "a paper"})
         change_experiment.change_experiment(world.core, experiment, changes, "ada")
-        told = read_experiments.specification(world.core, experiment)["specification"]
-        assert told | asdict(changes) == told
+        specification = read_experiments.specification(world.core, experiment)["specification"]
+        changed = {name: value for name, value in asdict(changes).items() if name != "environment"}  # may be secret
+        assert specification | changed == specification
 
     def test_a_trial_that_waits_is_stopped_and_a_finished_one_is_not(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)

@@ -31,7 +31,9 @@ STATEMENTS = {
     and re.match(r"\s*(SELECT|UPDATE|DELETE)\s", statement)
     and not statement.endswith("FOR UPDATE")
 }
-_SCAN = re.compile(r"SCAN |(trials|tasks|attempts|\b[art]) USING (COVERING )?INDEX \w+ \(experiment=\?\)")
+_SCAN = re.compile(
+    r"SCAN (?!CONSTANT ROW)|(trials|tasks|attempts|\b[art]) USING (COVERING )?INDEX \w+ \(experiment=\?\)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,8 @@ class ParserProbe:
             return None
         try:
             listing = plan(self._folder, (), DEFAULT_LIMIT)
+            if not _is_own(self._folder, listing):
+                return None  # reading the options of another user's script must not run it
             cached = self._cache / f"{_digest(listing, self._python, arguments)}.json"
             if not cached.is_file():
                 program = f"{' '.join(arguments)} --help"
@@ -97,6 +99,12 @@ def _copy(listing: Listing, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(target):
             target.symlink_to(listing.folder.resolve() / path)
+
+
+def _is_own(folder: Path, listing: Listing) -> bool:
+    """Return True if this user or root owns every file that the script could import."""
+    owners = {os.geteuid(), 0}
+    return all((folder / entry.path).lstat().st_uid in owners for entry in listing.entries)
 
 
 def _digest(listing: Listing, python: str, arguments: Sequence[str]) -> str:

@@ -98,4 +98,4 @@ def confirm_reads(
 
 def _resolved(source: str, folder: Path) -> str:
     kind, _, path = source.partition(":")
-    return f"file:{os.path.normpath(folder / os.path.expanduser(path))}" if kind == "file" else source
+    return f"file:{os.path.realpath(folder / os.path.expanduser(path))}" if kind == "file" else source

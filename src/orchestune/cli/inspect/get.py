@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shlex
 import shutil
 import time
@@ -180,9 +181,13 @@ def _missing_path_hint(trial: documents.Trial, path: str, files: Sequence[str]) 
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a file completely or not at all, and not through a link at the target."""
+    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with source.open("rb") as original, part.open("xb") as copy:
+            shutil.copyfileobj(original, copy)
+        part.replace(target)
     except OSError as exc:
         raise UsageError(f"cannot write '{target}': {exc.strerror}", "choose another folder with -o") from exc
 

@@ -92,9 +92,8 @@ class Console:
 
     def started_here(self, status: documents.Status) -> StartedExperiment | None:
         """Return the entry of the index if the experiment was started from this state folder, on this cluster."""
-        cluster = self.place.cluster.name if self.place.cluster is not None else None
-        started = (each for each in self.experiment_index.all() if each.cluster == cluster)
-        return next((each for each in started if each.id == status["id"]), None)
+        cluster = self.place.cluster
+        return self.experiment_index.started(status["id"], cluster.name) if cluster is not None else None
 
     def compare_versions(self) -> None:
         """Print a note if the server's version differs from this program's."""

@@ -97,6 +97,10 @@ class ExperimentIndex:
         candidates = ", ".join(f"{item.handle} in {item.cluster}" for item in exact[:5])
         raise Ambiguous(f"'{ref}' is ambiguous: {candidates}", "write more of the handle, or add --cluster")
 
+    def started(self, identity: str, cluster: str) -> StartedExperiment | None:
+        """Return the experiment of this cluster with exactly this id; None if it was not started here."""
+        return next((item for item in self.all() if (item.id, item.cluster) == (identity, cluster)), None)
+
     def of_folder(self, folder: str) -> list[StartedExperiment]:
         """Return the experiments that were started in this folder, newest first."""
         return [item for item in self.all() if item.folder == folder]

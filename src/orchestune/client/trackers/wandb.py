@@ -64,7 +64,9 @@ class WeightsAndBiases:
     def _drop_offline(self, trial: TrackedTrial) -> bool:
         """Delete what an offline export wrote and W&B does not have yet. Return False if it has been synchronized."""
         root = (self._folder or Path.cwd()) / "wandb"
-        for folder in root.glob(f"offline-run-*-{trial.experiment}-{trial.number}"):
+        for folder in root.glob("offline-run-*"):
+            if not folder.name.endswith(f"-{trial.experiment}-{trial.number}"):
+                continue
             if any(folder.glob("*.synced")):
                 return False
             shutil.rmtree(folder)

@@ -58,7 +58,7 @@ def constant_lines(
     if reader is None or content is None:
         return None
     path = str(PurePosixPath(path))
-    if os.path.realpath(folder / path) != os.path.join(os.path.realpath(folder), path):
+    if not _is_in(folder, path):
         field.reject(f"{path} is a link, and a trial's copy of it would be the file itself", "name the file")
         return None
     try:
@@ -74,13 +74,23 @@ def constant_lines(
 
 
 def relocated(old: ConstantTemplate, folder: Path) -> ConstantTemplate:
-    """Locate the same constants in the changed code of `folder`; unchanged if that is impossible."""
+    """Locate the same constants in the changed code of `folder`; unchanged if that is impossible.
+
+    A link is not followed: the experiment may be another user's, who would read lines of a file elsewhere.
+    """
     try:
+        if not _is_in(folder, old.path):
+            return old
         content = (folder / old.path).read_text(encoding="utf-8")
         by_name = constants.READERS[PurePosixPath(old.path).suffix.lower()](content)
         return template(old.path, content, {name: by_name[name] for name in old.names})
     except (OSError, ValueError, KeyError):  # the trial's error says which line is missing
         return old
+
+
+def _is_in(folder: Path, path: str) -> bool:
+    """Return True if the path leads to a file in the folder without a link."""
+    return os.path.realpath(folder / path) == os.path.join(os.path.realpath(folder), path)
 
 
 def template(path: str, content: str, by_name: Constants) -> ConstantTemplate:

@@ -28,6 +28,10 @@ class ConfigTemplate:
         return cls(str(document["name"]), _parts(document["parts"])) if document else None
 
 
+SCRIPT_SUFFIXES = (".py", ".r")
+"""of scripts whose constants may be parameters, in lower case"""
+
+
 @dataclass(frozen=True)
 class ConstantTemplate:
     """Lines of a script with constants that are parameters; each trial's copy of the script gets its own values."""
@@ -49,11 +53,14 @@ class ConstantTemplate:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> ConstantTemplate | None:
-        """Parse the output of `to_json`; None if absent."""
+        """Parse the output of `to_json`; None if absent. Raises ValueError if the path is no script of the code."""
         if not document:
             return None
+        path = str(document["path"])
+        if path.startswith("/") or ".." in path.split("/") or not path.lower().endswith(SCRIPT_SUFFIXES):
+            raise ValueError(f"constants.path: '{path}' (expected a Python or R script in the folder of the code)")
         lines = tuple((int(line["number"]), _parts(line["parts"])) for line in document["lines"])
-        return cls(str(document["path"]), lines)
+        return cls(path, lines)
 
 
 def _parts_json(parts: Parts) -> list[str | list[str]]:

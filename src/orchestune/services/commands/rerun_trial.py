@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestune import documents
-from orchestune.domain.specification.experiment import TEST_LABEL, ProgramKind, Specification, StopRules
+from orchestune.domain.specification.experiment import IMPORTED, TEST_LABEL, ProgramKind, Specification, StopRules
 from orchestune.errors import Conflict
 from orchestune.ports.clock import rfc3339
 from orchestune.services import environments
@@ -65,6 +65,7 @@ def rerun_trial(
         parallelism=parallelism,
         stop=StopRules(),
         try_first=(),
+        inherit_env=specification.inherit_env and not row.owner.endswith(IMPORTED),
         notify=(),
         mlflow=None,
         labels={name: value for name, value in specification.labels.items() if name != TEST_LABEL},

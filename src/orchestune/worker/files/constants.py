@@ -32,8 +32,9 @@ def substitute(folder: str, document: Mapping[str, Any], parameters: Mapping[str
     A script that is reached through a link is not private, and is not changed: ValueError.
     """
     name = str(document["path"])
-    path = os.path.join(os.path.realpath(folder), name)
-    if os.path.realpath(path) != path:
+    root = os.path.realpath(folder)
+    path = os.path.join(root, name)
+    if os.path.realpath(path) != path or not path.startswith(root + os.sep):
         raise ValueError(f"cannot replace constants of '{name}': it is a link, not a file that is packed with the code")
     try:
         with open(path, "rb") as file:
@@ -89,8 +90,8 @@ def _write(path: str, data: bytes) -> None:
     Python compares only a module's size and the whole seconds of its modification time with those in its bytecode,
     which is kept for the next trial: the time is derived from the content.
     """
-    part = f"{path}.part"
-    with open(part, "wb") as file:
+    part = f"{path}.{os.urandom(8).hex()}.part"
+    with open(part, "xb") as file:
         file.write(data)
     shutil.copymode(path, part)
     seconds = zlib.crc32(data) % _TO_PAST
