@@ -20,6 +20,9 @@ from orchestune.client.clusters import BUILT_IN, Clusters, ConnectedCluster
 from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment, inputs_digest
 from orchestune.client.local.launch_context import folder_key
 from orchestune.config.experiment_file import load
+from orchestune.config.sections.template import relocated
+from orchestune.domain.specification.command_channels import ConstantTemplate
+from orchestune.sdk.experiments import Experiment
 from orchestune.services.core import UNNAMED
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION, Target, attacked
@@ -232,3 +235,31 @@ def test_an_own_experiment_goes_before_newer_ones_that_claim_the_name(team: Fake
     assert run("stop")[0] == 0
     [request] = team.asked("POST", "/stop")
     assert "ada-0001" in request.path and "mine=true" in json.dumps([each.path for each in team.world.requests])
+
+
+def test_the_python_api_sends_no_variables_to_another_server(team: FakeServer, home: Path) -> None:
+    """Its experiment has the id of one that was started on this machine: each server chooses its own."""
+    identity = "id-of-eve-7f3a"
+    ExperimentIndex(home.parent / "state").add(StartedExperiment("ada-0001", identity, "local", folder_key(home)))
+    team.update("eve-7f3a", state="completed", owner="ada")
+    team.world.specification["specification"]["inherit_env"] = True
+    experiment = Experiment.load("eve-7f3a", cluster="team")
+    assert experiment.id == identity
+    experiment.resume()
+    experiment.extend(budget=9)
+    requests = sent(team)
+    assert len(requests) == 2 and not any(KEY in request.body.decode() for request in requests)
+
+
+def test_try_reads_constants_of_the_code_alone(home: Path) -> None:
+    """The author of an experiment names the script, whose lines are sent with the specification."""
+    (home / "settings.py").write_text("SECRET_KEY = 'abc'\n")
+    project = home / "project"
+    (project / "link.py").symlink_to(home / "settings.py")
+    lines = ((1, ("SECRET_KEY = ", ("SECRET_KEY", "1"), "")),)
+    for path in ("../settings.py", f"{home}/settings.py", "link.py"):
+        template = ConstantTemplate(path, lines)
+        assert relocated(template, project) == template
+    for path in ("../settings.py", f"{home}/settings.py", "notes.txt"):
+        with pytest.raises(ValueError, match="expected a Python or R script in the folder"):
+            ConstantTemplate.from_json(ConstantTemplate(path, lines).to_json())

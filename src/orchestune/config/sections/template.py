@@ -90,7 +90,8 @@ def relocated(old: ConstantTemplate, folder: Path) -> ConstantTemplate:
 
 def _is_in(folder: Path, path: str) -> bool:
     """Return True if the path leads to a file in the folder without a link."""
-    return os.path.realpath(folder / path) == os.path.join(os.path.realpath(folder), path)
+    root, target = os.path.realpath(folder), os.path.realpath(folder / path)
+    return target == os.path.join(root, path) and target.startswith(root + os.sep)
 
 
 def template(path: str, content: str, by_name: Constants) -> ConstantTemplate:
