@@ -54,7 +54,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
     `n_iter` configurations run, `n_jobs` at the same time (None: one, -1: one per core); the engine suggests each from
     earlier results. `scoring`, `cv`, `refit`, `error_score`, `return_train_score` and the attributes after `fit`
     (`best_params_`, `best_estimator_`, `cv_results_`, …) are those of `RandomizedSearchCV`; `experiment_` is the handle
-    of the experiment.
+    of the experiment. From ten configurations on, the best one is that with the best expected value given the spread of
+    the folds, as in `orchestune best`: `best_score_` is its mean score, which need not be the highest.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
@@ -136,8 +137,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         }
         main_score = refit_metric if isinstance(refit_metric, str) and isinstance(scorers, _MultimetricScorer) else None
         work = _SharedWork(estimator, X, y, splits, arguments, objects, main_score)
-        candidates, out = self._run_search(work, spaces)
-        self._conclude(candidates, out, refit_metric)
+        candidates, out, expected_best = self._run_search(work, spaces)
+        self._conclude(candidates, out, refit_metric, expected_best, main_score)
         if self.refit:
             self._refit(estimator, X, y, routed.estimator.fit)
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
@@ -145,8 +146,11 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     def _run_search(
         self, work: _SharedWork, spaces: Mapping[str, Any]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Run the experiment. Returns the configurations, and the outcomes of their folds in order."""
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int | None]:
+        """Run the experiment. Returns the configurations, and the outcomes of their folds in order.
+
+        Third is the index of the configuration with the best expected value; None if values are taken as measured.
+        """
         with tempfile.TemporaryDirectory(prefix="orchestune-search-") as folder:
             Path(folder, _WORK).write_bytes(cloudpickle.dumps(work))
             with started(
@@ -182,9 +186,22 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         candidates = [
             work.configuration(parameters) for parameters, _ in outcomes
         ]  # the caller's own objects, not copies
-        return candidates, [fold for _, folds in outcomes for fold in folds]
+        indices = {int(path.stem): index for index, path in enumerate(paths)}
+        best = next((each["trial"] for each in experiment.status()["best"] if each.get("expected")), None)
+        return (
+            candidates,
+            [fold for _, folds in outcomes for fold in folds],
+            None if best is None else indices.get(best),
+        )
 
-    def _conclude(self, candidates: list[dict[str, Any]], out: list[dict[str, Any]], refit_metric: Any) -> None:
+    def _conclude(
+        self,
+        candidates: list[dict[str, Any]],
+        out: list[dict[str, Any]],
+        refit_metric: Any,
+        expected_best: int | None,
+        main_score: str | None,
+    ) -> None:
         _warn_or_raise_about_fit_failures(out, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(out, self.error_score)
@@ -196,6 +213,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             refit_metric = self.refit
         if self.refit or not self.multimetric_:
             self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+            is_searched = not self.multimetric_ or refit_metric == main_score
+            if expected_best is not None and is_searched and not callable(self.refit):
+                self.best_index_ = expected_best
             if not callable(self.refit):
                 self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]

@@ -13,12 +13,13 @@ import pytest
 from joblib import effective_n_jobs
 from scipy.stats import loguniform, norm, randint
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import orchestune.sklearn
@@ -28,6 +29,7 @@ from orchestune.sdk.experiments import Experiment
 from orchestune.sdk.parameters import Params
 from orchestune.sklearn import SearchCV
 from tests.testbeds.docstrings import run_examples
+from tests.testbeds.home import Home
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("at_home")]
 
@@ -74,6 +76,22 @@ def test_the_scores_are_those_of_a_cross_validation_in_this_process_and_the_tria
     trials = Experiment.load(search.experiment_).results()
     assert [trial.metrics["score"] for trial in trials] == pytest.approx(list(search.cv_results_["mean_test_score"]))
     assert search.best_estimator_.score(*data) > 0.9
+
+
+def test_the_best_of_noisy_scores_is_the_one_that_the_experiment_has(shared_home: Home) -> None:
+    images, digits = load_digits(return_X_y=True)
+    parameters = {"max_depth": "2..12", "min_samples_leaf": "1..20 log"}
+    tree = DecisionTreeClassifier(random_state=0)
+    search = SearchCV(tree, parameters, n_iter=14, n_jobs=2, cv=3, random_state=2).fit(images[:300], digits[:300])
+    experiment = Experiment.load(search.experiment_)
+    [shown] = experiment.status()["best"]
+    best = experiment.best()
+    assert best is not None and shown["expected"] is not None
+    assert search.best_params_ == dict(best.parameters) == shown["parameters"]
+    assert search.best_score_ == pytest.approx(best.metrics["score"])
+    assert search.best_score_ == search.cv_results_["mean_test_score"][search.best_index_]
+    [line] = [line for line in shared_home.run("best", search.experiment_).stdout.splitlines() if "95 %:" in line]
+    assert f"trial {best.number}" in line
 
 
 @pytest.mark.parametrize(("n_jobs", "expected"), [(None, 1), (3, 3), (-1, effective_n_jobs(-1))])

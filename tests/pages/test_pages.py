@@ -135,10 +135,13 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
     ref = written(core, 0.2)
     page = open_page(f"/experiments/{ref}")
     card = page.get_by_role("region", name="Best configuration")
-    expect(card).to_contain_text(re.compile(r"Expected value given the noise: -?0\.\d+ ± 0\.\d+\."))
-    expect(card).to_contain_text(
-        f"Trial {LUCKY} measured a better value, but its expected value given the noise is worse."
+    number = r"-?0\.\d+"
+    interval = rf"{number} \(95 %: {number} to {number}\)"
+    expect(card).to_contain_text(re.compile(rf"Expected value given the noise: {interval}\."))
+    said = (
+        rf"Best measured value: {number} ± {number} of trial {LUCKY}, expected {number} ± {number}\. Trial \d+ has the"
     )
+    expect(card).to_contain_text(re.compile(said))
     for_everybody(page)
     page.close()
     client.delete(ref, purge=True)

@@ -58,6 +58,10 @@ class Best(TypedDict):
             description="the trial with the best measured value, if that is another one, whose expected value is worse"
         ),
     ]
+    measured_value: NotRequired[Annotated[Measured | None, Field(description="its value of the first metric")]]
+    measured_expected: NotRequired[
+        Annotated[Measured | None, Field(description="its expected value of the first metric")]
+    ]
 
 
 class Weight(TypedDict):

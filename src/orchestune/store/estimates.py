@@ -21,6 +21,8 @@ class EstimateRow(Struct, frozen=True, gc=False):
     trial: int | None
     value: float | None
     stddev: float | None
+    measured_value: float | None
+    measured_stddev: float | None
     front: str | None
 
 
@@ -28,12 +30,15 @@ def put(
     session: Session,
     experiment: str,
     version: tuple[int, int],
-    best: tuple[int, float, float] | None,
+    best: tuple[int, float, float, float | None, float | None] | None,
     front: Sequence[int] | None,
 ) -> None:
-    """Store the estimate for `version` = (history_seq, revision): trial, value and standard deviation, or the front."""
-    trial, value, stddev = best or (None, None, None)
-    row = {"history_seq": version[0], "revision": version[1], "trial": trial, "value": value, "stddev": stddev}
+    """Store the estimate for `version` = (history_seq, revision), or the front.
+
+    `best`: the trial, its expected value and standard deviation, and those of the trial with the best measured value.
+    """
+    names = ("trial", "value", "stddev", "measured_value", "measured_stddev")
+    row = {"history_seq": version[0], "revision": version[1], **dict(zip(names, best or (None,) * 5, strict=True))}
     session.change(delete(estimates).where(estimates.c.experiment == experiment))
     listed = None if front is None else json.dumps(list(front))
     session.change(insert(estimates).values(experiment=experiment, front=listed, **row))

@@ -283,6 +283,8 @@ estimates = Table(  # the best trials of a finished noisy search, as its surroga
     Column("trial", Integer, nullable=True),  # null if it has several objectives, or values are taken as measured
     Column("value", Float, nullable=True),
     Column("stddev", Float, nullable=True),
+    Column("measured_value", Float, nullable=True),  # expected value of the trial with the best measured one
+    Column("measured_stddev", Float, nullable=True),
     Column("front", Text, nullable=True),  # json: trial numbers of the Pareto front, if it has several objectives
 )
 

@@ -62,7 +62,7 @@ def test_the_block_shows_progress_the_best_and_each_running_trial(server: FakeSe
     )  # fmt: skip
     screen = terminal(*rerun(server))
     screen.wait_for(r"1/4  2 running · 0 queued · 0 failed · 0 pruned  about 1m 23s left")
-    screen.wait_for(r"best  accuracy 0.9 ± 0.01  trial 1  alpha=0.125")
+    screen.wait_for(r"best  accuracy 0.9 ± 0.01 at trial 1  alpha=0.125")
     screen.wait_for(r"3  w2 .* alpha=0.5 penalty=elasticnet")
     complete(server)
     assert screen.end() == 0

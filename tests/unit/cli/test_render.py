@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.live import LiveBlock
-from orchestune.cli.terminal.progress import end_lines, live_lines, trial_line
+from orchestune.cli.terminal.progress import best_lines, end_lines, live_lines, trial_line
 from orchestune.cli.terminal.render import (
     Paint,
     bar,
@@ -189,14 +190,35 @@ def test_a_long_reason_does_not_push_the_rest_of_a_line_away() -> None:
     assert line.endswith("alpha=0.003 penalty=l1")
 
 
-@pytest.mark.parametrize("other", [None, 39])
-def test_the_best_of_a_noisy_search_says_why_another_value_is_better(other: int | None) -> None:
-    accuracy = {"value": 0.91, "stddev": 0.02}
-    best = {"trial": 5, "metrics": {"accuracy": accuracy}, "parameters": {"alpha": 0.1}, "expected": accuracy,
-            "measured_best": other}  # fmt: skip
+def noisy_best(**changes: Any) -> dict[str, Any]:
+    accuracy = {"value": 0.9215, "stddev": 0.029}
+    expected = {"value": 0.9201, "stddev": 0.0016}
+    return {
+        "trial": 27, "metrics": {"accuracy": accuracy}, "parameters": {"alpha": 0.1}, "expected": expected,
+        "measured_best": None, "measured_value": None, "measured_expected": None, **changes,
+    }  # fmt: skip
+
+
+def test_the_best_of_a_noisy_search_has_its_expected_value_beside_the_measured_one() -> None:
+    lines = end_lines(status(state="completed", best=[noisy_best()]), PLAIN, next_steps=False)  # type: ignore[arg-type]
+    interval = "0.9201 (95 %: 0.917 to 0.9232)"
+    assert lines[1:] == [f"best  accuracy 0.9215 ± 0.029 at trial 27, expected {interval}", "      alpha  0.1"]
+
+
+def test_the_best_measured_value_comes_first_where_another_trial_has_the_best_expected_one() -> None:
+    best = noisy_best(
+        measured_best=39,
+        measured_value={"value": 0.9226, "stddev": 0.022},
+        measured_expected={"value": 0.9186, "stddev": 0.0018},
+    )
+    expected = "trial 27 has the best expected value, 0.9201 (95 %: 0.917 to 0.9232)"
+    shown = [
+        "best  accuracy 0.9226 ± 0.022 at trial 39, expected 0.9186 ± 0.0018",
+        f"      {expected}; it measured accuracy 0.9215 ± 0.029",
+    ]
     lines = end_lines(status(state="completed", best=[best]), PLAIN, next_steps=False)  # type: ignore[arg-type]
-    assert "best  accuracy 0.91 ± 0.02 (expected 0.91 ± 0.02) at trial 5" in lines
-    assert any("trial 39 measured better, but the model" in line for line in lines) is (other is not None)
+    assert lines[1:] == [*shown, "      alpha  0.1"]
+    assert best_lines([best], status(), PLAIN) == [shown[0], f"{shown[1]}  alpha=0.1"]  # type: ignore[list-item, arg-type]
 
 
 def test_the_end_says_why_several_are_the_best() -> None:

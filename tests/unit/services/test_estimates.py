@@ -50,6 +50,8 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
     assert best["expected"]["value"] == pytest.approx(4 * (best["parameters"]["x"] - 0.5) ** 2, abs=0.25)
     assert 0 < best["expected"]["stddev"] < 0.2
     assert best["measured_best"] == LUCKY
+    assert best["measured_value"]["value"] < best["metrics"]["loss"]["value"], "the lucky one measured better"
+    assert best["measured_value"]["value"] < best["expected"]["value"] < best["measured_expected"]["value"]
     assert read_experiments.status(core, ref)["best"] == [best]
     assert read_experiments.statuses(core)["items"][0]["best"] == [best]
     assert read_columns.columns(core, ref, 4000, None)["front"] == [best["trial"]]

@@ -87,6 +87,8 @@ CREATE TABLE estimates (
 	trial INTEGER, 
 	value FLOAT, 
 	stddev FLOAT, 
+	measured_value FLOAT, 
+	measured_stddev FLOAT, 
 	front TEXT, 
 	CONSTRAINT pk_estimates PRIMARY KEY (experiment)
 );

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestune.cli.inspect.trial_selection import column, condition, matching
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment, positive
-from orchestune.cli.terminal.progress import better_measurement, exact, expected, no_best_reason
+from orchestune.cli.terminal.progress import best_values, exact, no_best_reason
 from orchestune.cli.terminal.render import (
     Paint,
     duration,
@@ -83,10 +83,13 @@ def best(console: Console, args: argparse.Namespace) -> int:
         values = ", ".join(
             f"{name} {paint('1;32', measured(value, paint))}" for name, value in entry["metrics"].items()
         )
-        console.say(*([""] if index else []), f"trial {entry['trial']}: {values}{expected(entry, paint)}")
+        is_noisy = entry.get("expected") is not None
+        heading = (
+            best_values(entry, list(entry["metrics"]), paint) if is_noisy else [f"trial {entry['trial']}: {values}"]
+        )
+        console.say(*([""] if index else []), *heading)
         names = max((len(name) for name in entry["parameters"]), default=0)
         console.say(*(f"  {name:{names}}  {one_line(exact(value))}" for name, value in entry["parameters"].items()))
-        console.say(*(f"  {line}" for line in better_measurement(entry, paint)))
     return 0
 
 

@@ -142,28 +142,42 @@ def best_lines(best: list[documents.Best], status: documents.Status, paint: Pain
         )
     lines = []
     for entry in best[:limit]:
-        values = "  ".join(
-            f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"
-            for metric in status["metrics"]
-        )
         configuration = paint.dim(one_line(assignments(entry["parameters"])))
-        lines.append(f"best  {values}{expected(entry, paint)}  trial {entry['trial']}  {configuration}")
+        first, *more = best_values(entry, [metric["name"] for metric in status["metrics"]], paint)
+        lines += [f"best  {first}", *(f"      {line}" for line in more)]
+        lines[-1] += f"  {configuration}"
     if len(best) > limit:
         lines.append(paint.dim(f"      and {len(best) - limit} more on the Pareto front"))
     return lines
 
 
-def expected(entry: documents.Best, paint: Paint) -> str:
-    """Return the model's expectation of a noisy value; empty if values are taken as exact."""
-    expectation = entry.get("expected")
-    return paint.dim(f" (expected {measured(expectation, paint)})") if expectation else ""
+def best_values(entry: documents.Best, names: Sequence[str], paint: Paint) -> list[str]:
+    """Return the best measured value and its trial, and of a noisy search what a model expects of it.
+
+    If the model expects more of another trial, which is the entry's, a second line has its expected value and interval.
+    """
+    own = ", ".join(f"{name} {paint('1;32', measured(entry['metrics'].get(name), paint))}" for name in names)
+    expectation, other = entry.get("expected"), entry.get("measured_best")
+    if not expectation:
+        return [f"{own} at trial {entry['trial']}"]
+    if not other or not entry.get("measured_value"):
+        return [f"{own} at trial {entry['trial']}, expected {_interval(expectation, paint)}"]
+    first = f"{names[0]} {paint('1;32', measured(entry.get('measured_value'), paint))} at trial {other}"
+    if entry.get("measured_expected"):
+        first += f", expected {measured(entry.get('measured_expected'), paint)}"
+    better = f"trial {entry['trial']} has the best expected value, {_interval(expectation, paint)}"
+    return [first, f"{better}; it measured {own}"]
 
 
-def better_measurement(entry: documents.Best, paint: Paint) -> list[str]:
-    """Return a note that another trial measured better, if so."""
-    other = entry.get("measured_best")
-    note = f"trial {other} measured better, but the model expects less of it, given the noise"
-    return [paint.dim(note)] if other else []
+_Z = 1.96  # standard deviations of an interval with a probability of 95 %
+
+
+def _interval(expectation: documents.Measured, paint: Paint) -> str:
+    """Format an expected value with its interval: `0.9201 (95 %: 0.917 to 0.9232)`."""
+    value, stddev = expectation["value"], expectation["stddev"]
+    if stddev is None:
+        return number(value)
+    return f"{paint('1;32', number(value))} (95 %: {number(value - _Z * stddev)} to {number(value + _Z * stddev)})"
 
 
 def end_lines(
@@ -209,15 +223,12 @@ def _best_table(status: documents.Status, paint: Paint) -> list[str]:
         front = "      the Pareto front: none of these is better than another in every metric"
         return [*best_lines(best, status, paint, limit=10), paint.dim(front)]
     entry = best[0]
-    values = ", ".join(
-        f"{metric['name']} {paint('1;32', measured(entry['metrics'].get(metric['name']), paint))}"
-        for metric in status["metrics"]
-    )
+    first, *more = best_values(entry, [metric["name"] for metric in status["metrics"]], paint)
     names = max((width(name) for name in entry["parameters"]), default=0)
-    lines = [f"best  {values}{expected(entry, paint)} at trial {entry['trial']}"]
+    lines = [f"best  {first}", *(f"      {line}" for line in more)]
     for name, value in entry["parameters"].items():
         lines.append(f"      {name}{' ' * (names - width(name))}  {one_line(exact(value))}")
-    return lines + [f"      {line}" for line in better_measurement(entry, paint)]
+    return lines
 
 
 def exact(value: Any) -> str:

@@ -54,6 +54,9 @@ class PosteriorEstimate:
     number: int
     value: float
     stddev: float
+    measured_value: float
+    """the posterior mean at the configuration of the trial with the best measured value, and its standard deviation"""
+    measured_stddev: float
 
 
 def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Observation]) -> PosteriorEstimate | None:
@@ -74,8 +77,15 @@ def best_estimate(space: Space, metrics: Sequence[Metric], history: Sequence[Obs
     losses, deviations = expected
     behind = np.any(_clearly_worse(entries) & feasible, axis=1)
     place = int(np.where(feasible & ~behind, losses / 2 + deviations / 2, np.inf).argmin())  # halved against overflow
-    value = float(losses[place]) if optimized[0].goal == "minimize" else -float(losses[place])
-    return PosteriorEstimate(numbers[id(entries[place])], value, float(deviations[place]))
+    raw = np.array([item.losses[0] if item.losses and item.feasible else np.inf for item in entries])
+    measured, sign = int(raw.argmin()), 1.0 if optimized[0].goal == "minimize" else -1.0
+    return PosteriorEstimate(
+        numbers[id(entries[place])],
+        sign * float(losses[place]),
+        float(deviations[place]),
+        sign * float(losses[measured]),
+        float(deviations[measured]),
+    )
 
 
 def expected_front(space: Space, metrics: Sequence[Metric], history: Sequence[Observation]) -> list[int] | None:

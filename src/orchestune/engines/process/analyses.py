@@ -41,8 +41,8 @@ def importance(
 
 def best_estimate(
     space: Space, metrics: Sequence[Metric], history: Sequence[Observation], host: ChildHost = ANALYSES
-) -> tuple[int, float, float] | None:
-    """Return `engines.estimate.best_estimate` as (number, value, standard deviation), computed in the child.
+) -> tuple[int, float, float, float, float] | None:
+    """Return the fields of `engines.estimate.best_estimate`, computed in the child.
 
     Raises EngineLost.
     """

@@ -60,6 +60,9 @@ class IncumbentEstimate:
     trial: int
     value: float
     stddev: float
+    measured_value: float | None = None
+    """mean at the configuration of the trial with the best measured value, and its standard deviation"""
+    measured_stddev: float | None = None
 
 
 def unsure(session: Session, row: ExperimentRow) -> bool:
@@ -161,7 +164,9 @@ class Estimates:
             return _Entry(None, None, (_NO_ESTIMATE, row.revision), time.monotonic() + _RECHECK_SECONDS)
         estimate = None
         if stored.trial is not None and stored.value is not None and stored.stddev is not None:
-            estimate = IncumbentEstimate(stored.trial, stored.value, stored.stddev)
+            estimate = IncumbentEstimate(
+                stored.trial, stored.value, stored.stddev, stored.measured_value, stored.measured_stddev
+            )
         front = json.loads(stored.front) if stored.front is not None else None
         return _Entry(estimate, front, (stored.history_seq, stored.revision), 0.0, stored=True)
 

@@ -78,13 +78,19 @@ def _several(row: ExperimentRow) -> bool:
 def _entries(
     session: Session, row: ExperimentRow, numbers: Sequence[int], estimate: IncumbentEstimate | None = None
 ) -> dict[int, documents.Best]:
-    metrics = trials.metrics_of(session, row.id, numbers)
-    return {
+    measured = row.best_trial if estimate is not None and estimate.trial != row.best_trial else None
+    metrics = trials.metrics_of(session, row.id, [*numbers, *([] if measured is None else [measured])])
+    entries = {
         trial.number: _entry(
             row, MeasuredTrial(trial.number, trial.configuration, metrics.get(trial.number, {})), estimate
         )
         for trial in trials.of_numbers(session, row.id, numbers)
     }
+    if estimate is not None and measured is not None and estimate.trial in entries:
+        value = metrics.get(measured, {}).get(row.specification.objective.name)
+        entries[estimate.trial]["measured_value"] = _measured(value.value, value.stddev) if value else None
+        entries[estimate.trial]["measured_expected"] = _measured(estimate.measured_value, estimate.measured_stddev)
+    return entries
 
 
 def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: IncumbentEstimate | None = None) -> documents.Best:
@@ -94,9 +100,15 @@ def _entry(row: ExperimentRow, trial: MeasuredTrial, estimate: IncumbentEstimate
         "trial": trial.number,
         "metrics": metric_documents(declared | trial.metrics),  # in order of declaration, undeclared ones last
         "parameters": trial.configuration,
-        "expected": {"value": estimate.value, "stddev": estimate.stddev} if estimate is not None else None,
+        "expected": _measured(estimate.value, estimate.stddev) if estimate is not None else None,
         "measured_best": row.best_trial if estimate is not None and trial.number != row.best_trial else None,
+        "measured_value": None,
+        "measured_expected": None,
     }
+
+
+def _measured(value: float | None, stddev: float | None) -> documents.Measured | None:
+    return None if value is None else {"value": value, "stddev": stddev}
 
 
 def metric_documents(metrics: Mapping[str, ReducedMetric]) -> dict[str, documents.Measured]:

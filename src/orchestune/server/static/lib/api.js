@@ -12,6 +12,8 @@
  * @property {Parameters} parameters
  * @property {Measured | null} expected expected value given the noise, in a noisy search
  * @property {number | null} measured_best the trial with the best measured value, if it is another one
+ * @property {Measured | null} measured_value its value of the first metric
+ * @property {Measured | null} measured_expected its expected value of the first metric
  */
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
  *   latest?: {step: number | null, value: number} | null, curve?: number[]}} Running */

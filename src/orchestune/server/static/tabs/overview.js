@@ -90,7 +90,7 @@ export function mount(place, first) {
 function bestCard(status) {
   if (!status.best.length) return null;
   if (objectives(status).length > 1) return frontCard(status);
-  const { trial, parameters, metrics, expected, measured_best } = status.best[0];
+  const { trial, parameters, metrics, expected, measured_best, measured_value, measured_expected } = status.best[0];
   const button = (/** @type {string} */ title, /** @type {string} */ text) =>
     h("button", { type: "button", class: "quiet small", onclick: () => copy(text, title) }, title);
   return h(
@@ -109,13 +109,19 @@ function bestCard(status) {
     h(
       "div",
       { class: "scroll", tabindex: "0" },
+      measured_best && measured_value && h("p", { class: "small" }, `Best measured value: ${measured(measured_value)} of `, h("a", { href: path(status.handle, "trials", measured_best) }, `trial ${measured_best}`), measured_expected && `, expected ${measured(measured_expected)}`, `. Trial ${trial} has the best expected value:`),
       pairs(inOrder(metrics, status).map(([name, metric]) => [name, measured(metric)])),
-      expected && h("p", { class: "small faint" }, `Expected value given the noise: ${measured(expected)}.`),
-      measured_best && h("p", { class: "small faint" }, h("a", { href: path(status.handle, "trials", measured_best) }, `Trial ${measured_best}`), " measured a better value, but its expected value given the noise is worse."),
+      expected && h("p", { class: "small faint" }, `Expected value given the noise: ${interval(expected)}.`),
       h("hr", { style: { border: "0", borderTop: "1px solid var(--line)", margin: "8px 0" } }),
       pairs(Object.entries(parameters)),
     ),
   );
+}
+
+/** Format an expected value with its interval. @param {import("../lib/api.js").Measured} expected */
+function interval({ value, stddev }) {
+  if (stddev === null) return number(value, 4);
+  return `${number(value, 4)} (95 %: ${number(value - 1.96 * stddev, 4)} to ${number(value + 1.96 * stddev, 4)})`;
 }
 
 /** @param {Status} status */

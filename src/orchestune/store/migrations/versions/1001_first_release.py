@@ -113,6 +113,8 @@ def upgrade() -> None:
         sa.Column("trial", sa.Integer(), nullable=True),
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("stddev", sa.Float(), nullable=True),
+        sa.Column("measured_value", sa.Float(), nullable=True),
+        sa.Column("measured_stddev", sa.Float(), nullable=True),
         sa.Column("front", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("experiment", name=op.f("pk_estimates")),
     )
