@@ -81,7 +81,7 @@ class Silent(Slurm):
     ("each", "placement", "said"),
     [
         (Resources(gpu=0.5), Placement(), "whole GPUs"),
-        (Resources(gpu=1, gpu_memory=2**30), Placement(), "by their type"),
+        (Resources(gpu=1, gpu_memory=2**30), Placement(), "by type"),
         (Resources(pin=True), Placement(), "gives each job its cores"),
         (Resources(), Placement(volumes=(Volume("/data", path="/d"),)), "volumes are for containers"),
     ],

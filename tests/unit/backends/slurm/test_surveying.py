@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestune.backends.slurm.client import SlurmJob
-from orchestune.backends.slurm.quantities import amount, cards
+from orchestune.backends.slurm.quantities import amount, gpu_count
 from orchestune.backends.slurm.survey import survey
 from orchestune.domain.resources.resources import Resources
 
@@ -41,7 +41,7 @@ def test_a_node_that_takes_no_jobs_is_in_trouble(state: str, fine: bool) -> None
      ("cpu=4,gres/gpu=2", 2), ("gpu:a100:2,gpu:v100:1", 3), ("shard:8", 0), ("N/A", 0)],
 )  # fmt: skip
 def test_cards_are_counted(text: str, count: int) -> None:
-    assert cards(text) == count
+    assert gpu_count(text) == count
 
 
 @pytest.mark.parametrize(("text", "size"), [("300M", 300 * MEBI), ("2.50G", 5 * 2**29), ("0", 0), ("", 0), ("N/A", 0)])
