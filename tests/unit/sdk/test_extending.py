@@ -15,6 +15,8 @@ from orchestune.sdk.experiments import Experiment
 class Server:
     """Keeps what it is asked to change."""
 
+    place = None
+
     def __init__(self) -> None:
         self.changes: list[tuple[str, dict[str, Any]]] = []
 
