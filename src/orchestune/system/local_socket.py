@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -60,6 +59,8 @@ def listen_elsewhere(name: str, backlog: int, clean_up: Callable[[Callable[[], N
 
     `clean_up` receives a function that removes the folder.
     """
+    import tempfile  # imported on demand, only for sockets elsewhere
+
     folder = Path(tempfile.mkdtemp(prefix="orchestune-"))
     clean_up(lambda: shutil.rmtree(folder, ignore_errors=True))
     return LocalListener(listen(folder / name, backlog), folder / name)

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import functools
 import grp
-import logging
 import os
 import pwd
 import stat
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from orchestune.errors import UsageError
-
-logger = logging.getLogger("orchestune.files")
 
 TAKE_BACK = "move it away; or, if you trust its content, chown it to you and chmod go-w it"
 _ACL_ENTRY, _ACL_HEADER = struct.Struct("<HHI"), 4  # of linux/posix_acl_xattr.h
@@ -178,7 +175,11 @@ def _close_to_group(folder: Path, name: str) -> None:
         status = folder.stat()
         if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWOTH and (reason := _writers(folder, status)):
             folder.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IWGRP)  # of an ACL: the mask of all named entries
-            logger.warning("removed the group's write permission from %s %s: %s", name, folder, reason)
+            import logging  # imported on demand: every command imports this module
+
+            logging.getLogger("orchestune.files").warning(
+                "removed the group's write permission from %s %s: %s", name, folder, reason
+            )
     except OSError:  # refused afterwards
         return
 

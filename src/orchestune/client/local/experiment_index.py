@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -49,6 +48,8 @@ def inputs_digest(specification: Mapping[str, Any], launch: Mapping[str, Any]) -
     `rerun`, `try` and `shell` send secrets and files without asking only if it is still the same: otherwise the server
     could answer with another specification, and choose what they read.
     """
+    import hashlib  # imported on demand: only commands that start or read an experiment need it
+
     secrets = sorted((str(secret["name"]), str(secret["source"])) for secret in specification.get("secrets") or ())
     code = launch.get("code") or {}
     packed = [code.get("ignore") or [], code.get("limit"), code.get("modules") or []]
