@@ -15,8 +15,8 @@ export function files(ref) {
   const which = h("input", { type: "number", min: 1, step: 1, placeholder: "next", "aria-label": "Code of trial", style: { width: "90px" }, value: address.get("trial"), onchange: () => { address.set({ trial: which.value }); load(); } });
   const count = h("span", { class: "faint" });
   const list = h("div", { class: "scroll files", tabindex: "0", role: "group", "aria-label": "Files" });
-  const content = h("div", { class: "source" });
-  const element = h("section", { class: "card", "aria-label": "Files" }, h("h2", {}, "Files", count, h("span", { class: "grow" }), h("label", { class: "faint" }, "of trial ", which)), h("div", { class: "beside" }, list, content));
+  const viewer = h("div", { class: "source" });
+  const element = h("section", { class: "card", "aria-label": "Files" }, h("h2", {}, "Files", count, h("span", { class: "grow" }), h("label", { class: "faint" }, "of trial ", which)), h("div", { class: "beside" }, list, viewer));
   let turn = 0;
 
   async function load() {
@@ -31,7 +31,7 @@ export function files(ref) {
       if (controller.signal.aborted || current !== turn) return;
       count.textContent = "";
       fill(list, h("p", { class: "problem", role: "alert" }, errorText(error)));
-      fill(content);
+      fill(viewer);
     }
   }
 
@@ -40,7 +40,7 @@ export function files(ref) {
     if (!code.bundle) {
       count.textContent = "";
       fill(list, h("p", { class: "faint" }, "No bundle: the command is a program of the host or of the image."));
-      fill(content);
+      fill(viewer);
       return;
     }
     count.textContent = code.more ? `the first ${code.files.length}` : `${many(code.files.length, "file")}, ${bytes(code.size)} packed`;
@@ -55,7 +55,7 @@ export function files(ref) {
     fill(list, buttons);
     const selected = code.files.find((file) => file.path === address.get("file")) ?? first(code.files);
     if (selected) choose(selected);
-    else fill(content);
+    else fill(viewer);
   }
 
   /** @param {File} file */
@@ -71,9 +71,9 @@ export function files(ref) {
       const content = await ask(where, { signal: controller.signal });
       if (!isCurrent()) return;
       const text = content.text === null ? h("p", { class: "faint" }, content.size > 2 ** 20 ? `Too large to show (${bytes(content.size)}).` : "Binary file.") : h("pre", { tabindex: "0", "aria-label": file.path }, content.text || " ");
-      fill(content, h("p", { class: "small faint mono break" }, file.path), text);
+      fill(viewer, h("p", { class: "small faint mono break" }, file.path), text);
     } catch (error) {
-      if (!controller.signal.aborted && isCurrent()) fill(content, h("p", { class: "problem", role: "alert" }, errorText(error)));
+      if (!controller.signal.aborted && isCurrent()) fill(viewer, h("p", { class: "problem", role: "alert" }, errorText(error)));
     }
   }
 
