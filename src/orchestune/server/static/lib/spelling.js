@@ -2,10 +2,11 @@
 
 /** @param {any} stored @returns {Record<string, any>} */
 export function asFile(stored) {
-  const { retries, oom_retries, memory_factor, checkpoint_every, engine_options, placement, ...same } = stored;
+  const { retries, oom_retries, memory_factor, checkpoint_every, engine_options, placement, inherit_env, ...same } = stored;
   return {
     ...same,
     program: null, // not a key of the file: set by `tune`
+    env: inherit_env === false ? { inherit: false, ...stored.env } : stored.env,
     parameters: byName(stored.parameters, parameter),
     metrics: byName(stored.metrics, metric),
     folds: folds(stored.folds ?? {}),
@@ -17,6 +18,7 @@ export function asFile(stored) {
     notify: (stored.notify ?? []).map(filled),
     mlflow: stored.mlflow && filled(stored.mlflow),
     config: stored.config?.name,
+    constants: stored.constants?.path,
     collect: (stored.collect ?? []).map((/** @type {any} */ { kind, where }) => ({ [kind]: where })),
     retry: oom_retries ? { attempts: retries, oom: oom_retries, memory_factor } : retries || null,
     checkpoint: checkpoint_every ? { every: checkpoint_every } : null,
