@@ -54,6 +54,7 @@ NEEDS = {
     r"kubectl ": "a cluster: tests/kubernetes/test_rights.py",
     r"ssh ": "another machine",
     r"orchestune ui( sgd-7f3a)?$": "a browser: tests/pages; with --print it runs here",
+    r"orchestune export .*--to (wandb|trackio)": "packages installed aside: `make test-trackers`",
     r"orchestune init --from sqlite": "a study of Optuna: tests/unit/cli/test_init.py",
     r"orchestune rerun .*--continue": "a trial with a checkpoint: tests/e2e/test_promises_files.py",
 }

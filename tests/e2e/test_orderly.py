@@ -19,6 +19,7 @@ from tests.testbeds.home import Home
 QUICK = "#!/bin/sh\necho loss=1\n"
 SLOW = """\
 #!/bin/sh
+lr=${{LR:-0.1}}
 {first}
 sleep {nap} &
 echo begun > {started}
