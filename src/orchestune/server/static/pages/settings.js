@@ -154,13 +154,13 @@ async function drawServer() {
     health = "the server is not reachable";
   }
   try {
-    const server = await ask("/server");
+    const description = await ask("/server");
     const homes = { embedded: "on this machine, for a single user", hosted: "for a team" };
     const facts = /** @type {[string, any][]} */ ([
       ["Health", health],
-      ["Version", server.version],
-      ["Kind", /** @type {any} */ (homes)[server.home] ?? server.home],
-      ["Started", `${moment(server.started_at)}, ${ago(server.started_at)}`],
+      ["Version", description.version],
+      ["Kind", /** @type {any} */ (homes)[description.home] ?? description.home],
+      ["Started", `${moment(description.started_at)}, ${ago(description.started_at)}`],
       ["Signed in as", `${document.body.dataset.user}, ${document.body.dataset.role}`],
     ]);
     fill(server, card("Server", pairs(facts)));
