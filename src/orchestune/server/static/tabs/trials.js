@@ -254,9 +254,9 @@ export function mount(place, first) {
     summary.textContent = count(total) + (total === 1 ? " trial" : " trials");
     const [start, end] = view();
     load(atHand().filter((block) => !blocks.has(block))).catch((error) => fail(errorText(error)));
-    const rows = [];
-    for (let index = start; index < end; index += 1) rows.push(row(blocks.get(Math.floor(index / BLOCK_ROWS))?.[index % BLOCK_ROWS], index));
-    drawRows(rows, shape, { before: start * ROW_PIXELS, after: (total - end) * ROW_PIXELS, columns: columns.length + 1 });
+    const visibleRows = [];
+    for (let index = start; index < end; index += 1) visibleRows.push(row(blocks.get(Math.floor(index / BLOCK_ROWS))?.[index % BLOCK_ROWS], index));
+    drawRows(visibleRows, shape, { before: start * ROW_PIXELS, after: (total - end) * ROW_PIXELS, columns: columns.length + 1 });
     table.setAttribute("aria-rowcount", String(total + 1));
   }
 
