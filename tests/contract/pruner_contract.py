@@ -138,7 +138,7 @@ def rising(height: float) -> list[float]:
 
 
 def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
-    """Report the values as a trial would that nobody ends; return the verdict at each decision step."""
+    """Report the values like a trial that is never stopped; return the verdict at each decision step."""
     found = []
     for observation in observations(pruner, trial, values):
         pruner.tell(observation)

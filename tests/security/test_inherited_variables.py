@@ -1,4 +1,4 @@
-"""Variables that trials inherit from a shell are stored apart, shown to nobody, and not given to other users' code."""
+"""Variables that trials inherit from a shell are stored apart, never displayed, and not passed to other users' code."""
 
 from __future__ import annotations
 

@@ -169,9 +169,9 @@ def _with_root(root: Entries, path: Path, report: ProblemReport) -> Entries:
 
 def _project(code: CodeSettings, path: Path, folder: Path) -> ProjectRoot:
     """Return the root of the project of an experiment file, which may not exist yet."""
-    found = ProjectRoot(folder, FILE) if path.name == FILE and not code.root else project_root(folder)
-    root = root_at(code.root, folder) if code.root else found.path
-    return found if root == found.path else ProjectRoot(root, "code.root")
+    detected = ProjectRoot(folder, FILE) if path.name == FILE and not code.root else project_root(folder)
+    root = root_at(code.root, folder) if code.root else detected.path
+    return detected if root == detected.path else ProjectRoot(root, "code.root")
 
 
 def _read(path: Path) -> str:

@@ -99,7 +99,7 @@ def _subfolders(folder: str) -> list[str]:
 
 
 def _holds_more(folder: str) -> bool:
-    """Return True if the folder is no part of a project: `/`, the home folder, or one of all users, such as /tmp."""
+    """Return True if no project contains the folder: `/`, the home folder, or one shared by all users."""
     try:
         is_sticky = bool(os.stat(folder).st_mode & stat.S_ISVTX)
     except OSError:

@@ -38,7 +38,7 @@ def curves(best: Sequence[Sequence[float | None]], columns: int, paint: Paint) -
     """Format the best values after each finished trial of several experiments, with the same scales.
 
     The lowest bar is the worst value after a quarter of the trials: first values are often so bad that later
-    differences would not be seen beside them.
+    differences would be invisible.
     """
     longest = max(map(len, best), default=0)
     width, quarter = min(columns, longest), longest // 4

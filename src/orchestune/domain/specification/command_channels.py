@@ -53,7 +53,7 @@ class ConstantTemplate:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> ConstantTemplate | None:
-        """Parse the output of `to_json`; None if absent. Raises ValueError if the path is no script of the code."""
+        """Parse the output of `to_json`; None if absent. Raises ValueError if the path names no script."""
         if not document:
             return None
         path = str(document["path"])

@@ -97,7 +97,7 @@ def training_point(cube: Cube, metrics: Sequence[Metric], observation: Observati
 def without_penalties(points: Sequence[TrainingPoint]) -> list[TrainingPoint]:
     """Treat trials as failed if several share the worst loss and its gap to the others exceeds the range of these.
 
-    Many scripts report such a value for failures, 1e9 or the loss of a random guess. Beside it a model could not tell
+    Many scripts report such a value for failures, 1e9 or the loss of a random guess. A model with it could not tell
     the others apart, and would fit the jump as a slope.
     """
     losses = [point.losses[0] for point in points if point.losses is not None and len(point.losses) == 1]

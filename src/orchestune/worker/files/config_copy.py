@@ -11,20 +11,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestune.worker.files.parts import join
 from orchestune.worker.files.removal import clear
 
 
 def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:
-    """Join the parts: texts unchanged, `[parameter, text]` as the parameter's value, or as the text if inactive."""
-    pieces = []
-    for part in parts:
-        if isinstance(part, str):
-            pieces.append(part)
-        else:
-            name, default = part
-            value = parameters.get(name)
-            pieces.append(str(default) if value is None else spell(value))
-    return "".join(pieces).encode("utf-8")
+    """Return the content of the file for one trial."""
+    return join(parts, parameters, lambda value, _: spell(value)).encode("utf-8")
 
 
 def spell(value: Any) -> str:

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestune.worker.files.parts import join
+
 _TO_PAST = 2**30
 """upper bound of the modification times in seconds: all are in the past, so that `make` does not complain"""
 
@@ -61,16 +63,8 @@ def _index(rows: Sequence[str], text: str, number: int, name: str) -> int:
 
 
 def _filled(parts: Sequence[Any], parameters: Mapping[str, Any], path: str) -> str:
-    """Join the parts: texts unchanged, `[parameter, text]` as the parameter's value, or as the text if inactive."""
-    pieces = []
-    for part in parts:
-        if isinstance(part, str):
-            pieces.append(part)
-        else:
-            name, literal = part
-            value = parameters.get(name)
-            pieces.append(str(literal) if value is None else _spelled(value, str(literal), path))
-    return "".join(pieces)
+    """Return a line of the script at `path` for one trial."""
+    return join(parts, parameters, lambda value, literal: _spelled(value, literal, path))
 
 
 def _spelled(value: Any, literal: str, path: str) -> str:
