@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -234,7 +233,6 @@ def test_a_state_folder_with_own_files_alone_is_closed_to_its_group(
     state = tmp_path / "state"
     state.mkdir()
     (state / "key").touch(mode=0o600)
-    monkeypatch.setattr(private, "logger", logging.getLogger("private"))
     share(state, monkeypatch)
     client_home.state_path({"ORCHESTUNE_HOME": str(state)})
     assert mode(state) == 0o2755
