@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BRIDGE = "orchestune.sdk.bridge"
 """module that is the command of trials which processes claim by themselves"""
 _BRIDGE_IMPORTS = ["multiprocessing.connection", "orchestune.sdk.parameters", "orchestune.sdk.reporting",
-                   "orchestune.sdk.trial_end", "orchestune.system.local_socket"]  # fmt: skip
+                   "orchestune.sdk.trial_end", "orchestune.system.local_socket", "runpy"]  # fmt: skip
 """modules that the bridge imports: a fork of a process that has them starts in a tenth of the time"""
 _OFFERS = "offers"
 """folder in the state folder that contains a folder of offers for each experiment"""

@@ -202,7 +202,11 @@ def run(request: dict[str, Any]) -> None:
 
 def _shadowed(folder: str, loaded: list[str]) -> str:
     """Return the reason if a module beside the program would have shadowed one that is loaded, otherwise empty."""
-    for name in loaded:
+    try:
+        entries = os.listdir(folder)  # one call; there are hundreds of loaded modules
+    except OSError:  # Python could import nothing from it either
+        return ""
+    for name in sorted({entry[:-3] if entry.endswith(".py") else entry for entry in entries}.intersection(loaded)):
         path = os.path.join(folder, name)
         if os.path.isfile(f"{path}.py") or os.path.isfile(os.path.join(path, "__init__.py")):
             return f"the project has a module {name} of its own"
