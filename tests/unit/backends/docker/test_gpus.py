@@ -33,8 +33,8 @@ WHOLE = "GPU-77777777-d33d-2b2c-524d-9e3d8d2b8a77"
     ],
 )
 def test_cards_and_their_parts_are_known_by_uuid(named: str | None, expected: tuple[str, ...]) -> None:
-    found = nvidia.visible(nvidia.cards(LISTED), named, by_uuid=True)
-    assert tuple(card.id for card in found) == expected
+    visible_gpus = nvidia.visible(nvidia.cards(LISTED), named, by_uuid=True)
+    assert tuple(card.id for card in visible_gpus) == expected
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo 'No devices were found'"])

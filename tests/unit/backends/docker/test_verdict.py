@@ -17,7 +17,7 @@ def state(code: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("shown", "times", "told", "gone", "words"),
+    ("inspected", "times", "was_ordered", "expected_loss", "words"),
     [
         (state(137, OOMKilled=True), [AT - 0.1], False, WorkerLoss.OUT_OF_MEMORY, "more than its limit of 2 GiB"),
         (state(137, OOMKilled=True), [AT - 3600], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
@@ -29,10 +29,10 @@ def state(code: int, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_container_that_ended_is_judged(
-    shown: dict[str, Any], times: list[float], told: bool, gone: WorkerLoss, words: str
+    inspected: dict[str, Any], times: list[float], was_ordered: bool, expected_loss: WorkerLoss, words: str
 ) -> None:
-    found, reason = container_end.judge(shown, 2 * 2**30, times, told, ["the moon is full"])
-    assert (found, words in reason) == (gone, True), reason
+    loss, reason = container_end.judge(inspected, 2 * 2**30, times, was_ordered, ["the moon is full"])
+    assert (loss, words in reason) == (expected_loss, True), reason
 
 
 @pytest.mark.parametrize(

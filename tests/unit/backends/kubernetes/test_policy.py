@@ -424,8 +424,8 @@ def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
 def test_a_container_has_the_devices_of_a_vendor_only_if_it_requests_some(
     resource: str, counted: str, open_to: set[str]
 ) -> None:
-    given = {"name": "side", "resources": {"limits": {resource: 1}}}
-    [container] = cast(list[dict[str, Any]], hardened([given], frozenset(), counted, restricted=False))
+    sidecar = {"name": "side", "resources": {"limits": {resource: 1}}}
+    [container] = cast(list[dict[str, Any]], hardened([sidecar], frozenset(), counted, restricted=False))
     assert set(DEVICES) - {item["name"] for item in container["env"]} == open_to
 
 

@@ -46,8 +46,8 @@ def refusal(server: Server) -> str:
 
 
 def unknown(*paths: str) -> UsageError:
-    said = ", ".join(f'unknown field "{path}"' for path in paths)
-    return UsageError(f"{HANDLED}strict decoding error: {said}")
+    fields = ", ".join(f'unknown field "{path}"' for path in paths)
+    return UsageError(f"{HANDLED}strict decoding error: {fields}")
 
 
 def test_what_a_pod_does_not_have_is_named() -> None:
