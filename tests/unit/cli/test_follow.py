@@ -338,8 +338,8 @@ def test_whoever_stops_the_experiment_hears_once_that_files_are_on_their_way(
     screen.wait_for("orchestune stop sgd-7f3a")
     screen.press("\x03")
     screen.wait_for("Still uploading files of completed trials")
-    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
-    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked + 1, "that it looks again")
+    request_count = len(server.asked("GET", r"/experiments/[^/]+$"))
+    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > request_count + 1, "that it looks again")
     server.update("sgd-7f3a", state="stopped", workers=[])
     assert screen.end() == 1
     assert plain(screen.screen).count("uploading files") == 1
@@ -413,8 +413,8 @@ def test_the_first_failure_of_folds_is_told_by_the_one_that_failed(server: FakeS
     folds = [attempt(state="failed", tail="RuntimeError: broken"), attempt(state="cancelled", tail="epoch 1")]
     server.world.trials["sgd-7f3a"] = [trial(1, state="failed", reason=reason, attempts=folds)]
     server.update("sgd-7f3a", state="completed", counts={**status()["counts"], "failed": 1})
-    said = cli("wait", "sgd").out
-    assert "RuntimeError: broken" in said and "epoch 1" not in said
+    output = cli("wait", "sgd").out
+    assert "RuntimeError: broken" in output and "epoch 1" not in output
 
 
 def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:
@@ -459,7 +459,7 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     finish(server, 3)
     complete(server, 2)
     out, _ = process.communicate(timeout=60)
-    counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
+    counts = [int(number) for number in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
     assert counts == [1, 2]
     assert len(re.findall(r"^\d/4  trial \d.*\(best value so far\)$", out, re.MULTILINE)) == 2
 
@@ -510,9 +510,9 @@ def test_trials_whose_end_is_told_after_that_of_the_experiment_have_their_line_t
     following(server)
     for number in (2, 3):
         finish(server, number)
-    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
+    request_count = len(server.asked("GET", r"/experiments/[^/]+$"))
     complete(server, 2)
-    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked, "that it sees the end")
+    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > request_count, "that it sees the end")
     server.world.held.set()
     out, _ = process.communicate(timeout=60)
     assert re.findall(r"^(\d)/4  trial (\d)", out, re.MULTILINE) == [("1", "2"), ("2", "3")]
