@@ -17,8 +17,8 @@ from tests.unit.server.harness import Live, live
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     core = core_of(tmp_path_factory.mktemp("state"))
-    with live(core) as found:
-        yield found
+    with live(core) as live_server:
+        yield live_server
     core.store.close()
 
 

@@ -41,9 +41,9 @@ from tests.unit.client.fake_server import FakeServer, status, trial
 
 @pytest.fixture
 def client(server: FakeServer) -> Iterator[Client]:
-    made = Client.connect(server.resolve)
-    yield made
-    made.transport.close()
+    connected = Client.connect(server.resolve)
+    yield connected
+    connected.transport.close()
 
 
 def test_one_connection_serves_many_requests(server: FakeServer, client: Client) -> None:
@@ -124,21 +124,21 @@ def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server:
 
 def test_who_waits_for_a_busy_server_hears_once_why(server: FakeServer) -> None:
     waited: list[float] = []
-    told: list[str] = []
+    messages: list[str] = []
     transport = Transport(
         server.resolve,
         sleep=waited.append,
         clock=lambda: sum(waited),
-        on_wait=lambda error: told.append(f"{sum(waited):.0f} s: {error.message}"),
+        on_wait=lambda error: messages.append(f"{sum(waited):.0f} s: {error.message}"),
     )
     server.world.faults += ["503"] * 100
     with pytest.raises(StoreUnavailable, match="the store is locked"):
         transport.request("GET", "/api/v1/server")
-    assert len(told) == 1 and "the store is locked" in told[0]
-    assert int(told[0].split()[0]) < 6
+    assert len(messages) == 1 and "the store is locked" in messages[0]
+    assert int(messages[0].split()[0]) < 6
     server.world.faults[:] = ["503"]
     transport.request("GET", "/api/v1/server")
-    assert len(told) == 1, "what took a moment is no news"
+    assert len(messages) == 1, "what took a moment is no news"
     transport.close()
 
 
