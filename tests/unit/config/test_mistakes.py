@@ -538,8 +538,10 @@ def test_a_configuration_to_try_is_looked_at_also_beside_one_that_is_none() -> N
 
 def test_a_merge_key_is_told_as_what_yaml_does_not_have() -> None:
     text = with_lines("try_first:\n- &first {alpha: 0.01}\n- {<<: *first}\nstop: &stop {}\nretry: {<<: *stop}")
-    said = "merge keys are not supported (YAML 1.2 has none) (copy the keys here, or alias a whole value: `key: *name`)"
-    assert problems(text) == [F + f"10:4: try_first[1].<<: {said}", F + f"12:9: retry.<<: {said}"]
+    message = (
+        "merge keys are not supported (YAML 1.2 has none) (copy the keys here, or alias a whole value: `key: *name`)"
+    )
+    assert problems(text) == [F + f"10:4: try_first[1].<<: {message}", F + f"12:9: retry.<<: {message}"]
 
 
 def test_a_cycle_of_conditions_is_told_once() -> None:
@@ -558,9 +560,9 @@ def test_a_wrong_parameter_causes_no_second_mistake_where_others_refer_to_it() -
 
 
 def test_thousands_of_mistakes_are_cut_short() -> None:
-    found = problems(GOOD + "".join(f"key{index}: 1\n" for index in range(3000)))
-    assert len(found) == 21
-    assert found[-1] == "… and 2,980 more"
+    messages = problems(GOOD + "".join(f"key{index}: 1\n" for index in range(3000)))
+    assert len(messages) == 21
+    assert messages[-1] == "… and 2,980 more"
 
 
 def test_many_parameters_with_several_parents_each_are_checked_at_once() -> None:

@@ -128,14 +128,14 @@ def test_a_cluster_that_is_not_made_here_is_told_so_and_nothing_of_its_pools() -
 
 
 def test_all_mistakes_are_told_together_each_at_its_place() -> None:
-    said = problems(
+    messages = problems(
         "provider: aws\n"
         "name: Foo--b-\n"
         "gpuu: {instance_type: p3.8xlarge, min_nodes: 5, max_nodes: 4}\n"
         "cpu: {instance_tpe: c4.xlarge, min_nodes: 7, max_nodes: 4, labels: {kubernetes.io/a: b}, taints: [a]}\n"
         "idle: {destroy: 8h}\n"
     )
-    assert said == [
+    assert messages == [
         (
             "cluster.yml:2:7: cluster_name: 'Foo--b-' has uppercase letters, which Kubernetes and registries reject"
             " (write foo-b)"
@@ -159,7 +159,7 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("cloud_provider: aws\ncluster_name: x\n", "cluster.yml:1:1: has no pool"),
         ("", "cluster.yml:1:1: the file is empty"),
@@ -203,8 +203,8 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD + "cpu: {instance_type: c5.large, max_nodes: 2}\n", "duplicate key"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
-    assert said in "\n".join(problems(text))
+def test_a_mistake_is_told_with_what_is_allowed(text: str, message: str) -> None:
+    assert message in "\n".join(problems(text))
 
 
 def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:

@@ -54,7 +54,7 @@ def filled(storage: BaseStorage, name: str = "mnist") -> optuna.Study:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with the study mnist; making one takes its time."""
     path = tmp_path_factory.mktemp("optuna") / "study.db"
     storage = RDBStorage(f"sqlite:///{path}")
@@ -65,14 +65,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def source(made: Path, tmp_path: Path) -> str:
-    shutil.copy(made, tmp_path)
+def source(study_path: Path, tmp_path: Path) -> str:
+    shutil.copy(study_path, tmp_path)
     return f"sqlite:///{tmp_path}/study.db"
 
 
 def document(draft: Draft) -> dict[str, Any]:
-    made: dict[str, Any] = plain(draft.document)
-    return made
+    plain_document: dict[str, Any] = plain(draft.document)
+    return plain_document
 
 
 def results(draft: Draft) -> list[dict[str, Any]]:
@@ -130,9 +130,9 @@ def test_what_is_read_is_what_optuna_says(tmp_path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     draft = reading.read(f"sqlite:///{tmp_path}/own.db")
-    made = document(draft)
-    assert made["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
-    assert made["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
+    experiment = document(draft)
+    assert experiment["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
+    assert experiment["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
     assert [one["parameters"] for one in results(draft)] == [trial.params for trial in trials]
     assert [list(one["metrics"].values()) for one in results(draft)] == [trial.values for trial in trials]
 
@@ -144,8 +144,8 @@ def test_pruned_and_failed_trials_are_results_without_values(source: str) -> Non
         study.add_trial(create_trial(state=state, params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}))
     storage.remove_session()
     storage.engine.dispose()
-    found = results(reading.read(source))
-    assert [(one["metrics"], one["state"]) for one in found[3:]] == [({}, "pruned"), ({}, "failed")]
+    rows = results(reading.read(source))
+    assert [(one["metrics"], one["state"]) for one in rows[3:]] == [({}, "pruned"), ({}, "failed")]
 
 
 def test_a_range_that_changed_holds_all_of_them(source: str) -> None:
@@ -261,12 +261,12 @@ def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
         return sum(units) + last
 
     draft = made_by(source, objective)
-    found = document(draft)["parameters"]
+    parameters = document(draft)["parameters"]
     units = {"type": "int", "min": 8, "max": 64, "step": 8}
-    assert found["units_0"] == "8..64 step 8"
-    assert found["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
-    assert found["units_3"] == {**units, "when": {"layers": 4}}
-    assert found["last"]["when"] == {"layers": [1, 2]}
+    assert parameters["units_0"] == "8..64 step 8"
+    assert parameters["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
+    assert parameters["units_3"] == {**units, "when": {"layers": 4}}
+    assert parameters["last"]["when"] == {"layers": [1, 2]}
     assert "parameters.units_2: only trials with layers 3 or 4 have it; used as its condition" in draft.notes
     assert not [note for note in draft.notes if "with `when`" in note]
 
