@@ -80,9 +80,9 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    made.world.close()
+    cluster_place = Place(tmp_path)
+    yield cluster_place
+    cluster_place.world.close()
 
 
 def retirement(place: Place) -> documents.Retirement:
@@ -93,9 +93,9 @@ def retirement(place: Place) -> documents.Retirement:
 
 def over(place: Place, name: str) -> str:
     """An experiment of one trial that is over, and whose worker has gone."""
-    made = place.world.create(name=name, budget=1)
-    place.end(made)
-    return made
+    experiment = place.world.create(name=name, budget=1)
+    place.end(experiment)
+    return experiment
 
 
 def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(place: Place) -> None:
@@ -112,11 +112,11 @@ def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(
 def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place) -> None:
     place.tick()
     place.tick(HOURS - 60)
-    made = place.world.create(name="sgd", budget=1)
+    experiment = place.world.create(name="sgd", budget=1)
     place.tick(120)
     place.tick(10 * HOURS)
     assert place.undertaker.begun == 0 and retirement(place)["idle_since"] is None
-    place.end(made)
+    place.end(experiment)
     place.tick()
     place.tick(HOURS - 60)
     assert place.kept() == 0
@@ -131,11 +131,11 @@ def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it
     place.tick(HOURS + 1)
     with pytest.raises(Conflict, match="is being destroyed; its records are in s3://team/vision"):
         cluster_teardown.refuse(place.core)
-    made = place.world.create(name="late", budget=1)
+    experiment = place.world.create(name="late", budget=1)
     place.tick(1)
     assert place.undertaker.begun == 0
     cluster_teardown.refuse(place.core)
-    place.end(made)
+    place.end(experiment)
     place.tick()
     place.tick(HOURS + 1)
     place.tick(1)
@@ -202,8 +202,8 @@ def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) ->
 
 
 def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
-    made = place.world.create(name="sgd", budget=1)
-    change_experiment.pause(place.world.core, made, False, "ada")
+    experiment = place.world.create(name="sgd", budget=1)
+    change_experiment.pause(place.world.core, experiment, False, "ada")
     place.tick()
     place.tick(10 * HOURS)
     place.tick(1)
@@ -212,7 +212,7 @@ def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
 
 def test_the_status_tells_when_it_goes(place: Place) -> None:
     place.tick()
-    shown = retirement(place)
-    assert shown["after"] == HOURS and shown["archive"] == "s3://team/vision" and not shown["begun"]
-    assert shown["idle_since"] and shown["destroys_at"] and shown["destroys_at"] > shown["idle_since"]
+    status = retirement(place)
+    assert status["after"] == HOURS and status["archive"] == "s3://team/vision" and not status["begun"]
+    assert status["idle_since"] and status["destroys_at"] and status["destroys_at"] > status["idle_since"]
     assert cluster(place.world.core)["retirement"] is None

@@ -24,10 +24,10 @@ TEST = {TEST_LABEL: "0"}
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """A world whose cluster runs a worker as a container with one slot."""
-    made = CoreWorld(tmp_path, capacity=WIDE)
-    made.backend.slots_per_worker = 1
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, capacity=WIDE)
+    core_world.backend.slots_per_worker = 1
+    yield core_world
+    core_world.close()
 
 
 def one_test(world: CoreWorld, **changes: Any) -> str:
@@ -160,8 +160,8 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
 
 
 def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_are(world: CoreWorld) -> None:
-    asked: list[str] = []
-    event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    statements: list[str] = []
+    event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     world.backend.room = Capacity((Machine(64, 2**38),))
     counts = []
     for parallelism in (4, 16):
@@ -170,9 +170,9 @@ def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_
         test = world.create(budget=1, parallelism=1, labels=TEST, owner=f"of {parallelism}")
         with world.core.store.reading() as session:
             rows, present = experiment_lists.unfinished(session), workers.present(session, "local")
-        asked.clear()
-        seen, told = WarmPool(world.core).hand_over(world.backend, rows, present)
-        counts.append(len(asked))
-        assert (seen, told) == (present, [])
+        statements.clear()
+        present_workers, handed_over = WarmPool(world.core).hand_over(world.backend, rows, present)
+        counts.append(len(statements))
+        assert (present_workers, handed_over) == (present, [])
         delete(world.core, test, True, "ada")
     assert counts[0] == counts[1]
