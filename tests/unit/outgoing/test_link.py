@@ -17,8 +17,8 @@ SHORT = 1.0
 def test_one_connection_carries_several_requests() -> None:
     with Receiver([200, 201, 500]) as receiver:
         with HttpLink(receiver.url, ANYWHERE) as link:
-            found = [link.request("POST", "/a?b=c", b"{}", {"X-One": "two"}).status for _ in range(3)]
-    assert found == [200, 201, 500]
+            statuses = [link.request("POST", "/a?b=c", b"{}", {"X-One": "two"}).status for _ in range(3)]
+    assert statuses == [200, 201, 500]
     assert [(request.path, request.headers["x-one"]) for request in receiver.received] == [("/a?b=c", "two")] * 3
     assert receiver.received[0].headers["host"] == f"127.0.0.1:{receiver.port}"
 
