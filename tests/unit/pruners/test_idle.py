@@ -12,7 +12,7 @@ FAR = [TrialProgress(20.0, 20), TrialProgress(19.0, 19)]
 
 
 @pytest.mark.parametrize(
-    ("rule", "seen", "why"),
+    ("rule", "trials", "why"),
     [
         (EarlyStopping("asha"), FAR, None),
         (EarlyStopping("asha"), [], None),
@@ -45,7 +45,7 @@ FAR = [TrialProgress(20.0, 20), TrialProgress(19.0, 19)]
         (EarlyStopping("asha"), [TrialProgress(20.0, 20, 0.12), TrialProgress(20.0, 20, 9.0)], None),
     ],
 )
-def test_why_nothing_is_ended_is_told(rule: EarlyStopping, seen: list[TrialProgress], why: str | None) -> None:
-    found = why_idle(rule, ACCURACY, seen, 40)
-    assert (why is None) is (found is None), found
-    assert why is None or why in (found or "")
+def test_why_nothing_is_ended_is_told(rule: EarlyStopping, trials: list[TrialProgress], why: str | None) -> None:
+    reason = why_idle(rule, ACCURACY, trials, 40)
+    assert (why is None) is (reason is None), reason
+    assert why is None or why in (reason or "")
