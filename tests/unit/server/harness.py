@@ -190,26 +190,26 @@ def live(
     started = threading.Event()
     app = create_app(
         core,
-        on_shutdown=lambda: made.ordered.append("shutdown"),
+        on_shutdown=lambda: live_server.ordered.append("shutdown"),
         started_at=1769860800.0,
         draining=draining,
         pace=pace or ServerTimeouts(),
     )
     server = UvicornServer(settings or Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        made = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
+        live_server = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
 
         def run() -> None:
             server.run(sockets=[listening])
-            made.ended.set()
+            live_server.ended.set()
 
         thread = threading.Thread(target=run)
         thread.start()
         assert started.wait(PATIENCE)
         try:
-            yield made
+            yield live_server
         finally:
-            made.hang_up()
+            live_server.hang_up()
             server.end()
             thread.join(PATIENCE)
             SCRIPTS.pop(id(core), None)
