@@ -17,17 +17,17 @@ from tests.testbeds.waiting import until
 
 @pytest.fixture
 def stores(postgres_database: str) -> Iterator[list[Store]]:
-    made = [open_store(postgres_database) for _ in range(2)]
-    yield made
-    for store in made:
+    opened = [open_store(postgres_database) for _ in range(2)]
+    yield opened
+    for store in opened:
         store.close()
 
 
 @pytest.fixture
 def leaderships(stores: list[Store]) -> Iterator[list[Leadership]]:
-    made = [Leadership(store) for store in stores]
-    yield made
-    for leads in made:
+    leases = [Leadership(store) for store in stores]
+    yield leases
+    for leads in leases:
         leads.resign()
 
 
