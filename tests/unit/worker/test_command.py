@@ -19,7 +19,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=2
 
 
 @pytest.mark.parametrize(
-    ("run", "found"),
+    ("run", "expected"),
     [
         ("python model.py {args}", ["args"]),
         ("{optim.lr} {amp} {optim.lr}", ["optim.lr", "amp"]),
@@ -30,9 +30,9 @@ TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=2
     ],
 )
 def test_placeholders_are_found_once_each_and_braces_of_the_shell_are_left_alone(
-    run: str | list[str], found: list[str]
+    run: str | list[str], expected: list[str]
 ) -> None:
-    assert placeholders(run) == found
+    assert placeholders(run) == expected
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,11 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    stopped = SimpleNamespace(monotonic=lambda: made.now)
+    fake_clock = Clock()
+    stopped = SimpleNamespace(monotonic=lambda: fake_clock.now)
     monkeypatch.setattr(reporting, "time", stopped)
     monkeypatch.setattr(conversation, "time", stopped)
-    return made
+    return fake_clock
 
 
 class Network:
