@@ -68,9 +68,9 @@ class Team:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with Home() as home:
-        found = Team(home, tmp_path_factory.mktemp("shell"))
-        yield found
-        found.kill()
+        new_team = Team(home, tmp_path_factory.mktemp("shell"))
+        yield new_team
+        new_team.kill()
 
 
 def only_that_one(team: Team) -> bool:
@@ -83,17 +83,17 @@ def test_it_has_the_code_the_parameters_and_the_seed_of_the_trial_and_leaves_not
     printed = team.home.run("shell", f"{team.handle}/2", "--", "{run}").stdout
     assert printed.splitlines()[0] == f"as it was {trial['parameters']['x']!r} {trial['seed']}"
     assert printed.splitlines()[0] in logged
-    asked = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
-    assert team.home.run("shell", f"{team.handle}/2", "--", *asked, expect=6).stdout.split() == ["2", "0"]
+    command = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
+    assert team.home.run("shell", f"{team.handle}/2", "--", *command, expect=6).stdout.split() == ["2", "0"]
     assert "not found" in team.home.run("shell", f"{team.handle}/2", "--", "nonsense", expect=127).stdout
     assert only_that_one(team)
 
 
 def test_changed_code_is_tried_there_with_the_seed_of_the_trial_and_handed_over(team: Team) -> None:
     trial = team.home.json("trials", f"{team.handle}/2")
-    said = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
-    assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in said
-    assert f"{team.handle} switched to this code" in said and f"orchestune extend {team.handle} --budget 4" in said
+    output = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
+    assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in output
+    assert f"{team.handle} switched to this code" in output and f"orchestune extend {team.handle} --budget 4" in output
     team.home.run("extend", team.handle, "--budget", "3")
     team.home.run("wait", team.handle)
     assert "as it is" in team.home.run("logs", f"{team.handle}/3").stdout

@@ -57,8 +57,8 @@ def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
 
 def newest(home: Home) -> dict[str, Any]:
     """The status of the example that was run last."""
-    found: dict[str, Any] = home.json("status", home.json("status", "--limit", "1")[0]["handle"])
-    return found
+    status: dict[str, Any] = home.json("status", home.json("status", "--limit", "1")[0]["handle"])
+    return status
 
 
 def words(project: Path) -> list[str]:

@@ -37,11 +37,11 @@ def test_nothing_is_lost_though_the_server_is_killed_while_its_message_hangs(hom
 def test_an_option_names_who_is_told_and_a_dry_run_shows_its_host_alone(home: Home, tmp_path: Path) -> None:
     project = write(tmp_path / "option", "echo loss={x}", budget=1)
     with Receiver() as receiver:
-        shown = home.run("run", "--dry-run", "--notify", f"{receiver.url}/very-secret", cwd=project)
-        assert f"notifies   http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in shown.stdout
-        assert "very-secret" not in shown.stdout
+        output = home.run("run", "--dry-run", "--notify", f"{receiver.url}/very-secret", cwd=project)
+        assert f"notifies   http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in output.stdout
+        assert "very-secret" not in output.stdout
         document = json.loads(home.run("run", "--detach", "--json", "--notify", receiver.url, cwd=project).stdout)
         eventually(receiver.taken, "the end is told", home)
         assert receiver.received[0].document["data"]["experiment"] == document["handle"]
-    said = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
-    assert "notify.0.url: the environment variable NOT_THERE is not set" in said.stderr
+    refused = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
+    assert "notify.0.url: the environment variable NOT_THERE is not set" in refused.stderr

@@ -93,8 +93,8 @@ def _hears_all() -> None:
 
 @pytest.fixture
 def stage(tmp_path: Path, shared_home: Home) -> Iterator[Stage]:
-    with closing(Stage(shared_home, tmp_path)) as made:
-        yield made
+    with closing(Stage(shared_home, tmp_path)) as new_stage:
+        yield new_stage
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

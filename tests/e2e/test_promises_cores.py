@@ -24,8 +24,8 @@ def test_pinned_trials_of_two_experiments_share_no_core(home: Home, tmp_path: Pa
     keys = {"resources": {"cpu": 1, "pin": True}, "budget": 6, "parallelism": 2}
     handles = [launch(home, write(tmp_path / name, hold, **keys)) for name in ("one", "two")]
     for handle in handles:
-        shown = reached(home, handle, "completed")
-        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (6, 0)
+        status = reached(home, handle, "completed")
+        assert (status["counts"]["completed"], status["counts"]["failed"]) == (6, 0)
     logs = "".join(home.run("logs", handle).stdout for handle in handles)
     assert "not pinned" not in logs
     assert len({line.rpartition("core=")[2] for line in logs.splitlines() if "core=" in line}) > 1
