@@ -393,8 +393,8 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
     path = f"/api/v1/workers/{worker.id}/work"
-    kept = server.connect()
-    server.send("POST", path, beat, token=worker.token, connection=kept).read()
+    connection = server.connect()
+    server.send("POST", path, beat, token=worker.token, connection=connection).read()
     with ExitStack() as opened:
 
         def connect(source: str) -> socket.socket:
@@ -405,7 +405,7 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
         strangers = [connect("127.0.0.1") for _ in range(400)]
         until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
         assert select.select(neighbours, [], [], 0)[0] == []
-        assert server.send("POST", path, beat, token=worker.token, connection=kept).status == 200
+        assert server.send("POST", path, beat, token=worker.token, connection=connection).status == 200
 
 
 @pytest.fixture

@@ -355,7 +355,10 @@ def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monk
     link.symlink_to(state)
 
     def replaceable() -> set[Path | None]:
-        return {found.folder if (found := replaceable_by_others(path)) else None for path in (state, link)}
+        return {
+            replaceable_path.folder if (replaceable_path := replaceable_by_others(path)) else None
+            for path in (state, link)
+        }
 
     assert replaceable() == {None}
     above.chmod(0o777)

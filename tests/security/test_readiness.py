@@ -88,9 +88,9 @@ def test_strangers_learn_no_address_of_the_database(own_core: Core) -> None:
             for method, path in (("GET", "/readyz"), ("HEAD", "/readyz"), ("GET", "/sign-in?code=x"), ("GET", "/")):
                 token = "t.guess" if path == "/" else None
                 reply = server.ask(method, path, token=token)
-                shown = reply.body.decode() + str(reply.headers)
+                reply_text = reply.body.decode() + str(reply.headers)
                 assert reply.status == 503, path
-                assert not [word for word in (str(port), "secret_name", "hunter2", "connection") if word in shown]
+                assert not [word for word in (str(port), "secret_name", "hunter2", "connection") if word in reply_text]
             reason = server.ask("GET", "/readyz", token=None).json()["error"]["message"]
             assert reason == "the store is unreachable"
 
