@@ -78,21 +78,21 @@ def test_an_answer_that_a_silent_network_took_away_is_asked_for_again_once_it_is
         page.goto(f"{near}/experiments/{handles['size against speed']}?tab=analysis")
         history = page.get_by_role("region", name="History")
         expect(history.get_by_label(re.compile("best error"))).to_be_visible()
-        asked: list[Route] = []
+        routes: list[Route] = []
 
         def hold_the_first(route: Route) -> None:
-            if asked:
+            if routes:
                 route.continue_()
-            asked.append(route)
+            routes.append(route)
 
         page.route("**/columns?*", hold_the_first)
         page.get_by_label("Metric", exact=True).select_option("latency")
         for _ in range(100):
             page.clock.run_for(1000)
             page.wait_for_timeout(50)
-            if asked:
+            if routes:
                 break
-        assert asked, "its answer never comes"
+        assert routes, "its answer never comes"
         begun = page.evaluate("Date.now()")
         line.silence()
         page.clock.fast_forward(40_000)

@@ -23,7 +23,7 @@ def clean(page: Page) -> None:
 def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: OpenPage) -> None:
     page = open_page("/cluster")
     script = page.locator("script[type=module]").first.get_attribute("src") or ""
-    said = page.evaluate(
+    durations = page.evaluate(
         """async (path) => {
             const { between, duration } = await import(path);
             const later = new Date(Date.now() + 3600e3).toISOString();
@@ -31,13 +31,13 @@ def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: O
         }""",
         re.sub(r"(/static/[^/]+/).*", r"\1lib/format.js", script),
     )
-    assert said == [0, 0, "0.0 s"]
+    assert durations == [0, 0, "0.0 s"]
 
 
 def an_hour_on(route: Route) -> None:
     """The page as a server gives it whose clock is ahead."""
     answer = route.fetch()
-    text = re.sub(r'data-now="(\d+)"', lambda found: f'data-now="{int(found[1]) + 3_600_000}"', answer.text())
+    text = re.sub(r'data-now="(\d+)"', lambda match: f'data-now="{int(match[1]) + 3_600_000}"', answer.text())
     route.fulfill(response=answer, body=text)
 
 
@@ -176,8 +176,8 @@ def test_a_configuration_beyond_the_budget_is_refused_with_what_to_do(
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_label("alpha").fill("0.01")
     dialog.get_by_role("button", name="Queue").click()
-    told = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
-    expect(dialog.get_by_role("alert")).to_have_text(f"{told} In a terminal: orchestune extend {ref} --budget N")
+    message = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
+    expect(dialog.get_by_role("alert")).to_have_text(f"{message} In a terminal: orchestune extend {ref} --budget N")
     client.change(ref, budget=before)
 
 
@@ -229,5 +229,5 @@ def test_two_who_change_an_experiment_at_once_do_not_undo_each_other(
     dialog.get_by_label("Budget").fill("121")
     dialog.get_by_role("button", name="Change").click()
     expect(page.locator(".facts")).to_contain_text("120 of 121")
-    found = client.experiment(ref)
-    assert (found["budget"], found["parallelism"], found["labels"]) == (121, 3, {"team": "both"})
+    experiment = client.experiment(ref)
+    assert (experiment["budget"], experiment["parallelism"], experiment["labels"]) == (121, 3, {"team": "both"})
