@@ -27,8 +27,8 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def lab(kubernetes: Access, shared_namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
-    with connected(kubernetes, shared_namespace, registry, server_image) as made:
-        yield made
+    with connected(kubernetes, shared_namespace, registry, server_image) as new_lab:
+        yield new_lab
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def test_an_upgrade_keeps_the_way_to_the_server(lab: Lab, people: dict[str, Path
 
 def test_who_may_use_the_server_passes_the_test_of_the_rights(lab: Lab, people: dict[str, Path]) -> None:
     with another(lab, people["editor"]) as other:
-        found = {finding["name"]: finding for finding in other.json("test")}
-    assert found["rights"]["state"] == "ok"
+        checks = {finding["name"]: finding for finding in other.json("test")}
+    assert checks["rights"]["state"] == "ok"
 
 
 def test_the_server_may_not_give_people_what_it_does_not_hold(lab: Lab) -> None:

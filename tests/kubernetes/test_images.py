@@ -57,9 +57,9 @@ def test_any_image_works_as_it_is_in_both_ways(
         for name, handle in handles.items():
             assert lab.wait(handle)["counts"]["completed"] == 1, name
         for name in ("python", "nobody"):
-            said = lab.home.run("logs", handles[name]).stdout
-            assert ("writing: EROFS" in said, f"mounted whole: {by_volume}" in said) == (True, True), said
-            assert "home: True of ours: []" in said, said
+            log = lab.home.run("logs", handles[name]).stdout
+            assert ("writing: EROFS" in log, f"mounted whole: {by_volume}" in log) == (True, True), log
+            assert "home: True of ours: []" in log, log
         for name, user in (("busybox", 65534), ("static", 1234), ("musl", 0)):
             assert f"user {user}" in lab.home.run("logs", handles[name]).stdout, name
         until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)

@@ -101,8 +101,8 @@ STUBBORN = "trap '' TERM; echo begun; sleep 3600 & while :; do wait; done"
 
 def pods(lab: Lab, labels: Mapping[str, str]) -> set[str]:
     """The names of the pods with these labels, also of terminating ones."""
-    found = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
-    return {pod["metadata"]["name"] for pod in found}
+    listed = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
+    return {pod["metadata"]["name"] for pod in listed}
 
 
 def store_allow_list(lab: Lab, *allow: str) -> None:

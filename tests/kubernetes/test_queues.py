@@ -35,15 +35,15 @@ def lab(queueing: Cluster, namespace: str, worker_images: Images, tmp_path: Path
     """A server on this host, and a queue for a single worker."""
     queueing.apply(*queue(namespace, namespace, cpu="150m", memory="1Gi"))
     allow = [f"priority-class:{namespace}-{kind}" for kind in ("low", "high")]
-    with Lab(queueing, namespace, worker_images, tmp_path, allow=allow) as made:
-        yield made
+    with Lab(queueing, namespace, worker_images, tmp_path, allow=allow) as new_lab:
+        yield new_lab
     queueing.kubectl("delete", f"clusterqueues.{GROUP}", namespace, "--wait=false")
 
 
 def words(lab: Lab, handle: str) -> str:
     """Return the status of an experiment and its workers."""
-    shown = lab.status(handle)
-    return json.dumps([shown["reason"], shown["workers"]])
+    status = lab.status(handle)
+    return json.dumps([status["reason"], status["workers"]])
 
 
 def at_work(lab: Lab, handle: str) -> int:
@@ -54,30 +54,30 @@ def at_work(lab: Lab, handle: str) -> int:
 def nothing_left(lab: Lab) -> None:
     """Neither of ours nor of what Kueue makes of it."""
 
-    def left() -> str:
+    def remaining() -> str:
         return lab.leftovers() + lab.cluster.kubectl("get", WORKLOADS, "-n", lab.namespace, "-o", "name")
 
-    until("everything to be gone", lambda: not left(), told=left)
+    until("everything to be gone", lambda: not remaining(), told=remaining)
 
 
 def test_workers_are_let_in_one_by_one_and_say_what_they_wait_for(lab: Lab) -> None:
     handle = lab.run(budget=4, parallelism=3, queue=lab.namespace, env={"SECONDS_EACH": "4"})
     waits = f"waits in the queue {lab.namespace}: insufficient unused quota for cpu in flavor default"
-    seen = [0]
+    counts = [0]
 
-    def told() -> bool:
-        seen.append(at_work(lab, handle))
+    def has_reason() -> bool:
+        counts.append(at_work(lab, handle))
         return waits in words(lab, handle)
 
-    until("the reason", told, 120, lambda: lab.told(handle))
+    until("the reason", has_reason, 120, lambda: lab.told(handle))
 
     def over() -> bool:
-        seen.append(at_work(lab, handle))
+        counts.append(at_work(lab, handle))
         return bool(lab.status(handle)["state"] == "completed")
 
     until("the experiment to end", over, 300, lambda: lab.told(handle))
     assert lab.status(handle)["counts"]["completed"] == 4
-    assert max(seen) == 1, "the quota is for one"
+    assert max(counts) == 1, "the quota is for one"
     nothing_left(lab)
 
 
@@ -141,9 +141,9 @@ def test_the_server_in_the_cluster_says_what_a_queue_waits_for(
         )
         waits = f"waits in the queue {namespace}: insufficient unused quota for cpu in flavor default"
 
-        def told() -> str:
+        def reason_text() -> str:
             return json.dumps(promises.status(lab, handle)["workers"])
 
-        until("the reason", lambda: waits in told(), 120, told)
+        until("the reason", lambda: waits in reason_text(), 120, reason_text)
         promises.assert_exact(lab, handle, 3, 1)
     queueing.kubectl("delete", f"clusterqueues.{GROUP}", namespace, "--wait=false")

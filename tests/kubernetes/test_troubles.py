@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(600)
 def line(kubernetes: Access) -> Iterator[Line]:
     """Between the server and the API server."""
     parts = urlsplit(_address(kubernetes))
-    with Line(str(parts.hostname), parts.port or 443) as made:
-        yield made
+    with Line(str(parts.hostname), parts.port or 443) as network_line:
+        yield network_line
 
 
 @pytest.fixture

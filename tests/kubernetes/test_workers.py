@@ -85,9 +85,9 @@ def test_a_trial_that_was_killed_for_memory_gets_a_pod_with_more(lab: Lab) -> No
     first, second = lab.trial(handle)["attempts"]
     assert (first["state"], first["reason"]["code"]) == ("failed", "out_of_memory")
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 256 * 2**20)
-    told = lab.home.run("trials", f"{handle}/1").stdout
-    assert "retried with 256 MiB" in told
-    assert "memory raised to 256 MiB after an earlier attempt ran out of memory" in told
+    output = lab.home.run("trials", f"{handle}/1").stdout
+    assert "retried with 256 MiB" in output
+    assert "memory raised to 256 MiB after an earlier attempt ran out of memory" in output
     until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
 
 
@@ -99,8 +99,10 @@ def test_trials_with_gpus_get_them_and_others_leave_their_node_alone(lab: Lab) -
 
 
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_node(lab: Lab) -> None:
-    said = lab.ask(resources={"gpu": 64}, expect=2)
-    assert "this can never run: a trial needs 64 gpu, the largest machine, gpu1, has 4" in said.stdout + said.stderr
+    refused = lab.ask(resources={"gpu": 64}, expect=2)
+    assert (
+        "this can never run: a trial needs 64 gpu, the largest machine, gpu1, has 4" in refused.stdout + refused.stderr
+    )
 
 
 def test_who_holds_what_is_missing_is_told(lab: Lab) -> None:
@@ -155,8 +157,10 @@ def test_when_a_node_is_drained_its_trial_goes_on_elsewhere_from_its_checkpoint(
         node = own_kubernetes.json("get", "pod", "-n", namespace, name)["spec"]["nodeName"]
         own_kubernetes.apply(_bystander(node), namespace=namespace)
         own_kubernetes.drain(node)
-        there = f"--field-selector=spec.nodeName={node}"
-        assert own_kubernetes.kubectl("get", "pods", "-A", there, "-o", "name") == "", "all of its pods were evicted"
+        field_selector = f"--field-selector=spec.nodeName={node}"
+        assert own_kubernetes.kubectl("get", "pods", "-A", field_selector, "-o", "name") == "", (
+            "all of its pods were evicted"
+        )
         assert lab.wait(handle)["counts"]["completed"] == 1
         first, second = lab.trial(handle)["attempts"]
         assert (first["state"], second["state"]) == ("preempted", "succeeded")
