@@ -65,7 +65,7 @@ class Engine:
         ]  # fmt: skip
         (self.folder / "docker.pid").unlink(missing_ok=True)
         self.machine.start(PROGRAM, command)
-        until("dockerd", self.answers, told=lambda: self.machine.tail(PROGRAM))
+        until("dockerd", self.answers, describe=lambda: self.machine.tail(PROGRAM))
 
     def answers(self) -> bool:
         """Return True if the daemon answers."""

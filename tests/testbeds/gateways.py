@@ -43,10 +43,10 @@ def proxy(host: str, hosts: Mapping[str, str] | None = None, login: str = "") ->
 
     `hosts`: where the names lead that only it knows. `login`: `name:password`, without which nobody gets anywhere.
     """
-    wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+    authorization = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
     class Connect(_Connect):
-        known, needed = hosts or {}, wanted
+        known, needed = hosts or {}, authorization
 
     return Gateway(host, Connect)
 
@@ -70,9 +70,9 @@ def socket_front(path: str) -> Gateway:
 
     class Front(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            there = socket.socket(socket.AF_UNIX)
-            there.connect(path)
-            join(self.request, there)
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(path)
+            join(self.request, upstream)
 
     return Gateway("127.0.0.1", Front)
 

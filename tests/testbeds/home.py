@@ -93,10 +93,10 @@ class Home:
         show = self.look if arguments[0] in LOOKS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
         return json.loads(show(*arguments, "--json", cwd=cwd))
 
-    def _check(self, arguments: Sequence[str], code: int, expect: int | None, said: str) -> None:
+    def _check(self, arguments: Sequence[str], code: int, expect: int | None, output: str) -> None:
         if expect is not None and code != expect:
-            told = f"exit {code}, not {expect}\n{said}\n{self.server_log()}"
-            raise CommandFailed(f"orchestune {' '.join(arguments)}: {told}")
+            report = f"exit {code}, not {expect}\n{output}\n{self.server_log()}"
+            raise CommandFailed(f"orchestune {' '.join(arguments)}: {report}")
 
     def server_log(self) -> str:
         """The end of each log in the state folder."""
@@ -105,18 +105,18 @@ class Home:
 
     def processes(self) -> dict[int, str]:
         """Every process that belongs to this state folder, by its environment, arguments or current folder."""
-        found, mark = {}, os.fsencode(str(self.folder))
+        processes_found, mark = {}, os.fsencode(str(self.folder))
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal() or int(entry.name) == os.getpid():
                 continue
             try:
                 arguments = (entry / "cmdline").read_bytes()
-                told = arguments + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
+                content = arguments + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
             except OSError:  # it ended meanwhile, or is another user's
                 continue
-            if mark in told:
-                found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
-        return found
+            if mark in content:
+                processes_found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+        return processes_found
 
     def close(self) -> None:
         """End what still runs, politely and then by force, and remove the folder. Idempotent."""

@@ -174,5 +174,5 @@ class Machine:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
-    return {**kept, "PATH": f"{SYSTEM_PATH}:{os.environ.get('PATH', '')}", **more}
+    variables = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
+    return {**variables, "PATH": f"{SYSTEM_PATH}:{os.environ.get('PATH', '')}", **more}

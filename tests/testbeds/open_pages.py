@@ -51,13 +51,13 @@ class Held:
     @classmethod
     def by(cls, session: CDPSession) -> Held:
         """The least of some measurements: what just happens to be under way is none of it."""
-        found = []
+        samples = []
         for _ in range(4):
             session.send("HeapProfiler.collectGarbage")
-            told = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
-            found.append((told["JSHeapUsedSize"], told["Nodes"], told["JSEventListeners"]))
+            metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+            samples.append((metrics["JSHeapUsedSize"], metrics["Nodes"], metrics["JSEventListeners"]))
             time.sleep(0.05)
-        return cls(*map(min, zip(*found, strict=True)))
+        return cls(*map(min, zip(*samples, strict=True)))
 
     def __sub__(self, other: Held) -> Held:
         return Held(self.heap - other.heap, self.nodes - other.nodes, self.listeners - other.listeners)
@@ -87,11 +87,11 @@ class OpenPages:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, wanted: Sequence[str], stir: Stir) -> Iterator[OpenPages]:
+def opened(browser: Browser, url: str, paths_to_open: Sequence[str], stir: Stir) -> Iterator[OpenPages]:
     """Each in a context of its own: six connections are all that one has to a server."""
     pages: dict[str, tuple[Page, CDPSession]] = {}
     try:
-        for path in wanted:
+        for path in paths_to_open:
             page = browser.new_page()
             client = Client.connect(lambda: ServerAccess(url, TOKEN))
             page.goto(url + client.invite()["path"])

@@ -28,13 +28,13 @@ def _threads(pid: int) -> int:
 
 def children_of(pid: int) -> list[int]:
     """The children of a process, whichever of its threads started them; none where it is gone."""
-    found = []
+    child_pids = []
     try:
         for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
-            found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+            child_pids += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
     except OSError:
         pass
-    return [int(child) for child in found]
+    return [int(child) for child in child_pids]
 
 
 def alive(pid: int) -> bool:

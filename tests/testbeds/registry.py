@@ -151,9 +151,9 @@ class Registry:
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            said = answer.read()
+            answer_body = answer.read()
             if answer.status != expected:
-                raise Broken(f"{method} {path}: {answer.status}, not {expected}: {said[:500]!r}")
+                raise Broken(f"{method} {path}: {answer.status}, not {expected}: {answer_body[:500]!r}")
             return answer.headers
         finally:
             connection.close()

@@ -16,10 +16,10 @@ FOLDERS = ("tmp", "etc", "proc", "sys", "dev")
 
 
 def _needed(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if found is None:
+    program_path = shutil.which(program)
+    if program_path is None:
         raise Broken(f"this image is made with {program}: apt-get install {package}")
-    return found
+    return program_path
 
 
 def python_root() -> Path:

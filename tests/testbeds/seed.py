@@ -154,7 +154,7 @@ def plans(large: int) -> list[Plan]:
         labels={HOSTILE: HOSTILE}, owner=HOSTILE, run=HOSTILE, log=HOSTILE + "\n", node=HOSTILE,
         code=[{"page.html": f"<b>1</b>\n{HOSTILE}\n", "<img src=x>.py": HOSTILE}, {"page.html": "<b>2</b>\n"}],
     )  # fmt: skip
-    found = [
+    all_plans = [
         Plan(WIDE, [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
              [{"name": f"metric_{n}", **(LIMITED if n else {"goal": "maximize"})} for n in range(30)], _wide, 40, 40,
              ago=900000),
@@ -172,8 +172,8 @@ def plans(large: int) -> list[Plan]:
              gpus=[card.id for card in CARDS[:3]]),
     ]  # fmt: skip
     if large:
-        found.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
-    return found
+        all_plans.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
+    return all_plans
 
 
 def draw(parameters: Sequence[Mapping[str, Any]], chance: random.Random) -> dict[str, Any]:
@@ -246,9 +246,9 @@ class Writer:
         with self.store.transaction() as session:
             session.change(insert(tables.experiments).values(**values))
             experiments.add_revision(session, self.id, 1, json.dumps(specification.to_json()), plan.owner)
-            for name, found in self.rows.items():
-                if found:
-                    session.connection.execute(insert(tables.metadata.tables[name]), found)
+            for name, rows in self.rows.items():
+                if rows:
+                    session.connection.execute(insert(tables.metadata.tables[name]), rows)
         return handle
 
     def _trial(self, number: int) -> None:
@@ -358,16 +358,16 @@ class Writer:
             )  # fmt: skip
         return steps
 
-    def _workers(self, gone: bool) -> None:
+    def _workers(self, is_ended: bool) -> None:
         cards = self.plan.gpus
         for index, worker in enumerate(self.workers, 1):
             self.rows["workers"].append(
                 {
                     "id": worker, "experiment": self.id, "cluster": "local", "name": f"w{index}",
-                    "state": "ended" if gone else "alive", "node": self.plan.node, "slots": 1,
+                    "state": "ended" if is_ended else "alive", "node": self.plan.node, "slots": 1,
                     "gpus": json.dumps([cards[index % len(cards)]]) if cards else None,
                     "succeeded": self.plan.finished // len(self.workers), "created_at": self.begin,
-                    "ended_at": self.begin + self.plan.ago if gone else None,
+                    "ended_at": self.begin + self.plan.ago if is_ended else None,
                 }
             )  # fmt: skip
 

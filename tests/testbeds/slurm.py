@@ -106,16 +106,16 @@ class Slurm:
              f"--socket={self.folder}/munge.sock", f"--pid-file={self.folder}/munged.pid",
              f"--log-file={self.folder}/munged.log", f"--seed-file={self.folder}/munge.seed"],
         )  # fmt: skip
-        until("munge", (self.folder / "munge.sock").exists, told=lambda: self.machine.tail("munged"))
+        until("munge", (self.folder / "munge.sock").exists, describe=lambda: self.machine.tail("munged"))
         self.start()
         for node in (*self.cpus, self.gpu):
             self.join(node)
-        until("the nodes", lambda: len(self.idle()) == 3, told=self._told)
+        until("the nodes", lambda: len(self.idle()) == 3, describe=self._told)
 
     def start(self) -> None:
         """Start the controller, with the jobs it had before `stop`."""
         self.machine.start("slurmctld", ["slurmctld", "-D", "-f", str(self.configuration), "-i"])
-        until("the controller", self.answers, told=self._told)
+        until("the controller", self.answers, describe=self._told)
 
     def stop(self) -> None:
         """End the controller; jobs go on."""

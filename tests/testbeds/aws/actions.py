@@ -64,14 +64,14 @@ def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
     if action in _FREE:
         return []
     tags = {f"aws:RequestTag/{name}": value for name, value in tags_of(call.parameters).items()}
-    found = [Need(action, resource, tags) for resource in dict.fromkeys(_resources(call))]
-    found += _tagging(call, tags)
+    permissions = [Need(action, resource, tags) for resource in dict.fromkeys(_resources(call))]
+    permissions += _tagging(call, tags)
     if call.service == "eks":
-        found += _of_eks(call, service_roles)
+        permissions += _of_eks(call, service_roles)
     if call.name == "lambda:CreateFunction":
         passed = {"iam:PassedToService": "lambda.amazonaws.com"}
-        found.append(Need("iam:PassRole", call.parameters["Role"], passed))
-    return found
+        permissions.append(Need("iam:PassRole", call.parameters["Role"], passed))
+    return permissions
 
 
 def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
@@ -80,8 +80,8 @@ def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
     if not tags or not name.startswith(("Create", "Allocate")):
         return
     if call.service == "ec2" and name in _EC2_MADE:
-        made = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
-        yield Need("ec2:CreateTags", made, {**tags, "ec2:CreateAction": name})
+        arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
+        yield Need("ec2:CreateTags", arn, {**tags, "ec2:CreateAction": name})
     if call.service == "eks":
         yield Need("eks:TagResource", _eks_made(call), tags)
     if call.service == "ecr":
@@ -219,11 +219,11 @@ def _eks_made(call: Call) -> str:
 def _ec2(call: Call) -> Iterator[str]:
     start = f"arn:aws:ec2:{call.region}:{ACCOUNT}"
     only = _EC2_ONLY.get(call.operation)
-    found = [f"{start}:{_EC2_KIND[matched[1]]}/{value}" for value in _named(call)
+    resources = [f"{start}:{_EC2_KIND[matched[1]]}/{value}" for value in _named(call)
              if (matched := _EC2_ID.match(value)) and only in (None, matched[1])]  # fmt: skip
     if call.operation in _EC2_MADE:
-        found.append(f"{start}:{_EC2_MADE[call.operation]}/*")
-    yield from found or ["*"]
+        resources.append(f"{start}:{_EC2_MADE[call.operation]}/*")
+    yield from resources or ["*"]
 
 
 def _named(call: Call) -> Iterator[str]:

@@ -158,7 +158,7 @@ class Cluster(Access):
         until(
             f"containerd of {name}",
             lambda: self._ctr_answers(name),
-            told=lambda: self.machines[name].tail("containerd"),
+            describe=lambda: self.machines[name].tail("containerd"),
         )
         self.ctr(name, "images", "import", str(self.folder / "pause-image.tar"))
 
@@ -195,13 +195,13 @@ class Cluster(Access):
         for node in self.nodes.values():
             folder = node.registries / registry
             folder.mkdir(parents=True, exist_ok=True)
-            told = f'server = "https://{registry}"\n[host."https://{registry}"]\n  ca = "{authority}"\n'
-            (folder / "hosts.toml").write_text(told)
+            hosts_file = f'server = "https://{registry}"\n[host."https://{registry}"]\n  ca = "{authority}"\n'
+            (folder / "hosts.toml").write_text(hosts_file)
 
     def wait_ready(self, name: str) -> None:
         """Return when the node is Ready and shows its pretended GPUs."""
-        told = lambda: self.machines[name].tail("kubelet")
-        until(f"node {name} to be ready", lambda: self.node_ready(name), READY_SECONDS, told)
+        kubelet_log = lambda: self.machines[name].tail("kubelet")
+        until(f"node {name} to be ready", lambda: self.node_ready(name), READY_SECONDS, kubelet_log)
         gpus = self.nodes[name].gpus
         if gpus:
             self.pretend_gpus(name, gpus)

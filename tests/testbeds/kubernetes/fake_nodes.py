@@ -63,8 +63,8 @@ class FakeNodes:
         self._play: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> FakeNodes:
-        for made in self._nodes:
-            self.cluster.apply(made)
+        for manifest in self._nodes:
+            self.cluster.apply(manifest)
         command = [sys.executable, "-m", __name__, str(self.cluster.kubeconfig), *self.names]
         self._play = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL)
         try:

@@ -55,8 +55,10 @@ class Provisioner:
         """Do what there is to do now, and return the version of the claims that were looked at."""
         claims, version = self.api.list_objects(_CLAIMS)
         for claim in claims:
-            wanted = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get("volumeName")
-            if wanted and claim["status"].get("phase") == "Pending":
+            is_provisioned_here = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get(
+                "volumeName"
+            )
+            if is_provisioned_here and claim["status"].get("phase") == "Pending":
                 self._serve(volume_for(claim, self.folder))
         for volume in self.api.list_objects(_VOLUMES)[0]:
             about = volume["metadata"]
