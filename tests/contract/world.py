@@ -169,8 +169,10 @@ class FakeWorker:
         self.token = ""
         self.job: JobDocument | None = None
         try:
-            said = register_worker.register(core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here"))
-            self.job, self.token = said.job, said.token
+            registered = register_worker.register(
+                core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here")
+            )
+            self.job, self.token = registered.job, registered.token
         except GroupOver:
             self.over = True
 
@@ -224,8 +226,8 @@ class FakeWorker:
 
     def keep_artifacts(self, document: Document) -> Document:
         """Turn uploads into artifacts."""
-        kept = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
-        return {"kept": kept.kept}
+        accepted = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
+        return {"kept": accepted.kept}
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """Build the report of a successful lease whose command printed `loss=…` (the first parameter's value)."""
@@ -303,8 +305,10 @@ class CoreWorld:
         self.core.store.close()
 
     def _engine(self, row: ExperimentRow) -> Engine:
-        wanted = row.specification
-        return registry.create(wanted.engine, wanted.space, wanted.metrics, seed=wanted.seed, in_process=True)
+        specification = row.specification
+        return registry.create(
+            specification.engine, specification.space, specification.metrics, seed=specification.seed, in_process=True
+        )
 
     def create(self, **changes: Any) -> str:
         """A new experiment of `owner`, else Ada; its id. See `request` for the rest."""
@@ -367,15 +371,15 @@ class CoreWorld:
 
     def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
         """Tick until so many leases are out, each with its worker."""
-        found: list[tuple[FakeWorker, Document]] = []
+        leases: list[tuple[FakeWorker, Document]] = []
         for _ in range(20):
             self.tick()
             for worker in list(self.workers.values()):
-                answer = worker.call(want=count - len(found))
-                found += [(worker, lease) for lease in answer["leases"]]
-                if len(found) >= count:
-                    return found
-        raise AssertionError(f"only {len(found)} of {count} leases were given: {self.backend.orders.keys()}")
+                answer = worker.call(want=count - len(leases))
+                leases += [(worker, lease) for lease in answer["leases"]]
+                if len(leases) >= count:
+                    return leases
+        raise AssertionError(f"only {len(leases)} of {count} leases were given: {self.backend.orders.keys()}")
 
     def run(self, experiment: str, rounds: int = 500) -> Document:
         """Let workers finish everything that they get until the experiment is over or paused."""
@@ -385,7 +389,7 @@ class CoreWorld:
             for worker in list(self.workers.values()):
                 finished = [worker.finish(lease) for lease in worker.leases.values()]
                 worker.call(want=8, finished=finished)
-            shown = self.status(experiment)
-            if shown["state"] in ("completed", "failed", "stopped", "paused"):
-                return shown
-        raise AssertionError(f"still {shown['state']} after {rounds} rounds: {shown}")
+            status = self.status(experiment)
+            if status["state"] in ("completed", "failed", "stopped", "paused"):
+                return status
+        raise AssertionError(f"still {status['state']} after {rounds} rounds: {status}")
