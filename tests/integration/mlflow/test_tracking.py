@@ -40,9 +40,9 @@ def world(world: CoreWorld) -> CoreWorld:
 
 @pytest.fixture
 def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    made = Tracking(world.core, PATIENCE)
-    yield made
-    made.close()
+    tracker = Tracking(world.core, PATIENCE)
+    yield tracker
+    tracker.close()
 
 
 def catch_up(world: CoreWorld, tracking: Tracking) -> None:
@@ -201,8 +201,8 @@ def test_folds_have_their_own_curves_and_the_run_their_mean(
         worker.call(finished=[worker.finish(lease, value)])
     world.run(experiment)
     catch_up(world, tracking)
-    found = named(mlflow.runs("folded")[1], "metrics")
-    assert found == {"fold 0/loss": 0.2, "fold 1/loss": 0.4, "loss": pytest.approx(0.3)}
+    metrics = named(mlflow.runs("folded")[1], "metrics")
+    assert metrics == {"fold 0/loss": 0.2, "fold 1/loss": 0.4, "loss": pytest.approx(0.3)}
 
 
 def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
@@ -211,8 +211,8 @@ def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
     run = client.create(place, "one", 1, {"a": "b"})
     client.log(run, [LoggedMetric("loss", float(i), i, i) for i in range(2500)], {f"p{i}": i for i in range(250)})
     client.close()
-    (found,) = mlflow.runs("many")
-    assert (len(named(found, "params")), named(found, "metrics")) == (250, {"loss": 2499.0})
+    (recorded_run,) = mlflow.runs("many")
+    assert (len(named(recorded_run, "params")), named(recorded_run, "metrics")) == (250, {"loss": 2499.0})
 
 
 def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> None:

@@ -68,8 +68,8 @@ class RunningWorker:
     @property
     def pid(self) -> int:
         """The worker itself, below its guard."""
-        found: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
-        return found
+        child: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
+        return child
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for the end and return the exit code."""
@@ -95,20 +95,20 @@ def signal_quietly(pid: int, number: int) -> None:
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Poll until something is true, and return it."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
-    return found
+    return value
 
 
 def read_pids(folder: Path, count: int) -> list[int]:
     """The process numbers that commands wrote into files `*.pid` there, once there are `count`."""
 
-    def found() -> list[int] | None:
+    def pids_written() -> list[int] | None:
         texts = [path.read_text().strip() for path in folder.glob("*.pid")]
         return [int(text) for text in texts] if len([text for text in texts if text]) >= count else None
 
-    pids: list[int] = until(found, f"{count} process numbers")
+    pids: list[int] = until(pids_written, f"{count} process numbers")
     return pids
 
 
