@@ -130,4 +130,4 @@ def may(cluster: Access, *permission: str) -> bool:
 
 def wait_until_gone(lab: Lab) -> None:
     """Return once nothing of ours is in the namespace, not even what is still ending."""
-    until("everything of ours to go", lambda: not lab.ours(), told=lab.ours)
+    until("everything of ours to go", lambda: not lab.ours(), describe=lab.ours)

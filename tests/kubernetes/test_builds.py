@@ -89,7 +89,7 @@ def assert_built_and_found_again(lab: Lab, folder: Path, place: str) -> None:
 
 def nothing_left(lab: Lab) -> None:
     """Return once nothing of the build is there: the cluster removes what a Job owned, and then the Job."""
-    until("all of the build to go", lambda: "build" not in " ".join(lab.ours()), told=lab.ours)
+    until("all of the build to go", lambda: "build" not in " ".join(lab.ours()), describe=lab.ours)
 
 
 def test_a_job_in_the_cluster_builds_what_the_file_installs(

@@ -77,7 +77,7 @@ def test_a_log_is_followed_without_a_gap_over_cuts_a_sleep_and_a_new_pod_of_the_
 
         def more(count: int) -> None:
             expected_count = len(log_lines) + count
-            until(f"{count} more lines", lambda: len(log_lines) >= expected_count, told=lambda: log_lines[-3:])
+            until(f"{count} more lines", lambda: len(log_lines) >= expected_count, describe=lambda: log_lines[-3:])
 
         more(3)
         line.cut()

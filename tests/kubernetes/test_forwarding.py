@@ -104,7 +104,7 @@ def test_the_next_pod_of_the_server_is_reached_and_the_last_one_is_forgotten(lab
     until(
         "the Roles to name the new pod alone",
         lambda: all(reachable(lab, role) == [names(lab)] for role in SERVER_ROLES),
-        told=lambda: [reachable(lab, role) for role in SERVER_ROLES],
+        describe=lambda: [reachable(lab, role) for role in SERVER_ROLES],
     )
 
 

@@ -62,7 +62,7 @@ def test_any_image_works_as_it_is_in_both_ways(
             assert "home: True of ours: []" in log, log
         for name, user in (("busybox", 65534), ("static", 1234), ("musl", 0)):
             assert f"user {user}" in lab.home.run("logs", handles[name]).stdout, name
-        until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+        until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)
 
 
 @pytest.mark.long

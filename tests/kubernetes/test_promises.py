@@ -191,7 +191,7 @@ def once(lab: Lab, handles: list[str], faults: Faults, fault: Callable[[], None]
         fault()
         return len(faults.done) > before
 
-    until(f"{fault.__name__} to strike", struck, told=lambda: faults.done)
+    until(f"{fault.__name__} to strike", struck, describe=lambda: faults.done)
 
 
 def _all_over(lab: Lab, handles: list[str]) -> bool:
@@ -349,5 +349,5 @@ def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:
         what = ("pods,jobs,secrets", "-n", lab.namespace, "-l", f"orchestune.dev/experiment={identity}", "-o", "name")
         return lab.cluster.kubectl("get", *what)
 
-    until("pods, jobs and secrets to go", lambda: not remaining(), told=remaining)
+    until("pods, jobs and secrets to go", lambda: not remaining(), describe=remaining)
     assert ended(lab, handle)["state"] == "stopped"

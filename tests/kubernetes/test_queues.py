@@ -57,7 +57,7 @@ def nothing_left(lab: Lab) -> None:
     def remaining() -> str:
         return lab.leftovers() + lab.cluster.kubectl("get", WORKLOADS, "-n", lab.namespace, "-o", "name")
 
-    until("everything to be gone", lambda: not remaining(), told=remaining)
+    until("everything to be gone", lambda: not remaining(), describe=remaining)
 
 
 def test_workers_are_let_in_one_by_one_and_say_what_they_wait_for(lab: Lab) -> None:

@@ -154,4 +154,4 @@ def test_a_server_that_may_not_start_workers_says_so(lab: Lab, server_image: str
         item = lab.home.json("status", "--cluster", lab.name)[0]
         return str(item["reason"]["message"]) if item["reason"] else ""
 
-    until("the reason", lambda: "create jobs" in why(), told=why)
+    until("the reason", lambda: "create jobs" in why(), describe=why)

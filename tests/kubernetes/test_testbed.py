@@ -37,7 +37,7 @@ def run(cluster: Access, namespace: str, *pods: dict[str, Any]) -> list[str]:
     names = [pod["metadata"]["name"] for pod in pods]
     for name in names:
         over = lambda name=name: cluster.pod_phase(namespace, name) in ("Succeeded", "Failed")
-        until(f"pod {name} to end", over, told=lambda: cluster.kubectl("describe", "pods", "-n", namespace))
+        until(f"pod {name} to end", over, describe=lambda: cluster.kubectl("describe", "pods", "-n", namespace))
     return [cluster.kubectl("logs", "-n", namespace, name).strip() for name in names]
 
 

@@ -56,7 +56,7 @@ def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, l
     assert far_lab.wait(handle)["counts"]["completed"] == 8
     states = {attempt["state"] for number in range(1, 9) for attempt in far_lab.trial(handle, number)["attempts"]}
     assert states == {"succeeded"}
-    until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
+    until("everything to be gone", lambda: not far_lab.leftovers(), describe=far_lab.leftovers)
 
 
 def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_back(far_lab: Lab, line: Line) -> None:
@@ -65,7 +65,7 @@ def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_bac
     line.cut()
     far_lab.home.run("stop", handle)
     line.mend()
-    until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
+    until("everything to be gone", lambda: not far_lab.leftovers(), describe=far_lab.leftovers)
     assert far_lab.wait(handle, "stopped")["counts"]["running"] == 0
 
 
@@ -81,4 +81,4 @@ def test_trials_of_a_node_that_vanished_run_elsewhere(
         first, second = lab.trial(handle)["attempts"]
         assert (first["state"], second["state"]) == ("lost", "succeeded")
         assert second["node"] != node
-        until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+        until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)
