@@ -98,10 +98,10 @@ def warm_rate(lab: Lab, client: Client, folder: Path) -> tuple[float, int]:
     """Trivial trials a second of one experiment, from the first lease to the last result; and how many."""
     handle = lab.home.run("run", "--detach", cwd=folder).stdout.strip()
     until("the trials", lambda: client.experiment(handle)["state"] == "completed", 1200)
-    found = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
-    began = min(_moment(trial["started_at"]) for trial in found)
-    ended = max(_moment(trial["finished_at"]) for trial in found)
-    return len(found) / (ended - began), len(found)
+    finished = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
+    began = min(_moment(trial["started_at"]) for trial in finished)
+    ended = max(_moment(trial["finished_at"]) for trial in finished)
+    return len(finished) / (ended - began), len(finished)
 
 
 def _moment(text: str | None) -> float:

@@ -100,8 +100,8 @@ class Open:
 
     def behind(self, finished: int) -> bool:
         """Return True if the page says that it is stale, or shows fewer trials than have ended."""
-        shown = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
-        late = shown is not None and int(shown[1].replace(",", "")) < finished
+        match = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
+        late = match is not None and int(match[1].replace(",", "")) < finished
         return late or self.page.locator("#connection").get_attribute("data-state") not in ("live", None)
 
 
@@ -131,13 +131,13 @@ def catching_up(pages: Mapping[str, Open], client: Client, handle: str) -> float
 
 def resident(browser: Browser) -> float:
     """MiB of all renderers together."""
-    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    found = 0
-    for each in told:
+    process_infos = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    kilobytes = 0
+    for each in process_infos:
         if each["type"] == "renderer":
             status = Path(f"/proc/{each['id']}/status").read_text()
-            found += int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
-    return found / 1024
+            kilobytes += int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+    return kilobytes / 1024
 
 
 def begun(home: Home, file: str) -> str:

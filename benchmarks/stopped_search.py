@@ -49,7 +49,7 @@ SEARCHES = (
     "random", "auto", "auto asha", "auto asha from step 4", "auto median",
     "Optuna", "Optuna asha", "Optuna hyperband", "Optuna median",
 )  # fmt: skip
-Found = list[tuple[float, float]]
+Completions = list[tuple[float, float]]
 """when trials were complete, and their losses"""
 
 
@@ -72,8 +72,10 @@ class OrchestuneSearch:
         self._judge: Never = Ours(EarlyStopping(name, min_steps=float(first or 1)), family.metric) if rule else Never()
 
     def ask(self, number: int, pending: Mapping[int, Configuration]) -> Configuration:
-        self._asked[number] = found = self._engine.ask(list(pending.values()), number, ask_seed(self._seed, number))
-        return found
+        self._asked[number] = suggestion = self._engine.ask(
+            list(pending.values()), number, ask_seed(self._seed, number)
+        )
+        return suggestion
 
     def ends(self, number: int, step: int, value: float) -> bool:
         ends = self._judge.ends(number, step, value)
@@ -108,9 +110,9 @@ class OptunaSearch:
         self._study.complete(number, value)
 
 
-def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
+def simulate(family: Family, search: Search, name: str, seed: int) -> Completions:
     """Search for `LENGTH` with `WORKERS` workers."""
-    found: Found = []
+    completions: Completions = []
     running: dict[int, tuple[dict[str, Value], Iterator[float]]] = {}
     events: list[tuple[float, int, int]] = []  # when, trial, step
 
@@ -125,7 +127,7 @@ def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
     while True:
         now, trial, step = heapq.heappop(events)
         if now > LENGTH:
-            return found
+            return completions
         chosen, values = running[trial]
         value = next(values)
         if step < STEPS and not search.ends(trial, step, value):
@@ -134,7 +136,7 @@ def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
         del running[trial]
         if step == STEPS:
             search.complete(trial, chosen, value)
-            found.append((now, loss(family.metric, value)))
+            completions.append((now, loss(family.metric, value)))
         number += 1
         begin(now, number)
 
@@ -155,7 +157,7 @@ def _curve(family: Family, chosen: Configuration) -> Iterator[float]:
         yield math.nan
 
 
-def run(name: str, family_name: str, seed: int) -> Found:
+def run(name: str, family_name: str, seed: int) -> Completions:
     """One search of `SEARCHES`."""
     family = FAMILIES[family_name]
     whose, _, rule = name.partition(" ")
@@ -181,19 +183,21 @@ def main() -> None:
         outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
     head = ("search", *(f"after {look}" for look in LOOKS), "complete trials")
     for family in families:
-        best = min(value for name in names for found in outcomes[name, family] for _, value in found)
+        best = min(value for name in names for completions in outcomes[name, family] for _, value in completions)
         scale = _mean_best(outcomes["random", family], LENGTH) - best
         rows = [_row(name, outcomes[name, family], best, scale) for name in names]
         table.show(f"{family}: {len(seeds)} searches each on {WORKERS} workers", head, rows)
 
 
-def _row(name: str, found: list[Found], best: float, scale: float) -> table.Row:
-    regrets = [(_mean_best(found, LENGTH * look / LOOKS[-1]) - best) / scale for look in LOOKS]
-    return name, *(f"{regret:.2f}" for regret in regrets), round(statistics.mean(map(len, found)))
+def _row(name: str, searches: list[Completions], best: float, scale: float) -> table.Row:
+    regrets = [(_mean_best(searches, LENGTH * look / LOOKS[-1]) - best) / scale for look in LOOKS]
+    return name, *(f"{regret:.2f}" for regret in regrets), round(statistics.mean(map(len, searches)))
 
 
-def _mean_best(searches: list[Found], until: float) -> float:
-    return statistics.mean(min((v for when, v in found if when <= until), default=math.inf) for found in searches)
+def _mean_best(searches: list[Completions], until: float) -> float:
+    return statistics.mean(
+        min((v for when, v in completions if when <= until), default=math.inf) for completions in searches
+    )
 
 
 if __name__ == "__main__":

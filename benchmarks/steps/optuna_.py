@@ -48,8 +48,8 @@ def solution(task: Task) -> Solution | None:
         cell = ["", "import optuna", "", "", "def objective(trial):"]
         cell += [f"    return accuracy({', '.join(suggested.values())})", "", "", *_search(task)]
         return Solution((shlex.join(task.command),), changes=(Change("cells.py", "", "\n".join(cell) + "\n"),))
-    made, folder = folder_of(task, "trial.number")
-    lines = [*made, *body(task, suggested, folder), "return value"]
+    folder_lines, folder = folder_of(task, "trial.number")
+    lines = [*folder_lines, *body(task, suggested, folder), "return value"]
     search = _search(task)
     modules = imports(task)
     if task.kind == "checkpoint":

@@ -75,9 +75,9 @@ class Losses:
     def of(self, observation: Observation) -> float | None:
         """None where nothing can be told, since all have failed so far."""
         if "loss" in observation.metrics:
-            found = observation.metrics["loss"]
-            self._worst = found if self._worst is None else max(self._worst, found)
-            return found
+            loss = observation.metrics["loss"]
+            self._worst = loss if self._worst is None else max(self._worst, loss)
+            return loss
         return self._worst
 
 
