@@ -123,13 +123,13 @@ def _role() -> dict[str, object]:
     return next(item for item in rights.namespaced(_USUAL) if item["kind"] == "Role")
 
 
-def table(found: Sequence[ResourcePermission]) -> str:
+def table(required: Sequence[ResourcePermission]) -> str:
     """Verbs by resource."""
     verbs: dict[str, list[str]] = {}
-    for right in found:
+    for right in required:
         only = f", only {right.name}" if right.name else ""
         verbs.setdefault(f"| `{_resource(right.resource, right.group)}`{only} ", []).append(right.verb)
-    lines = [f"{resource}| {', '.join(sorted(set(found)))} |" for resource, found in verbs.items()]
+    lines = [f"{resource}| {', '.join(sorted(set(verbs_found)))} |" for resource, verbs_found in verbs.items()]
     return "\n".join(["| resource | verbs |", "|---|---|", *lines]) + "\n"
 
 
