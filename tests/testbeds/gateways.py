@@ -41,12 +41,12 @@ class Gateway(socketserver.ThreadingTCPServer):
 def proxy(host: str, hosts: Mapping[str, str] | None = None, login: str = "") -> Gateway:
     """Takes `CONNECT HOST:PORT` and nothing else.
 
-    `hosts`: where the names lead that only it knows. `login`: `name:password`, without which nobody gets anywhere.
+    `hosts`: where the names lead that only it knows. `login`: `name:password`, required of each client.
     """
     authorization = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
     class Connect(_Connect):
-        known, needed = hosts or {}, authorization
+        addresses, needed = hosts or {}, authorization
 
     return Gateway(host, Connect)
 
@@ -79,7 +79,7 @@ def socket_front(path: str) -> Gateway:
 
 class _Connect(socketserver.BaseRequestHandler):
     server: Gateway
-    known: Mapping[str, str]
+    addresses: Mapping[str, str]
     needed: str
 
     def handle(self) -> None:
@@ -97,4 +97,4 @@ class _Connect(socketserver.BaseRequestHandler):
             self.server.went.append(target)
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             name, _, port = target.rpartition(":")
-            join(self.request, socket.create_connection((self.known.get(name, name), int(port)), _SECONDS))
+            join(self.request, socket.create_connection((self.addresses.get(name, name), int(port)), _SECONDS))
