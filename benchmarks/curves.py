@@ -127,7 +127,7 @@ FAMILIES = {
 
 
 def record(sizes: dict[str, int], jobs: int, file: Path | None) -> dict[str, list[Recorded]]:
-    """So many configurations of each family; read from `kept` where it is there, and written to it."""
+    """Return so many configurations of each family, read from `file` if it exists, else recorded and written to it."""
     if file is not None and file.exists():
         curves: dict[str, list[Recorded]] = pickle.loads(file.read_bytes())
         return curves

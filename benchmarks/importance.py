@@ -1,4 +1,4 @@
-"""Which measure of importance tells what is true of a loss? `python -m benchmarks.importance`
+"""Compare measures of importance with the true variance shares of a loss: `python -m benchmarks.importance`
 
 After 120 trials of an engine: ours, and Optuna's fANOVA (which needs scikit-learn) and PED-ANOVA, beside the true
 shares: the total effects of each parameter on the loss itself, from many draws over the whole space. Off is half the

@@ -44,7 +44,7 @@ def connected() -> Iterator[tuple[Lab, str, Client]]:
 
 
 def job(name: str, image: str, command: str, completions: int = 1, parallelism: int = 1) -> dict[str, Any]:
-    """A Job as somebody writes it by hand."""
+    """A Job as a user writes it by hand."""
     container = {"name": "main", "image": image, "command": ["sh", "-c", command]}
     container["resources"] = {"requests": {"cpu": "100m", "memory": "64Mi"}}  # type: ignore[assignment]
     spec = {"restartPolicy": "Never", "containers": [container]}

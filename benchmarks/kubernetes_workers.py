@@ -24,12 +24,12 @@ from tests.testbeds.waiting import until
 SERVER = "app.kubernetes.io/component=server"
 ORDERS = "worker.json"
 _REFRESHED = 15.0
-"""seconds after which a kubelet has measured anew"""
+"""seconds after which a kubelet has measured again"""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of the server's pod, as its kubelet tells."""
+    """Usage of the server's pod, as its kubelet reports it."""
 
     at: float
     cpu: float

@@ -5,7 +5,7 @@
   search saw, and with one of the repeats of each trial as its value; the mean of the others is the truth.
 
     python -m benchmarks.noisy_best
-    python -m benchmarks.noisy_best --live     # record the searches anew
+    python -m benchmarks.noisy_best --live     # record the searches again
 """
 
 from __future__ import annotations

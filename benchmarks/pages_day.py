@@ -1,7 +1,7 @@
 """A page of each kind left open for a day of a busy server: what it holds, and how far it is behind.
 
 What happens in a day happens in 40 minutes (`--minutes`: of fewer, a part of the day): the trials of a large experiment
-end, one of them prints, and every hour somebody runs a small experiment more. After a third of the time the server is
+end, one of them prints, and every hour one more small experiment runs. After a third of the time the server is
 killed and started again, after two thirds the network falls silent for a while.
 """
 
@@ -66,7 +66,7 @@ engine: random
 AWAY = 20.0
 SILENT = 120.0
 """seconds for which the server is gone, and the network"""
-PATIENCE = 180.0
+TIMEOUT = 180.0
 
 
 def paths(handle: str) -> dict[str, str]:
@@ -108,7 +108,7 @@ class Open:
 def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
     """One, in a context of its own."""
     page = browser.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     page.goto(url + client.invite()["path"])
     page.goto(url + path)
     session = page.context.new_cdp_session(page)
@@ -117,13 +117,13 @@ def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
 
 
 def catching_up(pages: Mapping[str, Open], client: Client, handle: str) -> float:
-    """Seconds until no page is behind what the server said when they began. TimeoutError after `PATIENCE`."""
+    """Return the seconds until no page is behind the server's state at the start. TimeoutError after `TIMEOUT`."""
     finished = client.experiment(handle)["counts"]["completed"]
     began = time.monotonic()
     late = dict(pages)
     while late:
         late = {name: each for name, each in late.items() if each.behind(finished)}
-        if time.monotonic() > began + PATIENCE:
+        if time.monotonic() > began + TIMEOUT:
             raise TimeoutError(f"behind: {sorted(late)}")
         time.sleep(0.1)
     return time.monotonic() - began

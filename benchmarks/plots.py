@@ -27,7 +27,7 @@ from orchestune.server.pages.render import HEADERS
 from tests.testbeds.seed import TOKEN
 
 SITE = "http://figures.invalid/"
-"""which nobody is asked for: what is there is answered here"""
+"""never resolved: the routes below answer all requests"""
 THE_TAB = "the tab"
 Costs = tuple[float, float, float, float]
 """seconds until all is drawn, seconds of a processor that the page's thread used, MiB of scripts, MiB of memory"""

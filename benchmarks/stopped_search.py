@@ -1,8 +1,8 @@
 """Measure the best result of a search with early stopping against time.
 
 Trains scikit-learn models live, on the data that it brings (see `curves`), as 15 workers would in simulated time: a
-step takes a 32nd of a trial's duration, which differs from trial to trial. Whoever becomes free asks for a
-configuration, and what is ended early leaves its worker to the next. Each search goes on for as long as eight trials
+step takes a 32nd of a trial's duration, which differs from trial to trial. A free worker asks for a
+configuration, and a stopped trial frees its worker for the next. Each search lasts as long as eight trials
 take that are not ended.
 
 - ours: `auto` without early stopping, with `asha`, with `asha` from step 4 on, and with `median`;
@@ -40,7 +40,7 @@ from orchestune.engines.registry import create
 
 WORKERS = 15
 LENGTH = 8.0
-"""how long a search goes on; a trial that is not ended takes 1 in the middle"""
+"""duration of a search; a trial that is not stopped takes 1 on average"""
 SPREAD = 0.3
 """standard deviation of the logarithm of a trial's duration"""
 LOOKS = (30, 60, 120)
@@ -62,7 +62,7 @@ class Search(Protocol):
 
 
 class OrchestuneSearch:
-    """One of our engines, with a rule of early stopping or none; both are told what the server tells them."""
+    """One of our engines, with a rule of early stopping or none; both receive what the server passes to them."""
 
     def __init__(self, family: Family, seed: int, engine: str, rule: str) -> None:
         self._metric, self._seed = family.metric, seed

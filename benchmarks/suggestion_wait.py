@@ -1,7 +1,7 @@
 """Measure the time that a worker waits for its next configuration: from its result to the next lease.
 
 A real server with the default engine, or another one, that finds an experiment with so many finished trials in its
-store; simulated workers hand in one result per second together. A result is on the disk before its worker hears of it,
+store; simulated workers hand in one result per second together. A result is on the disk before its worker is answered,
 so what the disk alone takes is measured at the same time.
 """
 
@@ -68,7 +68,9 @@ async def measure(
     async def until(suggestions: int) -> None:
         nonlocal hired
         while len(measurements.suggestion) < suggestions:
-            ordered = server.ordered()  # who waited long while the engine was told the history has been replaced
+            ordered = (
+                server.ordered()
+            )  # workers that waited long while the engine received the history have been replaced
             running.extend(
                 asyncio.create_task(Worker(server.url, worker, token, pace, measurements).run())
                 for worker, token in ordered[hired:]

@@ -24,7 +24,7 @@ PICTURES = {
 
 
 def main() -> None:
-    """Write each of them anew, or those that are named."""
+    """Write all of them, or those that are named."""
     names = sys.argv[1:] or [*PICTURES]
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:

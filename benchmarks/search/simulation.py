@@ -32,7 +32,7 @@ class Searcher(Protocol):
     """A searcher in the comparison. It has the problem's space, never its loss."""
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
-        """The configuration of trial `number`, told what runs now."""
+        """Return the configuration of trial `number`, given the running ones."""
 
     def tell(self, observation: Observation) -> None:
         """A trial has ended."""
@@ -48,7 +48,7 @@ class Trace:
     best: list[float] = field(default_factory=list)
     """after each result: the loss without noise of the best configuration; infinite without one.
 
-    Best is the one whose value is; at the marks, where results tell how noisy they are, the searcher's choice.
+    The best trial is the one with the best value; at the marks, if results report their noise, the searcher's choice.
     """
     seconds: list[float] = field(default_factory=list)
     """of each ask"""
@@ -57,7 +57,7 @@ class Trace:
 
 
 def simulate(problem: Problem, searcher: Searcher, *, seed: int, budget: int, workers: int) -> Trace:
-    """Run `budget` trials; whoever becomes free asks at once, and knows what had ended by then."""
+    """Run `budget` trials; a free worker asks at once and knows what had ended by then."""
     trace, running, pending = Trace(), list[tuple[float, int]](), dict[int, dict[str, Value]]()
     configurations, losses, best_loss, leader, now = set[str](), dict[int, float](), math.inf, math.inf, 0.0
     workers = min(workers, budget)

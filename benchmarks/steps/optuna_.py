@@ -53,7 +53,7 @@ def solution(task: Task) -> Solution | None:
     search = _search(task)
     modules = imports(task)
     if task.kind == "checkpoint":
-        # a trial that was cut off is run again under its number, so that it finds its folder
+        # a trial that was cut off is run again under its number and therefore finds its folder
         modules = "import os\n" + modules
         lines[0] = f"folder = os.path.abspath(f'state/{{{_RETRIED} or trial.number}}')"
         modules += "from optuna.storages import RDBStorage, RetryFailedTrialCallback\n"

@@ -72,7 +72,7 @@ _MORE = {
     " `--all`: [keep experiments, or move them](../how-to/archive.md).",
     "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",
 }
-"""where more is told of a command"""
+"""pages with more about a command"""
 
 
 def page() -> str:

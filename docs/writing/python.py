@@ -85,7 +85,7 @@ def _call(name: str, value: Any) -> str:
 
 
 def _readable(parameter: inspect.Parameter) -> inspect.Parameter:
-    """With its annotation as it is written, and no word for a default that is made anew each time."""
+    """Return it with its annotation as written, and `...` for a default that a factory creates."""
     default = _Plain("...") if repr(parameter.default) == "<factory>" else parameter.default
     return parameter.replace(annotation=_Plain(parameter.annotation), default=default)
 

@@ -1,4 +1,4 @@
-"""docs/reference/server-settings.md, made from what the server can be told."""
+"""docs/reference/server-settings.md, generated from the server's settings."""
 
 from __future__ import annotations
 

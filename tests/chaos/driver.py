@@ -253,15 +253,15 @@ class Chaos:
                 break
             time.sleep(0.2)
         deadline = time.monotonic() + 60
-        while survivors := self._left():
+        while survivors := self._survivors():
             if time.monotonic() > deadline:
                 self.outcome.wrong.append(f"processes are left: {survivors}")
                 break
             time.sleep(0.2)
         self._check()
 
-    def _left(self) -> list[int]:
-        """Workers and users' processes that are still there."""
+    def _survivors(self) -> list[int]:
+        """Return the workers and users' processes that still run."""
         return [pid for pid, environ in processes(str(self.state)).items() if "CHAOS_MARKER" in environ]
 
     def _check(self) -> None:
@@ -312,12 +312,12 @@ class Chaos:
                 self.outcome.wrong.append(f"the log of trial {trial} is not whole: {end} of {size} bytes, {lines}")
 
     def close(self) -> None:
-        """Stop the experiment and the server, whatever happened."""
+        """Stop the experiment and the server in any case."""
         self._thaw(everything=True)
         with contextlib.suppress(OSError, http.client.HTTPException):
             self.server.ask("POST", f"/api/v1/experiments/{self.experiment}/stop", {})
         self.server.close()
-        for pid in self._left():
+        for pid in self._survivors():
             _signal(pid, signal.SIGKILL)
 
 

@@ -41,7 +41,7 @@ class BackendUnderTest(Protocol):
 
 
 class BackendContract:
-    """Each test gets the fixture `place: Place`, which ends whatever is left when the test is over."""
+    """Each test gets the fixture `place: Place`, which terminates what is left after the test."""
 
     def test_a_worker_that_was_started_is_seen(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()

@@ -54,7 +54,7 @@ class CodeContract(WorldContract):
     """A trial runs one bundle, the one that it began with."""
 
     def test_an_empty_file_that_comes_in_as_code_does_is_there(self, world: CoreWorld) -> None:
-        digest = put(world, b"")  # as records of elsewhere bring the files of their trials
+        digest = put(world, b"")  # as imported records bring the files of their trials
         assert world.core.files.size(blob_key(digest)) == 0
         reader, size = bundles.open_bundle(world.core, digest)
         with reader:

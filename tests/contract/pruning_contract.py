@@ -1,4 +1,4 @@
-"""The promises of early stopping, whatever dies in between, one class for every store."""
+"""The promises of early stopping, with processes that die in between, one class for every store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PruningContract(WorldContract):
         return world.create(**{"budget": 6, "parallelism": 2, "early_stopping": RULE, "metrics": METRICS} | changes)
 
     def ordered(self, world: CoreWorld) -> tuple[str, FakeWorker, Document]:
-        """An experiment in which the second trial was ordered to end; its worker did not hear of it yet."""
+        """An experiment whose second trial is to be pruned; its worker has not received the order yet."""
         experiment = self.create(world)
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
@@ -215,7 +215,7 @@ class PruningContract(WorldContract):
         assert second.call(beats=[reports(bad, BAD, step=4, sequence=4)])["orders"][0]["state"] == "pruned"
 
     def test_a_restarted_server_looks_no_more_at_steps_that_a_trial_has_left_behind(self, world: CoreWorld) -> None:
-        """They begin anew where a script trains the same model twice."""
+        """Steps begin again if a script trains the same model twice."""
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
         for sequence, step in enumerate((1, 2, 4, 1)):
@@ -306,7 +306,7 @@ class PruningContract(WorldContract):
         world.tick()
         assert len([lease for other in list(world.workers.values()) for lease in other.call(want=8)["leases"]]) == 1
 
-    # attempts that go on from a checkpoint
+    # attempts that resume from a checkpoint
 
     def test_a_resumed_attempt_keeps_the_curve_of_the_one_before(self, world: CoreWorld) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]

@@ -80,7 +80,7 @@ class FakeClock:
         return self.random.randbytes(count)
 
     def pass_time(self, seconds: float) -> None:
-        """Let both clocks go on."""
+        """Advance both clocks."""
         self.wall += seconds
         self.steady += seconds
 
@@ -91,7 +91,7 @@ def decoded(document: object) -> Any:
 
 
 class FakeBackend:
-    """Remembers the workers that it was told to start and to end."""
+    """Remembers the workers that it was ordered to start and to terminate."""
 
     name = "local"
     slots_per_worker: int | None = None
@@ -109,7 +109,7 @@ class FakeBackend:
         """those of `pending` that wait in a queue of the place"""
         self.faults: dict[str, WorkerLoss] = {}
         self.closed: set[str] = set()
-        """machines that take nobody"""
+        """machines that accept no worker"""
         self.nodes: dict[str, str] = {}
         """the machine of a worker, as far as this place knows it"""
 
@@ -155,7 +155,7 @@ class FakeBackend:
 
 
 class FakeWorker:
-    """Speaks the protocol; finishes what the test tells it to finish."""
+    """Speaks the protocol; finishes what the test orders."""
 
     def __init__(self, core: Core, worker: str, life: int = 1) -> None:
         self.core, self.id, self.life = core, worker, life
@@ -164,7 +164,7 @@ class FakeWorker:
         self.leases: dict[str, Document] = {}
         self.told_to_drain = False
         self.goes_on = False
-        """it is to register anew, as its next life"""
+        """it is to register again, as its next life"""
         self.over = False
         self.token = ""
         self.job: JobDocument | None = None
@@ -343,7 +343,7 @@ class CoreWorld:
                 del self.workers[worker]
 
     def hear_nothing(self, seconds: float) -> None:
-        """Time passes while nobody speaks, and the server listens."""
+        """Let time pass without requests; the controllers run."""
         self.lost_workers.tick()
         for _ in range(math.ceil(seconds)):
             self.clock.pass_time(1.0)

@@ -15,7 +15,7 @@ from tests.testbeds.processes import alive, children_of
 from tests.testbeds.waiting import until
 
 T = TypeVar("T")
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """seconds after which something that should come will not"""
 
 
@@ -42,12 +42,12 @@ def launch(home: Home, project: Path) -> str:
     return home.run("run", "--detach", cwd=project).stdout.strip()
 
 
-def eventually(look: Callable[[], T], what: str, home: Home, patience: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T], what: str, home: Home, timeout: float = TIMEOUT) -> T:
     """Look again and again until there is something to see."""
-    return until(what, look, patience, home.server_log)
+    return until(what, look, timeout, home.server_log)
 
 
-def reached(home: Home, handle: str, *states: str, patience: float = PATIENCE) -> dict[str, Any]:
+def reached(home: Home, handle: str, *states: str, timeout: float = TIMEOUT) -> dict[str, Any]:
     """The status of the experiment, once it is in one of the states."""
 
     def look() -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ def reached(home: Home, handle: str, *states: str, patience: float = PATIENCE) -
         assert status["state"] not in others or status["desired"] != "running", f"not {states}: {status}"
         return status if status["state"] in states else None
 
-    reached_status = eventually(look, f"{handle} is {' or '.join(states)}", home, patience)
+    reached_status = eventually(look, f"{handle} is {' or '.join(states)}", home, timeout)
     assert reached_status is not None
     return reached_status
 

@@ -24,7 +24,7 @@ print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
 print(f"loss={sys.argv[1]}")
 """
 STARTS = b"no suitable idle worker in team: starting one\n"
-"""said where the machine is so busy that somebody who waits sees it start"""
+"""printed if the machine is so busy that the start can be seen"""
 
 
 class Team:
@@ -53,7 +53,7 @@ class Team:
         return subprocess.Popen(command, env=self.home.env, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:
-        """Until `server` is set to what `start` gives, nobody answers."""
+        """Until `server` is set to what `start` returns, connections are refused."""
         self.server.kill()
         self.server.wait()
 
@@ -133,7 +133,7 @@ def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> N
         screen.wait_for("33 111")
         screen.resize(90, 40)
         os.kill(screen.process.pid, signal.SIGWINCH)
-        # what says that it begins is what Ctrl-C ends: a shell that is about to start something may not hear it
+        # what says that it begins is what Ctrl-C ends: a shell that is about to start something may miss it
         screen.press("while ! stty size | grep '40 90'; do sleep 0.1; done; sh -c \"echo begin''s; exec sleep 1000\"\r")
         screen.wait_for("begins")
         screen.press("\x03")

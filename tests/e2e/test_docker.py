@@ -81,7 +81,7 @@ def scene(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def hold(folder: Path) -> list[dict[str, Any]]:
-    """A folder of this machine in the container: trials go on once there is a file `go` in it."""
+    """A folder of this machine in the container: trials continue once it has a file `go`."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o777)
     return [{"path": str(folder), "mount": "/hold"}]
@@ -418,7 +418,7 @@ def test_the_example_with_a_dockerfile_is_built_once_and_runs_as_its_own_user(sc
     for line in ("", "print('changed')\n"):
         (project / "model.py").write_text((project / "model.py").read_text() + line)
         handle = launch(scene.home, project)
-        status = reached(scene.home, handle, "completed", patience=240)
+        status = reached(scene.home, handle, "completed", timeout=240)
         assert (status["counts"]["completed"], status["counts"]["failed"]) == (24, 0)
         output = scene.home.run("logs", handle, "--tail", "200").stdout
         assert "user 1000 on" in output and "user 0 on" not in output

@@ -87,7 +87,7 @@ class Stage:
 
 
 def _hears_all() -> None:
-    for number in (signal.SIGHUP, signal.SIGTERM):  # which whoever runs the tests may ignore
+    for number in (signal.SIGHUP, signal.SIGTERM):  # which the shell that runs the tests may ignore
         signal.signal(number, signal.SIG_DFL)
 
 

@@ -1,4 +1,4 @@
-"""A worker that dies takes its processes along, costs no budget, and is told apart from a trial that kills workers."""
+"""A worker that dies takes its processes along, costs no budget, and differs from a trial that kills workers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_trial_that_kills_its_workers_runs_alone_and_then_pauses_the_experimen
     kill = f"{spared} || {{ {wait}kill -9 $PPID; sleep 60; }}"
     project = write(tmp_path / "killer", f"{kill}; echo loss={{x}}", budget=5)
     handle = launch(home, project)
-    status = reached(home, handle, "paused", patience=150)
+    status = reached(home, handle, "paused", timeout=150)
     assert status["reason"]["code"] == "trial_kills_workers"
     assert "trial 2 lost its worker" in status["reason"]["message"]
     assert status["counts"]["failed"] == 0

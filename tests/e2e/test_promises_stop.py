@@ -1,4 +1,4 @@
-"""`stop` frees everything, whatever a command does about it."""
+"""`stop` frees everything, also if a command resists."""
 
 from __future__ import annotations
 

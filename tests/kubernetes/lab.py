@@ -73,7 +73,7 @@ class Lab:
 
 
 def kubeconfig_of(cluster: Access, account: str, namespace: str, target: Path) -> Path:
-    """A kubeconfig for a ServiceAccount: somebody who may do what its Roles say and no more."""
+    """A kubeconfig for a ServiceAccount: a user who may do what its Roles say and no more."""
     cluster.kubectl("create", "serviceaccount", account, "-n", namespace)
     token = cluster.kubectl("create", "token", account, "-n", namespace, "--duration=1h").strip()
     server = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))

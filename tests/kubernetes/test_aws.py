@@ -41,7 +41,7 @@ while [ $first = 0 ] || [ $step -lt $((first + 3)) ]; do
 done
 echo score={x}
 """
-"""which comes to no end but where it goes on from a checkpoint"""
+"""which ends only if it resumes from a checkpoint"""
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_cluster_at_aws_is_made_runs_an_experiment_loses_a_pool_and_goes_with_
 
 
 def _lose_a_pool(aws: Fake, eks: Cluster, home: Home, files: Files) -> None:
-    """`update` drains the machine of a trial, and of the server; the trial goes on elsewhere, for nothing."""
+    """`update` drains the machine of a trial, and of the server; the trial resumes on another node at no cost."""
     every = {"every": "60s"}
     folder = files.experiment("long", run=CHECKPOINTING, checkpoint=every, budget=1, parallelism=1, grace="20s")
     handle = home.run("run", "--detach", "--cluster", NAME, cwd=folder).stdout.strip()

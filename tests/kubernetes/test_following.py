@@ -113,7 +113,7 @@ def another(lab: Lab, kubeconfig: Path) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def viewer(lab: Lab, kubernetes: Access, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A kubeconfig of somebody who was made a viewer and nothing else."""
+    """A kubeconfig of a user who is a viewer and nothing else."""
     path = kubeconfig_of(kubernetes, "vera", lab.namespace, tmp_path_factory.mktemp("vera") / "kubeconfig")
     bind(kubernetes, lab.namespace, "vera", "viewer")
     return path

@@ -33,7 +33,7 @@ def lab(kubernetes: Access, shared_namespace: str, registry: Registry, server_im
 
 @pytest.fixture(scope="module")
 def people(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A kubeconfig for each role, of somebody who has this role and no other right."""
+    """A kubeconfig for each role, of a user who has this role and no other right."""
     folder = tmp_path_factory.mktemp("people")
     files = {}
     for role in SERVER_ROLES:

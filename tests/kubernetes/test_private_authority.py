@@ -1,4 +1,4 @@
-"""A registry whose certificate nobody knows: each that has to trust it is told so, and with it everything works."""
+"""A registry with an unknown certificate: errors name each party that has to trust it, and then everything works."""
 
 from __future__ import annotations
 

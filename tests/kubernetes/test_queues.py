@@ -1,4 +1,4 @@
-"""Experiments in queues of a real Kueue: let in by quota, told what they wait for, preempted at no cost."""
+"""Experiments in queues of a real Kueue: admitted by quota, pending with a reason, preempted at no cost."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_workers_are_let_in_one_by_one_and_say_what_they_wait_for(lab: Lab) -> N
         counts.append(at_work(lab, handle))
         return waits in words(lab, handle)
 
-    until("the reason", has_reason, 120, lambda: lab.told(handle))
+    until("the reason", has_reason, 120, lambda: lab.diagnostics(handle))
 
     def over() -> bool:
         counts.append(at_work(lab, handle))
         return bool(lab.status(handle)["state"] == "completed")
 
-    until("the experiment to end", over, 300, lambda: lab.told(handle))
+    until("the experiment to end", over, 300, lambda: lab.diagnostics(handle))
     assert lab.status(handle)["counts"]["completed"] == 4
     assert max(counts) == 1, "the quota is for one"
     nothing_left(lab)
@@ -99,7 +99,7 @@ def test_what_is_preempted_in_its_queue_costs_nothing_and_waits_again(lab: Lab) 
         high = lab.run(**in_queue, priority_class=names[1], env={"SECONDS_EACH": "10"})
         until(
             "the reason of the preempted", lambda: "gave the place to others (prioritization" in words(lab, low), 120,
-            lambda: lab.told(low),
+            lambda: lab.diagnostics(low),
         )  # fmt: skip
         assert lab.wait(high)["counts"]["completed"] == 1
         counts = lab.wait(low)["counts"]
@@ -117,7 +117,7 @@ def test_a_queue_that_is_stopped_says_so_and_one_that_is_not_there_is_refused(la
     lab.cluster.kubectl(*stop, '{"spec": {"stopPolicy": "Hold"}}')
     handle = lab.run(budget=1, queue=lab.namespace)
     waits = f"waits in the queue {lab.namespace}: LocalQueue {lab.namespace} is inactive"
-    until("the reason", lambda: waits in words(lab, handle), 120, lambda: lab.told(handle))
+    until("the reason", lambda: waits in words(lab, handle), 120, lambda: lab.diagnostics(handle))
     lab.cluster.kubectl(*stop, '{"spec": {"stopPolicy": "None"}}')
     assert lab.wait(handle)["counts"]["completed"] == 1
     nothing_left(lab)
@@ -125,7 +125,9 @@ def test_a_queue_that_is_stopped_says_so_and_one_that_is_not_there_is_refused(la
 
 def test_what_waits_in_a_queue_goes_when_it_is_stopped(lab: Lab) -> None:
     handle = lab.run(budget=4, parallelism=2, queue=lab.namespace, env={"SECONDS_EACH": "600"})
-    until("one to wait", lambda: "insufficient unused quota" in words(lab, handle), 120, lambda: lab.told(handle))
+    until(
+        "one to wait", lambda: "insufficient unused quota" in words(lab, handle), 120, lambda: lab.diagnostics(handle)
+    )
     lab.home.run("stop", handle)
     nothing_left(lab)
 

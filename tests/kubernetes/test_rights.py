@@ -50,7 +50,7 @@ def effective(api: ContextClient, missing: ResourcePermission, allowed: Resource
 
 @pytest.fixture
 def deployer(kubernetes: Access, namespace: str, tmp_path: Path) -> Path:
-    """A kubeconfig of somebody who has no right yet."""
+    """A kubeconfig of a user who has no right yet."""
     return kubeconfig_of(kubernetes, "deployer", namespace, tmp_path / "deployer.kubeconfig")
 
 

@@ -1,4 +1,4 @@
-"""The API server is away, a node goes: what runs goes on, what is lost runs elsewhere."""
+"""The API server is down, a node is lost: running trials continue, lost ones run on other nodes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, l
     line.cut()
     before = far_lab.status(handle)["counts"]["completed"]
     done = lambda: far_lab.status(handle)["counts"]["completed"] >= before + 2
-    until("two trials to end meanwhile", done, 170, lambda: far_lab.told(handle))
+    until("two trials to end meanwhile", done, 170, lambda: far_lab.diagnostics(handle))
     line.mend()
     assert far_lab.wait(handle)["counts"]["completed"] == 8
     states = {attempt["state"] for number in range(1, 9) for attempt in far_lab.trial(handle, number)["attempts"]}

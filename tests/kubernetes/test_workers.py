@@ -119,7 +119,9 @@ def test_who_holds_what_is_missing_is_told(lab: Lab) -> None:
     until("the holder to run", lambda: lab.cluster.pod_phase(lab.namespace, "holder") == "Running")
     handle = lab.run(resources={"cpu": 0.1, "memory": "64Mi", "gpu": 2}, budget=1)
     until(
-        "the reason", lambda: "waits for" in json.dumps(lab.status(handle)["reason"]), describe=lambda: lab.told(handle)
+        "the reason",
+        lambda: "waits for" in json.dumps(lab.status(handle)["reason"]),
+        describe=lambda: lab.diagnostics(handle),
     )
     lab.cluster.kubectl("delete", "pod", "holder", "-n", lab.namespace, "--force", "--grace-period=0")
     assert lab.wait(handle)["counts"]["completed"] == 1
@@ -238,7 +240,7 @@ def test_what_a_quota_does_not_let_in_waits_and_says_so(own_lab: Lab) -> None:
     until(
         "the reason",
         lambda: words in json.dumps(own_lab.status(handle)["workers"]),
-        describe=lambda: own_lab.told(handle),
+        describe=lambda: own_lab.diagnostics(handle),
     )
     assert own_lab.wait(handle)["counts"]["completed"] == 3
     until("everything to be gone", lambda: not own_lab.leftovers(), describe=own_lab.leftovers)

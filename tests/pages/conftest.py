@@ -23,7 +23,7 @@ SHOTS = os.environ.get("ORCHESTUNE_SCREENSHOTS")
 """folder for a picture of each page that a test leaves"""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _DEADLINE = 60_000
-"""milliseconds in which whatever a test waits for comes, however busy the machine is"""
+"""milliseconds that a test waits at most, on a machine under load"""
 _OF_THE_MACHINE = "ERR_NETWORK_CHANGED"
 """Chromium lets go of every connection when the machine gets an interface, as tests of clusters beside these make"""
 OpenPage = Callable[..., Page]
@@ -77,7 +77,7 @@ def sign_in(page: Page, url: str, token: str = TOKEN) -> None:
 
 
 def for_everybody(page: Page) -> None:
-    """Nothing that keeps anybody out, in light and, of its colours, in dark; the page is light."""
+    """Check the page for barriers in light mode, and its colours in dark mode; the page is light afterwards."""
     _axe_finds_nothing(page, None)
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
@@ -93,7 +93,7 @@ def _axe_finds_nothing(page: Page, options: dict[str, Any] | None) -> None:
 
 
 def no_more_time_passes(page: Page, visible: Locator) -> None:
-    """The page loads again; once it shows that, whatever it puts off does not come any more."""
+    """The page loads again; once it shows that, no delayed message of it comes any more."""
     page.clock.install()
     page.reload()
     expect(visible).to_be_visible()
@@ -108,7 +108,7 @@ class Trouble:
         self._expected = [_OF_THE_MACHINE]
 
     def expect(self, pattern: str) -> None:
-        """Such a complaint is part of the test; said before it can come, so that a test that fails tells why."""
+        """Such a complaint is part of the test; said before it can come, so that a failing test shows the reason."""
         self._expected.append(pattern)
 
     def unexpected(self) -> list[str]:

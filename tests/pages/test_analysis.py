@@ -58,7 +58,7 @@ def test_each_experiment_has_the_plots_that_fit_it(
     for plot in PLOTS[name]:
         expect(page.get_by_role("img", name=re.compile(f"^{plot}: "))).to_be_visible()
         assert drawn(page, plot), plot
-    page.emulate_media(color_scheme="light")  # they are drawn anew
+    page.emulate_media(color_scheme="light")  # they are drawn again
     assert all(drawn(page, plot) for plot in PLOTS[name])
     absent = {plot for plots in PLOTS.values() for plot in plots} - set(PLOTS[name])
     for plot in absent:

@@ -1,4 +1,4 @@
-"""A list of more experiments than anybody looks through: searched and sorted by the server, a page at a time."""
+"""A list of many experiments: searched and sorted by the server, a page at a time."""
 
 from __future__ import annotations
 

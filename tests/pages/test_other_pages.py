@@ -14,7 +14,7 @@ from tests.testbeds.seed import ACCURACY, CARDS, SGD, SHUT, Plan, Writer, plans
 
 
 def clean(page: Page) -> None:
-    """Nothing that keeps anybody out, at the width of a desk and of a phone."""
+    """No barriers, at the width of a desktop and of a phone."""
     for_everybody(page)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -200,7 +200,7 @@ def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[st
         dialog.get_by_role("button", name="Change").click()
         expect(dialog).to_have_count(0)
         assert client.experiment(ref)["labels"] == expected
-        expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn anew, buttons too
+        expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn again, buttons too
 
 
 def test_one_trial_is_stopped_after_a_question(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:

@@ -210,7 +210,7 @@ def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str
 
 
 def plain(cell: str) -> float | str:
-    """A cell, whatever way its number is written."""
+    """Return the number of a cell, or its text if it is none."""
     try:
         return float(cell)
     except ValueError:
@@ -266,7 +266,7 @@ def test_a_trial_says_what_came_of_it(open_page: OpenPage, handles: dict[str, st
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_is_for_everybody(open_page: OpenPage, handles: dict[str, str], name: str) -> None:
-    """axe finds nothing, and what somebody wrote into a field is text."""
+    """axe finds nothing, and a user's text in a field is text."""
     page = open_page("/experiments")
     where = page.url
     looks = [where] if name == NAMES[0] else []

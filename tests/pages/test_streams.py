@@ -53,7 +53,7 @@ def test_lines_come_by_the_stream_of_the_page(
         stir.step()
         expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 2 of step {step}")
     assert printed(page)[before:] == expected_lines(1, 3, 3)
-    assert requests.streams == []  # the one that was open goes on
+    assert requests.streams == []  # the one that was open continues
     assert [where for where in requests.others if "/logs" in where] == []
 
 
@@ -95,7 +95,7 @@ def test_a_log_goes_on_behind_a_server_that_was_started_again(
             stir.step()
             expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 1 of step {step - 1}")
         expect(page.locator("#connection")).to_have_attribute("data-state", "stale")
-        stir.step()  # which nobody hears of yet
+        stir.step()  # of which no page is notified yet
     with serve(core, port):
         expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 6")
         assert printed(page) == expected_lines(1, 6, 2)

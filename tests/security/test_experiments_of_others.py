@@ -104,7 +104,7 @@ def _start(team: FakeServer, home: Path, cluster: str = "team") -> None:
 def test_secrets_of_an_own_experiment_are_sent(team: FakeServer, home: Path, run: Run) -> None:
     _start(team, home)
     assert run("rerun", "eve/2", "--detach")[0] == 0
-    [request] = team.asked("POST", "/rerun")
+    [request] = team.requests_to("POST", "/rerun")
     assert request.json()["secrets"] == {"A": KEY, "B": "private"}
     team.update("eve-7f3a", owner="ada (imported)")
     assert run("rerun", "eve/2", "--detach")[0] == 2
@@ -140,7 +140,7 @@ def test_another_server_cannot_change_what_an_own_experiment_reads(
     else:
         team.world.specification["launch"]["root"] = "/nowhere"
         assert run("rerun", "eve/2", "--detach")[0] == 0
-        [request] = team.asked("POST", "/rerun")
+        [request] = team.requests_to("POST", "/rerun")
         assert request.json()["secrets"]["B"] == "private", "from the folder in which it was started"
 
 
@@ -233,7 +233,7 @@ def test_an_own_experiment_goes_before_newer_ones_that_claim_the_name(team: Fake
     team.world.folders[folder_key(Path.cwd())] = ["ada-0001", "ada-0002"]
     ExperimentIndex(home.parent / "state").add(StartedExperiment("ada-0001", "id-of-ada-0001", "team", ""))
     assert run("stop")[0] == 0
-    [request] = team.asked("POST", "/stop")
+    [request] = team.requests_to("POST", "/stop")
     assert "ada-0001" in request.path and "mine=true" in json.dumps([each.path for each in team.world.requests])
 
 

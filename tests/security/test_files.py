@@ -68,7 +68,7 @@ def share(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def careless() -> Iterator[None]:
-    """A shell that keeps nothing from anybody."""
+    """A shell whose umask is 0."""
     before = os.umask(0)
     yield
     os.umask(before)

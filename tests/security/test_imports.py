@@ -140,7 +140,7 @@ def workers_of(world: CoreWorld, experiment: str) -> list[str]:
 
 
 def nothing_runs(world: CoreWorld, experiment: str) -> None:
-    """Assert that an imported experiment is over and stays so, whatever a user does but resuming or extending it."""
+    """Assert that an imported experiment is over and stays so unless a user resumes or extends it."""
     change_experiment.change_experiment(world.core, experiment, Changes(labels={"seen": "yes"}, priority=3), "bob")
     change_experiment.drop_files(world.core, experiment)
     for _ in range(5):

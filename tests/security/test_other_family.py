@@ -58,7 +58,7 @@ def test_no_other_program_gets_the_port_of_the_other_family(host: str, refused_a
     with listen(Settings(host=host, port=0)) as bound:
         port = bound.number
         assert [hijack(address, port) for address in refused_addresses] == [errno.EADDRINUSE] * len(refused_addresses)
-        with pytest.raises(ConnectionRefusedError):  # who tries IPv6 first goes on with IPv4
+        with pytest.raises(ConnectionRefusedError):  # a client that tries IPv6 first continues with IPv4
             socket.create_connection(("::1", port), 5)
         with socket.create_connection(("127.0.0.1", port), 5):
             pass

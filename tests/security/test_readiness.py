@@ -1,4 +1,4 @@
-"""A probe of a server whose database or disk takes no more: a red answer in time, which tells strangers nothing."""
+"""A probe of a server whose database or disk takes no more: a failing answer in time, without details for strangers."""
 
 from __future__ import annotations
 

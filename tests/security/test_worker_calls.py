@@ -1,4 +1,4 @@
-"""Attack: documents that no worker sends, with a worker's token. The server refuses them, and other trials go on."""
+"""Attack: documents that no worker sends, with a worker's token. The server refuses them, and other trials continue."""
 
 from __future__ import annotations
 

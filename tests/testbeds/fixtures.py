@@ -62,7 +62,7 @@ def own_core(core: Core, handles: dict[str, str], tmp_path: Path) -> Iterator[Co
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
-    """The whole core on SQLite, with a fake place, a fake clock and nothing that acts by itself."""
+    """The whole core on SQLite, with a fake place, a fake clock and no background threads."""
     from tests.contract.world import CoreWorld  # as above
 
     core_world = CoreWorld(tmp_path)

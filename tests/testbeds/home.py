@@ -120,8 +120,8 @@ class Home:
 
     def close(self) -> None:
         """End what still runs, politely and then by force, and remove the folder. Idempotent."""
-        for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
-            deadline = time.monotonic() + patience
+        for number, timeout in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
+            deadline = time.monotonic() + timeout
             for pid in self.processes():
                 try:
                     os.kill(pid, number)

@@ -29,8 +29,8 @@ int main(void) {
     for (;;) pause();
 }
 """
-PRIVATE = ("/run", "/var/lib", "/var/log")  # what programs write to whatever their settings say
-# the children of this process, by machine: whoever switches a machine off collects them
+PRIVATE = ("/run", "/var/lib", "/var/log")  # what programs write to regardless of their settings
+# the children of this process, by machine: collected when the machine is switched off
 _CHILDREN: defaultdict[Path, list[subprocess.Popen[bytes]]] = defaultdict(list)
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,7 +50,7 @@ def checked(command: Sequence[str | Path], text: str | None = None, **options: o
 
 
 def pause_program() -> Path:
-    """A static program that does nothing until it is told to end: a machine's first process, and a pod's."""
+    """A static program that waits for a signal to end: a machine's first process, and a pod's."""
 
     def compile_it(folder: Path) -> None:
         checked(["gcc", "-static", "-O1", "-s", "-x", "c", "-o", folder / "pause", "-"], PAUSE)

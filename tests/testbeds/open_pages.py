@@ -30,7 +30,7 @@ window.EventSource = class extends EventSource {
   }
 };
 """
-"""what a page does now and then it does four times as often, and it counts what it hears"""
+"""what a page does now and then it does four times as often, and it counts what it receives"""
 
 
 def paths(handle: str, running: int) -> list[str]:
@@ -69,10 +69,10 @@ class OpenPages:
     def __init__(self, pages: Mapping[str, tuple[Page, CDPSession]], stir: Stir) -> None:
         self._pages, self._stir = pages, stir
 
-    def hear(self, count: int, patience: float) -> dict[str, Held]:
-        """Stir until each page has heard of so many changes more; what it holds then. TimeoutError after `patience`."""
+    def hear(self, count: int, timeout: float) -> dict[str, Held]:
+        """Change things until each page has received `count` more changes; return what each holds then."""
         missing = {path: self._heard(path) + count for path in self._pages}
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while missing:
             for _ in range(min(count, 20)):
                 self._stir.step()

@@ -1,4 +1,4 @@
-"""Processes that outlive whoever started them: remembered in a file, told apart from later ones of the same number."""
+"""Processes that outlive their parent: kept in a file, distinguished from later ones of the same number."""
 
 from __future__ import annotations
 

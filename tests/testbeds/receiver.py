@@ -104,6 +104,6 @@ class Receiver:
         return until(f"{count} requests", lambda: self.received[:] if len(self.received) >= count else None,
                      describe=lambda: self.received)  # fmt: skip
 
-    def taken(self) -> list[Received]:
+    def accepted(self) -> list[Received]:
         """Return the messages that were answered with success."""
         return [request for request in self.received if request.answer.startswith("2")]

@@ -47,7 +47,7 @@ class Registry:
         return int(self.address.rpartition(":")[2])
 
     def start(self) -> None:
-        """Answer at `address`, and again wherever it did before `stop`."""
+        """Answer at `address`, after `stop` at the same one as before."""
         for host in {"127.0.0.1", *self._running}:
             self.listen(host)
 

@@ -80,7 +80,7 @@ class Lab:
         until("the server to answer", self._answers, describe=self.log)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the server; workers go on. Idempotent."""
+        """Shut down the server; workers continue. Idempotent."""
         if self._server is not None:
             self._server.send_signal(number)
             self._server.wait()
@@ -131,10 +131,10 @@ class Lab:
             status: Mapping[str, Any] = self.status(handle)
             return status if status["state"] in expected_states else None
 
-        return until(f"{handle} to be {' or '.join(expected_states)}", look, 170, lambda: self.told(handle))
+        return until(f"{handle} to be {' or '.join(expected_states)}", look, 170, lambda: self.diagnostics(handle))
 
-    def told(self, handle: str) -> str:
-        """Everything that may explain why something did not come."""
+    def diagnostics(self, handle: str) -> str:
+        """Return what may explain why something did not come."""
         pods = self.cluster.kubectl("get", "jobs,pods", "-n", self.namespace, "-o", "wide")
         return f"{json.dumps(self.status(handle), indent=1)}\n{pods}\n{self.log()[-3000:]}"
 
@@ -144,7 +144,7 @@ class Lab:
         def look() -> bool:
             return bool(self.status(handle)["counts"]["running"])
 
-        until(f"a trial of {handle} to run", look, 170, lambda: self.told(handle))
+        until(f"a trial of {handle} to run", look, 170, lambda: self.diagnostics(handle))
         return str(self.pods(handle)[0]["metadata"]["name"])
 
     def pods(self, handle: str) -> list[dict[str, Any]]:

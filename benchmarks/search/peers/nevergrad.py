@@ -15,7 +15,7 @@ from orchestune.domain.search.trial import Observation
 
 
 class Nevergrad:
-    """One optimizer, which is told how many workers and trials there will be."""
+    """One optimizer, which knows the numbers of workers and trials."""
 
     def __init__(self, space: Space, seed: int, budget: int, workers: int) -> None:
         import nevergrad as ng

@@ -1,4 +1,4 @@
-"""Optuna: a study as its users run it. Conditions are those of its define-by-run; failed trials are told as failed."""
+"""Optuna: a study as its users run it. Conditions are those of its define-by-run; failed trials are told as such."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Remote:
-    """A process for one search. What is told goes with the next ask, whose time so has the learning in it."""
+    """A process for one search. Observations are sent with the next ask, so its time includes the learning."""
 
     def __init__(self, name: str, peer: Peer, space: Space, seed: int, budget: int, workers: int) -> None:
         environment = peer.environment

@@ -1,6 +1,6 @@
 """SMAC3 (Lindauer et al., 2022): random forests, by its facade for hyperparameters, with its defaults.
 
-It has conditions of its own, and is told of trials that crashed.
+It has conditions of its own, and receives trials that crashed.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def test_a_controller_that_is_away_is_waited_for(place: Jobs) -> None:
             place.on_slurm().observe({order.worker: handle})
         with pytest.raises(TemporaryError):
             backend.start(new_order())
-        backend.check(Resources(), Placement())  # nobody can tell
+        backend.check(Resources(), Placement())  # unknown
     finally:
         place.slurm.start()
     wait_for_phase(place.on_slurm(), order.worker, handle, Phase.RUNNING)

@@ -64,7 +64,7 @@ class GuardsContract(WorldContract):
             (2.0, 2.0, 1.0),  # worse by the first, better by the second
             (2.0, 2.0, 1.0),  # the same again
             (3.0, 3.0, 1.0),
-            (0.5, 9.0, 99.0),  # beyond the limit: it beats nobody
+            (0.5, 9.0, 99.0),  # beyond the limit: it dominates no other
             (4.0, 8.0, 1.0),
             (4.0, 7.0, 1.0),
             (0.9, 0.5, 99.0),

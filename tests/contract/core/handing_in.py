@@ -20,7 +20,7 @@ from tests.contract.world_contract import WorldContract
 
 
 class HandingInContract(WorldContract):
-    """They arrive, within limits, and what does not arrive is told."""
+    """They arrive, within limits, and those that do not arrive are reported."""
 
     def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(
         self, world: CoreWorld

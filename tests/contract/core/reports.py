@@ -124,7 +124,7 @@ class ReportsContract(WorldContract):
         assert (answer["drain"], answer["orders"]) == (True, [])
         answer = worker.call(want=1, finished=[worker.finish(lease)])
         assert (answer["leases"], answer["acks"][0]["result"]) == ([], "ok")
-        world.backend.gone[worker.id] = ""  # it ends, as it was told
+        world.backend.gone[worker.id] = ""  # it ends, as ordered
         world.tick(3)
         assert world.run(experiment)["counts"]["completed"] == 3
 

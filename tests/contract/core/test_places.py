@@ -38,7 +38,7 @@ def world(tmp_path: Path) -> Iterator[CoreWorld]:
 
 
 def slots(world: CoreWorld, experiment: str) -> int:
-    """Workers that were ordered for it and are neither gone nor told to end."""
+    """Workers that were ordered for it and are neither gone nor being terminated."""
     worker_list = world.status(experiment)["workers"]
     return sum(worker["state"] in ("starting", "busy", "idle") for worker in worker_list)
 
@@ -198,7 +198,7 @@ def run_out(world: CoreWorld) -> None:
 
 
 def leave(world: CoreWorld) -> None:
-    """Every worker that was told to end does."""
+    """End every worker that was ordered to."""
     world.tick()
     for worker in list(world.workers.values()):
         worker.call()

@@ -57,7 +57,7 @@ def left_by_guardduty() -> None:
 
 
 def archive(aws: Fake) -> None:
-    """The bucket to which records of idle clusters go, which is somebody's own."""
+    """The bucket to which records of idle clusters go, which belongs to the user."""
     aws.user.policy, policy = None, aws.user.policy
     where = {"LocationConstraint": "us-west-2"}
     plain.client("s3").create_bucket(Bucket=ARCHIVE, CreateBucketConfiguration=where)

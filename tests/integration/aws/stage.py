@@ -29,7 +29,7 @@ LOOKS = "Describe", "List", "Get", "Head"
 
 @dataclass
 class Clock:
-    """Moves when somebody waits, and never else."""
+    """A clock that advances only when a caller sleeps."""
 
     now: float = 0.0
 
@@ -50,7 +50,7 @@ class RecordedEvents:
         self.events.append(event)
 
     def ended(self, *what: CompletedStep) -> list[str]:
-        """The resources of which that was told, in order."""
+        """Return the resources of the events of these kinds, in order."""
         return [event.resource.called for event in self.events if event.what in what]
 
 

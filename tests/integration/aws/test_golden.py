@@ -1,6 +1,6 @@
 """Every request that makes, changes and removes the paper's cluster, against files that people can read.
 
-`ORCHESTUNE_WRITE_GOLDEN=1` writes them anew.
+`ORCHESTUNE_WRITE_GOLDEN=1` updates them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documented policy against what calls take: enough, no more, and each lack is told by name."""
+"""The documented policy against what calls take: enough, no more, and each missing permission is named."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_documented_policy_is_enough_for_a_whole_life(aws: Fake) -> None:
     aws.user.policy = rights.policy()
     for call in life.lived(aws):
         if call.parameters.get("Bucket") == life.ARCHIVE:
-            continue  # somebody's own, which the policy does not speak of; who may not see it is told so
+            continue  # the user's own, which the policy does not include; without the permission an error says so
         assert "Denied" not in call.outcome and "Unauthorized" not in call.outcome, (call, call.needs)
 
 

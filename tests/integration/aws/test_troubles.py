@@ -467,7 +467,7 @@ SPOILT = [
     ("bucket", f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}", "repaired: public access block"),
     ("access", f"arn:aws:iam::{ACCOUNT}:user/bob", "repaired: administrator policy"),
 ]
-"""what is told of that"""
+"""the events reported"""
 
 
 def _planned_by_create(spec: ClusterSpec) -> list[Planned]:
@@ -554,7 +554,7 @@ def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws:
 
 @dataclasses.dataclass
 class Scaling(stage.Clock):
-    """While somebody waits for a new pool, the autoscaler brings two more machines into another one, once."""
+    """While a caller waits for a new pool, the autoscaler brings two more machines into another one, once."""
 
     done: bool = False
 
@@ -636,7 +636,7 @@ def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
 
 
 def test_a_pool_that_eks_finds_broken_is_told_with_its_reason_and_what_to_do(aws: Fake) -> None:
-    """Such as one whose instance profile, which EKS makes itself, somebody has removed."""
+    """Such as one whose instance profile, which EKS creates itself, was removed."""
     before = aws.inventory()
     stage.create()
     pool = aws.eks.clusters.known[REGION, stage.NAME].nodegroups["gpu"]

@@ -91,7 +91,7 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(pick=PICK, steps=st.integers(1, 3), lose=st.booleans(), again=st.booleans())
     def report(self, pick: int, steps: int, lose: bool, again: bool) -> None:
-        """Trials go on by some steps; the message or its answer may come twice or get lost."""
+        """Trials advance by some steps; the message or its answer may come twice or get lost."""
         worker = self.worker(pick)
         if worker is None:
             return

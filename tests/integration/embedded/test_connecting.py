@@ -1,4 +1,4 @@
-"""Commands find the embedded server, or start exactly one, whatever happened before."""
+"""Commands find the embedded server, or start exactly one, after any failure."""
 
 from __future__ import annotations
 

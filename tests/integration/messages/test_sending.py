@@ -44,12 +44,12 @@ def world(world: CoreWorld) -> CoreWorld:
 
 
 def let(world: CoreWorld, outgoing: Outgoing) -> None:
-    """Set what whoever runs the server sets."""
+    """Set what the operator of the server sets."""
     world.core = replace(world.core, outgoing=outgoing)
 
 
 def create(world: CoreWorld, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
-    """An experiment that one hook hears of; its address comes as a client sends it: beside the specification."""
+    """An experiment with one webhook; its address comes as a client sends it: beside the specification."""
     described = Hook(url, "env:SECRET" if secret else "", **hook).to_json()
     outgoing = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
     new = replace(world.request(notify=[described], budget=budget, parallelism=1), outgoing=outgoing)
@@ -249,7 +249,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
         sending = Notifying(world.core)
         sent(world, sending, lambda: len(slow.received) == 2)
         world.run(create(world, quick.url))
-        sent(world, sending, lambda: quick.taken())
+        sent(world, sending, lambda: quick.accepted())
         assert len(slow.received) == 2, "no more than two of one experiment at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 4)
@@ -267,7 +267,7 @@ def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
         sending = Notifying(world.core)
         sent(world, sending, lambda: len(slow.received) == 2)
         pause(world.core, create(world, quick.url), False, "ada")
-        sent(world, sending, lambda: quick.taken())
+        sent(world, sending, lambda: quick.accepted())
         assert len(slow.received) == 2, "no more than two at one address at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 5)

@@ -22,8 +22,8 @@ from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow
 ANYWHERE = AllowedDestinations(everywhere=True)
-PATIENCE = 60.0
-"""seconds for which a tick waits until everything is told"""
+TIMEOUT = 60.0
+"""seconds for which a tick waits until everything is sent"""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def world(world: CoreWorld) -> CoreWorld:
 
 @pytest.fixture
 def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    tracker = Tracking(world.core, PATIENCE)
+    tracker = Tracking(world.core, TIMEOUT)
     yield tracker
     tracker.close()
 
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
             return genuine(self, *args)
 
         monkeypatch.setattr(Client, "_call", call)
-        tracking = Tracking(world.core, PATIENCE)
+        tracking = Tracking(world.core, TIMEOUT)
         tracking.tick()
         tracking.close()
         with world.core.store.reading() as session:
@@ -226,7 +226,7 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
 
 def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: CoreWorld, mlflow: Mlflow) -> None:
     world.core = replace(world.core, outgoing=Outgoing(ANYWHERE, tracker=Tracker(mlflow.url)))
-    tracking = Tracking(world.core, PATIENCE)
+    tracking = Tracking(world.core, TIMEOUT)
     world.run(world.create(name="by the server", budget=1))
     world.run(world.create(name="only a test", budget=1, labels={"orchestune.dev/test": "0"}))
     catch_up(world, tracking)

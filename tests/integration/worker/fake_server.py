@@ -1,4 +1,4 @@
-"""A small server that speaks the worker's side of docs/reference/protocol.md and plays tricks when told to."""
+"""A small server that speaks the worker's side of docs/reference/protocol.md and injects faults on request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AttemptReports:
 
 
 class FakeServer:
-    """Leases what is in `pending`; everything that it hears is in `attempts`, by attempt id."""
+    """Leases what is in `pending`; everything that it receives is in `attempts`, by attempt id."""
 
     token = "secret-token"
 
@@ -53,7 +53,7 @@ class FakeServer:
         self.slots, self.beat_seconds = slots, beat
         self.change = threading.Condition()
         self.silence = threading.Event()
-        """set: whoever was told nothing is served"""
+        """calls wait without an answer until this is set"""
         self.pending: deque[Document] = deque()
         self.attempts: dict[str, AttemptReports] = {}
         self.orders: dict[str, Document] = {}

@@ -103,7 +103,7 @@ def refusing(send):
     return kill
 os.kill, os.killpg = refusing(os.kill), refusing(os.killpg)
 """
-"""what the system says to whoever wants to end another user's process, as `sudo` makes them"""
+"""the system's answer to signals for another user's process, as `sudo` starts them"""
 
 UNTIL_IT_IS = "until grep -qs not-ours /proc/$(cat {0}/a.pid 2>/dev/null)/comm; do sleep 0.01; done"
 

@@ -203,7 +203,7 @@ def test_random_numbers_differ_from_trial_to_trial(serve: Serve, employ: Employ,
 def test_all_that_a_program_started_is_ended_with_it(
     serve: Serve, employ: Employ, modules: Modules, tmp_path: Path
 ) -> None:
-    """Also processes that are mere copies of it, in sessions of their own, which only their environment tells apart."""
+    """Also processes that are mere copies of it, in sessions of their own, known only by their environment."""
     text = f"""
 import os, pathlib, time
 here, own = pathlib.Path({str(tmp_path)!r}), os.getpid()

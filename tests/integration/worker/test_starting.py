@@ -1,4 +1,4 @@
-"""Commands run before the worker's loop hears that they were started."""
+"""Commands run before the worker's loop learns that they were started."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ runpy.run_module("orchestune.worker", run_name="__main__")
 
 @pytest.fixture
 def hire(employ: Callable[..., RunningWorker], tmp_path: Path) -> Hire:
-    """Start a worker whose loop hears of the nth start when there is a file `told-n`; `before`: what it does first."""
+    """Start a worker whose loop learns of the nth start when there is a file `told-n`; `before`: what it does first."""
     text = LATE.format(source=str(SOURCE), folder=str(tmp_path))
 
     def start(server: FakeServer, before: str = "") -> RunningWorker:

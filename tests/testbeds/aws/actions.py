@@ -57,7 +57,7 @@ class Need:
 
 
 def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
-    """Everything that whoever makes this call must be allowed; `service_roles` are those that the account has."""
+    """Return the permissions that the caller needs; `service_roles` are those of the account."""
     prefix = _PREFIX.get(call.service, call.service)
     operation = _S3.get(call.operation, call.operation) if call.service == "s3" else call.operation
     action = f"{prefix}:{_ACTIONS.get(call.name, operation)}"
@@ -107,7 +107,7 @@ _LINKED = {
 
 
 def _of_eks(call: Call, service_roles: Collection[str]) -> Iterator[Need]:
-    """EKS does much on behalf of whoever calls it."""
+    """EKS does much on behalf of its caller."""
     parameters, name = call.parameters, call.operation
     key, service = _PASSED.get(name, ("", ""))
     if parameters.get(key):

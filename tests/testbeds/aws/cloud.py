@@ -36,7 +36,7 @@ def backend(service: str, region: str) -> Any:
 
 
 def clear() -> None:
-    """Remove whatever the account has."""
+    """Remove all resources of the account."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # thousands, which no test asks for
     buckets = s3_backends.bucket_accounts
     for bucket in [bucket_name for bucket_name, (_, owner) in buckets.items() if owner == ACCOUNT]:

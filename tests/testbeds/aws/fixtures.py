@@ -1,4 +1,4 @@
-"""One fake of AWS per process, empty for each test; whatever botocore's models do not allow fails the test."""
+"""One fake of AWS per process, empty for each test; what botocore's models do not allow fails the test."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Run:
 
 
 class Functions:
-    """The service. `url` tells runs where the fake is."""
+    """The service. Runs use the fake at `url`."""
 
     def __init__(self, world: World, url: Callable[[], str]) -> None:
         self._world, self._url = world, url

@@ -72,7 +72,7 @@ class Identities:
         return identity
 
     def of(self, access_key: str, token: str, service: str) -> Identity:
-        """Whose key it is. Refused for keys nobody has, and for those that have expired."""
+        """Return the owner of a key. Refused for unknown and expired keys."""
         identity = self.known.get(access_key)
         plain = service in ("ec2", "iam", "sts", "autoscaling", "elb", "elbv2", "s3")
         if identity is None:

@@ -12,7 +12,7 @@ from tests.testbeds.aws.refusals import Refused
 from tests.testbeds.aws.wire import Call
 
 TagsOf = Callable[[str], Mapping[str, str] | None]
-"""the tags of a resource by its ARN; None where nobody knows it"""
+"""the tags of a resource by its ARN; None if it is unknown"""
 
 
 def allows(policy: Mapping[str, Any] | None, need: Need, tags: TagsOf) -> bool:

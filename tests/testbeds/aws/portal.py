@@ -1,4 +1,4 @@
-"""The portal of IAM Identity Center: gives whoever has logged in there the credentials of a role for a while."""
+"""The portal of IAM Identity Center: gives a logged-in user temporary credentials of a role."""
 
 from __future__ import annotations
 

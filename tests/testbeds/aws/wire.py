@@ -184,7 +184,7 @@ def _routes(service: str) -> dict[str, list[tuple[re.Pattern[str], dict[str, str
 
 
 _RARE = {"CopyObject": 1, "CreateSession": 1, "ListDirectoryBuckets": 1, "ListObjects": 1, "UploadPartCopy": 1}
-"""operations of S3 that only a header tells from those with the same path, and which nobody here calls"""
+"""operations of S3 that differ from others of the same path only by a header; no test calls them"""
 
 
 def _fixed(pattern: str) -> int:

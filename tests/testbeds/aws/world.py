@@ -37,7 +37,7 @@ class Behaviour:
     no_capacity: set[tuple[str, str]] = field(default_factory=set)
     """pairs of instance type and zone in which no machine is to be had"""
     denied: set[str] = field(default_factory=set)
-    """actions that nobody may, whatever the policies say"""
+    """actions denied to all, regardless of the policies"""
     terse: bool = False
     """EC2 does not name the permission that lacks"""
     runs: bool = True

@@ -30,7 +30,7 @@ _JOBS = ("batch-v1-job", "kueue-x-k8s-io")
 _CONVERTED = ("clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads")
 """those whose versions differ"""
 _CERTIFICATES = "/etc/kueue/metrics/certs"
-"""where Kueue looks for one whatever its configuration says"""
+"""where Kueue looks for one regardless of its configuration"""
 
 
 @contextmanager

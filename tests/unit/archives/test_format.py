@@ -17,7 +17,7 @@ from tests.contract.world import CoreWorld
 
 SCHEMA = json.loads(Path(__file__).parents[3].joinpath("docs/reference/record.schema.json").read_text())
 VERSION_1 = Path(__file__).with_name("record_v1.jsonl")
-"""a record as the first release wrote it; never written anew"""
+"""a record as the first release wrote it; never updated"""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Archives that somebody made by hand to be small and to unpack without an end."""
+"""Archives crafted to be small and to unpack without an end."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
 
 
 class Reviews:
-    """An API server that says what its caller may do, and shows a namespace (None: to nobody)."""
+    """An API server that says what its caller may do, and shows a namespace (None: hides it)."""
 
     def __init__(self, *lacking: str, enforce: str | None = None) -> None:
         self._lacking, self._enforce = lacking, enforce

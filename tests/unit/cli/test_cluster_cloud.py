@@ -374,7 +374,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     [
         ({}, "team"),
         ({"AWS_PROFILE": "other"}, "other"),
-        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, ""),  # whoever sets keys means those
+        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, ""),  # keys in the environment take precedence
     ],
 )
 def test_a_cluster_is_asked_for_as_whom_it_was_made_unless_the_environment_says_otherwise(

@@ -794,7 +794,7 @@ def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli
     server.log("tail\n", gap=4096)
     assert cli("logs", "sgd/1").out == "head\n[4.0 KiB of output left out]\ntail\n"
     cli("logs", "sgd", "--tail", "5", "--since", "2026-01-31T13:00:00+01:00")
-    requests = server.asked("GET", "/logs")
+    requests = server.requests_to("GET", "/logs")
     assert any(
         "tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in requests
     )
@@ -811,7 +811,7 @@ def test_ages_are_counted_by_the_clock_of_the_server(
     assert re.search(r"running, 1m 3\ds", cli("trials", "sgd/1").out)
     server.world.date = began + 3600
     cli("logs", "sgd", "--since", "30m")
-    (request,) = server.asked("GET", "/logs")
+    (request,) = server.requests_to("GET", "/logs")
     assert re.search(r"since=2026-01-31T12%3A30%3A0", request.path)
 
 
@@ -842,7 +842,7 @@ def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> 
 def test_who_follows_a_trial_that_is_still_to_begin_hears_so(server: FakeServer, cli: Cli) -> None:
     def over(pattern: str, times: int) -> threading.Thread:
         def end() -> None:
-            until(lambda: len(server.asked("GET", pattern)) == times, "the stream")
+            until(lambda: len(server.requests_to("GET", pattern)) == times, "the stream")
             server.update("sgd-7f3a", state="completed")
 
         thread = threading.Thread(target=end)
@@ -867,7 +867,7 @@ def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cl
     server.log("one\ntwo\nthree\nfo")
 
     def go_on() -> None:
-        until(lambda: bool(server.asked("GET", r"/logs\?trial=1$")), "the stream")
+        until(lambda: bool(server.requests_to("GET", r"/logs\?trial=1$")), "the stream")
         server.log("ur\nfive\n")
         server.update("sgd-7f3a", state="completed")
 
@@ -883,7 +883,7 @@ def test_the_last_lines_that_are_looked_for_are_found_however_far_above_they_sta
     server.log("Error: one\n" + "epoch\n" * 5 + "Error: two\nError: thr")
     server.log("ee\n" + "epoch\n" * 5, last=True)
     assert cli("logs", "sgd/1", "--grep", "Error", "--tail", "2").out == "Error: two\nError: three\n"
-    assert not any("tail=" in request.path for request in server.asked("GET", "/logs"))
+    assert not any("tail=" in request.path for request in server.requests_to("GET", "/logs"))
     server.update("sgd-7f3a", state="completed")
     assert cli("logs", "sgd", "--grep", "Error", "--tail", "1", "--follow").out == "w1     1 │ Error: three\n"
     assert cli("logs", "sgd", "--grep", "Error", "--tail", "0").out == ""
@@ -917,7 +917,7 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     }
     result = cli("rerun", "sgd/2", "--continue", "--detach", "--yes")
     assert (result.code, result.out) == (0, "sgd-7f3a\n")
-    body = server.asked("POST", "/trials/2/rerun")[0].json()
+    body = server.requests_to("POST", "/trials/2/rerun")[0].json()
     assert body["continue"] is True
     assert body["secrets"] == {"KEY": "value-of-the-key"}
     assert body["launch"]["links"] == ["data"]
@@ -937,9 +937,9 @@ def test_rerun_of_an_imported_trial_sends_no_secrets_unasked(
     refused = cli("rerun", "sgd/2", "--detach")
     assert refused.code == 2
     assert "sgd-7f3a/2, of ada (imported), reads KEY (env:MY_KEY) on this machine" in refused.err
-    assert not server.asked("POST", "/trials/2/rerun")
+    assert not server.requests_to("POST", "/trials/2/rerun")
     assert cli("rerun", "sgd/2", "--detach", "--yes").code == 0
-    assert server.asked("POST", "/trials/2/rerun")[0].json()["secrets"] == {"KEY": "value-of-the-key"}
+    assert server.requests_to("POST", "/trials/2/rerun")[0].json()["secrets"] == {"KEY": "value-of-the-key"}
 
 
 @pytest.mark.parametrize(
@@ -957,7 +957,7 @@ def test_rerun_takes_a_command_in_the_place_of_the_trials_own(
     server.world.trials["sgd-7f3a"] = [trial(2)]
     server.world.specification = _of_run(run)
     assert cli("rerun", "sgd/2", "--continue", "--detach", "--", *words).code == 0
-    assert server.asked("POST", "/trials/2/rerun")[0].json()["run"] == expected
+    assert server.requests_to("POST", "/trials/2/rerun")[0].json()["run"] == expected
 
 
 @pytest.mark.parametrize(
@@ -974,7 +974,7 @@ def test_rerun_says_what_is_wrong_with_a_command(server: FakeServer, cli: Cli, w
     result = cli("rerun", "sgd/2", "--detach", "--", *words)
     assert result.code == 2
     assert message in result.err
-    assert not server.asked("POST", "/trials/2/rerun")
+    assert not server.requests_to("POST", "/trials/2/rerun")
 
 
 def _of_run(run: str | list[str]) -> dict[str, object]:

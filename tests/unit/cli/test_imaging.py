@@ -152,7 +152,7 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     assert server_image(console, moved.api, replace(settings, server_image="", architecture=other)).architecture == own
     world.apply(plan.settings(replace(settings, architecture=other)))
     of_the_other = (Platform(other), {Platform(other)})
-    assert node_platforms(world.api, "ml") == of_the_other  # somebody else's machine is of the other kind
+    assert node_platforms(world.api, "ml") == of_the_other  # another user's machine is of the other architecture
     assert node_platforms(world.api, "elsewhere") == (Platform(own), {Platform(own), Platform(other)})
     assert node_platforms(world.api, "elsewhere", other) == of_the_other
 

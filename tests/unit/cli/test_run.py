@@ -73,11 +73,11 @@ def test_run_sends_the_code_once_and_what_trials_need(server: FakeServer, cli: C
     result = cli("run", "--detach")
     assert (result.code, result.out, result.err) == (0, "sgd-7f3a\n", "")
     cli("run", "--detach")
-    assert len(server.asked("PUT", "/bundles/")) == 1
+    assert len(server.requests_to("PUT", "/bundles/")) == 1
     body = server.world.created[0]
     assert body["specification"]["name"] == "SGD classifier"
     assert body["folder"] == folder_key(project)
-    assert "cluster" not in body  # a server elsewhere has one of its own
+    assert "cluster" not in body  # a remote server has one of its own
     assert body["secrets"] == {"KEY": "value-of-the-key"}
     assert body["launch"]["root"] == str(project)
     assert body["launch"]["links"] == ["data"]
@@ -326,7 +326,7 @@ def test_a_dry_run_with_a_warm_start_starts_no_server(
 ) -> None:
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("orchestune.client.local.embedded.connect", None)  # whoever starts a server calls it
+    monkeypatch.setattr("orchestune.client.local.embedded.connect", None)  # starts a server
     result = cli("run", "--dry-run", "--warm-start", "sgd-7f3a")
     assert (result.code, result.err) == (0, "")
     assert "warm_start: no results of sgd-7f3a: no server is running, and none was started" in result.out

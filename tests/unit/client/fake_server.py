@@ -133,7 +133,7 @@ class World:
     """each takes one request: `drop` (no answer), `503`, `502` (of a proxy), `half` (half of an answer's body), `hold`
     (see `held`)"""
     held: threading.Event = field(default_factory=threading.Event)
-    """what is on hold goes on once this is set"""
+    """requests on hold continue once this is set"""
     hold: str = ""
     """a regular expression: requests in whose path it is found wait for `held`"""
     late_events: bool = False
@@ -159,8 +159,8 @@ class World:
         del self.experiments[handle]
         self.purged |= {handle} if purge else set()
 
-    def gone(self, ref: str) -> bool:
-        """True if it was purged."""
+    def is_purged(self, ref: str) -> bool:
+        """Return True if it was purged."""
         if ref == self.doomed:
             self.purging -= 1
             if not self.purging:
@@ -200,7 +200,7 @@ class FakeServer:
             self._http = None
 
     def restart(self) -> None:
-        """Cut every connection and come back elsewhere."""
+        """Cut every connection and restart on another port."""
         self.stop()
         self.start()
 
@@ -259,8 +259,8 @@ class FakeServer:
             self.world.logs.append(chunk)
             self.world.changed.notify_all()
 
-    def asked(self, method: str, pattern: str = "") -> list[Request]:
-        """The requests so far."""
+    def requests_to(self, method: str, pattern: str = "") -> list[Request]:
+        """Return the requests so far by this method whose path matches."""
         return [r for r in list(self.world.requests) if r.method == method and re.search(pattern, r.path)]
 
 
@@ -375,7 +375,7 @@ class _Handler(Handler):
         self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})
 
     def _experiment(self, ref: str, rest: list[str], query: dict[str, str], body: bytes, key: str) -> None:
-        if self.world.gone(ref):
+        if self.world.is_purged(ref):
             self._error(410, "purged", f"{ref} was removed for good")
             return
         matching = [d for h, d in self.world.experiments.items() if h.startswith(ref) or d["id"] == ref]

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 class Browser(HTTPConnection):
-    """A connection of a browser, which resolves names below `localhost` by itself."""
+    """A connection of a browser, which resolves names below `localhost` without DNS."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url.removeprefix("http://"), timeout=60)

@@ -1,4 +1,4 @@
-"""A stream delivers each event once and in order, whatever happens to the server."""
+"""A stream delivers each event once and in order, also across failures of the server."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: Fake
             last = update
     watch.stop()
     assert events == 1000
-    assert len(server.asked("GET", "/experiments/sgd$")) < 200
+    assert len(server.requests_to("GET", "/experiments/sgd$")) < 200
 
 
 class Rests(threading.Event):
-    """Notes for how long somebody wants to wait, and waits for nothing."""
+    """Records the requested waiting times, and does not wait."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -135,7 +135,7 @@ def key_of(world: World) -> str:
 
 
 def connect_first(world: World, connection: ConnectionSettings, url: str) -> ConnectionSettings:
-    """Deploy where no settings were seen; go on from those of another command if it was faster, as `connect` does."""
+    """Deploy if no settings exist; continue from those of another command if it was faster, as `connect` does."""
     try:
         deploy(world, connection, database_url=url, version=None)
     except provisioner.Overtaken:
@@ -154,7 +154,7 @@ def connect_and_note(
 
 
 def test_of_two_first_connects_at_the_same_time_one_wins_and_the_other_goes_on_from_its_settings() -> None:
-    """At whatever step of the first one the second one runs, no allow-list and no key is replaced."""
+    """At any step of the first one at which the second one runs, no allow-list and no key is replaced."""
     changes = {"database": True, "files": "s3://lab/files", "create_namespace": True}
     ada, bob = (LAB.with_changes({**changes, "allow": [text]}) for text in ("claim:ada", "claim:bob"))
     alone = Ready()

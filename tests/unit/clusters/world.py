@@ -1,4 +1,4 @@
-"""A cluster in memory: objects by their paths, and what somebody put there."""
+"""A cluster in memory: objects by their paths, and those of other owners."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
 
 
 class Expecting:
-    """A model that was told beforehand what to expect."""
+    """A model with predefined expectations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, trial: int, value: float) -> None:
         self.asked: list[int] = []

@@ -1,4 +1,4 @@
-"""A cluster that nobody uses is archived, and then destroyed; anything that comes up calls that off."""
+"""An idle cluster is archived, and then destroyed; any new work cancels that."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Place:
     def begun(self) -> bool:
         return self.plan.begun
 
-    def kept(self) -> int:
+    def record_count(self) -> int:
         return len(list(self.shelf.records()))
 
 
@@ -102,9 +102,9 @@ def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(
     over(place, "sgd")
     place.tick()
     place.tick(HOURS - 60)
-    assert place.kept() == 0 and place.undertaker.begun == 0
+    assert place.record_count() == 0 and place.undertaker.begun == 0
     place.tick(120)
-    assert place.kept() == 1 and place.undertaker.begun == 0
+    assert place.record_count() == 1 and place.undertaker.begun == 0
     place.tick(1)
     assert place.undertaker.begun == 1
 
@@ -119,7 +119,7 @@ def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place)
     place.end(experiment)
     place.tick()
     place.tick(HOURS - 60)
-    assert place.kept() == 0
+    assert place.record_count() == 0
     place.tick(120)
     place.tick(1)
     assert place.undertaker.begun == 1
@@ -139,7 +139,7 @@ def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it
     place.tick()
     place.tick(HOURS + 1)
     place.tick(1)
-    assert place.undertaker.begun == 1 and place.kept() == 1
+    assert place.undertaker.begun == 1 and place.record_count() == 1
 
 
 def test_a_server_that_is_started_again_in_the_middle_goes_on_and_still_takes_nothing_new(place: Place) -> None:

@@ -19,7 +19,7 @@ from tests.contract.world import CoreWorld, FakeBackend
 
 
 class Unsteady(FakeBackend):
-    """Can be away, and remembers what it was told to sweep."""
+    """Can be unavailable, and remembers what it was ordered to sweep."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -104,7 +104,7 @@ def test_never_more_than_is_there_and_never_more_than_is_wanted(requests: list[t
 
 
 class Counted(Machine):
-    """Counts how often somebody looks whether it has what a trial needs."""
+    """Counts how often it is checked for what a trial needs."""
 
     looks = 0
 

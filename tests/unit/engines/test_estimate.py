@@ -162,7 +162,7 @@ def test_failures_and_values_that_diverged_do_no_harm() -> None:
 
 
 def noisy_trade_off(seed: int) -> tuple[list[Observation], dict[int, tuple[float, float]]]:
-    """Sixty noisy pairs; the front is where `y` is 0.3, whatever `x`."""
+    """Sixty noisy pairs; the front is where `y` is 0.3, for any `x`."""
     chance = random.Random(seed)
     true: dict[int, tuple[float, float]] = {}
     trials: list[Observation] = []

@@ -213,14 +213,14 @@ def test_where_most_trials_are_pruned_the_other_engine_learns_from_them_meanwhil
 @pytest.mark.parametrize("count", [1, 40, 400])
 def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_asked_before(count: int) -> None:
     history = [bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, count + 1)]
-    old, fresh = (AutoProposer(PLANE, [LOSS], 3) for _ in range(2))
+    reused, fresh = (AutoProposer(PLANE, [LOSS], 3) for _ in range(2))
     for index, observation in enumerate(history):
-        old.tell([observation])
+        reused.tell([observation])
         if index % max(1, count // 8) == 0:
-            old.propose([], index + 2, index)
+            reused.propose([], index + 2, index)
     fresh.tell(history)
     for number in range(count + 1, count + 5):
-        assert old.propose([], number, number) == fresh.propose([], number, number)
+        assert reused.propose([], number, number) == fresh.propose([], number, number)
 
 
 def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_asked_before() -> None:
@@ -230,12 +230,12 @@ def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_as
         return Observation(number, point, TrialState.FAILED) if fails else bowl(number, point)
 
     history = [outcome(number) for number in range(1, 31)]
-    old = GpProposer(PLANE, [LOSS], 3)
+    reused = GpProposer(PLANE, [LOSS], 3)
     for index, observation in enumerate(history):
-        old.tell([observation])
+        reused.tell([observation])
         fresh = GpProposer(PLANE, [LOSS], 3)
         fresh.tell(history[: index + 1])
-        assert old.propose([], index + 2, index) == fresh.propose([], index + 2, index)
+        assert reused.propose([], index + 2, index) == fresh.propose([], index + 2, index)
 
 
 def entries(count: int) -> list[TrainingPoint]:
@@ -294,7 +294,7 @@ def test_a_limit_that_nothing_keeps_yet_is_searched_for() -> None:
 def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_threshold(engine: str) -> None:
     """The front is the line between two corners; with thresholds its middle is wanted, a fifth of it."""
 
-    def hits_beyond(thresholds: tuple[float | None, float | None]) -> int:
+    def count_hits(thresholds: tuple[float | None, float | None]) -> int:
         metrics = [Metric("a", "minimize", threshold=thresholds[0]), Metric("b", "maximize", threshold=thresholds[1])]
         search_engine = create(engine, PLANE, metrics, seed=3, in_process=True)
         hits = 0
@@ -306,7 +306,7 @@ def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_thres
             search_engine.tell([Observation(number, configuration, TrialState.COMPLETED, metric_values)])
         return hits
 
-    assert hits_beyond((0.6, -0.6)) >= max(8, 1.4 * hits_beyond((None, None)))
+    assert count_hits((0.6, -0.6)) >= max(8, 1.4 * count_hits((None, None)))
 
 
 def test_several_metrics_are_searched_by_both_in_turns() -> None:

@@ -1,4 +1,4 @@
-"""A parameter that decides weighs more than those that do not, whatever the shape of the space."""
+"""A parameter that decides weighs more than those that do not, for any shape of the space."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_what_is_beyond_a_limit_beats_nothing_within() -> None:
 
 
 class Watched(TrainingPoint):
-    """Counts how often somebody asks for its losses."""
+    """Counts how often its losses are read."""
 
     looks = 0
 

@@ -1,4 +1,4 @@
-"""A registry that lets in by bearer token, from a place for tokens of its own, and can be told to fail."""
+"""A registry that lets in by bearer token, from a token endpoint of its own, and can be set to fail."""
 
 from __future__ import annotations
 

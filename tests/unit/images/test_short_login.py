@@ -22,7 +22,7 @@ AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 @pytest.fixture(autouse=True)
-def _skip_or_set_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "password", lambda registry, profile: ("AWS", f"for hours{profile}"))
 
 

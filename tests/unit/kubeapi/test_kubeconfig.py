@@ -31,7 +31,7 @@ class _Echo(Handler):
 
 
 class Secure:
-    """A TLS server that tells who asks; it is called `k8s.lab` by its certificate, and its authority is its own."""
+    """A TLS server that answers with the client's identity; its certificate is for `k8s.lab`, of an own authority."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.create(folder / "authority")
@@ -170,7 +170,7 @@ def test_no_login_is_sent_and_no_login_program_runs_without_tls(tmp_path: Path, 
 
 
 def program(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
-    """A login program beside the kubeconfig that counts how often it runs and keeps what it was told."""
+    """A login program beside the kubeconfig that counts how often it runs and keeps its input."""
     version = "client.authentication.k8s.io/v1"
     (folder / "answer").write_text(json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status}))
     text = f'#!/bin/sh\ncd {folder}\necho "$1 $ACCOUNT" >> runs\necho "$KUBERNETES_EXEC_INFO" > told\ncat answer\n'

@@ -124,7 +124,7 @@ class _Server:
 
 @pytest.fixture
 def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
-    """An experiment of one trial, 3, which is on offer until it is told."""
+    """An experiment of one trial, 3, which is on offer until its result is reported."""
     (tmp_path / "params.json").write_text("{}")
     variables = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
@@ -152,7 +152,7 @@ def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
     first = one_at_a_time.ask(timeout=60)
     assert first is not None
     with pytest.raises(TimeoutError):
-        one_at_a_time.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
+        one_at_a_time.ask(timeout=0.6)  # a caller that asks for several at a time may report them later
     assert not first.over
     _a_statement_fails(monkeypatch)
     with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
@@ -206,7 +206,7 @@ def test_a_trial_that_is_given_back_is_on_offer_though_a_forked_process_goes_on(
 
 
 class _Line:
-    """The other end hears a question only once the answer to the one before has been read."""
+    """The other end receives a question only once the answer to the one before has been read."""
 
     closed = False
 

@@ -81,12 +81,12 @@ def test_a_copy_goes_on_as_the_original_would_have(copied: Callable[[Optimizer],
     optimizer = Optimizer(PARAMETERS, METRICS, seed=4, parallelism=2, warm_start=rows)
     run(optimizer, 11)
     waiting = optimizer.ask()
-    copy_of_it = copied(optimizer)
-    assert copy_of_it.to_json() == optimizer.to_json()
-    assert copy_of_it.notes == optimizer.notes != ()
-    copy_of_it.tell(pickle.loads(pickle.dumps(waiting)), {"loss": 0.5})
+    duplicate = copied(optimizer)
+    assert duplicate.to_json() == optimizer.to_json()
+    assert duplicate.notes == optimizer.notes != ()
+    duplicate.tell(pickle.loads(pickle.dumps(waiting)), {"loss": 0.5})
     optimizer.tell(Suggestion(*optimizer.to_json()["open"][0]), {"loss": 0.5})
-    assert run(copy_of_it, 4) == run(optimizer, 4)
+    assert run(duplicate, 4) == run(optimizer, 4)
 
 
 def test_what_becomes_of_the_parameters_in_a_training_changes_nothing_of_the_search() -> None:

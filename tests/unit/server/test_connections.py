@@ -18,7 +18,7 @@ from orchestune.server.connections import (
     RESPONSE_TIMEOUT_SECONDS,
     BoundedConnection,
 )
-from tests.unit.server.harness import PATIENCE, Live
+from tests.unit.server.harness import TIMEOUT, Live
 
 SILENT = 75
 """seconds that a connection may be silent after an answer"""
@@ -256,7 +256,7 @@ def test_requests_are_not_queued_without_limit_before_the_response() -> None:
 
 @pytest.mark.parametrize("line", [b"a: b\r\n" * 1000, b"a" * 6000], ids=["many", "one"])
 def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
         sent = 0
         try:
@@ -269,7 +269,7 @@ def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
 
 
 def test_what_follows_a_body_without_an_end_is_refused(server: Live) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
         sent = 0
         try:

@@ -42,7 +42,7 @@ def share(server: Live, ref: str, **body: Any) -> Any:
 
 
 def come_in(server: Live, path: str, cookie: str = "") -> tuple[str, str]:
-    """The cookie of whoever opens a link, and where they are sent."""
+    """Return the cookie of a guest who opens a link, and the redirect."""
     reply = server.ask("GET", path, token=None, headers={"Cookie": cookie})
     assert reply.status == 303, reply.body
     return reply.headers.get("set-cookie", "").partition(";")[0], reply.headers["location"]
@@ -214,7 +214,7 @@ def test_a_link_is_over_when_its_days_are(server: Live, core: Core, handles: dic
     with core.store.transaction() as session:
         own = credentials.c.digest.startswith(share_link["id"])
         session.change(update(credentials).where(own).values(expires_at=session.now - 1))
-    with live(core) as restarted:  # it remembers nobody
+    with live(core) as restarted:  # without known callers in memory
         moved = f"orchestune-{restarted.port}={cookie.partition('=')[2]}"
         assert as_guest(restarted, "GET", f"/api/v1{where}", moved).status == 401
         reply = restarted.ask("GET", share_link["path"], token=None)

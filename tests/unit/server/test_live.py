@@ -1,4 +1,4 @@
-"""Documents that go on: everything at first, then what has changed, and one reading for all who look."""
+"""Live documents: everything at first, then the changes, and one reading for all clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way in to the pages, and what nobody may do there."""
+"""The sign-in to the pages, and what is forbidden there."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.core import Caller, Core
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint
 from orchestune.wire.registration import Registration
-from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
+from tests.unit.server.harness import OWNER, TIMEOUT, Live, live, until
 
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
@@ -216,7 +216,7 @@ def test_whoever_waits_for_the_place_for_files_keeps_nobody_else(
     go_on = threading.Event()
 
     def hangs(*args: object) -> Any:
-        go_on.wait(2 * PATIENCE)
+        go_on.wait(2 * TIMEOUT)
         raise StoreUnavailable("it does not answer")
 
     server.script.answers |= {service: hangs, "status": {"handle": "sgd"}}
@@ -294,7 +294,7 @@ def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
 
     class Hanging(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            goes_on.wait(2 * PATIENCE)
+            goes_on.wait(2 * TIMEOUT)
             return super().read(size)
 
     server.script.answers |= {"open_artifact": lambda core, *args: (Hanging(b"x"), 1), "status": {"id": "exp-1"}}
@@ -317,7 +317,7 @@ def test_logs_that_hang_keep_no_other_stream_waiting(server: Live, path: str, se
     goes_on = threading.Event()
 
     def hangs(*args: object, **more: object) -> Any:
-        goes_on.wait(2 * PATIENCE)
+        goes_on.wait(2 * TIMEOUT)
         raise StoreUnavailable("it does not answer")
 
     server.script.answers |= {service: hangs, "status": {"id": "exp-1"}, "end": 7}
@@ -336,7 +336,7 @@ def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> N
     goes_on = threading.Event()
 
     def computed(core: object, *args: object) -> dict[str, Any]:
-        goes_on.wait(2 * PATIENCE)
+        goes_on.wait(2 * TIMEOUT)
         return {}
 
     server.script.answers |= dict.fromkeys(("importance", "explain", "code", "text", "diff"), computed)

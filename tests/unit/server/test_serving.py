@@ -24,7 +24,7 @@ from orchestune.errors import UsageError
 from orchestune.server.main import MAX_OPEN_FILES, main, open_more_files
 from orchestune.server.serving import listen
 from orchestune.server.settings import Settings
-from tests.unit.server.harness import PATIENCE, Live, live, until
+from tests.unit.server.harness import TIMEOUT, Live, live, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,14 +56,14 @@ class Process:
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         host, _, port = self.url().removeprefix("http://").rpartition(":")
-        with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+        with closing(HTTPConnection(host, int(port), timeout=TIMEOUT)) as connection:
             token = (self.state / "token").read_text()
             connection.request(method, path, headers={"Authorization": f"Bearer {token}", **(headers or {})})
             response = connection.getresponse()
             return response.status, response.read()
 
     def ended(self) -> int:
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_an_embedded_server_is_not_idle_while_it_takes_or_sends_something(
     processes.append(one)
     archive = gzip.compress(b"code" * 1000)
     host, _, port = one.url().removeprefix("http://").rpartition(":")
-    with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+    with closing(HTTPConnection(host, int(port), timeout=TIMEOUT)) as connection:
         connection.putrequest("PUT", f"/api/v1/bundles/{hashlib.sha256(archive).hexdigest()}")
         connection.putheader("Authorization", f"Bearer {(one.state / 'token').read_text()}")
         connection.putheader("Content-Length", str(len(archive)))
@@ -233,7 +233,7 @@ def test_requests_finish_before_the_end() -> None:
     with live() as server:
         server.script.answers["statuses"] = statuses
         assert server.ask("GET", "/api/v1/experiments").json() == {"items": [], "next": None}
-        assert server.ended.wait(PATIENCE)
+        assert server.ended.wait(TIMEOUT)
 
 
 def test_while_it_drains_it_is_not_ready() -> None:

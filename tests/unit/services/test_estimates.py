@@ -1,4 +1,4 @@
-"""The best of noisy searches, as the server tells it."""
+"""The best of noisy searches, as the server reports it."""
 
 from __future__ import annotations
 

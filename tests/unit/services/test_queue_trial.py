@@ -1,4 +1,4 @@
-"""A configuration that somebody wants tried, within the budget."""
+"""A configuration that a user queues, within the budget."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def leaderships(stores: list[Store]) -> Iterator[list[Leadership]]:
 
 
 def cut_off(store: Store) -> None:
-    """Ends, in the database, the connection of whoever leads, and waits until it has gone."""
+    """Terminate the leader's connection in the database, and wait until it has gone."""
     with store.transaction() as session:
         session.rows(Query(bool, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"), {})
     until("nobody to lead", lambda: not _locks(store))

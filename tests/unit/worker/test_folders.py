@@ -378,12 +378,12 @@ def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path
     (folder / "step").write_text("12\n")
     packed = checkpoint.pack(outbox, folder, "x", 1, 3.0, None)
     assert packed is not None
-    parcel, packed_digest = packed
+    parcel, marks = packed
     assert '"step": 12' in (parcel / "manifest.json").read_text()
     unpack(parcel / "archive", tmp_path / "restored")
     assert (tmp_path / "restored" / "latest").read_text() == "w"
     assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
-    assert checkpoint.pack(outbox, folder, "x", 1, 3.0, packed_digest) is None
+    assert checkpoint.pack(outbox, folder, "x", 1, 3.0, marks) is None
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -43,7 +43,7 @@ def brief(reports: list[Reported]) -> list[tuple[Any, ...]]:
         ('{"name": "ACCURACY", "value": 0.9, "stddev": 0.1}', [("accuracy", 0.9, None, 0.1)]),
         ('{"accuracy": 0.9, "stddev": 0.1, "epoch": 2, "note": "x"}', [("accuracy", 0.9, 2.0, 0.1)]),
         (
-            '{"accuracy": 0.9, "val_loss": 1, "stddev": 0.1}',  # whose it is nobody knows
+            '{"accuracy": 0.9, "val_loss": 1, "stddev": 0.1}',  # of an unknown owner
             [("accuracy", 0.9, None, None), ("Val_Loss", 1.0, None, None), ("stddev", 0.1, None, None)],
         ),
         ('{"accuracy": NaN}', [("accuracy", math.nan, None, None)]),

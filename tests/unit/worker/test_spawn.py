@@ -1,4 +1,4 @@
-"""A command's process: what it finds, and what it is told of what cannot be started."""
+"""A command's process: its environment, and the errors of commands that cannot be started."""
 
 from __future__ import annotations
 

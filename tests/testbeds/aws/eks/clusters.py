@@ -192,7 +192,7 @@ class Clusters:
 
     def update_cluster_config(self, call: Call) -> dict[str, Any]:
         token = call.parameters.get("clientRequestToken", "")
-        if token not in self.answers:  # whoever does not hear the answer asks again, and gets it
+        if token not in self.answers:  # a client that lost the answer retries, and gets it
             self.answers[token] = self._update_config(call)
         return self.answers[token]
 

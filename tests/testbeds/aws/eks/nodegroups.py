@@ -164,7 +164,7 @@ class Nodegroups:
 
     def update_nodegroup_config(self, call: Call) -> dict[str, Any]:
         token = call.parameters.get("clientRequestToken", "")
-        if token not in self._updates:  # whoever does not hear the answer asks again, and gets it
+        if token not in self._updates:  # a client that lost the answer retries, and gets it
             self._updates[token] = self._update_config(call)
         return self._updates[token]
 

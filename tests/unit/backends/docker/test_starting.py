@@ -21,7 +21,7 @@ SITE = ContainerDefaults("x", DockerHost("lab", 2.0, 2**30, "amd64"), "/runtime"
 
 
 class Daemon(DockerEngine):
-    """Does what it is told to and remembers it. `pulled` is set once the image may come."""
+    """Does what it is ordered to and remembers it. `pulled` is set once the image may come."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -136,7 +136,7 @@ def tolerating(**toleration: str) -> Placement:
         (Resources(1), Placement(), {"plain"}),
         (Resources(1, gpu=1), Placement(), {"plain", "cards"}),
         (Resources(1), Placement(pool="vision"), {"plain", "vision"}),
-        (Resources(1), Placement(pool="own"), {"plain", "spot", "own"}),  # the pool itself is told by its label
+        (Resources(1), Placement(pool="own"), {"plain", "spot", "own"}),  # the pool itself is known by its label
         (Resources(1), tolerating(key="cloud/spot", value="yes"), {"plain", "spot", "own"}),
         (Resources(1), tolerating(key="cloud/spot", operator="Exists", effect="NoSchedule"), {"plain", "spot", "own"}),
         (Resources(1), tolerating(key="cloud/spot", value="no"), {"plain"}),

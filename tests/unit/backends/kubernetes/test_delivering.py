@@ -133,7 +133,7 @@ class FakeApi:
         return self._stream(path)
 
     def tell(self, kind: str, document: Document) -> None:
-        """A watch tells of an object of the namespace."""
+        """Let a watch report an object of the namespace."""
         self._stream(f"/api/v1/namespaces/ml/{kind}").queue.put(("ADDED", document))
 
     def _stream(self, path: str) -> Stream:

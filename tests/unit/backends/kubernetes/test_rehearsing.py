@@ -21,7 +21,7 @@ LABEL = 'the cluster refuses this: Job.batch "x" is invalid: spec.template.label
 
 
 class Server:
-    """Answers as it is told, by how strictly it is asked to look."""
+    """Answers as configured, by the strictness of the request."""
 
     def __init__(self, strict: OrchestuneError | None = None, otherwise: OrchestuneError | None = None) -> None:
         self.answers = {"Strict": strict, "Ignore": otherwise}

@@ -153,7 +153,7 @@ def test_watches_that_end_at_once_do_not_flood_the_server(
     cache = watched(api)
     assert cache.known(60)
     threading.Event().wait(0.5)
-    assert api.watches < 20  # thousands, where nobody waits in between
+    assert api.watches < 20  # thousands, without a pause in between
 
 
 def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., WatchCache[Document]]) -> None:

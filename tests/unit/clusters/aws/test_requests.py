@@ -1,4 +1,4 @@
-"""Every request that makes something, against files that people read; `ORCHESTUNE_WRITE_GOLDEN=1` writes them anew."""
+"""Every request that makes something, against files that people read; `ORCHESTUNE_WRITE_GOLDEN=1` updates them."""
 
 from __future__ import annotations
 
