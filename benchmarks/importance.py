@@ -118,8 +118,10 @@ def main() -> None:
         for seed in options.seeds:
             history = searched(problem, options.engine, seed, options.trials)
             for measure, shares in MEASURES.items():
-                estimated = shares(problem, history)
-                estimates = np.array([estimated.get(parameter.name, 0.0) for parameter in problem.space.parameters])
+                estimate_by_name = shares(problem, history)
+                estimates = np.array(
+                    [estimate_by_name.get(parameter.name, 0.0) for parameter in problem.space.parameters]
+                )
                 rank = float(np.nan_to_num(spearmanr(estimates, true)[0]))
                 off = float(np.abs(estimates - true).sum() / 2)
                 errors.setdefault(measure, []).append((off, rank, float(estimates.argmax() == true.argmax())))

@@ -98,10 +98,10 @@ def warm_rate(lab: Lab, client: Client, folder: Path) -> tuple[float, int]:
     """Trivial trials a second of one experiment, from the first lease to the last result; and how many."""
     handle = lab.home.run("run", "--detach", cwd=folder).stdout.strip()
     until("the trials", lambda: client.experiment(handle)["state"] == "completed", 1200)
-    finished = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
-    began = min(_moment(trial["started_at"]) for trial in finished)
-    ended = max(_moment(trial["finished_at"]) for trial in finished)
-    return len(finished) / (ended - began), len(finished)
+    finished_trials = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
+    began = min(_moment(trial["started_at"]) for trial in finished_trials)
+    ended = max(_moment(trial["finished_at"]) for trial in finished_trials)
+    return len(finished_trials) / (ended - began), len(finished_trials)
 
 
 def _moment(text: str | None) -> float:

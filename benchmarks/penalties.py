@@ -29,7 +29,7 @@ def bowl(point: Mapping[str, float]) -> float:
     return sum(steep * (point[name] - at) ** 2 for name, (at, steep) in _BEST.items())
 
 
-def regret(engine: str, cut: str, reported: float | None, seed: int, budget: int) -> float:
+def regret(engine: str, cut: str, penalty: float | None, seed: int, budget: int) -> float:
     """Of the best that was measured."""
     search = orchestune.Optimizer(dict.fromkeys(_BEST, "0.0..1.0"), {"loss": "minimize"}, engine=engine, seed=seed)
     best = math.inf
@@ -39,7 +39,7 @@ def regret(engine: str, cut: str, reported: float | None, seed: int, budget: int
         if cut == "plateau":
             loss: float | None = min(bowl(point), _HEIGHT)
         else:
-            loss = reported if CUT[cut](point) else bowl(point)
+            loss = penalty if CUT[cut](point) else bowl(point)
         search.tell(suggestion, None if loss is None else {"loss": loss})
         if cut == "plateau" or not CUT[cut](point):
             best = min(best, bowl(point))
@@ -57,8 +57,8 @@ def main() -> None:
     for engine in options.engines:
         for cut in (*CUT, "plateau"):
             row = [
-                f"{median(regret(engine, cut, reported, seed, budget) for seed in range(seeds)):.2g}"
-                for reported in (REPORTED.values() if cut != "plateau" else (None,))
+                f"{median(regret(engine, cut, penalty, seed, budget) for seed in range(seeds)):.2g}"
+                for penalty in (REPORTED.values() if cut != "plateau" else (None,))
             ]
             print(f"| `{engine}` | {cut} | {' | '.join(row)} |", flush=True)
 

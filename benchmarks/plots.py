@@ -113,7 +113,7 @@ def theirs(
     return Drawn(costs, sorted(set(result["refused"])), result["missing"])
 
 
-def supported(library: Library, figures: Sequence[Document]) -> list[Document]:
+def figures_for(library: Library, figures: Sequence[Document]) -> list[Document]:
     """The input of a library: Plotly draws its figures as they are."""
     if library.drawing != "plotly.js":
         return panels(figures)
@@ -151,7 +151,7 @@ def main() -> None:
             for _ in range(rounds):
                 costs[THE_TAB].append(ours(browser, url, client, ref))
                 for library in LIBRARIES:
-                    drawn = theirs(browser, library, scripts[library], supported(library, figures), options.pictures)
+                    drawn = theirs(browser, library, scripts[library], figures_for(library, figures), options.pictures)
                     lacks[library.name] = drawn
                     costs[library.name].append(drawn.found)
             browser.close()

@@ -174,9 +174,9 @@ class CodeContract(WorldContract):
     def test_the_first_trial_may_be_one_that_was_before(self, world: CoreWorld) -> None:
         request = world.request(budget=2, parallelism=1, try_first=[{"x": 0.5}])
         first = InitialTrial({"x": 0.25}, 4_000_000_000)
-        created = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
-        world.run(created)
-        trials = world.trials(created)
+        experiment = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
+        world.run(experiment)
+        trials = world.trials(experiment)
         assert (trials[0]["parameters"], trials[0]["seed"]) == (first.parameters, first.seed)
         assert len(trials) == 2
         wrong = InitialTrial({"x": 25.0}, 1)
@@ -191,5 +191,5 @@ class CodeContract(WorldContract):
             change_code(world.core, experiment, digest, {}, "bob")
         world.clock.pass_time(30 * 86400.0)
         GarbageCollection(world.core).drop_orphans()
-        stored = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
-        assert stored == {old: True, new: False, newest: True}
+        is_stored = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
+        assert is_stored == {old: True, new: False, newest: True}

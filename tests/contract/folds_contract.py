@@ -145,11 +145,11 @@ class FoldsContract(WorldContract):
     ) -> None:
         experiment = world.create(budget=3, parallelism=2, **folds(2))
         (worker, lease), _ = world.lease(2)
-        topics_notified: set[str] = set()
-        monkeypatch.setattr(world.core.signals, "notify", lambda *topics: topics_notified.update(topics))
+        all_topics: set[str] = set()
+        monkeypatch.setattr(world.core.signals, "notify", lambda *topics: all_topics.update(topics))
         worker.call(finished=[worker.finish(lease, **FAILED)])
         assert world.trials(experiment)[0]["state"] == "failed"
-        assert f"work:{experiment}" in topics_notified
+        assert f"work:{experiment}" in all_topics
 
     def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
@@ -242,8 +242,8 @@ class FoldsContract(WorldContract):
             files = [{"path": "best.pt", "digest": HELLO, "size": 5}]
             artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
             worker.keep_artifacts(artifacts)
-        listed = read_trials.artifacts(world.core, experiment, 1)
-        assert [file["path"] for file in listed] == ["fold-0/best.pt", "fold-1/best.pt"]
+        artifact_list = read_trials.artifacts(world.core, experiment, 1)
+        assert [file["path"] for file in artifact_list] == ["fold-0/best.pt", "fold-1/best.pt"]
 
     def test_a_rerun_has_the_same_folds_and_continues_none(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))

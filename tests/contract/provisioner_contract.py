@@ -40,9 +40,9 @@ class ProvisionerContract:
         spec = self.spec()
         planned = [item.called for item in self.make().plan(spec)]
         assert self.applied(spec, CompletedStep.MADE) == planned
-        created = self.everything()
+        inventory = self.everything()
         assert self.applied(spec, CompletedStep.FOUND) == planned
-        assert self.everything() == created
+        assert self.everything() == inventory
 
     def test_a_cluster_that_was_made_is_shown_reached_and_as_its_file_says(self) -> None:
         spec = self.spec()

@@ -169,10 +169,10 @@ class FakeWorker:
         self.token = ""
         self.job: JobDocument | None = None
         try:
-            registered = register_worker.register(
+            registration = register_worker.register(
                 core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here")
             )
-            self.job, self.token = registered.job, registered.token
+            self.job, self.token = registration.job, registration.token
         except GroupOver:
             self.over = True
 
@@ -226,8 +226,8 @@ class FakeWorker:
 
     def keep_artifacts(self, document: Document) -> Document:
         """Turn uploads into artifacts."""
-        accepted = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
-        return {"kept": accepted.kept}
+        answer = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
+        return {"kept": answer.kept}
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """Build the report of a successful lease whose command printed `loss=…` (the first parameter's value)."""

@@ -78,11 +78,11 @@ def test_nothing_is_left_of_an_engine_that_was_taken_down() -> None:
         with engine.client() as client:
             client.containers.run(image, ["sleep", "1000"], network_mode="host", detach=True)
         assert processes(engine.folder)
-        assert cgroups.groups_named(engine.cgroup)
+        assert cgroups.groups(engine.cgroup)
     assert not engine.folder.exists()
     assert not processes(engine.folder)
     assert str(engine.folder) not in Path("/proc/mounts").read_text()
-    assert not cgroups.groups_named(engine.cgroup)
+    assert not cgroups.groups(engine.cgroup)
 
 
 def processes(folder: Path) -> list[str]:

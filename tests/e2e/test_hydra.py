@@ -125,12 +125,12 @@ def test_ctrl_c_stops_the_experiment(shared_home: Home, tmp_path: Path) -> None:
         return [status for status in every if status["counts"]["running"]]
 
     with start(shared_home, tmp_path, "hydra.sweeper.keys={grace: 1s}", "x=interval(0,1)") as process:
-        [interrupted] = eventually(running, "a trial runs", shared_home)
+        [experiment] = eventually(running, "a trial runs", shared_home)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=100)
-    assert f"continue with `orchestune resume {interrupted['handle']}`" in out
+    assert f"continue with `orchestune resume {experiment['handle']}`" in out
     eventually(
-        lambda: shared_home.json("status", interrupted["handle"])["state"] == "stopped",
+        lambda: shared_home.json("status", experiment["handle"])["state"] == "stopped",
         "the experiment is stopped",
         shared_home,
     )

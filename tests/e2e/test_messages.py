@@ -43,5 +43,5 @@ def test_an_option_names_who_is_told_and_a_dry_run_shows_its_host_alone(home: Ho
         document = json.loads(home.run("run", "--detach", "--json", "--notify", receiver.url, cwd=project).stdout)
         eventually(receiver.accepted, "the end is told", home)
         assert receiver.received[0].document["data"]["experiment"] == document["handle"]
-    refused = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
-    assert "notify.0.url: the environment variable NOT_THERE is not set" in refused.stderr
+    result = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
+    assert "notify.0.url: the environment variable NOT_THERE is not set" in result.stderr

@@ -97,11 +97,13 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
         late = home.start("run", "--detach", cwd=write(tmp_path / "late", "echo loss={x}", budget=1))
         (project / "go").touch()
         with database:
-            completed = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
+            completed_count = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
             ran = project / "ran"
-            eventually(lambda: len(ran.read_text().splitlines()) > completed, "a trial ends that cannot be noted", home)
+            eventually(
+                lambda: len(ran.read_text().splitlines()) > completed_count, "a trial ends that cannot be noted", home
+            )
             for _ in range(3):
-                assert home.json("status", handle)["counts"]["completed"] == completed
+                assert home.json("status", handle)["counts"]["completed"] == completed_count
     finally:
         database.close()
     status = reached(home, handle, "completed")

@@ -100,11 +100,11 @@ def test_only_the_best_trials_files_are_retained(shared_home: Home, tmp_path: Pa
     home.run("run", cwd=project)
     handle = only_experiment_named(home, "retained")["handle"]
 
-    def retained() -> list[float]:
+    def best_parameters() -> list[float]:
         trials = [home.json("trials", f"{handle}/{number}") for number in range(1, 6)]
         return sorted(trial["parameters"]["x"] for trial in trials if trial["artifacts"])
 
-    eventually(lambda: retained() == [0.1, 0.2], "the files of the two best trials, and no others", home)
+    eventually(lambda: best_parameters() == [0.1, 0.2], "the files of the two best trials, and no others", home)
 
 
 def test_a_trial_that_was_interrupted_goes_on_from_its_checkpoint_and_knows_the_step(

@@ -165,13 +165,13 @@ def test_a_timeout_within_an_event_loop_says_what_was_waited_for() -> None:
 
 def test_an_experiment_is_found_again_and_stopped() -> None:
     run = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(3600)"]
-    created = orchestune.Experiment.create(run=run, **BOWL, budget=2, grace="1s")
+    experiment = orchestune.Experiment.create(run=run, **BOWL, budget=2, grace="1s")
     with pytest.raises(TimeoutError, match=r"is .* after 0 s"):
-        created.wait(timeout=0)
-    loaded = orchestune.Experiment.load(created.handle)
-    assert loaded.id == created.id
-    assert loaded.stop().wait(120).state == "stopped"
-    assert loaded.best() is None
+        experiment.wait(timeout=0)
+    same_experiment = orchestune.Experiment.load(experiment.handle)
+    assert same_experiment.id == experiment.id
+    assert same_experiment.stop().wait(120).state == "stopped"
+    assert same_experiment.best() is None
     with pytest.raises(NotFound):
         orchestune.Experiment.load("nobody-0000")
 

@@ -79,9 +79,9 @@ def test_trials_run_where_slurm_puts_them_and_with_what_the_file_asks_for(scene:
 
 
 def test_what_slurm_refuses_is_told_before_anything_begins(scene: Scene, tmp_path: Path) -> None:
-    refused = write(tmp_path / "gone", "echo loss={x}", slurm={"partition": "gone"})
+    project = write(tmp_path / "gone", "echo loss={x}", slurm={"partition": "gone"})
     for words in (("run",), ("run", "--dry-run")):
-        assert "invalid partition" in scene.home.run(*words, cwd=refused, expect=2).stderr
+        assert "invalid partition" in scene.home.run(*words, cwd=project, expect=2).stderr
     large = write(tmp_path / "large", "echo loss={x}", resources={"cpu": 5})
     assert "not available" in scene.home.run("run", cwd=large, expect=2).stderr
     assert not scene.home.json("status") or not scene.jobs("gone")

@@ -171,8 +171,8 @@ def _lose_a_pool(aws: Fake, eks: Cluster, home: Home, files: Files) -> None:
 
     until("the trial to run", lambda: "step 5 after 0" in log_tail(), 300, log_tail)
     only(eks, "cpu1", "cpu2", "gpu1")
-    updated = home.run("cluster", "update", "-f", files.cluster(), "--yes", timeout=600)
-    assert "removed  pool old" in updated.stderr, updated.stderr
+    result = home.run("cluster", "update", "-f", files.cluster(), "--yes", timeout=600)
+    assert "removed  pool old" in result.stderr, result.stderr
     assert aws.inventory()["node group"] == {f"{NAME}/cpu", f"{NAME}/gpu"}
     pods_of_node = eks.json("get", "pods", "-A", "--field-selector=spec.nodeName=cpu2")["items"]
     assert [
@@ -220,12 +220,12 @@ def test_a_cluster_at_aws_that_nobody_uses_keeps_its_records_and_destroys_itself
     assert aws.inventory() == before
     told_of = home.run("cluster", "status", "-n", NAME, expect=2)
     assert f"`orchestune import s3://{ARCHIVE}/vision` has its records" in told_of.stderr
-    destroyed = home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
-    assert all(line.endswith("nothing left") for line in destroyed.stdout.splitlines()[:-1]), destroyed.stdout
+    result = home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
+    assert all(line.endswith("nothing left") for line in result.stdout.splitlines()[:-1]), result.stdout
     home.run("import", f"s3://{ARCHIVE}/vision", "--trust-unverified")
-    [imported] = json.loads(home.run("status", "--json").stdout)
-    assert imported["id"] == status["id"] and imported["counts"]["completed"] == 4
-    assert home.run("logs", imported["handle"]).stdout.count("trying") == 4
+    [experiment] = json.loads(home.run("status", "--json").stdout)
+    assert experiment["id"] == status["id"] and experiment["counts"]["completed"] == 4
+    assert home.run("logs", experiment["handle"]).stdout.count("trying") == 4
 
 
 def _hurry(eks: Cluster) -> None:

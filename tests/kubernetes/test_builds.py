@@ -78,9 +78,9 @@ def installing(lab: Lab, base: str) -> Path:
 
 
 def assert_built_and_found_again(lab: Lab, folder: Path, place: str) -> None:
-    detached = lab.home.run("run", "--detach", cwd=folder)
-    assert f"with a Job in the cluster {lab.name}" in detached.stderr, detached.stderr
-    handle = detached.stdout.strip()
+    result = lab.home.run("run", "--detach", cwd=folder)
+    assert f"with a Job in the cluster {lab.name}" in result.stderr, result.stderr
+    handle = result.stdout.strip()
     assert promises.ended(lab, handle)["counts"]["completed"] == 2
     assert lab.home.run("logs", handle).stdout.count("what was installed") == 2
     assert f"found {place}/orchestune" in lab.home.run("run", "--detach", cwd=folder).stderr

@@ -31,7 +31,7 @@ def traces(folder: Path, uplink: str) -> list[str]:
     remains = [str(folder)] if folder.exists() else []
     remains += [f"device {uplink}"] if Path("/sys/class/net", uplink).exists() else []
     remains += [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
-    remains += [str(group) for group in cgroups.groups_named(f"orchestune-{folder.name}")]
+    remains += [str(group) for group in cgroups.groups(f"orchestune-{folder.name}")]
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -101,8 +101,8 @@ STUBBORN = "trap '' TERM; echo begun; sleep 3600 & while :; do wait; done"
 
 def pods(lab: Lab, labels: Mapping[str, str]) -> set[str]:
     """The names of the pods with these labels, also of terminating ones."""
-    listed = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
-    return {pod["metadata"]["name"] for pod in listed}
+    pod_list = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
+    return {pod["metadata"]["name"] for pod in pod_list}
 
 
 def store_allow_list(lab: Lab, *allow: str) -> None:

@@ -63,8 +63,8 @@ def launch(lab: Lab, image: str, **keys: Any) -> str:
 
 def pods(lab: Lab, selector: str) -> list[dict[str, Any]]:
     """The pods that are not about to go."""
-    listed: list[dict[str, Any]] = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector)["items"]
-    return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
+    pod_list: list[dict[str, Any]] = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector)["items"]
+    return [pod for pod in pod_list if "deletionTimestamp" not in pod["metadata"]]
 
 
 def running(lab: Lab, selector: str = WORKERS) -> list[dict[str, Any]]:
@@ -294,7 +294,7 @@ def test_experiments_with_and_without_gpus_run_side_by_side(lab: Lab, shell: str
 
 
 def handles(lab: Lab) -> list[str]:
-    return [listed["handle"] for listed in lab.home.json("status")]
+    return [status_document["handle"] for status_document in lab.home.json("status")]
 
 
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: Lab, shell: str) -> None:

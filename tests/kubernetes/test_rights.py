@@ -43,9 +43,9 @@ def allow(cluster: Access, namespace: str, account: str, rights: Sequence[Resour
     cluster.apply(*role(f"of-{account}", namespace, rules(rights), account))
 
 
-def effective(api: ContextClient, missing: ResourcePermission, allowed: ResourcePermission) -> None:
+def effective(api: ContextClient, missing: ResourcePermission, permitted: ResourcePermission) -> None:
     """Return once the API server has taken a changed Role up."""
-    until(f"only {missing} to be gone", lambda: permissions.missing(api, [missing, allowed]) == [missing])
+    until(f"only {missing} to be gone", lambda: permissions.missing(api, [missing, permitted]) == [missing])
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_with_exactly_the_documented_rights_everything_works(lab: Lab, server_im
     rights = documented(lab.namespace)
     assert all(right.namespace == lab.namespace for right in rights), "nothing of it goes beyond the namespace"
     allow(lab.cluster, lab.namespace, "deployer", rights)
-    connected = lab.connect("--server-image", server_image)
-    assert connected.stdout.startswith(f"{lab.name}: connected as owner")
-    assert "without the administrator's manifests" in connected.stderr
+    result = lab.connect("--server-image", server_image)
+    assert result.stdout.startswith(f"{lab.name}: connected as owner")
+    assert "without the administrator's manifests" in result.stderr
     folder = lab.experiment(shell, budget=2)
     lab.home.run("run", "--cluster", lab.name, cwd=folder)
     status = lab.json("status")
@@ -91,7 +91,7 @@ def test_each_missing_right_is_named_with_verb_and_resource(kubernetes: Access, 
         remaining_rules = rules([right for right in rights if right != left_out])
         administrator.call("PATCH", role_of_deployer, {"rules": remaining_rules}, "application/merge-patch+json")
         other = next(right for right in rights if right != left_out)
-        effective(api, missing=left_out, allowed=other)
+        effective(api, missing=left_out, permitted=other)
         with pytest.raises(PermissionMissing) as caught:
             provisioner.check_rights(api, [other, left_out], "deploy")
         assert caught.value.message == f"this user lacks rights to deploy: {left_out}"
@@ -105,7 +105,7 @@ def test_a_command_without_a_right_says_which_one_and_changes_nothing(lab: Lab, 
         left_out = ResourcePermission(verb, resource, group, space)
         assert left_out in rights
         allow(lab.cluster, space, "deployer", [right for right in rights if right != left_out])
-        effective(ContextClient(str(lab.kubeconfig)), missing=left_out, allowed=rights[0])
+        effective(ContextClient(str(lab.kubeconfig)), missing=left_out, permitted=rights[0])
         refused = lab.connect("--server-image", server_image, expect=None)
         assert refused.returncode != 0
         assert f"lacks rights to deploy into {space}: {verb} {resource}.{group}" in refused.stderr

@@ -310,9 +310,9 @@ def test_a_small_phone_of_somebody_with_a_long_name_is_wide_enough(
     browser: Browser, core: Core, url: str, handles: dict[str, str], width: int
 ) -> None:
     name = f"maximiliane.{width}@example.org"
-    issued = grant_access.issue_token(core, Caller("ada", "owner"), name=name, role="editor", days=1)
+    token_document = grant_access.issue_token(core, Caller("ada", "owner"), name=name, role="editor", days=1)
     page = browser.new_page(viewport={"width": width, "height": 640})
-    sign_in(page, url, issued["token"])
+    sign_in(page, url, token_document["token"])
     page.goto(f"{url}/experiments/{handles['image model']}")
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

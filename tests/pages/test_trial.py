@@ -47,8 +47,8 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
     with core.store.transaction() as session:
         experiment = experiments.find(session, handles["image model"])
         attempt = attempts.of_trials(session, experiment.id, [RUNNING])[RUNNING][-1]
-        stored = session.row(SELECT_USAGE, {"attempt": attempt.id})
-        samples = [*json.loads(stored or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
+        usage_row = session.row(SELECT_USAGE, {"attempt": attempt.id})
+        samples = [*json.loads(usage_row or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
         row = {"attempt": attempt.id, "experiment": experiment.id, "samples": json.dumps(samples)}
         session.run(UPSERT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))

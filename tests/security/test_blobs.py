@@ -66,8 +66,8 @@ def test_the_digest_of_other_bytes_cannot_be_claimed_as_an_artifact(target: Targ
 
 def test_a_worker_does_not_learn_which_bytes_the_server_has(target: Target, victim: Trial) -> None:
     attacker = target.trial()
-    stored, unknown = (attacker.ask("HEAD", f"uploads/{digest_of(data)}") for data in (SECRET, b"nobody has this"))
-    assert (stored.status, stored.headers["x-size"], "x-complete" in stored.headers) == (200, "0", False)
+    upload, unknown = (attacker.ask("HEAD", f"uploads/{digest_of(data)}") for data in (SECRET, b"nobody has this"))
+    assert (upload.status, upload.headers["x-size"], "x-complete" in upload.headers) == (200, "0", False)
     assert (unknown.status, unknown.headers["x-size"], "x-complete" in unknown.headers) == (200, "0", False)
     answers = [
         attacker.ask("PUT", f"uploads/{digest_of(data)}?offset=7", b"x") for data in (SECRET, b"nobody has this")

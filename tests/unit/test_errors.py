@@ -20,23 +20,23 @@ def tree(kind: type[OrchestuneError] = OrchestuneError) -> list[type[OrchestuneE
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[OrchestuneError]) -> None:
     sent = kind.one("is wrong", "budget") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
-    received = from_json(sent.to_json())
-    assert (type(received), received.message, received.hint) == (kind, sent.message, sent.hint)
+    copy_of_error = from_json(sent.to_json())
+    assert (type(copy_of_error), copy_of_error.message, copy_of_error.hint) == (kind, sent.message, sent.hint)
 
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_of_another_process_is_what_it_was(kind: type[OrchestuneError]) -> None:
     problems = [errors.Problem("is wrong", "budget"), errors.Problem("is missing", "run")]
     sent = kind(problems, "mend it") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
-    received = pickle.loads(pickle.dumps(sent))
-    assert (type(received), str(received), received.message, received.hint) == (
+    copy_of_error = pickle.loads(pickle.dumps(sent))
+    assert (type(copy_of_error), str(copy_of_error), copy_of_error.message, copy_of_error.hint) == (
         kind,
         str(sent),
         sent.message,
         sent.hint,
     )
-    assert received.__notes__ == sent.__notes__
-    assert vars(received) == vars(sent)
+    assert copy_of_error.__notes__ == sent.__notes__
+    assert vars(copy_of_error) == vars(sent)
 
 
 def test_a_traceback_tells_what_to_do() -> None:
@@ -55,19 +55,19 @@ def test_each_mistake_arrives_by_itself() -> None:
     sent = errors.BadInput(
         [errors.Problem("is wrong", "a", "x.yml", 3, 4, "mend it"), errors.Problem("is missing", "b")]
     )
-    received = from_json(sent.to_json())
-    assert isinstance(received, errors.BadInput) and received.problems == sent.problems
+    parsed_error = from_json(sent.to_json())
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == sent.problems
     from_a_newer_one = {
         "code": "bad_input",
         "message": "a: is wrong",
         "problems": [{"message": "is wrong", "new": 1}, 2],
     }
-    received = from_json({"error": from_a_newer_one})
-    assert isinstance(received, errors.BadInput) and received.problems == [errors.Problem("is wrong")]
-    received = from_json({"error": {"code": "bad_input", "message": "a: is wrong"}})
-    assert isinstance(received, errors.BadInput) and received.problems == [errors.Problem("a: is wrong")]
+    parsed_error = from_json({"error": from_a_newer_one})
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == [errors.Problem("is wrong")]
+    parsed_error = from_json({"error": {"code": "bad_input", "message": "a: is wrong"}})
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == [errors.Problem("a: is wrong")]
 
 
 def test_an_error_of_a_newer_server_is_still_told() -> None:
-    received = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
-    assert (type(received), received.message, received.hint) == (OrchestuneError, "is wrong", "mend it")
+    parsed_error = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
+    assert (type(parsed_error), parsed_error.message, parsed_error.hint) == (OrchestuneError, "is wrong", "mend it")

@@ -80,12 +80,12 @@ class Containers:
         return [str(container["Id"]) for container in containers]
 
     def in_public(self) -> str:
-        inspected = [self.api.inspect_container(name) for name in self.names(running=False)]
+        container_states = [self.api.inspect_container(name) for name in self.names(running=False)]
         lines: list[str] = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it ends just now
                 lines.append(path.read_bytes().decode(errors="replace"))
-        return json.dumps([inspected, lines])
+        return json.dumps([container_states, lines])
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[dict[str, Any]]]:

@@ -183,14 +183,14 @@ def test_what_was_cleaned_up_is_left_alone_by_later_servers_until_its_log_is_old
     wait_for_phase(backend, order.worker, backend.start(order), Phase.GONE)
     folder = place.state / "workers" / order.worker
     wait_until(lambda: not (folder / "state").exists())
-    terminated = list[Path]()
+    folders = list[Path]()
     monkeypatch.setattr(
-        WorkerTerminator, "take", lambda _, process, folder_entry, kill_at, **how: terminated.append(folder_entry.path)
+        WorkerTerminator, "take", lambda _, process, folder_entry, kill_at, **how: folders.append(folder_entry.path)
     )
     monkeypatch.setattr(local, "_SWEEP_SECONDS", 0.0)
     later = place.backend()
     later.observe({})
-    assert terminated == [] and folder.is_dir()
+    assert folders == [] and folder.is_dir()
     os.utime(folder, (0.0, 0.0))
     later.observe({order.worker: {}})
     assert folder.is_dir()

@@ -114,8 +114,8 @@ def test_a_gpu_that_is_cut_up_counts_by_its_parts(tmp_path: Path) -> None:
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
-    configured = Machine(3, 5, (Gpu("7"),))
-    assert LocalBackend(tmp_path, None, None, ("x",), configured).capacity() == Capacity((configured,))
+    own_machine = Machine(3, 5, (Gpu("7"),))
+    assert LocalBackend(tmp_path, None, None, ("x",), own_machine).capacity() == Capacity((own_machine,))
 
 
 CUT_UP = """\

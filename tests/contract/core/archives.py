@@ -366,17 +366,17 @@ class ArchivesContract(WorldContract):
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         experiment, whole = arriving
-        created: list[str] = []
+        experiment_ids: list[str] = []
 
         def create() -> str:
             with world.core.store.impatient(0.1):
                 return world.create(budget=1)
 
         with ThreadPoolExecutor(1) as others:
-            self._meanwhile(monkeypatch, lambda: created.append(others.submit(create).result(60)))
+            self._meanwhile(monkeypatch, lambda: experiment_ids.append(others.submit(create).result(60)))
             assert self._read(world, whole)
-        assert len(created) > 20
-        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *created}
+        assert len(experiment_ids) > 20
+        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *experiment_ids}
 
     def test_of_two_servers_that_both_take_a_record_in_the_one_that_began_later_goes_on(
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]

@@ -38,7 +38,7 @@ class BudgetsContract(WorldContract):
         experiment = world.create(budget=1000, parallelism=2)
         [(worker, lease), _] = world.lease(2)
         worker.call(finished=[worker.finish(lease)])
-        queued = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
+        queued_number = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
         world.tick()
         assert world.status(experiment)["counts"]["queued"] > 10
         with pytest.raises(Conflict, match="3 trials were started already") as caught:
@@ -47,7 +47,7 @@ class BudgetsContract(WorldContract):
         assert world.status(experiment)["counts"]["cancelled"] == 0
         change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
-        assert waiting == [3, queued], "the suggestion that was made first"
+        assert waiting == [3, queued_number], "the suggestion that was made first"
         status = world.run(experiment)
         assert (status["state"], status["counts"]["completed"], status["reason"]["code"]) == ("completed", 4, "budget")
         why = {str(trial["reason"]["message"]) for trial in world.trials(experiment) if trial["state"] == "cancelled"}

@@ -152,12 +152,12 @@ class HandingInContract(WorldContract):
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
         world.clock.pass_time(MAX_DELAY_SECONDS)
         ((worker, new),) = world.lease()
-        accepted = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
+        answer = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
         worker.call(finished=[worker.finish(new) | {"files": 1}])
         late = _handed_in(world, worker, old, "best.pt", "last.pt", content=b"old")
-        assert (accepted, worker.keep_artifacts(late)) == ({"kept": ["best.pt"]}, {"kept": []})
-        listed = read_trials.artifacts(world.core, experiment, 1)
-        assert listed == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
+        assert (answer, worker.keep_artifacts(late)) == ({"kept": ["best.pt"]}, {"kept": []})
+        artifact_list = read_trials.artifacts(world.core, experiment, 1)
+        assert artifact_list == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
 
     @pytest.mark.parametrize("what", ["files", "checkpoint"])
     def test_what_is_not_wanted_of_an_attempt_goes_with_the_next_sweep(self, world: CoreWorld, what: str) -> None:

@@ -173,11 +173,11 @@ class IntentContract(WorldContract):
     ) -> None:
         experiment = world.create(budget=10, parallelism=2)
         world.lease(2)
-        terminated: list[str] = []
-        monkeypatch.setattr(world.backend, "terminate", lambda worker, handle, grace: terminated.append(worker))
+        worker_ids: list[str] = []
+        monkeypatch.setattr(world.backend, "terminate", lambda worker, handle, grace: worker_ids.append(worker))
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(5)
-        assert len(terminated) == len(set(terminated)) > 0
+        assert len(worker_ids) == len(set(worker_ids)) > 0
         assert world.status(experiment)["state"] == "stopping"
 
     def test_extend_goes_on_with_a_finished_experiment(self, world: CoreWorld) -> None:
@@ -218,13 +218,13 @@ class IntentContract(WorldContract):
 
     def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: CoreWorld) -> None:
         request = world.request(budget=1, secrets=[{"name": "TOKEN", "source": "env:TOKEN"}])
-        created = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
-        experiment = created["id"]
+        document = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
+        experiment = document["id"]
         world.run(experiment)
         world.core.secrets.delete(experiment)  # an archive does not have them
         with pytest.raises(Conflict, match="no value of its secrets TOKEN") as refused:
             change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
-        assert f"--warm-start {created['handle']}" in str(refused.value.hint)
+        assert f"--warm-start {document['handle']}" in str(refused.value.hint)
         for changes in (Changes(budget=1), Changes(parallelism=3)):
             assert change_experiment.change_experiment(world.core, experiment, changes, "ada")["state"] == "completed"
         assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"

@@ -332,9 +332,9 @@ class RemovalContract(WorldContract):
             """The trial that runs publishes a newer one, and what nothing names any more is looked for."""
             publish(b"new")
             with world.core.store.reading() as session:
-                unreferenced = look(session, session.now - ORPHAN_SECONDS)
-            assert unreferenced == [before]
-            monkeypatch.setattr(blobs, "unreferenced", lambda *_: unreferenced)
+                blobs_to_delete = look(session, session.now - ORPHAN_SECONDS)
+            assert blobs_to_delete == [before]
+            monkeypatch.setattr(blobs, "unreferenced", lambda *_: blobs_to_delete)
             if swept:
                 collection.drop_orphans()
 

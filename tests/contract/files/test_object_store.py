@@ -133,9 +133,9 @@ def test_a_missing_bucket_says_what_to_do(endpoint: str) -> None:
 
 def test_a_server_that_is_away_is_temporary(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
-        files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{bound.getsockname()[1]}")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(FileStoreUnreachable, match="cannot be reached"):
             files.size("a")
 

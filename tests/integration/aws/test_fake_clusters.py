@@ -30,10 +30,10 @@ def test_a_cluster_takes_a_while_to_become_active_and_to_go(aws: Fake) -> None:
 
 def test_the_same_request_with_its_token_is_answered_with_the_same_cluster(aws: Fake) -> None:
     eks = plain.client("eks")
-    created, subnets = plain.cluster(clientRequestToken="once")
-    again = {"name": "demo", "roleArn": created["roleArn"], "resourcesVpcConfig": {"subnetIds": subnets},
+    cluster, subnets = plain.cluster(clientRequestToken="once")
+    again = {"name": "demo", "roleArn": cluster["roleArn"], "resourcesVpcConfig": {"subnetIds": subnets},
              "accessConfig": {"authenticationMode": "API"}}  # fmt: skip
-    assert eks.create_cluster(clientRequestToken="once", **again)["cluster"]["arn"] == created["arn"]
+    assert eks.create_cluster(clientRequestToken="once", **again)["cluster"]["arn"] == cluster["arn"]
     assert plain.refused(lambda: eks.create_cluster(clientRequestToken="other", **again)) == (
         "ResourceInUseException", "Cluster already exists with name: demo",
     )  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_cluster_that_eks_would_not_make_is_not_made(aws: Fake, change: dict[s
 
 def test_machines_of_a_node_group_are_machines_of_ec2_and_go_with_it(aws: Fake) -> None:
     eks, ec2 = plain.client("eks"), plain.client("ec2")
-    created, subnets = plain.cluster()
+    cluster, subnets = plain.cluster()
     before = aws.inventory()
     request = plain.pool(subnets, nodeRole=plain.node_role())
     plain.patiently(lambda: eks.create_nodegroup(**request), "InvalidParameterException")
@@ -79,7 +79,7 @@ def test_machines_of_a_node_group_are_machines_of_ec2_and_go_with_it(aws: Fake) 
     eks.get_waiter("nodegroup_deleted").wait(clusterName="demo", nodegroupName="cpu", WaiterConfig={"Delay": 0})
     inventory = {kind: names for kind, names in aws.inventory().items() if kind not in ("role", "access entry")}
     assert inventory == {kind: names for kind, names in before.items() if kind not in ("role", "access entry")}
-    assert created["resourcesVpcConfig"]["clusterSecurityGroupId"] in inventory["security group"]
+    assert cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] in inventory["security group"]
 
 
 def test_a_zone_without_machines_fails_the_node_group_that_stands_in_it_alone(aws: Fake) -> None:
@@ -246,8 +246,8 @@ def test_versions_of_kubernetes_can_be_asked_for(aws: Fake) -> None:
 
 
 def test_tags_of_what_eks_has_are_found_by_the_tagging_service(aws: Fake) -> None:
-    created, _ = plain.cluster(tags={"team": "a"})
-    plain.client("eks").tag_resource(resourceArn=created["arn"], tags={"cost": "b"})
+    cluster, _ = plain.cluster(tags={"team": "a"})
+    plain.client("eks").tag_resource(resourceArn=cluster["arn"], tags={"cost": "b"})
     filters = [{"Key": "team", "Values": ["a"]}]
     resources = plain.client("resourcegroupstaggingapi").get_resources(TagFilters=filters)["ResourceTagMappingList"]
-    assert [one["ResourceARN"] for one in resources] == [created["arn"]] and len(resources[0]["Tags"]) == 2
+    assert [one["ResourceARN"] for one in resources] == [cluster["arn"]] and len(resources[0]["Tags"]) == 2

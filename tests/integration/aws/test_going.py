@@ -78,6 +78,6 @@ def test_a_cluster_that_nobody_uses_keeps_its_records_and_destroys_itself(aws: F
     assert aws.inventory() == before
     with Home(USER="ada", **aws.environment()) as other:
         other.run("import", f"s3://{life.ARCHIVE}/vision", "--trust-unverified")
-        [imported] = other.json("status")
-        assert imported["id"] == original["id"] and imported["counts"]["completed"] == 3
-        assert other.run("logs", imported["handle"]).stdout.count("trying") == 3
+        [copy_of_status] = other.json("status")
+        assert copy_of_status["id"] == original["id"] and copy_of_status["counts"]["completed"] == 3
+        assert other.run("logs", copy_of_status["handle"]).stdout.count("trying") == 3

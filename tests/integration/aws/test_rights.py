@@ -54,8 +54,8 @@ def test_the_documented_policy_is_enough_for_a_whole_life(aws: Fake) -> None:
 
 
 def test_no_action_is_in_the_policy_that_nothing_takes(aws: Fake) -> None:
-    used = {need.action for call in recorded(aws) for need in call.needs}
-    assert actions() - PUSHED - used == set(UNTAKEN)
+    actions_used = {need.action for call in recorded(aws) for need in call.needs}
+    assert actions() - PUSHED - actions_used == set(UNTAKEN)
 
 
 @pytest.mark.parametrize("action", sorted(actions() - PUSHED - set(UNTAKEN)))
@@ -93,5 +93,7 @@ def _many(value: Any) -> list[str]:
 
 def test_what_calls_take_is_what_the_table_says(aws: Fake) -> None:
     for call in recorded(aws):
-        used = {need.action for need in call.needs if isinstance(need, Need)}
-        assert used <= set(rights.of(call.service, call.operation).actions) | {"sts:GetCallerIdentity"}, call.name
+        actions_needed = {need.action for need in call.needs if isinstance(need, Need)}
+        assert actions_needed <= set(rights.of(call.service, call.operation).actions) | {"sts:GetCallerIdentity"}, (
+            call.name
+        )

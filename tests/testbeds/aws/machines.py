@@ -27,12 +27,12 @@ def _details(name: str) -> dict[str, Any]:
         return details
     cores, memory, cards = _P3[name]
     card = {"Name": "V100", "Manufacturer": "NVIDIA", "Count": cards, "MemoryInfo": {"SizeInMiB": 16384}}
-    derived: dict[str, Any] = {
+    details_of_type: dict[str, Any] = {
         **INSTANCE_TYPES["p3dn.24xlarge"], "InstanceType": name, "MemoryInfo": {"SizeInMiB": memory << 10},
         "VCpuInfo": {"DefaultVCpus": cores, "DefaultCores": cores // 2, "DefaultThreadsPerCore": 2},
         "GpuInfo": {"Gpus": [card], "TotalGpuMemoryInMiB": cards * 16384},
     }  # fmt: skip
-    return derived
+    return details_of_type
 
 
 DETAILS = {name: _details(name) for name in (*TYPES, *_P3)}

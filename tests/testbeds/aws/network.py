@@ -72,8 +72,8 @@ class Network:
     def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
         """The result as AWS would give it, where moto's differs."""
         if call.operation in _CREATING and self._world.behaviour.read_lag:
-            created = next(value for value in _made_ids(result) if value not in set(_ids(call.parameters)))
-            self._world.unseen[created] = self._world.behaviour.read_lag
+            resource_id = next(value for value in _made_ids(result) if value not in set(_ids(call.parameters)))
+            self._world.unseen[resource_id] = self._world.behaviour.read_lag
         if call.operation == "CreateNatGateway":
             return self._nat_made(call, result)
         if call.operation == "CreateVpcEndpoint":

@@ -30,17 +30,17 @@ def _fits(statement: Mapping[str, Any], need: Need, tags: TagsOf) -> bool:
     for name, value in (tags(need.resource) or {}).items():
         context[f"aws:ResourceTag/{name}"] = value
     return all(
-        _holds(operator, context.get(key), _many(allowed))
+        _holds(operator, context.get(key), _many(patterns))
         for operator, conditions in statement.get("Condition", {}).items()
-        for key, allowed in conditions.items()
+        for key, patterns in conditions.items()
     )
 
 
-def _holds(operator: str, value: str | None, allowed: Iterable[str]) -> bool:
+def _holds(operator: str, value: str | None, patterns: Iterable[str]) -> bool:
     if operator == "StringEquals":
-        return value in set(allowed)
+        return value in set(patterns)
     if operator == "StringLike":
-        return value is not None and any(fnmatchcase(value, pattern) for pattern in allowed)
+        return value is not None and any(fnmatchcase(value, pattern) for pattern in patterns)
     raise AssertionError(f"this fake does not know the condition {operator}")
 
 

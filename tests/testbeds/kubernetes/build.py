@@ -164,18 +164,18 @@ def _build(source: Source, folder: Path) -> None:
 
 def _staging(source: Source, work: Path) -> list[str]:
     """Kubernetes requires its libraries as v0.0.0, replaced by folders which its module lacks: they have releases."""
-    downloaded = _downloaded(source, work)
-    lines = Path(downloaded["GoMod"]).read_text().splitlines()
+    module_info = _downloaded(source, work)
+    lines = Path(module_info["GoMod"]).read_text().splitlines()
     libraries = [line.split()[0] for line in lines if "=> ./staging/" in line]
     return [f"{library} => {library} v0.{source.version.partition('.')[2]}" for library in libraries]
 
 
 def _downloaded(source: Source, work: Path) -> Mapping[str, str]:
     """Return the folder in which Go keeps the module: `Dir`, `GoMod`."""
-    downloaded: Mapping[str, str] = json.loads(
+    module_info: Mapping[str, str] = json.loads(
         _go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work)
     )
-    return downloaded
+    return module_info
 
 
 def go_mod(source: Source, replaced: Sequence[str]) -> str:

@@ -28,20 +28,20 @@ def test_sizes_that_are_not_told_are_not_known() -> None:
 
 def test_cards_of_a_driver_that_comes_late_are_found_and_a_machine_without_any_is_seldom_asked() -> None:
     now, query_times = [0.0], list[float]()
-    installed: tuple[Gpu, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
 
     def ask() -> tuple[Gpu, ...]:
         query_times.append(now[0])
-        return installed
+        return gpus
 
     cards = nvidia.GpuDiscovery(ask, lambda: now[0])
     for second in range(0, 10_000, 10):
         now[0] = float(second)
         assert cards.here() == ()
     assert query_times == [0, 60, 180, 420, 900, 1860, 3780, 7380]
-    installed = (Gpu("0"),)
+    gpus = (Gpu("0"),)
     now[0] = 20_000.0
-    assert [cards.here() for _ in range(3)] == [installed] * 3
+    assert [cards.here() for _ in range(3)] == [gpus] * 3
     now[0] = 90_000.0
-    assert cards.here() == installed
+    assert cards.here() == gpus
     assert len(query_times) == 9

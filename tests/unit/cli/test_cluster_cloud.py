@@ -134,7 +134,7 @@ def provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> Provider:
     return fake
 
 
-def connected(home: Path) -> tuple[ConnectedCluster, ...]:
+def connected_clusters(home: Path) -> tuple[ConnectedCluster, ...]:
     return Clusters(home / "home").connected()
 
 
@@ -152,7 +152,7 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
     assert [item["kind"] for item in document["resources"]][:3] == ["role", "network", "StorageClass"]
     assert "The cluster costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in output.err
     assert "there already" not in output.err
-    assert provider.done == [] and connected(home) == ()
+    assert provider.done == [] and connected_clusters(home) == ()
 
 
 def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, cli: Cli) -> None:
@@ -176,7 +176,7 @@ def test_releases_that_cannot_be_looked_up_are_told_before_anything_is_made(
     failed = cli("cluster", "create", "--yes")
     assert failed.code == 1
     assert "the releases of the autoscaler cannot be looked up" in failed.err
-    assert provider.done == [] and connected(home) == ()
+    assert provider.done == [] and connected_clusters(home) == ()
 
 
 @pytest.mark.parametrize("words", [("create",), ("destroy", "-n", "vision", "--cloud", "aws")])
@@ -202,7 +202,9 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
         assert words in failed.err
     provider.made, provider.fails = (), OrchestuneError("role one: no")
     assert "cluster destroy" not in cli("cluster", "create", "--yes").err
-    assert [(item.name, item.cloud, item.region) for item in connected(home)] == [("vision", "aws", "eu-central-1")]
+    assert [(item.name, item.cloud, item.region) for item in connected_clusters(home)] == [
+        ("vision", "aws", "eu-central-1")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_who_interrupts_is_told_how_it_goes_on(
     provider.fails = KeyboardInterrupt()
     stopped = cli("cluster", *words, "--yes")
     assert stopped.code == 130 and f"interrupted: {message}" in stopped.err
-    assert [item.name for item in connected(home)] == ["vision"]
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
 
 
 def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
@@ -234,10 +236,10 @@ def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.left = (RemainingResource("IAM", "role", "one", ""),)
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 1
-    assert [item.name for item in connected(home)] == ["vision"]
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
     provider.left = ()
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
-    assert connected(home) == ()
+    assert connected_clusters(home) == ()
 
 
 def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Provider, cli: Cli, home: Path) -> None:
@@ -247,7 +249,7 @@ def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Prov
     refused = cli("cluster", "create", "--yes")
     assert refused.code == 2
     assert "another cluster is already connected as 'vision'" in refused.err
-    assert connected(home) == (other,) and provider.done == []
+    assert connected_clusters(home) == (other,) and provider.done == []
 
 
 def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
@@ -259,13 +261,13 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     way = home / "home/kubeconfigs/vision.json"
     way.parent.mkdir()
     way.write_text("{}")
-    Clusters(home / "home").add(replace(connected(home)[0], kubeconfig=str(way)))
-    destroyed = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
-    assert destroyed.code == 0
+    Clusters(home / "home").add(replace(connected_clusters(home)[0], kubeconfig=str(way)))
+    result = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
+    assert result.code == 0
     assert provider.done == ["destroy vision but images"]
-    assert "remove it with `orchestune cluster destroy -n vision --cloud aws --region eu-central-1`" in destroyed.out
-    assert "EKS                    nothing left" in destroyed.out
-    assert connected(home) == () and not way.exists()
+    assert "remove it with `orchestune cluster destroy -n vision --cloud aws --region eu-central-1`" in result.out
+    assert "EKS                    nothing left" in result.out
+    assert connected_clusters(home) == () and not way.exists()
 
 
 def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli: Cli, home: Path) -> None:
@@ -276,7 +278,7 @@ def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli:
         ConnectedCluster("vision", "kubernetes", str(own), "lab", "ml", cloud="aws", region="eu-west-1")
     )
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
-    assert connected(home) == () and own.exists()
+    assert connected_clusters(home) == () and own.exists()
 
 
 @pytest.mark.parametrize("words", [("destroy", "--context", "lab"), ("connect", "--namespace", "ml"),
@@ -301,7 +303,7 @@ def test_a_cluster_of_that_name_in_another_region_is_another_one(
     refused = cli("cluster", word, "-n", "vision", "--cloud", "aws", "--region", "us-east-1", "--yes")
     assert refused.code == 2
     assert "'vision' is a cluster at aws in eu-central-1, not in that region" in refused.err
-    assert connected(home) == (cluster,) and provider.done == []
+    assert connected_clusters(home) == (cluster,) and provider.done == []
 
 
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
@@ -316,7 +318,7 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
     assert [line for line in refused.out.splitlines() if "cpu" in line] == [
         "EKS                    pool cpu: in use by somebody"
     ]
-    assert [item.name for item in connected(home)] == ["vision"]
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
 
 
 def test_what_is_destroyed_and_what_was_not_there_are_told_apart(provider: Provider, cli: Cli) -> None:
@@ -330,10 +332,10 @@ def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(home / "none"))
-    refused = cli("cluster", "destroy", "-n", "vision", "--yes")
-    assert refused.code == 2
-    assert "error: no cluster 'vision' is connected on this machine, and there is no kubeconfig at" in refused.err
-    assert "hint:  add --cloud aws for one created there" in refused.err
+    result = cli("cluster", "destroy", "-n", "vision", "--yes")
+    assert result.code == 2
+    assert "error: no cluster 'vision' is connected on this machine, and there is no kubeconfig at" in result.err
+    assert "hint:  add --cloud aws for one created there" in result.err
 
 
 def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
@@ -392,7 +394,7 @@ def test_a_cluster_is_asked_for_as_whom_it_was_made_unless_the_environment_says_
     monkeypatch.setenv("AWS_PROFILE", "team")
     provider.fails = OrchestuneError("no")
     cli("cluster", "create", "--yes")
-    assert [item.profile for item in connected(home)] == ["team"]
+    assert [item.profile for item in connected_clusters(home)] == ["team"]
     monkeypatch.delenv("AWS_PROFILE")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -477,8 +479,8 @@ def test_an_update_opens_machines_again_whose_pool_stays_after_all(
     monkeypatch.setattr(making, "api", lambda cluster: world.api)
     monkeypatch.setattr(provider, "reach", lambda name: ClusterAddresses("https://vision", "Y2E=", "", ""))
     monkeypatch.setattr(provider, "manifests", lambda spec: [])
-    updated = cli("cluster", "update", "--yes", "--json")
-    assert json.loads(updated.out) == {"name": "vision", "changed": True}
-    assert "uncordoned, since their pools are kept: n1" in updated.err
+    result = cli("cluster", "update", "--yes", "--json")
+    assert json.loads(result.out) == {"name": "vision", "changed": True}
+    assert "uncordoned, since their pools are kept: n1" in result.err
     assert world.patched == ["/api/v1/nodes/n1"]
     assert json.loads(cli("cluster", "update", "--yes", "--json").out)["changed"] is False

@@ -86,10 +86,10 @@ def test_status_lists_the_newest_and_says_that_there_are_older_ones_and_a_docume
         server.put(status(f"net-{number:04}"))
     assert len(json.loads(cli("status", "--json").out)) == 87
     assert len(json.loads(cli("status", "--json", "--limit", "60").out)) == 60
-    for words, listed in (((), 50), (("--limit", "86"), 86)):
+    for words, row_count in (((), 50), (("--limit", "86"), 86)):
         lines = cli("status", *words).out.splitlines()
-        assert [line[:4] for line in lines[1:-1]] == ["net-"] * listed
-        assert lines[-1] == f"older ones not listed (--limit N lists more than {listed})"
+        assert [line[:4] for line in lines[1:-1]] == ["net-"] * row_count
+        assert lines[-1] == f"older ones not listed (--limit N lists more than {row_count})"
     assert cli("status", "--limit", "87").out.splitlines()[-1].startswith("sgd-7f3a")
 
 
@@ -538,13 +538,13 @@ def test_export_writes_no_table_under_the_name_of_something_else(
 def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_warm_start_reads(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
-    exported = trial(1, parameters={"seed": 2, "accuracy": 0.5})
-    server.world.trials["sgd-7f3a"] = [exported]
+    trial_document = trial(1, parameters={"seed": 2, "accuracy": 0.5})
+    server.world.trials["sgd-7f3a"] = [trial_document]
     server.world.specification = {"specification": {"parameters": [{"name": "seed"}, {"name": "accuracy"}]}}
     target = tmp_path / "old.csv"
     assert cli("export", "sgd", "-o", str(target)).code == 0
     [row] = read(target)
-    assert (row["params.seed"], row["seed"], row["params.accuracy"]) == ("2", str(exported["seed"]), "0.5")
+    assert (row["params.seed"], row["seed"], row["params.accuracy"]) == ("2", str(trial_document["seed"]), "0.5")
     space = Space.of((Parameter("seed", "int", 1, 3), Parameter("accuracy", "float", 0.0, 1.0)))
     [observation] = mapped("old.csv", [row], space, [Metric("accuracy", "maximize")]).observations
     assert (observation.parameters, observation.metrics["accuracy"]) == (

@@ -114,5 +114,5 @@ def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
     pod: str, message: str, lab: FakeApiServer, tmp_path: Path, cli: Callable[..., Result]
 ) -> None:
     (tmp_path / "experiment.yml").write_text(EXPERIMENT + f"pod: {pod}\n")
-    refused = cli("run", "--cluster", "lab", "--dry-run")
-    assert (refused.code, refused.out) == (2, "") and message in refused.err
+    result = cli("run", "--cluster", "lab", "--dry-run")
+    assert (result.code, result.out) == (2, "") and message in result.err

@@ -195,8 +195,8 @@ def test_trials_keep_to_the_nodes_that_their_image_is_for(
     with FakeApiServer(1) as api:
         api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(*(("linux", each) for each in node_architectures))}
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-        prepared = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
-    assert prepared.placement.pod == ({"spec": {"nodeSelector": node_selector}} if node_selector else {})
+        experiment = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
+    assert experiment.placement.pod == ({"spec": {"nodeSelector": node_selector}} if node_selector else {})
     assert built == [Platform(node_selector.get(ARCHITECTURE, "arm64"))]
 
 
@@ -265,7 +265,7 @@ def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
         settings = plan.settings(ConnectionSettings("lab", "ml", default_image=f"{registry.name}/base:1"))
         api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = settings
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-        prepared = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
-    assert prepared.placement == Placement()
+        experiment = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+    assert experiment.placement == Placement()
     messages = console.err.getvalue()  # type: ignore[attr-defined]
     assert f"lab: its default image {registry.name}/base:1 cannot be resolved from here" in messages

@@ -41,9 +41,9 @@ from tests.unit.client.fake_server import FakeServer, status, trial
 
 @pytest.fixture
 def client(server: FakeServer) -> Iterator[Client]:
-    connected = Client.connect(server.resolve)
-    yield connected
-    connected.transport.close()
+    new_client = Client.connect(server.resolve)
+    yield new_client
+    new_client.transport.close()
 
 
 def test_one_connection_serves_many_requests(server: FakeServer, client: Client) -> None:

@@ -119,11 +119,11 @@ def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
 def test_of_a_long_output_only_what_is_new_is_asked_for() -> None:
     lines = [f"2026-01-01T00:{second // 60:02d}:{second % 60:02d}.{part}00000000Z STEP {second}.{part}\n"
              for second in range(300) for part in range(3)]  # fmt: skip
-    printed = [line.partition(" ")[2].rstrip() for line in lines]
+    log_lines = [line.partition(" ")[2].rstrip() for line in lines]
     half = "2026-01-01T00:05:00.000000000Z STE"
     looks = [(pod("Running"), "".join(lines[:count]) + half * (count < 900)) for count in range(0, 901, 2)]
     cluster = Cluster([*looks, (pod("Succeeded"), "".join([*lines, lines[-1]]))])
-    assert build(cluster) == [*printed, printed[-1]]
+    assert build(cluster) == [*log_lines, log_lines[-1]]
     assert cluster.given < 4 * len(lines)
 
 

@@ -188,9 +188,9 @@ def test_a_cluster_that_has_made_nothing_outside_is_left_as_it_is() -> None:
 
 
 def test_disks_that_shall_be_kept_are_not_waited_for() -> None:
-    retained = {**VOLUME, "spec": {**VOLUME["spec"], "persistentVolumeReclaimPolicy": "Retain"}}
+    volume = {**VOLUME, "spec": {**VOLUME["spec"], "persistentVolumeReclaimPolicy": "Retain"}}
     cluster = Cluster(
-        retained, thing("PersistentVolume", "local", "", persistentVolumeReclaimPolicy="Delete", hostPath={})
+        volume, thing("PersistentVolume", "local", "", persistentVolumeReclaimPolicy="Delete", hostPath={})
     )
     clear(cluster.api, _silent, clock=cluster.clock, sleep=cluster.sleep)
     assert cluster.now == 0

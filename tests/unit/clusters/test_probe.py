@@ -76,8 +76,8 @@ def pull(api: Showing) -> probe.ProbeResult:
 )
 def test_a_container_that_cannot_run_has_its_image(state: dict[str, Any]) -> None:
     api = Showing({"waiting": {"reason": "ContainerCreating"}}, state)
-    pulled = pull(api)
-    assert (pulled.failure, pulled.node) == ("", "n1")
+    outcome = pull(api)
+    assert (outcome.failure, outcome.node) == ("", "n1")
     [probe_pod] = api.made
     [container] = probe_pod["spec"]["containers"]
     assert (container["image"], container["imagePullPolicy"]) == (SAMPLE, "Always")
@@ -85,9 +85,9 @@ def test_a_container_that_cannot_run_has_its_image(state: dict[str, Any]) -> Non
 
 
 def test_an_image_that_does_not_come_is_told_with_what_to_do() -> None:
-    pulled = pull(Showing({"waiting": {"reason": "ErrImagePull", "message": "…"}}, PULL_FAILED))
-    assert pulled.failure.startswith(f"the image {SAMPLE} cannot be pulled: certificate signed by unknown authority")
-    assert "the nodes do not know the authority" in pulled.failure
+    outcome = pull(Showing({"waiting": {"reason": "ErrImagePull", "message": "…"}}, PULL_FAILED))
+    assert outcome.failure.startswith(f"the image {SAMPLE} cannot be pulled: certificate signed by unknown authority")
+    assert "the nodes do not know the authority" in outcome.failure
 
 
 def test_a_node_that_says_nothing_is_not_waited_for_for_ever() -> None:

@@ -469,10 +469,10 @@ def test_roles_that_are_applied_again_lead_to_the_present_pods() -> None:
 def test_what_the_cluster_says_of_itself_is_taken_up() -> None:
     world = World()
     world.groups = ("security.openshift.io", "kueue.x-k8s.io")
-    discovered = provisioner.discovered(world.api, LAB)
-    assert (discovered.user, discovered.queues) == (None, True)
+    settings = provisioner.discovered(world.api, LAB)
+    assert (settings.user, settings.queues) == (None, True)
     assert provisioner.discovered(World().api, LAB) == LAB
-    assert not provisioner.discovered(World().api, discovered).queues, "Kueue has been removed"
+    assert not provisioner.discovered(World().api, settings).queues, "Kueue has been removed"
 
 
 def test_who_may_not_look_into_queues_connects_without_them() -> None:

@@ -42,11 +42,11 @@ class World:
     def items(
         self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
     ) -> Iterator[Manifest]:
-        labels_wanted = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
+        required_labels = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
         place = collection(version, kind, namespace)
         for key, document in list(self.objects.items()):
             labels = document["metadata"].get("labels") or {}
-            if key.rpartition("/")[0] == place and labels_wanted.items() <= labels.items():
+            if key.rpartition("/")[0] == place and required_labels.items() <= labels.items():
                 yield copy.deepcopy(document)
 
     def apply(self, document: Manifest) -> Manifest:

@@ -34,8 +34,8 @@ def problems(*spaces: str, **words: Any) -> list[str]:
 
 
 def parameter(word: str) -> Parameter:
-    [parsed] = read(word).specification.space.parameters
-    return parsed
+    [parsed_parameter] = read(word).specification.space.parameters
+    return parsed_parameter
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def value(text: str) -> object:
     ],
 )
 def test_a_word_means_what_the_core_schema_says(text: str, expected: object) -> None:
-    parsed = value(text)
-    assert parsed == expected
-    assert type(parsed) is type(expected)
+    yaml_value = value(text)
+    assert yaml_value == expected
+    assert type(yaml_value) is type(expected)
 
 
 def test_an_old_yaml_directive_changes_nothing() -> None:

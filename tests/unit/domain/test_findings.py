@@ -27,11 +27,11 @@ LOSS, GAIN = Metric("loss", "minimize"), Metric("loss", "maximize")
 
 def configurations(count: int, seed: int = 1) -> list[Configuration]:
     chance = random.Random(seed)
-    drawn: list[Configuration] = []
+    active_configurations: list[Configuration] = []
     for _ in range(count):
         values = {parameter.name: parameter.from_unit(chance.random()) for parameter in SPACE.parameters}
-        drawn.append(SPACE.active(values))
-    return drawn
+        active_configurations.append(SPACE.active(values))
+    return active_configurations
 
 
 def history(count: int, loss: Callable[[Configuration, int], float | None], stddev: float = 0.0) -> list[Observation]:

@@ -84,7 +84,7 @@ def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reported", "files", "words"),
+    ("metrics", "files", "words"),
     [
         ({}, [], "never reported loss; print a line such as `loss=0.5`"),
         ({}, ["a.csv"], "never reported loss: a.csv, named in `collect`, does not contain it"),
@@ -93,9 +93,9 @@ def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
     ],
 )
 def test_a_missing_metric_is_told_with_where_it_may_come_from(
-    reported: dict[str, float], files: list[str], words: str
+    metrics: dict[str, float], files: list[str], words: str
 ) -> None:
-    assert missing_metric("loss", reported, ("loss",), files).endswith(words)
+    assert missing_metric("loss", metrics, ("loss",), files).endswith(words)
 
 
 def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:

@@ -166,8 +166,8 @@ def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
 def test_a_number_is_rounded_to_what_a_person_would_write(
     low: float, high: float, log: bool, value: float, rounded: float
 ) -> None:
-    shortened = Parameter("x", "float", low, high, log=log).rounded(value)
-    assert repr(shortened) == repr(rounded)
+    number = Parameter("x", "float", low, high, log=log).rounded(value)
+    assert repr(number) == repr(rounded)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def entries(*losses: float | None) -> list[TrainingPoint]:
 )
 def test_what_several_share_far_behind_all_others_is_a_penalty(losses: list[float | None], penalties: int) -> None:
     points = entries(*losses)
-    cleaned = without_penalties(points)
-    assert sum(item.failed for item in cleaned) == penalties + losses.count(None)
-    assert [item.losses for item in cleaned if not item.failed] == [
+    points_left = without_penalties(points)
+    assert sum(item.failed for item in points_left) == penalties + losses.count(None)
+    assert [item.losses for item in points_left if not item.failed] == [
         item.losses
         for item in points
         if not item.failed and (not penalties or item.losses != (max(filter(None, losses)),))

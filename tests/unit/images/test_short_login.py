@@ -51,11 +51,11 @@ def test_a_registry_of_aws_has_the_login_that_aws_gives_unless_the_user_has_one(
 @pytest.mark.parametrize(("hours", "password"), [(-1, "for hours"), (1, None)])
 def test_a_login_of_aws_that_has_expired_is_got_anew(hours: int, password: str | None, tmp_path: Path) -> None:
     payload = {"payload": "…", "type": "DATA_KEY", "expiration": int(time.time()) + 3600 * hours}
-    cached = base64.b64encode(json.dumps(payload).encode()).decode()
-    pair = base64.b64encode(f"AWS:{cached}".encode()).decode()
+    password_in_file = base64.b64encode(json.dumps(payload).encode()).decode()
+    pair = base64.b64encode(f"AWS:{password_in_file}".encode()).decode()
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {AWS: {"auth": pair}}}))
-    assert credentials.find(AWS, {"HOME": str(tmp_path)}) == Credentials("AWS", password or cached)
+    assert credentials.find(AWS, {"HOME": str(tmp_path)}) == Credentials("AWS", password or password_in_file)
 
 
 def test_a_push_gets_the_login_in_a_folder_of_its_own_which_is_gone_afterwards(tmp_path: Path) -> None:

@@ -182,11 +182,11 @@ def test_a_trial_that_a_failed_cell_awaited_is_offered_again_but_none_of_a_task_
         with pytest.raises(TimeoutError):
             await one_at_a_time.ask_async(timeout=0.6)
         goes_on.set()
-        abandoned = await first
+        trial = await first
         with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
             again = await one_at_a_time.ask_async(timeout=60)
-        assert abandoned is not None and again is not None
-        assert (again.number, abandoned.over) == (3, True)
+        assert trial is not None and again is not None
+        assert (again.number, trial.over) == (3, True)
         again.tell({"y": 0.5})
 
     asyncio.run(cells())

@@ -27,9 +27,9 @@ METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "latency", "goal": "mi
 @pytest.fixture
 def client(world: CoreWorld) -> Iterator[Client]:
     with live(world.core) as server:
-        connected = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
-        yield connected
-        connected.close()
+        new_client = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
+        yield new_client
+        new_client.close()
 
 
 def run(world: CoreWorld, trials: int = 8, **changes: Any) -> str:

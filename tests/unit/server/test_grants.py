@@ -133,8 +133,8 @@ def test_a_guest_does_not_see_a_configuration_file(server: Live, handles: dict[s
         "engine": "random",
         "config": {"name": "base.yml", "parts": ["password: hunter2\nx: ", ["x", "0.5"]]},
     }
-    created = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
-    cookie, where = come_in(server, share(server, created["handle"])["path"])
+    experiment = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    cookie, where = come_in(server, share(server, experiment["handle"])["path"])
     answer = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
     assert answer.status == 200 and b"hunter2" not in answer.body
     assert answer.json()["specification"]["config"]["name"] == "base.yml"
@@ -153,10 +153,10 @@ def test_a_guest_does_not_see_what_else_may_hold_secrets(server: Live, handles: 
         "placement": {"image": "python:3.12", "pod": pod, "slurm": {"comment": "hunter2"}},
         "stdin": "hunter2 {x}",
     }
-    created = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
-    path = f"/api/v1/experiments/{created['handle']}/specification"
+    experiment = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    path = f"/api/v1/experiments/{experiment['handle']}/specification"
     assert b"hunter2" in server.ask("GET", path, token=TOKEN).body
-    cookie, where = come_in(server, share(server, created["handle"])["path"])
+    cookie, where = come_in(server, share(server, experiment["handle"])["path"])
     answer = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
     assert answer.status == 200 and b"hunter2" not in answer.body
     assert answer.json()["specification"]["placement"]["image"] == "python:3.12"
@@ -274,22 +274,25 @@ def test_a_token_opens_what_its_role_may(
 
 
 def test_a_token_is_listed_without_itself_and_taken_back(server: Live) -> None:
-    created = call(server, "POST", "/tokens", {"name": "grace", "role": "editor", "days": 5}, expect=201)
-    token = created.pop("token")
-    assert created in call(server, "GET", "/tokens") and (created["name"], created["role"]) == ("grace", "editor")
+    token_document = call(server, "POST", "/tokens", {"name": "grace", "role": "editor", "days": 5}, expect=201)
+    token = token_document.pop("token")
+    assert token_document in call(server, "GET", "/tokens") and (token_document["name"], token_document["role"]) == (
+        "grace",
+        "editor",
+    )
     invited = call(server, "POST", "/sign-in", {}, expect=201, token=token)
     cookie, _ = come_in(server, invited["path"])
     assert as_guest(server, "GET", "/api/v1/experiments", cookie).status == 200
-    call(server, "DELETE", f"/tokens/{created['id']}", expect=204)
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=204)
     assert as_guest(server, "GET", "/api/v1/experiments", cookie).status == 401
     assert server.ask("GET", "/api/v1/experiments", token=token).status == 401
-    call(server, "DELETE", f"/tokens/{created['id']}", expect=404)
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=404)
 
 
 def test_a_token_that_is_taken_back_takes_its_unused_link_along(server: Live) -> None:
-    created = call(server, "POST", "/tokens", {"name": "eve", "role": "owner"}, expect=201)
-    invited = call(server, "POST", "/sign-in", {}, expect=201, token=created["token"])
-    call(server, "DELETE", f"/tokens/{created['id']}", expect=204)
+    token_document = call(server, "POST", "/tokens", {"name": "eve", "role": "owner"}, expect=201)
+    invited = call(server, "POST", "/sign-in", {}, expect=201, token=token_document["token"])
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=204)
     assert server.ask("GET", invited["path"], token=None).status == 401
 
 

@@ -74,9 +74,9 @@ def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
     change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=5), "ada")
     changed = (event[1] for event in stream if event[0] == "status" and event[1]["handle"] == handles["one trial"])
     assert next(changed)["budget"] == 5
-    deleted = read_experiments.resolve(own_core, handles["broken script"])
-    change_experiment.delete(own_core, deleted, False, "ada")
-    assert next(event for event in stream if event[0] == "gone") == ("gone", deleted)
+    experiment = read_experiments.resolve(own_core, handles["broken script"])
+    change_experiment.delete(own_core, experiment, False, "ada")
+    assert next(event for event in stream if event[0] == "gone") == ("gone", experiment)
 
 
 def test_an_experiment_that_rests_is_told_of_by_pings(server: Live, handles: dict[str, str]) -> None:
@@ -245,23 +245,23 @@ def test_some_experiments_are_followed_until_one_goes(server: Live, own_core: Co
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
     _, messages, _ = until_ready(stream)
     assert [document["handle"] for _, document in messages] == [handles[name] for name in names]
-    deleted = read_experiments.resolve(own_core, handles["nothing yet"])
-    change_experiment.delete(own_core, deleted, True, "ada")
+    experiment = read_experiments.resolve(own_core, handles["nothing yet"])
+    change_experiment.delete(own_core, experiment, True, "ada")
     with own_core.store.transaction() as session:
-        removal.purge(session, deleted)
+        removal.purge(session, experiment)
     own_core.signals.notify(EXPERIMENTS)
-    assert next(document for _, kind, document in stream if kind == "gone") == deleted
+    assert next(document for _, kind, document in stream if kind == "gone") == experiment
 
 
 def test_the_stream_of_an_experiment_that_was_removed_ends(
     server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     ref = handles["size against speed"]
-    deleted = read_experiments.resolve(own_core, ref)
+    experiment = read_experiments.resolve(own_core, ref)
     stream = heard(server.send("GET", f"/api/v1/experiments/{ref}", token=TOKEN, headers=HEADERS))
     until_ready(stream)
     with own_core.store.transaction() as session:
-        removal.purge(session, deleted)
-    own_core.signals.notify(f"events:{deleted}")
+        removal.purge(session, experiment)
+    own_core.signals.notify(f"events:{experiment}")
     assert [kind for _, kind, _ in stream if kind != "ping"] == []
     assert server.ask("GET", f"/api/v1/experiments/{ref}", token=TOKEN).status == 410

@@ -323,13 +323,13 @@ def test_names_of_tabs_that_do_not_exist_take_no_memory(pages: Live) -> None:
 def test_a_page_tells_at_once_of_every_script_that_it_imports(pages: Live, path: str, its_own: str) -> None:
     """A browser that finds them out one by one waits once for each."""
     page = ask(pages, "GET", path, enter(pages)).body.decode()
-    preloaded = re.findall(r'modulepreload" href="(/static/\w+/([^"]+))"', page)
-    assert its_own in [name for _, name in preloaded]
-    for address, _ in preloaded:
+    scripts = re.findall(r'modulepreload" href="(/static/\w+/([^"]+))"', page)
+    assert its_own in [name for _, name in scripts]
+    for address, _ in scripts:
         script = pages.ask("GET", address, token=None)
         assert script.status == 200
         imported = re.findall(r'(?:^|;)\s*import\b[^;]*?"([^"]+)"', script.body.decode(), re.MULTILINE)
-        assert {urljoin(address, other) for other in imported} <= {each for each, _ in preloaded}
+        assert {urljoin(address, other) for other in imported} <= {each for each, _ in scripts}
 
 
 def test_no_style_or_script_names_another_host() -> None:

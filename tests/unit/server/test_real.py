@@ -167,8 +167,8 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
     worker = shop.worker(created["id"])
     token = worker_token(shop.world.core, worker, created["id"])
     hello = {"protocol": 2, "boot": "b", "node": "n", "version": "0", "pid": 1, "started": 0, "capabilities": []}
-    registered = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
-    assert registered["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
+    registration = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
+    assert registration["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
     assert shop.server.ask("GET", f"/api/v1/bundles/{digest}", token=token).body == archive
 
     lease = shop.work(worker, token, want=1)["leases"][0]
@@ -270,11 +270,11 @@ def test_a_stream_follows_an_experiment_to_its_end(shop: Shop) -> None:
     response = shop.server.send("GET", f"/api/v1/experiments/{experiment}/events", token=OWNER, headers=headers)
     shop.world.run(experiment)
     shop.world.tick()
-    sent = [block for block in blocks(response) if "event" in block]
-    numbers = [int(block["id"]) for block in sent if "id" in block]
+    events = [block for block in blocks(response) if "event" in block]
+    numbers = [int(block["id"]) for block in events if "id" in block]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert [block["event"] for block in sent].count("trial_finished") == 3
-    assert sent[-1]["event"] == "end"
+    assert [block["event"] for block in events].count("trial_finished") == 3
+    assert events[-1]["event"] == "end"
     logs = shop.server.send("GET", f"/api/v1/experiments/{experiment}/logs", token=OWNER, headers=headers)
     texts = [block for block in blocks(logs) if block.get("event") == "log"]
     assert len(texts) == 3

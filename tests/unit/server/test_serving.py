@@ -37,10 +37,10 @@ class Process:
         state.mkdir(exist_ok=True)
         self.log = state.parent / f"{state.name}.log"
         command = [sys.executable, "-m", "orchestune", "server", "--state", str(state), *options]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
+        base_environ = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**inherited, "PYTHONPATH": str(ROOT / "src"), **environ}
+                command, stdout=log, stderr=log, env={**base_environ, "PYTHONPATH": str(ROOT / "src"), **environ}
             )
 
     def entries(self) -> list[dict[str, Any]]:
@@ -116,11 +116,11 @@ def test_a_hosted_server_says_when_it_starts_that_it_cannot_keep_files(
     processes.append(one)
     one.url()
 
-    def warnings_logged() -> list[str]:
+    def log_warnings() -> list[str]:
         return [entry["message"] for entry in one.entries() if entry["level"] == "warning"]
 
-    until(lambda: bool(warnings_logged()), "a warning")
-    assert "cannot store files" in warnings_logged()[0] and "/proc/none" in warnings_logged()[0]
+    until(lambda: bool(log_warnings()), "a warning")
+    assert "cannot store files" in log_warnings()[0] and "/proc/none" in log_warnings()[0]
 
 
 def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_request(
@@ -245,8 +245,8 @@ def test_while_it_drains_it_is_not_ready() -> None:
 
 
 def test_a_port_that_is_taken_is_named_unless_any_will_do(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        port = occupied.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(
             UsageError, match=f"cannot listen on 127.0.0.1 port {port}: another program uses 127.0.0.1:{port}"
         ):

@@ -212,9 +212,9 @@ def test_numbers_have_six_digits_whatever_their_size() -> None:
     chance = np.random.default_rng(3)
     values = chance.normal(size=5000) * 10.0 ** chance.integers(-30, 30, 5000)
     values = np.concatenate([values, [0.0, -0.0, 1.0, 1e5, 999999.5, 123456.5, 1e22, 5e-324, 1.7e308]])
-    for shortened, value in zip(read_columns._plain(values), values, strict=True):
-        assert shortened is not None and shortened == pytest.approx(value, rel=5.1e-6)
-        assert len(f"{shortened!r}".partition("e")[0].strip("-").replace(".", "").strip("0")) <= 6
+    for decimal, value in zip(read_columns._plain(values), values, strict=True):
+        assert decimal is not None and decimal == pytest.approx(value, rel=5.1e-6)
+        assert len(f"{decimal!r}".partition("e")[0].strip("-").replace(".", "").strip("0")) <= 6
     assert read_columns._plain(np.array([np.nan, np.inf, -np.inf])) == [None, None, None]
 
 
@@ -242,10 +242,10 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, cached = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
-            assert fresh.read(session, row).begins.tolist() == cached.read(session, row).begins.tolist()
-            assert fresh.ends.tolist() == cached.ends.tolist()
-        assert cached.late & {61, 62, 63} == ({number} if number > 61 else set())
+            fresh, tally = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
+            assert fresh.read(session, row).begins.tolist() == tally.read(session, row).begins.tolist()
+            assert fresh.ends.tolist() == tally.ends.tolist()
+        assert tally.late & {61, 62, 63} == ({number} if number > 61 else set())
 
 
 @pytest.mark.parametrize(
@@ -304,13 +304,13 @@ def test_what_pages_ask_for_again_and_again_looks_through_no_attempts_that_are_o
     with core.store.reading() as session:
         driver = session.connection.connection.driver_connection
     assert driver is not None
-    statements_traced = list[str]()
-    driver.set_trace_callback(statements_traced.append)
+    all_statements = list[str]()
+    driver.set_trace_callback(all_statements.append)
     try:
         read(core, ref)
     finally:
         driver.set_trace_callback(None)
-    statements = [text for text in statements_traced if "FROM attempts" in text or "JOIN attempts" in text]
+    statements = [text for text in all_statements if "FROM attempts" in text or "JOIN attempts" in text]
     assert statements, "another connection was taken"
     for statement in statements:
         plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]

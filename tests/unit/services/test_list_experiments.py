@@ -30,7 +30,7 @@ def core(tmp_path: Path) -> Iterator[Core]:
 def names(core: Core) -> list[str]:
     """Thirty experiments, the oldest first, each with as many failed trials as it has in its name."""
     chance = random.Random(3)
-    created = []
+    experiment_names = []
     for place in range(30):
         plan = Plan(
             f"Run {place:02}", SGD, ACCURACY, lambda values, chance: ("failed", {}, {"code": "x", "message": "x"}),
@@ -39,8 +39,8 @@ def names(core: Core) -> list[str]:
             owner=OWNERS[place % 2], ago=1000.0 - place,
         )  # fmt: skip
         Writer(core.store, plan, chance).write()
-        created.append(plan.name)
-    return created
+        experiment_names.append(plan.name)
+    return experiment_names
 
 
 def listed(core: Core, **filters: object) -> tuple[list[str], int]:

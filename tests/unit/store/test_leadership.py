@@ -17,9 +17,9 @@ from tests.testbeds.waiting import until
 
 @pytest.fixture
 def stores(postgres_database: str) -> Iterator[list[Store]]:
-    opened = [open_store(postgres_database) for _ in range(2)]
-    yield opened
-    for store in opened:
+    new_stores = [open_store(postgres_database) for _ in range(2)]
+    yield new_stores
+    for store in new_stores:
         store.close()
 
 

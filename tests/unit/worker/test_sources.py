@@ -381,11 +381,11 @@ def at(value: float, step: float | None = None, name: str = "loss") -> Reported:
 def test_of_what_two_sources_report_at_once_the_later_step_comes_last_and_the_whole_trial_behind_it(
     files: list[Reported], printed: list[Reported], last: float
 ) -> None:
-    ordered = in_order(files, printed)
-    assert sorted(map(str, ordered)) == sorted(map(str, [*files, *printed]))
-    assert [item.value for item in ordered if item.name == "loss"][-1] == last
+    reports = in_order(files, printed)
+    assert sorted(map(str, reports)) == sorted(map(str, [*files, *printed]))
+    assert [item.value for item in reports if item.name == "loss"][-1] == last
     for source in (files, printed):
-        assert [item for item in ordered if item in source] == source
+        assert [item for item in reports if item in source] == source
 
 
 def test_metrics_within_objects_of_a_json_file_are_found_by_their_paths(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def check(world: World, role: str, service: str, what: str) -> None:
 
 def trusted(document: str) -> set[str]:
     """The services that a trust policy names."""
-    services_trusted: set[str] = set()
+    services_of_policy: set[str] = set()
     for statement in json.loads(document)["Statement"]:
         services = statement["Principal"].get("Service", [])
-        services_trusted |= {services} if isinstance(services, str) else set(services)
-    return services_trusted
+        services_of_policy |= {services} if isinstance(services, str) else set(services)
+    return services_of_policy

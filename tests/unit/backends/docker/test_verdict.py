@@ -17,7 +17,7 @@ def state(code: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("inspected", "times", "was_ordered", "expected_loss", "words"),
+    ("container_state", "times", "was_ordered", "expected_loss", "words"),
     [
         (state(137, OOMKilled=True), [AT - 0.1], False, WorkerLoss.OUT_OF_MEMORY, "more than its limit of 2 GiB"),
         (state(137, OOMKilled=True), [AT - 3600], False, WorkerLoss.UNKNOWN, "was killed (SIGKILL)"),
@@ -29,9 +29,9 @@ def state(code: int, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_container_that_ended_is_judged(
-    inspected: dict[str, Any], times: list[float], was_ordered: bool, expected_loss: WorkerLoss, words: str
+    container_state: dict[str, Any], times: list[float], was_ordered: bool, expected_loss: WorkerLoss, words: str
 ) -> None:
-    loss, reason = container_end.judge(inspected, 2 * 2**30, times, was_ordered, ["the moon is full"])
+    loss, reason = container_end.judge(container_state, 2 * 2**30, times, was_ordered, ["the moon is full"])
     assert (loss, words in reason) == (expected_loss, True), reason
 
 

@@ -78,8 +78,8 @@ def test_workers_of_another_server_are_others(other: KubernetesConfig) -> None:
     loads = [pod({"cpu": "1"}, ours="sgd-7f3a"), pod({"cpu": "2"}, ours="net-1a2b", config=other)]
     (machine,) = machines([node_document("n1")], loads)
     assert (machine.cpu, machine.whole.cpu) == (2.0, 4.0)
-    (surveyed,) = survey([node_document("n1")], loads, True)
-    assert surveyed.ours.cpu == 1 and surveyed.others is not None and surveyed.others.cpu == 2
+    (machine_view,) = survey([node_document("n1")], loads, True)
+    assert machine_view.ours.cpu == 1 and machine_view.others is not None and machine_view.others.cpu == 2
 
 
 def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
@@ -255,8 +255,8 @@ def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> No
     }
     held = load(server, CONFIG)
     assert held is not None
-    (surveyed,) = survey([node_document("n1")], [held], True)
-    assert surveyed.ours.cpu == 1 and surveyed.others is not None and not surveyed.others.cpu
+    (machine_view,) = survey([node_document("n1")], [held], True)
+    assert machine_view.ours.cpu == 1 and machine_view.others is not None and not machine_view.others.cpu
     (machine,) = machines([node_document("n1")], [held])
     assert machine.cpu == (node_document("n1").has.cpu or 0) - 1
 

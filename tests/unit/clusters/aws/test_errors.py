@@ -49,14 +49,14 @@ def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[
 
 
 def test_an_address_that_something_uses_is_in_use_and_not_forbidden() -> None:
-    refused = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
-    assert type(translate(refused, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
+    response = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
+    assert type(translate(response, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
 
 
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "AuthFailure"])
 def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that_has_not_enabled_it(code: str) -> None:
-    refused = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
-    error = translate(refused, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
+    response = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
+    error = translate(response, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
     assert type(error) is Denied and "AWS rejects the credentials" in error.message
     assert "must be enabled in the account first" in error.hint
 
@@ -74,9 +74,9 @@ def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that
     ],
 )
 def test_what_botocore_itself_fails_at_becomes_an_error_of_ours(error: Exception, kind: type[OrchestuneError]) -> None:
-    translated = translate(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
-    assert type(translated) is kind
-    assert translated.hint
+    own_error = translate(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    assert type(own_error) is kind
+    assert own_error.hint
 
 
 def test_no_error_of_botocore_is_left_as_it_is() -> None:

@@ -180,9 +180,9 @@ def test_machines_trust_the_service_that_starts_them_in_their_partition() -> Non
 def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find_machines() -> None:
     place = site(specs.spec(specs.EVERYTHING))
     subnets = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
-    placed = {pool.name: place.node_subnets(subnets, pool) for pool in place.spec.pools}
-    assert placed["system"] == ["subnet-a"] and placed["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
-    assert placed["big"] == ["subnet-b"]
+    subnets_by_pool = {pool.name: place.node_subnets(subnets, pool) for pool in place.spec.pools}
+    assert subnets_by_pool["system"] == ["subnet-a"] and subnets_by_pool["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
+    assert subnets_by_pool["big"] == ["subnet-b"]
 
 
 def test_runtimes_are_those_of_python_newest_first() -> None:
