@@ -41,9 +41,9 @@ def drawn(page: Page, name: str) -> bool:
         canvas.evaluate(
             """canvas => {
                 const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-                const seen = new Set();
-                for (let at = 0; at < data.length; at += 4) if (data[at + 3]) seen.add(data[at] >> 4);
-                return seen.size > 1;
+                const reds = new Set();
+                for (let at = 0; at < data.length; at += 4) if (data[at + 3]) reds.add(data[at] >> 4);
+                return reds.size > 1;
             }"""
         )
     )

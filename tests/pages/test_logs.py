@@ -68,7 +68,7 @@ def test_of_a_bar_that_came_to_its_end_at_once_its_end_is_shown(
     bar = "\r".join(f"{n} of 3000" for n in range(1, 3001))  # longer than what is shown of a line
     Stir(core, handles["image model"], RUNNING).step(f"{bar}\r\nrun\rran \r\r\nafter\n")
     expect(log.locator("> div").last).to_contain_text("after")
-    texts = log.locator("> div > span:last-child").evaluate_all("found => found.map((each) => each.textContent)")
+    texts = log.locator("> div > span:last-child").evaluate_all("spans => spans.map((span) => span.textContent)")
     assert texts[-3:] == ["3000 of 3000", "ran ", "after"]
 
 
