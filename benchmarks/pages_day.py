@@ -63,8 +63,8 @@ parallelism: 1
 resources: {cpu: 0.1}
 engine: random
 """
-AWAY = 20.0
-SILENT = 120.0
+SERVER_OUTAGE = 20.0
+NETWORK_OUTAGE = 120.0
 """seconds for which the server is gone, and the network"""
 TIMEOUT = 180.0
 
@@ -207,7 +207,7 @@ class Day:
         """It is killed, and comes back after a while."""
         self._server.kill()
         self._server.wait()
-        self._until(time.monotonic() + AWAY)
+        self._until(time.monotonic() + SERVER_OUTAGE)
         self._server = started(self._home, self._port)
         until("the server to answer", self._answers, 120, self._home.server_log)
         self.look(", the server was killed")
@@ -215,7 +215,7 @@ class Day:
     def lose_network(self) -> None:
         """It falls silent as in a sleep, and new connections are made after a while."""
         self._line.silence()
-        self._until(time.monotonic() + SILENT)
+        self._until(time.monotonic() + NETWORK_OUTAGE)
         self._line.mend()
         self.look(", the network was away")
 

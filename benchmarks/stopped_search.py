@@ -43,7 +43,7 @@ LENGTH = 8.0
 """duration of a search; a trial that is not stopped takes 1 on average"""
 SPREAD = 0.3
 """standard deviation of the logarithm of a trial's duration"""
-LOOKS = (30, 60, 120)
+BUDGETS = (30, 60, 120)
 """complete trials' worth of time at which the best is looked at"""
 SEARCHES = (
     "random", "auto", "auto asha", "auto asha from step 4", "auto median",
@@ -181,7 +181,7 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {(n, f): [pool.submit(run, n, f, seed) for seed in seeds] for f in families for n in names}
         outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
-    head = ("search", *(f"after {look}" for look in LOOKS), "complete trials")
+    head = ("search", *(f"after {look}" for look in BUDGETS), "complete trials")
     for family in families:
         best = min(value for name in names for completions in outcomes[name, family] for _, value in completions)
         scale = _mean_best(outcomes["random", family], LENGTH) - best
@@ -190,7 +190,7 @@ def main() -> None:
 
 
 def _row(name: str, searches: list[Completions], best: float, scale: float) -> table.Row:
-    regrets = [(_mean_best(searches, LENGTH * look / LOOKS[-1]) - best) / scale for look in LOOKS]
+    regrets = [(_mean_best(searches, LENGTH * look / BUDGETS[-1]) - best) / scale for look in BUDGETS]
     return name, *(f"{regret:.2f}" for regret in regrets), round(statistics.mean(map(len, searches)))
 
 

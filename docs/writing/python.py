@@ -25,7 +25,7 @@ _SECTIONS = {
     "Experiments": ("tune", "tune_async", "Experiment", "Trial", "OpenTrial"),
     "A search in this process": ("Optimizer",),
 }
-_ELSEWHERE: Mapping[str, Mapping[str, Any]] = {
+_OF_OTHER_MODULES: Mapping[str, Mapping[str, Any]] = {
     "Figures": {"experiment.plot": Plots},
     "scikit-learn": {"orchestune.sklearn.SearchCV": SearchCV},
     "Errors": {"orchestune.errors": errors},
@@ -49,7 +49,7 @@ def page() -> str:
         parts.append(f"## {title}\n")
         for name in names:
             parts += _entry(f"orchestune.{name}", getattr(orchestune, name))
-    for title, values in _ELSEWHERE.items():
+    for title, values in _OF_OTHER_MODULES.items():
         parts.append(f"## {title}\n")
         for name, value in values.items():
             parts += _entry(name, value)

@@ -23,7 +23,7 @@ import os, sys
 print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
 print(f"loss={sys.argv[1]}")
 """
-STARTS = b"no suitable idle worker in team: starting one\n"
+STARTING_NOTE = b"no suitable idle worker in team: starting one\n"
 """printed if the machine is so busy that the start can be seen"""
 
 
@@ -110,7 +110,7 @@ def test_every_byte_arrives_in_both_directions(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stderr.replace(STARTS, b"")) == (0, b"")
+    assert (done.returncode, done.stderr.replace(STARTING_NOTE, b"")) == (0, b"")
     assert done.stdout == content
 
 
@@ -122,7 +122,7 @@ def test_a_command_may_end_without_reading_what_is_typed(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr.replace(STARTS, b"")) == (0, b"abc", b"")
+    assert (done.returncode, done.stdout, done.stderr.replace(STARTING_NOTE, b"")) == (0, b"abc", b"")
 
 
 def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> None:

@@ -102,9 +102,9 @@ def begun(folder: Path, count: int) -> bool:
     return len([path for path in folder.iterdir() if path.name.isdecimal()]) >= count
 
 
-WHO = "import os; print('user', os.getuid()); print('loss={x}')"
+PRINT_USER = "import os; print('user', os.getuid()); print('loss={x}')"
 IMAGES: dict[str, tuple[Image, str | list[str], int]] = {
-    "python": (docker_images.python(), ["python3", "-c", WHO], 0),
+    "python": (docker_images.python(), ["python3", "-c", PRINT_USER], 0),
     "non-root": (docker_images.busybox(), "echo user $(id -u); echo loss={x}", 65534),
     "musl": (docker_images.musl(), "program {x}", 0),
     "static": (docker_images.static(), ["/program", "{x}"], 1234),

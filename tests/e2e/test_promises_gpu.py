@@ -11,7 +11,7 @@ from tests.e2e.scene import launch, reached, write
 from tests.testbeds.home import Home
 
 LIST = "#!/bin/sh\necho 'GPU 0: Pretended (UUID: GPU-a)'\necho 'GPU 1: Pretended (UUID: GPU-b)'\n"
-HOLD = (
+HOLD_GPU = (
     "held=$ORCHESTUNE_ORIGINAL_DIR/held-$CUDA_VISIBLE_DEVICES; mkdir $held || exit 9;"
     "sleep 0.2; rmdir $held; echo card $CUDA_VISIBLE_DEVICES; echo loss={x}"
 )
@@ -31,7 +31,7 @@ def home_with_cards(tmp_path: Path) -> Iterator[Home]:
 
 def test_trials_share_no_card_and_wait_for_a_free_one(home_with_cards: Home, tmp_path: Path) -> None:
     home = home_with_cards
-    hold = HOLD.replace("$ORCHESTUNE_ORIGINAL_DIR", str(tmp_path))
+    hold = HOLD_GPU.replace("$ORCHESTUNE_ORIGINAL_DIR", str(tmp_path))
     projects = [write(tmp_path / name, hold, resources={"gpu": 1}, budget=5, parallelism=4) for name in ("one", "two")]
     handles = [launch(home, project) for project in projects]
     for handle in handles:
@@ -46,7 +46,7 @@ def test_trials_share_no_card_and_wait_for_a_free_one(home_with_cards: Home, tmp
 
 def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Home, tmp_path: Path) -> None:
     home = home_with_cards
-    done = home.run("run", "--detach", cwd=write(tmp_path / "greedy", HOLD, resources={"gpu": 3}), expect=None)
+    done = home.run("run", "--detach", cwd=write(tmp_path / "greedy", HOLD_GPU, resources={"gpu": 3}), expect=None)
     if done.returncode == 0:
         status = home.json("status", done.stdout.strip())
         assert status["reason"]["code"] == "never_fits"

@@ -22,7 +22,7 @@ from tests.testbeds.waiting import until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 LINES = 150
-TALK = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
+PRINT_LINES = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
 SERVER = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
 
 
@@ -67,7 +67,7 @@ def described(kubernetes: Access) -> dict[str, list[dict[str, dict[str, str]]]]:
 def test_a_log_is_followed_without_a_gap_over_cuts_a_sleep_and_a_new_pod_of_the_server(
     lab: Lab, line: Line, shell: str, kubernetes: Access
 ) -> None:
-    folder = lab.experiment(shell, run=TALK, budget=1, parallelism=1, keep=[])
+    folder = lab.experiment(shell, run=PRINT_LINES, budget=1, parallelism=1, keep=[])
     handle = lab.home.run("run", "--cluster", lab.name, "--detach", cwd=folder).stdout.strip()
     log_lines: list[str] = []
     with another(lab, kubernetes.kubeconfig) as desk, lab.home.start("logs", "--follow", cwd=folder) as following:

@@ -18,7 +18,7 @@ from tests.testbeds.workers import Images
 
 pytestmark = pytest.mark.timeout(900)
 READ_ONLY = {"spec": {"containers": [{"name": "worker", "securityContext": {"readOnlyRootFilesystem": True}}]}}
-LOOK = """
+PRINT_IMAGE = """
 import errno, os
 try:
     open("/orchestune/mine", "w")
@@ -36,8 +36,12 @@ def experiments(images: Images, registry: Registry) -> dict[str, dict[str, Any]]
     static = registry.push("tests/static:1", docker_images.static())
     shell = "echo user $(id -u); echo loss=$ORCHESTUNE_PARAM_X"
     return {
-        "python": {"image": images.python, "model": LOOK},
-        "nobody": {"image": images.python, "model": LOOK, "pod": {"spec": {"securityContext": {"runAsUser": 65534}}}},
+        "python": {"image": images.python, "model": PRINT_IMAGE},
+        "nobody": {
+            "image": images.python,
+            "model": PRINT_IMAGE,
+            "pod": {"spec": {"securityContext": {"runAsUser": 65534}}},
+        },
         "busybox": {"image": images.busybox, "run": shell, "pod": READ_ONLY},
         "musl": {"image": musl, "run": "program {x}", "pod": READ_ONLY},
         "static": {"image": static, "run": ["/program", "{x}"], "pod": READ_ONLY},

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
-from tests.testbeds.seed import ACCURACY, CARDS, SGD, SHUT, Plan, Writer, plans
+from tests.testbeds.seed import ACCURACY, CARDS, QUARANTINE_REASON, SGD, Plan, Writer, plans
 
 
 def clean(page: Page) -> None:
@@ -90,12 +90,12 @@ def test_a_machine_in_quarantine_is_released_and_whoever_looks_sees_it(
     page, other = open_page("/cluster"), open_page("/cluster")
     for each in (page, other):
         row = each.get_by_role("region", name="In quarantine").get_by_role("row").filter(has_text="cpu-node-1")
-        expect(row).to_contain_text(SHUT)
+        expect(row).to_contain_text(QUARANTINE_REASON)
     page.get_by_role("button", name="Release").click()
     page.get_by_role("dialog").get_by_role("button", name="Release").click()
     for each in (page, other):
         expect(each.get_by_role("region", name="In quarantine")).to_have_count(0)
-        expect(each.get_by_role("region", name="Machines")).not_to_contain_text(SHUT)
+        expect(each.get_by_role("region", name="Machines")).not_to_contain_text(QUARANTINE_REASON)
 
 
 def test_nothing_moves_under_the_mouse_on_the_cluster(

@@ -21,7 +21,7 @@ from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import live
 
 HOST = DockerHost("lab", 4.0, 2**34, "amd64")
-ELSEWHERE = replace(HOST, here=False)
+REMOTE_HOST = replace(HOST, here=False)
 SYSTEM = (
     "/",
     "//",
@@ -183,10 +183,10 @@ def test_nothing_is_mounted_over_what_is_orchestunes(folders: Folders, target: s
 
 def test_of_a_daemon_elsewhere_only_the_allowed_folders_themselves_are_mounted(folders: Folders) -> None:
     root = str(folders.project)
-    assert is_refused(folders.own(), f"{root}/data", host=ELSEWHERE, root=root)
-    assert is_refused(folders.own("/srv/sets"), "/srv/sets/../..", host=ELSEWHERE)
-    assert is_refused(folders.own("/"), "/", host=ELSEWHERE)
-    assert mounts(folders.own("/srv/sets"), Volume("/mnt", path="/srv/sets"), host=ELSEWHERE)
+    assert is_refused(folders.own(), f"{root}/data", host=REMOTE_HOST, root=root)
+    assert is_refused(folders.own("/srv/sets"), "/srv/sets/../..", host=REMOTE_HOST)
+    assert is_refused(folders.own("/"), "/", host=REMOTE_HOST)
+    assert mounts(folders.own("/srv/sets"), Volume("/mnt", path="/srv/sets"), host=REMOTE_HOST)
 
 
 @pytest.mark.parametrize("owns", [True, False], ids=["embedded", "hosted"])
@@ -218,8 +218,8 @@ def test_an_allowed_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(f
     inner.symlink_to("/etc")
     assert is_refused(policy, str(inner)) and is_refused(policy, "/etc")
     assert mounts(policy, root=str(outer), links=["deep"]) == []
-    assert is_refused(policy, str(inner), host=ELSEWHERE)
-    assert not is_refused(policy, str(outer), host=ELSEWHERE)
+    assert is_refused(policy, str(inner), host=REMOTE_HOST)
+    assert not is_refused(policy, str(outer), host=REMOTE_HOST)
 
 
 def test_a_link_to_the_outer_folder_does_not_hide_that_one_lies_in_the_other(folders: Folders, tmp_path: Path) -> None:

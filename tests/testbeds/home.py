@@ -23,9 +23,9 @@ from orchestune.cli.main import run
 from orchestune.cli.terminal.console import Console
 
 SECONDS = 300.0
-LOOKS = ("best", "status", "trials")
+READING_COMMANDS = ("best", "status", "trials")
 """commands that only show something, again and again"""
-_THIS = (sys.executable, "-m", "orchestune")
+_OWN_COMMAND = (sys.executable, "-m", "orchestune")
 _FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV", "COLUMNS", "LINES")  # GNU readline sets the last two
 
 
@@ -36,7 +36,7 @@ class CommandFailed(AssertionError):
 class Home:
     """`orchestune` commands that share one new state folder. `command` is how the program is started."""
 
-    def __init__(self, command: Sequence[str] = _THIS, **settings: str) -> None:
+    def __init__(self, command: Sequence[str] = _OWN_COMMAND, **settings: str) -> None:
         self.command = list(command)
         self.folder = Path(tempfile.mkdtemp(prefix="orchestune-home-"))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
@@ -78,7 +78,7 @@ class Home:
         It runs in this process where it can: who waits for something looks often, and a process for each look would
         take the processors from what is waited for.
         """
-        if tuple(self.command) != _THIS:
+        if tuple(self.command) != _OWN_COMMAND:
             return self.run(*arguments, cwd=cwd, expect=expect).stdout
         out, err = io.StringIO(), io.StringIO()
         console = Console("--json" in arguments, out, err, self.env, Path(cwd or self.folder))
@@ -90,7 +90,7 @@ class Home:
 
     def json(self, *arguments: str, cwd: Path | str | None = None) -> Any:
         """Return the output of `orchestune ARGUMENTS --json`; see `look` and `LOOKS`."""
-        show = self.look if arguments[0] in LOOKS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
+        show = self.look if arguments[0] in READING_COMMANDS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
         return json.loads(show(*arguments, "--json", cwd=cwd))
 
     def _check(self, arguments: Sequence[str], code: int, expect: int | None, output: str) -> None:

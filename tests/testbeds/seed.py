@@ -111,7 +111,7 @@ CODE = {"train.py": MODEL, "data/classes.txt": "cat\ndog\n", "setup.sh": "pip in
 CHANGED = {**CODE, "train.py": MODEL.replace("max_iter=50", "max_iter=200"), "README.md": "# Classes of texts\n"}
 CARDS = tuple(Gpu(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30) for n in range(4))
 MACHINES = (Machine(32, 2**37, CARDS, "gpu-node-1", "gpu"), Machine(16, 2**36, (), "cpu-node-1", "cpu"))
-SHUT = "3 of 3 trials failed here, and none elsewhere: no space left on device"
+QUARANTINE_REASON = "3 of 3 trials failed here, and none elsewhere: no space left on device"
 IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
 LIMITED = {"goal": "maximize", "optimized": False, "constraint": ">= -10"}
 ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
@@ -376,7 +376,7 @@ def seed(core: Core, large: int = 0, odd: bool = True) -> dict[str, str]:
     """Write everything, names that only tests want to see too unless not `odd`; name → handle."""
     chance = random.Random(7)
     with core.store.transaction() as session:
-        quarantines.put(session, "local", Quarantine("cpu-node-1", SHUT, session.now + 1800))
+        quarantines.put(session, "local", Quarantine("cpu-node-1", QUARANTINE_REASON, session.now + 1800))
     return {
         plan.name: Writer(core.store, plan, chance, [_bundle(core, files) for files in plan.code]).write()
         for plan in plans(large)

@@ -118,7 +118,7 @@ def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
     assert LocalBackend(tmp_path, None, None, ("x",), own_machine).capacity() == Capacity((own_machine,))
 
 
-CUT_UP = """\
+MIG_LISTING = """\
 GPU 0: NVIDIA A100 (UUID: GPU-1)
   MIG 3g.20gb     Device  0: (UUID: MIG-a)
   MIG 3g.20gb     Device  1: (UUID: MIG-b)
@@ -146,7 +146,7 @@ def test_an_embedded_server_gives_an_experiment_the_cards_that_its_shell_names(
     visible: str | None, ids: tuple[str, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{CUT_UP}END\n")
+    program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{MIG_LISTING}END\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,unlisted")  # the first shell's, which started the server

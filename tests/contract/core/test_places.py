@@ -175,7 +175,7 @@ def test_out_of_memory_is_tried_again_where_the_file_says_so(world: CoreWorld) -
     assert world.run(experiment)["counts"]["completed"] == 2
 
 
-OUT: dict[str, Any] = {
+OUT_OF_MEMORY: dict[str, Any] = {
     "state": "failed",
     "signal": 9,
     "points": [],
@@ -194,7 +194,7 @@ def more(tries: int, factor: float = 1.5, memory: int = 4 * GIB, **changes: Any)
 def run_out(world: CoreWorld) -> None:
     """The next trial is killed for memory while its worker lives on."""
     worker, lease = world.lease()[0]
-    worker.call(finished=[worker.finish(lease, **OUT)])
+    worker.call(finished=[worker.finish(lease, **OUT_OF_MEMORY)])
 
 
 def leave(world: CoreWorld) -> None:
@@ -268,7 +268,7 @@ def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: CoreWorld
     held = world.lease(5)
     assert slots(world, full) == 2
     (unlucky, lease), *others = [pair for pair in held if world.backend.orders[pair[0].id].experiment == experiment]
-    unlucky.call(finished=[unlucky.finish(lease, **OUT)])
+    unlucky.call(finished=[unlucky.finish(lease, **OUT_OF_MEMORY)])
     world.tick(2)
     assert world.status(experiment)["reason"]["message"].startswith("waits for 1 cpu, 4 GiB memory")
     for worker, lease in others:

@@ -24,7 +24,7 @@ SPEC = ClusterSpec(
 """the paper's file, with a bucket"""
 RETIRING = dataclasses.replace(SPEC, retirement=TeardownSettings(8 * 3600.0, "s3://team-archive/vision"))
 """the same, which destroys itself when it is idle"""
-LOOKS = "Describe", "List", "Get", "Head"
+READING_PREFIXES = "Describe", "List", "Get", "Head"
 
 
 @dataclass
@@ -97,7 +97,7 @@ def counted(inventory: Mapping[str, set[str]]) -> dict[str, int]:
 
 def changes(call: Call) -> bool:
     """Return True if a call changes something."""
-    return not call.operation.startswith(LOOKS)
+    return not call.operation.startswith(READING_PREFIXES)
 
 
 def die_again_and_again(aws: Fake, do: Callable[[], object]) -> int:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(900)
 NAMES = Names(stage.NAME, REGION, ACCOUNT)
 ROLE = "orchestune-orchestrate-cluster-us-west-2-retirement"
 As = Callable[[Identity], None]
-NOTHING: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
+EMPTY_POLICY: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aw
     acting(part(aws, "retirement"))
     assert run() == f"removed, except for the role {ROLE}, which has no permissions any more"
     acting(aws.user)
-    assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == NOTHING
+    assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == EMPTY_POLICY
     proof = stage.provisioner().prove(stage.NAME)
     assert [(item.kind, item.name) for item in proof.left] == [("role", ROLE)]
     stage.destroy()
@@ -220,7 +220,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     assert stage.provisioner().changes(plainly) == []
     inventory = dict(aws.inventory())
     assert "function" not in inventory and ROLE not in inventory["role"]
-    assert part(aws, "server").policy == NOTHING
+    assert part(aws, "server").policy == EMPTY_POLICY
     stage.destroy()
     assert set(before) - set(aws.inventory())
 

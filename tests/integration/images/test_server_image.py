@@ -73,7 +73,7 @@ def test_it_serves_as_nobody_with_a_read_only_root(pushed: Reference, engine: do
         container.remove(force=True)
 
 
-EVERYTHING = """
+IMPORT_ALL = """
 import importlib, json, os, pkgutil, ssl, subprocess, sys
 import orchestune, numpy.testing, scipy.stats, psycopg, boto3, websocket
 boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
@@ -95,7 +95,7 @@ print(json.dumps({
 def test_every_part_can_be_imported_and_a_child_can_be_started(pushed: Reference, engine: docker.DockerClient) -> None:
     engine.images.pull(str(pushed))
     python = f"{server_image.HOME}/bin/python3"
-    container = engine.containers.run(str(pushed), ["-I", "-c", EVERYTHING], entrypoint=python, **CLOSED)
+    container = engine.containers.run(str(pushed), ["-I", "-c", IMPORT_ALL], entrypoint=python, **CLOSED)
     report = json.loads(ended(container).splitlines()[-1])
     assert report["failed"] == [] and report["child"] == "child\n"
     assert report["authorities"] > 50 and report["uid"] == 65532

@@ -21,7 +21,7 @@ from tests.contract.world import CoreWorld, FakeWorker
 from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow
-ANYWHERE = AllowedDestinations(everywhere=True)
+ANY_DESTINATION = AllowedDestinations(everywhere=True)
 TIMEOUT = 60.0
 """seconds for which a tick waits until everything is sent"""
 
@@ -34,7 +34,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
 
 @pytest.fixture
 def world(world: CoreWorld) -> CoreWorld:
-    world.core = replace(world.core, outgoing=Outgoing(ANYWHERE))
+    world.core = replace(world.core, outgoing=Outgoing(ANY_DESTINATION))
     return world
 
 
@@ -206,7 +206,7 @@ def test_folds_have_their_own_curves_and_the_run_their_mean(
 
 
 def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
-    client = Client(Tracker(mlflow.url), ANYWHERE)
+    client = Client(Tracker(mlflow.url), ANY_DESTINATION)
     place = client.experiment("many")
     run = client.create(place, "one", 1, {"a": "b"})
     client.log(run, [LoggedMetric("loss", float(i), i, i) for i in range(2500)], {f"p{i}": i for i in range(250)})
@@ -216,7 +216,7 @@ def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
 
 
 def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> None:
-    client = Client(Tracker(mlflow.url), ANYWHERE)
+    client = Client(Tracker(mlflow.url), ANY_DESTINATION)
     place = client.experiment("deleted")
     mlflow.ask("experiments/delete", {"experiment_id": place})
     with pytest.raises(MlflowRejected, match="experiment 'deleted' is deleted"):
@@ -225,7 +225,7 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
 
 
 def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: CoreWorld, mlflow: Mlflow) -> None:
-    world.core = replace(world.core, outgoing=Outgoing(ANYWHERE, tracker=Tracker(mlflow.url)))
+    world.core = replace(world.core, outgoing=Outgoing(ANY_DESTINATION, tracker=Tracker(mlflow.url)))
     tracking = Tracking(world.core, TIMEOUT)
     world.run(world.create(name="by the server", budget=1))
     world.run(world.create(name="only a test", budget=1, labels={"orchestune.dev/test": "0"}))

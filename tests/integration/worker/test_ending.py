@@ -105,13 +105,13 @@ os.kill, os.killpg = refusing(os.kill), refusing(os.killpg)
 """
 """the system's answer to signals for another user's process, as `sudo` starts them"""
 
-UNTIL_IT_IS = "until grep -qs not-ours /proc/$(cat {0}/a.pid 2>/dev/null)/comm; do sleep 0.01; done"
+WAIT_FOR_FOREIGN = "until grep -qs not-ours /proc/$(cat {0}/a.pid 2>/dev/null)/comm; do sleep 0.01; done"
 
 
 @pytest.mark.parametrize(
     ("run", "state"),
     [
-        (f"setsid sh -c 'echo $$ > {{0}}/a.pid; exec {{0}}/not-ours 600' & {UNTIL_IT_IS}", "succeeded"),
+        (f"setsid sh -c 'echo $$ > {{0}}/a.pid; exec {{0}}/not-ours 600' & {WAIT_FOR_FOREIGN}", "succeeded"),
         ("echo $$ > {0}/a.pid; exec {0}/not-ours 600", "failed"),
     ],
 )

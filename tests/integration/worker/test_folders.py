@@ -24,7 +24,7 @@ from tests.integration.worker.fake_server import FakeServer
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]
 
-SNOOP = """
+PRINT_FILES = """
 import os
 seen = []
 for folder, folders, files in sorted(os.walk(".")):
@@ -34,7 +34,7 @@ for folder, folders, files in sorted(os.walk(".")):
 print(";".join(seen))
 print("loss=1")
 """
-SPOIL = """
+CHANGE_FILES = """
 import os, shutil, sys
 open("config.txt", "w").write("spoiled")
 os.utime("config.txt", (0, 0))
@@ -45,7 +45,7 @@ os.chmod("sub", 0o700); os.rename("sub/deep/file", "moved")
 os.mkdir("locked"); open("locked/x", "w"); os.chmod("locked", 0)
 """
 FILES: dict[str, str | bytes] = {
-    "snoop.py": SNOOP, "config.txt": "pristine", "package/module.py": "m", "sub/deep/file": "f",
+    "snoop.py": PRINT_FILES, "config.txt": "pristine", "package/module.py": "m", "sub/deep/file": "f",
     "link": "-> config.txt",
 }  # fmt: skip
 
@@ -55,11 +55,11 @@ def test_a_trial_cannot_touch_what_another_one_sees(serve: Serve, employ: Employ
     server.slots = 1
     digest = server.give(bundle(FILES))
     employ(server)
-    first = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+    first = server.finished(server.queue({"code": PRINT_FILES}, bundle=digest))
     for _ in range(3):
-        spoiled = server.finished(server.queue({"code": SPOIL}, bundle=digest))
+        spoiled = server.finished(server.queue({"code": CHANGE_FILES}, bundle=digest))
         assert spoiled.finished is not None and spoiled.finished["state"] == "succeeded", spoiled.log
-        after = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+        after = server.finished(server.queue({"code": PRINT_FILES}, bundle=digest))
         assert bytes(after.log) == bytes(first.log)
     assert b"config.txt=pristine" in first.log and b"link=pristine" in first.log and b"sub/deep/file=f" in first.log
 

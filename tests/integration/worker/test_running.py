@@ -162,15 +162,15 @@ def test_metrics_come_from_every_source_in_order(serve: Serve, employ: Employ) -
 
 
 STEP = r"""echo '{"loss": 0.5, "step": 3}' >> $ORCHESTUNE_METRICS"""
-WHOLE = r"""echo '{"loss": 0.5}' >> $ORCHESTUNE_METRICS"""
+REPORT_LOSS = r"""echo '{"loss": 0.5}' >> $ORCHESTUNE_METRICS"""
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ([STEP, "echo loss=0.25"], [0.5, 0.25]),
-        (["echo loss=99", "echo loss: 0.25", WHOLE], [99, 0.25, 0.5]),
-        (["echo loss=99", "until [ -e {go} ]; do sleep 0.05; done", "echo loss: 0.25", WHOLE], [99, 0.25, 0.5]),
+        (["echo loss=99", "echo loss: 0.25", REPORT_LOSS], [99, 0.25, 0.5]),
+        (["echo loss=99", "until [ -e {go} ]; do sleep 0.05; done", "echo loss: 0.25", REPORT_LOSS], [99, 0.25, 0.5]),
         ([STEP, "until [ -e {go} ]; do sleep 0.05; done", "echo loss=0.25"], [0.5, 0.25]),
         (["echo loss=0.25", "until [ -e {go} ]; do sleep 0.05; done", STEP], [0.25, 0.5]),
     ],

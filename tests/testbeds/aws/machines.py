@@ -16,7 +16,7 @@ TYPES = ("c4.large", "c4.xlarge", "c4.2xlarge", "c5.xlarge", "m5.large", "m5.xla
 """what a region of this fake offers: few, so that questions about all are answered at once"""
 _P3 = {"p3.2xlarge": (8, 61, 1), "p3.8xlarge": (32, 244, 4), "p3.16xlarge": (64, 488, 8)}
 """vCPUs, GiB and cards of the types of the original paper, which moto has no longer"""
-_ONLY = {"p3.8xlarge": ("a", "b"), "p4d.24xlarge": ("b",), "trn1.2xlarge": ("a",)}
+_ZONES_OF_TYPES = {"p3.8xlarge": ("a", "b"), "p4d.24xlarge": ("b",), "trn1.2xlarge": ("a",)}
 """zones of types that are not everywhere"""
 _BUCKETS = {"p": "L-417A185B", "g": "L-DB2E81BA"}
 
@@ -40,7 +40,7 @@ DETAILS = {name: _details(name) for name in (*TYPES, *_P3)}
 
 def offered(region: str, kind: str) -> list[str]:
     """The zones of a region in which a type is to be had."""
-    return [f"{region}{letter}" for letter in _ONLY.get(kind, ("a", "b", "c"))]
+    return [f"{region}{letter}" for letter in _ZONES_OF_TYPES.get(kind, ("a", "b", "c"))]
 
 
 def check_image(kind: str, image: str) -> None:

@@ -39,7 +39,7 @@ cloud_provider: aws
 cluster_name: vision
 cpu: {instance_type: c4.xlarge, min_nodes: 1, max_nodes: 2}
 """
-STANDING = CloudStatus(
+CLUSTER_STATUS = CloudStatus(
     "vision", "eu-central-1", "ACTIVE", "1.33", (PoolState("cpu", "ACTIVE", ("c4.xlarge",), 1, 1, 2),)
 )
 Cli = Callable[..., Result]
@@ -104,7 +104,7 @@ class Provider:
         return self.standing
 
     def clusters(self) -> Sequence[CloudStatus]:
-        return [STANDING]
+        return [CLUSTER_STATUS]
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         self.done.append(f"destroy {name}{' but images' if keep_registry else ''}")
@@ -156,7 +156,7 @@ def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Pr
 
 
 def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, cli: Cli) -> None:
-    provider.standing = STANDING
+    provider.standing = CLUSTER_STATUS
     output = cli("cluster", "create", "--dry-run")
     assert "completing it; `orchestune cluster update -f cluster.yml` also applies changes" in output.err
 
@@ -360,7 +360,7 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     cli("cluster", "list")
     cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
-    provider.standing = replace(STANDING, state="CREATING", up=False, trouble="it takes long")
+    provider.standing = replace(CLUSTER_STATUS, state="CREATING", up=False, trouble="it takes long")
     output = cli("cluster", "status", "-n", "vision")
     assert output.code == 0
     assert "vision: CREATING, Kubernetes 1.33, account 123456789012, eu-central-1" in output.out

@@ -22,7 +22,7 @@ from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 from orchestune.kubeapi.refusals import PermissionMissing
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
-AWAY = "(no answer)"
+NO_LOG = "(no answer)"
 """a log that cannot be had"""
 Look = tuple[dict[str, Any] | None, str]
 """what the API server shows at one moment: the pod, and its log"""
@@ -71,7 +71,7 @@ class Cluster:
         return iter([pod_shown] if (pod_shown := self._looks[0][0]) else [])
 
     def text(self, method: str, place: str, *, query: Mapping[str, str | None]) -> str:
-        if self._looks[0][1] == AWAY:
+        if self._looks[0][1] == NO_LOG:
             raise Unreachable("the cluster's API server cannot be reached")
         assert (place, query["timestamps"]) == ("/api/v1/namespaces/ml/pods/build-pod/log", "true")
         since = (query["sinceTime"] or "")[:19]
@@ -130,12 +130,12 @@ def test_of_a_long_output_only_what_is_new_is_asked_for() -> None:
 def test_a_build_outlives_an_api_server_that_is_away_for_a_while() -> None:
     looks = [
         (pod("Running"), "STEP 1\n"),
-        (pod("Running"), AWAY),
-        (pod("Running"), AWAY),
+        (pod("Running"), NO_LOG),
+        (pod("Running"), NO_LOG),
         (pod("Succeeded"), "STEP 1\nSTEP 2\n"),
     ]
     assert build(Cluster(looks)) == ["STEP 1", "STEP 2"]
-    cluster = Cluster([(pod("Running"), AWAY)])
+    cluster = Cluster([(pod("Running"), NO_LOG)])
     with pytest.raises(Unreachable):
         build(cluster, clock=range(0, 10_000, 100))
     assert cluster.deleted == [cluster.created[0]]

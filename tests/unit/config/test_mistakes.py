@@ -8,7 +8,7 @@ from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
 
 RANGE = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
 ENGINE_WORDS = "auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin or grid"
-AT_MOST = "an integer from 1 to 1,000,000,000"
+ALLOWED_INTEGER = "an integer from 1 to 1,000,000,000"
 F = "experiment.yml:"
 
 
@@ -202,7 +202,7 @@ def alpha(spelling: str) -> str:
             with_lines("engine: {name: tpe, history: 3}"),
             "8:30: engine.history: found 3, expected an integer from 50 to 5,000",
         ),
-        (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {AT_MOST}"),
+        (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {ALLOWED_INTEGER}"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),
         (
             with_lines("code: {limit: 0}"),

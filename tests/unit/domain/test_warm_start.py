@@ -28,7 +28,7 @@ SPACE = Space.of(
         Parameter("momentum", "float", 0.0, 1.0, when=(("opt", ("sgd",)),)),
     )
 )
-WHOLE: dict[str, Any] = {"lr": 0.01, "layers": 3, "opt": "adam", "amp": True}
+PARAMETERS: dict[str, Any] = {"lr": 0.01, "layers": 3, "opt": "adam", "amp": True}
 
 
 def one(document: dict[str, Any]) -> WarmStart:
@@ -36,19 +36,21 @@ def one(document: dict[str, Any]) -> WarmStart:
 
 
 def test_a_flat_result_is_told_apart_by_names() -> None:
-    warm_start = one({**WHOLE, "loss": 0.3, "note": "first"})
-    assert warm_start.observations == (Observation(0, WHOLE, TrialState.COMPLETED, {"loss": 0.3}),)
+    warm_start = one({**PARAMETERS, "loss": 0.3, "note": "first"})
+    assert warm_start.observations == (Observation(0, PARAMETERS, TrialState.COMPLETED, {"loss": 0.3}),)
     assert warm_start.notes == ()
     assert not warm_start.observations[0].own
 
 
 def test_a_document_of_a_trial_is_read_with_its_deviation() -> None:
-    warm_start = one({"parameters": WHOLE, "metrics": {"loss": {"value": 0.3, "stddev": 0.1}}, "state": "completed"})
-    assert warm_start.observations == (Observation(0, WHOLE, TrialState.COMPLETED, {"loss": 0.3}, {"loss": 0.1}),)
+    warm_start = one(
+        {"parameters": PARAMETERS, "metrics": {"loss": {"value": 0.3, "stddev": 0.1}}, "state": "completed"}
+    )
+    assert warm_start.observations == (Observation(0, PARAMETERS, TrialState.COMPLETED, {"loss": 0.3}, {"loss": 0.1}),)
 
 
 def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None:
-    row = {**WHOLE, "loss": "0.3", "loss.stddev": "0.1"}
+    row = {**PARAMETERS, "loss": "0.3", "loss.stddev": "0.1"}
     measured = {"loss": {"value": 0.3, "stddev": 0.1}}
     attempts = [{"fold": fold, "state": "succeeded"} for fold in (0, 1, 2, 3, 3)]
     for document, deviation in (
@@ -58,10 +60,10 @@ def test_the_spread_of_folds_is_told_apart_from_how_sure_their_mean_is() -> None
         ({**row, "folds": "0"}, 0.1),
         ({**row, "folds": "many"}, 0.1),
         ({**row, "attempts": "5"}, 0.1),
-        ({"parameters": WHOLE, "metrics": measured, "folds": 4}, 0.05),
-        ({"parameters": WHOLE, "metrics": measured, "attempts": attempts}, 0.05),
-        ({"parameters": WHOLE, "metrics": measured, "attempts": attempts[:1]}, 0.1),
-        ({"parameters": WHOLE, "metrics": measured, "attempts": [{"fold": ["a"]}, {"fold": ["a"]}]}, 0.1),
+        ({"parameters": PARAMETERS, "metrics": measured, "folds": 4}, 0.05),
+        ({"parameters": PARAMETERS, "metrics": measured, "attempts": attempts}, 0.05),
+        ({"parameters": PARAMETERS, "metrics": measured, "attempts": attempts[:1]}, 0.1),
+        ({"parameters": PARAMETERS, "metrics": measured, "attempts": [{"fold": ["a"]}, {"fold": ["a"]}]}, 0.1),
     ):
         assert one(document).observations[0].stddev == {"loss": pytest.approx(deviation)}, document
 
@@ -89,8 +91,8 @@ def test_a_column_folds_is_that_of_a_parameter_where_there_is_one() -> None:
     ],
 )
 def test_texts_of_a_table_become_values_of_the_right_type(text: dict[str, str], expected: dict[str, Any]) -> None:
-    warm_start = one({**WHOLE, **text, "loss": "0.25"})
-    assert warm_start.observations[0].parameters == {**WHOLE, **expected}
+    warm_start = one({**PARAMETERS, **text, "loss": "0.25"})
+    assert warm_start.observations[0].parameters == {**PARAMETERS, **expected}
     assert all(type(warm_start.observations[0].parameters[name]) is type(value) for name, value in expected.items())
     assert warm_start.observations[0].metrics == {"loss": 0.25}
 
@@ -104,7 +106,7 @@ def test_texts_of_a_table_become_values_of_the_right_type(text: dict[str, str], 
 def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
     warm_start = one(row)
     assert [(observation.parameters, observation.metrics) for observation in warm_start.observations] == [
-        (WHOLE, {"loss": 0.3})
+        (PARAMETERS, {"loss": 0.3})
     ]
 
 
@@ -125,7 +127,7 @@ def test_tables_of_other_tools_are_understood(row: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_no_result_of_this_space_is_left_out_and_told(changed: dict[str, Any], note: str) -> None:
-    warm_start = one({**WHOLE, "loss": 0.3, **changed})
+    warm_start = one({**PARAMETERS, "loss": 0.3, **changed})
     assert warm_start.observations == ()
     assert warm_start.notes == (note,)
 
@@ -146,14 +148,14 @@ def test_what_lies_below_a_logarithmic_range_is_no_result_at_its_lower_bound() -
 )
 def test_tables_of_others_tell_which_trials_still_run(column: str, ended: str, failed: str, runs: str) -> None:
     states = [(ended, 0.3), (failed, math.nan), (runs, 0.9), (runs, math.nan)]
-    rows = [{**WHOLE, "loss": loss, column: state} for state, loss in states]
+    rows = [{**PARAMETERS, "loss": loss, column: state} for state, loss in states]
     warm_start = mapped("old.csv", rows, SPACE, LOSS)
     assert [observation.state for observation in warm_start.observations] == [TrialState.COMPLETED, TrialState.FAILED]
     assert warm_start.notes == (f"old.csv: 2 of 4 results skipped: not finished, such as {column} = {runs}",)
 
 
 def test_a_status_is_a_state_where_nothing_else_is_called_so() -> None:
-    assert one({**WHOLE, "loss": 0.3, "status": "failed"}).observations[0].state is TrialState.FAILED
+    assert one({**PARAMETERS, "loss": 0.3, "status": "failed"}).observations[0].state is TrialState.FAILED
     space = Space.of((Parameter("status", "categorical", choices=("failed", "good")),))
     flat, trial = ({"status": "failed", "loss": 0.3}, {"parameters": {"status": "good"}, "status": "failed"})
     warm_start = mapped("old.csv", [flat, trial], space, LOSS)
@@ -191,7 +193,7 @@ def test_a_missing_parameter_is_said_nothing_about_and_an_unknown_one_not_looked
 
 
 def test_a_parameter_that_does_not_apply_is_left_out() -> None:
-    assert "momentum" not in one({**WHOLE, "momentum": 0.5, "loss": 1}).observations[0].parameters
+    assert "momentum" not in one({**PARAMETERS, "momentum": 0.5, "loss": 1}).observations[0].parameters
 
 
 @pytest.mark.parametrize(
@@ -204,18 +206,18 @@ def test_a_parameter_that_does_not_apply_is_left_out() -> None:
     ],
 )
 def test_failed_and_pruned_results_say_so(document: dict[str, Any], state: TrialState) -> None:
-    assert [observation.state for observation in one({**WHOLE, **document}).observations] == [state]
+    assert [observation.state for observation in one({**PARAMETERS, **document}).observations] == [state]
 
 
-PRUNED = {**WHOLE, "state": "pruned"}
+PRUNED = {**PARAMETERS, "state": "pruned"}
 
 
 @pytest.mark.parametrize(
     ("documents", "states"),
     [
-        ([{**WHOLE, "error": 1}, {**PRUNED, "error": 2}, {**WHOLE, "state": "failed"}], ["failed"]),
-        ([{**WHOLE, "error": 1}, {**WHOLE, "loss": 1}, PRUNED], ["completed", "pruned"]),
-        ([{**WHOLE, "state": "failed"}, PRUNED], ["failed", "pruned"]),
+        ([{**PARAMETERS, "error": 1}, {**PRUNED, "error": 2}, {**PARAMETERS, "state": "failed"}], ["failed"]),
+        ([{**PARAMETERS, "error": 1}, {**PARAMETERS, "loss": 1}, PRUNED], ["completed", "pruned"]),
+        ([{**PARAMETERS, "state": "failed"}, PRUNED], ["failed", "pruned"]),
     ],
 )
 def test_what_another_metric_pruned_says_nothing(documents: list[dict[str, Any]], states: list[str]) -> None:
@@ -235,13 +237,13 @@ def test_of_results_that_are_left_out_it_is_not_told_what_they_do_not_say() -> N
 
 def test_of_two_metrics_the_first_one_prunes() -> None:
     metrics = (*LOSS, Metric("size", "minimize"))
-    warm_start = mapped("old.csv", [{**WHOLE, "loss": 1}, PRUNED], SPACE, metrics)
+    warm_start = mapped("old.csv", [{**PARAMETERS, "loss": 1}, PRUNED], SPACE, metrics)
     assert [observation.state for observation in warm_start.observations] == ["pruned"]
 
 
 def test_of_very_many_results_the_best_are_kept_in_their_order() -> None:
     documents: list[dict[str, Any]] = [
-        {**WHOLE, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MAX_RESULTS)
+        {**PARAMETERS, "lr": 0.01, "loss": (index * 7919) % 10_007} for index in range(2 * MAX_RESULTS)
     ]
     warm_start = mapped("old.csv", documents, SPACE, LOSS)
     losses = [observation.metrics["loss"] for observation in warm_start.observations]
@@ -259,7 +261,7 @@ def test_of_very_many_results_the_best_are_kept_in_their_order() -> None:
 
 
 def test_several_sources_are_one_and_named() -> None:
-    warm_start = one({**WHOLE, "loss": 1})
+    warm_start = one({**PARAMETERS, "loss": 1})
     both = together([warm_start, WarmStart("sgd-7f3a", warm_start.observations * 3, ("x",))], SPACE, LOSS)
     assert both.source == "1 result of old.csv, 3 of sgd-7f3a"
     assert len(both.observations) == 4

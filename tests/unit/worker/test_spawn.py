@@ -14,7 +14,7 @@ import pytest
 from orchestune.worker.processes import spawn
 from orchestune.worker.processes.spawn import StartedProcess, TrialCommand
 
-SEE = (
+PRINT_PROCESS = (
     "import os, signal, sys\n"
     "print(os.getcwd(), os.getsid(0) == os.getpid(), sorted(os.environ), sys.stdin.read(), sep='|')\n"
     "print(signal.getsignal(signal.SIGPIPE), sorted(os.sched_getaffinity(0)), sep='|', file=sys.stderr)\n"
@@ -57,7 +57,7 @@ def test_it_runs_in_its_folder_session_and_environment_alone(run: Run, tmp_path:
     core = min(os.sched_getaffinity(0))
     environment = {b"X": b"1", b"LC_ALL": b"C.UTF-8"}
     with open(os.devnull) as own:
-        written, status = run(sys.executable, "-ISu", "-c", SEE, environment=environment, cores=(core,))
+        written, status = run(sys.executable, "-ISu", "-c", PRINT_PROCESS, environment=environment, cores=(core,))
         mine = str(own.fileno())
     assert status == 0
     output, error, files = written.splitlines()

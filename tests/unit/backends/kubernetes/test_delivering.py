@@ -25,7 +25,7 @@ CONFIG = KubernetesConfig("lab", "ml", "http://o:8470", "registry.lab/server:1",
 ORDER = WorkerOrder("01a21224-9798-78f8-96c6-562d7bb027d4", "e", "a-token", 1, each=Resources(1), placement=Placement())
 OLD_CONTAINERD = 'failed to generate spec: failed to mkdir "": mkdir : no such file or directory'
 OLD_CRIO = "mount.HostPath is empty"
-NOTHING_IN_IT = (
+EMPTY_VOLUME = (
     "failed to create containerd task: OCI runtime create failed: unable to start container process: error during "
     'container init: exec: "/orchestune/opt/orchestune/runtime/py/lib/ld.so": stat /orchestune/opt/orchestune/runtime/'
     "py/lib/ld.so: no such file or directory"
@@ -183,7 +183,7 @@ def eventual_status(backend: KubernetesBackend, number: int, enough: Callable[[W
     [
         ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CONTAINERD}}, True),
         ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CRIO}}, True),
-        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOTHING_IN_IT}}, False),
+        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": EMPTY_VOLUME}}, False),
         ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOEXEC}}, False),
         (
             "Failed",

@@ -21,7 +21,7 @@ from orchestune.domain.clusters.cluster import ClusterSpec
 from tests.unit.clusters.aws import specs
 
 GOLDEN = Path(__file__).parent / "golden"
-CASES = {"paper": specs.PAPER, "everything": specs.EVERYTHING}
+CASES = {"paper": specs.PAPER, "everything": specs.FULL_FILE}
 Request = tuple[str, str, dict[str, Any]]
 
 
@@ -135,7 +135,7 @@ def test_whatever_can_have_tags_says_whose_it_is(case: str) -> None:
 
 
 def test_pools_of_cards_get_the_images_with_drivers_and_taints_that_keep_others_away() -> None:
-    groups = {request["nodegroupName"]: request for _, operation, request in requests(specs.EVERYTHING)
+    groups = {request["nodegroupName"]: request for _, operation, request in requests(specs.FULL_FILE)
               if operation == "CreateNodegroup"}  # fmt: skip
     assert groups["big"]["amiType"] == "AL2023_x86_64_NVIDIA"
     assert groups["arm"]["amiType"] == "AL2023_ARM_64_STANDARD"
@@ -178,7 +178,7 @@ def test_machines_trust_the_service_that_starts_them_in_their_partition() -> Non
 
 
 def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find_machines() -> None:
-    place = site(specs.spec(specs.EVERYTHING))
+    place = site(specs.spec(specs.FULL_FILE))
     subnets = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
     subnets_by_pool = {pool.name: place.node_subnets(subnets, pool) for pool in place.spec.pools}
     assert subnets_by_pool["system"] == ["subnet-a"] and subnets_by_pool["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]

@@ -38,7 +38,7 @@ aws:
   additional_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
   keys: {aws_access_key_id: AKIA, aws_secret_access_key: s3cr3t}
 """
-EVERYTHING = """\
+FULL_FILE = """\
 cloud_provider: aws
 cluster_name: vision
 region: eu-central-1
@@ -90,7 +90,7 @@ def test_the_spelling_of_orchestrate_is_read_and_keys_in_it_are_not() -> None:
 
 
 def test_every_key_arrives() -> None:
-    spec = parse(EVERYTHING, "cluster.yml").spec
+    spec = parse(FULL_FILE, "cluster.yml").spec
     assert spec.version == "1.30"
     big = next(pool for pool in spec.pools if pool.name == "big")
     assert (big.gpu, big.disk, big.key) == (True, 500 * GIB, "pools.big")
@@ -208,7 +208,7 @@ def test_a_mistake_is_told_with_what_is_allowed(text: str, message: str) -> None
 
 
 def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:
-    loaded = parse(EVERYTHING, "cluster.yml")
+    loaded = parse(FULL_FILE, "cluster.yml")
     complaints = [
         PlanProblem("pools.big.instance_type", "there is no p4d.24xlarge here", "did you mean p4de.24xlarge?"),
         PlanProblem("system.instance_type", "no"),
@@ -230,7 +230,7 @@ def test_the_schema_allows_what_the_parser_allows() -> None:
     document = json.loads((ROOT / "src/orchestune/config/cluster.schema.json").read_text())
     Draft202012Validator.check_schema(document)
     validator = Draft202012Validator(document)
-    for text in (PAPER, EVERYTHING, HEAD):
+    for text in (PAPER, FULL_FILE, HEAD):
         assert not list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))
     for text in (HEAD + "gpuu: {}\n", HEAD.replace("1, max", "-1, max"), "cloud_provider: aws\ncluster_name: x\n"):
         assert list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))
