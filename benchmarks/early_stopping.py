@@ -151,7 +151,7 @@ class Outcome(NamedTuple):
     seconds: float
     completed: list[tuple[float, float]]
     """when, and the loss"""
-    best_seen: int
+    best_count: int
     best_pruned: int
 
 
@@ -255,9 +255,9 @@ def _row(rule: str, outcomes: Sequence[Outcome], without: Sequence[Outcome], sca
     time = sum(one.seconds for one, _ in pairs) / sum(other.seconds for _, other in pairs)
     reached = [(_when(one, _best(one)), _when(other, _best(one))) for one, other in pairs]
     to_its_best = sum(one for one, _ in reached) / sum(other for _, other in reached)
-    pruned = sum(one.best_pruned for one in outcomes) / max(sum(one.best_seen for one in outcomes), 1)
+    pruned = sum(one.best_pruned for one in outcomes) / max(sum(one.best_count for one in outcomes), 1)
     lost = statistics.mean((_best(one) - _best(other)) / scale for one, other in pairs)
-    best_count = sum(one.best_seen for one in outcomes)
+    best_count = sum(one.best_count for one in outcomes)
     completed = statistics.mean(len(one.completed) / len(other.completed) for one, other in pairs)
     return (
         rule,

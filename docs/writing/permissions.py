@@ -129,7 +129,9 @@ def table(required: Sequence[ResourcePermission]) -> str:
     for right in required:
         only = f", only {right.name}" if right.name else ""
         verbs.setdefault(f"| `{_resource(right.resource, right.group)}`{only} ", []).append(right.verb)
-    lines = [f"{resource}| {', '.join(sorted(set(verbs_found)))} |" for resource, verbs_found in verbs.items()]
+    lines = [
+        f"{resource}| {', '.join(sorted(set(verbs_of_resource)))} |" for resource, verbs_of_resource in verbs.items()
+    ]
     return "\n".join(["| resource | verbs |", "|---|---|", *lines]) + "\n"
 
 

@@ -78,10 +78,10 @@ class EngineContract:
         """Ask `count` times with up to `parallel - 1` others pending, telling the oldest."""
         suggestions: list[dict[str, Value]] = []
         for number in range(1, count + 1):
-            told_count = max(0, number - parallel)
-            if told_count:
-                engine.tell([outcome(told_count, suggestions[told_count - 1])])
-            suggestions.append(engine.ask(suggestions[told_count:], number, ask_seed(11, number)))
+            observed_count = max(0, number - parallel)
+            if observed_count:
+                engine.tell([outcome(observed_count, suggestions[observed_count - 1])])
+            suggestions.append(engine.ask(suggestions[observed_count:], number, ask_seed(11, number)))
         return suggestions
 
     def check_inside(self, space: Space, configurations: Sequence[Configuration]) -> None:

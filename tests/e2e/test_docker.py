@@ -157,8 +157,8 @@ def test_stopping_leaves_no_container_and_no_volume(scene: Scene, tmp_path: Path
     scene.home.run("stop", handle)
     reached(scene.home, handle, "stopped")
     scene.nothing_left(handle)
-    volumes_left = {volume["Name"] for volume in scene.api.volumes()["Volumes"] or ()}
-    assert not volumes & volumes_left
+    remaining_volumes = {volume["Name"] for volume in scene.api.volumes()["Volumes"] or ()}
+    assert not volumes & remaining_volumes
 
 
 def test_containers_outlive_the_server_and_find_the_next_one_at_another_port(scene: Scene, tmp_path: Path) -> None:

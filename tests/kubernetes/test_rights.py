@@ -87,15 +87,15 @@ def test_each_missing_right_is_named_with_verb_and_resource(kubernetes: Access, 
     )
     allow(kubernetes, namespace, "deployer", rights)
     role_of_deployer = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/of-deployer"
-    for left_out in rights:
-        remaining_rules = rules([right for right in rights if right != left_out])
+    for missing_right in rights:
+        remaining_rules = rules([right for right in rights if right != missing_right])
         administrator.call("PATCH", role_of_deployer, {"rules": remaining_rules}, "application/merge-patch+json")
-        other = next(right for right in rights if right != left_out)
-        effective(api, missing=left_out, permitted=other)
+        other = next(right for right in rights if right != missing_right)
+        effective(api, missing=missing_right, permitted=other)
         with pytest.raises(PermissionMissing) as caught:
-            provisioner.check_rights(api, [other, left_out], "deploy")
-        assert caught.value.message == f"this user lacks rights to deploy: {left_out}"
-        assert left_out.verb in caught.value.message and left_out.resource in caught.value.message
+            provisioner.check_rights(api, [other, missing_right], "deploy")
+        assert caught.value.message == f"this user lacks rights to deploy: {missing_right}"
+        assert missing_right.verb in caught.value.message and missing_right.resource in caught.value.message
 
 
 def test_a_command_without_a_right_says_which_one_and_changes_nothing(lab: Lab, server_image: str) -> None:

@@ -105,7 +105,7 @@ class Home:
 
     def processes(self) -> dict[int, str]:
         """Every process that belongs to this state folder, by its environment, arguments or current folder."""
-        processes_found, mark = {}, os.fsencode(str(self.folder))
+        arguments_by_pid, mark = {}, os.fsencode(str(self.folder))
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal() or int(entry.name) == os.getpid():
                 continue
@@ -115,8 +115,8 @@ class Home:
             except OSError:  # it ended meanwhile, or is another user's
                 continue
             if mark in content:
-                processes_found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
-        return processes_found
+                arguments_by_pid[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+        return arguments_by_pid
 
     def close(self) -> None:
         """End what still runs, politely and then by force, and remove the folder. Idempotent."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.testbeds.cache import made_once
+from tests.testbeds.cache import cached_folder
 from tests.testbeds.processes import Process, first_child
 from tests.testbeds.waiting import until
 
@@ -55,7 +55,7 @@ def pause_program() -> Path:
     def compile_it(folder: Path) -> None:
         checked(["gcc", "-static", "-O1", "-s", "-x", "c", "-o", folder / "pause", "-"], PAUSE)
 
-    return made_once("pause-1", compile_it) / "pause"
+    return cached_folder("pause-1", compile_it) / "pause"
 
 
 class Machine:

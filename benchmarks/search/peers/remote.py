@@ -42,7 +42,7 @@ class Remote:
         self.version: str = hello["version"]
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
-        configuration: dict[str, Value] = self._told_and(
+        configuration: dict[str, Value] = self._call_with_observations(
             {"pending": [dict(each) for each in pending], "number": number}
         )
         return configuration
@@ -51,10 +51,10 @@ class Remote:
         self._told.append(observation_to_json(observation))
 
     def best(self) -> int | None:
-        best_number: int | None = self._told_and({})["best"]
+        best_number: int | None = self._call_with_observations({})["best"]
         return best_number
 
-    def _told_and(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _call_with_observations(self, question: dict[str, Any]) -> dict[str, Any]:
         observations, self._told = self._told, []
         return self._call({"told": observations, **question})
 

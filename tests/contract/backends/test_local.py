@@ -236,7 +236,7 @@ def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) ->
     assert survivor.wait(60) == -signal.SIGKILL
 
 
-def left_by_a_trial(worker: str) -> subprocess.Popen[bytes]:
+def start_survivor(worker: str) -> subprocess.Popen[bytes]:
     """Forgets its worker but for a parent, as programs do that are started in an environment of their own."""
     script = "env -i sleep 3600 & setsid sleep 3600 & wait"
     return subprocess.Popen(["sh", "-c", script], env={"PATH": os.environ["PATH"], WORKER_VARIABLE: worker})
@@ -249,7 +249,7 @@ def test_trials_of_a_worker_that_was_killed_with_its_guard_are_killed_before_it_
     handle = backend.start(order)
     launch_record(place, order)
     other_worker = new_id()
-    survivor, other = left_by_a_trial(order.worker), left_by_a_trial(other_worker)
+    survivor, other = start_survivor(order.worker), start_survivor(other_worker)
     wait_until(lambda: len(client.left_by_trials(order.worker)) == 3)
     below = client.left_by_trials(order.worker)
     place.kill(order.worker, handle)

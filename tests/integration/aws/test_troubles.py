@@ -357,7 +357,7 @@ def routed(aws: Fake) -> None:
     assert {table["RouteTableId"] for table in tables} <= set(endpoints[0]["RouteTableIds"])
 
 
-def _made_again() -> object:
+def _by_create_again() -> object:
     stage.create(SHARED)
     return stage.provisioner().changes(SHARED)
 
@@ -375,7 +375,7 @@ def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake, b
     stage.create(SHARED)
     expected = complete(aws)
     routed(aws)
-    for mend in (_made_again, _mended):
+    for mend in (_by_create_again, _mended):
         by_hand(aws)
         assert mend() == []
         assert complete(aws) == expected
@@ -410,7 +410,7 @@ def _going(aws: Fake) -> None:
     plain.client("eks").delete_addon(clusterName=stage.NAME, addonName="coredns")
 
 
-@pytest.mark.parametrize("mend", [_made_again, _mended], ids=["create", "update"])
+@pytest.mark.parametrize("mend", [_by_create_again, _mended], ids=["create", "update"])
 @pytest.mark.parametrize("trouble", [_failed, _going])
 def test_an_addon_that_failed_or_is_going_is_made_anew(
     aws: Fake, trouble: Callable[[Fake], None], mend: Callable[[], object]

@@ -68,7 +68,7 @@ def prepare(
     return prepare_image(image, install, dockerfile, folder, registry, own_platform(), messages.append), messages
 
 
-def said_in(docker_engine: Engine, image: str, command: list[str]) -> bytes:
+def output_of(docker_engine: Engine, image: str, command: list[str]) -> bytes:
     """Return the output of a program of an image."""
     with docker_engine.client() as engine:
         container = engine.containers.run(image, command, detach=True, network_mode="none")
@@ -124,7 +124,7 @@ def test_what_is_installed_is_built_once_and_found_again_until_something_changes
     (project / "requirements.txt").write_text("scipy\n")
     other, messages = prepare(client.name, project, base, install)
     assert other != built and "building" in messages[0]
-    assert said_in(docker_engine, other, ["/bin/cat", "/installed"]) == b"scipy\n"
+    assert output_of(docker_engine, other, ["/bin/cat", "/installed"]) == b"scipy\n"
 
 
 def test_no_token_secret_or_code_is_in_any_layer(client: Registry, base: str, project: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_image_of_another_user_installs_as_root_and_runs_as_that_user(
     (tmp_path / "base").mkdir()
     push_base(client, "lab/user", "1", tmp_path / "base", user="1234:1234")
     built, _ = prepare(client.name, project, f"{client.name}/lab/user:1", "id -u > /installed-by")
-    assert said_in(docker_engine, built, ["/bin/sh", "-c", "id -u; cat /installed-by"]) == b"1234\n0\n"
+    assert output_of(docker_engine, built, ["/bin/sh", "-c", "id -u; cat /installed-by"]) == b"1234\n0\n"
 
 
 def test_a_step_that_fails_shows_its_output(client: Registry, base: str, project: Path) -> None:
@@ -179,14 +179,14 @@ def test_without_a_registry_the_image_stays_in_the_engine_of_this_machine(
 
     first, messages = prepare_here(base)  # from the registry
     assert first.startswith("sha256:") and "building" in messages[0]
-    assert said_in(docker_engine, first, ["/bin/cat", "/installed"]) == b"numpy\n"
+    assert output_of(docker_engine, first, ["/bin/cat", "/installed"]) == b"numpy\n"
     again, messages = prepare_here(base)
     assert again == first and [line.split()[0] for line in messages] == ["found"]
 
     with docker_engine.client() as engine:  # an image that no registry has
         engine.images.get(first).tag("mine", "1")
     second, _ = prepare_here("mine:1")
-    assert said_in(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
+    assert output_of(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
     with pytest.raises(UsageError, match="the image mine:1 does not run on the nodes"):
         prepare_image("mine:1", "true", None, project, None, Platform("s390x"), print)
 

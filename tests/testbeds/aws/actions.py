@@ -83,7 +83,7 @@ def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
         arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
         yield Need("ec2:CreateTags", arn, {**tags, "ec2:CreateAction": name})
     if call.service == "eks":
-        yield Need("eks:TagResource", _eks_made(call), tags)
+        yield Need("eks:TagResource", _eks_resource(call), tags)
     if call.service == "ecr":
         yield Need("ecr:TagResource", next(iter(_resources(call))), tags)
     if call.service == "lambda":
@@ -208,7 +208,7 @@ def _eks(call: Call) -> Iterator[str]:
         yield f"{start}:cluster/{cluster}"
 
 
-def _eks_made(call: Call) -> str:
+def _eks_resource(call: Call) -> str:
     """Return the resource that a call creates before it has an identifier: a cluster or a part of one."""
     start, kind = f"arn:aws:eks:{call.region}:{ACCOUNT}", call.operation.removeprefix("Create").lower()
     cluster = call.parameters.get("clusterName")

@@ -72,7 +72,7 @@ class Network:
     def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
         """The result as AWS would give it, where moto's differs."""
         if call.operation in _CREATING and self._world.behaviour.read_lag:
-            resource_id = next(value for value in _made_ids(result) if value not in set(_ids(call.parameters)))
+            resource_id = next(value for value in _result_ids(result) if value not in set(_ids(call.parameters)))
             self._world.unseen[resource_id] = self._world.behaviour.read_lag
         if call.operation == "CreateNatGateway":
             return self._nat_made(call, result)
@@ -263,5 +263,5 @@ def _ids(value: Any) -> Iterator[str]:
             yield from _ids(inner)
 
 
-def _made_ids(result: dict[str, Any]) -> Iterator[str]:
+def _result_ids(result: dict[str, Any]) -> Iterator[str]:
     yield from _ids({key: value for key, value in result.items() if key != "ResponseMetadata"})

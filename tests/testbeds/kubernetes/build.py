@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbeds.cache import cache_folder, made_once
+from tests.testbeds.cache import cache_folder, cached_folder
 from tests.testbeds.machine import Broken, checked
 
 GO = (1, 26)
@@ -94,7 +94,7 @@ def built(source: Source, report: Callable[[str], None] = lambda _: None) -> Pat
         report(f"building {source.name} {source.version} (once)")
         _build(source, folder)
 
-    return made_once(source.folder, make)
+    return cached_folder(source.folder, make)
 
 
 def missing() -> list[str]:

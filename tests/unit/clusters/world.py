@@ -89,8 +89,8 @@ class World:
                 changed = {**(metadata.get("annotations") or {}), **body["metadata"]["annotations"]}
                 metadata["annotations"] = {key: value for key, value in changed.items() if value is not None}
             return self.objects[place]
-        items_found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
+        matching = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
         field = str((query or {}).get("fieldSelector", ""))
         if field:
-            items_found = [item for item in items_found if item["involvedObject"]["uid"] == field.partition("=")[2]]
-        return {"items": copy.deepcopy(items_found)}
+            matching = [item for item in matching if item["involvedObject"]["uid"] == field.partition("=")[2]]
+        return {"items": copy.deepcopy(matching)}

@@ -50,7 +50,7 @@ def finish(world: CoreWorld, experiment: str) -> None:
     raise AssertionError(world.status(experiment))
 
 
-def came_from(world: CoreWorld, experiment: str) -> list[str | None]:
+def origins(world: CoreWorld, experiment: str) -> list[str | None]:
     return [worker["came_from"] for worker in world.status(experiment)["workers"]]
 
 
@@ -58,7 +58,7 @@ def test_the_next_test_takes_over_the_worker_of_the_one_before(world: CoreWorld)
     first = one_test(world)
     second = one_test(world)
     assert len(world.backend.orders) == 1 and not world.backend.ended
-    assert came_from(world, second) == [world.status(first)["handle"]]
+    assert origins(world, second) == [world.status(first)["handle"]]
     assert [(worker["state"], worker["succeeded"]) for worker in world.status(first)["workers"]] == [("ended", 1)]
 
 
@@ -82,7 +82,7 @@ def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: CoreWor
     launching = world.controllers[2]
     launching.tick()
     finish(world, test)
-    assert came_from(world, test) == [world.status(experiment)["handle"]]
+    assert origins(world, test) == [world.status(experiment)["handle"]]
     assert world.run(experiment)["counts"]["completed"] == 4
 
 
@@ -95,7 +95,7 @@ def test_a_worker_of_another_kind_is_not_taken_over(world: CoreWorld, changes: d
     one_test(world)
     second = one_test(world, **changes)
     assert len(world.backend.orders) == 2
-    assert came_from(world, second) == [None]
+    assert origins(world, second) == [None]
 
 
 def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: CoreWorld) -> None:

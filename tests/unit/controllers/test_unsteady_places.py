@@ -38,7 +38,7 @@ class Unsteady(FakeBackend):
         self.swept.append(workers)
 
 
-def create_there(world: CoreWorld) -> str:
+def create_remote(world: CoreWorld) -> str:
     """An experiment at the other place."""
     return str(create_experiment(world.core, replace(world.request(parallelism=1), cluster="empty"), "ada")["id"])
 
@@ -166,7 +166,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_wo
 ) -> None:
     world.create(budget=4, parallelism=1)
     world.lease()
-    create_there(world)
+    create_remote(world)
     world.tick()
     world.empty.pending.update(dict.fromkeys(world.empty.orders, "no node takes it"))
     for _ in range(150):
@@ -193,7 +193,7 @@ def test_a_sweep_is_told_what_there_still_is(world: CoreWorld, place: Unsteady) 
 def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local, remote = world.create(parallelism=1), create_there(world)
+    local, remote = world.create(parallelism=1), create_remote(world)
     swept = list[frozenset[str]]()
     monkeypatch.setattr(world.empty, "sweep", swept.append)
     sweeping = Sweeping(world.core)

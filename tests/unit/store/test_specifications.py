@@ -29,9 +29,9 @@ class Read:
 
 
 def texts(count: int, length: int) -> list[str]:
-    specifications_made = (Specification(f"{n} {'x' * length}", "true", Space(()), (Metric("loss", "minimize"),), 1)
+    generated = (Specification(f"{n} {'x' * length}", "true", Space(()), (Metric("loss", "minimize"),), 1)
             for n in range(count))  # fmt: skip
-    return [json.dumps(each.to_json()) for each in specifications_made]
+    return [json.dumps(each.to_json()) for each in generated]
 
 
 def look(documents: list[str]) -> None:

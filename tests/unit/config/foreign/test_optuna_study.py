@@ -242,7 +242,7 @@ def test_one_and_true_are_two_choices(source: str) -> None:
     assert repr(document(reading.read(source, "mixed"))["parameters"]) == repr({"x": [1, True]})
 
 
-def made_by(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
+def draft_of_study(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
     """Read a study that Optuna made of 14 trials of this function."""
     storage = RDBStorage(source)
     study = optuna.create_study(study_name="made", storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
@@ -260,7 +260,7 @@ def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
         last = trial.suggest_float("last", 0, 1) if layers < 3 else 0.0
         return sum(units) + last
 
-    draft = made_by(source, objective)
+    draft = draft_of_study(source, objective)
     parameters = document(draft)["parameters"]
     units = {"type": "int", "min": 8, "max": 64, "step": 8}
     assert parameters["units_0"] == "8..64 step 8"
@@ -272,7 +272,7 @@ def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
 
 
 def test_true_and_false_beside_none_are_words_as_it_is(source: str) -> None:
-    draft = made_by(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
+    draft = draft_of_study(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
     assert document(draft)["parameters"] == {"bn": ["True", "False", "None"]}
     assert {one["parameters"]["bn"] for one in results(draft)} == {"True", "False", "None"}
     assert "parameters.bn: None, True and False are passed to the program as these words" in draft.notes
@@ -283,7 +283,7 @@ def test_names_that_none_can_have_here_are_written_otherwise(source: str) -> Non
         kind = trial.suggest_categorical("which model", ["svm", "net"])
         return trial.suggest_float("learning rate", 0, 1) if kind == "net" else 0.5
 
-    draft = made_by(source, objective)
+    draft = draft_of_study(source, objective)
     assert document(draft)["parameters"] == {
         "which_model": ["svm", "net"],
         "learning_rate": {"type": "float", "min": 0.0, "max": 1.0, "when": {"which_model": "net"}},

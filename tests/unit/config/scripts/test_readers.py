@@ -97,7 +97,7 @@ EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 
-def found_in(
+def draft_source(
     folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None
 ) -> ScriptInvocation:
     (folder / name).write_text(text)
@@ -106,7 +106,9 @@ def found_in(
 
 def drafted(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None,
             values: Mapping[str, str] | None = None, named: bool = False) -> Draft:  # fmt: skip
-    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, values or {}, named=named)
+    return drafting.draft(
+        draft_source(folder, text, *words, name=name, config=config), folder, values or {}, named=named
+    )
 
 
 def document(draft: Draft) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def document(draft: Draft) -> dict[str, Any]:
 @pytest.mark.parametrize("reader", EXPECTED)
 def test_a_script_becomes_ranges_around_its_defaults(reader: str, tmp_path: Path) -> None:
     text, parameters = EXPECTED[reader]
-    script = found_in(tmp_path, text)
+    script = draft_source(tmp_path, text)
     experiment = document(drafting.draft(script, tmp_path, {}))
     assert script.script is not None
     assert script.script.reader == reader
@@ -209,7 +211,7 @@ p.add_argument("--lr", type=float, default=0.01)
 
 
 def test_what_the_script_cannot_do_without_is_told_and_put_into_the_command(tmp_path: Path) -> None:
-    script = found_in(tmp_path, REQUIRED)
+    script = draft_source(tmp_path, REQUIRED)
     assert [option.name for option in drafting.missing(script)] == ["data", "target"]
     draft = drafting.draft(script, tmp_path, {"data": "my data.csv", "target": "y{1}"})
     experiment = document(draft)
@@ -225,7 +227,7 @@ def test_short_options_stand_one_by_one(tmp_path: Path) -> None:
 def test_options_may_stand_in_a_module_that_the_script_imports(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "options.py").write_text(ARGPARSE)
-    script = found_in(tmp_path, "import os\nfrom lib.options import p\nprint(p.parse_args())\n")
+    script = draft_source(tmp_path, "import os\nfrom lib.options import p\nprint(p.parse_args())\n")
     assert script.module == "lib/options.py"
     assert script.script is not None
     assert len(script.script.options) == 14
@@ -294,7 +296,7 @@ def test_a_configuration_that_cannot_be_read_is_told(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as error:
-        found_in(tmp_path, "import argparse\n", config=name)
+        draft_source(tmp_path, "import argparse\n", config=name)
     assert message in str(error.value)
 
 
@@ -302,7 +304,7 @@ def test_what_a_script_needs_beside_its_configuration_is_told(tmp_path: Path) ->
     (tmp_path / "base.yml").write_text(CONFIG)
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\n"
     text += "p.add_argument('--cfg', required=True)\n"
-    script = found_in(tmp_path, text, config="base.yml")
+    script = draft_source(tmp_path, text, config="base.yml")
     assert [option.name for option in drafting.missing(script)] == ["data"]
     experiment = document(drafting.draft(script, tmp_path, {"data": "x.csv"}))
     assert experiment["run"] == "python train.py x.csv --cfg={config}"
