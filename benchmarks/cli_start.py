@@ -55,8 +55,8 @@ def main() -> None:
     base = statistics.median(times["python -c pass"])
     limits = {"orchestune --help": "200 ms", "orchestune status": "300 ms"}
     rows: list[table.Row] = [
-        [name, 1000 * statistics.median(found), 1000 * (statistics.median(found) - base), limits.get(name, "")]
-        for name, found in times.items()
+        [name, 1000 * statistics.median(durations), 1000 * (statistics.median(durations) - base), limits.get(name, "")]
+        for name, durations in times.items()
     ]
     table.show(f"Command line, median of {rounds}", ["", "ms", "ms over the interpreter", "wanted at most"], rows)
 

@@ -126,17 +126,17 @@ FAMILIES = {
 }  # fmt: skip
 
 
-def record(sizes: dict[str, int], jobs: int, kept: Path | None) -> dict[str, list[Recorded]]:
-    """So many configurations of each family; read from `kept` where it is there, and written to it."""
-    if kept is not None and kept.exists():
-        found: dict[str, list[Recorded]] = pickle.loads(kept.read_bytes())
-        return found
+def record(sizes: dict[str, int], jobs: int, file: Path | None) -> dict[str, list[Recorded]]:
+    """Return so many configurations of each family, read from `file` if it exists, else recorded and written to it."""
+    if file is not None and file.exists():
+        curves: dict[str, list[Recorded]] = pickle.loads(file.read_bytes())
+        return curves
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {name: pool.map(_train, [name] * size, range(size), chunksize=5) for name, size in sizes.items()}
         recorded = {name: list(curves) for name, curves in waiting.items()}
-    if kept is not None:
-        kept.write_bytes(pickle.dumps(recorded))
+    if file is not None:
+        file.write_bytes(pickle.dumps(recorded))
     return recorded
 
 

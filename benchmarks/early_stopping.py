@@ -151,7 +151,7 @@ class Outcome(NamedTuple):
     seconds: float
     completed: list[tuple[float, float]]
     """when, and the loss"""
-    best_seen: int
+    best_count: int
     best_pruned: int
 
 
@@ -250,16 +250,23 @@ def main() -> None:
         )
 
 
-def _row(rule: str, found: Sequence[Outcome], without: Sequence[Outcome], scale: float) -> table.Row:
-    pairs = list(zip(found, without, strict=False))
+def _row(rule: str, outcomes: Sequence[Outcome], without: Sequence[Outcome], scale: float) -> table.Row:
+    pairs = list(zip(outcomes, without, strict=False))
     time = sum(one.seconds for one, _ in pairs) / sum(other.seconds for _, other in pairs)
     reached = [(_when(one, _best(one)), _when(other, _best(one))) for one, other in pairs]
     to_its_best = sum(one for one, _ in reached) / sum(other for _, other in reached)
-    pruned = sum(one.best_pruned for one in found) / max(sum(one.best_seen for one in found), 1)
+    pruned = sum(one.best_pruned for one in outcomes) / max(sum(one.best_count for one in outcomes), 1)
     lost = statistics.mean((_best(one) - _best(other)) / scale for one, other in pairs)
-    seen = sum(one.best_seen for one in found)
+    best_count = sum(one.best_count for one in outcomes)
     completed = statistics.mean(len(one.completed) / len(other.completed) for one, other in pairs)
-    return rule, f"{time:.0%}", f"{1 - completed:.0%}", f"{to_its_best:.0%}", f"{pruned:.0%} of {seen}", f"{lost:.2%}"
+    return (
+        rule,
+        f"{time:.0%}",
+        f"{1 - completed:.0%}",
+        f"{to_its_best:.0%}",
+        f"{pruned:.0%} of {best_count}",
+        f"{lost:.2%}",
+    )
 
 
 def _metric(family: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Which measure of importance tells what is true of a loss? `python -m benchmarks.importance`
+"""Compare measures of importance with the true variance shares of a loss: `python -m benchmarks.importance`
 
 After 120 trials of an engine: ours, and Optuna's fANOVA (which needs scikit-learn) and PED-ANOVA, beside the true
 shares: the total effects of each parameter on the loss itself, from many draws over the whole space. Off is half the
@@ -41,30 +41,30 @@ NAMES = ("sparse16", "hartmann6", "styblinski6", "network7", "crossed5", "branch
 def true_shares(problem: Problem) -> Floats:
     """The total effect of each parameter (Jansen, 1999), together 1."""
     cube, random = Cube(problem.space), np.random.default_rng(1)
-    here, there = cube.uniform(_DRAWS, random), cube.uniform(_DRAWS, random)
+    points, replacements = cube.uniform(_DRAWS, random), cube.uniform(_DRAWS, random)
 
     def losses(points: Floats) -> Floats:
         return np.array([problem.loss(cube.configuration(point)) for point in points], dtype=float)
 
-    known, effects = losses(here), []
+    base_losses, effects = losses(points), []
     for place in range(cube.width):
-        moved = here.copy()
-        moved[:, place] = there[:, place]
-        effects.append(float(((known - losses(moved)) ** 2).mean()))
+        moved = points.copy()
+        moved[:, place] = replacements[:, place]
+        effects.append(float(((base_losses - losses(moved)) ** 2).mean()))
     return np.array(effects) / sum(effects)
 
 
 def searched(problem: Problem, engine: str, seed: int, count: int) -> list[Observation]:
     """The results of a search, one trial after the other."""
-    made = create(engine, problem.space, [LOSS], seed=seed, in_process=True)
-    told: list[Observation] = []
+    search_engine = create(engine, problem.space, [LOSS], seed=seed, in_process=True)
+    observations: list[Observation] = []
     for number in range(1, count + 1):
-        configuration = made.ask([], number, ask_seed(seed, number))
+        configuration = search_engine.ask([], number, ask_seed(seed, number))
         loss = problem.loss(configuration)
         assert loss is not None, "no trial fails here"
-        told.append(Observation(number, configuration, TrialState.COMPLETED, {"loss": loss}))
-        made.tell(told[-1:])
-    return told
+        observations.append(Observation(number, configuration, TrialState.COMPLETED, {"loss": loss}))
+        search_engine.tell(observations[-1:])
+    return observations
 
 
 def ours(problem: Problem, history: Sequence[Observation]) -> dict[str, float]:
@@ -78,11 +78,13 @@ def by_optuna(evaluator: Callable[[], optuna.importance.BaseImportanceEvaluator]
     def shares(problem: Problem, history: Sequence[Observation]) -> dict[str, float]:
         axes = {parameter.name: axis(parameter) for parameter in problem.space.parameters}
         trials = []
-        for number, seen in enumerate(history):
-            positions = {name: axes[name].inward(value) for name, value in seen.parameters.items()}
-            known = {name: position for name, position in positions.items() if position is not None}
-            kinds = {name: axes[name].distribution for name in known}
-            trials.append(frozen(number, optuna.trial.TrialState.COMPLETE, known, kinds, [seen.metrics["loss"]]))
+        for number, observation in enumerate(history):
+            positions = {name: axes[name].inward(value) for name, value in observation.parameters.items()}
+            active = {name: position for name, position in positions.items() if position is not None}
+            kinds = {name: axes[name].distribution for name in active}
+            trials.append(
+                frozen(number, optuna.trial.TrialState.COMPLETE, active, kinds, [observation.metrics["loss"]])
+            )
         directions = [optuna.study.StudyDirection.MINIMIZE]
         snapshot = Snapshot(directions)
         snapshot.show(trials)
@@ -109,22 +111,24 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=120)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    errors: dict[str, list[tuple[float, float, float]]] = {}
     for name in options.problems:
         problem = PROBLEMS[name]
         true = true_shares(problem)
         for seed in options.seeds:
             history = searched(problem, options.engine, seed, options.trials)
             for measure, shares in MEASURES.items():
-                told = shares(problem, history)
-                known = np.array([told.get(parameter.name, 0.0) for parameter in problem.space.parameters])
-                rank = float(np.nan_to_num(spearmanr(known, true)[0]))
-                off = float(np.abs(known - true).sum() / 2)
-                found.setdefault(measure, []).append((off, rank, float(known.argmax() == true.argmax())))
-        print(name, *(f"{measure} {values[-1][0]:.2f}" for measure, values in found.items()), sep="  ", flush=True)
+                estimate_by_name = shares(problem, history)
+                estimates = np.array(
+                    [estimate_by_name.get(parameter.name, 0.0) for parameter in problem.space.parameters]
+                )
+                rank = float(np.nan_to_num(spearmanr(estimates, true)[0]))
+                off = float(np.abs(estimates - true).sum() / 2)
+                errors.setdefault(measure, []).append((off, rank, float(estimates.argmax() == true.argmax())))
+        print(name, *(f"{measure} {values[-1][0]:.2f}" for measure, values in errors.items()), sep="  ", flush=True)
     rows: list[table.Row] = [
         [measure, *(f"{statistics.fmean(column):.2f}" for column in zip(*values, strict=True))]
-        for measure, values in found.items()
+        for measure, values in errors.items()
     ]
     searches = len(options.problems) * len(options.seeds)
     title = f"After {options.trials} trials of {options.engine}, {searches} searches"

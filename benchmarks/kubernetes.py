@@ -44,7 +44,7 @@ def connected() -> Iterator[tuple[Lab, str, Client]]:
 
 
 def job(name: str, image: str, command: str, completions: int = 1, parallelism: int = 1) -> dict[str, Any]:
-    """A Job as somebody writes it by hand."""
+    """A Job as a user writes it by hand."""
     container = {"name": "main", "image": image, "command": ["sh", "-c", command]}
     container["resources"] = {"requests": {"cpu": "100m", "memory": "64Mi"}}  # type: ignore[assignment]
     spec = {"restartPolicy": "Never", "containers": [container]}
@@ -98,10 +98,10 @@ def warm_rate(lab: Lab, client: Client, folder: Path) -> tuple[float, int]:
     """Trivial trials a second of one experiment, from the first lease to the last result; and how many."""
     handle = lab.home.run("run", "--detach", cwd=folder).stdout.strip()
     until("the trials", lambda: client.experiment(handle)["state"] == "completed", 1200)
-    found = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
-    began = min(_moment(trial["started_at"]) for trial in found)
-    ended = max(_moment(trial["finished_at"]) for trial in found)
-    return len(found) / (ended - began), len(found)
+    finished_trials = [trial for trial in client.trials(handle) if trial["started_at"] and trial["finished_at"]]
+    began = min(_moment(trial["started_at"]) for trial in finished_trials)
+    ended = max(_moment(trial["finished_at"]) for trial in finished_trials)
+    return len(finished_trials) / (ended - began), len(finished_trials)
 
 
 def _moment(text: str | None) -> float:

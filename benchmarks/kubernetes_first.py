@@ -36,12 +36,12 @@ def bare(lab: Lab, image: str, name: str) -> float:
     return time.monotonic() - began
 
 
-def lab_of(found: Access, images: Images, folder: Path, *, by_volume: bool) -> Lab:
+def lab_of(access: Access, images: Images, folder: Path, *, by_volume: bool) -> Lab:
     """A server on this host that runs its workers in a namespace of its own."""
     namespace = f"first-{secrets.token_hex(4)}"
-    found.create_namespace(namespace)
+    access.create_namespace(namespace)
     (folder / namespace).mkdir()
-    return Lab(found, namespace, images, folder / namespace, image_volumes=by_volume)
+    return Lab(access, namespace, images, folder / namespace, image_volumes=by_volume)
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         )
         for lab in (mounting, copying):  # so that the nodes have the images
             first(lab, images.busybox)
-        found = [
+        durations = [
             (
                 bare(mounting, images.busybox, f"first-{index}"),
                 first(mounting, images.busybox),
@@ -67,7 +67,7 @@ def main() -> None:
             for index in range(rounds)
         ]
     names = ("kubectl create job", "orchestune, an image volume", "orchestune, a copy by an init container")
-    medians = [statistics.median(column) for column in zip(*found, strict=True)]
+    medians = [statistics.median(column) for column in zip(*durations, strict=True)]
     rows: list[table.Row] = [[name, took, took / medians[0]] for name, took in zip(names, medians, strict=True)]
     table.show(f"The first trial on a warm cluster, medians of {rounds}", ["", "s", "of kubectl"], rows)
 

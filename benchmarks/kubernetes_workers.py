@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from benchmarks import table
-from benchmarks.simulation import Pace, Seen, Worker
+from benchmarks.simulation import Measurements, Pace, Worker
 from orchestune.client.api import Client
 from tests.kubernetes.lab import Lab
 from tests.testbeds.kubernetes.fake_nodes import LABEL, TOLERATION, FakeNodes
@@ -24,12 +24,12 @@ from tests.testbeds.waiting import until
 SERVER = "app.kubernetes.io/component=server"
 ORDERS = "worker.json"
 _REFRESHED = 15.0
-"""seconds after which a kubelet has measured anew"""
+"""seconds after which a kubelet has measured again"""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of the server's pod, as its kubelet tells."""
+    """Usage of the server's pod, as its kubelet reports it."""
 
     at: float
     cpu: float
@@ -43,8 +43,8 @@ def usage(lab: Lab) -> Usage:
     pod = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", SERVER)["items"][0]
     path = f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/stats/summary"
     summary = json.loads(lab.cluster.kubectl("get", "--raw", path))
-    found = next(item for item in summary["pods"] if item["podRef"]["name"] == pod["metadata"]["name"])
-    container = next(item for item in found["containers"] if item["name"] == "server")
+    pod_summary = next(item for item in summary["pods"] if item["podRef"]["name"] == pod["metadata"]["name"])
+    container = next(item for item in pod_summary["containers"] if item["name"] == "server")
     cpu, memory = container["cpu"], container["memory"]
     return Usage(_seconds(cpu["time"]), cpu["usageCoreNanoSeconds"] / 1e9, memory["workingSetBytes"] / 2**20)
 
@@ -84,18 +84,23 @@ def orders(lab: Lab, handle: str, count: int) -> list[dict[str, Any]]:
 
     def look() -> list[dict[str, Any]] | None:
         items = lab.cluster.json("get", "secrets", "-n", lab.namespace, "-l", selector)["items"]
-        found = [json.loads(b64decode(item["data"][ORDERS])) for item in items if ORDERS in item.get("data", {})]
-        return found if len(found) >= count else None
+        worker_orders = [
+            json.loads(b64decode(item["data"][ORDERS])) for item in items if ORDERS in item.get("data", {})
+        ]
+        return worker_orders if len(worker_orders) >= count else None
 
     return until(f"{count} workers to be ordered", look, 600)
 
 
-async def work(url: str, told: list[dict[str, Any]], seconds: float, measure: Any) -> tuple[Seen, Any]:
+async def work(url: str, worker_orders: list[dict[str, Any]], seconds: float, measure: Any) -> tuple[Measurements, Any]:
     """Let simulated workers beat every 5 s and finish a trial every 30 s, and measure meanwhile."""
-    seen, pace = Seen(), Pace(lambda draw: draw.uniform(20, 40))
-    running = [asyncio.create_task(Worker(url, item["worker"], item["token"], pace, seen).run()) for item in told]
+    measurements, pace = Measurements(), Pace(lambda draw: draw.uniform(20, 40))
+    running = [
+        asyncio.create_task(Worker(url, item["worker"], item["token"], pace, measurements).run())
+        for item in worker_orders
+    ]
     try:
-        return seen, await asyncio.to_thread(measure, seconds)
+        return measurements, await asyncio.to_thread(measure, seconds)
     finally:
         for task in running:
             task.cancel()
@@ -113,19 +118,19 @@ def started(lab: Lab, image: str, workers: int, run: str, **keys: Any) -> str:
 
 def rows(lab: Lab, client: Client, image: str, simulated: int, real: int, seconds: float) -> list[table.Row]:
     """The server without workers, with simulated ones whose pods exist in the API alone, and with real pods."""
-    found = [row(lab, "no worker", seconds)]
+    table_rows = [row(lab, "no worker", seconds)]
     with FakeNodes(lab.cluster, ["many1"]) as _, forwarded(lab) as url:
         pod = {"spec": {"tolerations": [TOLERATION], "nodeSelector": {LABEL: "yes"}}}
         handle = started(lab, image, simulated, "true", pod=pod)
-        told = orders(lab, handle, simulated)
+        worker_orders = orders(lab, handle, simulated)
         measure = lambda seconds: row(lab, f"{simulated} simulated workers, their Jobs and pods in the API", seconds)
-        _, measured = asyncio.run(work(url, told, seconds, measure))
-        found.append(measured)
+        _, measured = asyncio.run(work(url, worker_orders, seconds, measure))
+        table_rows.append(measured)
         lab.home.run("stop", handle)
         until("them to go", lambda: client.experiment(handle)["state"] == "stopped", 600)
     handle = started(lab, image, real, "sleep 30; echo score={x}")
     alive = lambda: sum(worker["state"] == "busy" for worker in client.experiment(handle)["workers"]) >= real
     until(f"{real} workers to work", alive, 1200)
-    found.append(row(lab, f"{real} real pods, a trial of 30 s each", seconds))
+    table_rows.append(row(lab, f"{real} real pods, a trial of 30 s each", seconds))
     lab.home.run("stop", handle)
-    return found
+    return table_rows

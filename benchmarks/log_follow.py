@@ -60,20 +60,20 @@ def main() -> None:
         with home.start("logs", handle, "--follow", cwd=folder, stderr=None) as follower:
             assert follower.stdout is not None
             for line in follower.stdout:
-                found = LINE.search(line)
-                if found:
-                    now, written = time.time(), float(found[3])
+                match = LINE.search(line)
+                if match:
+                    now, written = time.time(), float(match[3])
                     began = began or now
                     (lags if written > began else waited).append(now - written)
-                    numbers[found[1]].append(int(found[2]))
+                    numbers[match[1]].append(int(match[2]))
         recorded = home.run("logs", handle, cwd=folder).stdout
-    wanted = options.trials * seconds * RATE
-    ordered = sum(found == sorted(found) for found in numbers.values())
-    distinct = sum(len(set(found)) for found in numbers.values())
+    expected_count = options.trials * seconds * RATE
+    ordered = sum(line_numbers == sorted(line_numbers) for line_numbers in numbers.values())
+    distinct = sum(len(set(line_numbers)) for line_numbers in numbers.values())
     rows: list[table.Row] = [
-        ["lines written", wanted],
+        ["lines written", expected_count],
         ["lines followed", len(lags) + len(waited)],
-        ["lines lost", wanted - distinct],
+        ["lines lost", expected_count - distinct],
         ["lines seen twice", len(lags) + len(waited) - distinct],
         ["lines in the record afterwards", len(LINE.findall(recorded))],
         ["trials whose lines came in order", f"{ordered} of {options.trials}"],

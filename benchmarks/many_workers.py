@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import table
 from benchmarks.simulated_server import SimulatedServer
-from benchmarks.simulation import Pace, Seen, Worker
+from benchmarks.simulation import Measurements, Pace, Worker
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -42,25 +42,29 @@ def megabytes(pid: int) -> float:
 
 async def measure(server: SimulatedServer, workers: int, seconds: float) -> list[table.Row]:
     """Let them work, and look at the server every fifth of the time."""
-    seen, pace = Seen(), Pace(lambda draw: draw.uniform(20, 40))
+    measurements, pace = Measurements(), Pace(lambda draw: draw.uniform(20, 40))
     server.create(specification(workers, seconds))
     running = []
     for worker, token in server.workers(workers):
-        running.append(asyncio.create_task(Worker(server.url, worker, token, pace, seen).run()))
+        running.append(asyncio.create_task(Worker(server.url, worker, token, pace, measurements).run()))
         await asyncio.sleep(15 / workers)  # machines do not all start in the same moment
     await asyncio.sleep(20)
     rows: list[table.Row] = []
     try:
         for _ in range(5):
-            work, suggestion, finished = len(seen.work), len(seen.suggestion), seen.finished
+            work, suggestion, finished = len(measurements.work), len(measurements.suggestion), measurements.finished
             began, used = time.monotonic(), cpu_seconds(server.pid)
             done, _ = await asyncio.wait(running, timeout=seconds / 5, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             took = time.monotonic() - began
-            beats = [1000 * value for value in seen.work[work:]]
-            waits = [1000 * value for value in seen.suggestion[suggestion:]]
-            row: list[object] = [f"{took:.0f} s", (len(beats) + len(waits)) / took, (seen.finished - finished) / took]
+            beats = [1000 * value for value in measurements.work[work:]]
+            waits = [1000 * value for value in measurements.suggestion[suggestion:]]
+            row: list[object] = [
+                f"{took:.0f} s",
+                (len(beats) + len(waits)) / took,
+                (measurements.finished - finished) / took,
+            ]
             row += [
                 (cpu_seconds(server.pid) - used) / took,
                 table.percentile(beats, 0.5),

@@ -5,7 +5,7 @@
   search saw, and with one of the repeats of each trial as its value; the mean of the others is the truth.
 
     python -m benchmarks.noisy_best
-    python -m benchmarks.noisy_best --live     # record the searches anew
+    python -m benchmarks.noisy_best --live     # record the searches again
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ def searched(chance: random.Random, noise: float, reported: float) -> tuple[list
     points = [(chance.random(), chance.random()) for _ in range(20)]
     near = [(chance.gauss(0.3, 0.15), chance.gauss(0.7, 0.2)) for _ in range(30)]
     points += [(min(1.0, max(0.0, x)), min(1.0, max(0.0, y))) for x, y in near]
-    told, true = [], {}
+    observations, true = [], {}
     for number, (x, y) in enumerate(points, 1):
         true[number] = 4 * (x - 0.3) ** 2 + 2 * (y - 0.7) ** 2
         value = {"loss": true[number] + chance.gauss(0, noise)}
-        told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, value, {"loss": reported}))
-    return told, true
+        observations.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, value, {"loss": reported}))
+    return observations, true
 
 
 def lost(noise: float, reported: float, searches: int) -> tuple[float, float]:
     """Return the mean regret against the best configuration tried: of the best value, and of the shown trial."""
-    raw, shown = [], []
+    raw, expected = [], []
     for seed in range(searches):
-        told, true = searched(random.Random(seed), noise, reported)
-        found = best_estimate(SPACE, LOSS, told)
-        assert found is not None
-        luckiest = min(told, key=lambda each: each.metrics["loss"]).number
+        observations, true = searched(random.Random(seed), noise, reported)
+        best = best_estimate(SPACE, LOSS, observations)
+        assert best is not None
+        luckiest = min(observations, key=lambda each: each.metrics["loss"]).number
         raw.append(true[luckiest] - min(true.values()))
-        shown.append(true[found.number] - min(true.values()))
-    return fmean(raw), fmean(shown)
+        expected.append(true[best.number] - min(true.values()))
+    return fmean(raw), fmean(expected)
 
 
 def regrets(
     space: Space, trials: Sequence[RepeatedTrial], measured: Sequence[tuple[float, float]], true: Sequence[float]
 ) -> tuple[float, float]:
     """Return how far the trial with the best of these values, and the one shown, are below the best true value."""
-    told = [
+    observations = [
         Observation(number, trial.parameters, TrialState.COMPLETED, {"score": value}, {"score": stddev})
         for number, (trial, (value, stddev)) in enumerate(zip(trials, measured, strict=True), 1)
     ]
-    raw = max(told, key=lambda each: each.metrics["score"]).number
-    found = best_estimate(space, SCORE, told)
-    shown = raw if found is None else found.number
-    return max(true) - true[raw - 1], max(true) - true[shown - 1]
+    raw = max(observations, key=lambda each: each.metrics["score"]).number
+    best = best_estimate(space, SCORE, observations)
+    chosen = raw if best is None else best.number
+    return max(true) - true[raw - 1], max(true) - true[chosen - 1]
 
 
 def repeated(space: Space, trials: Sequence[RepeatedTrial], draws: int) -> list[tuple[float, float]]:
@@ -91,20 +91,20 @@ def repeated(space: Space, trials: Sequence[RepeatedTrial], draws: int) -> list[
 
 def show_models(*, live: bool, draws: int, jobs: int) -> None:
     """One line for each model: searches as they were, then with drawn repeats."""
-    found = noisy_problems.searches(live=live, jobs=jobs)
+    searches_found = noisy_problems.searches(live=live, jobs=jobs)
     if live:
-        noisy_problems.keep(found)
+        noisy_problems.keep(searches_found)
     rows: list[table.Row] = []
-    for name, searches in found.items():
+    for name, searches in searches_found.items():
         request = read_request(noisy_problems.PROBLEMS[name].parameters, {"score": "maximize"}, "random", None)
         pairs = [repeated(request.space, trials, draws) for trials in searches]
         own = [each[0] for each in pairs]
         others = [pair for each in pairs for pair in each[1:]]
-        gains = [shown - raw for raw, shown in others]
+        gains = [expected - raw for raw, expected in others]
         raw = fmean(raw for raw, _ in others)
         rows.append([
-            name, fmean(raw for raw, _ in own), fmean(shown for _, shown in own),
-            raw, fmean(shown for _, shown in others),
+            name, fmean(raw for raw, _ in own), fmean(expected for _, expected in own),
+            raw, fmean(expected for _, expected in others),
             f"{fmean(gains):+.4f} ± {1.96 * stdev(gains) / sqrt(len(gains)):.4f}", 1 + fmean(gains) / raw,
         ])  # fmt: skip
     title = f"Models: below the best configuration tried; of {draws} draws of repeats for each of the searches"
@@ -124,8 +124,8 @@ def main() -> None:
     searches = 6 if options.quick else 24
     rows: list[table.Row] = []
     for noise, reported in PAIRS:
-        raw, shown = lost(noise, reported, searches)
-        rows.append([noise, reported, raw, shown, shown / raw])
+        raw, expected = lost(noise, reported, searches)
+        rows.append([noise, reported, raw, expected, expected / raw])
     title = f"Above the best configuration tried, mean of {searches} searches"
     table.show(title, ["noise", "reported", "the best value", "the one shown", "ratio"], rows)
 

@@ -163,16 +163,16 @@ def searches(*, live: bool, jobs: int) -> dict[str, list[list[RepeatedTrial]]]:
     """Return the searches of each problem: those recorded, or new ones (ten minutes on two cores)."""
     if not live:
         document = json.loads(gzip.decompress(RECORDED.read_bytes()))
-        return {
-            name: [[RepeatedTrial(**trial) for trial in each] for each in found] for name, found in document.items()
-        }
+        return {name: [[RepeatedTrial(**trial) for trial in each] for each in runs] for name, runs in document.items()}
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {name: [pool.submit(search, name, seed) for seed in range(SEARCHES)] for name in PROBLEMS}
         return {name: [each.result() for each in futures] for name, futures in waiting.items()}
 
 
-def keep(found: Mapping[str, list[list[RepeatedTrial]]]) -> None:
+def keep(searches_by_name: Mapping[str, list[list[RepeatedTrial]]]) -> None:
     """Replace the recorded searches."""
-    document = {name: [[asdict(trial) for trial in each] for each in several] for name, several in found.items()}
+    document = {
+        name: [[asdict(trial) for trial in each] for each in several] for name, several in searches_by_name.items()
+    }
     RECORDED.write_bytes(gzip.compress(json.dumps(document).encode(), mtime=0))

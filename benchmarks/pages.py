@@ -36,10 +36,10 @@ TABS = {
 
 def chromium() -> str | None:
     """The browser; where there is none, that is said."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
         print("there is no Chromium; on Debian: apt-get install chromium")
-    return found
+    return program
 
 
 @contextmanager
@@ -71,13 +71,13 @@ def cpu_seconds(pid: int) -> float:
 def renderer_bytes(page: Page) -> int:
     """Resident memory of the largest renderer."""
     session = page.context.new_cdp_session(page)
-    found = []
+    sizes = []
     for each in page.context.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]:  # type: ignore[union-attr]
         if each["type"] == "renderer":
             status = Path(f"/proc/{each['id']}/status").read_text()
-            found.append(int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) * 1024)
+            sizes.append(int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) * 1024)
     session.detach()
-    return max(found)
+    return max(sizes)
 
 
 def measure(browser: Browser, url: str, client: Client, where: str, ready: str) -> tuple[float, float, float]:
@@ -144,12 +144,12 @@ def share(process: int, seconds: float, page: OpenPage, port: int, ref: str, cli
     while time.perf_counter() - began < seconds:
         client.change(ref, labels={"at": str(time.time())})
         time.sleep(1)
-    found = (cpu_seconds(process) - used) / (time.perf_counter() - began)
+    cpu_share = (cpu_seconds(process) - used) / (time.perf_counter() - began)
     ended.set()
     client.change(ref, labels={})  # what waits for news ends
     for each in pages:
         each.join()
-    return found
+    return cpu_share
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A page of each kind left open for a day of a busy server: what it holds, and how far it is behind.
 
 What happens in a day happens in 40 minutes (`--minutes`: of fewer, a part of the day): the trials of a large experiment
-end, one of them prints, and every hour somebody runs a small experiment more. After a third of the time the server is
+end, one of them prints, and every hour one more small experiment runs. After a third of the time the server is
 killed and started again, after two thirds the network falls silent for a while.
 """
 
@@ -63,10 +63,10 @@ parallelism: 1
 resources: {cpu: 0.1}
 engine: random
 """
-AWAY = 20.0
-SILENT = 120.0
+SERVER_OUTAGE = 20.0
+NETWORK_OUTAGE = 120.0
 """seconds for which the server is gone, and the network"""
-PATIENCE = 180.0
+TIMEOUT = 180.0
 
 
 def paths(handle: str) -> dict[str, str]:
@@ -100,15 +100,15 @@ class Open:
 
     def behind(self, finished: int) -> bool:
         """Return True if the page says that it is stale, or shows fewer trials than have ended."""
-        shown = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
-        late = shown is not None and int(shown[1].replace(",", "")) < finished
+        match = re.search(r"([\d,]+) of 100,?000", self.page.locator("main").inner_text())
+        late = match is not None and int(match[1].replace(",", "")) < finished
         return late or self.page.locator("#connection").get_attribute("data-state") not in ("live", None)
 
 
 def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
     """One, in a context of its own."""
     page = browser.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     page.goto(url + client.invite()["path"])
     page.goto(url + path)
     session = page.context.new_cdp_session(page)
@@ -117,13 +117,13 @@ def opened(browser: Browser, client: Client, url: str, path: str) -> Open:
 
 
 def catching_up(pages: Mapping[str, Open], client: Client, handle: str) -> float:
-    """Seconds until no page is behind what the server said when they began. TimeoutError after `PATIENCE`."""
+    """Return the seconds until no page is behind the server's state at the start. TimeoutError after `TIMEOUT`."""
     finished = client.experiment(handle)["counts"]["completed"]
     began = time.monotonic()
     late = dict(pages)
     while late:
         late = {name: each for name, each in late.items() if each.behind(finished)}
-        if time.monotonic() > began + PATIENCE:
+        if time.monotonic() > began + TIMEOUT:
             raise TimeoutError(f"behind: {sorted(late)}")
         time.sleep(0.1)
     return time.monotonic() - began
@@ -131,13 +131,13 @@ def catching_up(pages: Mapping[str, Open], client: Client, handle: str) -> float
 
 def resident(browser: Browser) -> float:
     """MiB of all renderers together."""
-    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    found = 0
-    for each in told:
+    process_infos = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    kilobytes = 0
+    for each in process_infos:
         if each["type"] == "renderer":
             status = Path(f"/proc/{each['id']}/status").read_text()
-            found += int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
-    return found / 1024
+            kilobytes += int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+    return kilobytes / 1024
 
 
 def begun(home: Home, file: str) -> str:
@@ -207,7 +207,7 @@ class Day:
         """It is killed, and comes back after a while."""
         self._server.kill()
         self._server.wait()
-        self._until(time.monotonic() + AWAY)
+        self._until(time.monotonic() + SERVER_OUTAGE)
         self._server = started(self._home, self._port)
         until("the server to answer", self._answers, 120, self._home.server_log)
         self.look(", the server was killed")
@@ -215,7 +215,7 @@ class Day:
     def lose_network(self) -> None:
         """It falls silent as in a sleep, and new connections are made after a while."""
         self._line.silence()
-        self._until(time.monotonic() + SILENT)
+        self._until(time.monotonic() + NETWORK_OUTAGE)
         self._line.mend()
         self.look(", the network was away")
 

@@ -16,7 +16,7 @@ from tests.testbeds.stir import Stir
 RUNNING = 60
 """a trial of the experiment that runs"""
 WARM = 200
-PATIENCE = 3600.0
+TIMEOUT = 3600.0
 
 
 def main() -> None:
@@ -35,9 +35,9 @@ def main() -> None:
         stir = Stir(core, handle, RUNNING, lines=60)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serve(core, pace=EAGER) as url, opened(browser, url, paths(handle, RUNNING), stir) as pages:
-            pages.hear(WARM, PATIENCE)
-            first = pages.hear(events, PATIENCE)
-            second = pages.hear(events, PATIENCE)
+            pages.hear(WARM, TIMEOUT)
+            first = pages.hear(events, TIMEOUT)
+            second = pages.hear(events, TIMEOUT)
         browser.close()
         core.store.close()
     rows = []

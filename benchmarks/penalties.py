@@ -21,7 +21,7 @@ CUT = {
     "30 %": lambda point: point["x0"] > 0.7,
     "62 %": lambda point: point["x0"] > 0.5 or point["x1"] < 0.25,
 }
-TOLD: Mapping[str, float | None] = {"fails": None, "4": 4.0, "10": 10.0, "1e9": 1e9}
+REPORTED: Mapping[str, float | None] = {"fails": None, "4": 4.0, "10": 10.0, "1e9": 1e9}
 _HEIGHT = 0.3
 
 
@@ -29,7 +29,7 @@ def bowl(point: Mapping[str, float]) -> float:
     return sum(steep * (point[name] - at) ** 2 for name, (at, steep) in _BEST.items())
 
 
-def regret(engine: str, cut: str, told: float | None, seed: int, budget: int) -> float:
+def regret(engine: str, cut: str, penalty: float | None, seed: int, budget: int) -> float:
     """Of the best that was measured."""
     search = orchestune.Optimizer(dict.fromkeys(_BEST, "0.0..1.0"), {"loss": "minimize"}, engine=engine, seed=seed)
     best = math.inf
@@ -39,7 +39,7 @@ def regret(engine: str, cut: str, told: float | None, seed: int, budget: int) ->
         if cut == "plateau":
             loss: float | None = min(bowl(point), _HEIGHT)
         else:
-            loss = told if CUT[cut](point) else bowl(point)
+            loss = penalty if CUT[cut](point) else bowl(point)
         search.tell(suggestion, None if loss is None else {"loss": loss})
         if cut == "plateau" or not CUT[cut](point):
             best = min(best, bowl(point))
@@ -52,13 +52,13 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["auto", "gp", "tpe"])
     options = parser.parse_args()
     seeds, budget = (1, 20) if options.quick else (6, 45)
-    print("| engine | cut off |", " | ".join(TOLD), "|")
-    print("|---|---|" + "---|" * len(TOLD))
+    print("| engine | cut off |", " | ".join(REPORTED), "|")
+    print("|---|---|" + "---|" * len(REPORTED))
     for engine in options.engines:
         for cut in (*CUT, "plateau"):
             row = [
-                f"{median(regret(engine, cut, told, seed, budget) for seed in range(seeds)):.2g}"
-                for told in (TOLD.values() if cut != "plateau" else (None,))
+                f"{median(regret(engine, cut, penalty, seed, budget) for seed in range(seeds)):.2g}"
+                for penalty in (REPORTED.values() if cut != "plateau" else (None,))
             ]
             print(f"| `{engine}` | {cut} | {' | '.join(row)} |", flush=True)
 

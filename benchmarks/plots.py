@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Route, sync_playwrigh
 
 from benchmarks import table
 from benchmarks.pages import TABS, chromium, renderer_bytes, seeded
-from benchmarks.plot_libraries.getting import HERE, LIBRARIES, Library
+from benchmarks.plot_libraries.getting import FOLDER, LIBRARIES, Library
 from benchmarks.plot_libraries.panels import WIDTH, Document, panels
 from orchestune.client.address import ServerAccess
 from orchestune.client.api import Client
@@ -27,9 +27,9 @@ from orchestune.server.pages.render import HEADERS
 from tests.testbeds.seed import TOKEN
 
 SITE = "http://figures.invalid/"
-"""which nobody is asked for: what is there is answered here"""
+"""never resolved: the routes below answer all requests"""
 THE_TAB = "the tab"
-Found = tuple[float, float, float, float]
+Costs = tuple[float, float, float, float]
 """seconds until all is drawn, seconds of a processor that the page's thread used, MiB of scripts, MiB of memory"""
 
 
@@ -47,7 +47,7 @@ def busy(counting: CDPSession) -> float:
     return float(metrics["TaskDuration"])
 
 
-def ours(browser: Browser, url: str, client: Client, ref: str) -> Found:
+def ours(browser: Browser, url: str, client: Client, ref: str) -> Costs:
     """The tab, from the address on; the server is asked for what it shows."""
     page, counting = opened(browser)
     page.goto(url + client.invite()["path"])
@@ -59,16 +59,16 @@ def ours(browser: Browser, url: str, client: Client, ref: str) -> Found:
     page.wait_for_function("() => document.querySelectorAll('canvas').length >= 6")
     seconds = time.perf_counter() - began
     time.sleep(1)
-    found = (seconds, busy(counting) - before, sum(sizes) / 2**20, renderer_bytes(page) / 2**20)
+    costs = (seconds, busy(counting) - before, sum(sizes) / 2**20, renderer_bytes(page) / 2**20)
     page.context.close()
-    return found
+    return costs
 
 
 @dataclass(frozen=True)
 class Drawn:
     """By a library."""
 
-    found: Found
+    found: Costs
     refused: Sequence[str]
     """what the policy of the pages forbids"""
     missing: Sequence[str]
@@ -76,18 +76,18 @@ class Drawn:
 
 
 def theirs(
-    browser: Browser, library: Library, scripts: Sequence[Path], wanted: Sequence[Document], pictures: Path | None
+    browser: Browser, library: Library, scripts: Sequence[Path], figures: Sequence[Document], pictures: Path | None
 ) -> Drawn:
     """The panels and nothing else."""
     page, counting = opened(browser)
     own = {
         "setup.js": library.set_up,
-        "draw.js": (HERE / library.drawing).read_text(),
-        "page.js": (HERE / "page.js").read_text(),
+        "draw.js": (FOLDER / library.drawing).read_text(),
+        "page.js": (FOLDER / "page.js").read_text(),
     }
     files = {f"{number}.js": script.read_text() for number, script in enumerate(scripts)} | own
     tags = "".join(f'<script src="{name}"></script>' for name in files)
-    files["panels.json"] = json.dumps(wanted)
+    files["panels.json"] = json.dumps(figures)
     files[""] = f'<!doctype html><meta charset="utf-8"><title>figures</title><body>{tags}</body>'
 
     def answer(route: Route) -> None:
@@ -101,19 +101,19 @@ def theirs(
     page.goto(SITE)
     page.wait_for_function("() => document.title === 'drawn'", timeout=120_000)
     seconds = time.perf_counter() - began
-    told = page.evaluate("window.told")
-    if "failed" in told:
-        raise RuntimeError(f"{library.name}: {told['failed']}")
+    result = page.evaluate("window.told")
+    if "failed" in result:
+        raise RuntimeError(f"{library.name}: {result['failed']}")
     time.sleep(1)
     size = sum(script.stat().st_size for script in scripts)
-    found = (seconds, busy(counting) - before, size / 2**20, renderer_bytes(page) / 2**20)
+    costs = (seconds, busy(counting) - before, size / 2**20, renderer_bytes(page) / 2**20)
     if pictures:
         page.screenshot(path=pictures / f"{library.name}.png", full_page=True)
     page.context.close()
-    return Drawn(found, sorted(set(told["refused"])), told["missing"])
+    return Drawn(costs, sorted(set(result["refused"])), result["missing"])
 
 
-def taken(library: Library, figures: Sequence[Document]) -> list[Document]:
+def figures_for(library: Library, figures: Sequence[Document]) -> list[Document]:
     """The input of a library: Plotly draws its figures as they are."""
     if library.drawing != "plotly.js":
         return panels(figures)
@@ -135,22 +135,29 @@ def main() -> None:
         scripts = {library: library.get(Path(folder)) for library in LIBRARIES}
         client = Client.connect(lambda: ServerAccess(url, TOKEN))
         plots = Plots(client, threading.Lock(), ref)
-        made = [plots.parallel(), plots.history(), plots.importance(), plots.slice(), plots.contour(), plots.timeline()]
-        figures: list[Document] = [json.loads(figure.to_json()) for figure in made]
-        found: dict[str, list[Found]] = {name: [] for name in (THE_TAB, *(library.name for library in LIBRARIES))}
+        plotly_figures = [
+            plots.parallel(),
+            plots.history(),
+            plots.importance(),
+            plots.slice(),
+            plots.contour(),
+            plots.timeline(),
+        ]
+        figures: list[Document] = [json.loads(figure.to_json()) for figure in plotly_figures]
+        costs: dict[str, list[Costs]] = {name: [] for name in (THE_TAB, *(library.name for library in LIBRARIES))}
         lacks: dict[str, Drawn] = {}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
             for _ in range(rounds):
-                found[THE_TAB].append(ours(browser, url, client, ref))
+                costs[THE_TAB].append(ours(browser, url, client, ref))
                 for library in LIBRARIES:
-                    drawn = theirs(browser, library, scripts[library], taken(library, figures), options.pictures)
+                    drawn = theirs(browser, library, scripts[library], figures_for(library, figures), options.pictures)
                     lacks[library.name] = drawn
-                    found[library.name].append(drawn.found)
+                    costs[library.name].append(drawn.found)
             browser.close()
         client.close()
     rows = []
-    for name, each in found.items():
+    for name, each in costs.items():
         seconds, worked, size, memory = (sorted(values)[len(values) // 2] for values in zip(*each, strict=True))
         lack = lacks.get(name)
         rows.append((name, f"{seconds:.2f} s", f"{worked:.2f} s", f"{size:.2f} MiB", f"{memory:.0f} MiB",

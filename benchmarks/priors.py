@@ -51,15 +51,15 @@ def regrets(engine: str, function: str, belief: str, seed: int, budget: int) -> 
         Parameter(name, "float", 0.0, 1.0, prior=None if belief == "none" else Prior("normal", (believed[name], _STD)))
         for name in best
     ))  # fmt: skip
-    made = create(engine, space, _LOSS, seed=seed, in_process=True)
+    search_engine = create(engine, space, _LOSS, seed=seed, in_process=True)
     waiting: list[tuple[int, Configuration]] = []
     losses: list[float] = []
     for number in range(1, budget + 1):
-        waiting.append((number, made.ask([point for _, point in waiting], number, ask_seed(seed, number))))
+        waiting.append((number, search_engine.ask([point for _, point in waiting], number, ask_seed(seed, number))))
         if len(waiting) > 4:
-            told, point = waiting.pop(0)
+            finished_number, point = waiting.pop(0)
             losses.append(compute({name: float(value) for name, value in point.items()}, best))
-            made.tell([Observation(told, point, TrialState.COMPLETED, {"loss": losses[-1]})])
+            search_engine.tell([Observation(finished_number, point, TrialState.COMPLETED, {"loss": losses[-1]})])
     return [min(losses[:look]) for look in _LOOKS if look <= budget]
 
 
@@ -75,8 +75,8 @@ def main() -> None:
     for engine in options.engines:
         for function in FUNCTIONS:
             for belief in ("none", "right", "wrong"):
-                found = [regrets(engine, function, belief, seed, budget) for seed in range(seeds)]
-                row = " | ".join(f"{mean(column):.4f}" for column in zip(*found, strict=True))
+                all_regrets = [regrets(engine, function, belief, seed, budget) for seed in range(seeds)]
+                row = " | ".join(f"{mean(column):.4f}" for column in zip(*all_regrets, strict=True))
                 print(f"| `{engine}` | {function} | {belief} | {row} |", flush=True)
 
 

@@ -56,7 +56,7 @@ def _measured(rule: str | None, count: int) -> table.Row:
 
 
 def _calls(worker: FakeWorker, lease: Document, start: int, count: int = CALLS) -> list[float]:
-    """Milliseconds of calls that bring one point each, ever better: the trial goes on."""
+    """Milliseconds of calls that bring one point each, ever better: the trial continues."""
     took = []
     for step in range(start, start + count):
         beat = worker.started(lease) | {"points": [[step, "loss", -float(step), step + 1, None]]}

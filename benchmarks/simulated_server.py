@@ -28,7 +28,7 @@ from orchestune.server.settings import Settings
 from orchestune.store.database import open_store
 from tests.testbeds.seed import Plan, Writer
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class SimulatedBackend:
@@ -162,7 +162,7 @@ class SimulatedServer:
             raise RuntimeError(f"{method} {path}: {exc.code} {exc.read().decode()}") from exc
 
     def _await(self, what: str, condition: Any) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"waiting for {what} in vain:\n{(self._state / 'log').read_text()[-4000:]}")

@@ -51,7 +51,7 @@ class Connection:
 
 
 @dataclass
-class Seen:
+class Measurements:
     """Measurements of all simulated workers of a benchmark, in seconds."""
 
     work: list[float] = field(default_factory=list)
@@ -73,13 +73,13 @@ class Pace:
 class Worker:
     """One simulated worker of one slot. `run` ends when the server says drain, or when it is cancelled."""
 
-    def __init__(self, url: str, worker: str, token: str, pace: Pace, seen: Seen) -> None:
+    def __init__(self, url: str, worker: str, token: str, pace: Pace, measurements: Measurements) -> None:
         self._connection = Connection(url, token)
         self._path = f"/api/v1/workers/{worker}"
         self._boot = f"boot-{worker}"
         self._beat = 0
         self._random = random.Random(worker)
-        self._pace, self._seen = pace, seen
+        self._pace, self._seen = pace, measurements
 
     async def run(self) -> None:
         """Register, then work."""
@@ -115,9 +115,9 @@ class Worker:
         """Beat until the attempt's time is over; the record of how it ended."""
         attempt = {"attempt": lease["attempt"], "token": lease["token"]}
         started, takes, first = time.monotonic(), self._pace.seconds(self._random), True
-        while (left := started + takes - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, self._pace.beat * self._random.uniform(0.9, 1.1)))
-            if left > self._pace.beat:
+        while (remaining := started + takes - time.monotonic()) > 0:
+            await asyncio.sleep(min(remaining, self._pace.beat * self._random.uniform(0.9, 1.1)))
+            if remaining > self._pace.beat:
                 beats = [{**attempt, "started": True, "age": time.monotonic() - started}] if first else []
                 began = time.perf_counter()
                 await self._call(beats=beats, want=0, live=[lease["attempt"]])

@@ -1,8 +1,8 @@
 """Measure the best result of a search with early stopping against time.
 
 Trains scikit-learn models live, on the data that it brings (see `curves`), as 15 workers would in simulated time: a
-step takes a 32nd of a trial's duration, which differs from trial to trial. Whoever becomes free asks for a
-configuration, and what is ended early leaves its worker to the next. Each search goes on for as long as eight trials
+step takes a 32nd of a trial's duration, which differs from trial to trial. A free worker asks for a
+configuration, and a stopped trial frees its worker for the next. Each search lasts as long as eight trials
 take that are not ended.
 
 - ours: `auto` without early stopping, with `asha`, with `asha` from step 4 on, and with `median`;
@@ -40,16 +40,16 @@ from orchestune.engines.registry import create
 
 WORKERS = 15
 LENGTH = 8.0
-"""how long a search goes on; a trial that is not ended takes 1 in the middle"""
+"""duration of a search; a trial that is not stopped takes 1 on average"""
 SPREAD = 0.3
 """standard deviation of the logarithm of a trial's duration"""
-LOOKS = (30, 60, 120)
+BUDGETS = (30, 60, 120)
 """complete trials' worth of time at which the best is looked at"""
 SEARCHES = (
     "random", "auto", "auto asha", "auto asha from step 4", "auto median",
     "Optuna", "Optuna asha", "Optuna hyperband", "Optuna median",
 )  # fmt: skip
-Found = list[tuple[float, float]]
+Completions = list[tuple[float, float]]
 """when trials were complete, and their losses"""
 
 
@@ -62,7 +62,7 @@ class Search(Protocol):
 
 
 class OrchestuneSearch:
-    """One of our engines, with a rule of early stopping or none; both are told what the server tells them."""
+    """One of our engines, with a rule of early stopping or none; both receive what the server passes to them."""
 
     def __init__(self, family: Family, seed: int, engine: str, rule: str) -> None:
         self._metric, self._seed = family.metric, seed
@@ -72,8 +72,10 @@ class OrchestuneSearch:
         self._judge: Never = Ours(EarlyStopping(name, min_steps=float(first or 1)), family.metric) if rule else Never()
 
     def ask(self, number: int, pending: Mapping[int, Configuration]) -> Configuration:
-        self._asked[number] = found = self._engine.ask(list(pending.values()), number, ask_seed(self._seed, number))
-        return found
+        self._asked[number] = suggestion = self._engine.ask(
+            list(pending.values()), number, ask_seed(self._seed, number)
+        )
+        return suggestion
 
     def ends(self, number: int, step: int, value: float) -> bool:
         ends = self._judge.ends(number, step, value)
@@ -108,9 +110,9 @@ class OptunaSearch:
         self._study.complete(number, value)
 
 
-def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
+def simulate(family: Family, search: Search, name: str, seed: int) -> Completions:
     """Search for `LENGTH` with `WORKERS` workers."""
-    found: Found = []
+    completions: Completions = []
     running: dict[int, tuple[dict[str, Value], Iterator[float]]] = {}
     events: list[tuple[float, int, int]] = []  # when, trial, step
 
@@ -125,7 +127,7 @@ def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
     while True:
         now, trial, step = heapq.heappop(events)
         if now > LENGTH:
-            return found
+            return completions
         chosen, values = running[trial]
         value = next(values)
         if step < STEPS and not search.ends(trial, step, value):
@@ -134,7 +136,7 @@ def simulate(family: Family, search: Search, name: str, seed: int) -> Found:
         del running[trial]
         if step == STEPS:
             search.complete(trial, chosen, value)
-            found.append((now, loss(family.metric, value)))
+            completions.append((now, loss(family.metric, value)))
         number += 1
         begin(now, number)
 
@@ -155,7 +157,7 @@ def _curve(family: Family, chosen: Configuration) -> Iterator[float]:
         yield math.nan
 
 
-def run(name: str, family_name: str, seed: int) -> Found:
+def run(name: str, family_name: str, seed: int) -> Completions:
     """One search of `SEARCHES`."""
     family = FAMILIES[family_name]
     whose, _, rule = name.partition(" ")
@@ -179,21 +181,23 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {(n, f): [pool.submit(run, n, f, seed) for seed in seeds] for f in families for n in names}
         outcomes = {key: [future.result() for future in futures] for key, futures in runs.items()}
-    head = ("search", *(f"after {look}" for look in LOOKS), "complete trials")
+    head = ("search", *(f"after {look}" for look in BUDGETS), "complete trials")
     for family in families:
-        best = min(value for name in names for found in outcomes[name, family] for _, value in found)
+        best = min(value for name in names for completions in outcomes[name, family] for _, value in completions)
         scale = _mean_best(outcomes["random", family], LENGTH) - best
         rows = [_row(name, outcomes[name, family], best, scale) for name in names]
         table.show(f"{family}: {len(seeds)} searches each on {WORKERS} workers", head, rows)
 
 
-def _row(name: str, found: list[Found], best: float, scale: float) -> table.Row:
-    regrets = [(_mean_best(found, LENGTH * look / LOOKS[-1]) - best) / scale for look in LOOKS]
-    return name, *(f"{regret:.2f}" for regret in regrets), round(statistics.mean(map(len, found)))
+def _row(name: str, searches: list[Completions], best: float, scale: float) -> table.Row:
+    regrets = [(_mean_best(searches, LENGTH * look / BUDGETS[-1]) - best) / scale for look in BUDGETS]
+    return name, *(f"{regret:.2f}" for regret in regrets), round(statistics.mean(map(len, searches)))
 
 
-def _mean_best(searches: list[Found], until: float) -> float:
-    return statistics.mean(min((v for when, v in found if when <= until), default=math.inf) for found in searches)
+def _mean_best(searches: list[Completions], until: float) -> float:
+    return statistics.mean(
+        min((v for when, v in completions if when <= until), default=math.inf) for completions in searches
+    )
 
 
 if __name__ == "__main__":

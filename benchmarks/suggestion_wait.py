@@ -1,7 +1,7 @@
 """Measure the time that a worker waits for its next configuration: from its result to the next lease.
 
 A real server with the default engine, or another one, that finds an experiment with so many finished trials in its
-store; simulated workers hand in one result per second together. A result is on the disk before its worker hears of it,
+store; simulated workers hand in one result per second together. A result is on the disk before its worker is answered,
 so what the disk alone takes is measured at the same time.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import table
 from benchmarks.simulated_server import SimulatedServer
-from benchmarks.simulation import Pace, Seen, Worker
+from benchmarks.simulation import Measurements, Pace, Worker
 from tests.testbeds.seed import Plan
 
 PARAMETERS = [f"x{index}" for index in range(6)]
@@ -55,7 +55,7 @@ async def measure(
     server: SimulatedServer, workers: int, results: int, interval: float
 ) -> tuple[list[float], list[float]]:
     """Seconds that each of `results` suggestions took, and those of the disk."""
-    seen, begun = Seen(), 0
+    measurements, begun = Measurements(), 0
 
     def seconds(draw: random.Random) -> float:
         nonlocal begun
@@ -67,10 +67,12 @@ async def measure(
 
     async def until(suggestions: int) -> None:
         nonlocal hired
-        while len(seen.suggestion) < suggestions:
-            ordered = server.ordered()  # who waited long while the engine was told the history has been replaced
+        while len(measurements.suggestion) < suggestions:
+            ordered = (
+                server.ordered()
+            )  # workers that waited long while the engine received the history have been replaced
             running.extend(
-                asyncio.create_task(Worker(server.url, worker, token, pace, seen).run())
+                asyncio.create_task(Worker(server.url, worker, token, pace, measurements).run())
                 for worker, token in ordered[hired:]
             )
             hired = len(ordered)
@@ -78,10 +80,10 @@ async def measure(
 
     try:
         await until(CALM)
-        first, disk = len(seen.suggestion), list[float]()
+        first, disk = len(measurements.suggestion), list[float]()
         running.append(asyncio.create_task(_probe(disk, interval)))
         await until(first + results)
-        return seen.suggestion[first:], disk
+        return measurements.suggestion[first:], disk
     finally:
         for task in running:
             task.cancel()
@@ -123,8 +125,8 @@ def main() -> None:
     for history in lengths:
         before = plan(history, results, options.workers, options.engine)
         with SimulatedServer(options.workers, before) as server:
-            found = asyncio.run(measure(server, options.workers, results, options.interval))
-        waits, disk = ([1000 * value for value in values] for values in found)
+            waiting_times = asyncio.run(measure(server, options.workers, results, options.interval))
+        waits, disk = ([1000 * value for value in values] for values in waiting_times)
         p99 = table.percentile(waits, 0.99)
         numbers = [table.percentile(waits, 0.5), p99, max(waits), p99 / 10]
         numbers += [table.percentile(disk, 0.5), table.percentile(disk, 0.99), os.getloadavg()[0]]

@@ -24,15 +24,17 @@ DATA = {"letter": 6, "MNIST": 554, "adult": 1590}
 
 def recorded() -> dict[str, list[Recorded]]:
     """The curves of each of `DATA`; all of one are equally long."""
-    wanted = {str(number): f"classifiers of {name}" for name, number in DATA.items()}
-    found: dict[str, dict[tuple[str, ...], dict[int, tuple[float, float]]]] = {name: {} for name in wanted.values()}
+    names_by_number = {str(number): f"classifiers of {name}" for name, number in DATA.items()}
+    curves: dict[str, dict[tuple[str, ...], dict[int, tuple[float, float]]]] = {
+        name: {} for name in names_by_number.values()
+    }
     with shipped("learning-curves", PACKAGE, "lcdb/database-accuracy.csv").open() as lines:
         for row in csv.DictReader(lines):
-            if name := wanted.get(row["openmlid"]):
+            if name := names_by_number.get(row["openmlid"]):
                 split = row["learner"], row["outer_seed"], row["inner_seed"]
                 step = float(row["score_valid"] or "nan"), float(row["traintime"])
-                found[name].setdefault(split, {})[int(row["size_train"])] = step
-    return {name: _whole(list(curves.values())) for name, curves in found.items()}
+                curves[name].setdefault(split, {})[int(row["size_train"])] = step
+    return {name: _whole(list(curves.values())) for name, curves in curves.items()}
 
 
 def _whole(curves: list[dict[int, tuple[float, float]]]) -> list[Recorded]:

@@ -1,4 +1,4 @@
-"""Write every page that follows from the code: `python -m docs.generate`, or `--check` to tell which differ (exit 1).
+"""Write every page that follows from the code: `python -m docs.generate`, or `--check` for those that differ (exit 1).
 
 A test runs the same check, so a page and the code cannot part.
 """

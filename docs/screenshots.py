@@ -24,8 +24,8 @@ PICTURES = {
 
 
 def main() -> None:
-    """Write each of them anew, or those that are named."""
-    wanted = sys.argv[1:] or [*PICTURES]
+    """Write all of them, or those that are named."""
+    names = sys.argv[1:] or [*PICTURES]
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         raise SystemExit("there is no Chromium; on Debian: apt-get install chromium")
@@ -35,7 +35,7 @@ def main() -> None:
         handles = seed(core, odd=False)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serve(core) as url:
-            for name in wanted:
+            for name in names:
                 path, dark, height = PICTURES[name]
                 size = ViewportSize(width=1200, height=height)
                 context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
@@ -43,8 +43,8 @@ def main() -> None:
                 client = Client.connect(lambda: ServerAccess(url, TOKEN))
                 page.goto(url + client.invite()["path"])
                 client.close()
-                for known, handle in handles.items():
-                    path = path.replace(f"{{{known}}}", handle)
+                for placeholder, handle in handles.items():
+                    path = path.replace(f"{{{placeholder}}}", handle)
                 page.goto(url + path)
                 page.wait_for_selector(".skeleton", state="hidden", timeout=90_000)
                 if "tab=analysis" in path:

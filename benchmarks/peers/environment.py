@@ -24,15 +24,15 @@ def peers_python(name: str = "peers", packages: Sequence[str] = PACKAGES, *, tor
     """The interpreter that has the peers; the first call installs them, which takes a minute, with `torch` several."""
     home = folder(name)
     python, done = home / "bin" / "python", home / "installed"
-    wanted = "\n".join([*packages, "torch"] if torch else packages)
-    if not done.exists() or done.read_text() != wanted:
+    requirements = "\n".join([*packages, "torch"] if torch else packages)
+    if not done.exists() or done.read_text() != requirements:
         print(f"installing {' and '.join(packages)} into {home}", file=sys.stderr)
         venv.create(home, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
         if torch:
             install_torch(home, pip)
         subprocess.run([*pip, *packages], check=True)
-        done.write_text(wanted)
+        done.write_text(requirements)
     return python
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import plotly
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 _SITE = "bokeh/server/static/js"
 
 

@@ -25,10 +25,10 @@ def _of(figure: Document) -> Iterator[Document]:
         return
     axes = sorted({trace.get("xaxis", "x") for trace in traces})
     for name in axes:
-        shown = [trace for trace in traces if trace.get("xaxis", "x") == name]
-        layers = [_layer(trace) for trace in shown]
-        x = _axis(figure["layout"].get(name.replace("x", "xaxis"), {}), [v for each in shown for v in each["x"]])
-        y = _axis(figure["layout"]["yaxis"], [v for each in shown for v in each["y"]])
+        panel_traces = [trace for trace in traces if trace.get("xaxis", "x") == name]
+        layers = [_layer(trace) for trace in panel_traces]
+        x = _axis(figure["layout"].get(name.replace("x", "xaxis"), {}), [v for each in panel_traces for v in each["x"]])
+        y = _axis(figure["layout"]["yaxis"], [v for each in panel_traces for v in each["y"]])
         if layers[0]["kind"] == "spans":
             x["type"] = "date"
         width = WIDTH // len(axes)
@@ -38,8 +38,8 @@ def _of(figure: Document) -> Iterator[Document]:
 def _axis(layout: Document, values: Sequence[Any]) -> Document:
     words = [value for value in dict.fromkeys(values) if isinstance(value, str)]
     kind = layout.get("type", "linear")
-    found = {"name": layout.get("title", {}).get("text", ""), "type": kind}
-    return {**found, "categories": words} if kind == "category" else found
+    axis = {"name": layout.get("title", {}).get("text", ""), "type": kind}
+    return {**axis, "categories": words} if kind == "category" else axis
 
 
 def _layer(trace: Document) -> Document:
@@ -58,8 +58,8 @@ def _layer(trace: Document) -> Document:
 
 def _shades(values: Sequence[float | None]) -> list[str]:
     """A colour for each value."""
-    known = [value for value in values if value is not None]
-    low, high = min(known, default=0.0), max(known, default=1.0)
+    numbers = [value for value in values if value is not None]
+    low, high = min(numbers, default=0.0), max(numbers, default=1.0)
     most = len(_SCALE) - 1
     parts = [0.0 if value is None else (value - low) / ((high - low) or 1) for value in values]
     return [_SCALE[round(part * most)] for part in parts]

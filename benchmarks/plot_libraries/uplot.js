@@ -23,6 +23,6 @@ function draw(place, panel) {
     return { stroke, paths: () => null, points: { show: true, size: 6, fill: stroke } };
   });
   const data = tables.length === 1 ? tables[0] : uPlot.join(tables);
-  const shown = { legend: { show: false }, cursor: { show: false } };
-  new uPlot({ ...shown, width: place.clientWidth, height: 280, title: panel.title, scales, series: [{}, ...series] }, data, place);
+  const hidden = { legend: { show: false }, cursor: { show: false } };
+  new uPlot({ ...hidden, width: place.clientWidth, height: 280, title: panel.title, scales, series: [{}, ...series] }, data, place);
 }

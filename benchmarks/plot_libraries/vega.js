@@ -46,8 +46,8 @@ function parallel({ dimensions, color }) {
 
 async function draw(place, panel) {
   const size = { width: place.clientWidth - 80, height: 240, title: panel.title };
-  const shown = panel.kind === "parallel" ? parallel(panel) : { layer: panel.layers.map((layer) => unit(layer, panel)) };
-  const { spec } = vegaLite.compile({ ...size, ...shown });
+  const view = panel.kind === "parallel" ? parallel(panel) : { layer: panel.layers.map((layer) => unit(layer, panel)) };
+  const { spec } = vegaLite.compile({ ...size, ...view });
   const view = new vega.View(vega.parse(spec), { renderer: "canvas" });
   await view.initialize(place).runAsync();
 }

@@ -45,9 +45,9 @@ def _chosen(words: Sequence[str]) -> list[str]:
 
 def run(engine: str, problem: str, seed: int, budget: int, workers: int) -> dict[str, Any]:
     """One search as a line of the results."""
-    found = PROBLEMS[problem]
-    runs = searcher(engine, found.space, seed, budget, workers)
-    trace = simulate(found, runs, seed=seed, budget=budget, workers=workers)
+    chosen_problem = PROBLEMS[problem]
+    runs = searcher(engine, chosen_problem.space, seed, budget, workers)
+    trace = simulate(chosen_problem, runs, seed=seed, budget=budget, workers=workers)
     asks = [1000 * seconds for seconds in trace.seconds]
     return {
         "engine": engine,
@@ -63,8 +63,8 @@ def run(engine: str, problem: str, seed: int, budget: int, workers: int) -> dict
 
 
 def _run_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    known = _read([options.to]) if options.to and options.to.exists() else []
-    done = {tuple(line[name] for name in ("engine", "problem", "seed", "budget", "workers")) for line in known}
+    recorded_lines = _read([options.to]) if options.to and options.to.exists() else []
+    done = {tuple(line[name] for name in ("engine", "problem", "seed", "budget", "workers")) for line in recorded_lines}
     for seed in options.seeds:
         for problem in _chosen(options.problems):
             for engine in options.engines:

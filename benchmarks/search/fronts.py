@@ -46,7 +46,7 @@ _VOLUMES = Path(__file__).with_name("fronts.json")
 MARK = 20
 _RANDOM = 21
 """random searches whose volume on average is 1"""
-_DRAWS, _CHILDREN, _KEPT, _STEPS = 10_000, 1_000, 300, (0.1, 0.05, 0.02, 0.01, 0.005) * 2
+_DRAWS, _CHILDREN, _SURVIVORS, _STEPS = 10_000, 1_000, 300, (0.1, 0.05, 0.02, 0.01, 0.005) * 2
 """draws, and rounds of children of the best of them, in which the best front is looked for"""
 
 
@@ -99,7 +99,7 @@ def search(problem: TradeOff, searcher: Searcher, seed: int, budget: int, worker
     """The losses in the order in which they came, and the seconds of each ask."""
     running: list[tuple[float, int]] = []
     pending: dict[int, dict[str, Value]] = {}
-    found: list[tuple[float, ...]] = []
+    points: list[tuple[float, ...]] = []
     seconds: list[float] = []
     now = 0.0
     for number in range(1, budget + min(workers, budget) + 1):
@@ -109,14 +109,14 @@ def search(problem: TradeOff, searcher: Searcher, seed: int, budget: int, worker
             losses = problem.losses(configuration)
             values = {f"loss{index}": loss for index, loss in enumerate(losses)}
             searcher.tell(Observation(ended, configuration, TrialState.COMPLETED, values))
-            found.append(losses)
+            points.append(losses)
         if number <= budget:
             began = time.perf_counter()
             pending[number] = searcher.ask(list(pending.values()), number)
             seconds.append(time.perf_counter() - began)
             length = math.exp(Random(f"{problem.name}/{seed}/{number}").gauss(0, 0.5))
             heapq.heappush(running, (now + length, number))
-    return np.array(found), seconds
+    return np.array(points), seconds
 
 
 def volume(points: Points, reference: Points) -> float:
@@ -134,11 +134,11 @@ def volume(points: Points, reference: Points) -> float:
 
 def run(engine: str, name: str, seed: int, budget: int, workers: int) -> dict[str, Any]:
     """One search as a line of the results."""
-    problem, known = PROBLEMS[name], json.loads(_VOLUMES.read_text())[name]
+    problem, baselines = PROBLEMS[name], json.loads(_VOLUMES.read_text())[name]
     searcher = (OptunaFronts if engine.startswith("optuna") else Ours)(engine, problem, seed)
     points, seconds = search(problem, searcher, seed, budget, workers)
     asks = [1000 * each for each in seconds]
-    volumes = {mark: volume(points[:mark], np.array(known["reference"])) for mark in range(MARK, budget + 1, MARK)}
+    volumes = {mark: volume(points[:mark], np.array(baselines["reference"])) for mark in range(MARK, budget + 1, MARK)}
     return {
         "engine": engine, "version": searcher.version, "problem": name, "seed": seed, "budget": budget,
         "workers": workers, "volume": volumes,
@@ -148,51 +148,55 @@ def run(engine: str, name: str, seed: int, budget: int, workers: int) -> dict[st
 
 def measure_volumes() -> None:
     """Write the best front's volume and what random search covers after 40, 120 and 300 trials. What is known stays."""
-    found: dict[str, Any] = json.loads(_VOLUMES.read_text()) if _VOLUMES.exists() else {}
+    baselines: dict[str, Any] = json.loads(_VOLUMES.read_text()) if _VOLUMES.exists() else {}
     for name, problem in PROBLEMS.items():
-        if name in found:
+        if name in baselines:
             continue
         draws = [
             search(problem, Ours("random", problem, seed), seed, 300, 1)[0] for seed in range(10_000, 10_000 + _RANDOM)
         ]
         front = _best_front(problem)
         reference = front.max(axis=0) + 0.1 * (front.max(axis=0) - front.min(axis=0))
-        found[name] = {
+        baselines[name] = {
             "reference": reference.tolist(),
             "best": volume(front, reference),
             "random": {
                 mark: statistics.fmean(volume(points[:mark], reference) for points in draws) for mark in (40, 120, 300)
             },
         }
-        _VOLUMES.write_text(json.dumps(found, indent=1) + "\n")
+        _VOLUMES.write_text(json.dumps(baselines, indent=1) + "\n")
 
 
 def _best_front(problem: TradeOff) -> Points:
     """The losses of the best of many draws, and of what rounds of small changes make of them."""
     random, cube = np.random.default_rng(0), Cube(problem.space)
     parents, losses = cube.uniform(_DRAWS, random), np.empty((0, problem.count))
-    kept = parents[:0]
+    survivors = parents[:0]
     for width in (0.0, *_STEPS):
-        children = mutated(cube, kept[random.integers(len(kept), size=_CHILDREN)], width, random) if width else parents
-        found = np.array([problem.losses(cube.configuration(child)) for child in children])
-        points, losses = np.concatenate([kept, children]), np.concatenate([losses, found])
+        children = (
+            mutated(cube, survivors[random.integers(len(survivors), size=_CHILDREN)], width, random)
+            if width
+            else parents
+        )
+        child_losses = np.array([problem.losses(cube.configuration(child)) for child in children])
+        points, losses = np.concatenate([survivors, children]), np.concatenate([losses, child_losses])
         front = {tuple(row) for row in undominated(losses).tolist()}
         chosen = [place for place, row in enumerate(losses.tolist()) if tuple(row) in front]
-        chosen = random.permutation(chosen)[:_KEPT].tolist()
-        kept, losses = points[chosen], losses[chosen]
+        chosen = random.permutation(chosen)[:_SURVIVORS].tolist()
+        survivors, losses = points[chosen], losses[chosen]
     return losses
 
 
 def report(files: Sequence[Path], at: int | None) -> None:
     """A table for each budget and number of workers, of the searches that every engine has run."""
-    known = json.loads(_VOLUMES.read_text())
+    baselines = json.loads(_VOLUMES.read_text())
     lines = [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
     for budget, workers in sorted({(line["budget"], line["workers"]) for line in lines}):
         mark = at or budget
         values: dict[str, dict[tuple[str, int], float]] = {}
         for line in lines:
             if (line["budget"], line["workers"]) == (budget, workers):
-                of = known[line["problem"]]
+                of = baselines[line["problem"]]
                 missing = (of["best"] - line["volume"][str(mark)]) / (of["best"] - of["random"][str(mark)])
                 values.setdefault(line["engine"], {})[line["problem"], line["seed"]] = missing
         shared = set.intersection(*(set(runs) for runs in values.values()))

@@ -88,7 +88,7 @@ _NETWORK = Space.of(
         Parameter("dropout", "float", 0.0, 0.8),
     )
 )
-_CROSSED = Space.of(
+_CROSSED_SPACE = Space.of(
     (
         Parameter("first", "categorical", choices=("a", "b", "c", "d", "e")),
         Parameter("second", "categorical", choices=("p", "q", "r", "s")),
@@ -148,7 +148,7 @@ _TRAINING = Space.of(
 
 PROBLEMS = (
     Problem("network7", "mixed", _NETWORK, network, 0.0, tuned=True),
-    Problem("crossed5", "mixed", _CROSSED, crossed, 0.0),
+    Problem("crossed5", "mixed", _CROSSED_SPACE, crossed, 0.0),
     Problem("forest6", "mixed", _FOREST, forest, 0.0),
     Problem("branches", "conditional", _BRANCHES, branches, 0.0, tuned=True),
     Problem("pipeline", "conditional", _PIPELINE, pipeline, 0.0),

@@ -13,7 +13,7 @@ from benchmarks.search.suite import MARKS, PROBLEMS, regret
 _WIDTH, _HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 34, 40
 _COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#bf8700", "#8250df", "#0a7ea4", "#bc4c00", "#57606a", "#a40e6c")
-_APART = 15
+_LABEL_GAP = 15
 """pixels between two names"""
 
 
@@ -77,6 +77,6 @@ def _names(order: Sequence[str], places: Mapping[str, float], right: float) -> l
     """The best one lowest, none over another."""
     parts, last = [], float("inf")
     for colour, engine in zip(_COLOURS * len(order), order, strict=False):
-        last = min(places[engine], last - _APART)
+        last = min(places[engine], last - _LABEL_GAP)
         parts.append(f'<text x="{right + 8}" y="{last + 4:.1f}" fill="{colour}">{escape(engine)}</text>')
     return parts

@@ -25,7 +25,7 @@ class Problem:
     """the loss without noise; None where the trial fails"""
     best: float
     noise: float = 0.0
-    """standard deviation of what is added to the loss before it is told"""
+    """standard deviation of the noise added to the loss before it is reported"""
     tells_noise: bool = False
     """whether a result says its standard deviation"""
     tuned: bool = False

@@ -28,14 +28,14 @@ def perceptron() -> Callable[[Configuration], float]:
     from sklearn.metrics import log_loss
     from sklearn.neural_network import MLPClassifier
 
-    train, test, answers, wanted = _digits()
+    train, test, answers, test_answers = _digits()
 
     def loss(c: Configuration) -> float:
         model = MLPClassifier(
             2 ** int(c["width"]), activation=str(c["activation"]), learning_rate_init=10 ** (int(c["rate"]) / 2),
             alpha=10.0 ** int(c["decay"]), batch_size=2 ** int(c["batch"]), max_iter=10, random_state=0,
         )  # fmt: skip
-        return min(float(log_loss(wanted, model.fit(train, answers).predict_proba(test))), 10.0)
+        return min(float(log_loss(test_answers, model.fit(train, answers).predict_proba(test))), 10.0)
 
     return loss
 
@@ -47,15 +47,15 @@ def boosting() -> Callable[[Configuration], float]:
     from sklearn.model_selection import train_test_split
 
     x, y = load_diabetes(return_X_y=True)
-    train, test, answers, wanted = train_test_split(x, y, train_size=250, random_state=0)
+    train, test, answers, test_answers = train_test_split(x, y, train_size=250, random_state=0)
 
     def loss(c: Configuration) -> float:
         model = GradientBoostingRegressor(
             n_estimators=10 * 2 ** int(c["rounds"]), learning_rate=10 ** (int(c["rate"]) / 2),
             max_depth=int(c["depth"]), subsample=int(c["share"]) / 4, loss=str(c["loss"]), random_state=0,
         )  # fmt: skip
-        found = float(((model.fit(train, answers).predict(test) - wanted) ** 2).mean())
-        return min(found, 20_000.0)
+        squared_error = float(((model.fit(train, answers).predict(test) - test_answers) ** 2).mean())
+        return min(squared_error, 20_000.0)
 
     return loss
 

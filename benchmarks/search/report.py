@@ -109,9 +109,9 @@ def ranks(values: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, fl
     """The mean over searches of the engine's place, equals sharing theirs."""
     places: dict[str, list[float]] = defaultdict(list)
     for key in next(iter(values.values())):
-        found = {engine: runs[key] for engine, runs in values.items()}
-        for engine, value in found.items():
-            better = sum(other < value - 1e-12 for other in found.values())
-            equal = sum(abs(other - value) <= 1e-12 for other in found.values())
+        engine_values = {engine: runs[key] for engine, runs in values.items()}
+        for engine, value in engine_values.items():
+            better = sum(other < value - 1e-12 for other in engine_values.values())
+            equal = sum(abs(other - value) <= 1e-12 for other in engine_values.values())
             places[engine].append(better + (equal + 1) / 2)
-    return {engine: statistics.fmean(found) for engine, found in places.items()}
+    return {engine: statistics.fmean(engine_ranks) for engine, engine_ranks in places.items()}

@@ -39,8 +39,8 @@ class Ours:
         self._engine.tell([observation])
 
     def best(self) -> int | None:
-        found = best_estimate(self._space, _LOSS, self._told)
-        return found.number if found is not None else None
+        best = best_estimate(self._space, _LOSS, self._told)
+        return best.number if best is not None else None
 
 
 def searcher(name: str, space: Space, seed: int, budget: int, workers: int) -> Searcher:
@@ -49,5 +49,5 @@ def searcher(name: str, space: Space, seed: int, budget: int, workers: int) -> S
         return Ours(name, space, seed)
     if PEERS[name].environment is not None:
         return Remote(name, PEERS[name], space, seed, budget, workers)
-    found: Searcher = PEERS[name].make(space, seed, budget, workers)
-    return found
+    made_searcher: Searcher = PEERS[name].make(space, seed, budget, workers)
+    return made_searcher

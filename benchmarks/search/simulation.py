@@ -32,7 +32,7 @@ class Searcher(Protocol):
     """A searcher in the comparison. It has the problem's space, never its loss."""
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
-        """The configuration of trial `number`, told what runs now."""
+        """Return the configuration of trial `number`, given the running ones."""
 
     def tell(self, observation: Observation) -> None:
         """A trial has ended."""
@@ -48,7 +48,7 @@ class Trace:
     best: list[float] = field(default_factory=list)
     """after each result: the loss without noise of the best configuration; infinite without one.
 
-    Best is the one whose value is; at the marks, where results tell how noisy they are, the searcher's choice.
+    The best trial is the one with the best value; at the marks, if results report their noise, the searcher's choice.
     """
     seconds: list[float] = field(default_factory=list)
     """of each ask"""
@@ -57,9 +57,9 @@ class Trace:
 
 
 def simulate(problem: Problem, searcher: Searcher, *, seed: int, budget: int, workers: int) -> Trace:
-    """Run `budget` trials; whoever becomes free asks at once, and knows what had ended by then."""
+    """Run `budget` trials; a free worker asks at once and knows what had ended by then."""
     trace, running, pending = Trace(), list[tuple[float, int]](), dict[int, dict[str, Value]]()
-    known, losses, found, leader, now = set[str](), dict[int, float](), math.inf, math.inf, 0.0
+    configurations, losses, best_loss, leader, now = set[str](), dict[int, float](), math.inf, math.inf, 0.0
     workers = min(workers, budget)
     for number in range(1, budget + workers + 1):
         if len(running) == workers or number > budget:
@@ -69,15 +69,15 @@ def simulate(problem: Problem, searcher: Searcher, *, seed: int, budget: int, wo
             losses[ended] = clean
             value = observation.metrics.get("loss", math.inf)
             if value < leader:
-                leader, found = value, clean
+                leader, best_loss = value, clean
             chosen = searcher.best() if problem.tells_noise and len(trace.best) % MARK == MARK - 1 else None
-            trace.best.append(found if chosen is None else losses[chosen])
+            trace.best.append(best_loss if chosen is None else losses[chosen])
         if number <= budget:
             began = time.perf_counter()
             configuration = searcher.ask(list(pending.values()), number)
             trace.seconds.append(time.perf_counter() - began)
-            trace.repeated += repr(sorted(configuration.items())) in known
-            known.add(repr(sorted(configuration.items())))
+            trace.repeated += repr(sorted(configuration.items())) in configurations
+            configurations.add(repr(sorted(configuration.items())))
             pending[number] = configuration
             fails = problem.loss(configuration) is None
             length = math.exp(_chance(problem, seed, number).gauss(0, _SPREAD)) * (_FAILS_AFTER if fails else 1.0)

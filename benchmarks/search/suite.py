@@ -24,9 +24,9 @@ MARKS = (20, 40, 60, 80, 100, 120, 150, 200, 300, 500, 1000)
 
 def measure_random_search() -> None:
     """Write what random search has found after so many trials: the mean over the seeds. What is known stays."""
-    found: dict[str, Any] = json.loads(_BASELINE.read_text()) if _BASELINE.exists() else {}
+    baselines: dict[str, Any] = json.loads(_BASELINE.read_text()) if _BASELINE.exists() else {}
     for problem in PROBLEMS.values():
-        if problem.name in found:
+        if problem.name in baselines:
             continue
         raw = replace(problem, tells_noise=False)  # its users take the best value
         budget = int(min(MARKS[-1], problem.space.size()))
@@ -35,13 +35,13 @@ def measure_random_search() -> None:
             for seed in _SEEDS
         ]
         best = [[min(v, 1e300) for v in trace.best] for trace in traces]
-        found[problem.name] = {
+        baselines[problem.name] = {
             mark: statistics.fmean(values[min(mark, len(values)) - 1] for values in best) for mark in MARKS
         }
-    _BASELINE.write_text(json.dumps(found, indent=1) + "\n")
+    _BASELINE.write_text(json.dumps(baselines, indent=1) + "\n")
 
 
-def regret(problem: Problem, found: float, budget: int) -> float:
+def regret(problem: Problem, loss: float, budget: int) -> float:
     """0 where the best known loss was found, 1 where random search is on average after `budget` trials; 2 at most."""
     reference: float = json.loads(_BASELINE.read_text())[problem.name][str(budget)]
-    return min(max(found - problem.best, 0.0) / max(reference - problem.best, 1e-12), 2.0)
+    return min(max(loss - problem.best, 0.0) / max(reference - problem.best, 1e-12), 2.0)

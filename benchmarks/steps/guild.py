@@ -38,15 +38,15 @@ def _file(task: Task, operation: str) -> str:
 
 
 def _flags(space: Space) -> list[str]:
-    found = []
+    flags = []
     for name, value in space.items():
         if isinstance(value, Switch):
-            found.append(f"    {name}: {{default: no, arg-switch: yes}}")
+            flags.append(f"    {name}: {{default: no, arg-switch: yes}}")
         elif isinstance(value, Range) and value.whole:
-            found.append(f"    {name}: {{default: {value.low}, type: int}}")
+            flags.append(f"    {name}: {{default: {value.low}, type: int}}")
         else:
-            found.append(f"    {name}: {value.low if isinstance(value, Range) else value[0]}")
-    return found
+            flags.append(f"    {name}: {value.low if isinstance(value, Range) else value[0]}")
+    return flags
 
 
 def _drawn(value: Range | Switch | tuple[str, ...]) -> str:

@@ -48,12 +48,12 @@ def solution(task: Task) -> Solution | None:
         cell = ["", "import optuna", "", "", "def objective(trial):"]
         cell += [f"    return accuracy({', '.join(suggested.values())})", "", "", *_search(task)]
         return Solution((shlex.join(task.command),), changes=(Change("cells.py", "", "\n".join(cell) + "\n"),))
-    made, folder = folder_of(task, "trial.number")
-    lines = [*made, *body(task, suggested, folder), "return value"]
+    folder_lines, folder = folder_of(task, "trial.number")
+    lines = [*folder_lines, *body(task, suggested, folder), "return value"]
     search = _search(task)
     modules = imports(task)
     if task.kind == "checkpoint":
-        # a trial that was cut off is run again under its number, so that it finds its folder
+        # a trial that was cut off is run again under its number and therefore finds its folder
         modules = "import os\n" + modules
         lines[0] = f"folder = os.path.abspath(f'state/{{{_RETRIED} or trial.number}}')"
         modules += "from optuna.storages import RDBStorage, RetryFailedTrialCallback\n"

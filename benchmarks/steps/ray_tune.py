@@ -8,7 +8,7 @@ from benchmarks.steps.solution import Change, Solution
 from benchmarks.steps.tasks import AT_A_TIME, TRIALS, Range, Switch, Task
 from benchmarks.steps.wrapper import body, folder_of, imports
 
-_KEPT = 'run_config=tune.RunConfig(name="s", storage_path=os.path.join(HERE, "results"))'
+_RUN_CONFIG = 'run_config=tune.RunConfig(name="s", storage_path=os.path.join(HERE, "results"))'
 _MODE = {"minimize": "min", "maximize": "max"}
 _SEARCH = """\
 search = RandomizedSearchCV(
@@ -40,19 +40,19 @@ def solution(task: Task) -> Solution | None:
         cell += ["def objective(config):", *(f"    {line}" for line in lines), "", "", *_search(task)]
         return Solution((shlex.join(task.command),), changes=(Change("cells.py", "", "\n".join(cell) + "\n"),))
     values = {name: f"config['{name}']" for name in task.space}
-    made, folder = folder_of(task, "tune.get_context().get_trial_id()")
-    lines = ["os.chdir(HERE)", *made, *body(task, values, folder), f'tune.report({{"{task.metric}": value}})']
+    folder_lines, folder = folder_of(task, "tune.get_context().get_trial_id()")
+    lines = ["os.chdir(HERE)", *folder_lines, *body(task, values, folder), f'tune.report({{"{task.metric}": value}})']
     modules = imports(task) if "import os\n" in imports(task) else "import os\n" + imports(task)
     text = modules + "from ray import tune\nfrom ray.tune.search.optuna import OptunaSearch\n\nHERE = os.getcwd()\n\n"
     text += "def objective(config):\n" + "".join(f"    {line}\n" for line in lines)
     search = _search(task)
     if task.kind == "checkpoint":
-        kept = 'os.path.join(HERE, "results", "s")'
+        storage_path = 'os.path.join(HERE, "results", "s")'
         search = [
-            f"if tune.Tuner.can_restore({kept}):",
-            f"    tuner = tune.Tuner.restore({kept}, objective, resume_unfinished=True)",
+            f"if tune.Tuner.can_restore({storage_path}):",
+            f"    tuner = tune.Tuner.restore({storage_path}, objective, resume_unfinished=True)",
             "else:",
-            f"    {search[0][:-1]}, {_KEPT})",
+            f"    {search[0][:-1]}, {_RUN_CONFIG})",
             *search[1:],
         ]
     return Solution(("python tune_it.py",), {"tune_it.py": text + "\n" + "\n".join(search) + "\n"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Change:
-    """One place of the user's own program that is written anew; without an `old` text it is added at the end."""
+    """One edit of the user's own program; without an `old` text the new one is appended."""
 
     file: str
     old: str

@@ -36,7 +36,7 @@ Space = Mapping[str, Range | Switch | tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Task:
-    """One program: how it is started, what is varied, and how it tells its result."""
+    """One program: its command, what is varied, and how it reports its result."""
 
     title: str
     example: str

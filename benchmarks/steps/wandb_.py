@@ -36,8 +36,8 @@ def solution(task: Task) -> Solution | None:
     if task.command[0] == "python" and task.kind != "config":
         last = Change(task.command[-1], "", f'import wandb; wandb.init().log({{"{task.metric}": value}})\n')
         return Solution(_STARTS, {"sweep.yaml": _sweep(task, task.command[-1])}, (last,), account=True)
-    made, folder = folder_of(task, "run.id")
-    lines = [*made, *body(task, {name: f"run.config['{name}']" for name in task.space}, folder)]
+    folder_lines, folder = folder_of(task, "run.id")
+    lines = [*folder_lines, *body(task, {name: f"run.config['{name}']" for name in task.space}, folder)]
     wrapper = f"{imports(task)}import wandb\n\nrun = wandb.init()\n" + "\n".join(lines)
     wrapper += f'\nrun.log({{"{task.metric}": value}})\n'
     return Solution(_STARTS, {"sweep.yaml": _sweep(task, "logged.py"), "logged.py": wrapper}, account=True)
@@ -56,11 +56,11 @@ def _parameters(space: Space) -> list[str]:
 
 
 def _document(space: Space) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
+    parameters: dict[str, dict[str, object]] = {}
     for name, value in space.items():
         if isinstance(value, Range):
             kind = {"distribution": "log_uniform_values"} if value.log else {}
-            found[name] = {**kind, "min": value.low, "max": value.high}
+            parameters[name] = {**kind, "min": value.low, "max": value.high}
         else:
-            found[name] = {"values": [True, False] if isinstance(value, Switch) else list(value)}
-    return found
+            parameters[name] = {"values": [True, False] if isinstance(value, Switch) else list(value)}
+    return parameters

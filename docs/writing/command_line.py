@@ -58,7 +58,7 @@ too, each with `message` and what is known of `key`, `file`, `line`, `column` an
   `ok`, `warning` or `error`, and `ok` is whether it is the first.
 """
 
-_MORE = {
+_GUIDES = {
     "init": "[Start from a script](../how-to/start-from-a-script.md), [move from another tool]"
     "(../how-to/move-from-another-tool.md).",
     "run": "[Run without a file](../how-to/without-a-file.md), [the experiment file](experiment-file.md).",
@@ -72,7 +72,7 @@ _MORE = {
     " `--all`: [keep experiments, or move them](../how-to/archive.md).",
     "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",
 }
-"""where more is told of a command"""
+"""pages with more about a command"""
 
 
 def page() -> str:
@@ -84,7 +84,7 @@ def page() -> str:
         parts = [_INTRODUCTION]
         for name, command in parser_commands(parser).items():
             parts.append(f"## orchestune {name}\n\n```\n{_help(command)}```\n")
-            parts += [f"{_MORE[name]}\n"] if name in _MORE else []
+            parts += [f"{_GUIDES[name]}\n"] if name in _GUIDES else []
             for inner, parser_of_it in parser_commands(command).items():
                 parts.append(f"### orchestune {name} {inner}\n\n```\n{_help(parser_of_it)}```\n")
     finally:

@@ -10,7 +10,7 @@ from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.text import as_yaml
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 
-_USUAL = ConnectionSettings("lab", "ml", server_image="…", storage_class="…", registry="…")
+_EXAMPLE_CONNECTION = ConnectionSettings("lab", "ml", server_image="…", storage_class="…", registry="…")
 
 _OPENING = """\
 # Rights in a Kubernetes cluster
@@ -96,16 +96,16 @@ def page() -> str:
     """The whole page."""
     parts = [_OPENING, _rules("viewer")]
     parts += [_SERVER, f"```yaml\n{as_yaml([_role()])}```\n"]
-    parts += [_QUEUES, table(permissions.expand_rules(rights.queue_rules(), _USUAL.namespace))]
-    parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_USUAL))}```\n"]
-    deploy = permissions.to_deploy(_USUAL)
+    parts += [_QUEUES, table(permissions.expand_rules(rights.queue_rules(), _EXAMPLE_CONNECTION.namespace))]
+    parts += [_ADMIN, f"```yaml\n{as_yaml(rights.cluster_wide(_EXAMPLE_CONNECTION))}```\n"]
+    deploy = permissions.to_deploy(_EXAMPLE_CONNECTION)
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))
     reason = "because Kubernetes lets users grant only rights that they hold"
     parts.append(f"\nThey include the rights of the server and of the Roles, {reason}.\n")
-    parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_USUAL)))
+    parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_EXAMPLE_CONNECTION)))
     extra = "`secrets` for a database URL, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need further rights: {extra}`--create-namespace`.\n")
-    parts.append(_BUILD + table(permissions.to_build(_USUAL)))
+    parts.append(_BUILD + table(permissions.to_build(_EXAMPLE_CONNECTION)))
     return "".join(parts)
 
 
@@ -120,16 +120,18 @@ def _rules(role: str) -> str:
 
 
 def _role() -> dict[str, object]:
-    return next(item for item in rights.namespaced(_USUAL) if item["kind"] == "Role")
+    return next(item for item in rights.namespaced(_EXAMPLE_CONNECTION) if item["kind"] == "Role")
 
 
-def table(found: Sequence[ResourcePermission]) -> str:
+def table(required: Sequence[ResourcePermission]) -> str:
     """Verbs by resource."""
     verbs: dict[str, list[str]] = {}
-    for right in found:
+    for right in required:
         only = f", only {right.name}" if right.name else ""
         verbs.setdefault(f"| `{_resource(right.resource, right.group)}`{only} ", []).append(right.verb)
-    lines = [f"{resource}| {', '.join(sorted(set(found)))} |" for resource, found in verbs.items()]
+    lines = [
+        f"{resource}| {', '.join(sorted(set(verbs_of_resource)))} |" for resource, verbs_of_resource in verbs.items()
+    ]
     return "\n".join(["| resource | verbs |", "|---|---|", *lines]) + "\n"
 
 

@@ -25,14 +25,14 @@ _SECTIONS = {
     "Experiments": ("tune", "tune_async", "Experiment", "Trial", "OpenTrial"),
     "A search in this process": ("Optimizer",),
 }
-_ELSEWHERE: Mapping[str, Mapping[str, Any]] = {
+_OF_OTHER_MODULES: Mapping[str, Mapping[str, Any]] = {
     "Figures": {"experiment.plot": Plots},
     "scikit-learn": {"orchestune.sklearn.SearchCV": SearchCV},
     "Errors": {"orchestune.errors": errors},
 }
 """what is imported from other modules, by the names that are written for it"""
-_GIVEN = ("orchestune.Experiment", "orchestune.OpenTrial")
-"""what calls give, and nobody makes"""
+_RETURNED = ("orchestune.Experiment", "orchestune.OpenTrial")
+"""classes whose instances calls return, and that callers do not create"""
 
 
 class _Plain(str):
@@ -49,7 +49,7 @@ def page() -> str:
         parts.append(f"## {title}\n")
         for name in names:
             parts += _entry(f"orchestune.{name}", getattr(orchestune, name))
-    for title, values in _ELSEWHERE.items():
+    for title, values in _OF_OTHER_MODULES.items():
         parts.append(f"## {title}\n")
         for name, value in values.items():
             parts += _entry(name, value)
@@ -62,30 +62,30 @@ def page() -> str:
 def _entry(name: str, value: Any) -> Iterator[str]:
     hidden = isinstance(value, ModuleType) or (inspect.isclass(value) and issubclass(value, (dict, Plots)))
     yield f"### `{name}`\n"
-    if not hidden and name not in _GIVEN:
+    if not hidden and name not in _RETURNED:
         yield f"```python\n{_call(name, value)}\n```\n"
     yield f"{_text(inspect.getdoc(value) or '')}\n"
     members = [
         (member, getattr(value, member)) for member in vars(value) if not member.startswith("_")
     ] if inspect.isclass(value) and not issubclass(value, dict) else []  # fmt: skip
-    for member, found in members:
-        if callable(found):
-            yield f"**`{_call(member, found)}`** {_text(inspect.getdoc(found) or '')}\n"
-        elif isinstance(found, property):
-            yield f"**`{member}`** {_text(inspect.getdoc(found) or '')}\n"
+    for member, member_object in members:
+        if callable(member_object):
+            yield f"**`{_call(member, member_object)}`** {_text(inspect.getdoc(member_object) or '')}\n"
+        elif isinstance(member_object, property):
+            yield f"**`{member}`** {_text(inspect.getdoc(member_object) or '')}\n"
 
 
 def _call(name: str, value: Any) -> str:
     """Return the signature with the return type."""
     signature = inspect.signature(value)
-    kept = [_shown(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
+    parameters = [_readable(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
     result = signature.empty if inspect.isclass(value) else _Plain(signature.return_annotation)
     waits = "await " if inspect.iscoroutinefunction(value) else ""
-    return f"{waits}{name}{signature.replace(parameters=kept, return_annotation=result)}"
+    return f"{waits}{name}{signature.replace(parameters=parameters, return_annotation=result)}"
 
 
-def _shown(parameter: inspect.Parameter) -> inspect.Parameter:
-    """With its annotation as it is written, and no word for a default that is made anew each time."""
+def _readable(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return it with its annotation as written, and `...` for a default that a factory creates."""
     default = _Plain("...") if repr(parameter.default) == "<factory>" else parameter.default
     return parameter.replace(annotation=_Plain(parameter.annotation), default=default)
 

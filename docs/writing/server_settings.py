@@ -1,4 +1,4 @@
-"""docs/reference/server-settings.md, made from what the server can be told."""
+"""docs/reference/server-settings.md, generated from the server's settings."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def page() -> str:
     """The page."""
     rows = []
     for item in SETTABLE:
-        shown, description = item.metadata["default_text"], item.metadata["description"]
-        rows.append(f"| `{item.name}` | `{flag(item)}` | `{variable(item)}` | {shown} | {description} |\n")
+        default, description = item.metadata["default_text"], item.metadata["description"]
+        rows.append(f"| `{item.name}` | `{flag(item)}` | `{variable(item)}` | {default} | {description} |\n")
     return _INTRODUCTION + "".join(rows)

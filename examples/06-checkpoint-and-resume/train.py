@@ -1,4 +1,4 @@
-"""Gradient descent in epochs that goes on where an interrupted attempt stopped. Standard library only."""
+"""Gradient descent in epochs that resumes where an interrupted attempt stopped. Standard library only."""
 
 import argparse
 import json

@@ -21,11 +21,11 @@ def solve(matrix, right):
         for row in range(column + 1, size):
             factor = rows[row][column] / rows[column][column]
             rows[row] = [a - factor * b for a, b in zip(rows[row], rows[column], strict=True)]
-    found = [0.0] * size
+    solution = [0.0] * size
     for row in reversed(range(size)):
-        known = sum(rows[row][column] * found[column] for column in range(row + 1, size))
-        found[row] = (rows[row][size] - known) / rows[row][row]
-    return found
+        known_sum = sum(rows[row][column] * solution[column] for column in range(row + 1, size))
+        solution[row] = (rows[row][size] - known_sum) / rows[row][row]
+    return solution
 
 
 def fit(data, degree, penalty):
@@ -38,8 +38,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--degree", type=int, required=True)
     parser.add_argument("--penalty", type=float, required=True)
-    given = parser.parse_args()
-    weights = fit(points(40, seed=1), given.degree, given.penalty)
+    options = parser.parse_args()
+    weights = fit(points(40, seed=1), options.degree, options.penalty)
     unseen = points(200, seed=2)
     error = sum((sum(w * x**i for i, w in enumerate(weights)) - y) ** 2 for x, y in unseen) / len(unseen)
     print(f"user {os.getuid()} on {os.uname().nodename}")

@@ -1,4 +1,4 @@
-"""Stands for a training on two cards: it says what it sees of them, and goes on from its checkpoint."""
+"""Stands for a training on two GPUs: it prints those that are visible, and resumes from its checkpoint."""
 
 import argparse
 import math

@@ -107,15 +107,15 @@ class Server:
 
 def processes(marker: str) -> dict[int, dict[str, str]]:
     """Every process whose environment holds `marker`: pid → environment."""
-    found = {}
+    variables = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             text = (entry / "environ").read_bytes().decode("utf-8", "replace")
             if marker in text and "\0" in text:
-                found[int(entry.name)] = dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
-    return found
+                variables[int(entry.name)] = dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
+    return variables
 
 
 class Chaos:
@@ -231,11 +231,11 @@ class Chaos:
             self.outcome.faults[f"reply {kind}"] = count
 
     def _state(self) -> str:
-        shown = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
-        if shown["state"] == "paused":  # an innocent trial may have lost its worker too often: a person would resume
+        status = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
+        if status["state"] == "paused":  # an innocent trial may have lost its worker too often: a person would resume
             self.outcome.resumed += 1
             self.server.ask("POST", f"/api/v1/experiments/{self.experiment}/resume", {})
-        return str(shown["state"])
+        return str(status["state"])
 
     def _look(self) -> None:
         with self._database() as database:
@@ -248,31 +248,31 @@ class Chaos:
         while self._state() not in ("completed", "failed"):
             self._look()
             if time.monotonic() > deadline:
-                shown = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
-                self.outcome.wrong.append(f"it does not end: {shown}")
+                status = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
+                self.outcome.wrong.append(f"it does not end: {status}")
                 break
             time.sleep(0.2)
         deadline = time.monotonic() + 60
-        while left := self._left():
+        while survivors := self._survivors():
             if time.monotonic() > deadline:
-                self.outcome.wrong.append(f"processes are left: {left}")
+                self.outcome.wrong.append(f"processes are left: {survivors}")
                 break
             time.sleep(0.2)
         self._check()
 
-    def _left(self) -> list[int]:
-        """Workers and users' processes that are still there."""
+    def _survivors(self) -> list[int]:
+        """Return the workers and users' processes that still run."""
         return [pid for pid, environ in processes(str(self.state)).items() if "CHAOS_MARKER" in environ]
 
     def _check(self) -> None:
         wrong = self.outcome.wrong
-        shown = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
-        self.outcome.counts = shown["counts"]
-        finished = sum(shown["counts"][key] for key in ("completed", "failed", "pruned"))
+        status = self.server.ask("GET", f"/api/v1/experiments/{self.experiment}")
+        self.outcome.counts = status["counts"]
+        finished = sum(status["counts"][key] for key in ("completed", "failed", "pruned"))
         if finished != self.budget:
             wrong.append(f"{finished} trials finished, the budget was {self.budget}")
-        if shown["counts"]["queued"] or shown["counts"]["running"] or shown["counts"]["cancelled"]:
-            wrong.append(f"some are left: {shown['counts']}")
+        if status["counts"]["queued"] or status["counts"]["running"] or status["counts"]["cancelled"]:
+            wrong.append(f"some are left: {status['counts']}")
         if self.outcome.most_live > self.parallelism:
             wrong.append(f"{self.outcome.most_live} leases were live at once")
         with self._database() as database:
@@ -312,12 +312,12 @@ class Chaos:
                 self.outcome.wrong.append(f"the log of trial {trial} is not whole: {end} of {size} bytes, {lines}")
 
     def close(self) -> None:
-        """Stop the experiment and the server, whatever happened."""
+        """Stop the experiment and the server in any case."""
         self._thaw(everything=True)
         with contextlib.suppress(OSError, http.client.HTTPException):
             self.server.ask("POST", f"/api/v1/experiments/{self.experiment}/stop", {})
         self.server.close()
-        for pid in self._left():
+        for pid in self._survivors():
             _signal(pid, signal.SIGKILL)
 
 

@@ -41,7 +41,7 @@ class BackendUnderTest(Protocol):
 
 
 class BackendContract:
-    """Each test gets the fixture `place: Place`, which ends whatever is left when the test is over."""
+    """Each test gets the fixture `place: Place`, which terminates what is left after the test."""
 
     def test_a_worker_that_was_started_is_seen(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()
@@ -77,10 +77,10 @@ class BackendContract:
         handle = backend.start(order)
         wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
         place.kill(order.worker, handle)
-        gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-        assert gone.reason
+        status = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+        assert status.reason
         again = backend.start(order)
-        assert wait_for_phase(backend, order.worker, again, Phase.GONE).reason == gone.reason
+        assert wait_for_phase(backend, order.worker, again, Phase.GONE).reason == status.reason
 
     def test_a_worker_that_was_looked_for_before_it_was_started_starts(self, place: BackendUnderTest) -> None:
         backend, order = place.backend(), new_order()

@@ -54,7 +54,7 @@ class CodeContract(WorldContract):
     """A trial runs one bundle, the one that it began with."""
 
     def test_an_empty_file_that_comes_in_as_code_does_is_there(self, world: CoreWorld) -> None:
-        digest = put(world, b"")  # as records of elsewhere bring the files of their trials
+        digest = put(world, b"")  # as imported records bring the files of their trials
         assert world.core.files.size(blob_key(digest)) == 0
         reader, size = bundles.open_bundle(world.core, digest)
         with reader:
@@ -65,8 +65,8 @@ class CodeContract(WorldContract):
         leases = world.lease(2)
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
         assert waiting, "random search makes suggestions ahead"
-        shown = change_code(world.core, experiment, new, {}, "bob")
-        assert shown["revision"] == 2
+        status = change_code(world.core, experiment, new, {}, "bob")
+        assert status["revision"] == 2
         assert {lease["bundle"] for _, lease in leases} == {old}
         world.run(experiment)
         begun = {lease["trial"] for _, lease in leases}
@@ -115,15 +115,15 @@ class CodeContract(WorldContract):
         leases = world.lease(2)
         assert [lease["trial"] for _, lease in leases] == [1, 1]
         change_code(world.core, experiment, new, {}, "bob")
-        seen: dict[int, set[str]] = {}
+        trial_bundles: dict[int, set[str]] = {}
         for _ in range(100):
             for worker in list(world.workers.values()):
                 held = list(worker.leases.values())
                 for lease in held:
-                    seen.setdefault(lease["trial"], set()).add(lease["bundle"])
+                    trial_bundles.setdefault(lease["trial"], set()).add(lease["bundle"])
                 worker.call(want=8, finished=[worker.finish(lease) for lease in held])
             world.tick()
-        assert seen == {1: {old}, 2: {new}}
+        assert trial_bundles == {1: {old}, 2: {new}}
 
     def test_a_change_is_an_event_with_its_callers_name_and_the_same_again_is_none(self, world: CoreWorld) -> None:
         experiment, old, new = begin(world, budget=5)
@@ -166,17 +166,17 @@ class CodeContract(WorldContract):
         change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "bob")
         world.run(experiment)
         again = {n: rerun_trial.rerun_trial(world.core, experiment, n, Rerun(), "ada")["id"] for n in (1, 3)}
-        made = {n: read_experiments.specification(world.core, ref) for n, ref in again.items()}
-        assert {n: document["bundle"] for n, document in made.items()} == {1: old, 3: new}
-        assert {n: document["launch"]["root"] for n, document in made.items()} == {1: "/old", 3: "/new"}
-        assert made[3]["launch"]["env"] == {"PATH": "/bin"}, "the shell is the one that started it"
+        documents = {n: read_experiments.specification(world.core, ref) for n, ref in again.items()}
+        assert {n: document["bundle"] for n, document in documents.items()} == {1: old, 3: new}
+        assert {n: document["launch"]["root"] for n, document in documents.items()} == {1: "/old", 3: "/new"}
+        assert documents[3]["launch"]["env"] == {"PATH": "/bin"}, "the shell is the one that started it"
 
     def test_the_first_trial_may_be_one_that_was_before(self, world: CoreWorld) -> None:
         request = world.request(budget=2, parallelism=1, try_first=[{"x": 0.5}])
         first = InitialTrial({"x": 0.25}, 4_000_000_000)
-        made = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
-        world.run(made)
-        trials = world.trials(made)
+        experiment = create_experiment.create_experiment(world.core, replace(request, first=first), "ada")["id"]
+        world.run(experiment)
+        trials = world.trials(experiment)
         assert (trials[0]["parameters"], trials[0]["seed"]) == (first.parameters, first.seed)
         assert len(trials) == 2
         wrong = InitialTrial({"x": 25.0}, 1)
@@ -191,5 +191,5 @@ class CodeContract(WorldContract):
             change_code(world.core, experiment, digest, {}, "bob")
         world.clock.pass_time(30 * 86400.0)
         GarbageCollection(world.core).drop_orphans()
-        there = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
-        assert there == {old: True, new: False, newest: True}
+        is_stored = {digest: world.core.files.size(blob_key(digest)) is not None for digest in (old, new, newest)}
+        assert is_stored == {old: True, new: False, newest: True}

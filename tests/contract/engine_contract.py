@@ -76,13 +76,13 @@ class EngineContract:
         outcome: Callable[[int, Configuration], Observation] = observe,
     ) -> list[dict[str, Value]]:
         """Ask `count` times with up to `parallel - 1` others pending, telling the oldest."""
-        asked: list[dict[str, Value]] = []
+        suggestions: list[dict[str, Value]] = []
         for number in range(1, count + 1):
-            told = max(0, number - parallel)
-            if told:
-                engine.tell([outcome(told, asked[told - 1])])
-            asked.append(engine.ask(asked[told:], number, ask_seed(11, number)))
-        return asked
+            observed_count = max(0, number - parallel)
+            if observed_count:
+                engine.tell([outcome(observed_count, suggestions[observed_count - 1])])
+            suggestions.append(engine.ask(suggestions[observed_count:], number, ask_seed(11, number)))
+        return suggestions
 
     def check_inside(self, space: Space, configurations: Sequence[Configuration]) -> None:
         for configuration in configurations:
@@ -94,11 +94,11 @@ class EngineContract:
         def check(space: Space) -> None:
             engine = self.make(space)
             try:
-                asked = self.search(engine, int(min(12, space.size())), parallel=3)
+                suggestions = self.search(engine, int(min(12, space.size())), parallel=3)
             finally:
                 engine.close()
-            self.check_inside(space, asked)
-            assert len({repr(sorted(configuration.items())) for configuration in asked}) == len(asked)
+            self.check_inside(space, suggestions)
+            assert len({repr(sorted(configuration.items())) for configuration in suggestions}) == len(suggestions)
 
         check()
 
@@ -109,10 +109,10 @@ class EngineContract:
             engine = self.make(space)
             try:
                 if space.size() <= 60:
-                    asked = self.search(engine, int(space.size()))
-                    self.check_inside(space, asked)
+                    suggestions = self.search(engine, int(space.size()))
+                    self.check_inside(space, suggestions)
                     with pytest.raises(Exhausted):
-                        engine.ask(asked[-2:], len(asked) + 1, 5)
+                        engine.ask(suggestions[-2:], len(suggestions) + 1, 5)
             finally:
                 engine.close()
 
@@ -120,11 +120,11 @@ class EngineContract:
 
     def test_conditions_and_look_alikes_do_not_hide_a_point(self) -> None:
         engine = self.make(FINITE)
-        asked = self.search(engine, FINITE_SIZE, parallel=4)
-        self.check_inside(FINITE, asked)
-        assert len({repr(sorted(configuration.items())) for configuration in asked}) == FINITE_SIZE
+        suggestions = self.search(engine, FINITE_SIZE, parallel=4)
+        self.check_inside(FINITE, suggestions)
+        assert len({repr(sorted(configuration.items())) for configuration in suggestions}) == FINITE_SIZE
         with pytest.raises(Exhausted):
-            engine.ask(asked[-4:], FINITE_SIZE + 1, 5)
+            engine.ask(suggestions[-4:], FINITE_SIZE + 1, 5)
         engine.close()
 
     def test_what_is_pending_exhausts_a_space_until_it_is_given_up(self) -> None:
@@ -144,21 +144,23 @@ class EngineContract:
         engine = self.make(space)
         engine.tell([observe(1, {"steps": 0, "n": 1.0}), observe(2, {"n": 1, "steps": 0.3})])
         pending: list[Configuration] = [{"steps": 0.1, "n": 1}, {"n": 1, "steps": 0.2}]
-        asked: list[Configuration] = []
+        suggestions: list[Configuration] = []
         for number in range(3, 7):
-            asked.append(engine.ask([*pending, *asked], number, number))
-        assert [configuration["n"] for configuration in asked] == [2] * 4
+            suggestions.append(engine.ask([*pending, *suggestions], number, number))
+        assert [configuration["n"] for configuration in suggestions] == [2] * 4
         with pytest.raises(Exhausted):
-            engine.ask([*pending, *asked], 7, 7)
+            engine.ask([*pending, *suggestions], 7, 7)
         engine.close()
 
     def test_a_branch_without_floats_is_not_repeated(self) -> None:
         if self.walks_only:
             return
         engine = self.make(MIXED)
-        asked = self.search(engine, 40, outcome=lambda n, c: observe(n, c, 0.0 if c["method"] == "plain" else 1.0))
-        self.check_inside(MIXED, asked)
-        assert len({repr(configuration) for configuration in asked}) == 40
+        suggestions = self.search(
+            engine, 40, outcome=lambda n, c: observe(n, c, 0.0 if c["method"] == "plain" else 1.0)
+        )
+        self.check_inside(MIXED, suggestions)
+        assert len({repr(configuration) for configuration in suggestions}) == 40
         engine.close()
 
     def test_an_engine_that_is_built_again_answers_the_same(self) -> None:
@@ -167,20 +169,20 @@ class EngineContract:
 
     def check_same_answers(self, space: Space) -> None:
         first, number = self.make(space), 0
-        told: list[Observation] = []
+        observations: list[Observation] = []
         pending: list[Configuration] = []
         for number in range(1, 40):
             answer = first.ask(pending, number, ask_seed(3, number))
             assert first.ask(list(pending), number, ask_seed(3, number)) == answer, "asking changes nothing"
             if number % 6 == 0:
                 again = self.make(space)
-                again.tell(told)
+                again.tell(observations)
                 assert repr(again.ask(pending, number, ask_seed(3, number))) == repr(answer)
                 again.close()
             pending.append(answer)
             if len(pending) == 3:
-                told.append(observe(number - 2, pending.pop(0)))
-                first.tell(told[-1:])
+                observations.append(observe(number - 2, pending.pop(0)))
+                first.tell(observations[-1:])
         first.close()
 
     @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.PRUNED, TrialState.CANCELLED])
@@ -200,18 +202,18 @@ class EngineContract:
             return observe(number, configuration, 0.5 if number % 9 == 0 else number % 3 + 1.0, state)
 
         drawn = [draw(space, Random(number)) for number in range(1, 70)]
-        told = [outcome(number, configuration) for number, configuration in enumerate(drawn, 1)]
-        for observation in told:
+        observations = [outcome(number, configuration) for number, configuration in enumerate(drawn, 1)]
+        for observation in observations:
             first.tell([observation])
         for number in range(70, 80):
             answer = first.ask(drawn[:2], number, ask_seed(3, number))
             self.check_inside(space, [answer])
-            told.append(outcome(number, answer))
-            first.tell(told[-1:])
-        again.tell(told)
+            observations.append(outcome(number, answer))
+            first.tell(observations[-1:])
+        again.tell(observations)
         for number in range(80, 84):
-            asked = [engine.ask([], number, ask_seed(3, number)) for engine in (first, again)]
-            assert repr(asked[0]) == repr(asked[1])
+            answers = [engine.ask([], number, ask_seed(3, number)) for engine in (first, again)]
+            assert repr(answers[0]) == repr(answers[1])
         first.close()
         again.close()
 
@@ -240,12 +242,12 @@ class EngineContract:
         texts = ["layers * 2 + (5 if mixed == 1 else 0) <= 8", "momentum > 0.15 or layers > 3", "optimizer != 'none'"]
         space = Space.of(FINITE.parameters, texts)
         engine = self.make(space)
-        asked = self.search(engine, int(space.size()))
-        self.check_inside(space, asked)
+        suggestions = self.search(engine, int(space.size()))
+        self.check_inside(space, suggestions)
         assert 0 < space.size() < FINITE_SIZE
-        assert len({repr(sorted(configuration.items())) for configuration in asked}) == space.size()
+        assert len({repr(sorted(configuration.items())) for configuration in suggestions}) == space.size()
         with pytest.raises(Exhausted):
-            engine.ask(asked[-2:], FINITE_SIZE + 1, 5)
+            engine.ask(suggestions[-2:], FINITE_SIZE + 1, 5)
         engine.close()
 
     def test_a_thin_part_of_a_wide_space_is_searched(self) -> None:
@@ -253,9 +255,9 @@ class EngineContract:
             return
         space = Space.of(wide(6).parameters, ["x0 + x1 <= 0.01", "x2 < x3 < x4", "abs(x5 - x0) < 0.001"])
         engine = self.make(space)
-        asked = self.search(engine, 14, parallel=3)
-        self.check_inside(space, asked)
-        assert len({repr(configuration) for configuration in asked}) == 14
+        suggestions = self.search(engine, 14, parallel=3)
+        self.check_inside(space, suggestions)
+        assert len({repr(configuration) for configuration in suggestions}) == 14
         engine.close()
 
     def test_a_thin_part_behind_a_condition_is_searched_when_all_else_was_tried(self) -> None:
@@ -264,9 +266,9 @@ class EngineContract:
         behind = [Parameter(name, "float", 0.0, 1.0, when=(("layers", (3,)),)) for name in ("x", "y")]
         space = Space.of((Parameter("layers", "int", 1, 20), *behind), ["x + y <= 0.1"])
         engine = self.make(space)
-        asked = self.search(engine, 60)
-        self.check_inside(space, asked)
-        assert len({repr(configuration) for configuration in asked}) == 60
+        suggestions = self.search(engine, 60)
+        self.check_inside(space, suggestions)
+        assert len({repr(configuration) for configuration in suggestions}) == 60
         engine.close()
 
     def test_a_space_in_which_nothing_is_allowed_is_refused_with_the_reason(self) -> None:
@@ -283,13 +285,13 @@ class EngineContract:
     def test_a_warm_start_is_history_and_keeps_nothing_from_being_suggested(self) -> None:
         space = Space.of((Parameter("n", "int", 1, 3), Parameter("c", "categorical", choices=("x", "y"))))
         engine = self.make(space)
-        known = [Observation(0, point, TrialState.COMPLETED, {"loss": 1.0 * point["n"]}) for point in space.walk()]  # type: ignore[operator]
+        results = [Observation(0, point, TrialState.COMPLETED, {"loss": 1.0 * point["n"]}) for point in space.walk()]  # type: ignore[operator]
         partial = [Observation(0, {"n": 2}, TrialState.COMPLETED, {"loss": 0.5}), Observation(0, {"c": "x"}, FAILED)]
-        engine.tell([*known, *partial])
-        self.check_inside(space, asked := self.search(engine, 6))
-        assert len({repr(sorted(configuration.items())) for configuration in asked}) == 6
+        engine.tell([*results, *partial])
+        self.check_inside(space, suggestions := self.search(engine, 6))
+        assert len({repr(sorted(configuration.items())) for configuration in suggestions}) == 6
         with pytest.raises(Exhausted):
-            engine.ask(asked[-2:], 7, 7)
+            engine.ask(suggestions[-2:], 7, 7)
         engine.close()
 
     @pytest.mark.parametrize("mean", [None, 0.3])
@@ -302,11 +304,11 @@ class EngineContract:
         prior = None if mean is None else Prior("normal", (mean, 0.2))
         space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0, prior=prior) for name in "xy"))
         before = self.make(space)
-        [known] = self.search(before, 1)
+        [suggestion] = self.search(before, 1)
         engine = self.make(space)
-        engine.tell([observe(0, known)])
-        asked = self.search(engine, 3)
-        assert (known in asked) is not engine.uses_history
+        engine.tell([observe(0, suggestion)])
+        suggestions = self.search(engine, 3)
+        assert (suggestion in suggestions) is not engine.uses_history
         before.close()
         engine.close()
 
@@ -350,10 +352,10 @@ class EngineContract:
 
     def test_numbers_may_be_asked_in_any_order_and_with_gaps(self) -> None:
         engine = self.make(FINITE)
-        asked: list[Configuration] = []
+        suggestions: list[Configuration] = []
         for number in (9, 2, 700, 3, 1, 40):
-            asked.append(engine.ask(asked, number, ask_seed(1, number)))
-        self.check_inside(FINITE, asked)
+            suggestions.append(engine.ask(suggestions, number, ask_seed(1, number)))
+        self.check_inside(FINITE, suggestions)
         engine.close()
 
     def test_an_engine_says_what_it_is_and_closes_twice(self) -> None:

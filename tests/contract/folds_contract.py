@@ -45,8 +45,8 @@ class FoldsContract(WorldContract):
 
     def test_a_trial_is_the_mean_of_its_folds_and_the_budget_counts_trials(self, world: CoreWorld) -> None:
         experiment = world.create(budget=7, parallelism=4, **folds(3))
-        shown = world.run(experiment)
-        assert (shown["state"], shown["counts"]["completed"]) == ("completed", 7)
+        status = world.run(experiment)
+        assert (status["state"], status["counts"]["completed"]) == ("completed", 7)
         for trial in world.trials(experiment):
             assert [attempt["fold"] for attempt in trial["attempts"]] == [0, 1, 2]
             assert trial["metrics"]["loss"] == {"value": pytest.approx(trial["parameters"]["x"]), "stddev": 0.0}
@@ -60,7 +60,7 @@ class FoldsContract(WorldContract):
                 PUT_OBSERVATION, [observation | {"fold": fold, "seq": 2 - fold, "loss": fold / 2} for fold in (1, 0)]
             )
         worker.call(finished=[worker.finish(lease, state="pruned", points=[])])
-        assert [seen.last for seen in world.observations(experiment)] == [(3.0, 0.5)]
+        assert [observation.last for observation in world.observations(experiment)] == [(3.0, 0.5)]
 
     def test_each_fold_is_told_which_one_it_is_and_its_value_is_kept(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=3, **folds(3))
@@ -95,12 +95,12 @@ class FoldsContract(WorldContract):
 
     def test_folds_of_a_trial_that_has_begun_go_before_new_trials(self, world: CoreWorld) -> None:
         world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
-        seen = []
+        leased_folds = []
         for _ in range(6):
             leases = world.lease(2)
-            seen += [(lease["trial"], lease["fold"]) for _, lease in leases]
+            leased_folds += [(lease["trial"], lease["fold"]) for _, lease in leases]
             measure(leases, 0.5, 0.5)
-        assert seen == [(trial, fold) for trial in (1, 2, 3, 4) for fold in (0, 1, 2)]
+        assert leased_folds == [(trial, fold) for trial in (1, 2, 3, 4) for fold in (0, 1, 2)]
 
     def test_all_places_are_used_while_the_last_fold_of_a_trial_runs(self, world: CoreWorld) -> None:
         experiment = world.create(budget=4, parallelism=2, engine="tpe", **folds(3))
@@ -145,11 +145,11 @@ class FoldsContract(WorldContract):
     ) -> None:
         experiment = world.create(budget=3, parallelism=2, **folds(2))
         (worker, lease), _ = world.lease(2)
-        told: set[str] = set()
-        monkeypatch.setattr(world.core.signals, "notify", lambda *topics: told.update(topics))
+        all_topics: set[str] = set()
+        monkeypatch.setattr(world.core.signals, "notify", lambda *topics: all_topics.update(topics))
         worker.call(finished=[worker.finish(lease, **FAILED)])
         assert world.trials(experiment)[0]["state"] == "failed"
-        assert f"work:{experiment}" in told
+        assert f"work:{experiment}" in all_topics
 
     def test_a_lost_fold_is_offered_again_and_the_others_go_on(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))
@@ -194,9 +194,9 @@ class FoldsContract(WorldContract):
         measure(promising[:2], 0.25, 0.19)  # with 0.1 in the third fold its mean is better than 0.2
         assert world.trials(experiment)[2]["state"] == "running"
         measure(promising[2:], 0.1)
-        shown = world.run(experiment)
-        assert (shown["counts"]["completed"], shown["counts"]["pruned"]) == (2, 1)
-        assert shown["best"][0]["trial"] == 3
+        status = world.run(experiment)
+        assert (status["counts"]["completed"], status["counts"]["pruned"]) == (2, 1)
+        assert status["best"][0]["trial"] == 3
 
     def test_of_several_metrics_a_trial_is_pruned_only_where_it_cannot_come_onto_the_front(
         self, world: CoreWorld
@@ -228,8 +228,8 @@ class FoldsContract(WorldContract):
         world.create(budget=1, parallelism=2, checkpoint_every=1.0, **folds(2))
         (worker, lease), (other, sibling) = world.lease(2)
         uploads.append(world.core, worker.id, HELLO, 0, b"hello")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "step": 7}
-        assert worker.checkpoint(said) == {"accepted": True}
+        checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": HELLO, "step": 7}
+        assert worker.checkpoint(checkpoint) == {"accepted": True}
         for holder, held in ((worker, lease), (other, sibling)):
             holder.call(finished=[holder.finish(held, state="preempted", points=[])])
         again = {leased["fold"]: leased["checkpoint"] for _, leased in world.lease(2)}
@@ -240,10 +240,10 @@ class FoldsContract(WorldContract):
         for worker, lease in world.lease(2):
             uploads.append(world.core, worker.id, HELLO, 0, b"hello")
             files = [{"path": "best.pt", "digest": HELLO, "size": 5}]
-            said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
-            worker.keep_artifacts(said)
-        kept = read_trials.artifacts(world.core, experiment, 1)
-        assert [file["path"] for file in kept] == ["fold-0/best.pt", "fold-1/best.pt"]
+            artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
+            worker.keep_artifacts(artifacts)
+        artifact_list = read_trials.artifacts(world.core, experiment, 1)
+        assert [file["path"] for file in artifact_list] == ["fold-0/best.pt", "fold-1/best.pt"]
 
     def test_a_rerun_has_the_same_folds_and_continues_none(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=2, **folds(2))

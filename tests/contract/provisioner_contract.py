@@ -26,55 +26,55 @@ class ProvisionerContract:
 
     def test_looking_changes_nothing(self) -> None:
         before, spec = self.everything(), self.spec()
-        there = self.make()
-        assert there.payer().account
-        assert there.check(spec)[0] == []
-        assert there.plan(spec)
-        assert there.status(spec.name) is None
-        assert there.reach(spec.name) is None
-        assert list(there.clusters()) == []
-        assert there.prove(spec.name).left == ()
+        provisioner = self.make()
+        assert provisioner.payer().account
+        assert provisioner.check(spec)[0] == []
+        assert provisioner.plan(spec)
+        assert provisioner.status(spec.name) is None
+        assert provisioner.reach(spec.name) is None
+        assert list(provisioner.clusters()) == []
+        assert provisioner.prove(spec.name).left == ()
         assert self.everything() == before
 
     def test_what_is_planned_is_what_is_made_in_that_order_and_a_repeat_finds_it(self) -> None:
         spec = self.spec()
         planned = [item.called for item in self.make().plan(spec)]
         assert self.applied(spec, CompletedStep.MADE) == planned
-        made = self.everything()
+        inventory = self.everything()
         assert self.applied(spec, CompletedStep.FOUND) == planned
-        assert self.everything() == made
+        assert self.everything() == inventory
 
     def test_a_cluster_that_was_made_is_shown_reached_and_as_its_file_says(self) -> None:
         spec = self.spec()
         self.make().apply(spec, _silent)
-        there = self.make()
-        standing = there.status(spec.name)
+        provisioner = self.make()
+        standing = provisioner.status(spec.name)
         assert standing is not None
         assert {pool.name: (pool.least, pool.most) for pool in standing.pools} == {
             pool.name: (pool.min_nodes, pool.max_nodes) for pool in spec.pools
         }
-        assert [item.name for item in there.clusters()] == [spec.name]
-        reached = there.reach(spec.name)
+        assert [item.name for item in provisioner.clusters()] == [spec.name]
+        reached = provisioner.reach(spec.name)
         assert reached is not None
         assert "://" in reached.server
-        assert there.changes(spec) == []
+        assert provisioner.changes(spec) == []
 
     def test_an_update_brings_sizes_and_pools_to_the_file_and_drains_what_goes(self) -> None:
         spec = self.spec()
         self.make().apply(spec, _silent)
         first, *_, last = spec.pools
         fresh = replace(last, name="fresh", key="pools.fresh")
-        wanted = replace(spec, pools=(replace(first, max_nodes=first.max_nodes + 1), fresh))
-        gone = {pool.name for pool in spec.pools} - {first.name}
+        changed_spec = replace(spec, pools=(replace(first, max_nodes=first.max_nodes + 1), fresh))
+        removed_pools = {pool.name for pool in spec.pools} - {first.name}
         drained: list[str] = []
-        assert self.make().changes(wanted)
-        self.make().update(wanted, _silent, lambda pool, beat: drained.append(pool))
-        assert set(drained) == gone
+        assert self.make().changes(changed_spec)
+        self.make().update(changed_spec, _silent, lambda pool, beat: drained.append(pool))
+        assert set(drained) == removed_pools
         standing = self.make().status(spec.name)
         assert standing is not None
         sizes = {pool.name: pool.most for pool in standing.pools}
         assert sizes == {first.name: first.max_nodes + 1, "fresh": fresh.max_nodes}
-        assert self.make().changes(wanted) == []
+        assert self.make().changes(changed_spec) == []
 
     def test_destroying_leaves_nothing_and_may_be_repeated(self) -> None:
         before, spec = self.everything(), self.spec()

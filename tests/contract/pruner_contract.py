@@ -30,9 +30,9 @@ class PrunerContract:
     def test_decision_steps_of_a_trial_grow_with_its_steps_and_never_lie_ahead(self, pruner: Pruner) -> None:
         for trial in range(1, 20):
             decisions = [pruner.decision_step(trial, step / 4) for step in range(4 * STEPS)]
-            seen = [decision for decision in decisions if decision is not None]
-            assert seen == sorted(seen)
-            assert decisions[: len(decisions) - len(seen)] == [None] * (len(decisions) - len(seen))
+            steps = [decision for decision in decisions if decision is not None]
+            assert steps == sorted(steps)
+            assert decisions[: len(decisions) - len(steps)] == [None] * (len(decisions) - len(steps))
             assert all(decision <= step / 4 for step, decision in enumerate(decisions) if decision is not None)
 
     def test_a_decision_step_is_its_own_decision_step(self, pruner: Pruner) -> None:
@@ -77,37 +77,37 @@ class PrunerContract:
         assert not any(run(pruner, 32, rising(0.99)))
 
     def test_it_answers_the_same_in_whatever_order_it_was_told(self) -> None:
-        told, ends = history(random.Random(7))
+        observed, ends = history(random.Random(7))
         straight, shuffled = self.make(), self.make()
-        for observation in told:
+        for observation in observed:
             straight.tell(observation)
         for trial, state in ends:
             straight.finish(trial, state)
         order = random.Random(8)
-        order.shuffle(told)
+        order.shuffle(observed)
         order.shuffle(ends)
-        for observation in told:
+        for observation in observed:
             shuffled.tell(observation)
         for trial, state in ends:
             shuffled.finish(trial, state)
-        live = [observation for observation in told if observation.trial > 40]
+        live = [observation for observation in observed if observation.trial > 40]
         assert [straight.judge(observation) for observation in live] == [
             shuffled.judge(observation) for observation in live
         ]
         assert any(straight.judge(observation) for observation in live)
 
     def test_an_observation_that_is_told_again_counts_once_with_its_newer_values(self) -> None:
-        told, ends = history(random.Random(9))
+        observed, ends = history(random.Random(9))
         straight, repeated = self.make(), self.make()
-        for observation in told:
+        for observation in observed:
             repeated.tell(PrunerObservation(observation.trial, observation.step, WORST, WORST, WORST))
             straight.tell(observation)
-        for observation in told:
+        for observation in observed:
             repeated.tell(observation)
         for pruner in (straight, repeated):
             for trial, state in [*ends, *ends]:
                 pruner.finish(trial, state)
-        live = [observation for observation in told if observation.trial > 40]
+        live = [observation for observation in observed if observation.trial > 40]
         assert [straight.judge(observation) for observation in live] == [
             repeated.judge(observation) for observation in live
         ]
@@ -121,12 +121,12 @@ class PrunerContract:
         assert any(one_by_one)
 
     def test_judging_changes_nothing(self, pruner: Pruner) -> None:
-        told, ends = history(random.Random(10))
-        for observation in told:
+        observed, ends = history(random.Random(10))
+        for observation in observed:
             pruner.tell(observation)
         for trial, state in ends:
             pruner.finish(trial, state)
-        live = [observation for observation in told if observation.trial > 40]
+        live = [observation for observation in observed if observation.trial > 40]
         assert [pruner.judge(observation) for observation in live] == [
             pruner.judge(observation) for observation in live
         ]
@@ -139,32 +139,32 @@ def rising(height: float) -> list[float]:
 
 def run(pruner: Pruner, trial: int, values: list[float]) -> list[str | None]:
     """Report the values like a trial that is never stopped; return the verdict at each decision step."""
-    found = []
+    judgements = []
     for observation in observations(pruner, trial, values):
         pruner.tell(observation)
-        found.append(pruner.judge(observation))
-    return found
+        judgements.append(pruner.judge(observation))
+    return judgements
 
 
 def observations(pruner: Pruner, trial: int, values: list[float]) -> list[PrunerObservation]:
     """Return the observation of the trial at each of its decision steps."""
-    curve, found, before = LearningCurve(ACCURACY), [], None
+    curve, observed, before = LearningCurve(ACCURACY), [], None
     for step, value in enumerate(values, start=1):
         curve.add(value, step)
         decision = pruner.decision_step(trial, step)
         if decision is not None and decision != before:
-            found.append(curve.observation(trial, decision))
+            observed.append(curve.observation(trial, decision))
         before = decision
-    return found
+    return observed
 
 
 def history(chance: random.Random) -> tuple[list[PrunerObservation], list[tuple[int, TrialState]]]:
     """Return observations of 60 trials at every power of 3 and 4 and every step, and how the first 40 ended."""
-    told: list[PrunerObservation] = []
+    observed: list[PrunerObservation] = []
     for trial in range(1, 61):
         curve, height = LearningCurve(ACCURACY), chance.random()
         for step, value in enumerate(rising(height), start=1):
             curve.add(value + chance.gauss(0, 0.02), step)
-            told.append(curve.observation(trial, float(step)))
+            observed.append(curve.observation(trial, float(step)))
     states = (TrialState.COMPLETED, TrialState.COMPLETED, TrialState.FAILED, TrialState.PRUNED)
-    return told, [(trial, chance.choice(states)) for trial in range(1, 41)]
+    return observed, [(trial, chance.choice(states)) for trial in range(1, 41)]

@@ -1,4 +1,4 @@
-"""The promises of early stopping, whatever dies in between, one class for every store."""
+"""The promises of early stopping, with processes that die in between, one class for every store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PruningContract(WorldContract):
         return world.create(**{"budget": 6, "parallelism": 2, "early_stopping": RULE, "metrics": METRICS} | changes)
 
     def ordered(self, world: CoreWorld) -> tuple[str, FakeWorker, Document]:
-        """An experiment in which the second trial was ordered to end; its worker did not hear of it yet."""
+        """An experiment whose second trial is to be pruned; its worker has not received the order yet."""
         experiment = self.create(world)
         (first, good), (second, bad) = world.lease(2)
         first.call(beats=[reports(good, GOOD, step=1)])
@@ -71,15 +71,15 @@ class PruningContract(WorldContract):
     def test_a_pruned_trial_counts_with_its_last_value_and_never_as_the_best(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         assert end_as_ordered(worker, bad, points=[[1, "loss", 0.85, 2, None]]) == "ok"
-        shown = world.trial(experiment, bad["trial"])
-        assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", 0.85)
-        assert shown["attempts"][0]["state"] == "pruned"
-        assert shown["reason"]["message"].startswith("asha: ")
-        shown = world.run(experiment)
-        assert shown["counts"]["pruned"] == 1
-        assert shown["counts"]["completed"] == 5
-        assert shown["reason"]["code"] == "budget"
-        assert shown["best"][0]["trial"] != bad["trial"]
+        status = world.trial(experiment, bad["trial"])
+        assert (status["state"], status["metrics"]["loss"]["value"]) == ("pruned", 0.85)
+        assert status["attempts"][0]["state"] == "pruned"
+        assert status["reason"]["message"].startswith("asha: ")
+        status = world.run(experiment)
+        assert status["counts"]["pruned"] == 1
+        assert status["counts"]["completed"] == 5
+        assert status["reason"]["code"] == "budget"
+        assert status["best"][0]["trial"] != bad["trial"]
 
     def test_a_trial_that_ended_by_itself_meanwhile_completes(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
@@ -168,10 +168,10 @@ class PruningContract(WorldContract):
         experiment, worker, bad = self.ordered(world)
         world.backend.gone[worker.id] = "killed by signal 9"
         world.tick()
-        shown = world.trial(experiment, bad["trial"])
-        assert (shown["state"], shown["metrics"]["loss"]["value"]) == ("pruned", BAD)
-        shown = world.run(experiment)
-        assert shown["counts"]["pruned"] + shown["counts"]["completed"] == 6
+        status = world.trial(experiment, bad["trial"])
+        assert (status["state"], status["metrics"]["loss"]["value"]) == ("pruned", BAD)
+        status = world.run(experiment)
+        assert status["counts"]["pruned"] + status["counts"]["completed"] == 6
         assert len(world.trial(experiment, bad["trial"])["attempts"]) == 1
 
     def test_a_silent_worker_whose_trial_was_pruned_is_told_when_it_comes_back(self, world: CoreWorld) -> None:
@@ -192,8 +192,8 @@ class PruningContract(WorldContract):
         experiment, worker, bad = self.ordered(world)
         reason = {"code": "worker_stopped", "message": "the worker was asked to stop"}
         worker.call(finished=[worker.finish(bad, state="preempted", points=[], reason=reason)])
-        shown = world.trials(experiment)[bad["trial"] - 1]
-        assert (shown["state"], shown["reason"]["code"]) == ("pruned", "pruned")
+        trial = world.trials(experiment)[bad["trial"] - 1]
+        assert (trial["state"], trial["reason"]["code"]) == ("pruned", "pruned")
 
     def test_a_restart_between_decision_and_order_loses_nothing(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
@@ -215,7 +215,7 @@ class PruningContract(WorldContract):
         assert second.call(beats=[reports(bad, BAD, step=4, sequence=4)])["orders"][0]["state"] == "pruned"
 
     def test_a_restarted_server_looks_no_more_at_steps_that_a_trial_has_left_behind(self, world: CoreWorld) -> None:
-        """They begin anew where a script trains the same model twice."""
+        """Steps begin again if a script trains the same model twice."""
         self.create(world)
         (first, good), (second, bad) = world.lease(2)
         for sequence, step in enumerate((1, 2, 4, 1)):
@@ -253,10 +253,10 @@ class PruningContract(WorldContract):
                 http(world, lease, {"loss": value})
             else:
                 worker.call(beats=[reports(lease, value, sequence=place)])
-        found = [(lease["trial"], 1.0, 4.0, 4.0, 4.0), (lease["trial"], 2.0, 2.0, 2.0, 3.0),
+        expected = [(lease["trial"], 1.0, 4.0, 4.0, 4.0), (lease["trial"], 2.0, 2.0, 2.0, 3.0),
                  (lease["trial"], 3.0, 6.0, 2.0, 4.0), (lease["trial"], 4.0, 0.0, 0.0, 3.0),
                  (lease["trial"], 5.0, 3.0, 0.0, 3.0)]  # fmt: skip
-        assert self.observations(world, experiment) == found
+        assert self.observations(world, experiment) == expected
 
     def test_values_that_are_not_finite_count_after_a_restart_too(self, world: CoreWorld) -> None:
         experiment = self.create(world, early_stopping={"type": "median"})
@@ -306,7 +306,7 @@ class PruningContract(WorldContract):
         world.tick()
         assert len([lease for other in list(world.workers.values()) for lease in other.call(want=8)["leases"]]) == 1
 
-    # attempts that go on from a checkpoint
+    # attempts that resume from a checkpoint
 
     def test_a_resumed_attempt_keeps_the_curve_of_the_one_before(self, world: CoreWorld) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "best"}]
@@ -351,13 +351,13 @@ class PruningContract(WorldContract):
     def test_a_trial_may_ask_whether_to_stop_and_is_answered_also_when_it_is_over(self, world: CoreWorld) -> None:
         experiment, _worker, bad = self.ordered(world)
         signature = report_signature(world.core, bad["attempt"])
-        asked = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
-        assert (asked["stop"], asked["reason"]["code"]) == (True, "pruned")
+        answer = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
+        assert (answer["stop"], answer["reason"]["code"]) == (True, "pruned")
         with pytest.raises(Denied):
             report_metrics.should_stop(world.core, bad["attempt"], "0" * 40)
         change_experiment.stop(world.core, experiment, "ada")
-        asked = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
-        assert (asked["stop"], asked["reason"]["code"]) == (True, "stopped")
+        answer = decoded(report_metrics.should_stop(world.core, bad["attempt"], signature))
+        assert (answer["stop"], answer["reason"]["code"]) == (True, "stopped")
         with pytest.raises(Conflict):
             http(world, bad, {"loss": 0.5})
 
@@ -366,8 +366,10 @@ class PruningContract(WorldContract):
     def test_the_engine_is_told_where_a_pruned_trial_ended(self, world: CoreWorld) -> None:
         experiment, worker, bad = self.ordered(world)
         end_as_ordered(worker, bad)
-        told = world.observations(experiment)
-        assert [(item.number, str(item.state), item.last) for item in told] == [(bad["trial"], "pruned", (1.0, BAD))]
+        observations = world.observations(experiment)
+        assert [(item.number, str(item.state), item.last) for item in observations] == [
+            (bad["trial"], "pruned", (1.0, BAD))
+        ]
 
     def test_pruner_observations_go_with_their_experiment(self, world: CoreWorld) -> None:
         experiment, *_ = self.ordered(world)
@@ -393,8 +395,8 @@ def reports(
 def end_as_ordered(worker: FakeWorker, lease: Document, points: list[Any] | None = None) -> str:
     """The process was ended as the order said: the result of the acknowledgement."""
     reason = {"code": "pruned", "message": "asha: as it was ordered"}
-    said = worker.finish(lease, state="pruned", exit_code=None, signal=15, points=points or [], reason=reason)
-    result: str = worker.call(finished=[said])["acks"][0]["result"]
+    report = worker.finish(lease, state="pruned", exit_code=None, signal=15, points=points or [], reason=reason)
+    result: str = worker.call(finished=[report])["acks"][0]["result"]
     return result
 
 
@@ -411,8 +413,8 @@ def publish(world: CoreWorld, worker: FakeWorker, lease: Document, step: float) 
     """Publish a checkpoint."""
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
     uploads.append(world.core, worker.id, digest, 0, b"hello")
-    said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
-    assert worker.checkpoint(said) == {"accepted": True}
+    checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
+    assert worker.checkpoint(checkpoint) == {"accepted": True}
 
 
 def fail(*_: object) -> None:

@@ -80,7 +80,7 @@ class FakeClock:
         return self.random.randbytes(count)
 
     def pass_time(self, seconds: float) -> None:
-        """Let both clocks go on."""
+        """Advance both clocks."""
         self.wall += seconds
         self.steady += seconds
 
@@ -91,7 +91,7 @@ def decoded(document: object) -> Any:
 
 
 class FakeBackend:
-    """Remembers the workers that it was told to start and to end."""
+    """Remembers the workers that it was ordered to start and to terminate."""
 
     name = "local"
     slots_per_worker: int | None = None
@@ -109,7 +109,7 @@ class FakeBackend:
         """those of `pending` that wait in a queue of the place"""
         self.faults: dict[str, WorkerLoss] = {}
         self.closed: set[str] = set()
-        """machines that take nobody"""
+        """machines that accept no worker"""
         self.nodes: dict[str, str] = {}
         """the machine of a worker, as far as this place knows it"""
 
@@ -155,7 +155,7 @@ class FakeBackend:
 
 
 class FakeWorker:
-    """Speaks the protocol; finishes what the test tells it to finish."""
+    """Speaks the protocol; finishes what the test orders."""
 
     def __init__(self, core: Core, worker: str, life: int = 1) -> None:
         self.core, self.id, self.life = core, worker, life
@@ -164,13 +164,15 @@ class FakeWorker:
         self.leases: dict[str, Document] = {}
         self.told_to_drain = False
         self.goes_on = False
-        """it is to register anew, as its next life"""
+        """it is to register again, as its next life"""
         self.over = False
         self.token = ""
         self.job: JobDocument | None = None
         try:
-            said = register_worker.register(core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here"))
-            self.job, self.token = said.job, said.token
+            registration = register_worker.register(
+                core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here")
+            )
+            self.job, self.token = registration.job, registration.token
         except GroupOver:
             self.over = True
 
@@ -224,8 +226,8 @@ class FakeWorker:
 
     def keep_artifacts(self, document: Document) -> Document:
         """Turn uploads into artifacts."""
-        kept = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
-        return {"kept": kept.kept}
+        answer = uploads.keep_artifacts(self.core, self.id, files.decode_artifacts(encoded(document)))
+        return {"kept": answer.kept}
 
     def finish(self, lease: Document, value: float | None = None, **changes: Any) -> Document:
         """Build the report of a successful lease whose command printed `loss=…` (the first parameter's value)."""
@@ -303,8 +305,10 @@ class CoreWorld:
         self.core.store.close()
 
     def _engine(self, row: ExperimentRow) -> Engine:
-        wanted = row.specification
-        return registry.create(wanted.engine, wanted.space, wanted.metrics, seed=wanted.seed, in_process=True)
+        specification = row.specification
+        return registry.create(
+            specification.engine, specification.space, specification.metrics, seed=specification.seed, in_process=True
+        )
 
     def create(self, **changes: Any) -> str:
         """A new experiment of `owner`, else Ada; its id. See `request` for the rest."""
@@ -339,7 +343,7 @@ class CoreWorld:
                 del self.workers[worker]
 
     def hear_nothing(self, seconds: float) -> None:
-        """Time passes while nobody speaks, and the server listens."""
+        """Let time pass without requests; the controllers run."""
         self.lost_workers.tick()
         for _ in range(math.ceil(seconds)):
             self.clock.pass_time(1.0)
@@ -367,15 +371,15 @@ class CoreWorld:
 
     def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
         """Tick until so many leases are out, each with its worker."""
-        found: list[tuple[FakeWorker, Document]] = []
+        leases: list[tuple[FakeWorker, Document]] = []
         for _ in range(20):
             self.tick()
             for worker in list(self.workers.values()):
-                answer = worker.call(want=count - len(found))
-                found += [(worker, lease) for lease in answer["leases"]]
-                if len(found) >= count:
-                    return found
-        raise AssertionError(f"only {len(found)} of {count} leases were given: {self.backend.orders.keys()}")
+                answer = worker.call(want=count - len(leases))
+                leases += [(worker, lease) for lease in answer["leases"]]
+                if len(leases) >= count:
+                    return leases
+        raise AssertionError(f"only {len(leases)} of {count} leases were given: {self.backend.orders.keys()}")
 
     def run(self, experiment: str, rounds: int = 500) -> Document:
         """Let workers finish everything that they get until the experiment is over or paused."""
@@ -385,7 +389,7 @@ class CoreWorld:
             for worker in list(self.workers.values()):
                 finished = [worker.finish(lease) for lease in worker.leases.values()]
                 worker.call(want=8, finished=finished)
-            shown = self.status(experiment)
-            if shown["state"] in ("completed", "failed", "stopped", "paused"):
-                return shown
-        raise AssertionError(f"still {shown['state']} after {rounds} rounds: {shown}")
+            status = self.status(experiment)
+            if status["state"] in ("completed", "failed", "stopped", "paused"):
+                return status
+        raise AssertionError(f"still {status['state']} after {rounds} rounds: {status}")

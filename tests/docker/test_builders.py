@@ -33,17 +33,17 @@ def own_address() -> str:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    made = Authority.create(tmp_path / "authority")
-    made.issue("registry", "registry", hosts=[own_address()])
-    return made
+    new_authority = Authority.create(tmp_path / "authority")
+    new_authority.issue("registry", "registry", hosts=[own_address()])
+    return new_authority
 
 
 @pytest.fixture
 def place(registry: Registry, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> str:
     """The registry with TLS, which this program trusts."""
-    found = registry.secure(own_address(), *(authority.folder / f"registry.{kind}" for kind in ("crt", "key")))
+    secure_address = registry.secure(own_address(), *(authority.folder / f"registry.{kind}" for kind in ("crt", "key")))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.folder / "ca.crt"))
-    return found
+    return secure_address
 
 
 @pytest.fixture
@@ -96,14 +96,15 @@ def test_what_is_installed_and_a_dockerfile_are_built_and_pushed_over_tls(
         base = f"{place}/lab/base@{push_base(client, 'lab/base', tool.name, tmp_path)}"
         (project / "Dockerfile").write_text(DOCKERFILE.format(base=base))
         for install, dockerfile, file in ((INSTALL, None, "installed"), ((), "Dockerfile", "built")):
-            said: list[str] = []
+            messages: list[str] = []
             image = None if dockerfile else base
-            made = prepare.prepare_image(image, install, dockerfile, project, place, own_platform(), said.append)
-            assert made.startswith(f"{place}/orchestune@sha256:"), said
-            assert f"with {tool.name}" in said[0]
+            digest = prepare.prepare_image(image, install, dockerfile, project, place, own_platform(), messages.append)
+            assert digest.startswith(f"{place}/orchestune@sha256:"), messages
+            assert f"with {tool.name}" in messages[0]
             again: list[str] = []
             assert (
-                prepare.prepare_image(image, install, dockerfile, project, place, own_platform(), again.append) == made
+                prepare.prepare_image(image, install, dockerfile, project, place, own_platform(), again.append)
+                == digest
             )
             assert [line.split()[0] for line in again] == ["found"], file
 

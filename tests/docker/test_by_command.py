@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 @pytest.fixture
 def home(docker_engine: Engine) -> Iterator[Home]:
-    with Home(DOCKER_HOST=docker_engine.url) as made:
-        yield made
+    with Home(DOCKER_HOST=docker_engine.url) as user_home:
+        yield user_home
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +49,10 @@ def project(folder: Path, **keys: Any) -> Path:
 
 def test_an_experiment_runs_in_containers_and_is_found_again(home: Home, busybox: str, tmp_path: Path) -> None:
     folder = project(tmp_path, image=busybox)
-    said = home.run("run", "--cluster", "docker", cwd=folder).stdout
-    assert "where      this machine, in containers" in said
-    assert "image      sha256:" in said
-    assert "mounted from this folder read-only, not packed: data" in said
+    output = home.run("run", "--cluster", "docker", cwd=folder).stdout
+    assert "where      this machine, in containers" in output
+    assert "image      sha256:" in output
+    assert "mounted from this folder read-only, not packed: data" in output
     status = home.json("status", home.json("status")[0]["handle"])
     assert (status["cluster"], status["counts"]["completed"]) == ("docker", 3)
     logs = home.run("logs", cwd=folder).stdout
@@ -61,9 +61,9 @@ def test_an_experiment_runs_in_containers_and_is_found_again(home: Home, busybox
 
 def test_a_test_shows_one_configuration_and_leaves_nothing(home: Home, busybox: str, tmp_path: Path) -> None:
     folder = project(tmp_path, image=busybox)
-    found = home.run("test", "--cluster", "docker", "-p", "x=0.25", cwd=folder).stdout
-    assert "packed words\nmounted words\nscore=0.25\n" in found
-    assert "metric   score 0.25" in found
+    output = home.run("test", "--cluster", "docker", "-p", "x=0.25", cwd=folder).stdout
+    assert "packed words\nmounted words\nscore=0.25\n" in output
+    assert "metric   score 0.25" in output
     failed = home.run("test", "--cluster", "docker", "--set", "run=sh -c 'exit 3'", cwd=folder, expect=1).stdout
     assert "exited with code 3" in failed
     assert home.json("status") == []
@@ -92,8 +92,8 @@ def test_a_dry_run_prints_the_container_and_starts_nothing(
     home: Home, docker_engine: Engine, busybox: str, tmp_path: Path
 ) -> None:
     folder = project(tmp_path, image=busybox, resources={"memory": "128Mi"})
-    said = home.run("run", "--cluster", "docker", "--dry-run", cwd=folder).stdout
-    assert "nothing was started" in said and "each worker would be a container" in said
+    output = home.run("run", "--cluster", "docker", "--dry-run", cwd=folder).stdout
+    assert "nothing was started" in output and "each worker would be a container" in output
     [container] = home.json("run", "--cluster", "docker", "--dry-run", cwd=folder)["objects"]
     assert (container["Image"], container["HostConfig"]["Memory"]) == (busybox, 2**27)
     assert container["HostConfig"]["CapDrop"] == ["ALL"]
@@ -101,7 +101,7 @@ def test_a_dry_run_prints_the_container_and_starts_nothing(
     assert str(folder / "data") in mounted or str(folder / "data" / "big") in mounted
     assert home.json("status") == []
     with docker_engine.client() as client:
-        assert [found for found in client.containers.list(all=True) if found.name == container["name"]] == []
+        assert [existing for existing in client.containers.list(all=True) if existing.name == container["name"]] == []
 
 
 def test_what_has_to_be_installed_is_built_once_into_an_image(home: Home, busybox: str, tmp_path: Path) -> None:

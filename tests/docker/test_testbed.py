@@ -31,8 +31,8 @@ def client(docker_engine: Engine) -> Iterator[docker.DockerClient]:
 
 
 def run(client: docker.DockerClient, image: str, *command: str) -> str:
-    said: bytes = client.containers.run(image, list(command), network_mode="none", remove=True)
-    return said.decode().strip()
+    output: bytes = client.containers.run(image, list(command), network_mode="none", remove=True)
+    return output.decode().strip()
 
 
 def test_a_container_runs_as_the_images_user(client: docker.DockerClient, shell: str) -> None:
@@ -55,8 +55,8 @@ def test_an_image_of_the_registry_is_pulled_and_one_is_pushed(client: docker.Doc
     image = client.images.pull(reference)
     assert run(client, reference, "echo", "pulled") == "pulled"
     image.tag(f"{registry.address}/testbed/pushed", "2")
-    said = client.images.push(f"{registry.address}/testbed/pushed", "2")
-    assert '"error"' not in said and "digest: sha256:" in said
+    output = client.images.push(f"{registry.address}/testbed/pushed", "2")
+    assert '"error"' not in output and "digest: sha256:" in output
 
 
 def test_the_daemon_comes_back_with_its_containers(
@@ -78,20 +78,20 @@ def test_nothing_is_left_of_an_engine_that_was_taken_down() -> None:
         with engine.client() as client:
             client.containers.run(image, ["sleep", "1000"], network_mode="host", detach=True)
         assert processes(engine.folder)
-        assert cgroups.found(engine.cgroup)
+        assert cgroups.groups(engine.cgroup)
     assert not engine.folder.exists()
     assert not processes(engine.folder)
     assert str(engine.folder) not in Path("/proc/mounts").read_text()
-    assert not cgroups.found(engine.cgroup)
+    assert not cgroups.groups(engine.cgroup)
 
 
 def processes(folder: Path) -> list[str]:
-    found = []
+    command_lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if str(folder) in line:
-            found.append(line)
-    return found
+            command_lines.append(line)
+    return command_lines

@@ -15,7 +15,7 @@ from tests.testbeds.processes import alive, children_of
 from tests.testbeds.waiting import until
 
 T = TypeVar("T")
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """seconds after which something that should come will not"""
 
 
@@ -42,23 +42,23 @@ def launch(home: Home, project: Path) -> str:
     return home.run("run", "--detach", cwd=project).stdout.strip()
 
 
-def eventually(look: Callable[[], T], what: str, home: Home, patience: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T], what: str, home: Home, timeout: float = TIMEOUT) -> T:
     """Look again and again until there is something to see."""
-    return until(what, look, patience, home.server_log)
+    return until(what, look, timeout, home.server_log)
 
 
-def reached(home: Home, handle: str, *states: str, patience: float = PATIENCE) -> dict[str, Any]:
+def reached(home: Home, handle: str, *states: str, timeout: float = TIMEOUT) -> dict[str, Any]:
     """The status of the experiment, once it is in one of the states."""
 
     def look() -> dict[str, Any] | None:
-        shown: dict[str, Any] = home.json("status", handle)
+        status: dict[str, Any] = home.json("status", handle)
         others = {"completed", "failed", "stopped", "paused"} - {*states}
-        assert shown["state"] not in others or shown["desired"] != "running", f"not {states}: {shown}"
-        return shown if shown["state"] in states else None
+        assert status["state"] not in others or status["desired"] != "running", f"not {states}: {status}"
+        return status if status["state"] in states else None
 
-    found = eventually(look, f"{handle} is {' or '.join(states)}", home, patience)
-    assert found is not None
-    return found
+    reached_status = eventually(look, f"{handle} is {' or '.join(states)}", home, timeout)
+    assert reached_status is not None
+    return reached_status
 
 
 def attempts(home: Home, handle: str) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def new_nap() -> str:
 
 def sleepers(nap: str) -> set[int]:
     """The pids of what sleeps that nap."""
-    found = set()
+    pids = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -83,8 +83,8 @@ def sleepers(nap: str) -> set[int]:
             except OSError:
                 continue
             if os.path.basename(words[0]) == b"sleep" and words[1:2] == [nap.encode()]:
-                found.add(int(entry.name))
-    return found
+                pids.add(int(entry.name))
+    return pids
 
 
 def server_pid(home: Home) -> int:
@@ -102,9 +102,9 @@ def kill_server(home: Home) -> int:
 
 def workers(home: Home) -> dict[int, list[int]]:
     """The running guards of this home's workers, each with its children."""
-    found = {}
+    children = {}
     for note in home.folder.glob("workers/*/handle.json"):
         pid = int(json.loads(note.read_text())["pid"])
         if alive(pid):
-            found[pid] = children_of(pid)
-    return found
+            children[pid] = children_of(pid)
+    return children

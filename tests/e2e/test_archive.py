@@ -17,7 +17,7 @@ VOLATILE = ("url", "eta_seconds", "desired", "owner", "owner_authenticated")
 """what differs on another server: an imported experiment is stopped, and its owner is only a claim"""
 
 
-def seen(home: Home, handle: str, folder: Path) -> dict[str, Any]:
+def answers_of(home: Home, handle: str, folder: Path) -> dict[str, Any]:
     """Everything that a user can ask of an experiment that is over."""
     status = home.json("status", handle)
     trials = home.json("trials", handle)
@@ -58,16 +58,16 @@ def test_everything_answers_as_before_where_the_archive_was_taken_in(
     archived: tuple[str, Path], shared_home: Home, tmp_path: Path
 ) -> None:
     handle, archive = archived
-    before = seen(shared_home, handle, tmp_path / "before")
+    before = answers_of(shared_home, handle, tmp_path / "before")
     with Home() as other:
-        said = other.run("import", str(archive), "--trust-unverified").stdout
-        assert f"{handle}  copied, 3 trials" in said
-        assert seen(other, handle, tmp_path / "after") == before
+        output = other.run("import", str(archive), "--trust-unverified").stdout
+        assert f"{handle}  copied, 3 trials" in output
+        assert answers_of(other, handle, tmp_path / "after") == before
         assert (
             f"{handle}  already exists"
             in other.run("import", str(archive), "--trust-unverified", "--cluster", "local").stdout
         )
-        assert seen(other, handle, tmp_path / "again") == before
+        assert answers_of(other, handle, tmp_path / "again") == before
 
 
 def test_an_experiment_that_went_on_is_taken_in_again(shared_home: Home, tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_damaged_record_is_refused_and_nothing_of_it_is_there(archived: tuple[
         with (tmp_path / "damaged").open("rb") as file:
             files.put(key, file)
         with Home() as other:
-            said = other.run("import", str(archive), "--trust-unverified", expect=1).stderr
-            assert word in said and f"{key}: " in said
+            errors = other.run("import", str(archive), "--trust-unverified", expect=1).stderr
+            assert word in errors and f"{key}: " in errors
             assert {one["handle"] for one in other.json("status")} == others
 
 
@@ -117,8 +117,8 @@ def _handle(files: FolderFiles, key: str) -> str:
 def test_what_is_not_over_is_left_out_and_said(shared_home: Home, tmp_path: Path) -> None:
     handle = launch(shared_home, write(tmp_path / "running", "sleep 600", budget=1))
     try:
-        said = shared_home.run("export", "--all", "-o", str(tmp_path / "archive")).stderr
-        assert "not exported, because they have not ended:" in said and handle in said
+        errors = shared_home.run("export", "--all", "-o", str(tmp_path / "archive")).stderr
+        assert "not exported, because they have not ended:" in errors and handle in errors
     finally:
         shared_home.run("stop", handle)
 

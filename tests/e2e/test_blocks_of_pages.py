@@ -97,7 +97,7 @@ PRELUDES = {
     "from sklearn.datasets import load_iris\nfrom sklearn.svm import SVC\nX, y = load_iris(return_X_y=True)",
 }
 """what the reader of a page has: names that its blocks of Python use"""
-SMALLER = [
+SMALLER_BUDGETS = [
     (r"budget=40", "budget=2"),
     (r"n_iter=40", "n_iter=2"),
     (r"range\(40\)", "range(2)"),
@@ -187,7 +187,7 @@ def test_every_command_that_needs_no_more_than_a_folder_is_run(home: Home, tmp_p
 @pytest.mark.parametrize("block", of("python"), ids=place)
 def test_every_block_of_python_runs(block: Block, home: Home, tmp_path: Path) -> None:
     text = block.text
-    for pattern, smaller in SMALLER:
+    for pattern, smaller in SMALLER_BUDGETS:
         text = re.sub(pattern, smaller, text)
     script = f"{PRELUDES[block.page]}\nif True:\n{textwrap.indent(text, '    ')}"
     (tmp_path / "block.py").write_text(script)

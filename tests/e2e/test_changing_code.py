@@ -50,8 +50,8 @@ def test_an_experiment_goes_on_with_code_that_was_tried(home: Home, tmp_path: Pa
     tried = home.run("try", "-p", "x=0.5", cwd=folder).stdout
     assert "new code with a note" in tried and "metric   loss 0.5" in tried
     assert home.json("status", handle)["counts"]["completed"] == 0
-    said = home.run("try", "--into", handle, cwd=folder).stdout
-    assert f"{handle} switched to this code" in said and "2 trials running now finish with the old code" in said
+    output = home.run("try", "--into", handle, cwd=folder).stdout
+    assert f"{handle} switched to this code" in output and "2 trials running now finish with the old code" in output
     kill_server(home)
     (folder / "go").touch()
     reached(home, handle, "completed")
@@ -69,21 +69,21 @@ def test_an_experiment_goes_on_with_code_that_was_tried(home: Home, tmp_path: Pa
 
 
 def _differences(home: Home, handle: str, old: int, new: int, folder: Path) -> None:
-    found = home.json("diff", f"{handle}/{old}", f"{handle}/{new}")
-    assert found["trials"] == [f"{handle}/{old}", f"{handle}/{new}"]
-    assert {file["path"]: file["change"] for file in found["code"]["files"]} == {
+    difference = home.json("diff", f"{handle}/{old}", f"{handle}/{new}")
+    assert difference["trials"] == [f"{handle}/{old}", f"{handle}/{new}"]
+    assert {file["path"]: file["change"] for file in difference["code"]["files"]} == {
         "note.txt": "added",
         "train.py": "changed",
     }
-    assert set(found["configuration"]) == {"parameters.x", "seed"}
-    assert found["environment"] == {}
+    assert set(difference["configuration"]) == {"parameters.x", "seed"}
+    assert difference["environment"] == {}
     text = home.run("diff", f"{handle}/{old}", f"{handle}/{new}").stdout
     assert '-print("old code", flush=True)' in text and "+with a note" in text
     # each has its own code in its shell, and what it was called with
     command = home.run("shell", f"{handle}/{new}", "--", "{run}").stdout
     assert "new code with a note" in command
-    asked = ("sh", "-c", "ls; echo $ORCHESTUNE_TRIAL $ORCHESTUNE_PARAM_X; exit 5")
-    inside = home.run("shell", f"{handle}/{old}", "--", *asked, expect=5).stdout.split()
+    shell_command = ("sh", "-c", "ls; echo $ORCHESTUNE_TRIAL $ORCHESTUNE_PARAM_X; exit 5")
+    inside = home.run("shell", f"{handle}/{old}", "--", *shell_command, expect=5).stdout.split()
     value = home.json("trials", f"{handle}/{old}")["parameters"]["x"]
     assert inside == ["experiment.yml", "train.py", str(old), repr(value)]
     assert not list(folder.glob("**/shell*"))
@@ -93,8 +93,8 @@ def test_code_that_fails_when_it_is_tried_is_not_handed_over(home: Home, tmp_pat
     folder = project(tmp_path, budget=2, parallelism=1)
     handle = launch(home, folder)
     (folder / "train.py").write_text("raise SystemExit(3)")
-    said = home.run("try", "--into", handle, cwd=folder, expect=1).stdout
-    assert "exited with code 3" in said and f"{handle} keeps its current code" in said
+    output = home.run("try", "--into", handle, cwd=folder, expect=1).stdout
+    assert "exited with code 3" in output and f"{handle} keeps its current code" in output
     (folder / "go").touch()
     reached(home, handle, "completed")
     assert len({trial["bundle"] for trial in home.json("trials", handle)}) == 1
@@ -108,15 +108,15 @@ def test_watch_tests_again_after_a_save_and_ends_what_still_runs(home: Home, tmp
     folder = project(tmp_path)
     log = tmp_path / "watch.log"
 
-    def seen(text: str) -> None:
+    def wait_for_output(text: str) -> None:
         eventually(lambda: text in log.read_text(), text, home)
 
     with log.open("w") as out, home.start("watch", cwd=folder, stdout=out, stderr=out) as process:
         try:
-            seen("old code")
+            wait_for_output("old code")
             change(folder)
-            seen("new code with a note")
-            seen("watching 4 files")
+            wait_for_output("new code with a note")
+            wait_for_output("watching 4 files")
             (folder / "train.py").write_text(OLD)
             eventually(lambda: log.read_text().count("old code") == 2, "the old code again", home)
             process.send_signal(signal.SIGINT)

@@ -23,8 +23,8 @@ import os, sys
 print(open("note.txt").read(), sys.argv[1], os.environ["ORCHESTUNE_SEED"])
 print(f"loss={sys.argv[1]}")
 """
-STARTS = b"no suitable idle worker in team: starting one\n"
-"""said where the machine is so busy that somebody who waits sees it start"""
+STARTING_NOTE = b"no suitable idle worker in team: starting one\n"
+"""printed if the machine is so busy that the start can be seen"""
 
 
 class Team:
@@ -53,7 +53,7 @@ class Team:
         return subprocess.Popen(command, env=self.home.env, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:
-        """Until `server` is set to what `start` gives, nobody answers."""
+        """Until `server` is set to what `start` returns, connections are refused."""
         self.server.kill()
         self.server.wait()
 
@@ -68,9 +68,9 @@ class Team:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with Home() as home:
-        found = Team(home, tmp_path_factory.mktemp("shell"))
-        yield found
-        found.kill()
+        new_team = Team(home, tmp_path_factory.mktemp("shell"))
+        yield new_team
+        new_team.kill()
 
 
 def only_that_one(team: Team) -> bool:
@@ -83,17 +83,17 @@ def test_it_has_the_code_the_parameters_and_the_seed_of_the_trial_and_leaves_not
     printed = team.home.run("shell", f"{team.handle}/2", "--", "{run}").stdout
     assert printed.splitlines()[0] == f"as it was {trial['parameters']['x']!r} {trial['seed']}"
     assert printed.splitlines()[0] in logged
-    asked = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
-    assert team.home.run("shell", f"{team.handle}/2", "--", *asked, expect=6).stdout.split() == ["2", "0"]
+    command = ("sh", "-c", "echo $ORCHESTUNE_TRIAL; env | grep -c ORCHESTUNE_TERMINAL; exit 6")
+    assert team.home.run("shell", f"{team.handle}/2", "--", *command, expect=6).stdout.split() == ["2", "0"]
     assert "not found" in team.home.run("shell", f"{team.handle}/2", "--", "nonsense", expect=127).stdout
     assert only_that_one(team)
 
 
 def test_changed_code_is_tried_there_with_the_seed_of_the_trial_and_handed_over(team: Team) -> None:
     trial = team.home.json("trials", f"{team.handle}/2")
-    said = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
-    assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in said
-    assert f"{team.handle} switched to this code" in said and f"orchestune extend {team.handle} --budget 4" in said
+    output = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
+    assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in output
+    assert f"{team.handle} switched to this code" in output and f"orchestune extend {team.handle} --budget 4" in output
     team.home.run("extend", team.handle, "--budget", "3")
     team.home.run("wait", team.handle)
     assert "as it is" in team.home.run("logs", f"{team.handle}/3").stdout
@@ -110,7 +110,7 @@ def test_every_byte_arrives_in_both_directions(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stderr.replace(STARTS, b"")) == (0, b"")
+    assert (done.returncode, done.stderr.replace(STARTING_NOTE, b"")) == (0, b"")
     assert done.stdout == content
 
 
@@ -122,7 +122,7 @@ def test_a_command_may_end_without_reading_what_is_typed(team: Team) -> None:
         capture_output=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr.replace(STARTS, b"")) == (0, b"abc", b"")
+    assert (done.returncode, done.stdout, done.stderr.replace(STARTING_NOTE, b"")) == (0, b"abc", b"")
 
 
 def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> None:
@@ -133,7 +133,7 @@ def test_it_is_a_terminal_with_its_size_its_keys_and_its_ctrl_c(team: Team) -> N
         screen.wait_for("33 111")
         screen.resize(90, 40)
         os.kill(screen.process.pid, signal.SIGWINCH)
-        # what says that it begins is what Ctrl-C ends: a shell that is about to start something may not hear it
+        # what says that it begins is what Ctrl-C ends: a shell that is about to start something may miss it
         screen.press("while ! stty size | grep '40 90'; do sleep 0.1; done; sh -c \"echo begin''s; exec sleep 1000\"\r")
         screen.wait_for("begins")
         screen.press("\x03")

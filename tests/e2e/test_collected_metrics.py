@@ -33,8 +33,8 @@ def test_the_page_has_an_example_of_every_kind() -> None:
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_try_shows_the_metric(title: str, tmp_path: Path, shared_home: Home) -> None:
     value = written(title, tmp_path)
-    [found] = shared_home.json("test", cwd=tmp_path)["metrics"].values()
-    assert found["value"] == pytest.approx(value)
+    [metric] = shared_home.json("test", cwd=tmp_path)["metrics"].values()
+    assert metric["value"] == pytest.approx(value)
 
 
 def test_workers_find_the_same(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ class Scene:
         if not identity.exists():
             return []
         labels = [f"{LABEL}state={identity.read_text()}"] + ([f"{LABEL}handle={handle}"] if handle else [])
-        found: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": labels})
-        return found
+        containers: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": labels})
+        return containers
 
     def running(self, handle: str, count: int) -> list[str]:
         """The names of the experiment's containers, once so many run."""
@@ -55,9 +55,9 @@ class Scene:
             names = [c["Names"][0].lstrip("/") for c in self.containers(handle) if c["State"] == "running"]
             return names if len(names) == count else None
 
-        found = eventually(look, f"{count} containers of {handle} run", self.home)
-        assert found is not None
-        return found
+        containers = eventually(look, f"{count} containers of {handle} run", self.home)
+        assert containers is not None
+        return containers
 
     def nothing_left(self, handle: str) -> None:
         """Wait until the daemon has nothing of the experiment."""
@@ -71,8 +71,8 @@ def scene(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
         scene = Scene(home, docker_engine)
         yield scene
         try:
-            gone = "every container is gone, warm ones of tests too"
-            eventually(lambda: not scene.containers(), gone, home, WARM_SECONDS + 60)
+            description = "every container is gone, warm ones of tests too"
+            eventually(lambda: not scene.containers(), description, home, WARM_SECONDS + 60)
         finally:
             for container in scene.containers():
                 with contextlib.suppress(docker.errors.APIError):
@@ -81,7 +81,7 @@ def scene(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def hold(folder: Path) -> list[dict[str, Any]]:
-    """A folder of this machine in the container: trials go on once there is a file `go` in it."""
+    """A folder of this machine in the container: trials continue once it has a file `go`."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o777)
     return [{"path": str(folder), "mount": "/hold"}]
@@ -102,9 +102,9 @@ def begun(folder: Path, count: int) -> bool:
     return len([path for path in folder.iterdir() if path.name.isdecimal()]) >= count
 
 
-WHO = "import os; print('user', os.getuid()); print('loss={x}')"
+PRINT_USER = "import os; print('user', os.getuid()); print('loss={x}')"
 IMAGES: dict[str, tuple[Image, str | list[str], int]] = {
-    "python": (docker_images.python(), ["python3", "-c", WHO], 0),
+    "python": (docker_images.python(), ["python3", "-c", PRINT_USER], 0),
     "non-root": (docker_images.busybox(), "echo user $(id -u); echo loss={x}", 65534),
     "musl": (docker_images.musl(), "program {x}", 0),
     "static": (docker_images.static(), ["/program", "{x}"], 1234),
@@ -117,8 +117,8 @@ def test_any_image_works_as_it_is(scene: Scene, tmp_path: Path, kind: str) -> No
     name = docker_images.load(scene.engine, f"test-any-{kind}:1", image)
     project = write(tmp_path / kind, run, image=name)
     handle = launch(scene.home, project)
-    shown = reached(scene.home, handle, "completed")
-    assert shown["counts"]["completed"] == 3
+    status = reached(scene.home, handle, "completed")
+    assert status["counts"]["completed"] == 3
     assert f"user {user}\n" in scene.home.run("logs", handle, "--tail", "100").stdout.replace(" │ ", "\n")
     scene.nothing_left(handle)
 
@@ -136,8 +136,8 @@ def test_killed_containers_cost_nothing_and_the_budget_is_exact(scene: Scene, tm
         scene.home,
     )
     (tmp_path / "hold/go").touch()
-    shown = reached(scene.home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
+    status = reached(scene.home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (5, 0)
     ended = attempts(scene.home, handle)
     assert sorted(attempt["trial"] for attempt in ended if attempt["state"] == "succeeded") == [1, 2, 3, 4, 5]
     lost = [attempt["reason"]["message"] for attempt in ended if attempt["state"] == "lost"]
@@ -157,8 +157,8 @@ def test_stopping_leaves_no_container_and_no_volume(scene: Scene, tmp_path: Path
     scene.home.run("stop", handle)
     reached(scene.home, handle, "stopped")
     scene.nothing_left(handle)
-    there = {volume["Name"] for volume in scene.api.volumes()["Volumes"] or ()}
-    assert not volumes & there
+    remaining_volumes = {volume["Name"] for volume in scene.api.volumes()["Volumes"] or ()}
+    assert not volumes & remaining_volumes
 
 
 def test_containers_outlive_the_server_and_find_the_next_one_at_another_port(scene: Scene, tmp_path: Path) -> None:
@@ -170,15 +170,15 @@ def test_containers_outlive_the_server_and_find_the_next_one_at_another_port(sce
     kill_server(home)
     moved_from = json.loads((home.folder / "endpoint.json").read_text())["url"]
     port = int(moved_from.rpartition(":")[2])
-    taken = eventually(lambda: listening(port), "what the killed server started has let its port go", home)
-    assert taken is not None
-    with taken:
+    listener = eventually(lambda: listening(port), "what the killed server started has let its port go", home)
+    assert listener is not None
+    with listener:
         home.run("status")
         assert json.loads((home.folder / "endpoint.json").read_text())["url"] != moved_from
         assert set(scene.running(handle, 2)) == before
         (tmp_path / "hold/go").touch()
-        shown = reached(home, handle, "completed")
-    assert shown["counts"]["completed"] == 4
+        status = reached(home, handle, "completed")
+    assert status["counts"]["completed"] == 4
     assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 4
     scene.nothing_left(handle)
 
@@ -191,8 +191,8 @@ def test_a_trial_over_its_memory_limit_fails_with_that_reason_and_its_worker_liv
         tmp_path / "memory", ["python3", "-c", code], image=scene.python, parallelism=1, resources={"memory": "128Mi"}
     )
     handle = launch(scene.home, project)
-    shown = reached(scene.home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (2, 1)
+    status = reached(scene.home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (2, 1)
     [failed] = [attempt for attempt in attempts(scene.home, handle) if attempt["state"] == "failed"]
     assert failed["trial"] == 2
     assert failed["reason"]["code"] == "out_of_memory"
@@ -217,11 +217,11 @@ def test_an_image_that_cannot_be_pulled_pauses_the_experiment_with_the_registrys
 ) -> None:
     project = write(tmp_path / "missing", "echo loss={x}", image="127.0.0.1:1/no/such:1")
     handle = launch(scene.home, project)
-    shown = reached(scene.home, handle, "paused")
-    assert shown["reason"]["code"] == "workers_fail"
-    assert "cannot pull the image 127.0.0.1:1/no/such:1" in shown["reason"]["message"]
-    assert "connection refused" in shown["reason"]["message"]
-    assert (shown["counts"]["failed"], attempts(scene.home, handle)) == (0, [])
+    status = reached(scene.home, handle, "paused")
+    assert status["reason"]["code"] == "workers_fail"
+    assert "cannot pull the image 127.0.0.1:1/no/such:1" in status["reason"]["message"]
+    assert "connection refused" in status["reason"]["message"]
+    assert (status["counts"]["failed"], attempts(scene.home, handle)) == (0, [])
     scene.home.run("stop", handle)
     scene.nothing_left(handle)
 
@@ -276,8 +276,8 @@ def test_limits_are_set_and_neither_token_nor_secret_can_be_inspected(scene: Sce
     assert about["Config"]["User"] == "65534:65534"
     assert {mount["Destination"] for mount in about["Mounts"] if mount["RW"]} == {"/hold", "/orchestune/worker"}
     public = json.dumps([about, scene.api.top(name)])
-    told = scene.api.get_archive(name, "/orchestune/worker/worker.json")
-    with tarfile.open(fileobj=io.BytesIO(b"".join(told[0]))) as archive:
+    worker_archive = scene.api.get_archive(name, "/orchestune/worker/worker.json")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(worker_archive[0]))) as archive:
         document = archive.extractfile("worker.json")
         assert document is not None
         token = json.load(document)["token"]
@@ -295,9 +295,9 @@ def test_what_the_bundle_leaves_out_is_there_to_be_read(scene: Scene, tmp_path: 
     (project / ".env").write_text("KEY=secret\n")
     handle = launch(scene.home, project)
     assert reached(scene.home, handle, "completed")["counts"]["completed"] == 1
-    said = scene.home.run("logs", handle).stdout
-    assert "a line of data" in said
-    assert ".env" not in said
+    output = scene.home.run("logs", handle).stdout
+    assert "a line of data" in output
+    assert ".env" not in output
 
 
 def test_changed_code_is_tried_and_taken_and_a_trial_is_opened_in_its_image(scene: Scene, tmp_path: Path) -> None:
@@ -308,15 +308,17 @@ def test_changed_code_is_tried_and_taken_and_a_trial_is_opened_in_its_image(scen
     handle = launch(home, project)
     reached(home, handle, "completed")
     (project / "train.py").write_text(code.format("new"))
-    said = home.run("try", "--into", handle, cwd=project).stdout
-    assert "new code of trial 1" in said and "metric   loss 1" in said and f"{handle} switched to this code" in said
+    output = home.run("try", "--into", handle, cwd=project).stdout
+    assert (
+        "new code of trial 1" in output and "metric   loss 1" in output and f"{handle} switched to this code" in output
+    )
     home.run("extend", handle, "--budget", "3")
     reached(home, handle, "completed")
     assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout
     assert home.run("shell", f"{handle}/2", "--", "{run}").stdout == "old code of trial 2\nloss=1\n"
     look = "print(os.path.exists('/.dockerenv'), os.uname().nodename, repr(sys.stdin.read()))"
-    asked = ("python3", "-c", f"import os, sys; {look}; sys.exit(7)")
-    inside, container, read = home.run("shell", f"{handle}/3", "--", *asked, expect=7).stdout.split()
+    command = ("python3", "-c", f"import os, sys; {look}; sys.exit(7)")
+    inside, container, read = home.run("shell", f"{handle}/3", "--", *command, expect=7).stdout.split()
     assert (inside, read) == ("True", "''")
     with contextlib.closing(Terminal(["shell", f"{handle}/3"], home.env)) as screen:
         screen.wait_for(r"[#$] $")
@@ -353,9 +355,9 @@ def test_trials_go_on_while_the_daemon_is_away(scene: Scene, tmp_path: Path) -> 
         scene.home.run("run", "--cluster", "local", cwd=local)
     finally:
         scene.engine.start()
-    shown = reached(scene.home, handle, "completed")
+    status = reached(scene.home, handle, "completed")
     assert [attempt["state"] for attempt in attempts(scene.home, handle)] == ["succeeded"] * 3
-    assert shown["counts"]["completed"] == 3
+    assert status["counts"]["completed"] == 3
     scene.nothing_left(handle)
 
 
@@ -368,8 +370,8 @@ def test_a_restart_of_the_daemon_costs_nothing(scene: Scene, tmp_path: Path) -> 
     scene.engine.stop()
     scene.engine.start()
     (tmp_path / "hold/go").touch()
-    shown = reached(scene.home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+    status = reached(scene.home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (3, 0)
     ended = [attempt["state"] for attempt in attempts(scene.home, handle)]
     assert ended.count("succeeded") == 3
     assert set(ended) <= {"succeeded", "preempted", "lost"}
@@ -399,13 +401,13 @@ def test_each_container_sees_the_gpus_of_its_trial_and_no_other(
         )
         handle = launch(home, project)
         reached(home, handle, "completed")
-        given = [tuple(attempt["gpus"]) for attempt in attempts(home, handle)]
-        assert sorted(gpu for pair in given for gpu in pair) == ["GPU-000", "GPU-111", "GPU-222", "GPU-333"]
+        gpu_sets = [tuple(attempt["gpus"]) for attempt in attempts(home, handle)]
+        assert sorted(gpu for pair in gpu_sets for gpu in pair) == ["GPU-000", "GPU-111", "GPU-222", "GPU-333"]
         logs = home.run("logs", handle).stdout
-        for pair in given:
+        for pair in gpu_sets:
             assert f"sees {','.join(pair)} of {','.join(pair)}\n" in logs
-        said = home.run("run", "--detach", "--set", "resources.gpu=5", cwd=project, expect=2).stderr
-        assert "5 gpu" in said
+        errors = home.run("run", "--detach", "--set", "resources.gpu=5", cwd=project, expect=2).stderr
+        assert "5 gpu" in errors
 
 
 def test_the_example_with_a_dockerfile_is_built_once_and_runs_as_its_own_user(scene: Scene, tmp_path: Path) -> None:
@@ -416,11 +418,11 @@ def test_the_example_with_a_dockerfile_is_built_once_and_runs_as_its_own_user(sc
     for line in ("", "print('changed')\n"):
         (project / "model.py").write_text((project / "model.py").read_text() + line)
         handle = launch(scene.home, project)
-        shown = reached(scene.home, handle, "completed", patience=240)
-        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (24, 0)
-        said = scene.home.run("logs", handle, "--tail", "200").stdout
-        assert "user 1000 on" in said and "user 0 on" not in said
-        assert ("changed" in said) == bool(line)
+        status = reached(scene.home, handle, "completed", timeout=240)
+        assert (status["counts"]["completed"], status["counts"]["failed"]) == (24, 0)
+        output = scene.home.run("logs", handle, "--tail", "200").stdout
+        assert "user 1000 on" in output and "user 0 on" not in output
+        assert ("changed" in output) == bool(line)
         built.append({image["Id"] for image in scene.api.images(all=True)})
     assert built[0] == built[1]
 
@@ -428,7 +430,7 @@ def test_the_example_with_a_dockerfile_is_built_once_and_runs_as_its_own_user(sc
 def test_without_docker_an_experiment_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with Home(DOCKER_HOST=f"unix://{tmp_path}/none.sock", ORCHESTUNE_CLUSTER="docker") as home:
         project = write(tmp_path / "refused", "echo loss={x}", image="busybox:1")
-        said = home.run("run", "--detach", cwd=project, expect=3).stderr
-        assert "cannot connect to Docker at unix://" in said
-        assert "DOCKER_HOST" in said
+        errors = home.run("run", "--detach", cwd=project, expect=3).stderr
+        assert "cannot connect to Docker at unix://" in errors
+        assert "DOCKER_HOST" in errors
         assert home.json("status") == []

@@ -18,7 +18,7 @@ import pytest
 from tests.testbeds.home import Home
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ELSEWHERE = {"09-two-gpus", "10-no-shell"}
+CLUSTER_EXAMPLES = {"09-two-gpus", "10-no-shell"}
 """what takes a cluster, and runs in tests/kubernetes"""
 SCRIPTS = {"14-tune-a-function", "15-sklearn-search", "20-hydra"}
 """what Python starts, without an experiment file"""
@@ -26,7 +26,9 @@ TORCH = {"26-torchrun", "27-lora"}
 """what takes PyTorch, and runs in tests/integration/callbacks"""
 NOTEBOOKS = {"17-notebook"}
 """what `test_notebook.py` executes"""
-FOLDERS = sorted({folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - ELSEWHERE - SCRIPTS - TORCH - NOTEBOOKS)
+FOLDERS = sorted(
+    {folder.name for folder in EXAMPLES.glob("[0-9][0-9]-*")} - CLUSTER_EXAMPLES - SCRIPTS - TORCH - NOTEBOOKS
+)
 PRUNED = {"11-early-stopping", "22-lightning-log", "28-gymnasium"}
 """what ends some of its trials early"""
 PGBENCH = next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pgbench")), "pgbench")
@@ -57,8 +59,8 @@ def attempts(home: Home, project: Path) -> list[dict[str, Any]]:
 
 def newest(home: Home) -> dict[str, Any]:
     """The status of the example that was run last."""
-    found: dict[str, Any] = home.json("status", home.json("status", "--limit", "1")[0]["handle"])
-    return found
+    status: dict[str, Any] = home.json("status", home.json("status", "--limit", "1")[0]["handle"])
+    return status
 
 
 def words(project: Path) -> list[str]:

@@ -53,8 +53,8 @@ def sweep(home: Home, folder: Path, *words: str, expect: int = 0) -> str:
 
 def results(folder: Path) -> dict[str, Any]:
     [path] = folder.glob("multirun/*/*/optimization_results.yaml")
-    found: dict[str, Any] = YAML(typ="safe").load(path)
-    return found
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    return document
 
 
 def test_the_example_of_the_page_runs_as_it_stands(shared_home: Home, tmp_path: Path) -> None:
@@ -63,19 +63,19 @@ def test_the_example_of_the_page_runs_as_it_stands(shared_home: Home, tmp_path: 
         (tmp_path / name).write_text(text)
     [command] = re.findall(r"^python train.py -m hydra/sweeper=orchestune (.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     sweep(shared_home, tmp_path, *shlex.split(command.replace("\\\n", " ")))
-    found = results(tmp_path)
-    trials = shared_home.json("trials", found["experiment"])
+    results_file = results(tmp_path)
+    trials = shared_home.json("trials", results_file["experiment"])
     assert [trial["state"] for trial in trials] == ["completed"] * 8
     for trial in trials:
-        given = trial["parameters"]
+        parameters = trial["parameters"]
         value = trial["metrics"]["objective"]["value"]
-        assert value == pytest.approx((given["optim.lr"] - 0.01) ** 2 + given["layers"])
+        assert value == pytest.approx((parameters["optim.lr"] - 0.01) ** 2 + parameters["layers"])
         [folder] = tmp_path.glob(f"multirun/*/*/{trial['number']}")
         written = YAML(typ="safe").load(folder / ".hydra/config.yaml")
-        assert written["optim"] == {"lr": pytest.approx(given["optim.lr"]), "name": given["optim.name"]}
+        assert written["optim"] == {"lr": pytest.approx(parameters["optim.lr"]), "name": parameters["optim.name"]}
         assert (folder / "train.log").exists()
     best = min(trials, key=lambda trial: trial["metrics"]["objective"]["value"])
-    assert (found["trial"], found["best_params"]) == (best["number"], best["parameters"])
+    assert (results_file["trial"], results_file["best_params"]) == (best["number"], best["parameters"])
 
 
 def test_trials_that_are_behind_are_ended_early_and_nothing_waits_for_a_batch(
@@ -95,9 +95,9 @@ def test_several_metrics_give_the_front(shared_home: Home, tmp_path: Path) -> No
     program(tmp_path, "return config.x, -config.x")
     words = ["hydra.sweeper.metrics={a: minimize, b: minimize}", "hydra.sweeper.budget=3"]
     sweep(shared_home, tmp_path, *words, "x=interval(0,1)", "opt.name=sgd,adam")
-    found = results(tmp_path)["solutions"]
-    assert len(found) == 3
-    assert all(solution["values"] == [solution["params"]["x"], -solution["params"]["x"]] for solution in found)
+    solutions = results(tmp_path)["solutions"]
+    assert len(solutions) == 3
+    assert all(solution["values"] == [solution["params"]["x"], -solution["params"]["x"]] for solution in solutions)
 
 
 def test_a_misspelt_name_is_refused_before_anything_runs(shared_home: Home, tmp_path: Path) -> None:
@@ -118,19 +118,19 @@ def test_a_program_that_always_fails_ends_the_sweep_with_its_words(shared_home: 
 
 def test_ctrl_c_stops_the_experiment(shared_home: Home, tmp_path: Path) -> None:
     program(tmp_path, "time.sleep(600)\nreturn config.x")
-    before = {found["handle"] for found in shared_home.json("status")}
+    before = {status["handle"] for status in shared_home.json("status")}
 
     def running() -> Any:
-        every = [found for found in shared_home.json("status") if found["handle"] not in before]
-        return [found for found in every if found["counts"]["running"]]
+        every = [status for status in shared_home.json("status") if status["handle"] not in before]
+        return [status for status in every if status["counts"]["running"]]
 
     with start(shared_home, tmp_path, "hydra.sweeper.keys={grace: 1s}", "x=interval(0,1)") as process:
-        [found] = eventually(running, "a trial runs", shared_home)
+        [experiment] = eventually(running, "a trial runs", shared_home)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=100)
-    assert f"continue with `orchestune resume {found['handle']}`" in out
+    assert f"continue with `orchestune resume {experiment['handle']}`" in out
     eventually(
-        lambda: shared_home.json("status", found["handle"])["state"] == "stopped",
+        lambda: shared_home.json("status", experiment["handle"])["state"] == "stopped",
         "the experiment is stopped",
         shared_home,
     )

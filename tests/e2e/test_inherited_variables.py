@@ -39,8 +39,8 @@ def test_trials_inherit_them_until_the_end_and_after_it_those_of_the_next_shell(
     eventually(lambda: environments(home) == [], "the variables are deleted again", home)
     assert "(1 completed)" in home.run("rerun", f"{handle}/1", cwd=project).stdout
     assert "loss=" in home.run("try", handle, cwd=project).stdout
-    shown = home.run("shell", f"{handle}/1", "--", "sh", "-c", "echo $MY_DATA_DIR ${SSH_AUTH_SOCK:-none}", cwd=project)
-    assert shown.stdout.startswith("/data/there ")
+    output = home.run("shell", f"{handle}/1", "--", "sh", "-c", "echo $MY_DATA_DIR ${SSH_AUTH_SOCK:-none}", cwd=project)
+    assert output.stdout.startswith("/data/there ")
 
 
 def test_a_stopped_experiment_is_resumed_with_the_variables_of_the_shell(with_variable: Home, tmp_path: Path) -> None:
@@ -77,5 +77,5 @@ def test_inherit_false_turns_it_off_and_the_plan_names_what_is_missing(with_vari
     done = home.run("run", cwd=project, expect=None)
     assert "the command reads MY_DATA_DIR of this shell, which trials do not get" in done.stdout
     assert "(0 completed" in done.stdout and environments(home) == []
-    shown = home.json("run", "--dry-run", cwd=project)["specification"]
-    assert (shown["env"], shown["inherit_env"]) == ({"OTHER": "1"}, False)
+    specification = home.json("run", "--dry-run", cwd=project)["specification"]
+    assert (specification["env"], specification["inherit_env"]) == ({"OTHER": "1"}, False)

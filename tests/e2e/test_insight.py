@@ -26,24 +26,24 @@ def searched(shared_home: Home, tmp_path: Path) -> tuple[Home, str]:
 
 def test_a_search_says_which_parameters_matter_and_where_it_fails(searched: tuple[Home, str]) -> None:
     home, handle = searched
-    found = home.json("importance", handle)
-    assert found["metric"] == "loss"
-    assert found["parameters"][0]["name"] == "x"
+    importances = home.json("importance", handle)
+    assert importances["metric"] == "loss"
+    assert importances["parameters"][0]["name"] == "x"
     explained = home.json("explain", handle)
-    assert explained["parameters"] == found["parameters"]
+    assert explained["parameters"] == importances["parameters"]
     codes = {(item["code"], item["parameter"]) for item in explained["findings"]}
     assert {("direction", "x"), ("failures", "layers")} <= codes
     assert ("direction", "y") not in codes
-    shown = home.run("explain", handle).stdout
-    assert all(item["message"] in shown for item in explained["findings"])
+    explanation = home.run("explain", handle).stdout
+    assert all(item["message"] in explanation for item in explained["findings"])
 
 
 def test_a_metric_that_is_always_the_same_weighs_nothing_and_an_unknown_one_is_refused(
     searched: tuple[Home, str],
 ) -> None:
     home, handle = searched
-    said = home.run("importance", handle, "--metric", "seconds").stdout
-    assert "the seconds of the 46 completed trials does not vary with the parameters" in said
+    output = home.run("importance", handle, "--metric", "seconds").stdout
+    assert "the seconds of the 46 completed trials does not vary with the parameters" in output
     refused = home.run("importance", handle, "--metric", "speed", "--json", expect=2)
     assert json.loads(refused.stderr)["error"]["hint"] == "it has loss, seconds"
 

@@ -1,4 +1,4 @@
-"""Messages of a real server that is killed while it sends them, from the command line to whoever gets them."""
+"""Messages of a real server that is killed while it sends them, from the command line to their receiver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_nothing_is_lost_though_the_server_is_killed_while_its_message_hangs(hom
         document = Webhook(SECRET).verify(second.body, dict(second.headers))
         assert (document["type"], document["data"]["experiment"]) == ("experiment.finished", handle)
         assert (first.identity, first.body) == (second.identity, second.body)
-        assert [request.identity for request in receiver.taken()] == [first.identity]
+        assert [request.identity for request in receiver.accepted()] == [first.identity]
         store = b"".join(path.read_bytes() for path in home.folder.rglob("orchestune.db*"))
         assert b"very-secret" not in store
         assert SECRET.encode() not in store
@@ -37,11 +37,11 @@ def test_nothing_is_lost_though_the_server_is_killed_while_its_message_hangs(hom
 def test_an_option_names_who_is_told_and_a_dry_run_shows_its_host_alone(home: Home, tmp_path: Path) -> None:
     project = write(tmp_path / "option", "echo loss={x}", budget=1)
     with Receiver() as receiver:
-        shown = home.run("run", "--dry-run", "--notify", f"{receiver.url}/very-secret", cwd=project)
-        assert f"notifies   http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in shown.stdout
-        assert "very-secret" not in shown.stdout
+        output = home.run("run", "--dry-run", "--notify", f"{receiver.url}/very-secret", cwd=project)
+        assert f"notifies   http://127.0.0.1:{receiver.port}/… when finished or failed or paused" in output.stdout
+        assert "very-secret" not in output.stdout
         document = json.loads(home.run("run", "--detach", "--json", "--notify", receiver.url, cwd=project).stdout)
-        eventually(receiver.taken, "the end is told", home)
+        eventually(receiver.accepted, "the end is told", home)
         assert receiver.received[0].document["data"]["experiment"] == document["handle"]
-    said = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
-    assert "notify.0.url: the environment variable NOT_THERE is not set" in said.stderr
+    result = home.run("run", "--dry-run", "--notify", "env:NOT_THERE", cwd=project, expect=2)
+    assert "notify.0.url: the environment variable NOT_THERE is not set" in result.stderr

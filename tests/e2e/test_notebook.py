@@ -27,11 +27,13 @@ def home() -> Iterator[Home]:
 
 def bars(heard: list[dict[str, Any]], cell: int) -> list[tuple[int, int]]:
     """(done, budget) of every bar that the cell showed, in order; the first one is made, the others replace it."""
-    shown = [item for item in heard if item["cell"] == cell and item["type"].endswith("display_data")]
-    assert [item["type"] for item in shown] == ["display_data", *["update_display_data"] * (len(shown) - 1)]
-    assert len({item["content"]["transient"]["display_id"] for item in shown}) == 1
-    found = [re.search(r'<progress value="(\d+)" max="(\d+)"', item["content"]["data"]["text/html"]) for item in shown]
-    return [(int(match[1]), int(match[2])) for match in found if match]
+    displays = [item for item in heard if item["cell"] == cell and item["type"].endswith("display_data")]
+    assert [item["type"] for item in displays] == ["display_data", *["update_display_data"] * (len(displays) - 1)]
+    assert len({item["content"]["transient"]["display_id"] for item in displays}) == 1
+    progress = [
+        re.search(r'<progress value="(\d+)" max="(\d+)"', item["content"]["data"]["text/html"]) for item in displays
+    ]
+    return [(int(match[1]), int(match[2])) for match in progress if match]
 
 
 def test_cells_show_a_bar_that_moves_and_what_came_of_it(home: Home, tmp_path: Path) -> None:
@@ -49,11 +51,11 @@ def test_cells_show_a_bar_that_moves_and_what_came_of_it(home: Home, tmp_path: P
     cells = json.loads(notebook.read_text())["cells"]
     for number, budget in ((3, 12), (6, 4)):
         assert "budget=" in "".join(cells[number]["source"])
-        seen = bars(heard, number)
-        assert seen == sorted(seen)
-        assert {most for _, most in seen} == {budget}
-        assert seen[0][0] < budget and seen[-1][0] == budget
-        assert len(set(seen)) > (2 if budget == 12 else 1)
+        positions = bars(heard, number)
+        assert positions == sorted(positions)
+        assert {most for _, most in positions} == {budget}
+        assert positions[0][0] < budget and positions[-1][0] == budget
+        assert len(set(positions)) > (2 if budget == 12 else 1)
     table = next(item for item in heard if item["cell"] == 4 and item["type"] == "execute_result")
     assert "metrics.accuracy" in table["content"]["data"]["text/html"]
     printed = "".join(item["content"]["text"] for item in heard if item["type"] == "stream" and item["cell"] == 6)

@@ -87,14 +87,14 @@ class Stage:
 
 
 def _hears_all() -> None:
-    for number in (signal.SIGHUP, signal.SIGTERM):  # which whoever runs the tests may ignore
+    for number in (signal.SIGHUP, signal.SIGTERM):  # which the shell that runs the tests may ignore
         signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
 def stage(tmp_path: Path, shared_home: Home) -> Iterator[Stage]:
-    with closing(Stage(shared_home, tmp_path)) as made:
-        yield made
+    with closing(Stage(shared_home, tmp_path)) as new_stage:
+        yield new_stage
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

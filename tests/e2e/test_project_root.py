@@ -70,8 +70,8 @@ def test_repeating_trying_and_opening_a_trial_run_in_the_same_folder(shared_home
     assert "where=" in tried.stdout
     (source / "train.py").write_text(SCRIPT)
     assert "loss=" in home.run("try", "/1", cwd=source).stdout
-    shown = home.run("shell", "/1", "--", "sh", "-c", "pwd; cat ../data/rows.csv", cwd=source).stdout
-    assert shown.splitlines()[0].endswith("/src") and shown.split()[1:] == ["1", "2", "3"]
+    output = home.run("shell", "/1", "--", "sh", "-c", "pwd; cat ../data/rows.csv", cwd=source).stdout
+    assert output.splitlines()[0].endswith("/src") and output.split()[1:] == ["1", "2", "3"]
 
 
 def test_a_copy_of_the_repository_elsewhere_is_tried_in_the_same_folder(shared_home: Home, tmp_path: Path) -> None:

@@ -14,27 +14,27 @@ from tests.testbeds.processes import alive
 
 
 def counts(home: Home, handle: str) -> dict[str, int]:
-    found: dict[str, int] = home.json("status", handle)["counts"]
-    return found
+    state_counts: dict[str, int] = home.json("status", handle)["counts"]
+    return state_counts
 
 
 def test_pause_lets_running_trials_end_and_starts_no_more(shared_home: Home, tmp_path: Path) -> None:
     home = shared_home
-    here = "$ORCHESTUNE_ORIGINAL_DIR"
-    command = f"touch {here}/began; while [ ! -e {here}/go ]; do sleep 0.05; done; echo loss={{x}}"
+    folder = "$ORCHESTUNE_ORIGINAL_DIR"
+    command = f"touch {folder}/began; while [ ! -e {folder}/go ]; do sleep 0.05; done; echo loss={{x}}"
     project = write(tmp_path / "paused", command, budget=6)
     handle = launch(home, project)
     eventually((project / "began").exists, "trials run", home)
     eventually(lambda: counts(home, handle)["running"] == 2, "two of them", home)
     home.run("pause", handle)
     home.run("pause", handle)
-    shown = home.json("status", handle)
-    assert (shown["desired"], shown["counts"]["running"]) == ("paused", 2)
+    status = home.json("status", handle)
+    assert (status["desired"], status["counts"]["running"]) == ("paused", 2)
     (project / "go").touch()
     eventually(lambda: counts(home, handle)["completed"] == 2, "the running ones end", home)
-    shown = reached(home, handle, "paused")
-    assert shown["reason"]["code"] == "paused_by_user"
-    assert (shown["counts"]["completed"], shown["counts"]["running"]) == (2, 0)
+    status = reached(home, handle, "paused")
+    assert status["reason"]["code"] == "paused_by_user"
+    assert (status["counts"]["completed"], status["counts"]["running"]) == (2, 0)
     home.run("resume", handle)
     home.run("resume", handle)
     reached(home, handle, "completed")
@@ -47,10 +47,10 @@ def test_a_finished_experiment_is_extended(shared_home: Home, tmp_path: Path) ->
     project = write(tmp_path / "extended", "echo loss={x}", budget=2)
     home.run("run", cwd=project)
     handle = home.run("extend", "--budget", "5", "--parallelism", "3", cwd=project).stdout.split(":")[0]
-    shown = reached(home, handle, "completed")
+    status = reached(home, handle, "completed")
     eventually(lambda: counts(home, handle)["completed"] == 5, "three more", home)
-    shown = reached(home, handle, "completed")
-    assert (shown["budget"], shown["parallelism"], shown["counts"]["completed"]) == (5, 3, 5)
+    status = reached(home, handle, "completed")
+    assert (status["budget"], status["parallelism"], status["counts"]["completed"]) == (5, 3, 5)
     home.run("extend", handle, "--budget", "5")
     assert "5 trials were started already" in home.run("extend", handle, "--budget", "4", expect=2).stderr
     assert home.json("status", handle)["state"] == "completed"
@@ -76,7 +76,7 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
 
     def traces() -> list[str]:
         paths = (Path(folder, name) for folder, below, files in os.walk(home.folder) for name in [*below, *files])
-        found = [str(path) for path in paths if identity in str(path)]
+        remains = [str(path) for path in paths if identity in str(path)]
         with sqlite3.connect(f"file:{home.folder / 'orchestune.db'}?mode=ro", uri=True) as database:
             tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             for table in tables:
@@ -84,15 +84,15 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
                     continue
                 rows = database.execute(f'SELECT * FROM "{table}"').fetchall()
                 if any(word in str(row) for row in rows for word in (identity, handle, nap)):
-                    found.append(table)
+                    remains.append(table)
         database.close()
-        return found
+        return remains
 
-    def gone() -> bool:
+    def is_purged() -> bool:
         return not traces()
 
     try:
-        eventually(gone, "rows and files are gone", home)
+        eventually(is_purged, "rows and files are gone", home)
     except AssertionError as error:
         raise AssertionError(f"left: {traces()}") from error
     done = home.run("status", handle, expect=None)
@@ -104,9 +104,9 @@ def test_delete_stops_and_hides_and_purge_removes_everything(shared_home: Home, 
 
 def test_following_logs_merges_the_workers_and_ends_with_the_experiment(shared_home: Home, tmp_path: Path) -> None:
     home = shared_home
-    here = "$ORCHESTUNE_ORIGINAL_DIR"
+    folder = "$ORCHESTUNE_ORIGINAL_DIR"
     command = (
-        f"touch {here}/began-$ORCHESTUNE_TRIAL; until [ -e {here}/began-2 ]; do sleep 0.05; done;"
+        f"touch {folder}/began-$ORCHESTUNE_TRIAL; until [ -e {folder}/began-2 ]; do sleep 0.05; done;"
         "for i in 1 2 3; do echo line $i; sleep 0.1; done; printf 'half'; sleep 0.1; echo ' whole'; echo loss={x}"
     )
     project = write(tmp_path / "logged", command, budget=6)
@@ -154,8 +154,12 @@ def test_what_waits_says_for_what_and_for_whom(shared_home: Home, tmp_path: Path
     waiter = launch(home, write(tmp_path / "waiter", "echo loss={x}", **everything))
 
     def reason() -> str:
-        found = home.json("status", waiter)["reason"]
-        return str(found["message"]) if found and found["code"] == "waiting_for_resources" else ""
+        reason_document = home.json("status", waiter)["reason"]
+        return (
+            str(reason_document["message"])
+            if reason_document and reason_document["code"] == "waiting_for_resources"
+            else ""
+        )
 
     message = eventually(reason, "it says that it waits", home)
     assert "memory" in message and holder in message

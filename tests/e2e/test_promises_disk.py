@@ -68,8 +68,8 @@ def test_a_disk_that_runs_full_and_has_space_again_loses_nothing(home_on_it: Hom
     if refused.returncode:
         assert "space" in refused.stderr
     ballast.unlink()
-    shown = reached(home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (8, 0), attempts(home, handle)
+    status = reached(home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (8, 0), attempts(home, handle)
     log = home.run("logs", handle).stdout
     for number in range(1, 9):
         assert f"trial {number}" in log
@@ -84,9 +84,9 @@ def test_a_folder_that_cannot_be_written_to_is_a_clear_error(disk: Path, tmp_pat
 
 
 def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -> None:
-    here = "$ORCHESTUNE_ORIGINAL_DIR"
-    wait = f"[ $ORCHESTUNE_TRIAL = 1 ] || until [ -e {here}/go ]; do sleep 0.05; done"
-    project = write(tmp_path / "locked", f"{wait}; echo ran >> {here}/ran; echo loss={{x}}", budget=8)
+    folder = "$ORCHESTUNE_ORIGINAL_DIR"
+    wait = f"[ $ORCHESTUNE_TRIAL = 1 ] || until [ -e {folder}/go ]; do sleep 0.05; done"
+    project = write(tmp_path / "locked", f"{wait}; echo ran >> {folder}/ran; echo loss={{x}}", budget=8)
     handle = launch(home, project)
     states = ["completed", "running", "running"]
     eventually(lambda: [t["state"] for t in home.json("trials", handle)][:3] == states, "two go on", home)
@@ -97,16 +97,18 @@ def test_a_store_that_somebody_locks_is_waited_for(home: Home, tmp_path: Path) -
         late = home.start("run", "--detach", cwd=write(tmp_path / "late", "echo loss={x}", budget=1))
         (project / "go").touch()
         with database:
-            known = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
+            completed_count = database.execute("SELECT COUNT(*) FROM trials WHERE state = 'completed'").fetchone()[0]
             ran = project / "ran"
-            eventually(lambda: len(ran.read_text().splitlines()) > known, "a trial ends that cannot be noted", home)
+            eventually(
+                lambda: len(ran.read_text().splitlines()) > completed_count, "a trial ends that cannot be noted", home
+            )
             for _ in range(3):
-                assert home.json("status", handle)["counts"]["completed"] == known
+                assert home.json("status", handle)["counts"]["completed"] == completed_count
     finally:
         database.close()
-    shown = reached(home, handle, "completed")
+    status = reached(home, handle, "completed")
     assert server_pid(home) == serving
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (8, 0)
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (8, 0)
     assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 8
     out, err = late.communicate(timeout=120)
     assert late.returncode == 0, err

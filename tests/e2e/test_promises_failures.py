@@ -47,7 +47,7 @@ def test_a_failed_trial_tells_why_with_the_end_of_its_log(shared_home: Home, tmp
     )
     (project / "trial.sh").write_text(SCRIPT)
     home = shared_home
-    said = home.run("run", cwd=project)
+    output = home.run("run", cwd=project)
     trials = {trial["parameters"]["kind"]: trial for trial in home.json("trials", cwd=project)}
     assert trials["fine"]["state"] == "completed"
     [handle] = [s["handle"] for s in home.json("status") if s["name"] == "failures"]
@@ -55,14 +55,14 @@ def test_a_failed_trial_tells_why_with_the_end_of_its_log(shared_home: Home, tmp
         trial = trials[kind]
         assert (trial["state"], trial["reason"]["code"]) == ("failed", code), trial
         assert words in trial["reason"]["message"]
-        shown = home.run("trials", f"{handle}/{trial['number']}").stdout
-        assert trial["reason"]["message"] in shown
-        assert f"│ starting {kind}" in shown
+        details = home.run("trials", f"{handle}/{trial['number']}").stdout
+        assert trial["reason"]["message"] in details
+        assert f"│ starting {kind}" in details
         assert trial["attempts"][0]["wall_seconds"] is not None
     assert trials["exit"]["attempts"][0]["exit_code"] == 3
     assert trials["killed"]["attempts"][0]["signal"] in (11, "SIGSEGV")
     assert "│ no such file: train.csv" in home.run("trials", f"{handle}/{trials['exit']['number']}").stdout
-    assert "8 failed" in said.stdout
+    assert "8 failed" in output.stdout
     assert "loss" not in trials["nan"]["metrics"]
 
 
@@ -80,9 +80,9 @@ def test_a_guard_pauses_with_a_hint_and_resume_goes_on(
 ) -> None:
     home = shared_home
     project = write(tmp_path / name, command, metrics={"accuracy": "maximize"}, budget=7, parallelism=1)
-    said = home.run("run", cwd=project, expect=1)
-    assert words in said.stdout + said.stderr
-    assert "orchestune resume" in said.stdout + said.stderr
+    output = home.run("run", cwd=project, expect=1)
+    assert words in output.stdout + output.stderr
+    assert "orchestune resume" in output.stdout + output.stderr
     [before] = [s for s in home.json("status") if s["name"] == name]
     assert (before["state"], before["reason"]["code"]) == ("paused", code)
     assert words in before["reason"]["message"]
@@ -92,12 +92,12 @@ def test_a_guard_pauses_with_a_hint_and_resume_goes_on(
     assert words in home.run("status", before["handle"]).stdout
     home.run("resume", before["handle"])
     home.run("wait", before["handle"], expect=None)
-    shown = home.json("status", before["handle"])
-    if shown["state"] == "paused":  # the next guard, which a command that is wrong throughout runs into
-        assert shown["reason"]["code"] == "first_trials_failed" != code
+    status = home.json("status", before["handle"])
+    if status["state"] == "paused":  # the next guard, which a command that is wrong throughout runs into
+        assert status["reason"]["code"] == "first_trials_failed" != code
         home.run("resume", before["handle"])
-    shown = reached(home, before["handle"], "failed" if not shown["counts"]["completed"] else "completed")
-    assert shown["counts"]["completed"] + shown["counts"]["failed"] == 7
+    status = reached(home, before["handle"], "failed" if not status["counts"]["completed"] else "completed")
+    assert status["counts"]["completed"] + status["counts"]["failed"] == 7
 
 
 def test_a_program_that_is_not_there_is_named(shared_home: Home, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ echo loss=0.$(cat epoch)
 
 
 def only_experiment_named(home: Home, name: str) -> dict[str, Any]:
-    [found] = [status for status in home.json("status") if status["name"] == name]
-    return dict(found)
+    [status] = [status for status in home.json("status") if status["name"] == name]
+    return dict(status)
 
 
 def test_kept_files_are_listed_and_fetched_whole(shared_home: Home, tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_kept_files_are_listed_and_fetched_whole(shared_home: Home, tmp_path: Pa
         "plots/a.png",
     ]
     assert (tmp_path / "two/plots/a.png").read_bytes() == bytes(300000)
-    said = float((tmp_path / "two/best.pt").read_text().split()[1])
-    assert said == trial["parameters"]["x"]
+    value = float((tmp_path / "two/best.pt").read_text().split()[1])
+    assert value == trial["parameters"]["x"]
     [best] = home.json("best", handle)
     eventually(lambda: home.json("trials", f"{handle}/{best['trial']}")["artifacts"], "the best one's are kept", home)
     home.run("get", handle, "--best", "-o", str(tmp_path / "best"))
@@ -100,11 +100,11 @@ def test_only_the_best_trials_files_are_retained(shared_home: Home, tmp_path: Pa
     home.run("run", cwd=project)
     handle = only_experiment_named(home, "retained")["handle"]
 
-    def kept() -> list[float]:
-        found = [home.json("trials", f"{handle}/{number}") for number in range(1, 6)]
-        return sorted(trial["parameters"]["x"] for trial in found if trial["artifacts"])
+    def best_parameters() -> list[float]:
+        trials = [home.json("trials", f"{handle}/{number}") for number in range(1, 6)]
+        return sorted(trial["parameters"]["x"] for trial in trials if trial["artifacts"])
 
-    eventually(lambda: kept() == [0.1, 0.2], "the files of the two best trials, and no others", home)
+    eventually(lambda: best_parameters() == [0.1, 0.2], "the files of the two best trials, and no others", home)
 
 
 def test_a_trial_that_was_interrupted_goes_on_from_its_checkpoint_and_knows_the_step(
@@ -161,11 +161,11 @@ def test_ignored_data_is_there_and_what_trials_write_is_their_own(shared_home: H
     (project / "data").mkdir()
     (project / "data/train.csv").write_text("the data\n")
     (project / "code.txt").write_text("the code\n")
-    said = home.run("run", cwd=project).stdout
-    assert "data" in said
-    shown = only_experiment_named(home, "ignoring")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (4, 0)
-    log = home.run("logs", shown["handle"]).stdout
+    output = home.run("run", cwd=project).stdout
+    assert "data" in output
+    status = only_experiment_named(home, "ignoring")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (4, 0)
+    log = home.run("logs", status["handle"]).stdout
     assert (log.count("the data"), log.count("the code")) == (4, 4)
     assert (project / "code.txt").read_text() == "the code\n"
     assert not (project / "mine").exists()

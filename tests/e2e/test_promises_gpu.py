@@ -11,7 +11,7 @@ from tests.e2e.scene import launch, reached, write
 from tests.testbeds.home import Home
 
 LIST = "#!/bin/sh\necho 'GPU 0: Pretended (UUID: GPU-a)'\necho 'GPU 1: Pretended (UUID: GPU-b)'\n"
-HOLD = (
+HOLD_GPU = (
     "held=$ORCHESTUNE_ORIGINAL_DIR/held-$CUDA_VISIBLE_DEVICES; mkdir $held || exit 9;"
     "sleep 0.2; rmdir $held; echo card $CUDA_VISIBLE_DEVICES; echo loss={x}"
 )
@@ -31,12 +31,12 @@ def home_with_cards(tmp_path: Path) -> Iterator[Home]:
 
 def test_trials_share_no_card_and_wait_for_a_free_one(home_with_cards: Home, tmp_path: Path) -> None:
     home = home_with_cards
-    hold = HOLD.replace("$ORCHESTUNE_ORIGINAL_DIR", str(tmp_path))
+    hold = HOLD_GPU.replace("$ORCHESTUNE_ORIGINAL_DIR", str(tmp_path))
     projects = [write(tmp_path / name, hold, resources={"gpu": 1}, budget=5, parallelism=4) for name in ("one", "two")]
     handles = [launch(home, project) for project in projects]
     for handle in handles:
-        shown = reached(home, handle, "completed")
-        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
+        status = reached(home, handle, "completed")
+        assert (status["counts"]["completed"], status["counts"]["failed"]) == (5, 0)
         trials = [home.json("trials", f"{handle}/{number}") for number in range(1, 6)]
         gpus = [tuple(trial["attempts"][0]["gpus"]) for trial in trials]
         assert set(gpus) <= {("0",), ("1",)}
@@ -46,10 +46,10 @@ def test_trials_share_no_card_and_wait_for_a_free_one(home_with_cards: Home, tmp
 
 def test_more_cards_than_there_are_never_fit_and_it_says_so(home_with_cards: Home, tmp_path: Path) -> None:
     home = home_with_cards
-    done = home.run("run", "--detach", cwd=write(tmp_path / "greedy", HOLD, resources={"gpu": 3}), expect=None)
+    done = home.run("run", "--detach", cwd=write(tmp_path / "greedy", HOLD_GPU, resources={"gpu": 3}), expect=None)
     if done.returncode == 0:
-        shown = home.json("status", done.stdout.strip())
-        assert shown["reason"]["code"] == "never_fits"
+        status = home.json("status", done.stdout.strip())
+        assert status["reason"]["code"] == "never_fits"
     else:
         assert "gpu" in done.stderr
 
@@ -100,8 +100,8 @@ def test_shares_of_a_card_run_side_by_side_and_a_whole_card_is_nobody_elses(
         tmp_path / "shares", meet, resources={"gpu": {"count": 0.25, "type": "a100"}}, budget=6, parallelism=6
     )
     handle = launch(home, shares)
-    shown = reached(home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (6, 0)
+    status = reached(home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (6, 0)
     logs = home.run("logs", handle).stdout
     assert logs.count("card 0") == 6 and "card 1" not in logs and "share 0.25" in logs
 

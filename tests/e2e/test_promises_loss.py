@@ -1,4 +1,4 @@
-"""A worker that dies takes its processes along, costs no budget, and is told apart from a trial that kills workers."""
+"""A worker that dies takes its processes along, costs no budget, and differs from a trial that kills workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_what_ran_on_a_killed_worker_is_gone_within_five_seconds_and_offered_aga
     )
     project = write(tmp_path / victim, command, budget=4)
     handle = launch(home, project)
-    running = eventually(lambda: found if len(found := sleepers(nap)) == 4 else None, "both trials run", home)
+    running = eventually(lambda: pids if len(pids := sleepers(nap)) == 4 else None, "both trials run", home)
     states = {attempt["state"] for attempt in attempts(home, handle)}
     eventually(lambda: {a["state"] for a in attempts(home, handle)} == {"running"}, f"known to run: {states}", home)
     (project / "go").touch()
@@ -34,8 +34,8 @@ def test_what_ran_on_a_killed_worker_is_gone_within_five_seconds_and_offered_aga
     assert running is not None
     with Control(5.0) as control:
         assert control.outlives(lambda: any(alive(pid) for pid in running)), "the user's processes are still there"
-    shown = reached(home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (4, 0)
+    status = reached(home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (4, 0)
     ended = attempts(home, handle)
     lost = [attempt for attempt in ended if attempt["state"] == "lost"]
     assert sorted(attempt["trial"] for attempt in lost) == [1, 2]
@@ -57,11 +57,11 @@ def test_a_frozen_worker_is_told_of_after_the_lease_and_its_trial_runs_elsewhere
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
-            shown = reached(home, handle, "completed")
+            status = reached(home, handle, "completed")
         finally:
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
-        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (1, 0)
+        assert (status["counts"]["completed"], status["counts"]["failed"]) == (1, 0)
         assert [attempt["state"] for attempt in attempts(home, handle)] == ["lost", "succeeded"]
         assert "for 6 s" in attempts(home, handle)[0]["reason"]["message"]
 
@@ -75,13 +75,13 @@ def test_a_trial_that_kills_its_workers_runs_alone_and_then_pauses_the_experimen
     kill = f"{spared} || {{ {wait}kill -9 $PPID; sleep 60; }}"
     project = write(tmp_path / "killer", f"{kill}; echo loss={{x}}", budget=5)
     handle = launch(home, project)
-    shown = reached(home, handle, "paused", patience=150)
-    assert shown["reason"]["code"] == "trial_kills_workers"
-    assert "trial 2 lost its worker" in shown["reason"]["message"]
-    assert shown["counts"]["failed"] == 0
+    status = reached(home, handle, "paused", timeout=150)
+    assert status["reason"]["code"] == "trial_kills_workers"
+    assert "trial 2 lost its worker" in status["reason"]["message"]
+    assert status["counts"]["failed"] == 0
     lost = [attempt for attempt in attempts(home, handle) if attempt["state"] == "lost" and attempt["trial"] == 2]
     assert len(lost) >= 5
     (project / "go").touch()
     home.run("resume", handle)
-    shown = reached(home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (5, 0)
+    status = reached(home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (5, 0)

@@ -36,7 +36,7 @@ def keyed_home(values: tuple[str, str]) -> Iterator[Home]:
         yield home
 
 
-def told(content: bytes, values: tuple[str, str]) -> bool:
+def contains_secret(content: bytes, values: tuple[str, str]) -> bool:
     with contextlib.suppress(OSError, EOFError):
         content += gzip.decompress(content)
     return any(value.encode() in content for value in values)
@@ -44,13 +44,13 @@ def told(content: bytes, values: tuple[str, str]) -> bool:
 
 def copies(home: Home, values: tuple[str, str]) -> list[Path]:
     """The files with a value, while workers that end empty their folders. A link to the user's own file is none."""
-    found = []
+    paths = []
     for folder, _, names in os.walk(home.folder):
         for path in (Path(folder, name) for name in names):
             with contextlib.suppress(FileNotFoundError):
-                if path.is_file() and not path.is_symlink() and told(path.read_bytes(), values):
-                    found.append(path)
-    return found
+                if path.is_file() and not path.is_symlink() and contains_secret(path.read_bytes(), values):
+                    paths.append(path)
+    return paths
 
 
 def test_no_value_of_a_secret_is_written_down_or_shown(
@@ -69,10 +69,10 @@ def test_no_value_of_a_secret_is_written_down_or_shown(
     handle = launch(home, project)
     eventually((project / "began").exists, "a trial runs", home)
     for pid, arguments in home.processes().items():
-        assert not told(arguments.encode(), values), f"the arguments of {pid}"
+        assert not contains_secret(arguments.encode(), values), f"the arguments of {pid}"
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            assert not told(entry.read_bytes(), values), entry
+            assert not contains_secret(entry.read_bytes(), values), entry
     (project / "go").touch()
     reached(home, handle, "completed")
     for command in (
@@ -81,7 +81,7 @@ def test_no_value_of_a_secret_is_written_down_or_shown(
         ["export", handle, "--format", "json"], ["doctor"],
     ):  # fmt: skip
         done = home.run(*command, expect=None)
-        assert not told((done.stdout + done.stderr).encode(), values), command
+        assert not contains_secret((done.stdout + done.stderr).encode(), values), command
     assert "Traceback: refused" in home.run("trials", f"{handle}/1").stdout
     holders = copies(home, values)
     assert [path.parent for path in holders] == [home.folder / "secrets"]

@@ -12,8 +12,8 @@ RESTARTS = 10
 
 
 def completed(home: Home, handle: str) -> int:
-    found: int = home.json("status", handle)["counts"]["completed"]
-    return found
+    count: int = home.json("status", handle)["counts"]["completed"]
+    return count
 
 
 def until_completed(home: Home, handle: str, count: int) -> None:
@@ -29,8 +29,8 @@ def test_following_goes_on_and_each_trial_runs_once_though_the_server_is_killed(
         kill_server(home)
     out, err = follower.communicate(timeout=120)
     assert follower.returncode == 0, out + err
-    shown = home.json("status", handle)
-    assert (shown["state"], shown["counts"]["completed"], shown["counts"]["failed"]) == ("completed", 12, 0)
+    status = home.json("status", handle)
+    assert (status["state"], status["counts"]["completed"], status["counts"]["failed"]) == ("completed", 12, 0)
     assert [(a["trial"], a["state"]) for a in attempts(home, handle)] == [(n, "succeeded") for n in range(1, 13)]
     assert home.run("logs", handle).stdout.count("│ line") == 12
 
@@ -48,8 +48,8 @@ def test_running_trials_end_without_a_server_and_what_they_found_is_there_later(
     (project / "go").touch()
     eventually(lambda: len(list(project.glob("ended-*"))) == 2, "both trials went on without a server", home)
     assert server_pid(home) == killed, "nobody started another one meanwhile"
-    shown = reached(home, handle, "completed")
-    assert shown["counts"]["completed"] == 2
+    status = reached(home, handle, "completed")
+    assert status["counts"]["completed"] == 2
     assert [a["state"] for a in attempts(home, handle)] == ["succeeded", "succeeded"]
     text = home.run("logs", handle).stdout
     assert (text.count("before"), text.count("after")) == (2, 2)
@@ -72,9 +72,9 @@ def test_a_restarted_server_suggests_what_the_one_before_would_have(home: Home, 
         kill_server(home)
         until_completed(home, handle, min(before + 1, 14))
     reached(home, handle, "completed")
-    expected, found = ([trial["parameters"] for trial in home.json("trials", cwd=at)] for at in (calm, stormy))
+    expected, suggestions = ([trial["parameters"] for trial in home.json("trials", cwd=at)] for at in (calm, stormy))
     assert len(expected) == 14
-    assert found == expected
+    assert suggestions == expected
 
 
 def test_a_server_is_found_again_after_somebody_removed_the_file_that_tells_of_it(home: Home, tmp_path: Path) -> None:

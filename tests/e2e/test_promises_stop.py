@@ -1,4 +1,4 @@
-"""`stop` frees everything, whatever a command does about it."""
+"""`stop` frees everything, also if a command resists."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_stop_leaves_no_process_two_seconds_after_the_grace_and_says_stopped_onl
     with Control(2.0, after=GRACE) as control:
         assert control.outlives(lambda: bool(sleepers(nap))), f"still there: {sleepers(nap)}"
         assert control.outlives(lambda: bool(workers(home))), f"its workers are still there: {workers(home)}"
-    shown = reached(home, handle, "stopped")
+    status = reached(home, handle, "stopped")
     assert not sleepers(nap)
-    assert {state for state, count in shown["counts"].items() if count} == {"cancelled"}
-    assert shown["reason"]["code"] == "stopped"
+    assert {state for state, count in status["counts"].items() if count} == {"cancelled"}
+    assert status["reason"]["code"] == "stopped"
 
 
 def test_stop_reaches_trials_while_the_server_is_killed_again_and_again(home: Home, tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_one_trial_is_stopped_and_another_one_takes_its_place(shared_home: Home,
     command = f'test "$ORCHESTUNE_TRIAL" != 1 || sleep {nap}; echo loss=1'
     handle = launch(home, write(tmp_path / "one", command, budget=2, parallelism=1))
     eventually(lambda: len(sleepers(nap)) == 1, "the first trial runs", home)
-    said = home.run("stop", f"{handle}/1").stdout
-    assert said == f"{handle}/1: cancelled; another trial replaces it\n"
-    shown = reached(home, handle, "completed")
+    output = home.run("stop", f"{handle}/1").stdout
+    assert output == f"{handle}/1: cancelled; another trial replaces it\n"
+    status = reached(home, handle, "completed")
     assert not sleepers(nap)
-    assert {state: count for state, count in shown["counts"].items() if count} == {"completed": 2, "cancelled": 1}
+    assert {state: count for state, count in status["counts"].items() if count} == {"completed": 2, "cancelled": 1}
     assert home.run("stop", f"{handle}/2").stdout == f"{handle}/2: completed; nothing to stop\n"

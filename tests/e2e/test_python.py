@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("at_home")]
 BOWL: dict[str, Any] = {"parameters": {"x": "0.0..1.0"}, "metrics": {"loss": "minimize"}}
 
 
-def said(experiment: orchestune.Experiment) -> str:
+def log_of(experiment: orchestune.Experiment) -> str:
     return "".join(chunk["text"] for chunk in experiment._client.logs(experiment.id))
 
 
@@ -83,8 +83,8 @@ def test_a_function_that_returns_nothing_is_told_to() -> None:
 
 
 def test_a_function_of_one_argument_gets_all_parameters_and_may_report_itself() -> None:
-    def train(given: orchestune.Params) -> None:
-        orchestune.report(loss=given["a.b"] + given.c)
+    def train(parameters: orchestune.Params) -> None:
+        orchestune.report(loss=parameters["a.b"] + parameters.c)
 
     experiment = orchestune.tune(train, {"a.b": [1], "c": [2]}, {"loss": "minimize"}, budget=1)
     best = experiment.best()
@@ -118,7 +118,7 @@ def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(sha
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         ("train", "'train' is not a function"),
         (lambda: 1, r"the function takes \(\), but the parameters are x"),
@@ -127,9 +127,9 @@ def test_a_function_that_cannot_travel_is_refused_before_anything_is_created(sha
     ],
 )
 def test_what_cannot_be_called_with_the_parameters_is_refused_before_anything_is_created(
-    function: Any, said: str, shared_home: Home
+    function: Any, message: str, shared_home: Home
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         orchestune.tune(function, **BOWL, budget=1, name="uncalled")
     assert "uncalled" not in shared_home.run("status").stdout
 
@@ -165,13 +165,13 @@ def test_a_timeout_within_an_event_loop_says_what_was_waited_for() -> None:
 
 def test_an_experiment_is_found_again_and_stopped() -> None:
     run = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(3600)"]
-    made = orchestune.Experiment.create(run=run, **BOWL, budget=2, grace="1s")
+    experiment = orchestune.Experiment.create(run=run, **BOWL, budget=2, grace="1s")
     with pytest.raises(TimeoutError, match=r"is .* after 0 s"):
-        made.wait(timeout=0)
-    found = orchestune.Experiment.load(made.handle)
-    assert found.id == made.id
-    assert found.stop().wait(120).state == "stopped"
-    assert found.best() is None
+        experiment.wait(timeout=0)
+    same_experiment = orchestune.Experiment.load(experiment.handle)
+    assert same_experiment.id == experiment.id
+    assert same_experiment.stop().wait(120).state == "stopped"
+    assert same_experiment.best() is None
     with pytest.raises(NotFound):
         orchestune.Experiment.load("nobody-0000")
 
@@ -225,9 +225,9 @@ def test_a_script_that_asks_to_stop_ends_in_order() -> None:
         "print('ended in order')\n"
     )
     experiment = orchestune.Experiment.create(run=[sys.executable, "train.py"], **BOWL, budget=1)
-    until("its start", lambda: "up" in said(experiment))
+    until("its start", lambda: "up" in log_of(experiment))
     experiment.stop().wait(120)
-    until("its end", lambda: "ended in order" in said(experiment))
+    until("its end", lambda: "ended in order" in log_of(experiment))
 
 
 def test_what_is_kept_or_read_is_each_trials_own() -> None:

@@ -38,9 +38,11 @@ def test_the_demo_prints_what_the_readme_shows_and_the_search_beats_chance(home:
     done = subprocess.run(["sh", "demo.sh"], cwd=project, env=home.env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{home.server_log()}"
     printed = iter(shape(done.stdout))
-    shown = [line for line in shape(block.partition("\n")[2]) if line not in ("", "…")]
-    assert len(shown) > 12
-    assert [line for line in shown if line not in printed] == [], done.stdout  # in this order, others between them
+    block_lines = [line for line in shape(block.partition("\n")[2]) if line not in ("", "…")]
+    assert len(block_lines) > 12
+    assert [line for line in block_lines if line not in printed] == [], (
+        done.stdout
+    )  # in this order, others between them
     handles = re.findall(r"^(\S+) completed: 60 of 60 trials", done.stdout, re.MULTILINE)
     chance, search = (home.json("best", handle)[0]["metrics"]["loss"]["value"] for handle in handles)
     assert search < 0.85 * chance
@@ -49,8 +51,8 @@ def test_the_demo_prints_what_the_readme_shows_and_the_search_beats_chance(home:
 
 def test_the_file_of_the_demo_is_the_one_in_the_readme() -> None:
     file = (ROOT / "examples/30-kernel-ridge/experiment.yml").read_text()
-    [shown] = re.findall(r"```yaml\n(name: digits\n.*?)```", README, re.DOTALL)
-    assert file.startswith(shown)
+    [example_file] = re.findall(r"```yaml\n(name: digits\n.*?)```", README, re.DOTALL)
+    assert file.startswith(example_file)
 
 
 def test_the_tutorial_can_be_followed_as_it_stands(home: Home, tmp_path: Path) -> None:
@@ -60,14 +62,14 @@ def test_the_tutorial_can_be_followed_as_it_stands(home: Home, tmp_path: Path) -
     (tmp_path / "experiment.yml").write_text(file)
     install, *blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
     assert "pip install" in install  # that part is tests/e2e/test_wheel.py
-    said = []
+    outputs = []
     for line in "".join(blocks).splitlines():
         command = line.partition("#")[0].strip()
         done = subprocess.run(
             ["sh", "-c", command], cwd=tmp_path, env=home.env, capture_output=True, text=True, timeout=200
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}{home.server_log()}"
-        said.append(done.stdout)
-    assert "20 of 20 trials" in "".join(said)
+        outputs.append(done.stdout)
+    assert "20 of 20 trials" in "".join(outputs)
     for handle in re.findall(r"`orchestune (status \w+)` shows|`orchestune (trials \w+/\d+)`", TUTORIAL):
         home.run(*"".join(handle).split(), cwd=tmp_path)

@@ -84,10 +84,10 @@ def test_the_best_of_noisy_scores_is_the_one_that_the_experiment_has(shared_home
     tree = DecisionTreeClassifier(random_state=0)
     search = SearchCV(tree, parameters, n_iter=14, n_jobs=2, cv=3, random_state=2).fit(images[:300], digits[:300])
     experiment = Experiment.load(search.experiment_)
-    [shown] = experiment.status()["best"]
+    [best_document] = experiment.status()["best"]
     best = experiment.best()
-    assert best is not None and shown["expected"] is not None
-    assert search.best_params_ == dict(best.parameters) == shown["parameters"]
+    assert best is not None and best_document["expected"] is not None
+    assert search.best_params_ == dict(best.parameters) == best_document["parameters"]
     assert search.best_score_ == pytest.approx(best.metrics["score"])
     assert search.best_score_ == search.cv_results_["mean_test_score"][search.best_index_]
     [line] = [line for line in shared_home.run("best", search.experiment_).stdout.splitlines() if "95 %:" in line]
@@ -98,17 +98,17 @@ def test_the_best_of_noisy_scores_is_the_one_that_the_experiment_has(shared_home
 def test_n_jobs_is_what_scikit_learn_means_by_it(
     n_jobs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    parallelisms: list[int] = []
 
     def begin(function: Any, parameters: Any, metrics: Any, budget: int, parallelism: int, **keys: Any) -> Experiment:
-        asked.append(parallelism)
+        parallelisms.append(parallelism)
         return start_here(function, parameters, metrics, budget, parallelism, **keys)
 
     monkeypatch.setattr(tuning, "start", begin)
     SearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, n_iter=1, n_jobs=n_jobs).fit(
         *load_iris(return_X_y=True)
     )
-    assert asked == [expected]
+    assert parallelisms == [expected]
 
 
 def test_several_scores_are_kept_and_the_one_to_refit_by_decides() -> None:

@@ -32,12 +32,12 @@ class Scene:
         """The numbers of the experiment's jobs, once so many run."""
 
         def look() -> list[str] | None:
-            found = self.jobs(handle, "running")
-            return found if len(found) == count else None
+            jobs = self.jobs(handle, "running")
+            return jobs if len(jobs) == count else None
 
-        found = eventually(look, f"{count} jobs of {handle} run", self.home)
-        assert found is not None
-        return found
+        jobs = eventually(look, f"{count} jobs of {handle} run", self.home)
+        assert jobs is not None
+        return jobs
 
     def nothing_left(self, handle: str) -> None:
         """Wait until Slurm has nothing of the experiment."""
@@ -72,16 +72,16 @@ def test_trials_run_where_slurm_puts_them_and_with_what_the_file_asks_for(scene:
     nodes = {machine["name"]: machine for machine in scene.home.json("cluster", "status", "-n", "slurm")["machines"]}
     assert set(nodes) == {*scene.slurm.cpus, scene.slurm.gpu}
     assert (nodes[scene.slurm.gpu]["has"]["gpu"], nodes[scene.slurm.gpu]["pool"]) == (4, "gpu")
-    said = scene.home.run("logs", handle).stdout
-    assert set(re.findall(r"card (\S+) of (\S+), 2 cores", said)) == {("0", scene.slurm.gpu), ("1", scene.slurm.gpu)}
+    output = scene.home.run("logs", handle).stdout
+    assert set(re.findall(r"card (\S+) of (\S+), 2 cores", output)) == {("0", scene.slurm.gpu), ("1", scene.slurm.gpu)}
     assert {attempt["node"] for attempt in attempts(scene.home, handle)} == {scene.slurm.gpu}
     scene.nothing_left(handle)
 
 
 def test_what_slurm_refuses_is_told_before_anything_begins(scene: Scene, tmp_path: Path) -> None:
-    gone = write(tmp_path / "gone", "echo loss={x}", slurm={"partition": "gone"})
+    project = write(tmp_path / "gone", "echo loss={x}", slurm={"partition": "gone"})
     for words in (("run",), ("run", "--dry-run")):
-        assert "invalid partition" in scene.home.run(*words, cwd=gone, expect=2).stderr
+        assert "invalid partition" in scene.home.run(*words, cwd=project, expect=2).stderr
     large = write(tmp_path / "large", "echo loss={x}", resources={"cpu": 5})
     assert "not available" in scene.home.run("run", cwd=large, expect=2).stderr
     assert not scene.home.json("status") or not scene.jobs("gone")
@@ -101,8 +101,8 @@ def test_jobs_that_slurm_takes_away_cost_nothing(scene: Scene, tmp_path: Path, h
         scene.home,
     )
     (hold / "go").touch()
-    shown = reached(scene.home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (4, 0)
+    status = reached(scene.home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (4, 0)
     succeeded = [attempt["trial"] for attempt in attempts(scene.home, handle) if attempt["state"] == "succeeded"]
     assert sorted(succeeded) == [1, 2, 3, 4]
     scene.nothing_left(handle)
@@ -120,10 +120,10 @@ def test_a_job_that_a_more_important_one_displaces_is_submitted_again(scene: Sce
         "sbatch", "--partition=high", f"--nodelist={node}", "--cpus-per-task=4", "--output=/dev/null", "--wrap=sleep 5"
     )
 
-    def taken() -> bool:
+    def is_preempted() -> bool:
         return [attempt["state"] for attempt in attempts(scene.home, handle)][:1] == ["preempted"]
 
-    eventually(taken, "its loss is known", scene.home)
+    eventually(is_preempted, "its loss is known", scene.home)
     (hold / "go").touch()
     assert reached(scene.home, handle, "completed")["counts"]["completed"] == 1
     scene.nothing_left(handle)
@@ -172,8 +172,8 @@ def test_jobs_outlive_server_and_controller(scene: Scene, tmp_path: Path, hold: 
     (hold / "go").touch()
     assert reached(home, handle, "completed")["counts"]["completed"] == 4
     assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"] * 4
-    [told] = list(Path(home.env["ORCHESTUNE_SHARED"]).glob("slurm/*/server/address.json"))
-    assert json.loads(told.read_text())["url"].startswith(f"http://{ADDRESS}:")
+    [address_file] = list(Path(home.env["ORCHESTUNE_SHARED"]).glob("slurm/*/server/address.json"))
+    assert json.loads(address_file.read_text())["url"].startswith(f"http://{ADDRESS}:")
     scene.nothing_left(handle)
 
 
@@ -193,10 +193,10 @@ def test_at_the_end_of_its_time_a_trial_goes_on_from_its_checkpoint_in_the_next_
     handle = launch(scene.home, project)
     eventually(lambda: begun(hold, 1), "it runs", scene.home)
 
-    def told() -> bool:
+    def is_warned() -> bool:
         return [attempt["state"] for attempt in attempts(scene.home, handle)][:1] == ["preempted"]
 
-    eventually(told, "it was told that its time is over", scene.home, 180)
+    eventually(is_warned, "it was told that its time is over", scene.home, 180)
     (hold / "go").touch()
     reached(scene.home, handle, "completed")
     assert "begins after epoch 7" in scene.home.run("logs", handle).stdout
@@ -209,8 +209,8 @@ def test_a_trial_over_its_memory_limit_fails_with_that_reason(scene: Scene, tmp_
         tmp_path / "memory", ["python3", "-c", code], parallelism=1, resources={"memory": "128Mi"}, retry={"oom": 0}
     )
     handle = launch(scene.home, project)
-    shown = reached(scene.home, handle, "completed")
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (2, 1)
+    status = reached(scene.home, handle, "completed")
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (2, 1)
     [failed] = [attempt for attempt in attempts(scene.home, handle) if attempt["state"] == "failed"]
     assert (failed["trial"], failed["reason"]["code"]) == (2, "out_of_memory")
     scene.nothing_left(handle)
@@ -226,22 +226,22 @@ def test_neither_token_nor_secret_is_in_what_slurm_shows(scene: Scene, tmp_path:
     handle = launch(scene.home, project)
     eventually(lambda: begun(hold, 1), "it runs", scene.home)
     [job] = scene.running(handle, 1)
-    shown = scene.slurm.say("scontrol", "show", "job", job) + scene.slurm.say(
+    job_description = scene.slurm.say("scontrol", "show", "job", job) + scene.slurm.say(
         "scontrol", "write", "batch_script", job, "-"
     )
     (hold / "go").touch()
     reached(scene.home, handle, "completed")
     assert f"{len(secret)} letters" in scene.home.run("logs", handle).stdout
     tokens = json.loads((scene.home.folder / "endpoint.json").read_text())["token"]
-    assert secret not in shown and tokens not in shown and "orch" in shown
+    assert secret not in job_description and tokens not in job_description and "orch" in job_description
     scene.nothing_left(handle)
 
 
 def test_a_test_and_a_shell_run_there(scene: Scene, tmp_path: Path) -> None:
     project = write(tmp_path / "tried", "echo on $SLURMD_NODENAME; echo loss={x}", budget=1, parallelism=1)
-    said = scene.home.run("test", "--param", "x=0.25", cwd=project).stdout
-    assert "loss 0.25" in said and re.search(rf"on ({'|'.join(scene.slurm.cpus)})", said)
+    output = scene.home.run("test", "--param", "x=0.25", cwd=project).stdout
+    assert "loss 0.25" in output and re.search(rf"on ({'|'.join(scene.slurm.cpus)})", output)
     handle = launch(scene.home, project)
     reached(scene.home, handle, "completed")
-    shown = scene.home.run("shell", f"{handle}/1", "--", "echo job $SLURM_JOB_ID of $ORCHESTUNE_TRIAL").stdout
-    assert re.search(r"job \d+ of 1", shown)
+    shell_output = scene.home.run("shell", f"{handle}/1", "--", "echo job $SLURM_JOB_ID of $ORCHESTUNE_TRIAL").stdout
+    assert re.search(r"job \d+ of 1", shell_output)

@@ -19,9 +19,9 @@ ALONE = [task for task in TASKS if task.title in ("argparse", "config file", "ch
 @pytest.mark.parametrize("task", ALONE, ids=lambda task: task.name)
 def test_one_command_finds_the_best_configuration(task: Task, shared_home: Home, tmp_path: Path) -> None:
     task.lay_out(tmp_path)
-    found = solution(task)
-    found.lay_out(tmp_path)
-    [command] = found.commands
+    shortest = solution(task)
+    shortest.lay_out(tmp_path)
+    [command] = shortest.commands
     command = command.replace(f"--budget {TRIALS}", "--budget 2")
     done = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env=shared_home.env, capture_output=True, text=True, timeout=170

@@ -46,8 +46,8 @@ def test_the_values_of_a_trial_arrive(title: str, tmp_path: Path, shared_home: H
         ["sh", "-c", command], cwd=tmp_path, env=shared_home.env, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["metrics"]["loss"]["value"]
-    assert found - len("sgd" if "opt=" in command else "") == pytest.approx(0.04**2, rel=1e-3)
+    loss = json.loads(done.stdout)["metrics"]["loss"]["value"]
+    assert loss - len("sgd" if "opt=" in command else "") == pytest.approx(0.04**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("title", ["Your configuration file: `{config}`", "Standard input"])

@@ -84,12 +84,14 @@ def test_the_demo_runs_from_the_installed_wheel(installed: Path, tmp_path: Path)
 
 
 def test_the_installed_program_knows_its_version_and_ships_its_types(installed: Path) -> None:
-    said = subprocess.run([str(installed / "orchestune"), "version"], capture_output=True, text=True, check=True)
+    version = subprocess.run([str(installed / "orchestune"), "version"], capture_output=True, text=True, check=True)
     code = "import importlib.metadata as m, orchestune, pathlib; p = pathlib.Path(orchestune.__file__).parent; "
     code += "assert (p / 'py.typed').exists(); assert (p / '../hydra_plugins/orchestune_sweeper').exists(); "
     code += "print(m.version('orchestune'))"
-    found = subprocess.run([str(installed / "python"), "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() in said.stdout
+    package_version = subprocess.run(
+        [str(installed / "python"), "-c", code], capture_output=True, text=True, check=True
+    )
+    assert package_version.stdout.strip() in version.stdout
 
 
 @pytest.mark.parametrize("starter", ["uvx", "pipx"])

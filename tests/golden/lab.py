@@ -38,7 +38,7 @@ _TRACE = 'Traceback (most recent call last):\n  File "train.py", line 4, in <mod
 
 @dataclass
 class StillClock(FakeClock):
-    """A clock that stands still from a moment on, so that ages do not tell how often it was asked."""
+    """A clock that stands still from a moment on, so that ages do not depend on how often it was read."""
 
     still: bool = False
 

@@ -38,7 +38,7 @@ class Placeholders:
             platform.python_version(): "<python>",
         }
         placeholders = {**machine, **(names or {})}
-        # the longest first: a path before the folder that it lies in
+        # the longest first: a path before its parent folder
         values = sorted(filter(None, placeholders), key=len, reverse=True)
         self._names = [(_whole(value), placeholders[value].replace("\\", r"\\")) for value in values]
 
@@ -58,7 +58,7 @@ class Placeholders:
 def without_durations(text: str) -> str:
     """Return `text` with # for each digit of a printed duration, so that tables stay aligned.
 
-    Errors and hints, which stand behind `---`, tell of durations that are the same each time.
+    Errors and hints, which follow `---`, have durations that are the same each time.
     """
     out, mark, errors = text.partition("--- standard error\n")
     return _DURATION.sub(lambda match: re.sub(r"\d", "#", match[0]), out) + mark + errors

@@ -182,7 +182,7 @@ class Stage:
 
 
 class Process:
-    """One process of a worker: it says what a test tells it to say, and remembers its leases."""
+    """One process of a worker: it sends what a test orders, and remembers its leases."""
 
     def __init__(self, stage: Stage, worker: str, boot: int = 1) -> None:
         self.stage, self.id, self.boot = stage, worker, f"boot-{boot}"

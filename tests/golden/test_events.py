@@ -437,5 +437,5 @@ def test_every_expected_file_is_used(golden: Golden) -> None:
 
 
 def _end(stage: Stage) -> None:
-    """Let the server finish what is over, and tell workers to end that have nothing to do."""
+    """Let the server finish what has ended, and shut down idle workers."""
     stage.tick(3)

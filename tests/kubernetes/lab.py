@@ -73,7 +73,7 @@ class Lab:
 
 
 def kubeconfig_of(cluster: Access, account: str, namespace: str, target: Path) -> Path:
-    """A kubeconfig for a ServiceAccount: somebody who may do what its Roles say and no more."""
+    """A kubeconfig for a ServiceAccount: a user who may do what its Roles say and no more."""
     cluster.kubectl("create", "serviceaccount", account, "-n", namespace)
     token = cluster.kubectl("create", "token", account, "-n", namespace, "--duration=1h").strip()
     server = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
@@ -107,19 +107,27 @@ def bind(cluster: Access, namespace: str, account: str, role: str) -> None:
     """Give a ServiceAccount one of our Roles (viewer, editor, owner); it counts when this returns."""
     who = f"--serviceaccount={namespace}:{account}"
     cluster.kubectl("create", "rolebinding", account, f"--role=orchestune-{role}", who, "-n", namespace)
-    asked = ("auth", "can-i", "create", f"serviceaccounts/orchestune-{role}", "--subresource=token", "-n", namespace)
-    counts = lambda: may(cluster, *asked, f"--as=system:serviceaccount:{namespace}:{account}")
+    permission = (
+        "auth",
+        "can-i",
+        "create",
+        f"serviceaccounts/orchestune-{role}",
+        "--subresource=token",
+        "-n",
+        namespace,
+    )
+    counts = lambda: may(cluster, *permission, f"--as=system:serviceaccount:{namespace}:{account}")
     until(f"{account} to be {role}", counts)
 
 
-def may(cluster: Access, *asked: str) -> bool:
+def may(cluster: Access, *permission: str) -> bool:
     """Return the output of `kubectl auth can-i`."""
     try:
-        return cluster.kubectl(*asked).strip() == "yes"
+        return cluster.kubectl(*permission).strip() == "yes"
     except Broken:  # it exits with 1 for a no
         return False
 
 
-def gone(lab: Lab) -> None:
+def wait_until_gone(lab: Lab) -> None:
     """Return once nothing of ours is in the namespace, not even what is still ending."""
-    until("everything of ours to go", lambda: not lab.ours(), told=lab.ours)
+    until("everything of ours to go", lambda: not lab.ours(), describe=lab.ours)

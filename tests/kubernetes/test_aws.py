@@ -41,7 +41,7 @@ while [ $first = 0 ] || [ $step -lt $((first + 3)) ]; do
 done
 echo score={x}
 """
-"""which comes to no end but where it goes on from a checkpoint"""
+"""which ends only if it resumes from a checkpoint"""
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_a_cluster_at_aws_is_made_runs_an_experiment_loses_a_pool_and_goes_with_
     folder = files.experiment("shell", run="echo trying {x}; echo score={x}", budget=4, parallelism=2)
     home.run("run", "--cluster", NAME, cwd=folder, timeout=600)
     # a process of its own: boto3 finds its credentials in that of the process alone
-    [found] = json.loads(home.run("status", "--cluster", NAME, "--json").stdout)
-    assert found["counts"]["completed"] == 4
-    logs = home.run("logs", found["handle"], "--cluster", NAME).stdout
+    [status] = json.loads(home.run("status", "--cluster", NAME, "--json").stdout)
+    assert status["counts"]["completed"] == 4
+    logs = home.run("logs", status["handle"], "--cluster", NAME).stdout
     assert logs.count("trying") == 4
 
     _lose_a_pool(aws, eks, home, files)
@@ -157,26 +157,26 @@ def test_a_cluster_at_aws_is_made_runs_an_experiment_loses_a_pool_and_goes_with_
     home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
     assert aws.inventory() == before
     assert not eks.exists("namespace/orchestune") or not eks.exists("deployment/orchestune-server", "-n", "orchestune")
-    assert sorted(home.run("logs", found["handle"]).stdout.splitlines()) == sorted(logs.splitlines())
+    assert sorted(home.run("logs", status["handle"]).stdout.splitlines()) == sorted(logs.splitlines())
 
 
 def _lose_a_pool(aws: Fake, eks: Cluster, home: Home, files: Files) -> None:
-    """`update` drains the machine of a trial, and of the server; the trial goes on elsewhere, for nothing."""
+    """`update` drains the machine of a trial, and of the server; the trial resumes on another node at no cost."""
     every = {"every": "60s"}
     folder = files.experiment("long", run=CHECKPOINTING, checkpoint=every, budget=1, parallelism=1, grace="20s")
     handle = home.run("run", "--detach", "--cluster", NAME, cwd=folder).stdout.strip()
 
-    def told() -> str:
+    def log_tail() -> str:
         return home.run("logs", handle, "--cluster", NAME, expect=None).stdout
 
-    until("the trial to run", lambda: "step 5 after 0" in told(), 300, told)
+    until("the trial to run", lambda: "step 5 after 0" in log_tail(), 300, log_tail)
     only(eks, "cpu1", "cpu2", "gpu1")
-    said = home.run("cluster", "update", "-f", files.cluster(), "--yes", timeout=600)
-    assert "removed  pool old" in said.stderr, said.stderr
+    result = home.run("cluster", "update", "-f", files.cluster(), "--yes", timeout=600)
+    assert "removed  pool old" in result.stderr, result.stderr
     assert aws.inventory()["node group"] == {f"{NAME}/cpu", f"{NAME}/gpu"}
-    there = eks.json("get", "pods", "-A", "--field-selector=spec.nodeName=cpu2")["items"]
+    pods_of_node = eks.json("get", "pods", "-A", "--field-selector=spec.nodeName=cpu2")["items"]
     assert [
-        pod["metadata"]["name"] for pod in there if pod["metadata"]["ownerReferences"][0]["kind"] != "DaemonSet"
+        pod["metadata"]["name"] for pod in pods_of_node if pod["metadata"]["ownerReferences"][0]["kind"] != "DaemonSet"
     ] == []
     eks.lose_node("cpu2")
     eks.kubectl("delete", "node", "cpu2")
@@ -185,10 +185,10 @@ def _lose_a_pool(aws: Fake, eks: Cluster, home: Home, files: Files) -> None:
     first, second = trial["attempts"]
     assert (first["state"], second["state"]) == ("preempted", "succeeded"), trial
     assert second["resumed_from"]["attempt"] == first["id"] and (first["node"], second["node"]) == ("cpu2", "cpu1")
-    [found] = [
+    [status] = [
         one for one in json.loads(home.run("status", "--cluster", NAME, "--json").stdout) if one["handle"] == handle
     ]
-    assert found["state"] == "completed" and found["counts"]["failed"] == 0
+    assert status["state"] == "completed" and status["counts"]["failed"] == 0
 
 
 @pytest.mark.long
@@ -201,31 +201,31 @@ def test_a_cluster_at_aws_that_nobody_uses_keeps_its_records_and_destroys_itself
     before = aws.inventory()
     address = f"http://{eks.host_address}:{aws.port}"
     for node in eks.machines.values():
-        there = ["-d", agent.ADDRESS, "-p", "tcp", "--dport", "80", "-j", "DNAT", "--to-destination", address[7:]]
-        node.run("iptables", "-t", "nat", "-A", "PREROUTING", *there)
+        rule = ["-d", agent.ADDRESS, "-p", "tcp", "--dport", "80", "-j", "DNAT", "--to-destination", address[7:]]
+        node.run("iptables", "-t", "nat", "-A", "PREROUTING", *rule)
     eks.apply(*agent.admission(SERVER_ACCOUNT, NAMESPACE, {"AWS_ENDPOINT_URL": address, "AWS_REGION": REGION}))
     idle = {"scale_down": "10m", "destroy": "10m", "archive": f"s3://{ARCHIVE}/vision"}
     file = files.cluster(idle=idle)
     home.run("cluster", "create", "-f", file, "--yes", "--server-image", server_image_here, timeout=600)
     folder = files.experiment("shell", run="echo trying {x}; echo score={x}", budget=4, parallelism=2)
     home.run("run", "--cluster", NAME, cwd=folder, timeout=600)
-    [found] = json.loads(home.run("status", "--cluster", NAME, "--json").stdout)
+    [status] = json.loads(home.run("status", "--cluster", NAME, "--json").stdout)
     assert "destroys itself" in home.run("cluster", "status", "-n", NAME).stdout
 
     _hurry(eks)
-    told = lambda: eks.kubectl("logs", "-n", NAMESPACE, "deployment/orchestune-server", "--tail=50")
-    until("the function to be called", lambda: aws.functions.invoked, 300, told)
+    server_log = lambda: eks.kubectl("logs", "-n", NAMESPACE, "deployment/orchestune-server", "--tail=50")
+    until("the function to be called", lambda: aws.functions.invoked, 300, server_log)
     [run] = aws.functions.join(300)
     assert run.code == 0 and run.said.splitlines()[0] == "removed", run.said
     assert aws.inventory() == before
     told_of = home.run("cluster", "status", "-n", NAME, expect=2)
     assert f"`orchestune import s3://{ARCHIVE}/vision` has its records" in told_of.stderr
-    gone = home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
-    assert all(line.endswith("nothing left") for line in gone.stdout.splitlines()[:-1]), gone.stdout
+    result = home.run("cluster", "destroy", "-n", NAME, "--yes", timeout=600)
+    assert all(line.endswith("nothing left") for line in result.stdout.splitlines()[:-1]), result.stdout
     home.run("import", f"s3://{ARCHIVE}/vision", "--trust-unverified")
-    [kept] = json.loads(home.run("status", "--json").stdout)
-    assert kept["id"] == found["id"] and kept["counts"]["completed"] == 4
-    assert home.run("logs", kept["handle"]).stdout.count("trying") == 4
+    [experiment] = json.loads(home.run("status", "--json").stdout)
+    assert experiment["id"] == status["id"] and experiment["counts"]["completed"] == 4
+    assert home.run("logs", experiment["handle"]).stdout.count("trying") == 4
 
 
 def _hurry(eks: Cluster) -> None:

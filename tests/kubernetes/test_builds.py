@@ -30,11 +30,11 @@ SMALL = {"cpu": "100m", "memory": "64Mi"}
 def without_builders(path: str, folder: Path) -> str:
     """Return the PATH without the programs that build images."""
     folder.mkdir()
-    found: dict[str, Path] = {}
+    programs: dict[str, Path] = {}
     for place in reversed(path.split(os.pathsep)):
         if Path(place).is_dir():
-            found |= {program.name: program for program in Path(place).iterdir()}
-    for name, program in found.items():
+            programs |= {program.name: program for program in Path(place).iterdir()}
+    for name, program in programs.items():
         if name not in BUILDERS:
             (folder / name).symlink_to(program)
     assert not any(shutil.which(name, path=str(folder)) for name in BUILDERS)
@@ -44,23 +44,23 @@ def without_builders(path: str, folder: Path) -> str:
 @pytest.fixture
 def lab(own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path) -> Iterator[Lab]:
     """A user without any program that builds images; the cluster has one of buildah."""
-    with Lab(own_kubernetes, namespace, registry) as made:
-        made.home.env |= surroundings(made.home.env, registry, tmp_path)
+    with Lab(own_kubernetes, namespace, registry) as new_lab:
+        new_lab.home.env |= surroundings(new_lab.home.env, registry, tmp_path)
         try:
-            yield made
+            yield new_lab
         finally:
-            promises.client(made).close()
-            made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+            promises.client(new_lab).close()
+            new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 @pytest.fixture
 def editor(lab: Lab, own_kubernetes: Cluster, namespace: str, registry: Registry, tmp_path: Path) -> Iterator[Lab]:
     """Another one, who may do there what editors may once it is connected, and nothing else."""
     kubeconfig = kubeconfig_of(own_kubernetes, "editor", namespace, tmp_path / "editor")
-    with Lab(own_kubernetes, namespace, registry, kubeconfig) as made:
-        made.home.env |= {name: lab.home.env[name] for name in ("PATH", "ORCHESTUNE_BUILDER")}
-        yield made
-        promises.client(made).close()
+    with Lab(own_kubernetes, namespace, registry, kubeconfig) as new_lab:
+        new_lab.home.env |= {name: lab.home.env[name] for name in ("PATH", "ORCHESTUNE_BUILDER")}
+        yield new_lab
+        promises.client(new_lab).close()
 
 
 def surroundings(env: Mapping[str, str], registry: Registry, folder: Path) -> dict[str, str]:
@@ -78,9 +78,9 @@ def installing(lab: Lab, base: str) -> Path:
 
 
 def assert_built_and_found_again(lab: Lab, folder: Path, place: str) -> None:
-    said = lab.home.run("run", "--detach", cwd=folder)
-    assert f"with a Job in the cluster {lab.name}" in said.stderr, said.stderr
-    handle = said.stdout.strip()
+    result = lab.home.run("run", "--detach", cwd=folder)
+    assert f"with a Job in the cluster {lab.name}" in result.stderr, result.stderr
+    handle = result.stdout.strip()
     assert promises.ended(lab, handle)["counts"]["completed"] == 2
     assert lab.home.run("logs", handle).stdout.count("what was installed") == 2
     assert f"found {place}/orchestune" in lab.home.run("run", "--detach", cwd=folder).stderr
@@ -89,7 +89,7 @@ def assert_built_and_found_again(lab: Lab, folder: Path, place: str) -> None:
 
 def nothing_left(lab: Lab) -> None:
     """Return once nothing of the build is there: the cluster removes what a Job owned, and then the Job."""
-    until("all of the build to go", lambda: "build" not in " ".join(lab.ours()), told=lab.ours)
+    until("all of the build to go", lambda: "build" not in " ".join(lab.ours()), describe=lab.ours)
 
 
 def test_a_job_in_the_cluster_builds_what_the_file_installs(
@@ -106,11 +106,11 @@ def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_
 ) -> None:
     host, authority = own_kubernetes.host_address, Authority.create(tmp_path / "authority")
     authority.issue("registry", "registry", hosts=[host])
-    known, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
+    certificate, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
     place = registry.secure(host, *(authority.folder / name for name in pair))
-    own_kubernetes.trust(place, known)
+    own_kubernetes.trust(place, certificate)
     for user in (lab, editor):
-        user.home.env["REQUESTS_CA_BUNDLE"] = str(known)
+        user.home.env["REQUESTS_CA_BUNDLE"] = str(certificate)
     lab.connect("--server-image", server_image, "--registry", place)
     bind(own_kubernetes, lab.namespace, "editor", "editor")
     editor.connect()
@@ -118,9 +118,9 @@ def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_
     folder = installing(editor, f"{place}/{shell.partition('/')[2]}")
 
     def refused(code: int) -> str:
-        said = editor.home.run("run", "--detach", cwd=folder, expect=code).stderr
+        errors = editor.home.run("run", "--detach", cwd=folder, expect=code).stderr
         nothing_left(lab)
-        return said
+        return errors
 
     assert "lacks rights to build an image in the cluster: create configmaps, create jobs.batch" in refused(2)
     rights = permissions.to_build(ConnectionSettings("lab", lab.namespace), login=False)
@@ -130,5 +130,5 @@ def test_an_editor_with_the_documented_rights_builds_from_and_for_a_registry_of_
     distrusted = refused(1)
     assert "does not trust a registry" in distrusted and "signed by unknown authority" in distrusted, distrusted
     assert f"add the registry's CA with `orchestune cluster connect -n {lab.name} --ca FILE`" in distrusted
-    lab.run("connect", "--ca", str(known))
+    lab.run("connect", "--ca", str(certificate))
     assert_built_and_found_again(editor, folder, place)

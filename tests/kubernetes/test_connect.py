@@ -13,7 +13,7 @@ import pytest
 from orchestune.images.registries import registry as registries
 from orchestune.images.registries.reference import Reference, parse
 from orchestune.images.registries.registry import open_registry
-from tests.kubernetes.lab import Lab, gone
+from tests.kubernetes.lab import Lab, wait_until_gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
@@ -25,9 +25,9 @@ MISSING = "sha256:" + "0" * 64
 @pytest.fixture
 def lab(kubernetes: Access, namespace: str, registry: Registry) -> Iterator[Lab]:
     kubernetes.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    with Lab(kubernetes, namespace, registry) as made:
-        yield made
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, namespace, registry) as new_lab:
+        yield new_lab
+        new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 def answers(lab: Lab, experiment: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_connect_run_look_destroy_and_everything_answers_as_before(lab: Lab, she
     assert all(machine["others"] is not None for machine in machines)
 
     lab.run("destroy", "--yes")
-    gone(lab)
+    wait_until_gone(lab)
     assert lab.home.json("cluster", "list")[0]["name"] == "local"
     assert answers(lab, handle) == before
     lab.home.run("get", f"{handle}/1", "-o", str(folder / "got"))
@@ -66,11 +66,11 @@ def test_connect_run_look_destroy_and_everything_answers_as_before(lab: Lab, she
 
 
 def version(lab: Lab) -> str:
-    found: str = next(item for item in lab.home.json("cluster", "list") if item["name"] == lab.name)["version"]
-    return found
+    version_text: str = next(item for item in lab.home.json("cluster", "list") if item["name"] == lab.name)["version"]
+    return version_text
 
 
-def there(lab: Lab, name: str, *, no: bool = False) -> bool:
+def exists(lab: Lab, name: str, *, no: bool = False) -> bool:
     """Return True if the object does (not) exist."""
     return lab.cluster.exists(name, "-n", lab.namespace) is not no
 
@@ -88,7 +88,7 @@ def test_connect_and_destroy_that_were_killed_at_each_step_are_completed_by_the_
         with lab.home.start(
             "cluster", "connect", "-n", lab.name, "--namespace", lab.namespace, "--server-image", server_image
         ) as process:
-            kill_once(process, f"{step} to be there", partial(there, lab, step))
+            kill_once(process, f"{step} to be there", partial(exists, lab, step))
     lab.connect("--server-image", server_image)
     assert lab.json("status")["cluster"] == lab.name
 
@@ -97,11 +97,11 @@ def test_connect_and_destroy_that_were_killed_at_each_step_are_completed_by_the_
     for step in ("deployment/orchestune-server", "service/orchestune", "role/orchestune-server"):
         command = ("cluster", "destroy", "-n", lab.name, "--namespace", lab.namespace, "--yes")
         with lab.home.start(*command) as process:
-            kill_once(process, f"{step} to go", partial(there, lab, step, no=True))
+            kill_once(process, f"{step} to go", partial(exists, lab, step, no=True))
     lab.run("destroy", "--namespace", lab.namespace, "--yes")
-    gone(lab)
-    found = lab.home.json("status", "--cluster", "local")
-    assert [item["counts"]["completed"] for item in found] == [2]
+    wait_until_gone(lab)
+    statuses = lab.home.json("status", "--cluster", "local")
+    assert [item["counts"]["completed"] for item in statuses] == [2]
 
 
 def test_two_administrators_who_connect_a_namespace_at_the_same_time_get_one_server_with_the_settings_of_both(
@@ -130,7 +130,7 @@ def test_destroy_refuses_while_something_runs_and_stops_it_where_that_is_said(
     assert refused.returncode == 2 and "is still running" in refused.stderr
     assert "deployment.apps/orchestune-server" in lab.ours()
     lab.run("destroy", "--yes", "--stop")
-    gone(lab)
+    wait_until_gone(lab)
     assert [item["state"] for item in lab.home.json("status", "--cluster", "local")] == ["stopped"]
 
 
@@ -163,7 +163,7 @@ def test_what_is_not_ours_is_neither_taken_over_nor_removed(lab: Lab, server_ima
     refused = lab.connect("--server-image", server_image, expect=2)
     assert "the Service orchestune exists already and is not ours" in refused.stderr
     lab.run("destroy", "--yes", "--abandon")
-    gone(lab)
+    wait_until_gone(lab)
     assert lab.cluster.exists("service/orchestune", "-n", lab.namespace)
 
 
@@ -174,14 +174,14 @@ def test_every_part_of_a_cluster_is_tried_and_found_well(lab: Lab, server_image:
     counted_now = ("get", "resourcequota", "all", "-n", lab.namespace)
     until("the quota to be counted", lambda: "used" in lab.cluster.json(*counted_now)["status"])
     lab.connect("--server-image", server_image, "--registry", lab.registry.address)
-    found = lab.json("test")
-    assert {finding["name"] for finding in found} == {
+    checks = lab.json("test")
+    assert {finding["name"] for finding in checks} == {
         "cluster", "rights", "deploying", "server", "store", "overview", "registry", "building", "pods",
         "pod in cpu", "pod in gpu", "pull in cpu", "pull in gpu",
     }  # fmt: skip
-    assert [finding for finding in found if finding["state"] == "error"] == []
-    left = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]
-    assert [pod for pod in left if "deletionTimestamp" not in pod["metadata"]] == []
+    assert [finding for finding in checks if finding["state"] == "error"] == []
+    test_pods = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", "app.kubernetes.io/component=test")["items"]
+    assert [pod for pod in test_pods if "deletionTimestamp" not in pod["metadata"]] == []
 
 
 def test_an_upgrade_keeps_data_and_no_other_command_does_it(
@@ -220,8 +220,8 @@ def elsewhere(place: registries.Registry, image: str, repository: str) -> str:
 
 def as_if_deployed_by(lab: Lab, version: str) -> None:
     """Make the deployed server look as if another version of the command line had deployed it."""
-    found = lab.cluster.json("get", "configmap", "orchestune-config", "-n", lab.namespace)
-    document = json.loads(found["data"]["connection.json"]) | {"version": version}
+    config_map = lab.cluster.json("get", "configmap", "orchestune-config", "-n", lab.namespace)
+    document = json.loads(config_map["data"]["connection.json"]) | {"version": version}
     patch = {"data": {"connection.json": json.dumps(document)}}
     lab.cluster.kubectl(
         "patch", "configmap", "orchestune-config", "-n", lab.namespace, "--type=merge", "-p", json.dumps(patch)

@@ -21,11 +21,11 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
-    with Lab(kubernetes, namespace, registry) as made:
-        made.connect("--server-image", server_image)
-        made.home.run("cluster", "use", made.name)
-        yield made
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, namespace, registry) as new_lab:
+        new_lab.connect("--server-image", server_image)
+        new_lab.home.run("cluster", "use", new_lab.name)
+        yield new_lab
+        new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 def images(registry: Registry, folder: Path) -> dict[str, list[str]]:
@@ -45,9 +45,9 @@ def test_the_examples_for_clusters_complete_their_budgets(lab: Lab, registry: Re
     for name, options in images(registry, tmp_path).items():
         project = Path(shutil.copytree(EXAMPLES / name, tmp_path / name))
         lab.home.run("run", *options, cwd=project)
-        [found] = lab.home.json("status", cwd=project)[:1]
-        shown = lab.home.json("status", found["handle"])
-        assert shown["counts"]["completed"] == shown["budget"], name
+        [newest] = lab.home.json("status", cwd=project)[:1]
+        status = lab.home.json("status", newest["handle"])
+        assert status["counts"]["completed"] == status["budget"], name
         if name == "09-two-gpus":
-            assert {worker["node"] for worker in shown["workers"] if worker["succeeded"]} == {"gpu1"}
-            assert "/dev/shm: 64 MiB" in lab.home.run("logs", found["handle"]).stdout
+            assert {worker["node"] for worker in status["workers"] if worker["succeeded"]} == {"gpu1"}
+            assert "/dev/shm: 64 MiB" in lab.home.run("logs", newest["handle"]).stdout

@@ -22,7 +22,7 @@ from tests.testbeds.waiting import until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 LINES = 150
-TALK = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
+PRINT_LINES = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.2; done; echo score={{x}}"
 SERVER = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=server"
 
 
@@ -30,8 +30,8 @@ SERVER = "app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component=serve
 def line(kubernetes: Access) -> Iterator[Line]:
     """The network between the laptop and the API server."""
     address = urlsplit(described(kubernetes)["clusters"][0]["cluster"]["server"])
-    with Line(address.hostname or "", address.port or 443) as made:
-        yield made
+    with Line(address.hostname or "", address.port or 443) as network_line:
+        yield network_line
 
 
 @pytest.fixture(scope="module")
@@ -50,38 +50,38 @@ def lab(
     cluster["tls-server-name"] = "kubernetes"
     kubeconfig = tmp_path_factory.mktemp("laptop") / "kubeconfig"
     kubeconfig.write_text(json.dumps(document))
-    with Lab(kubernetes, shared_namespace, registry, kubeconfig) as made:
-        made.connect("--server-image", server_image)
-        yield made
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, shared_namespace, registry, kubeconfig) as new_lab:
+        new_lab.connect("--server-image", server_image)
+        yield new_lab
+        new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 def described(kubernetes: Access) -> dict[str, list[dict[str, dict[str, str]]]]:
     """The administrator's kubeconfig, certificates included."""
-    found: dict[str, list[dict[str, dict[str, str]]]] = kubernetes.json(
+    kubeconfig_document: dict[str, list[dict[str, dict[str, str]]]] = kubernetes.json(
         "config", "view", "--raw", "--minify", "--flatten"
     )
-    return found
+    return kubeconfig_document
 
 
 def test_a_log_is_followed_without_a_gap_over_cuts_a_sleep_and_a_new_pod_of_the_server(
     lab: Lab, line: Line, shell: str, kubernetes: Access
 ) -> None:
-    folder = lab.experiment(shell, run=TALK, budget=1, parallelism=1, keep=[])
+    folder = lab.experiment(shell, run=PRINT_LINES, budget=1, parallelism=1, keep=[])
     handle = lab.home.run("run", "--cluster", lab.name, "--detach", cwd=folder).stdout.strip()
-    seen: list[str] = []
+    log_lines: list[str] = []
     with another(lab, kubernetes.kubeconfig) as desk, lab.home.start("logs", "--follow", cwd=folder) as following:
         assert following.stdout is not None
-        reading = threading.Thread(target=lambda: seen.extend(following.stdout or ()))
+        reading = threading.Thread(target=lambda: log_lines.extend(following.stdout or ()))
         reading.start()
 
         def more(count: int) -> None:
-            wanted = len(seen) + count
-            until(f"{count} more lines", lambda: len(seen) >= wanted, told=lambda: seen[-3:])
+            expected_count = len(log_lines) + count
+            until(f"{count} more lines", lambda: len(log_lines) >= expected_count, describe=lambda: log_lines[-3:])
 
         more(3)
         line.cut()
-        until("the trial to go on unseen", lambda: len(lines(desk, handle)) > len(seen) + 5)
+        until("the trial to go on unseen", lambda: len(lines(desk, handle)) > len(log_lines) + 5)
         line.mend()
         more(10)
         line.silence()
@@ -91,8 +91,8 @@ def test_a_log_is_followed_without_a_gap_over_cuts_a_sleep_and_a_new_pod_of_the_
         more(10)
         reading.join(120)
         assert following.wait(60) == 0
-    assert [item.rpartition("│ ")[2].strip() for item in seen[:LINES]] == [f"line {n + 1}" for n in range(LINES)]
-    assert ["score=" in item for item in seen[LINES:]] == [True], seen[LINES:]
+    assert [item.rpartition("│ ")[2].strip() for item in log_lines[:LINES]] == [f"line {n + 1}" for n in range(LINES)]
+    assert ["score=" in item for item in log_lines[LINES:]] == [True], log_lines[LINES:]
     assert line.made > 6
 
 
@@ -104,16 +104,16 @@ def lines(lab: Lab, handle: str) -> list[str]:
 @contextmanager
 def another(lab: Lab, kubeconfig: Path) -> Iterator[Lab]:
     """Another user's laptop that knows the cluster; no connection is open yet."""
-    with Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig) as made:
-        made.name = lab.name
-        known = ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace, user="vera")
-        Clusters(made.home.folder).add(known)
-        yield made
+    with Lab(lab.cluster, lab.namespace, lab.registry, kubeconfig) as new_lab:
+        new_lab.name = lab.name
+        connected_cluster = ConnectedCluster(lab.name, "kubernetes", str(kubeconfig), None, lab.namespace, user="vera")
+        Clusters(new_lab.home.folder).add(connected_cluster)
+        yield new_lab
 
 
 @pytest.fixture(scope="module")
 def viewer(lab: Lab, kubernetes: Access, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A kubeconfig of somebody who was made a viewer and nothing else."""
+    """A kubeconfig of a user who is a viewer and nothing else."""
     path = kubeconfig_of(kubernetes, "vera", lab.namespace, tmp_path_factory.mktemp("vera") / "kubeconfig")
     bind(kubernetes, lab.namespace, "vera", "viewer")
     return path
@@ -142,11 +142,11 @@ def test_a_right_that_is_missing_is_named_with_its_verb(
 ) -> None:
     account = f"without-{resource.replace('/', '-')}"
     rules = kubernetes.json("get", "role", "orchestune-editor", "-n", lab.namespace)["rules"]
-    kept = [rule for rule in rules if resource not in rule["resources"]]
-    assert len(kept) < len(rules)
+    remaining_rules = [rule for rule in rules if resource not in rule["resources"]]
+    assert len(remaining_rules) < len(rules)
     kubeconfig = kubeconfig_of(kubernetes, account, lab.namespace, tmp_path / "kubeconfig")
-    for made in role(account, lab.namespace, kept, account):
-        kubernetes.apply(made)
+    for manifest in role(account, lab.namespace, remaining_rules, account):
+        kubernetes.apply(manifest)
     until(
         "the Role to count",
         lambda: may(

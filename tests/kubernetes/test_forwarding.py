@@ -27,13 +27,13 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def lab(kubernetes: Access, shared_namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
-    with connected(kubernetes, shared_namespace, registry, server_image) as made:
-        yield made
+    with connected(kubernetes, shared_namespace, registry, server_image) as new_lab:
+        yield new_lab
 
 
 @pytest.fixture(scope="module")
 def people(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A kubeconfig for each role, of somebody who has this role and no other right."""
+    """A kubeconfig for each role, of a user who has this role and no other right."""
     folder = tmp_path_factory.mktemp("people")
     files = {}
     for role in SERVER_ROLES:
@@ -104,7 +104,7 @@ def test_the_next_pod_of_the_server_is_reached_and_the_last_one_is_forgotten(lab
     until(
         "the Roles to name the new pod alone",
         lambda: all(reachable(lab, role) == [names(lab)] for role in SERVER_ROLES),
-        told=lambda: [reachable(lab, role) for role in SERVER_ROLES],
+        describe=lambda: [reachable(lab, role) for role in SERVER_ROLES],
     )
 
 
@@ -130,8 +130,8 @@ def test_an_upgrade_keeps_the_way_to_the_server(lab: Lab, people: dict[str, Path
 
 def test_who_may_use_the_server_passes_the_test_of_the_rights(lab: Lab, people: dict[str, Path]) -> None:
     with another(lab, people["editor"]) as other:
-        found = {finding["name"]: finding for finding in other.json("test")}
-    assert found["rights"]["state"] == "ok"
+        checks = {finding["name"]: finding for finding in other.json("test")}
+    assert checks["rights"]["state"] == "ok"
 
 
 def test_the_server_may_not_give_people_what_it_does_not_hold(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Whom the cluster's tokens stand for, and what an account without a right is told."""
+"""The users of the cluster's tokens, and the errors of an account without a right."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.testbeds.workers import Images
 
 pytestmark = pytest.mark.timeout(900)
 READ_ONLY = {"spec": {"containers": [{"name": "worker", "securityContext": {"readOnlyRootFilesystem": True}}]}}
-LOOK = """
+PRINT_IMAGE = """
 import errno, os
 try:
     open("/orchestune/mine", "w")
@@ -36,8 +36,12 @@ def experiments(images: Images, registry: Registry) -> dict[str, dict[str, Any]]
     static = registry.push("tests/static:1", docker_images.static())
     shell = "echo user $(id -u); echo loss=$ORCHESTUNE_PARAM_X"
     return {
-        "python": {"image": images.python, "model": LOOK},
-        "nobody": {"image": images.python, "model": LOOK, "pod": {"spec": {"securityContext": {"runAsUser": 65534}}}},
+        "python": {"image": images.python, "model": PRINT_IMAGE},
+        "nobody": {
+            "image": images.python,
+            "model": PRINT_IMAGE,
+            "pod": {"spec": {"securityContext": {"runAsUser": 65534}}},
+        },
         "busybox": {"image": images.busybox, "run": shell, "pod": READ_ONLY},
         "musl": {"image": musl, "run": "program {x}", "pod": READ_ONLY},
         "static": {"image": static, "run": ["/program", "{x}"], "pod": READ_ONLY},
@@ -57,12 +61,12 @@ def test_any_image_works_as_it_is_in_both_ways(
         for name, handle in handles.items():
             assert lab.wait(handle)["counts"]["completed"] == 1, name
         for name in ("python", "nobody"):
-            said = lab.home.run("logs", handles[name]).stdout
-            assert ("writing: EROFS" in said, f"mounted whole: {by_volume}" in said) == (True, True), said
-            assert "home: True of ours: []" in said, said
+            log = lab.home.run("logs", handles[name]).stdout
+            assert ("writing: EROFS" in log, f"mounted whole: {by_volume}" in log) == (True, True), log
+            assert "home: True of ours: []" in log, log
         for name, user in (("busybox", 65534), ("static", 1234), ("musl", 0)):
             assert f"user {user}" in lab.home.run("logs", handles[name]).stdout, name
-        until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+        until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)
 
 
 @pytest.mark.long

@@ -28,32 +28,32 @@ with cluster(nodes=["only"]) as mine:
 
 def traces(folder: Path, uplink: str) -> list[str]:
     """Return the traces of a cluster on this machine."""
-    found = [str(folder)] if folder.exists() else []
-    found += [f"device {uplink}"] if Path("/sys/class/net", uplink).exists() else []
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
-    found += [str(group) for group in cgroups.found(f"orchestune-{folder.name}")]
+    remains = [str(folder)] if folder.exists() else []
+    remains += [f"device {uplink}"] if Path("/sys/class/net", uplink).exists() else []
+    remains += [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
+    remains += [str(group) for group in cgroups.groups(f"orchestune-{folder.name}")]
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it ended meanwhile
             continue
         if str(folder) in line and "tests.testbeds.owned" not in line:  # the guard itself, which ends last
-            found.append(line)
-    return found
+            remains.append(line)
+    return remains
 
 
 def packet_rules() -> str:
     """The host's own packet filter and address translation."""
-    said = [subprocess.run(["iptables", "-t", table, "-S"], capture_output=True, text=True, check=True).stdout
+    outputs = [subprocess.run(["iptables", "-t", table, "-S"], capture_output=True, text=True, check=True).stdout
             for table in ("filter", "nat")]  # fmt: skip
-    return "\n".join(said)
+    return "\n".join(outputs)
 
 
 def test_nothing_is_left_of_a_cluster_that_was_taken_down() -> None:
     with cluster(nodes=["only"]) as mine:
         folder, uplink = mine.folder, mine.network.uplink
-        seen = traces(folder, uplink)
-        assert any("kubelet" in line for line in seen) and f"device {uplink}" in seen
+        remains = traces(folder, uplink)
+        assert any("kubelet" in line for line in remains) and f"device {uplink}" in remains
         assert mine.network.control not in packet_rules()
     assert traces(folder, uplink) == []
 
@@ -63,7 +63,11 @@ def test_a_killed_test_run_leaves_nothing(tmp_path: Path) -> None:
     assert traces(folder, uplink)
     owner.kill()
     owner.communicate()
-    until("the guard to take the cluster down", lambda: not traces(folder, uplink), told=lambda: traces(folder, uplink))
+    until(
+        "the guard to take the cluster down",
+        lambda: not traces(folder, uplink),
+        describe=lambda: traces(folder, uplink),
+    )
 
 
 @pytest.mark.long
@@ -86,20 +90,20 @@ def start_owner(tmp_path: Path) -> tuple[Path, str, subprocess.Popen[str]]:
             [sys.executable, "-c", OWNER], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     assert owner.stdout is not None
-    said = owner.stdout.readline().split()
-    assert len(said) == 2, (tmp_path / "errors").read_text()
-    return Path(said[0]), said[1], owner
+    words = owner.stdout.readline().split()
+    assert len(words) == 2, (tmp_path / "errors").read_text()
+    return Path(words[0]), words[1], owner
 
 
 def guards(folder: Path) -> list[int]:
     """The processes that would take the cluster in the folder down."""
-    found = []
+    pids = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = file.read_bytes().split(b"\0")
         except OSError:
             continue
         if b"tests.testbeds.owned" in words and str(folder).encode() in words:
-            found.append(int(file.parent.name))
-    assert found, "nobody guards the cluster"
-    return found
+            pids.append(int(file.parent.name))
+    assert pids, "nobody guards the cluster"
+    return pids

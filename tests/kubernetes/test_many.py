@@ -21,8 +21,8 @@ FOREIGN = 1000
 @pytest.fixture
 def lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """A namespace with the server in it."""
-    with connected(kubernetes, namespace, registry, server_image) as made:
-        yield made
+    with connected(kubernetes, namespace, registry, server_image) as new_lab:
+        yield new_lab
 
 
 def test_ten_experiments_with_ten_workers_each_keep_their_budgets(lab: Lab, shell: str) -> None:
@@ -37,12 +37,12 @@ def test_ten_experiments_with_ten_workers_each_keep_their_budgets(lab: Lab, shel
 
 def quickest(lab: Lab, *command: str, times: int = 5) -> float:
     """Seconds of a command, the best of some: what else the machine does counts the least then."""
-    found = []
+    durations = []
     for _ in range(times):
         began = time.monotonic()
         lab.home.run(*command)
-        found.append(time.monotonic() - began)
-    return min(found)
+        durations.append(time.monotonic() - began)
+    return min(durations)
 
 
 def test_a_thousand_pods_of_others_in_the_namespace_do_not_make_status_slow(lab: Lab, shell: str) -> None:
@@ -51,8 +51,8 @@ def test_a_thousand_pods_of_others_in_the_namespace_do_not_make_status_slow(lab:
     before = [quickest(lab, *command) for command in commands]
     with FakeNodes(lab.cluster, ["fake1", "fake2"]) as nodes:
         nodes.run(lab.namespace, FOREIGN)
-        shown = lab.json("status")
-        others = {machine["name"]: machine["others"] for machine in shown["machines"]}
+        cluster_status = lab.json("status")
+        others = {machine["name"]: machine["others"] for machine in cluster_status["machines"]}
         assert others["fake1"]["cpu"] == pytest.approx(FOREIGN / 2 * 0.1), "each of them is counted"
         after = [quickest(lab, *command) for command in commands]
     for command, empty, crowded in zip(commands, before, after, strict=True):

@@ -29,7 +29,7 @@ SIDECAR = {"name": "side", "image": "", "command": ["sh", "-c", "sleep 3600"], "
 WORKER, SERVER = (
     f"app.kubernetes.io/part-of=orchestune,app.kubernetes.io/component={each}" for each in ("worker", "server")
 )
-LOOK = (
+PRINT_RIGHTS = (
     "ls /var/run/secrets/kubernetes.io 2>/dev/null && exit 1; grep CapEff /proc/self/status; cat /data/hello;"
     " echo score={x}"
 )
@@ -82,7 +82,7 @@ def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab
     added = {"name": "worker", "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}
     pod = {"spec": {"containers": [added], "initContainers": [{**SIDECAR, "image": shell}]}}
     folder = editor.experiment(
-        shell, run=f"echo hello > /data/hello; {LOOK}", budget=1, parallelism=1, volumes=volumes, pod=pod
+        shell, run=f"echo hello > /data/hello; {PRINT_RIGHTS}", budget=1, parallelism=1, volumes=volumes, pod=pod
     )
     editor.home.run("run", "--cluster", editor.name, cwd=folder)
     [status] = editor.home.json("status", "--cluster", editor.name)
@@ -101,8 +101,8 @@ STUBBORN = "trap '' TERM; echo begun; sleep 3600 & while :; do wait; done"
 
 def pods(lab: Lab, labels: Mapping[str, str]) -> set[str]:
     """The names of the pods with these labels, also of terminating ones."""
-    found = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
-    return {pod["metadata"]["name"] for pod in found}
+    pod_list = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector(labels))["items"]
+    return {pod["metadata"]["name"] for pod in pod_list}
 
 
 def store_allow_list(lab: Lab, *allow: str) -> None:

@@ -1,4 +1,4 @@
-"""A registry whose certificate nobody knows: each that has to trust it is told so, and with it everything works."""
+"""A registry with an unknown certificate: errors name each party that has to trust it, and then everything works."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ def test_an_unknown_authority_is_named_to_whoever_has_to_trust_it_and_then_image
 ) -> None:
     host, authority = own_kubernetes.host_address, Authority.create(tmp_path / "authority")
     authority.issue("registry", "registry", hosts=[host])
-    known, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
+    certificate, pair = authority.folder / "ca.crt", ("registry.crt", "registry.key")
     place = registry.secure(host, *(authority.folder / name for name in pair))
     with Lab(own_kubernetes, namespace, registry) as lab:
         try:
-            here = lab.connect("--registry", place, expect=2).stderr
-            assert f"the registry {place} cannot be trusted: " in here and "certificate verify failed" in here
-            assert f"put its CA into /etc/docker/certs.d/{place}/ca.crt or name it in REQUESTS_CA_BUNDLE" in here
+            local_error = lab.connect("--registry", place, expect=2).stderr
+            assert (
+                f"the registry {place} cannot be trusted: " in local_error
+                and "certificate verify failed" in local_error
+            )
+            assert f"put its CA into /etc/docker/certs.d/{place}/ca.crt or name it in REQUESTS_CA_BUNDLE" in local_error
 
-            lab.home.env["REQUESTS_CA_BUNDLE"] = str(known)
-            there = lab.connect("--registry", place, expect=1).stderr
-            assert f"the image {place}/" in there and "certificate signed by unknown authority" in there
-            assert "the nodes do not know the authority of the registry's certificate" in there
+            lab.home.env["REQUESTS_CA_BUNDLE"] = str(certificate)
+            node_error = lab.connect("--registry", place, expect=1).stderr
+            assert f"the image {place}/" in node_error and "certificate signed by unknown authority" in node_error
+            assert "the nodes do not know the authority of the registry's certificate" in node_error
 
-            own_kubernetes.trust(place, known)
+            own_kubernetes.trust(place, certificate)
             lab.connect("--registry", place)
-            found = lab.json("test")
-            assert [finding for finding in found if finding["state"] == "error"] == []
-            assert f"{place} accepts images" in [finding["detail"] for finding in found]
+            checks = lab.json("test")
+            assert [finding for finding in checks if finding["state"] == "error"] == []
+            assert f"{place} accepts images" in [finding["detail"] for finding in checks]
             image = f"{place}/{shell.partition('/')[2]}"
             lab.home.run("cluster", "use", lab.name)
             handle = launch(lab, image, budget=2, resources=SMALL)
@@ -48,8 +51,8 @@ def test_an_unknown_authority_is_named_to_whoever_has_to_trust_it_and_then_image
             assert place in lab.cluster.kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={..image}")
 
             del lab.home.env["REQUESTS_CA_BUNDLE"]
-            said = json.loads(lab.run("test", "--json", expect=1).stdout)
-            [failed] = [finding for finding in said if finding["state"] == "error"]
+            failed_checks = json.loads(lab.run("test", "--json", expect=1).stdout)
+            [failed] = [finding for finding in failed_checks if finding["state"] == "error"]
             assert failed["name"] == "registry" and "cannot be trusted" in failed["detail"]
             assert f"/etc/docker/certs.d/{place}/ca.crt" in failed["remedy"]
         finally:

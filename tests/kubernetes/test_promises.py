@@ -34,26 +34,26 @@ NAP = "for i in 1 2 3 4 5 6; do echo step $i; sleep 0.5; done; echo score={x}"
 @contextmanager
 def connected(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """A namespace with the server in it."""
-    with Lab(kubernetes, namespace, registry) as made:
-        made.connect("--server-image", server_image)
-        made.home.run("cluster", "use", made.name)
-        yield made
-        client(made).close()
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, namespace, registry) as new_lab:
+        new_lab.connect("--server-image", server_image)
+        new_lab.home.run("cluster", "use", new_lab.name)
+        yield new_lab
+        client(new_lab).close()
+        new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 @pytest.fixture(scope="module")
 def lab(kubernetes: Access, shared_namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """For the tests that leave nothing which would harm the next one."""
-    with connected(kubernetes, shared_namespace, registry, server_image) as made:
-        yield made
+    with connected(kubernetes, shared_namespace, registry, server_image) as new_lab:
+        yield new_lab
 
 
 @pytest.fixture
 def own_lab(kubernetes: Access, namespace: str, registry: Registry, server_image: str) -> Iterator[Lab]:
     """For those that harm it."""
-    with connected(kubernetes, namespace, registry, server_image) as made:
-        yield made
+    with connected(kubernetes, namespace, registry, server_image) as new_lab:
+        yield new_lab
 
 
 def launch(lab: Lab, image: str, **keys: Any) -> str:
@@ -63,8 +63,8 @@ def launch(lab: Lab, image: str, **keys: Any) -> str:
 
 def pods(lab: Lab, selector: str) -> list[dict[str, Any]]:
     """The pods that are not about to go."""
-    found: list[dict[str, Any]] = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector)["items"]
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    pod_list: list[dict[str, Any]] = lab.cluster.json("get", "pods", "-n", lab.namespace, "-l", selector)["items"]
+    return [pod for pod in pod_list if "deletionTimestamp" not in pod["metadata"]]
 
 
 def running(lab: Lab, selector: str = WORKERS) -> list[dict[str, Any]]:
@@ -96,9 +96,9 @@ def ended(lab: Lab, handle: str) -> dict[str, Any]:
 
 def assert_exact(lab: Lab, handle: str, budget: int, parallelism: int) -> None:
     """Each trial is there once and finished; by the events there were never more live leases than allowed."""
-    shown = ended(lab, handle)
-    counts = shown["counts"]
-    assert counts["completed"] + counts["failed"] == budget, shown
+    final_status = ended(lab, handle)
+    counts = final_status["counts"]
+    assert counts["completed"] + counts["failed"] == budget, final_status
     assert counts["failed"] == 0, [t["reason"] for t in lab.home.json("trials", handle) if t["state"] == "failed"]
     trials = lab.home.json("trials", handle)
     assert [trial["number"] for trial in trials] == list(range(1, budget + 1))
@@ -168,8 +168,8 @@ class Faults:
             self.done.append("pod deleted")
 
     def _any(self) -> dict[str, Any] | None:
-        found = running(self.lab)
-        return self.random.choice(found) if found else None
+        candidates = running(self.lab)
+        return self.random.choice(candidates) if candidates else None
 
 
 def inject(lab: Lab, handles: list[str], faults: list[Callable[[], None]], pause: float) -> None:
@@ -191,7 +191,7 @@ def once(lab: Lab, handles: list[str], faults: Faults, fault: Callable[[], None]
         fault()
         return len(faults.done) > before
 
-    until(f"{fault.__name__} to strike", struck, told=lambda: faults.done)
+    until(f"{fault.__name__} to strike", struck, describe=lambda: faults.done)
 
 
 def _all_over(lab: Lab, handles: list[str]) -> bool:
@@ -294,7 +294,7 @@ def test_experiments_with_and_without_gpus_run_side_by_side(lab: Lab, shell: str
 
 
 def handles(lab: Lab) -> list[str]:
-    return [found["handle"] for found in lab.home.json("status")]
+    return [status_document["handle"] for status_document in lab.home.json("status")]
 
 
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: Lab, shell: str) -> None:
@@ -307,8 +307,8 @@ def test_more_than_any_node_has_is_refused_at_once_with_the_largest_named(lab: L
 def test_no_pod_is_handed_over_where_a_role_is_proved_and_no_name(lab: Lab, shell: str) -> None:
     home = lab.home
     folder = lab.experiment(shell, name="cold", run="hostname; echo score={x}", keep=[], budget=1, parallelism=1)
-    told = [home.run("test", "--cluster", lab.name, cwd=folder).stdout for _ in range(2)]
-    assert not any("on a warm worker" in text for text in told), told
+    outputs = [home.run("test", "--cluster", lab.name, cwd=folder).stdout for _ in range(2)]
+    assert not any("on a warm worker" in text for text in outputs), outputs
     until("the pods to go, for none of which another test waits", lambda: not pods(lab, WORKERS), WARM_SECONDS + 120)
 
 
@@ -328,8 +328,8 @@ def test_changed_code_is_tried_and_taken_by_the_same_worker_and_a_trial_is_opene
     assert [trial["bundle"] == trials[0]["bundle"] for trial in trials] == [True, False, False]
     assert len({attempt["worker"] for trial in trials for attempt in trial["attempts"]}) == 1
     assert "new code of trial 3" in home.run("logs", f"{handle}/3").stdout
-    said = home.run("try", f"{handle}/1", cwd=folder).stdout
-    assert "new code of trial 1" in said and "metric   score" in said
+    output = home.run("try", f"{handle}/1", cwd=folder).stdout
+    assert "new code of trial 1" in output and "metric   score" in output
     printed = home.run("shell", f"{handle}/1", "--", "{run}").stdout.splitlines()
     assert printed == ["old code of trial 1", f"score={trials[0]['parameters']['x']!r}"]
     with closing(Terminal(["shell", f"{handle}/3"], home.env)) as screen:
@@ -345,9 +345,9 @@ def test_stop_leaves_nothing_of_the_experiment(lab: Lab, shell: str) -> None:
     identity = status(lab, handle)["id"]
     lab.home.run("stop", handle)
 
-    def left() -> str:
+    def remaining() -> str:
         what = ("pods,jobs,secrets", "-n", lab.namespace, "-l", f"orchestune.dev/experiment={identity}", "-o", "name")
         return lab.cluster.kubectl("get", *what)
 
-    until("pods, jobs and secrets to go", lambda: not left(), told=left)
+    until("pods, jobs and secrets to go", lambda: not remaining(), describe=remaining)
     assert ended(lab, handle)["state"] == "stopped"

@@ -1,4 +1,4 @@
-"""Experiments in queues of a real Kueue: let in by quota, told what they wait for, preempted at no cost."""
+"""Experiments in queues of a real Kueue: admitted by quota, pending with a reason, preempted at no cost."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def lab(queueing: Cluster, namespace: str, worker_images: Images, tmp_path: Path
     """A server on this host, and a queue for a single worker."""
     queueing.apply(*queue(namespace, namespace, cpu="150m", memory="1Gi"))
     allow = [f"priority-class:{namespace}-{kind}" for kind in ("low", "high")]
-    with Lab(queueing, namespace, worker_images, tmp_path, allow=allow) as made:
-        yield made
+    with Lab(queueing, namespace, worker_images, tmp_path, allow=allow) as new_lab:
+        yield new_lab
     queueing.kubectl("delete", f"clusterqueues.{GROUP}", namespace, "--wait=false")
 
 
 def words(lab: Lab, handle: str) -> str:
     """Return the status of an experiment and its workers."""
-    shown = lab.status(handle)
-    return json.dumps([shown["reason"], shown["workers"]])
+    status = lab.status(handle)
+    return json.dumps([status["reason"], status["workers"]])
 
 
 def at_work(lab: Lab, handle: str) -> int:
@@ -54,30 +54,30 @@ def at_work(lab: Lab, handle: str) -> int:
 def nothing_left(lab: Lab) -> None:
     """Neither of ours nor of what Kueue makes of it."""
 
-    def left() -> str:
+    def remaining() -> str:
         return lab.leftovers() + lab.cluster.kubectl("get", WORKLOADS, "-n", lab.namespace, "-o", "name")
 
-    until("everything to be gone", lambda: not left(), told=left)
+    until("everything to be gone", lambda: not remaining(), describe=remaining)
 
 
 def test_workers_are_let_in_one_by_one_and_say_what_they_wait_for(lab: Lab) -> None:
     handle = lab.run(budget=4, parallelism=3, queue=lab.namespace, env={"SECONDS_EACH": "4"})
     waits = f"waits in the queue {lab.namespace}: insufficient unused quota for cpu in flavor default"
-    seen = [0]
+    counts = [0]
 
-    def told() -> bool:
-        seen.append(at_work(lab, handle))
+    def has_reason() -> bool:
+        counts.append(at_work(lab, handle))
         return waits in words(lab, handle)
 
-    until("the reason", told, 120, lambda: lab.told(handle))
+    until("the reason", has_reason, 120, lambda: lab.diagnostics(handle))
 
     def over() -> bool:
-        seen.append(at_work(lab, handle))
+        counts.append(at_work(lab, handle))
         return bool(lab.status(handle)["state"] == "completed")
 
-    until("the experiment to end", over, 300, lambda: lab.told(handle))
+    until("the experiment to end", over, 300, lambda: lab.diagnostics(handle))
     assert lab.status(handle)["counts"]["completed"] == 4
-    assert max(seen) == 1, "the quota is for one"
+    assert max(counts) == 1, "the quota is for one"
     nothing_left(lab)
 
 
@@ -99,7 +99,7 @@ def test_what_is_preempted_in_its_queue_costs_nothing_and_waits_again(lab: Lab) 
         high = lab.run(**in_queue, priority_class=names[1], env={"SECONDS_EACH": "10"})
         until(
             "the reason of the preempted", lambda: "gave the place to others (prioritization" in words(lab, low), 120,
-            lambda: lab.told(low),
+            lambda: lab.diagnostics(low),
         )  # fmt: skip
         assert lab.wait(high)["counts"]["completed"] == 1
         counts = lab.wait(low)["counts"]
@@ -117,7 +117,7 @@ def test_a_queue_that_is_stopped_says_so_and_one_that_is_not_there_is_refused(la
     lab.cluster.kubectl(*stop, '{"spec": {"stopPolicy": "Hold"}}')
     handle = lab.run(budget=1, queue=lab.namespace)
     waits = f"waits in the queue {lab.namespace}: LocalQueue {lab.namespace} is inactive"
-    until("the reason", lambda: waits in words(lab, handle), 120, lambda: lab.told(handle))
+    until("the reason", lambda: waits in words(lab, handle), 120, lambda: lab.diagnostics(handle))
     lab.cluster.kubectl(*stop, '{"spec": {"stopPolicy": "None"}}')
     assert lab.wait(handle)["counts"]["completed"] == 1
     nothing_left(lab)
@@ -125,7 +125,9 @@ def test_a_queue_that_is_stopped_says_so_and_one_that_is_not_there_is_refused(la
 
 def test_what_waits_in_a_queue_goes_when_it_is_stopped(lab: Lab) -> None:
     handle = lab.run(budget=4, parallelism=2, queue=lab.namespace, env={"SECONDS_EACH": "600"})
-    until("one to wait", lambda: "insufficient unused quota" in words(lab, handle), 120, lambda: lab.told(handle))
+    until(
+        "one to wait", lambda: "insufficient unused quota" in words(lab, handle), 120, lambda: lab.diagnostics(handle)
+    )
     lab.home.run("stop", handle)
     nothing_left(lab)
 
@@ -141,9 +143,9 @@ def test_the_server_in_the_cluster_says_what_a_queue_waits_for(
         )
         waits = f"waits in the queue {namespace}: insufficient unused quota for cpu in flavor default"
 
-        def told() -> str:
+        def reason_text() -> str:
             return json.dumps(promises.status(lab, handle)["workers"])
 
-        until("the reason", lambda: waits in told(), 120, told)
+        until("the reason", lambda: waits in reason_text(), 120, reason_text)
         promises.assert_exact(lab, handle, 3, 1)
     queueing.kubectl("delete", f"clusterqueues.{GROUP}", namespace, "--wait=false")

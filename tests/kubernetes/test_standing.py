@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from orchestune.archives.archive_store import ArchiveStore
 from orchestune.client.tunnels.server_pod import ready
 from orchestune.files.open import open_files
-from tests.kubernetes.lab import Lab, bind, gone, kubeconfig_of
+from tests.kubernetes.lab import Lab, bind, kubeconfig_of, wait_until_gone
 from tests.kubernetes.test_forwarding import assert_reached, names, reachable
 from tests.kubernetes.test_promises import assert_exact, client, launch, pods, running, status
 from tests.testbeds.gateways import proxy, tls_front
@@ -38,10 +38,10 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 @pytest.fixture
 def lab(kubernetes: Access, namespace: str, registry: Registry) -> Iterator[Lab]:
     """One user, and a namespace with nothing in it."""
-    with Lab(kubernetes, namespace, registry) as made:
-        yield made
-        client(made).close()
-        made.run("destroy", "--yes", "--stop", "--abandon", expect=None)
+    with Lab(kubernetes, namespace, registry) as new_lab:
+        yield new_lab
+        client(new_lab).close()
+        new_lab.run("destroy", "--yes", "--stop", "--abandon", expect=None)
 
 
 def use(lab: Lab, *options: str) -> None:
@@ -51,7 +51,7 @@ def use(lab: Lab, *options: str) -> None:
 
 def archived(folder: Path) -> list[str]:
     """The handles of the experiments in an archive."""
-    return sorted(found.head.handle for found in ArchiveStore(open_files(str(folder))).records())
+    return sorted(archived_record.head.handle for archived_record in ArchiveStore(open_files(str(folder))).records())
 
 
 def test_a_claim_of_ones_own_stays_and_what_was_run_goes_where_it_is_told(
@@ -76,7 +76,7 @@ def test_a_claim_of_ones_own_stays_and_what_was_run_goes_where_it_is_told(
     assert archived(tmp_path / "archive") == sorted([first, again["handle"]])
     lab.connect()
     lab.run("destroy", "--yes", "--to", str(tmp_path / "other"))
-    gone(lab)
+    wait_until_gone(lab)
     assert archived(tmp_path / "other") == sorted([first, again["handle"]])
     assert lab.cluster.exists("persistentvolumeclaim/mine", "-n", lab.namespace)
     lab.home.run("import", str(tmp_path / "other"), "--trust-unverified")
@@ -96,7 +96,7 @@ def test_a_cluster_goes_into_the_server_of_another_one(
         other = ("cluster", "connect", "-n", "other", "--namespace", space, "--server-image", server_image)
         lab.home.run(*other)
         lab.run("destroy", "--yes", "--to", "other")
-        gone(lab)
+        wait_until_gone(lab)
         assert lab.home.json("status", handle, "--cluster", "other")["counts"]["completed"] == 2
         lab.home.run("cluster", "destroy", "-n", "other", "--yes", "--abandon")
     finally:
@@ -180,8 +180,10 @@ def like_openshift(kubernetes: Access, namespace: str) -> Iterator[str]:
 def _assigned(cluster: Access, namespace: str) -> bool:
     """Return True if a pod would get its user."""
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}  # fmt: skip  # noqa: E501
-    said = cluster.kubectl("create", "-n", namespace, "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(pod))
-    return bool(json.loads(said)["spec"].get("securityContext", {}).get("runAsUser") == ASSIGNED)
+    pod_document = cluster.kubectl(
+        "create", "-n", namespace, "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(pod)
+    )
+    return bool(json.loads(pod_document)["spec"].get("securityContext", {}).get("runAsUser") == ASSIGNED)
 
 
 @pytest.mark.long
@@ -205,11 +207,11 @@ def test_where_the_cluster_says_who_pods_run_as_everything_works(
 def database(kubernetes_postgres_url: str) -> Iterator[str]:
     """A new database that pods and this host reach: `postgresql://…`."""
     name = f"test_{secrets.token_hex(6)}"
-    found = make_url(kubernetes_postgres_url).set(drivername="postgresql")
-    plain = found.render_as_string(hide_password=False)
+    url = make_url(kubernetes_postgres_url).set(drivername="postgresql")
+    plain = url.render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    yield found.set(database=name).render_as_string(hide_password=False)
+    yield url.set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 

@@ -37,7 +37,7 @@ def run(cluster: Access, namespace: str, *pods: dict[str, Any]) -> list[str]:
     names = [pod["metadata"]["name"] for pod in pods]
     for name in names:
         over = lambda name=name: cluster.pod_phase(namespace, name) in ("Succeeded", "Failed")
-        until(f"pod {name} to end", over, told=lambda: cluster.kubectl("describe", "pods", "-n", namespace))
+        until(f"pod {name} to end", over, describe=lambda: cluster.kubectl("describe", "pods", "-n", namespace))
     return [cluster.kubectl("logs", "-n", namespace, name).strip() for name in names]
 
 
@@ -90,8 +90,8 @@ def test_pods_find_a_service_by_its_name_and_reach_it_across_nodes(
 def test_pods_reach_a_database_of_the_host(
     kubernetes: Access, namespace: str, shell: str, kubernetes_postgres_url: str
 ) -> None:
-    found = make_url(kubernetes_postgres_url)
-    ask = f"echo | nc -w 9 {found.host} {found.port} >/dev/null && echo reached"
+    url = make_url(kubernetes_postgres_url)
+    ask = f"echo | nc -w 9 {url.host} {url.port} >/dev/null && echo reached"
     assert run(kubernetes, namespace, pod("ask", shell, ask)) == ["reached"]
     engine = create_engine(kubernetes_postgres_url)
     with engine.connect() as connection:
@@ -206,8 +206,8 @@ def test_an_image_is_pulled_again_when_the_registry_is_back(
 
 
 def _waits(cluster: Access, namespace: str) -> str:
-    shown = cluster.json("get", "pod", "pulling", "-n", namespace)["status"].get("containerStatuses", [])
-    return "".join(container["state"].get("waiting", {}).get("reason", "") for container in shown)
+    container_statuses = cluster.json("get", "pod", "pulling", "-n", namespace)["status"].get("containerStatuses", [])
+    return "".join(container["state"].get("waiting", {}).get("reason", "") for container in container_statuses)
 
 
 @pytest.mark.long

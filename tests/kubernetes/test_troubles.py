@@ -1,4 +1,4 @@
-"""The API server is away, a node goes: what runs goes on, what is lost runs elsewhere."""
+"""The API server is down, a node is lost: running trials continue, lost ones run on other nodes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(600)
 def line(kubernetes: Access) -> Iterator[Line]:
     """Between the server and the API server."""
     parts = urlsplit(_address(kubernetes))
-    with Line(str(parts.hostname), parts.port or 443) as made:
-        yield made
+    with Line(str(parts.hostname), parts.port or 443) as network_line:
+        yield network_line
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def test_without_its_api_server_trials_go_on_and_nothing_is_lost(far_lab: Lab, l
     line.cut()
     before = far_lab.status(handle)["counts"]["completed"]
     done = lambda: far_lab.status(handle)["counts"]["completed"] >= before + 2
-    until("two trials to end meanwhile", done, 170, lambda: far_lab.told(handle))
+    until("two trials to end meanwhile", done, 170, lambda: far_lab.diagnostics(handle))
     line.mend()
     assert far_lab.wait(handle)["counts"]["completed"] == 8
     states = {attempt["state"] for number in range(1, 9) for attempt in far_lab.trial(handle, number)["attempts"]}
     assert states == {"succeeded"}
-    until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
+    until("everything to be gone", lambda: not far_lab.leftovers(), describe=far_lab.leftovers)
 
 
 def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_back(far_lab: Lab, line: Line) -> None:
@@ -65,7 +65,7 @@ def test_an_experiment_that_is_stopped_meanwhile_goes_once_the_api_server_is_bac
     line.cut()
     far_lab.home.run("stop", handle)
     line.mend()
-    until("everything to be gone", lambda: not far_lab.leftovers(), told=far_lab.leftovers)
+    until("everything to be gone", lambda: not far_lab.leftovers(), describe=far_lab.leftovers)
     assert far_lab.wait(handle, "stopped")["counts"]["running"] == 0
 
 
@@ -81,4 +81,4 @@ def test_trials_of_a_node_that_vanished_run_elsewhere(
         first, second = lab.trial(handle)["attempts"]
         assert (first["state"], second["state"]) == ("lost", "succeeded")
         assert second["node"] != node
-        until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+        until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)

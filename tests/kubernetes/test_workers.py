@@ -41,7 +41,7 @@ def test_an_experiment_runs_to_its_end_and_leaves_nothing(lab: Lab) -> None:
     assert status["counts"]["completed"] == 6
     nodes = {node["metadata"]["name"] for node in lab.cluster.json("get", "nodes")["items"]}
     assert {worker["node"] for worker in status["workers"] if worker["succeeded"]} <= nodes
-    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+    until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)
 
 
 def test_an_image_without_python_and_with_a_read_only_root_is_as_good(lab: Lab) -> None:
@@ -85,10 +85,10 @@ def test_a_trial_that_was_killed_for_memory_gets_a_pod_with_more(lab: Lab) -> No
     first, second = lab.trial(handle)["attempts"]
     assert (first["state"], first["reason"]["code"]) == ("failed", "out_of_memory")
     assert (second["state"], second["raised_memory_bytes"]) == ("succeeded", 256 * 2**20)
-    told = lab.home.run("trials", f"{handle}/1").stdout
-    assert "retried with 256 MiB" in told
-    assert "memory raised to 256 MiB after an earlier attempt ran out of memory" in told
-    until("everything to be gone", lambda: not lab.leftovers(), told=lab.leftovers)
+    output = lab.home.run("trials", f"{handle}/1").stdout
+    assert "retried with 256 MiB" in output
+    assert "memory raised to 256 MiB after an earlier attempt ran out of memory" in output
+    until("everything to be gone", lambda: not lab.leftovers(), describe=lab.leftovers)
 
 
 def test_trials_with_gpus_get_them_and_others_leave_their_node_alone(lab: Lab) -> None:
@@ -99,8 +99,8 @@ def test_trials_with_gpus_get_them_and_others_leave_their_node_alone(lab: Lab) -
 
 
 def test_more_than_any_node_has_is_refused_at_once_with_the_largest_node(lab: Lab) -> None:
-    said = lab.ask(resources={"gpu": 64}, expect=2)
-    assert "this can never run: a trial needs 64 gpu, the largest machine, gpu1, has 4" in said.stdout + said.stderr
+    result = lab.ask(resources={"gpu": 64}, expect=2)
+    assert "this can never run: a trial needs 64 gpu, the largest machine, gpu1, has 4" in result.stdout + result.stderr
 
 
 def test_who_holds_what_is_missing_is_told(lab: Lab) -> None:
@@ -116,7 +116,11 @@ def test_who_holds_what_is_missing_is_told(lab: Lab) -> None:
     lab.cluster.apply(holding, namespace=lab.namespace)
     until("the holder to run", lambda: lab.cluster.pod_phase(lab.namespace, "holder") == "Running")
     handle = lab.run(resources={"cpu": 0.1, "memory": "64Mi", "gpu": 2}, budget=1)
-    until("the reason", lambda: "waits for" in json.dumps(lab.status(handle)["reason"]), told=lambda: lab.told(handle))
+    until(
+        "the reason",
+        lambda: "waits for" in json.dumps(lab.status(handle)["reason"]),
+        describe=lambda: lab.diagnostics(handle),
+    )
     lab.cluster.kubectl("delete", "pod", "holder", "-n", lab.namespace, "--force", "--grace-period=0")
     assert lab.wait(handle)["counts"]["completed"] == 1
 
@@ -155,8 +159,10 @@ def test_when_a_node_is_drained_its_trial_goes_on_elsewhere_from_its_checkpoint(
         node = own_kubernetes.json("get", "pod", "-n", namespace, name)["spec"]["nodeName"]
         own_kubernetes.apply(_bystander(node), namespace=namespace)
         own_kubernetes.drain(node)
-        there = f"--field-selector=spec.nodeName={node}"
-        assert own_kubernetes.kubectl("get", "pods", "-A", there, "-o", "name") == "", "all of its pods were evicted"
+        field_selector = f"--field-selector=spec.nodeName={node}"
+        assert own_kubernetes.kubectl("get", "pods", "-A", field_selector, "-o", "name") == "", (
+            "all of its pods were evicted"
+        )
         assert lab.wait(handle)["counts"]["completed"] == 1
         first, second = lab.trial(handle)["attempts"]
         assert (first["state"], second["state"]) == ("preempted", "succeeded")
@@ -191,7 +197,7 @@ def test_a_server_that_was_killed_in_the_middle_of_a_stop_leaves_nothing(own_lab
     stopping.communicate()
     own_lab.start()
     own_lab.home.run("stop", handle)
-    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
+    until("everything to be gone", lambda: not own_lab.leftovers(), describe=own_lab.leftovers)
     until("the experiment to be stopped", lambda: own_lab.status(handle)["state"] == "stopped")
 
 
@@ -203,7 +209,7 @@ def test_what_nobody_knows_of_is_swept_and_what_is_not_ours_stays(own_lab: Lab) 
     for file in (own_lab.folder / "state").glob("orchestune.db*"):
         file.unlink()
     own_lab.start()
-    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
+    until("everything to be gone", lambda: not own_lab.leftovers(), describe=own_lab.leftovers)
     assert own_lab.cluster.exists("configmap", "foreign", "-n", own_lab.namespace)
     assert not own_lab.cluster.exists("pod", name, "-n", own_lab.namespace)
 
@@ -230,10 +236,12 @@ def test_what_a_quota_does_not_let_in_waits_and_says_so(own_lab: Lab) -> None:
     handle = own_lab.run(budget=3, parallelism=3, env={"SECONDS_EACH": "3"})
     words = "waits for room in the namespace's quota team: requests.cpu=100m"
     until(
-        "the reason", lambda: words in json.dumps(own_lab.status(handle)["workers"]), told=lambda: own_lab.told(handle)
+        "the reason",
+        lambda: words in json.dumps(own_lab.status(handle)["workers"]),
+        describe=lambda: own_lab.diagnostics(handle),
     )
     assert own_lab.wait(handle)["counts"]["completed"] == 3
-    until("everything to be gone", lambda: not own_lab.leftovers(), told=own_lab.leftovers)
+    until("everything to be gone", lambda: not own_lab.leftovers(), describe=own_lab.leftovers)
 
 
 def test_a_worker_whose_queue_takes_its_place_back_costs_nothing(lab: Lab) -> None:

@@ -23,7 +23,7 @@ SHOTS = os.environ.get("ORCHESTUNE_SCREENSHOTS")
 """folder for a picture of each page that a test leaves"""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _DEADLINE = 60_000
-"""milliseconds in which whatever a test waits for comes, however busy the machine is"""
+"""milliseconds that a test waits at most, on a machine under load"""
 _OF_THE_MACHINE = "ERR_NETWORK_CHANGED"
 """Chromium lets go of every connection when the machine gets an interface, as tests of clusters beside these make"""
 OpenPage = Callable[..., Page]
@@ -59,9 +59,9 @@ def url(core: Core, handles: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
-    found = client_of(url)
-    yield found
-    found.close()
+    new_client = client_of(url)
+    yield new_client
+    new_client.close()
 
 
 def client_of(url: str, token: str = TOKEN) -> Client:
@@ -77,7 +77,7 @@ def sign_in(page: Page, url: str, token: str = TOKEN) -> None:
 
 
 def for_everybody(page: Page) -> None:
-    """Nothing that keeps anybody out, in light and, of its colours, in dark; the page is light."""
+    """Check the page for barriers in light mode, and its colours in dark mode; the page is light afterwards."""
     _axe_finds_nothing(page, None)
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
@@ -87,16 +87,16 @@ def for_everybody(page: Page) -> None:
 
 
 def _axe_finds_nothing(page: Page, options: dict[str, Any] | None) -> None:
-    found = Axe().run(page, options=options).response["violations"]
-    told = [(each["id"], [node["html"][:200] for node in each["nodes"][:2]]) for each in found]
-    assert told == [], page.url
+    violations = Axe().run(page, options=options).response["violations"]
+    summary = [(each["id"], [node["html"][:200] for node in each["nodes"][:2]]) for each in violations]
+    assert summary == [], page.url
 
 
-def no_more_time_passes(page: Page, shown: Locator) -> None:
-    """The page loads again; once it shows that, whatever it puts off does not come any more."""
+def no_more_time_passes(page: Page, visible: Locator) -> None:
+    """The page loads again; once it shows that, no delayed message of it comes any more."""
     page.clock.install()
     page.reload()
-    expect(shown).to_be_visible()
+    expect(visible).to_be_visible()
     page.clock.pause_at(time.time() + 5)  # a stream that is silent for longer is opened again
 
 
@@ -108,7 +108,7 @@ class Trouble:
         self._expected = [_OF_THE_MACHINE]
 
     def expect(self, pattern: str) -> None:
-        """Such a complaint is part of the test; said before it can come, so that a test that fails tells why."""
+        """Such a complaint is part of the test; said before it can come, so that a failing test shows the reason."""
         self._expected.append(pattern)
 
     def unexpected(self) -> list[str]:
@@ -132,7 +132,10 @@ def open_page(browser: Browser, url: str, trouble: Trouble, request: pytest.Fixt
         context.set_default_timeout(_DEADLINE)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.said.append(f"{error}\n{error.stack}"))
-        page.on("console", lambda said: trouble.said.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: trouble.said.append(message.text) if message.type in ("error", "warning") else None,
+        )
         sign_in(page, url)
         page.goto(url + path)
         return page

@@ -51,7 +51,7 @@ def test_signing_out_ends_the_session_of_every_tab(open_page: OpenPage, url: str
 def test_a_session_that_is_over_sends_an_open_page_to_sign_in(
     open_page: OpenPage, handles: dict[str, str], url: str, trouble: Trouble
 ) -> None:
-    """The page notices by itself: its stream ends, and it asks for the reason."""
+    """The page notices without a reload: its stream ends, and it asks for the reason."""
     trouble.expect("401")
     page = open_page(f"/experiments/{handles['sgd classifier']}")
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")

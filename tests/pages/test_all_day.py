@@ -18,8 +18,8 @@ from tests.testbeds.stir import Stir
 
 RUNNING = 60
 WARM, HALF = 100, 120
-"""events that each page hears before it is measured, and in each half of the measurement"""
-PATIENCE = 400.0
+"""events that each page receives before it is measured, and in each half of the measurement"""
+TIMEOUT = 400.0
 """seconds until each of ten pages has heard of so many: with all cores at work two minutes were not enough"""
 
 
@@ -29,9 +29,9 @@ def test_no_page_grows_with_what_it_is_told(browser: Browser, core: Core, handle
     handle = handles["image model"]
     stir = Stir(core, handle, RUNNING, lines=60)
     with serve(core, pace=EAGER) as url, opened(browser, url, paths(handle, RUNNING), stir) as pages:
-        pages.hear(WARM, PATIENCE)
-        first = pages.hear(HALF, PATIENCE)
-        second = pages.hear(HALF, PATIENCE)
+        pages.hear(WARM, TIMEOUT)
+        first = pages.hear(HALF, TIMEOUT)
+        second = pages.hear(HALF, TIMEOUT)
     for path in first:
         grown = second[path] - first[path]
         assert grown.nodes < HALF / 2, (path, grown)
@@ -78,21 +78,21 @@ def test_an_answer_that_a_silent_network_took_away_is_asked_for_again_once_it_is
         page.goto(f"{near}/experiments/{handles['size against speed']}?tab=analysis")
         history = page.get_by_role("region", name="History")
         expect(history.get_by_label(re.compile("best error"))).to_be_visible()
-        asked: list[Route] = []
+        routes: list[Route] = []
 
         def hold_the_first(route: Route) -> None:
-            if asked:
+            if routes:
                 route.continue_()
-            asked.append(route)
+            routes.append(route)
 
         page.route("**/columns?*", hold_the_first)
         page.get_by_label("Metric", exact=True).select_option("latency")
         for _ in range(100):
             page.clock.run_for(1000)
             page.wait_for_timeout(50)
-            if asked:
+            if routes:
                 break
-        assert asked, "its answer never comes"
+        assert routes, "its answer never comes"
         begun = page.evaluate("Date.now()")
         line.silence()
         page.clock.fast_forward(40_000)
@@ -106,7 +106,7 @@ def test_an_answer_that_a_silent_network_took_away_is_asked_for_again_once_it_is
 
 
 def let_time_pass(page: Page, text: re.Pattern[str]) -> None:
-    """Until the page shows it: what waits for its clock goes on."""
+    """Wait until the page shows it, while its clock runs."""
     for _ in range(100):
         page.clock.run_for(2000)
         if text.search(page.locator("main").inner_text()):

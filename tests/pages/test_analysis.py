@@ -41,9 +41,9 @@ def drawn(page: Page, name: str) -> bool:
         canvas.evaluate(
             """canvas => {
                 const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-                const seen = new Set();
-                for (let at = 0; at < data.length; at += 4) if (data[at + 3]) seen.add(data[at] >> 4);
-                return seen.size > 1;
+                const reds = new Set();
+                for (let at = 0; at < data.length; at += 4) if (data[at + 3]) reds.add(data[at] >> 4);
+                return reds.size > 1;
             }"""
         )
     )
@@ -58,7 +58,7 @@ def test_each_experiment_has_the_plots_that_fit_it(
     for plot in PLOTS[name]:
         expect(page.get_by_role("img", name=re.compile(f"^{plot}: "))).to_be_visible()
         assert drawn(page, plot), plot
-    page.emulate_media(color_scheme="light")  # they are drawn anew
+    page.emulate_media(color_scheme="light")  # they are drawn again
     assert all(drawn(page, plot) for plot in PLOTS[name])
     absent = {plot for plots in PLOTS.values() for plot in plots} - set(PLOTS[name])
     for plot in absent:
@@ -94,10 +94,10 @@ def test_two_parameters_are_drawn_from_what_the_server_makes_of_all_trials(
 def test_the_hypervolume_is_that_of_the_api(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
     ref = handles["size against speed"]
     page = open_page(f"/experiments/{ref}?tab=analysis")
-    found = client.hypervolume(ref)
+    hypervolume = client.hypervolume(ref)
     plot = page.get_by_role("img", name=re.compile("^Hypervolume: "))
-    expect(plot).to_have_attribute("aria-label", re.compile(f"in {len(found['value'])} steps"))
-    expect(plot).to_have_attribute("aria-label", re.compile(f": {found['value'][-1]:.4g} after 150 trials"))
+    expect(plot).to_have_attribute("aria-label", re.compile(f"in {len(hypervolume['value'])} steps"))
+    expect(plot).to_have_attribute("aria-label", re.compile(f": {hypervolume['value'][-1]:.4g} after 150 trials"))
 
 
 def test_importance_is_measured(open_page: OpenPage, handles: dict[str, str]) -> None:
@@ -156,8 +156,8 @@ def test_what_a_plot_leaves_out_is_told(open_page: OpenPage, core: Core) -> None
         "many", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": chance.random()}, None), 3400, 3400, log="",
     )  # fmt: skip
     page = open_page(f"/experiments/{Writer(core.store, plan, random.Random(2)).write()}?tab=analysis")
-    told = "Showing 3,000 of 3,400 trials: the best ones and an even sample of the others; the line includes all"
-    expect(page.get_by_text(told)).to_be_visible()
+    note = "Showing 3,000 of 3,400 trials: the best ones and an even sample of the others; the line includes all"
+    expect(page.get_by_text(note)).to_be_visible()
 
 
 def test_too_few_trials_to_tell_what_matters_are_told_and_nothing_else(
@@ -189,17 +189,17 @@ def test_what_is_brushed_is_chosen_in_the_table_too(open_page: OpenPage, handles
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
     expect(page.get_by_role("img", name=re.compile("^Parallel coordinates: 5 axes"))).to_be_visible()
     brush(page, 0, 0.05, 0.5)
-    told = page.get_by_text(re.compile(r"^\d+ of 120 trials: alpha: "))
-    expect(told).to_be_visible()
-    chosen = int((told.text_content() or "").split(" ")[0])
+    note = page.get_by_text(re.compile(r"^\d+ of 120 trials: alpha: "))
+    expect(note).to_be_visible()
+    chosen = int((note.text_content() or "").split(" ")[0])
     assert 0 < chosen < 120
     page.reload()  # it stands in the address
-    expect(told).to_be_visible()
+    expect(note).to_be_visible()
     page.get_by_role("link", name="Show in table").click()
     expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
     page.go_back()
     page.get_by_role("button", name="Clear").click()
-    expect(told).to_be_hidden()
+    expect(note).to_be_hidden()
     expect(page).to_have_url(re.compile(r"^(?!.*where=)"))
 
 
@@ -240,9 +240,9 @@ def test_a_brush_to_the_end_of_an_axis_holds_what_lies_beyond_it(open_page: Open
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 60, box["y"] + 10, steps=5)
     page.mouse.up()
-    told = page.get_by_text(re.compile(r"^\d+ of 40 trials: accuracy: at least 0[.]"))
-    expect(told).to_be_visible()
-    chosen = int((told.text_content() or "").split()[0])
+    note = page.get_by_text(re.compile(r"^\d+ of 40 trials: accuracy: at least 0[.]"))
+    expect(note).to_be_visible()
+    chosen = int((note.text_content() or "").split()[0])
     page.get_by_role("link", name="Show in table").click()
     expect(page.get_by_text(f"{chosen} trials", exact=True)).to_be_visible()
     expect(page.get_by_label("Compare trial 7", exact=True)).to_be_visible()
@@ -281,11 +281,11 @@ def test_points_are_reached_by_keyboard_and_open_their_trial(open_page: OpenPage
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=analysis")
     plot = page.get_by_role("application", name=re.compile("^History"))
     expect(plot).to_be_visible()
-    said = plot.get_by_role("status")
+    status = plot.get_by_role("status")
     plot.focus()
     for key, trial in (("Home", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 120)):
         page.keyboard.press(key)
-        expect(said).to_have_text(re.compile(rf"^trial {trial}, (completed|failed|pruned)"))
+        expect(status).to_have_text(re.compile(rf"^trial {trial}, (completed|failed|pruned)"))
     expect(page.locator(".tip")).to_contain_text("trial 120")
     expect(plot.locator(".ring")).to_be_visible()
     page.keyboard.press("Escape")

@@ -174,19 +174,19 @@ pod: {spec: {nodeSelector: {disk: ssd}}}
 
 
 def test_the_specification_is_a_file_that_runs(open_page: OpenPage, handles: dict[str, str], core: Core) -> None:
-    wanted = parse(FILE, "experiment.yml").specification.to_json()
+    expected = parse(FILE, "experiment.yml").specification.to_json()
     with core.store.transaction() as session:
         row = experiments.find(session, handles["one trial"])
         where = tables.revisions.c.experiment == row.id
-        session.change(update(tables.revisions).where(where).values(specification=json.dumps(wanted)))
+        session.change(update(tables.revisions).where(where).values(specification=json.dumps(expected)))
         labels = update(tables.experiments).where(tables.experiments.c.id == row.id)
-        session.change(labels.values(labels=json.dumps(wanted["labels"])))  # these may be changed later
+        session.change(labels.values(labels=json.dumps(expected["labels"])))  # these may be changed later
     page = open_page(f"/experiments/{handles['one trial']}?tab=code")
     card = page.get_by_role("region", name="Specification")
     expect(card).to_contain_text("all of it")
     text = card.locator("pre").inner_text()
     copied = parse(text, "copied.yml").specification.to_json()
-    assert copied == wanted | {"budget": 1, "parallelism": copied["parallelism"]}, "these two are the row's"
+    assert copied == expected | {"budget": 1, "parallelism": copied["parallelism"]}, "these two are the row's"
     assert "memory: {take: last" in text, "what has a limit alone has no goal"
 
 

@@ -1,4 +1,4 @@
-"""A list of more experiments than anybody looks through: searched and sorted by the server, a page at a time."""
+"""A list of many experiments: searched and sorted by the server, a page at a time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MANY = 230
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
     """A server with many experiments; every tenth is called so."""
-    made, chance = core_of(tmp_path_factory.mktemp("many")), random.Random(5)
+    new_core, chance = core_of(tmp_path_factory.mktemp("many")), random.Random(5)
     for place in range(MANY):
         name = f"{'tenth' if place % 10 == 0 else 'other'} {place:03}"
         plan = Plan(name, SGD, ACCURACY, lambda values, chance: ("completed", {"accuracy": 0.5}, None),
                     1, 5, state="pending" if place % 2 else "completed", ago=5000.0 - place)  # fmt: skip
-        Writer(made.store, plan, chance).write()
-    yield made
-    made.store.close()
+        Writer(new_core.store, plan, chance).write()
+    yield new_core
+    new_core.store.close()
 
 
 @pytest.fixture(scope="module")

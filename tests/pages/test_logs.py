@@ -68,8 +68,8 @@ def test_of_a_bar_that_came_to_its_end_at_once_its_end_is_shown(
     bar = "\r".join(f"{n} of 3000" for n in range(1, 3001))  # longer than what is shown of a line
     Stir(core, handles["image model"], RUNNING).step(f"{bar}\r\nrun\rran \r\r\nafter\n")
     expect(log.locator("> div").last).to_contain_text("after")
-    shown = log.locator("> div > span:last-child").evaluate_all("found => found.map((each) => each.textContent)")
-    assert shown[-3:] == ["3000 of 3000", "ran ", "after"]
+    texts = log.locator("> div > span:last-child").evaluate_all("spans => spans.map((span) => span.textContent)")
+    assert texts[-3:] == ["3000 of 3000", "ran ", "after"]
 
 
 def test_of_what_is_written_for_a_terminal_the_words_are_shown(
@@ -90,7 +90,7 @@ def test_the_log_of_a_trial_that_is_over_begins_at_its_end(open_page: OpenPage, 
     plan = Plan("talks", SGD, ACCURACY, lambda _, chance: ("completed", {"accuracy": 1.0}, None), 1, 1, log=log)
     ref = Writer(core.store, plan, random.Random(3)).write()
     page = open_page(f"/experiments/{ref}/trials/1")
-    shown = page.get_by_role("log")
-    expect(shown.locator("> div")).to_have_count(200)
+    panel = page.get_by_role("log")
+    expect(panel.locator("> div")).to_have_count(200)
     expect(page.get_by_label("Follow")).to_be_checked()
-    assert shown.evaluate("log => log.scrollTop > 0 && log.scrollHeight - log.scrollTop - log.clientHeight < 2")
+    assert panel.evaluate("log => log.scrollTop > 0 && log.scrollHeight - log.scrollTop - log.clientHeight < 2")

@@ -10,11 +10,11 @@ from playwright.sync_api import Page, Route, expect
 from orchestune.client.api import Client
 from orchestune.services.core import Core
 from tests.pages.conftest import OpenPage, Trouble, for_everybody
-from tests.testbeds.seed import ACCURACY, CARDS, SGD, SHUT, Plan, Writer, plans
+from tests.testbeds.seed import ACCURACY, CARDS, QUARANTINE_REASON, SGD, Plan, Writer, plans
 
 
 def clean(page: Page) -> None:
-    """Nothing that keeps anybody out, at the width of a desk and of a phone."""
+    """No barriers, at the width of a desktop and of a phone."""
     for_everybody(page)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -23,7 +23,7 @@ def clean(page: Page) -> None:
 def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: OpenPage) -> None:
     page = open_page("/cluster")
     script = page.locator("script[type=module]").first.get_attribute("src") or ""
-    said = page.evaluate(
+    durations = page.evaluate(
         """async (path) => {
             const { between, duration } = await import(path);
             const later = new Date(Date.now() + 3600e3).toISOString();
@@ -31,13 +31,13 @@ def test_no_time_is_less_than_none_though_clocks_differ_and_go_back(open_page: O
         }""",
         re.sub(r"(/static/[^/]+/).*", r"\1lib/format.js", script),
     )
-    assert said == [0, 0, "0.0 s"]
+    assert durations == [0, 0, "0.0 s"]
 
 
 def an_hour_on(route: Route) -> None:
     """The page as a server gives it whose clock is ahead."""
     answer = route.fetch()
-    text = re.sub(r'data-now="(\d+)"', lambda found: f'data-now="{int(found[1]) + 3_600_000}"', answer.text())
+    text = re.sub(r'data-now="(\d+)"', lambda match: f'data-now="{int(match[1]) + 3_600_000}"', answer.text())
     route.fulfill(response=answer, body=text)
 
 
@@ -90,12 +90,12 @@ def test_a_machine_in_quarantine_is_released_and_whoever_looks_sees_it(
     page, other = open_page("/cluster"), open_page("/cluster")
     for each in (page, other):
         row = each.get_by_role("region", name="In quarantine").get_by_role("row").filter(has_text="cpu-node-1")
-        expect(row).to_contain_text(SHUT)
+        expect(row).to_contain_text(QUARANTINE_REASON)
     page.get_by_role("button", name="Release").click()
     page.get_by_role("dialog").get_by_role("button", name="Release").click()
     for each in (page, other):
         expect(each.get_by_role("region", name="In quarantine")).to_have_count(0)
-        expect(each.get_by_role("region", name="Machines")).not_to_contain_text(SHUT)
+        expect(each.get_by_role("region", name="Machines")).not_to_contain_text(QUARANTINE_REASON)
 
 
 def test_nothing_moves_under_the_mouse_on_the_cluster(
@@ -176,8 +176,8 @@ def test_a_configuration_beyond_the_budget_is_refused_with_what_to_do(
     dialog.get_by_label("layers").fill("3")
     dialog.get_by_label("alpha").fill("0.01")
     dialog.get_by_role("button", name="Queue").click()
-    told = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
-    expect(dialog.get_by_role("alert")).to_have_text(f"{told} In a terminal: orchestune extend {ref} --budget N")
+    message = "The budget of 65 trials is used up: 57 finished, 8 running or queued."
+    expect(dialog.get_by_role("alert")).to_have_text(f"{message} In a terminal: orchestune extend {ref} --budget N")
     client.change(ref, budget=before)
 
 
@@ -200,7 +200,7 @@ def test_labels_are_written_and_taken_away(open_page: OpenPage, handles: dict[st
         dialog.get_by_role("button", name="Change").click()
         expect(dialog).to_have_count(0)
         assert client.experiment(ref)["labels"] == expected
-        expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn anew, buttons too
+        expect(page.locator(".head .label")).to_have_count(len(expected))  # the head is drawn again, buttons too
 
 
 def test_one_trial_is_stopped_after_a_question(open_page: OpenPage, handles: dict[str, str], client: Client) -> None:
@@ -229,5 +229,5 @@ def test_two_who_change_an_experiment_at_once_do_not_undo_each_other(
     dialog.get_by_label("Budget").fill("121")
     dialog.get_by_role("button", name="Change").click()
     expect(page.locator(".facts")).to_contain_text("120 of 121")
-    found = client.experiment(ref)
-    assert (found["budget"], found["parallelism"], found["labels"]) == (121, 3, {"team": "both"})
+    experiment = client.experiment(ref)
+    assert (experiment["budget"], experiment["parallelism"], experiment["labels"]) == (121, 3, {"team": "both"})

@@ -138,10 +138,10 @@ def test_the_best_of_a_noisy_search_says_why_another_value_is_better(
     number = r"-?0\.\d+"
     interval = rf"{number} \(95 %: {number} to {number}\)"
     expect(card).to_contain_text(re.compile(rf"Expected value given the noise: {interval}\."))
-    said = (
+    hint = (
         rf"Best measured value: {number} ± {number} of trial {LUCKY}, expected {number} ± {number}\. Trial \d+ has the"
     )
-    expect(card).to_contain_text(re.compile(said))
+    expect(card).to_contain_text(re.compile(hint))
     for_everybody(page)
     page.close()
     client.delete(ref, purge=True)
@@ -200,17 +200,17 @@ def test_trials_are_compared_and_exported(open_page: OpenPage, handles: dict[str
         page.get_by_role("link", name="Export CSV").click()
     lines = download.value.path().read_text().splitlines()
     assert len(lines) == 121 and lines[1].startswith("1,")
-    found = list(csv.DictReader(lines))
+    rows = list(csv.DictReader(lines))
     file = io.StringIO()
     _export_csv(SimpleNamespace(client=client), client.experiment(handles["sgd classifier"]), file)  # type: ignore[arg-type]
     exported = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert lines[0].startswith(file.getvalue().splitlines()[0])
-    for ours, theirs in zip(found, exported, strict=True):
+    for ours, theirs in zip(rows, exported, strict=True):
         assert {name: plain(ours[name]) for name in theirs} == {name: plain(value) for name, value in theirs.items()}
 
 
 def plain(cell: str) -> float | str:
-    """A cell, whatever way its number is written."""
+    """Return the number of a cell, or its text if it is none."""
     try:
         return float(cell)
     except ValueError:
@@ -266,7 +266,7 @@ def test_a_trial_says_what_came_of_it(open_page: OpenPage, handles: dict[str, st
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_is_for_everybody(open_page: OpenPage, handles: dict[str, str], name: str) -> None:
-    """axe finds nothing, and what somebody wrote into a field is text."""
+    """axe finds nothing, and a user's text in a field is text."""
     page = open_page("/experiments")
     where = page.url
     looks = [where] if name == NAMES[0] else []
@@ -310,9 +310,9 @@ def test_a_small_phone_of_somebody_with_a_long_name_is_wide_enough(
     browser: Browser, core: Core, url: str, handles: dict[str, str], width: int
 ) -> None:
     name = f"maximiliane.{width}@example.org"
-    made = grant_access.issue_token(core, Caller("ada", "owner"), name=name, role="editor", days=1)
+    token_document = grant_access.issue_token(core, Caller("ada", "owner"), name=name, role="editor", days=1)
     page = browser.new_page(viewport={"width": width, "height": 640})
-    sign_in(page, url, made["token"])
+    sign_in(page, url, token_document["token"])
     page.goto(f"{url}/experiments/{handles['image model']}")
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -423,16 +423,16 @@ def test_what_the_server_refuses_for_good_is_asked_for_once(
     trouble.expect("400")
     page = open_page("/experiments")
     page.clock.install()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "sort=nothing" in request.url else None)
+    request_urls: list[str] = []
+    page.on("request", lambda request: request_urls.append(request.url) if "sort=nothing" in request.url else None)
     page.goto(f"{page.url}/{handles['sgd classifier']}?tab=trials&sort=nothing")
     expect(page.get_by_role("alert").filter(has_text="Unknown column: 'nothing'")).to_be_visible()
-    before = len(asked)
+    before = len(request_urls)
     for _ in range(10):
         page.clock.run_for(4000)
     page.wait_for_timeout(100)
-    assert len(asked) == before
+    assert len(request_urls) == before
     page.get_by_label("State").select_option("completed")
     page.clock.run_for(4000)
     expect(page.get_by_role("alert").filter(has_text="Unknown column: 'nothing'")).to_be_visible()
-    assert len(asked) > before
+    assert len(request_urls) > before

@@ -26,7 +26,9 @@ def opened(browser: Browser, url: str, handle: str, folder: Path) -> tuple[Page,
     page = context.new_page()
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("console", lambda said: trouble.append(said.text) if "willReadFrequently" not in said.text else None)
+    page.on(
+        "console", lambda message: trouble.append(message.text) if "willReadFrequently" not in message.text else None
+    )
     page.on("request", lambda sent: trouble.append(sent.url) if re.match("http|ws", sent.url) else None)
     page.goto(target.as_uri())
     return page, trouble

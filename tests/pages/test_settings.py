@@ -76,7 +76,7 @@ def test_an_experiment_is_shared_by_a_link_and_no_longer(
     shares.get_by_role("button", name="Revoke reviewers").click()
     dialog.get_by_role("button", name="Revoke").click()
     expect(shares.get_by_text("No shared links")).to_be_visible()
-    expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()  # the page noticed by itself
+    expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()  # the page noticed without a reload
     guest.goto(link)
     expect(guest.get_by_role("alert")).to_contain_text("no longer valid")
     guest.close()

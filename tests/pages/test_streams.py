@@ -26,8 +26,8 @@ class Requests:
         page.on("request", self._note)
 
     def _note(self, request: Request) -> None:
-        found = self.streams if "event-stream" in request.headers.get("accept", "") else self.others
-        found.append(request.url.partition("/api/v1")[2] or request.url)
+        urls = self.streams if "event-stream" in request.headers.get("accept", "") else self.others
+        urls.append(request.url.partition("/api/v1")[2] or request.url)
 
 
 def printed(page: Page) -> list[str]:
@@ -35,7 +35,7 @@ def printed(page: Page) -> list[str]:
     return re.findall(r"line \d+ of step \d+", page.get_by_role("log").inner_text())
 
 
-def wanted(first: int, last: int, lines: int) -> list[str]:
+def expected_lines(first: int, last: int, lines: int) -> list[str]:
     return [f"line {line} of step {step}" for step in range(first, last + 1) for line in range(lines)]
 
 
@@ -48,13 +48,13 @@ def test_lines_come_by_the_stream_of_the_page(
     log = page.get_by_role("log")
     expect(log.locator("> div:not(.begun)").first).to_be_visible()
     before = len(printed(page))
-    asked = Requests(page)
+    requests = Requests(page)
     for step in range(1, 4):
         stir.step()
         expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 2 of step {step}")
-    assert printed(page)[before:] == wanted(1, 3, 3)
-    assert asked.streams == []  # the one that was open goes on
-    assert [where for where in asked.others if "/logs" in where] == []
+    assert printed(page)[before:] == expected_lines(1, 3, 3)
+    assert requests.streams == []  # the one that was open continues
+    assert [where for where in requests.others if "/logs" in where] == []
 
 
 def test_a_comparison_hears_of_every_experiment_by_one_stream(
@@ -62,16 +62,16 @@ def test_a_comparison_hears_of_every_experiment_by_one_stream(
 ) -> None:
     both = [handles["image model"], handles["sgd classifier"]]
     page = open_page("/settings")  # which has no stream: another page might open its own only now
-    asked = Requests(page)
+    requests = Requests(page)
     page.goto(f"{page.url.partition('/settings')[0]}/compare?experiments={','.join([*both, 'never-was'])}")
     row = page.get_by_role("row", name="Parallelism")
     expect(row).to_contain_text("8")
     expect(page.get_by_text("Not found: never-was.")).to_be_visible()
-    assert len(asked.streams) == 1 and all(ref in asked.streams[0] for ref in both)
-    asked.others.clear()
+    assert len(requests.streams) == 1 and all(ref in requests.streams[0] for ref in both)
+    requests.others.clear()
     client.change(both[0], parallelism=13)
     expect(row).to_contain_text("13")
-    assert len(asked.streams) == 1 and asked.others == []
+    assert len(requests.streams) == 1 and requests.others == []
     client.change(both[0], parallelism=8)
 
 
@@ -95,10 +95,10 @@ def test_a_log_goes_on_behind_a_server_that_was_started_again(
             stir.step()
             expect(log.locator("> div:not(.begun)").last).to_contain_text(f"line 1 of step {step - 1}")
         expect(page.locator("#connection")).to_have_attribute("data-state", "stale")
-        stir.step()  # which nobody hears of yet
+        stir.step()  # of which no page is notified yet
     with serve(core, port):
         expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 6")
-        assert printed(page) == wanted(1, 6, 2)
+        assert printed(page) == expected_lines(1, 6, 2)
         page.close()
     core.store.close()
 
@@ -117,11 +117,11 @@ def test_a_page_in_the_background_hears_what_it_missed_and_nothing_else(
     for _ in range(5):
         stir.step()
     page.wait_for_function("document.hidden")
-    asked = Requests(page)
+    requests = Requests(page)
     hide(page, False)
     expect(log.locator("> div:not(.begun)").last).to_contain_text("line 1 of step 6")
-    assert printed(page)[before:] == wanted(2, 6, 2)
-    assert len(asked.streams) == 1 and "after=" in asked.streams[0]
+    assert printed(page)[before:] == expected_lines(2, 6, 2)
+    assert len(requests.streams) == 1 and "after=" in requests.streams[0]
 
 
 def hide(page: Page, hidden: bool) -> None:

@@ -22,13 +22,13 @@ RUNNING = 60
 def test_processors_memory_and_cards_are_drawn_over_time(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['image model']}/trials/3")
     card = page.get_by_role("region", name="Resources")
-    for name, told in (
+    for name, pattern in (
         ("CPU over time", r"cores at the end, 2\.8 cores at most"),
         ("Memory over time", r"1\.6 GiB at the end"),
         ("GPU over time", "% at the end, 90 % at most"),
         ("GPU memory over time", r"9\.0 GiB at the end"),
     ):
-        expect(card.get_by_role("img", name=re.compile(f"^{name}: .*{told}"))).to_be_visible()
+        expect(card.get_by_role("img", name=re.compile(f"^{name}: .*{pattern}"))).to_be_visible()
     for_everybody(page)
 
 
@@ -47,8 +47,8 @@ def test_what_a_running_trial_uses_is_drawn_as_it_comes(
     with core.store.transaction() as session:
         experiment = experiments.find(session, handles["image model"])
         attempt = attempts.of_trials(session, experiment.id, [RUNNING])[RUNNING][-1]
-        kept = session.row(SELECT_USAGE, {"attempt": attempt.id})
-        samples = [*json.loads(kept or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
+        usage_row = session.row(SELECT_USAGE, {"attempt": attempt.id})
+        samples = [*json.loads(usage_row or "[]"), [60, 300.0, 1.0, 77 * 2**30, 0.5, 2**30]]
         row = {"attempt": attempt.id, "experiment": experiment.id, "samples": json.dumps(samples)}
         session.run(UPSERT_USAGE, row)
     expect(memory).to_have_attribute("aria-label", re.compile("77 GiB at the end"))
@@ -73,7 +73,7 @@ def test_values_that_differ_in_their_last_digit_are_drawn(open_page: OpenPage, c
             return ranges.map((range) => scale(fit(range), 200, 0).ticks.map(({ text }) => text));
         }"""
     )
-    assert all(len(told) > 1 and len(set(told)) == len(told) for told in texts), texts
+    assert all(len(labels) > 1 and len(set(labels)) == len(labels) for labels in texts), texts
 
 
 def test_a_trial_that_waits_for_its_second_attempt_does_not_run(open_page: OpenPage, core: Core) -> None:
@@ -137,7 +137,7 @@ def test_no_way_leads_beyond_the_first_and_the_last_trial(open_page: OpenPage, h
     expect(page.get_by_role("link", name="Next trial")).to_have_count(0)
 
 
-def seen(box: Locator, part: Locator) -> bool:
+def is_in_view(box: Locator, part: Locator) -> bool:
     """Return True if the part is visible without scrolling its box sideways."""
     expect(part).to_be_visible()
     outer, inner = box.bounding_box(), part.bounding_box()
@@ -149,4 +149,4 @@ def test_long_names_leave_room_for_what_stands_beside_them(open_page: OpenPage, 
     page = open_page(f"/experiments/{handles[HOSTILE]}/trials/1")
     for name in ("Metrics", "Parameters", "Attempts"):
         box = page.get_by_role("region", name=name, exact=True).locator(".scroll")
-        assert seen(box, box.locator("tbody tr").first.locator("td").last), name
+        assert is_in_view(box, box.locator("tbody tr").first.locator("td").last), name

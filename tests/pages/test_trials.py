@@ -131,7 +131,7 @@ def test_the_mouse_holds_a_row_until_it_leaves(open_page: OpenPage, handles: dic
 
 def test_trials_are_filtered_without_a_mouse(open_page: OpenPage, handles: dict[str, str]) -> None:
     page = open_page(f"/experiments/{handles['sgd classifier']}?tab=trials")
-    dialog, shown = page.get_by_role("dialog"), page.locator(".virtual tbody tr:not(.space)")
+    dialog, rows = page.get_by_role("dialog"), page.locator(".virtual tbody tr:not(.space)")
     page.get_by_role("button", name="Filter…").press("Enter")
     dialog.get_by_label("Column").select_option(label="layers")
     dialog.get_by_label("At least").fill("7")
@@ -144,11 +144,11 @@ def test_trials_are_filtered_without_a_mouse(open_page: OpenPage, handles: dict[
     for_everybody(page)
     page.keyboard.press("Enter")
     expect(page.get_by_text("penalty: elasticnet")).to_be_visible()
-    expect(shown.filter(has_not_text="elasticnet")).to_have_count(0)
-    few = shown.count()
+    expect(rows.filter(has_not_text="elasticnet")).to_have_count(0)
+    few = rows.count()
     assert 0 < few < 40
     page.reload()  # it stands in the address
-    expect(shown).to_have_count(few)
+    expect(rows).to_have_count(few)
     page.get_by_role("button", name="Show all values of layers").press("Enter")
     expect(page.get_by_text("layers: at least 7")).to_be_hidden()
     page.get_by_role("button", name="Show all values of penalty").press("Enter")
@@ -160,10 +160,10 @@ def test_of_a_parameter_and_a_metric_of_one_name_each_column_is_hidden_by_itself
 ) -> None:
     def with_a_metric_alpha(route: Route) -> None:
         answer = route.fetch()
-        found = answer.json()
-        for trial in found["items"]:
+        page_of_trials = answer.json()
+        for trial in page_of_trials["items"]:
             trial["metrics"]["alpha"] = {"value": 0.5, "stddev": None}
-        route.fulfill(response=answer, json=found)
+        route.fulfill(response=answer, json=page_of_trials)
 
     page = open_page("/experiments")
     page.route("**/trials?*", with_a_metric_alpha)

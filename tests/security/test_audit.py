@@ -260,8 +260,8 @@ def test_the_oldest_rows_go_and_numbers_are_never_given_twice(own_core: Core) ->
     _append(store, [event] * 150, most=100)
     _append(store, [replace(event, at=own_core.clock.now())] * 60, most=100)
     with store.reading() as session:
-        kept = rows.newest(session, 1000)
-    assert (len(kept), kept[-1].seq) == (60, 210)  # the others are older than a year
+        remaining = rows.newest(session, 1000)
+    assert (len(remaining), remaining[-1].seq) == (60, 210)  # the others are older than a year
     _append(store, [replace(event, at=own_core.clock.now())] * 200, most=0)
     _append(store, [replace(event, at=own_core.clock.now())])
     assert [item["seq"] for item in audit.page(own_core, 0, 10)["items"]] == [411]
@@ -275,13 +275,13 @@ def test_no_number_of_sign_ins_pushes_out_a_grant_or_a_deletion(own_core: Core) 
     for _ in range(3):
         _append(own_core.store, others * 50, most=100)
     with own_core.store.reading() as session:
-        kept = [row.kind for row in rows.newest(session, 1000)]
-    assert sorted(kind for kind in kept if kind in LASTING) == sorted(LASTING)
-    assert len(kept) - len(LASTING) < 100 + 50 * len(others)
+        kinds = [row.kind for row in rows.newest(session, 1000)]
+    assert sorted(kind for kind in kinds if kind in LASTING) == sorted(LASTING)
+    assert len(kinds) - len(LASTING) < 100 + 50 * len(others)
     _append(own_core.store, [AuditEvent(AuditKind.GRANT_CREATED, at)] * 400, most=100)
     with own_core.store.reading() as session:
-        kept = [row.kind for row in rows.newest(session, 1000)]
-    assert kept.count("grant_created") == 100, "these have a bound of their own"
+        kinds = [row.kind for row in rows.newest(session, 1000)]
+    assert kinds.count("grant_created") == 100, "these have a bound of their own"
 
 
 def test_a_guest_link_makes_neither_rows_nor_sessions_without_bound(server: Live, handles: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A server whose database comes later, or never: it waits, answers probes, and ends when it is told to."""
+"""A server whose database comes later, or never: it waits, answers probes, and shuts down on a signal."""
 
 from __future__ import annotations
 

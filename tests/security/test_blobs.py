@@ -27,8 +27,8 @@ on_both_stores = pytest.mark.parametrize(
 @pytest.fixture
 def target(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Target]:
     on_postgres = getattr(request, "param", "sqlite") == "postgresql"
-    with attacked(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None) as made:
-        yield made
+    with attacked(tmp_path, request.getfixturevalue("postgres_database") if on_postgres else None) as new_target:
+        yield new_target
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_the_digest_of_other_bytes_cannot_be_claimed_as_an_artifact(target: Targ
 
 def test_a_worker_does_not_learn_which_bytes_the_server_has(target: Target, victim: Trial) -> None:
     attacker = target.trial()
-    known, unknown = (attacker.ask("HEAD", f"uploads/{digest_of(data)}") for data in (SECRET, b"nobody has this"))
-    assert (known.status, known.headers["x-size"], "x-complete" in known.headers) == (200, "0", False)
+    upload, unknown = (attacker.ask("HEAD", f"uploads/{digest_of(data)}") for data in (SECRET, b"nobody has this"))
+    assert (upload.status, upload.headers["x-size"], "x-complete" in upload.headers) == (200, "0", False)
     assert (unknown.status, unknown.headers["x-size"], "x-complete" in unknown.headers) == (200, "0", False)
     answers = [
         attacker.ask("PUT", f"uploads/{digest_of(data)}?offset=7", b"x") for data in (SECRET, b"nobody has this")

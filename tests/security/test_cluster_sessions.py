@@ -26,7 +26,7 @@ from orchestune.services.core import Caller, Core
 from orchestune.services.queries import read_experiments
 from tests.contract.world import CoreWorld
 from tests.security.target import OWNER, SPECIFICATION
-from tests.unit.server.harness import PATIENCE, Live, live, until
+from tests.unit.server.harness import TIMEOUT, Live, live, until
 
 EDITOR, OTHER = "a-token-of-a-cluster", "another-token-of-it"
 SAME_SITE = {"Sec-Fetch-Site": "same-origin"}
@@ -45,7 +45,7 @@ class Cluster:
     def who(self, token: str) -> Person | None:
         self.reviewed.append(token)
         if token not in self.people:
-            assert self.answers.wait(PATIENCE)
+            assert self.answers.wait(TIMEOUT)
         return self.people.get(token)
 
 
@@ -205,7 +205,7 @@ class Gate:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._holds(*args):
             self.waiting += 1
-            assert self._open.wait(PATIENCE)
+            assert self._open.wait(TIMEOUT)
         return self._function(*args, **kwargs)
 
     def open(self) -> None:

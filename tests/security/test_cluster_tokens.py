@@ -34,8 +34,8 @@ def token(**claims: Any) -> str:
     return f"e30.{part}.c2ln"
 
 
-def who(shown: str) -> Person | None:
-    return ServiceAccounts(cast(ApiServer, Reviewing()), CONFIG).who(shown)
+def who(credential: str) -> Person | None:
+    return ServiceAccounts(cast(ApiServer, Reviewing()), CONFIG).who(credential)
 
 
 @pytest.mark.parametrize("seconds", [24 * HOUR, 87600 * HOUR, 1e300])
@@ -46,7 +46,7 @@ def test_a_token_that_outlives_a_role_is_refused(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "credential",
     [
         token(iat=1_000_000, exp=1_000_000 + HOUR),
         token(iat=1_000_000, exp=1_000_000 + 365 * 24 * HOUR, **{"kubernetes.io": {"pod": {"name": "p", "uid": "1"}}}),
@@ -57,8 +57,8 @@ def test_a_token_that_outlives_a_role_is_refused(seconds: float) -> None:
     ],
     ids=["of the command line", "of a pod", "of a Secret", "odd", "opaque", "damaged"],
 )
-def test_what_the_cluster_vouches_for_is_accepted(shown: str) -> None:
-    person = who(shown)
+def test_what_the_cluster_vouches_for_is_accepted(credential: str) -> None:
+    person = who(credential)
     assert person is not None and (person.name, person.role) == ("orchestune-editor", "editor")
 
 

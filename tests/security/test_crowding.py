@@ -47,7 +47,7 @@ from orchestune.services.signatures import report_signature
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.security.target import OWNER, Target
 from tests.testbeds.kubernetes.pki import Authority
-from tests.unit.server.harness import PATIENCE, Live, live, until
+from tests.unit.server.harness import TIMEOUT, Live, live, until
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ class Gate:
         with self._lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        assert self._released.wait(PATIENCE)
+        assert self._released.wait(TIMEOUT)
         with self._lock:
             self.running -= 1
         return self._answer()
@@ -93,7 +93,7 @@ def report_path(world: CoreWorld, attempt: str) -> str:
 
 def begin(server: Live, method: str, path: str, sent: bytes, token: str = "") -> socket.socket:
     """Send a request with a part of its body, of which more is announced."""
-    client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+    client = socket.create_connection(("127.0.0.1", server.port), TIMEOUT)
     head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(sent) + 1}\r\n"
     head += f"Authorization: Bearer {token}\r\n" if token else ""
     client.sendall(head.encode() + b"\r\n" + sent)
@@ -139,9 +139,9 @@ def test_export_ends_when_its_client_leaves(target: Target, monkeypatch: pytest.
     monkeypatch.setattr(export_record, "open_archive", endless)
     client = target.server.connect()
     client.request("GET", f"/api/v1/experiments/{experiment}/archive", headers={"Authorization": f"Bearer {OWNER}"})
-    assert started.wait(PATIENCE)
+    assert started.wait(TIMEOUT)
     client.close()
-    assert ended.wait(PATIENCE)
+    assert ended.wait(TIMEOUT)
 
 
 def test_export_can_be_ended_between_its_rows(world: CoreWorld) -> None:
@@ -208,8 +208,8 @@ def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(
             queued = callers.submit(server.ask, "GET", f"{path}/columns", token=vera)
             until(lambda: server.context.plots._reads, "a request for the plot that waits for its turn")
             plot = callers.submit(server.ask, "GET", f"{path}/columns", token=eve)
-            assert plot.result(PATIENCE).status == 200 and not queued.done()
-        assert queued.result(PATIENCE).body == plot.result().body
+            assert plot.result(TIMEOUT).status == 200 and not queued.done()
+        assert queued.result(TIMEOUT).body == plot.result().body
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ STREAM = {"Accept": "text/event-stream"}
 
 
 def test_streams_of_one_caller_leave_threads_to_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each stream of a list with another search is read by itself: with 200 of one viewer, those of others waited."""
+    """Each stream of a list with another search is read separately: with 200 of one viewer, those of others waited."""
     server, path = target.server, "/api/v1/experiments?only="
     gate = Gate(list)
     monkeypatch.setattr(list_experiments, "several", gate)
@@ -358,7 +358,7 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
         reply = server.ask("POST", report_path(world, second["attempt"]), {"loss": 0.5}, token=None)
         assert reply.status == 200 and not waiting.done()
         unfinished[0].close()
-        assert waiting.result(PATIENCE).status == 200
+        assert waiting.result(TIMEOUT).status == 200
 
 
 @pytest.mark.parametrize(("name", "status"), [("MAX_CALLER_BODY_BYTES", 429), ("MAX_BODY_BYTES", 503)])
@@ -373,7 +373,7 @@ def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     path, part = f"/api/v1/workers/{worker.id}", b"a" * 700_000
     with ExitStack() as opened:
         clients = [opened.enter_context(begin(server, "PUT", path + route, part, worker.token)) for _ in range(2)]
-        refused, _, _ = select.select(clients, [], [], PATIENCE)
+        refused, _, _ = select.select(clients, [], [], TIMEOUT)
         assert [client.recv(12) for client in refused] == [b"HTTP/1.1 %d" % status]
         beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
         assert server.ask("POST", f"{path}/work", beat, token=worker.token).status == 200
@@ -393,19 +393,19 @@ def test_idle_connections_of_strangers_do_not_use_up_the_descriptors(
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
     beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}
     path = f"/api/v1/workers/{worker.id}/work"
-    kept = server.connect()
-    server.send("POST", path, beat, token=worker.token, connection=kept).read()
+    connection = server.connect()
+    server.send("POST", path, beat, token=worker.token, connection=connection).read()
     with ExitStack() as opened:
 
         def connect(source: str) -> socket.socket:
             address = ("127.0.0.1", server.port)
-            return opened.enter_context(socket.create_connection(address, PATIENCE, source_address=(source, 0)))
+            return opened.enter_context(socket.create_connection(address, TIMEOUT, source_address=(source, 0)))
 
         neighbours = [connect("127.0.0.2") for _ in range(5)]
         strangers = [connect("127.0.0.1") for _ in range(400)]
         until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 355, "connections are closed")
         assert select.select(neighbours, [], [], 0)[0] == []
-        assert server.send("POST", path, beat, token=worker.token, connection=kept).status == 200
+        assert server.send("POST", path, beat, token=worker.token, connection=connection).status == 200
 
 
 @pytest.fixture
@@ -426,11 +426,11 @@ class Encrypted:
 
     def connect(self, source: str) -> socket.socket:
         """Open a connection without a handshake."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(source, 0))
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT, source_address=(source, 0))
 
     def health(self) -> int:
         """The status of a whole request."""
-        with closing(HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.trust)) as connection:
+        with closing(HTTPSConnection("127.0.0.1", self.port, timeout=TIMEOUT, context=self.trust)) as connection:
             connection.request("GET", "/healthz")
             return connection.getresponse().status
 
@@ -481,7 +481,7 @@ def test_callers_with_an_address_for_each_connection_are_closed_in_batches(
     monkeypatch.setattr(connections, "throttle_key", lambda address: next(addresses))
     with ExitStack() as opened:
         strangers = [
-            opened.enter_context(socket.create_connection(("127.0.0.1", target.server.port), PATIENCE))
+            opened.enter_context(socket.create_connection(("127.0.0.1", target.server.port), TIMEOUT))
             for _ in range(400)
         ]
         until(lambda: len(select.select(strangers, [], [], 0)[0]) >= 200, "connections are closed")

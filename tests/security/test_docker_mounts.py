@@ -20,8 +20,8 @@ from tests.contract.world import SPACE
 from tests.testbeds.seed import TOKEN, core_of
 from tests.unit.server.harness import live
 
-HERE = DockerHost("lab", 4.0, 2**34, "amd64")
-ELSEWHERE = replace(HERE, here=False)
+HOST = DockerHost("lab", 4.0, 2**34, "amd64")
+REMOTE_HOST = replace(HOST, here=False)
 SYSTEM = (
     "/",
     "//",
@@ -58,7 +58,7 @@ def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
 
 
-def mounts(policy: MountPolicy, *volumes: Volume, host: DockerHost = HERE, **launch: Any) -> list[dict[str, Any]]:
+def mounts(policy: MountPolicy, *volumes: Volume, host: DockerHost = HOST, **launch: Any) -> list[dict[str, Any]]:
     """Return the mounts of a worker's container beside those of Orchestune itself."""
     placement = Placement("image", volumes=volumes)
     order = WorkerOrder("w-1", "e-1", "a-token", 1, launch=launch, placement=placement)
@@ -183,17 +183,17 @@ def test_nothing_is_mounted_over_what_is_orchestunes(folders: Folders, target: s
 
 def test_of_a_daemon_elsewhere_only_the_allowed_folders_themselves_are_mounted(folders: Folders) -> None:
     root = str(folders.project)
-    assert is_refused(folders.own(), f"{root}/data", host=ELSEWHERE, root=root)
-    assert is_refused(folders.own("/srv/sets"), "/srv/sets/../..", host=ELSEWHERE)
-    assert is_refused(folders.own("/"), "/", host=ELSEWHERE)
-    assert mounts(folders.own("/srv/sets"), Volume("/mnt", path="/srv/sets"), host=ELSEWHERE)
+    assert is_refused(folders.own(), f"{root}/data", host=REMOTE_HOST, root=root)
+    assert is_refused(folders.own("/srv/sets"), "/srv/sets/../..", host=REMOTE_HOST)
+    assert is_refused(folders.own("/"), "/", host=REMOTE_HOST)
+    assert mounts(folders.own("/srv/sets"), Volume("/mnt", path="/srv/sets"), host=REMOTE_HOST)
 
 
 @pytest.mark.parametrize("owns", [True, False], ids=["embedded", "hosted"])
 def test_an_editor_is_refused_over_http_with_the_key(folders: Folders, owns: bool) -> None:
     policy = MountPolicy(own_projects=owns)
     backend = DockerBackend(folders.state, "http://tune.lab:80", mounts=policy)
-    backend._host = HERE
+    backend._host = HOST
     core = replace(core_of(folders.others), backends={"docker": backend}, default_cluster="docker")
     with live(core) as server:
         token = server.ask("POST", "/api/v1/tokens", {"name": "eve", "role": "editor"}, token=TOKEN).json()["token"]
@@ -218,8 +218,8 @@ def test_an_allowed_folder_that_a_trial_could_replace_by_a_link_is_not_mounted(f
     inner.symlink_to("/etc")
     assert is_refused(policy, str(inner)) and is_refused(policy, "/etc")
     assert mounts(policy, root=str(outer), links=["deep"]) == []
-    assert is_refused(policy, str(inner), host=ELSEWHERE)
-    assert not is_refused(policy, str(outer), host=ELSEWHERE)
+    assert is_refused(policy, str(inner), host=REMOTE_HOST)
+    assert not is_refused(policy, str(outer), host=REMOTE_HOST)
 
 
 def test_a_link_to_the_outer_folder_does_not_hide_that_one_lies_in_the_other(folders: Folders, tmp_path: Path) -> None:
@@ -231,5 +231,5 @@ def test_a_link_to_the_outer_folder_does_not_hide_that_one_lies_in_the_other(fol
 @pytest.mark.parametrize(("gpus", "expected"), [((), True), (("GPU-1",), False)])
 def test_images_for_gpus_see_none_that_was_not_requested(gpus: tuple[str, ...], expected: bool) -> None:
     order = WorkerOrder("w-1", "e-1", "a-token", 1, gpus=gpus, placement=Placement("image"))
-    body = plan.container(order, ContainerDefaults("5a7e", HERE, "/runtime", "http://tune.lab:80"))
+    body = plan.container(order, ContainerDefaults("5a7e", HOST, "/runtime", "http://tune.lab:80"))
     assert ("NVIDIA_VISIBLE_DEVICES=void" in body["Env"]) is expected

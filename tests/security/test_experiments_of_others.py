@@ -88,9 +88,9 @@ def sent(server: FakeServer) -> list[Any]:
 def test_secrets_that_another_user_names_are_not_sent_unasked(
     team: FakeServer, home: Path, run: Run, words: list[str]
 ) -> None:
-    code, said = run(*words)
+    code, output = run(*words)
     assert code == 2
-    assert f"eve-7f3a/2, of eve, reads A (env:MY_KEY), B (file:{home}/project/diary) on this machine" in said
+    assert f"eve-7f3a/2, of eve, reads A (env:MY_KEY), B (file:{home}/project/diary) on this machine" in output
     assert sent(team) == []
 
 
@@ -104,7 +104,7 @@ def _start(team: FakeServer, home: Path, cluster: str = "team") -> None:
 def test_secrets_of_an_own_experiment_are_sent(team: FakeServer, home: Path, run: Run) -> None:
     _start(team, home)
     assert run("rerun", "eve/2", "--detach")[0] == 0
-    [request] = team.asked("POST", "/rerun")
+    [request] = team.requests_to("POST", "/rerun")
     assert request.json()["secrets"] == {"A": KEY, "B": "private"}
     team.update("eve-7f3a", owner="ada (imported)")
     assert run("rerun", "eve/2", "--detach")[0] == 2
@@ -140,7 +140,7 @@ def test_another_server_cannot_change_what_an_own_experiment_reads(
     else:
         team.world.specification["launch"]["root"] = "/nowhere"
         assert run("rerun", "eve/2", "--detach")[0] == 0
-        [request] = team.asked("POST", "/rerun")
+        [request] = team.requests_to("POST", "/rerun")
         assert request.json()["secrets"]["B"] == "private", "from the folder in which it was started"
 
 
@@ -156,8 +156,8 @@ def test_files_that_a_record_links_into_a_container_are_shown(team: FakeServer, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Console, "place", property(lambda self: _embedded(team)))
         outcomes = [run("rerun", "eve/2", "--detach"), run("shell", "eve/2", "--", "true")]
-    for code, said in outcomes:
-        assert code == 2 and f"reads {home}/diary on this machine" in said
+    for code, output in outcomes:
+        assert code == 2 and f"reads {home}/diary on this machine" in output
     assert sent(team) == []
 
 
@@ -182,15 +182,15 @@ def test_the_author_chooses_no_folder_and_no_files_to_pack(home: Path, is_own: b
 
 
 def test_an_experiment_of_another_user_is_not_the_newest_of_a_folder(tmp_path: Path, home: Path) -> None:
-    here = folder_key(Path.cwd())
+    folder = folder_key(Path.cwd())
     with attacked(tmp_path) as target:
         grace, eve = target.token("grace", "editor"), target.token("eve", "editor")
-        own = target.create(grace, folder=here).json()["handle"]
-        planted = target.create(eve, folder=here).json()["handle"]
+        own = target.create(grace, folder=folder).json()["handle"]
+        planted = target.create(eve, folder=folder).json()["handle"]
         assert planted != own
 
         def newest(token: str) -> list[str]:
-            reply = target.server.ask("GET", f"/api/v1/experiments?mine=true&folder={here}", token=token)
+            reply = target.server.ask("GET", f"/api/v1/experiments?mine=true&folder={folder}", token=token)
             return [item["handle"] for item in reply.json()["items"]]
 
         assert (newest(grace), newest(eve)) == ([own], [planted])
@@ -233,7 +233,7 @@ def test_an_own_experiment_goes_before_newer_ones_that_claim_the_name(team: Fake
     team.world.folders[folder_key(Path.cwd())] = ["ada-0001", "ada-0002"]
     ExperimentIndex(home.parent / "state").add(StartedExperiment("ada-0001", "id-of-ada-0001", "team", ""))
     assert run("stop")[0] == 0
-    [request] = team.asked("POST", "/stop")
+    [request] = team.requests_to("POST", "/stop")
     assert "ada-0001" in request.path and "mine=true" in json.dumps([each.path for each in team.world.requests])
 
 

@@ -68,7 +68,7 @@ def share(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def careless() -> Iterator[None]:
-    """A shell that keeps nothing from anybody."""
+    """A shell whose umask is 0."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -355,7 +355,10 @@ def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monk
     link.symlink_to(state)
 
     def replaceable() -> set[Path | None]:
-        return {found.folder if (found := replaceable_by_others(path)) else None for path in (state, link)}
+        return {
+            replaceable_path.folder if (replaceable_path := replaceable_by_others(path)) else None
+            for path in (state, link)
+        }
 
     assert replaceable() == {None}
     above.chmod(0o777)

@@ -1,6 +1,6 @@
 """The addresses at which a browser reaches a server through this user: other users of the machine do not come through.
 
-A browser sends its cookie to whoever binds a port of this machine later, so a session alone must not be enough.
+A browser sends its cookie to any program that binds a port of this machine later, so a session alone is not enough.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ def ask(socket_path: Path, path: str, **headers: str) -> tuple[int, bytes]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder as `RuntimeDirectoryMode=0750` makes it."""
-    made = tmp_path / "run"
-    made.mkdir()
-    made.chmod(0o750)
+    socket_folder = tmp_path / "run"
+    socket_folder.mkdir()
+    socket_folder.chmod(0o750)
     for parent in (tmp_path, *list(tmp_path.parents)[:3]):  # another user reaches it, and not what is in it
         parent.chmod(parent.stat().st_mode | 0o011)
-    return made
+    return socket_folder
 
 
 @pytest.fixture

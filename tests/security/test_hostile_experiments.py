@@ -1,4 +1,4 @@
-"""One experiment, whatever is in it, must not stop the others."""
+"""One experiment must not stop the others, no matter its content."""
 
 from __future__ import annotations
 

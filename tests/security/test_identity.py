@@ -30,17 +30,17 @@ SHARED = "a-token-that-a-team-shares"
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Target]:
-    with attacked(tmp_path) as made:
-        yield made
+    with attacked(tmp_path) as new_target:
+        yield new_target
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """A place in which workers are containers, which tests hand over to each other."""
-    made = CoreWorld(tmp_path, capacity=Capacity((Machine(16, 2**36),)))
-    made.backend.slots_per_worker = 1
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, capacity=Capacity((Machine(16, 2**36),)))
+    core_world.backend.slots_per_worker = 1
+    yield core_world
+    core_world.close()
 
 
 def finish(world: CoreWorld, **changes: Any) -> str:

@@ -140,7 +140,7 @@ def workers_of(world: CoreWorld, experiment: str) -> list[str]:
 
 
 def nothing_runs(world: CoreWorld, experiment: str) -> None:
-    """Assert that an imported experiment is over and stays so, whatever a user does but resuming or extending it."""
+    """Assert that an imported experiment is over and stays so unless a user resumes or extends it."""
     change_experiment.change_experiment(world.core, experiment, Changes(labels={"seen": "yes"}, priority=3), "bob")
     change_experiment.drop_files(world.core, experiment)
     for _ in range(5):
@@ -453,9 +453,9 @@ def test_a_record_of_another_server_is_shown_before_anything_of_it_is_imported(
 
 def test_a_signature_is_of_one_record_alone(archived: Archived, server: Live) -> None:
     signed = record.verify(io.BytesIO(archived.signed))
-    asked = {"digest": signed.digest, "signature": signed.signature}
-    assert post(server, "archive/signature", asked).json() == {"verified": True}
-    assert post(server, "archive/signature", asked | {"digest": DIGEST}).json() == {"verified": False}
+    request_body = {"digest": signed.digest, "signature": signed.signature}
+    assert post(server, "archive/signature", request_body).json() == {"verified": True}
+    assert post(server, "archive/signature", request_body | {"digest": DIGEST}).json() == {"verified": False}
     assert post(server, "archive/signature", {"digest": DIGEST}).json() == {"verified": False}
     archived.first("experiment")["name"] = "other"
     specification(archived.first("experiment"), name="other")

@@ -16,7 +16,7 @@ from orchestune.services.commands import change_experiment, create_experiment, r
 from orchestune.services.commands.rerun_trial import Rerun
 from tests.contract.world import CoreWorld
 from tests.e2e.scene import eventually, launch, reached, write
-from tests.e2e.test_promises_secrets import told
+from tests.e2e.test_promises_secrets import contains_secret
 from tests.testbeds.home import Home
 
 TOKEN, PLAIN = secrets.token_hex(20), f"/data/{secrets.token_hex(8)}"
@@ -43,7 +43,7 @@ def holders(home: Home) -> set[Path]:
     for folder, _, names in os.walk(home.folder):
         for path in (Path(folder, name) for name in names):
             try:
-                if path.is_file() and not path.is_symlink() and told(path.read_bytes(), VALUES):
+                if path.is_file() and not path.is_symlink() and contains_secret(path.read_bytes(), VALUES):
                     folders.add(path.parent)
             except FileNotFoundError:
                 continue
@@ -59,7 +59,7 @@ def test_no_value_is_in_a_row_a_log_an_answer_an_event_or_an_argument(exported: 
     for path in (home.folder / "environments", *(home.folder / "environments").iterdir()):
         assert path.stat().st_mode & 0o077 == 0
     for pid, arguments in home.processes().items():
-        assert not told(arguments.encode(), VALUES), f"the arguments of {pid}"
+        assert not contains_secret(arguments.encode(), VALUES), f"the arguments of {pid}"
     (project / "go").touch()
     reached(home, handle, "completed")
     eventually(lambda: holders(home) == set(), "the end deletes the values", home)
@@ -69,13 +69,13 @@ def test_no_value_is_in_a_row_a_log_an_answer_an_event_or_an_argument(exported: 
         ["doctor"],
     ):  # fmt: skip
         done = home.run(*command, expect=None)
-        assert not told((done.stdout + done.stderr).encode(), VALUES), command
+        assert not contains_secret((done.stdout + done.stderr).encode(), VALUES), command
     assert "Traceback: refused ***" in home.run("trials", f"{handle}/1").stdout
     home.run("export", "--all", "-o", str(tmp_path / "record"))
     exported_files = [path for path in (tmp_path / "record").rglob("*") if path.is_file()]
     assert exported_files
     for path in exported_files:
-        assert not told(path.read_bytes(), VALUES), path
+        assert not contains_secret(path.read_bytes(), VALUES), path
 
 
 def test_a_trial_of_an_imported_experiment_inherits_nothing(exported: Home, tmp_path: Path) -> None:
@@ -90,8 +90,10 @@ def test_a_trial_of_an_imported_experiment_inherits_nothing(exported: Home, tmp_
     assert "got nothing" in exported.run("logs", repeated).stdout
     tried = exported.run("try", handle, "--yes", cwd=project)
     assert "got nothing" in tried.stdout
-    shown = exported.run("shell", f"{handle}/1", "--yes", "--", "sh", "-c", "echo ${MY_DATA_DIR:-nothing}", cwd=project)
-    assert shown.stdout.strip() == "nothing"
+    output = exported.run(
+        "shell", f"{handle}/1", "--yes", "--", "sh", "-c", "echo ${MY_DATA_DIR:-nothing}", cwd=project
+    )
+    assert output.stdout.strip() == "nothing"
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ def test_views_in_memory_are_bounded_by_their_bytes() -> None:
         journal = journals.of(f"view {number}")
         journal.update({"document": b"x" * 300})
         journals.evict()
-    kept = [journals.of(f"view {number}").size for number in (17, 18, 19)]
-    assert kept == [300, 300, 300]
+    sizes = [journals.of(f"view {number}").size for number in (17, 18, 19)]
+    assert sizes == [300, 300, 300]
     assert journals.of("view 16").size == 0  # a new one
 
 

@@ -22,7 +22,7 @@ def create(world: CoreWorld) -> str:
     return str(create_experiment.create_experiment(world.core, request, "ada")["id"])
 
 
-def shown(world: CoreWorld, experiment: str) -> str:
+def events_text(world: CoreWorld, experiment: str) -> str:
     """Everything that a viewer reads of the experiment and its cluster."""
     documents = (
         world.status(experiment),
@@ -39,7 +39,7 @@ def test_the_end_of_a_worker_shows_no_secret(world: CoreWorld) -> None:
     worker.call(beats=[worker.started(lease)])
     world.backend.gone[worker.id] = SPELLED
     world.tick(3)
-    text = shown(world, experiment)
+    text = events_text(world, experiment)
     assert text.count(MASKED) >= 2 and "horse" not in text
 
 
@@ -50,7 +50,7 @@ def test_a_pause_because_of_a_worker_shows_no_secret(world: CoreWorld) -> None:
     world.backend.gone[worker], world.backend.faults[worker] = SPELLED, WorkerLoss.REFUSED
     world.tick(2)
     assert world.status(experiment)["state"] == "paused"
-    assert MASKED in str(world.status(experiment)["reason"]) and "horse" not in shown(world, experiment)
+    assert MASKED in str(world.status(experiment)["reason"]) and "horse" not in events_text(world, experiment)
 
 
 def test_a_pending_worker_shows_no_secret(world: CoreWorld) -> None:
@@ -59,5 +59,5 @@ def test_a_pending_worker_shows_no_secret(world: CoreWorld) -> None:
         world.backend.pending = dict.fromkeys(world.backend.orders, SPELLED)
         for controller in world.controllers:
             controller.tick()
-    text = shown(world, experiment)
+    text = events_text(world, experiment)
     assert MASKED in text and "horse" not in text

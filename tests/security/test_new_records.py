@@ -67,13 +67,13 @@ def test_secrets_of_all_experiments_of_a_person_are_bounded(
     assert {reply.status for reply in created} == {201}
     path = f"/api/v1/experiments/{created[0].json()['id']}"
     assert target.server.ask("POST", f"{path}/stop", token=ada).status == 200
-    kept = {*(target.world.folder / "secrets").iterdir()}
+    secrets_before = {*(target.world.folder / "secrets").iterdir()}
     refused = target.create(ada, **fields)
     assert (
         refused.status == 413
         and "would take 3,033 bytes (expected at most 2,500)" in refused.json()["error"]["message"]
     )
-    assert {*(target.world.folder / "secrets").iterdir()} == kept
+    assert {*(target.world.folder / "secrets").iterdir()} == secrets_before
     assert target.create(ada).status == target.create(eve, **fields).status == 201
     assert target.server.ask("DELETE", f"{path}?purge=true", token=OWNER).status == 204
     target.world.tick(3)

@@ -53,12 +53,12 @@ def hijack(address: str, port: int) -> int:
 
 
 @with_ipv6
-@pytest.mark.parametrize(("host", "taken"), [("127.0.0.1", ("::1",)), ("0.0.0.0", ("::1", "::"))])
-def test_no_other_program_gets_the_port_of_the_other_family(host: str, taken: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("host", "refused_addresses"), [("127.0.0.1", ("::1",)), ("0.0.0.0", ("::1", "::"))])
+def test_no_other_program_gets_the_port_of_the_other_family(host: str, refused_addresses: tuple[str, ...]) -> None:
     with listen(Settings(host=host, port=0)) as bound:
         port = bound.number
-        assert [hijack(address, port) for address in taken] == [errno.EADDRINUSE] * len(taken)
-        with pytest.raises(ConnectionRefusedError):  # who tries IPv6 first goes on with IPv4
+        assert [hijack(address, port) for address in refused_addresses] == [errno.EADDRINUSE] * len(refused_addresses)
+        with pytest.raises(ConnectionRefusedError):  # a client that tries IPv6 first continues with IPv4
             socket.create_connection(("::1", port), 5)
         with socket.create_connection(("127.0.0.1", port), 5):
             pass
@@ -161,9 +161,9 @@ def test_an_additional_listener_holds_each_address_of_its_name(login1: tuple[str
             with socket.create_connection((address, port), 5):
                 pass
         with socket.create_server((login1[1], 0)) as relay:
-            taken = relay.getsockname()[1]
+            occupied_port = relay.getsockname()[1]
             opened = asyncio.run_coroutine_threadsafe(
-                server.server.listen_also("login1", taken), server.server.servers[0].get_loop()
+                server.server.listen_also("login1", occupied_port), server.server.servers[0].get_loop()
             )
             with pytest.raises(PortTaken):
                 opened.result(30)

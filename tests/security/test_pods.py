@@ -298,8 +298,8 @@ def test_an_administrator_is_told_of_folders_that_lie_in_each_other(allow: tuple
     connection = ConnectionSettings("lab", "ml")
     with pytest.raises(BadInput, match="which contains it"):
         connection.with_changes({"allow": allow})
-    kept = connection.with_changes({"allow": ("path:/mnt/a", "path:/mnt/ab")})
-    assert kept.allow == ("path:/mnt/a", "path:/mnt/ab")
+    settings = connection.with_changes({"allow": ("path:/mnt/a", "path:/mnt/ab")})
+    assert settings.allow == ("path:/mnt/a", "path:/mnt/ab")
 
 
 @pytest.mark.parametrize("name", [{}, [], {"a": 1}])

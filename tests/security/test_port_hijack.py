@@ -140,10 +140,10 @@ def test_whoever_binds_the_port_of_a_crashed_server_hears_nothing_and_workers_fi
     with serving(until("the port is free", lambda: hijacked(port))) as hijacker:
         eventually(lambda: "retrying" in log.read_text(), "the worker looks for its server", home)
         (project / "go").touch()
-        shown = reached(home, handle, "completed")  # the command starts another server
+        status = reached(home, handle, "completed")  # the command starts another server
         assert urlsplit(published(home).url).port != port
     assert hijacker.requests == []
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (1, 0)
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (1, 0)
     assert [attempt["state"] for attempt in attempts(home, handle)] == ["succeeded"]
     [worker] = home.folder.glob("workers/*/handle.json")  # the one that was there before
     assert worker.parent == log.parent
@@ -179,8 +179,8 @@ def test_a_worker_that_reaches_its_server_by_tcp_shows_no_token_and_does_no_work
     port = urlsplit(genuine.url).port
     assert port is not None
     genuine.stop()
-    taken = tmp_path / "taken"
-    with serving(Hijacker(f"touch {taken}", port)) as hijacker:
+    marker = tmp_path / "taken"
+    with serving(Hijacker(f"touch {marker}", port)) as hijacker:
         until("the worker asks for proofs", lambda: len(hijacker.requests) >= 3)
         genuine.start()
         running.point_to(genuine)
@@ -188,21 +188,21 @@ def test_a_worker_that_reaches_its_server_by_tcp_shows_no_token_and_does_no_work
     assert hijacker.paths == {PROOF}
     assert {token for _, token in hijacker.requests} == {""}
     assert genuine.token not in repr((hijacker.requests, hijacker.bodies))
-    assert not taken.exists()
+    assert not marker.exists()
 
 
 def test_a_worker_that_is_started_at_a_hijacked_port_does_not_register(
     worker: Callable[[FakeServer], RunningWorker], tmp_path: Path
 ) -> None:
-    taken = tmp_path / "taken"
-    with serving(Hijacker(f"touch {taken}")) as hijacker:
+    marker = tmp_path / "taken"
+    with serving(Hijacker(f"touch {marker}")) as hijacker:
         crashed = SimpleNamespace(url=hijacker.url, token=FakeServer.token, slots=1)
         running = worker(cast(FakeServer, crashed))
         until("the worker asks for proofs", lambda: len(hijacker.requests) >= 3)
     assert hijacker.paths == {PROOF}
     assert {token for _, token in hijacker.requests} == {""}
     assert "did not prove" in running.log.read_text()
-    assert not taken.exists()
+    assert not marker.exists()
 
 
 def test_a_program_at_an_old_port_cannot_relay_the_question_to_the_server() -> None:
@@ -352,7 +352,7 @@ def test_a_worker_of_this_machine_knows_no_port(home: Home, tmp_path: Path) -> N
     project = write(tmp_path / "local", command)
     handle = launch(home, project)
     eventually(lambda: home.json("status", handle)["counts"]["running"], "a trial runs", home)
-    given = [json.loads(file.read_text()) for file in home.folder.glob("workers/*/worker.json")]
+    worker_files = [json.loads(file.read_text()) for file in home.folder.glob("workers/*/worker.json")]
     (project / "go").touch()
-    assert {(item["url"], item["endpoint"]) for item in given} == {(None, str(home.folder / "endpoint.json"))}
+    assert {(item["url"], item["endpoint"]) for item in worker_files} == {(None, str(home.folder / "endpoint.json"))}
     reached(home, handle, "completed")

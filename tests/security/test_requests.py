@@ -293,8 +293,8 @@ def test_of_one_attempt_so_many_names_of_metrics_are_kept_and_the_declared_ones_
         points = [[0, name, 1.0, None, None] for name in [*names, "m0-0", "loss"]]
         worker.call(beats=[{"attempt": lease["attempt"], "token": lease["token"], "points": points}])
     with world.core.store.reading() as session:
-        kept = {name.name for name in session.rows(REPORTED_NAMES, {"attempt": lease["attempt"]})}
-    assert len(kept) <= MAX_METRIC_NAMES + 1 and {"loss", "m0-0"} <= kept
+        stored_names = {name.name for name in session.rows(REPORTED_NAMES, {"attempt": lease["attempt"]})}
+    assert len(stored_names) <= MAX_METRIC_NAMES + 1 and {"loss", "m0-0"} <= stored_names
     worker.call(finished=[worker.finish(lease)])
     assert world.status(experiment)["counts"]["completed"] == 1
 
@@ -409,7 +409,7 @@ def test_a_number_that_no_store_holds_is_no_fault_of_the_server(any_site: Site) 
         for path in PATHS
         for number in NUMBERS
     }
-    assert {asked: reply.status for asked, reply in replies.items() if reply.status not in (200, 400, 404)} == {}
+    assert {word: reply.status for word, reply in replies.items() if reply.status not in (200, 400, 404)} == {}
     assert replies["/events?after={}", 2**53 - 1].json()["items"] == []
     assert replies["/events?after={}", 2**53].status == 400
 

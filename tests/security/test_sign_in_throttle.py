@@ -1,4 +1,4 @@
-"""Guessing tokens: slowed down per address, without locking anybody out who has a right one."""
+"""Guessing tokens: slowed down per address, without locking out users with a valid one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_ipv6_caller_is_its_network() -> None:
 @pytest.mark.parametrize(
     ("peer", "forwarded", "expected"),
     [
-        ("10.0.0.9", "6.6.6.6", "10.0.0.9"),  # no proxy of ours: anybody can write that header
+        ("10.0.0.9", "6.6.6.6", "10.0.0.9"),  # no proxy of ours: any client can write that header
         ("127.0.0.1", "6.6.6.6, 203.0.113.7", "203.0.113.7"),  # the caller wrote the first one
         ("127.0.0.1", "203.0.113.7, 10.1.2.3", "203.0.113.7"),  # two proxies
         ("127.0.0.1", "", "127.0.0.1"),

@@ -1,4 +1,4 @@
-"""Attack: documents that no worker sends, with a worker's token. The server refuses them, and other trials go on."""
+"""Attack: documents that no worker sends, with a worker's token. The server refuses them, and other trials continue."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def test_event_of_many_artifacts_stays_short(world: CoreWorld) -> None:
     digest = hashlib.sha256(content).hexdigest()
     uploads.append(world.core, worker.id, digest, 0, content)
     files = [{"path": f"{number}/{'x' * 2000}", "digest": digest, "size": len(content)} for number in range(200)]
-    kept = worker.keep_artifacts({"attempt": lease["attempt"], "token": lease["token"], "files": files})
-    assert len(kept["kept"]) == 200
+    answer = worker.keep_artifacts({"attempt": lease["attempt"], "token": lease["token"], "files": files})
+    assert len(answer["kept"]) == 200
     event, _ = read_experiments.events(world.core, experiment, 0, 100, ["artifacts_kept"])["items"]
     assert event["data"] == {"trial": 1, "files": 100, "paths": [f"{n}/{'x' * 198}" for n in range(3)]}
 

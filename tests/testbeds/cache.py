@@ -26,7 +26,7 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def made_once(name: str, make: Callable[[Path], None]) -> Path:
+def cached_folder(name: str, make: Callable[[Path], None]) -> Path:
     """The cached folder `name`, which `make` fills the first time. A half-made folder is never seen."""
     folder = cache_folder() / name
     if folder.is_dir():

@@ -13,7 +13,7 @@ def hierarchies() -> list[Path]:
     return [Path(mount[1]) for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
 
 
-def found(prefix: str) -> list[Path]:
+def groups(prefix: str) -> list[Path]:
     """The groups whose name begins so."""
     return [group for hierarchy in hierarchies() for group in hierarchy.glob(f"{prefix}*")]
 

@@ -1,4 +1,4 @@
-"""A private Docker Engine: Debian's dockerd with its own folders and socket, beside whatever runs on this machine.
+"""A private Docker Engine: Debian's dockerd with its own folders and socket, beside what else runs on this machine.
 
     with docker_engine() as engine: engine.client() as client: ...
 
@@ -30,7 +30,7 @@ PROGRAM = "dockerd"
 
 
 class Engine:
-    """A Docker Engine in a folder, or the one at `url` that belongs to somebody."""
+    """A Docker Engine in a folder, or an existing one at `url`."""
 
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
@@ -65,7 +65,7 @@ class Engine:
         ]  # fmt: skip
         (self.folder / "docker.pid").unlink(missing_ok=True)
         self.machine.start(PROGRAM, command)
-        until("dockerd", self.answers, told=lambda: self.machine.tail(PROGRAM))
+        until("dockerd", self.answers, describe=lambda: self.machine.tail(PROGRAM))
 
     def answers(self) -> bool:
         """Return True if the daemon answers."""

@@ -25,16 +25,16 @@ def run_examples(name: str, value: Any, names: dict[str, Any]) -> None:
     if not inspect.isclass(value) or issubclass(value, dict):
         return
     for method in vars(value):
-        found = getattr(value, method)
-        if not method.startswith("_") and (callable(found) or isinstance(found, property)):
-            _run(f"{name}.{method}", found, {**names})
+        member = getattr(value, method)
+        if not method.startswith("_") and (callable(member) or isinstance(member, property)):
+            _run(f"{name}.{method}", member, {**names})
 
 
 def _run(name: str, value: Any, names: dict[str, Any]) -> None:
     test = doctest.DocTestParser().get_doctest(inspect.getdoc(value) or "", {}, name, None, 0)
     assert test.examples, f"{name} shows no example"
     test.globs = names
-    said: list[str] = []
+    output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(test, out=said.append, clear_globs=False)
-    assert runner.failures == 0, "".join(said)
+    runner.run(test, out=output.append, clear_globs=False)
+    assert runner.failures == 0, "".join(output)

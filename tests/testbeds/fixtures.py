@@ -35,9 +35,9 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
     """A core with nothing in it but what `handles` puts there."""
     from tests.testbeds.seed import core_of  # the whole server: only who asks for it pays for it
 
-    made = core_of(tmp_path_factory.mktemp("seeded"))
-    yield made
-    made.store.close()
+    new_core = core_of(tmp_path_factory.mktemp("seeded"))
+    yield new_core
+    new_core.store.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +55,19 @@ def own_core(core: Core, handles: dict[str, str], tmp_path: Path) -> Iterator[Co
 
     with closing(sqlite3.connect(str(core.store.engine.url.database))) as database:
         database.execute("VACUUM INTO ?", (str(tmp_path / "orchestune.db"),))
-    made = core_of(tmp_path)
-    yield made
-    made.store.close()
+    new_core = core_of(tmp_path)
+    yield new_core
+    new_core.store.close()
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
-    """The whole core on SQLite, with a fake place, a fake clock and nothing that acts by itself."""
+    """The whole core on SQLite, with a fake place, a fake clock and no background threads."""
     from tests.contract.world import CoreWorld  # as above
 
-    made = CoreWorld(tmp_path)
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path)
+    yield core_world
+    core_world.close()
 
 
 @pytest.fixture(scope="session")
@@ -96,11 +96,11 @@ def kubernetes(request: pytest.FixtureRequest) -> Iterator[Access]:
     """A Kubernetes cluster: this run's own with the nodes cpu1, cpu2 and gpu1, or the developer's."""
     existing = os.environ.get(KUBECONFIG)
     if existing:
-        yield Access(Path(existing), build.found())
+        yield Access(Path(existing), build.built_path())
         return
     if build.missing():
-        wanted = ", ".join(build.missing())
-        raise Broken(f"not built yet: {wanted}. Once, some minutes: python -m tests.testbeds.kubernetes build")
+        missing = ", ".join(build.missing())
+        raise Broken(f"not built yet: {missing}. Once, some minutes: python -m tests.testbeds.kubernetes build")
     with cluster(request.getfixturevalue("registry")) as running:
         yield running
 

@@ -41,12 +41,12 @@ class Gateway(socketserver.ThreadingTCPServer):
 def proxy(host: str, hosts: Mapping[str, str] | None = None, login: str = "") -> Gateway:
     """Takes `CONNECT HOST:PORT` and nothing else.
 
-    `hosts`: where the names lead that only it knows. `login`: `name:password`, without which nobody gets anywhere.
+    `hosts`: where the names lead that only it knows. `login`: `name:password`, required of each client.
     """
-    wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+    authorization = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
     class Connect(_Connect):
-        known, needed = hosts or {}, wanted
+        addresses, needed = hosts or {}, authorization
 
     return Gateway(host, Connect)
 
@@ -70,16 +70,16 @@ def socket_front(path: str) -> Gateway:
 
     class Front(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            there = socket.socket(socket.AF_UNIX)
-            there.connect(path)
-            join(self.request, there)
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(path)
+            join(self.request, upstream)
 
     return Gateway("127.0.0.1", Front)
 
 
 class _Connect(socketserver.BaseRequestHandler):
     server: Gateway
-    known: Mapping[str, str]
+    addresses: Mapping[str, str]
     needed: str
 
     def handle(self) -> None:
@@ -97,4 +97,4 @@ class _Connect(socketserver.BaseRequestHandler):
             self.server.went.append(target)
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             name, _, port = target.rpartition(":")
-            join(self.request, socket.create_connection((self.known.get(name, name), int(port)), _SECONDS))
+            join(self.request, socket.create_connection((self.addresses.get(name, name), int(port)), _SECONDS))

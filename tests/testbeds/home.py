@@ -23,9 +23,9 @@ from orchestune.cli.main import run
 from orchestune.cli.terminal.console import Console
 
 SECONDS = 300.0
-LOOKS = ("best", "status", "trials")
+READING_COMMANDS = ("best", "status", "trials")
 """commands that only show something, again and again"""
-_THIS = (sys.executable, "-m", "orchestune")
+_OWN_COMMAND = (sys.executable, "-m", "orchestune")
 _FOREIGN = ("ORCHESTUNE_", "PYTHONPATH", "VIRTUAL_ENV", "COLUMNS", "LINES")  # GNU readline sets the last two
 
 
@@ -36,7 +36,7 @@ class CommandFailed(AssertionError):
 class Home:
     """`orchestune` commands that share one new state folder. `command` is how the program is started."""
 
-    def __init__(self, command: Sequence[str] = _THIS, **settings: str) -> None:
+    def __init__(self, command: Sequence[str] = _OWN_COMMAND, **settings: str) -> None:
         self.command = list(command)
         self.folder = Path(tempfile.mkdtemp(prefix="orchestune-home-"))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
@@ -78,7 +78,7 @@ class Home:
         It runs in this process where it can: who waits for something looks often, and a process for each look would
         take the processors from what is waited for.
         """
-        if tuple(self.command) != _THIS:
+        if tuple(self.command) != _OWN_COMMAND:
             return self.run(*arguments, cwd=cwd, expect=expect).stdout
         out, err = io.StringIO(), io.StringIO()
         console = Console("--json" in arguments, out, err, self.env, Path(cwd or self.folder))
@@ -90,13 +90,13 @@ class Home:
 
     def json(self, *arguments: str, cwd: Path | str | None = None) -> Any:
         """Return the output of `orchestune ARGUMENTS --json`; see `look` and `LOOKS`."""
-        show = self.look if arguments[0] in LOOKS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
+        show = self.look if arguments[0] in READING_COMMANDS else lambda *words, cwd: self.run(*words, cwd=cwd).stdout
         return json.loads(show(*arguments, "--json", cwd=cwd))
 
-    def _check(self, arguments: Sequence[str], code: int, expect: int | None, said: str) -> None:
+    def _check(self, arguments: Sequence[str], code: int, expect: int | None, output: str) -> None:
         if expect is not None and code != expect:
-            told = f"exit {code}, not {expect}\n{said}\n{self.server_log()}"
-            raise CommandFailed(f"orchestune {' '.join(arguments)}: {told}")
+            report = f"exit {code}, not {expect}\n{output}\n{self.server_log()}"
+            raise CommandFailed(f"orchestune {' '.join(arguments)}: {report}")
 
     def server_log(self) -> str:
         """The end of each log in the state folder."""
@@ -105,23 +105,23 @@ class Home:
 
     def processes(self) -> dict[int, str]:
         """Every process that belongs to this state folder, by its environment, arguments or current folder."""
-        found, mark = {}, os.fsencode(str(self.folder))
+        arguments_by_pid, mark = {}, os.fsencode(str(self.folder))
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal() or int(entry.name) == os.getpid():
                 continue
             try:
                 arguments = (entry / "cmdline").read_bytes()
-                told = arguments + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
+                content = arguments + (entry / "environ").read_bytes() + os.fsencode(os.readlink(entry / "cwd"))
             except OSError:  # it ended meanwhile, or is another user's
                 continue
-            if mark in told:
-                found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
-        return found
+            if mark in content:
+                arguments_by_pid[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+        return arguments_by_pid
 
     def close(self) -> None:
         """End what still runs, politely and then by force, and remove the folder. Idempotent."""
-        for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
-            deadline = time.monotonic() + patience
+        for number, timeout in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
+            deadline = time.monotonic() + timeout
             for pid in self.processes():
                 try:
                     os.kill(pid, number)

@@ -40,11 +40,11 @@ class Image:
     def config(self) -> bytes:
         """The image's configuration document, whose digest is the image's id."""
         started: dict[str, Any] = {"Env": list(self.env)}
-        told = {
+        settings = {
             "Entrypoint": list(self.entrypoint), "Cmd": list(self.command), "User": self.user,
             "WorkingDir": self.folder, "Labels": self.labels,
         }  # fmt: skip
-        started |= {name: value for name, value in told.items() if value}
+        started |= {name: value for name, value in settings.items() if value}
         root = {"type": "layers", "diff_ids": [self.layer_digest]}
         document = {"architecture": self.architecture, "os": "linux", "config": started, "rootfs": root}
         return json.dumps(document, sort_keys=True).encode()

@@ -44,7 +44,7 @@ class Line:
             self._open.clear()
 
     def silence(self) -> None:
-        """Let everything that is on the way vanish; nobody is told, and new connections are not answered either."""
+        """Drop everything in transit without an error; new connections are not answered either."""
         self._up = False
         with self._lock:
             for _, silent in self._open:
@@ -70,7 +70,7 @@ class Line:
         silent = threading.Event()
         try:
             far = socket.create_connection(self._upstream, 10)
-        except OSError:  # nobody is there just now
+        except OSError:  # the upstream is down just now
             near.close()
             return
         far.settimeout(None)

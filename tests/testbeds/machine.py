@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.testbeds.cache import made_once
+from tests.testbeds.cache import cached_folder
 from tests.testbeds.processes import Process, first_child
 from tests.testbeds.waiting import until
 
@@ -29,8 +29,8 @@ int main(void) {
     for (;;) pause();
 }
 """
-PRIVATE = ("/run", "/var/lib", "/var/log")  # what programs write to whatever their settings say
-# the children of this process, by machine: whoever switches a machine off collects them
+PRIVATE = ("/run", "/var/lib", "/var/log")  # what programs write to regardless of their settings
+# the children of this process, by machine: collected when the machine is switched off
 _CHILDREN: defaultdict[Path, list[subprocess.Popen[bytes]]] = defaultdict(list)
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,12 +50,12 @@ def checked(command: Sequence[str | Path], text: str | None = None, **options: o
 
 
 def pause_program() -> Path:
-    """A static program that does nothing until it is told to end: a machine's first process, and a pod's."""
+    """A static program that waits for a signal to end: a machine's first process, and a pod's."""
 
     def compile_it(folder: Path) -> None:
         checked(["gcc", "-static", "-O1", "-s", "-x", "c", "-o", folder / "pause", "-"], PAUSE)
 
-    return made_once("pause-1", compile_it) / "pause"
+    return cached_folder("pause-1", compile_it) / "pause"
 
 
 class Machine:
@@ -174,5 +174,5 @@ class Machine:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
-    return {**kept, "PATH": f"{SYSTEM_PATH}:{os.environ.get('PATH', '')}", **more}
+    variables = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
+    return {**variables, "PATH": f"{SYSTEM_PATH}:{os.environ.get('PATH', '')}", **more}

@@ -60,7 +60,7 @@ class Mlflow:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=environ,
                 start_new_session=True,
             )  # fmt: skip
-        until("MLflow to answer", self._answers, 300, told=(self.folder / "mlflow.log").read_text)
+        until("MLflow to answer", self._answers, 300, describe=(self.folder / "mlflow.log").read_text)
 
     def kill(self) -> None:
         """End it, and what it started. Idempotent."""
@@ -89,19 +89,19 @@ class Mlflow:
     def runs(self, name: str) -> list[Any]:
         """Every run of the experiment of this name, the first one first; none where it is not there."""
         try:
-            found = self.ask(f"experiments/get-by-name?experiment_name={quote(name, safe='')}")["experiment"]
+            experiment = self.ask(f"experiments/get-by-name?experiment_name={quote(name, safe='')}")["experiment"]
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
             return []
-        body = {"experiment_ids": [found["experiment_id"]], "max_results": 10_000, "order_by": ["start_time"]}
+        body = {"experiment_ids": [experiment["experiment_id"]], "max_results": 10_000, "order_by": ["start_time"]}
         runs: list[Any] = self.ask("runs/search", body).get("runs") or []
         return runs
 
     def curve(self, run: str, metric: str) -> list[tuple[int, float]]:
         """Step and value of everything that was logged."""
-        found = self.ask(f"metrics/get-history?run_id={run}&metric_key={quote(metric, safe='')}")
-        return sorted((int(one["step"]), one["value"]) for one in found.get("metrics") or [])
+        history = self.ask(f"metrics/get-history?run_id={run}&metric_key={quote(metric, safe='')}")
+        return sorted((int(one["step"]), one["value"]) for one in history.get("metrics") or [])
 
 
 def named(run: Any, kind: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ window.EventSource = class extends EventSource {
   }
 };
 """
-"""what a page does now and then it does four times as often, and it counts what it hears"""
+"""what a page does now and then it does four times as often, and it counts what it receives"""
 
 
 def paths(handle: str, running: int) -> list[str]:
@@ -51,13 +51,13 @@ class Held:
     @classmethod
     def by(cls, session: CDPSession) -> Held:
         """The least of some measurements: what just happens to be under way is none of it."""
-        found = []
+        samples = []
         for _ in range(4):
             session.send("HeapProfiler.collectGarbage")
-            told = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
-            found.append((told["JSHeapUsedSize"], told["Nodes"], told["JSEventListeners"]))
+            metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+            samples.append((metrics["JSHeapUsedSize"], metrics["Nodes"], metrics["JSEventListeners"]))
             time.sleep(0.05)
-        return cls(*map(min, zip(*found, strict=True)))
+        return cls(*map(min, zip(*samples, strict=True)))
 
     def __sub__(self, other: Held) -> Held:
         return Held(self.heap - other.heap, self.nodes - other.nodes, self.listeners - other.listeners)
@@ -69,10 +69,10 @@ class OpenPages:
     def __init__(self, pages: Mapping[str, tuple[Page, CDPSession]], stir: Stir) -> None:
         self._pages, self._stir = pages, stir
 
-    def hear(self, count: int, patience: float) -> dict[str, Held]:
-        """Stir until each page has heard of so many changes more; what it holds then. TimeoutError after `patience`."""
+    def hear(self, count: int, timeout: float) -> dict[str, Held]:
+        """Change things until each page has received `count` more changes; return what each holds then."""
         missing = {path: self._heard(path) + count for path in self._pages}
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while missing:
             for _ in range(min(count, 20)):
                 self._stir.step()
@@ -87,11 +87,11 @@ class OpenPages:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, wanted: Sequence[str], stir: Stir) -> Iterator[OpenPages]:
+def opened(browser: Browser, url: str, paths_to_open: Sequence[str], stir: Stir) -> Iterator[OpenPages]:
     """Each in a context of its own: six connections are all that one has to a server."""
     pages: dict[str, tuple[Page, CDPSession]] = {}
     try:
-        for path in wanted:
+        for path in paths_to_open:
             page = browser.new_page()
             client = Client.connect(lambda: ServerAccess(url, TOKEN))
             page.goto(url + client.invite()["path"])

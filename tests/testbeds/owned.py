@@ -29,12 +29,12 @@ def take_down(module: str, folder: Path) -> None:
 
 def leftovers(kind: str) -> list[Path]:
     """The folders whose owner has died."""
-    found = []
+    folders = []
     for file in sorted((cache_folder() / kind).glob(f"*/{OWNER}")):
         owner = Process.load(file)
         if owner is not None and not owner.alive():
-            found.append(file.parent)
-    return found
+            folders.append(file.parent)
+    return folders
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def binaries() -> Path:
     if on_path:
         candidates.append(Path(on_path).resolve().parent)
     if shutil.which("pg_config"):
-        said = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
-        candidates.append(Path(said.stdout.strip()))
+        pg_config = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
+        candidates.append(Path(pg_config.stdout.strip()))
     versions = [folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if folder.parent.name.isdecimal()]
     candidates += sorted(versions, key=lambda folder: int(folder.parent.name), reverse=True)
     for folder in candidates:

@@ -1,4 +1,4 @@
-"""Processes that outlive whoever started them: remembered in a file, told apart from later ones of the same number."""
+"""Processes that outlive their parent: kept in a file, distinguished from later ones of the same number."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _threads(pid: int) -> int:
 
 def children_of(pid: int) -> list[int]:
     """The children of a process, whichever of its threads started them; none where it is gone."""
-    found = []
+    child_pids = []
     try:
         for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
-            found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+            child_pids += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
     except OSError:
         pass
-    return [int(child) for child in found]
+    return [int(child) for child in child_pids]
 
 
 def alive(pid: int) -> bool:

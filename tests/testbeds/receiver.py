@@ -102,8 +102,8 @@ class Receiver:
     def wait(self, count: int) -> list[Received]:
         """The requests, once there are so many."""
         return until(f"{count} requests", lambda: self.received[:] if len(self.received) >= count else None,
-                     told=lambda: self.received)  # fmt: skip
+                     describe=lambda: self.received)  # fmt: skip
 
-    def taken(self) -> list[Received]:
+    def accepted(self) -> list[Received]:
         """Return the messages that were answered with success."""
         return [request for request in self.received if request.answer.startswith("2")]

@@ -47,7 +47,7 @@ class Registry:
         return int(self.address.rpartition(":")[2])
 
     def start(self) -> None:
-        """Answer at `address`, and again wherever it did before `stop`."""
+        """Answer at `address`, after `stop` at the same one as before."""
         for host in {"127.0.0.1", *self._running}:
             self.listen(host)
 
@@ -151,9 +151,9 @@ class Registry:
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            said = answer.read()
+            answer_body = answer.read()
             if answer.status != expected:
-                raise Broken(f"{method} {path}: {answer.status}, not {expected}: {said[:500]!r}")
+                raise Broken(f"{method} {path}: {answer.status}, not {expected}: {answer_body[:500]!r}")
             return answer.headers
         finally:
             connection.close()

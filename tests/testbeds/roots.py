@@ -7,7 +7,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from tests.testbeds.cache import made_once
+from tests.testbeds.cache import cached_folder
 from tests.testbeds.images import add, root_with
 from tests.testbeds.machine import Broken, checked
 
@@ -16,10 +16,10 @@ FOLDERS = ("tmp", "etc", "proc", "sys", "dev")
 
 
 def _needed(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if found is None:
+    program_path = shutil.which(program)
+    if program_path is None:
         raise Broken(f"this image is made with {program}: apt-get install {package}")
-    return found
+    return program_path
 
 
 def python_root() -> Path:
@@ -29,7 +29,7 @@ def python_root() -> Path:
         tool = _needed("mmdebstrap", "mmdebstrap")
         checked([tool, "--quiet", "--variant=minbase", "--include=python3", DEBIAN, folder / "root.tar"])
 
-    return made_once(f"root-python-{DEBIAN}-1", make) / "root.tar"
+    return cached_folder(f"root-python-{DEBIAN}-1", make) / "root.tar"
 
 
 def buildah_root() -> Path:
@@ -40,7 +40,7 @@ def buildah_root() -> Path:
         needed = "buildah,ca-certificates,uidmap"
         checked([tool, "--quiet", "--variant=minbase", f"--include={needed}", DEBIAN, folder / "root.tar"])
 
-    return made_once(f"root-buildah-{DEBIAN}-1", make) / "root.tar"
+    return cached_folder(f"root-buildah-{DEBIAN}-1", make) / "root.tar"
 
 
 def busybox_root() -> Path:
@@ -56,7 +56,7 @@ def busybox_root() -> Path:
                     link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                     archive.addfile(link)
 
-    return made_once("root-busybox-1", make) / "root.tar"
+    return cached_folder("root-busybox-1", make) / "root.tar"
 
 
 def static_root(source: str, name: str = "program") -> Path:
@@ -67,7 +67,7 @@ def static_root(source: str, name: str = "program") -> Path:
         checked([compiler, "-static", "-O1", "-s", "-x", "c", "-o", folder / name, "-"], source)
         root_with(folder / "root.tar", {name: folder / name})
 
-    return made_once(f"root-static-{_mark(source + name)}", make) / "root.tar"
+    return cached_folder(f"root-static-{_mark(source + name)}", make) / "root.tar"
 
 
 def musl_root(source: str, name: str = "program") -> Path:
@@ -83,7 +83,7 @@ def musl_root(source: str, name: str = "program") -> Path:
             add(archive, "lib/ld-musl-x86_64.so.1", library.read_bytes(), 0o755)
             add(archive, "etc/os-release", b'ID=alpine\nNAME="Alpine Linux"\n')
 
-    return made_once(f"root-musl-{_mark(source + name)}", make) / "root.tar"
+    return cached_folder(f"root-musl-{_mark(source + name)}", make) / "root.tar"
 
 
 def _mark(text: str) -> str:

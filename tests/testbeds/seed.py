@@ -111,7 +111,7 @@ CODE = {"train.py": MODEL, "data/classes.txt": "cat\ndog\n", "setup.sh": "pip in
 CHANGED = {**CODE, "train.py": MODEL.replace("max_iter=50", "max_iter=200"), "README.md": "# Classes of texts\n"}
 CARDS = tuple(Gpu(f"GPU-{n}c6f19b4-8a{n}3", "NVIDIA A100-SXM4-40GB", 40 * 2**30) for n in range(4))
 MACHINES = (Machine(32, 2**37, CARDS, "gpu-node-1", "gpu"), Machine(16, 2**36, (), "cpu-node-1", "cpu"))
-SHUT = "3 of 3 trials failed here, and none elsewhere: no space left on device"
+QUARANTINE_REASON = "3 of 3 trials failed here, and none elsewhere: no space left on device"
 IMAGE = "registry.example.org/vision/train@sha256:" + "5e0c" * 16
 LIMITED = {"goal": "maximize", "optimized": False, "constraint": ">= -10"}
 ACCURACY = ({"name": "accuracy", "goal": "maximize"},)
@@ -154,7 +154,7 @@ def plans(large: int) -> list[Plan]:
         labels={HOSTILE: HOSTILE}, owner=HOSTILE, run=HOSTILE, log=HOSTILE + "\n", node=HOSTILE,
         code=[{"page.html": f"<b>1</b>\n{HOSTILE}\n", "<img src=x>.py": HOSTILE}, {"page.html": "<b>2</b>\n"}],
     )  # fmt: skip
-    found = [
+    all_plans = [
         Plan(WIDE, [_number(f"parameter_{n:03}", 0, 1) for n in range(200)],
              [{"name": f"metric_{n}", **(LIMITED if n else {"goal": "maximize"})} for n in range(30)], _wide, 40, 40,
              ago=900000),
@@ -172,8 +172,8 @@ def plans(large: int) -> list[Plan]:
              gpus=[card.id for card in CARDS[:3]]),
     ]  # fmt: skip
     if large:
-        found.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
-    return found
+        all_plans.insert(0, Plan("large sweep", SGD, ACCURACY, _sgd, large, large, parallelism=200, ago=400000, log=""))
+    return all_plans
 
 
 def draw(parameters: Sequence[Mapping[str, Any]], chance: random.Random) -> dict[str, Any]:
@@ -246,9 +246,9 @@ class Writer:
         with self.store.transaction() as session:
             session.change(insert(tables.experiments).values(**values))
             experiments.add_revision(session, self.id, 1, json.dumps(specification.to_json()), plan.owner)
-            for name, found in self.rows.items():
-                if found:
-                    session.connection.execute(insert(tables.metadata.tables[name]), found)
+            for name, rows in self.rows.items():
+                if rows:
+                    session.connection.execute(insert(tables.metadata.tables[name]), rows)
         return handle
 
     def _trial(self, number: int) -> None:
@@ -358,16 +358,16 @@ class Writer:
             )  # fmt: skip
         return steps
 
-    def _workers(self, gone: bool) -> None:
+    def _workers(self, is_ended: bool) -> None:
         cards = self.plan.gpus
         for index, worker in enumerate(self.workers, 1):
             self.rows["workers"].append(
                 {
                     "id": worker, "experiment": self.id, "cluster": "local", "name": f"w{index}",
-                    "state": "ended" if gone else "alive", "node": self.plan.node, "slots": 1,
+                    "state": "ended" if is_ended else "alive", "node": self.plan.node, "slots": 1,
                     "gpus": json.dumps([cards[index % len(cards)]]) if cards else None,
                     "succeeded": self.plan.finished // len(self.workers), "created_at": self.begin,
-                    "ended_at": self.begin + self.plan.ago if gone else None,
+                    "ended_at": self.begin + self.plan.ago if is_ended else None,
                 }
             )  # fmt: skip
 
@@ -376,7 +376,7 @@ def seed(core: Core, large: int = 0, odd: bool = True) -> dict[str, str]:
     """Write everything, names that only tests want to see too unless not `odd`; name → handle."""
     chance = random.Random(7)
     with core.store.transaction() as session:
-        quarantines.put(session, "local", Quarantine("cpu-node-1", SHUT, session.now + 1800))
+        quarantines.put(session, "local", Quarantine("cpu-node-1", QUARANTINE_REASON, session.now + 1800))
     return {
         plan.name: Writer(core.store, plan, chance, [_bundle(core, files) for files in plan.code]).write()
         for plan in plans(large)

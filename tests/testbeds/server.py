@@ -77,10 +77,10 @@ class Lab:
         command += ["--token-file", str(self._token)]
         with (self.folder / "server.log").open("ab") as log:
             self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until("the server to answer", self._answers, told=self.log)
+        until("the server to answer", self._answers, describe=self.log)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the server; workers go on. Idempotent."""
+        """Shut down the server; workers continue. Idempotent."""
         if self._server is not None:
             self._server.send_signal(number)
             self._server.wait()
@@ -125,16 +125,16 @@ class Lab:
 
     def wait(self, handle: str, *states: str) -> Any:
         """The status once it is in one of these states (completed)."""
-        wanted = states or ("completed",)
+        expected_states = states or ("completed",)
 
         def look() -> Mapping[str, Any] | None:
             status: Mapping[str, Any] = self.status(handle)
-            return status if status["state"] in wanted else None
+            return status if status["state"] in expected_states else None
 
-        return until(f"{handle} to be {' or '.join(wanted)}", look, 170, lambda: self.told(handle))
+        return until(f"{handle} to be {' or '.join(expected_states)}", look, 170, lambda: self.diagnostics(handle))
 
-    def told(self, handle: str) -> str:
-        """Everything that may explain why something did not come."""
+    def diagnostics(self, handle: str) -> str:
+        """Return what may explain why something did not come."""
         pods = self.cluster.kubectl("get", "jobs,pods", "-n", self.namespace, "-o", "wide")
         return f"{json.dumps(self.status(handle), indent=1)}\n{pods}\n{self.log()[-3000:]}"
 
@@ -144,14 +144,14 @@ class Lab:
         def look() -> bool:
             return bool(self.status(handle)["counts"]["running"])
 
-        until(f"a trial of {handle} to run", look, 170, lambda: self.told(handle))
+        until(f"a trial of {handle} to run", look, 170, lambda: self.diagnostics(handle))
         return str(self.pods(handle)[0]["metadata"]["name"])
 
     def pods(self, handle: str) -> list[dict[str, Any]]:
         """The pods of an experiment, oldest first."""
         selector = f"{LABEL},orchestune.dev/handle={handle}"
-        found: list[dict[str, Any]] = self.cluster.json("get", "pods", "-n", self.namespace, "-l", selector)["items"]
-        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        pod_list: list[dict[str, Any]] = self.cluster.json("get", "pods", "-n", self.namespace, "-l", selector)["items"]
+        return sorted(pod_list, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def leftovers(self) -> str:
         """Return our objects in the namespace."""

@@ -32,9 +32,9 @@ def server_image_in(address: str, shared: Path) -> str:
     with (shared / "lock").open("w") as lock, open_registry(address) as registry:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / _MANIFEST).exists():
-            made = push_server_image(registry, REPOSITORY)
-            _keep(registry, str(made.digest), shared)
-            return str(made)
+            image = push_server_image(registry, REPOSITORY)
+            _keep(registry, str(image.digest), shared)
+            return str(image)
     with open_registry(address) as registry:
         return _push(registry, shared)
 

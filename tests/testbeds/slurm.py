@@ -106,19 +106,19 @@ class Slurm:
              f"--socket={self.folder}/munge.sock", f"--pid-file={self.folder}/munged.pid",
              f"--log-file={self.folder}/munged.log", f"--seed-file={self.folder}/munge.seed"],
         )  # fmt: skip
-        until("munge", (self.folder / "munge.sock").exists, told=lambda: self.machine.tail("munged"))
+        until("munge", (self.folder / "munge.sock").exists, describe=lambda: self.machine.tail("munged"))
         self.start()
         for node in (*self.cpus, self.gpu):
             self.join(node)
-        until("the nodes", lambda: len(self.idle()) == 3, told=self._told)
+        until("the nodes", lambda: len(self.idle()) == 3, describe=self._log_tails)
 
     def start(self) -> None:
         """Start the controller, with the jobs it had before `stop`."""
         self.machine.start("slurmctld", ["slurmctld", "-D", "-f", str(self.configuration), "-i"])
-        until("the controller", self.answers, told=self._told)
+        until("the controller", self.answers, describe=self._log_tails)
 
     def stop(self) -> None:
-        """End the controller; jobs go on."""
+        """Stop the controller; jobs continue."""
         self.machine.stop("slurmctld")
 
     def join(self, node: str) -> None:
@@ -159,7 +159,7 @@ class Slurm:
         environ = {**os.environ, **self.environment()}
         return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
-    def _told(self) -> str:
+    def _log_tails(self) -> str:
         logs = [self.folder / f"{name}.log" for name in ("slurmctld", *(f"slurmd-{node}" for node in self.cpus))]
         return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
 

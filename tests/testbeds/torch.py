@@ -61,13 +61,13 @@ def stand_in(lib: Path) -> None:
         symbols |= dict(re.findall(r" UND (\w+)(?:@+(\S+))?", text))
     for name in sorted(needed - {path.name for path in lib.iterdir()}):
         own = next((start for start in BY_NAME if name.startswith(start)), None)
-        found = {
+        versions_by_symbol = {
             symbol: version
             for symbol, version in symbols.items()
             if (re.match(BY_NAME[own], symbol) if own else version == name)
         }
-        if found:
-            _build(lib / name, found)
+        if versions_by_symbol:
+            _build(lib / name, versions_by_symbol)
 
 
 def _build(path: Path, symbols: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ SECONDS = 120.0
 PAUSES = 0.02, 0.25
 """seconds, the first and the longest: most looks start a program, and what they wait for needs the processors too"""
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 class GaveUp(AssertionError):
@@ -18,13 +18,16 @@ class GaveUp(AssertionError):
 
 
 def until(
-    what: str, look: Callable[[], Found | None], seconds: float = SECONDS, told: Callable[[], object] | None = None
-) -> Found:
-    """The first true answer of `look`. GaveUp after `seconds`, with what `told` says then (a log, a status)."""
+    what: str, look: Callable[[], Answer | None], seconds: float = SECONDS, describe: Callable[[], object] | None = None
+) -> Answer:
+    """Return the first true answer of `look`.
+
+    Raises GaveUp after `seconds`, with what `describe` returns then (a log, a status).
+    """
     deadline, pause = time.monotonic() + seconds, PAUSES[0]
-    while not (found := look()):
+    while not (answer := look()):
         if time.monotonic() > deadline:
-            raise GaveUp(f"waited {seconds:.0f} s for {what}; last seen: {told() if told else found!r}")
+            raise GaveUp(f"waited {seconds:.0f} s for {what}; last seen: {describe() if describe else answer!r}")
         time.sleep(pause)
         pause = min(2 * pause, PAUSES[1])
-    return found
+    return answer

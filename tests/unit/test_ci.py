@@ -37,20 +37,22 @@ def run(folder: Path, failing: str) -> tuple[int, list[str]]:
 
 
 def test_the_last_line_is_that_of_the_last_suite_where_all_is_well(tmp_path: Path) -> None:
-    code, said = run(tmp_path, "")
-    assert (code, said[-1]) == (0, "test-postgres was made")
-    assert [suite for suite in SUITES if f"{suite} was made" not in said] == []
+    code, output = run(tmp_path, "")
+    assert (code, output[-1]) == (0, "test-postgres was made")
+    assert [suite for suite in SUITES if f"{suite} was made" not in output] == []
 
 
 @pytest.mark.parametrize("failing", ["test-kubernetes", "test-docker", "test-pages", "test-postgres"])
 def test_a_suite_that_fails_keeps_none_beside_or_behind_it_from_being_told(tmp_path: Path, failing: str) -> None:
-    code, said = run(tmp_path, failing)
-    assert [suite for suite in SUITES if f"{suite} was made" not in said] == []
-    assert f"{failing} went wrong" in said
-    assert code != 0 and said[-1].startswith("=== Failed (") and said[-1].endswith(f": make {failing}")
+    code, output = run(tmp_path, failing)
+    assert [suite for suite in SUITES if f"{suite} was made" not in output] == []
+    assert f"{failing} went wrong" in output
+    assert code != 0 and output[-1].startswith("=== Failed (") and output[-1].endswith(f": make {failing}")
 
 
 def test_what_everything_else_needs_ends_it_at_once_and_is_named(tmp_path: Path) -> None:
-    code, said = run(tmp_path, "check")
-    assert code != 0 and "test was made" not in said
-    assert "=== Environment with PyTorch, cut off" in said and said[-1].endswith(": Lint, types, imports, Python 3.8")
+    code, output = run(tmp_path, "check")
+    assert code != 0 and "test was made" not in output
+    assert "=== Environment with PyTorch, cut off" in output and output[-1].endswith(
+        ": Lint, types, imports, Python 3.8"
+    )

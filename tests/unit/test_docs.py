@@ -52,9 +52,9 @@ def test_the_page_of_states_tells_what_every_reason_means(monkeypatch: pytest.Mo
 def test_every_relative_link_of_a_page_leads_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     inside = [link.partition("#") for link in links if "://" not in link]
-    there = {file: (page.parent / file if file else page) for file, _, _ in inside}
-    assert [file for file, path in there.items() if not path.exists()] == []
-    assert [f"{file}#{at}" for file, _, at in inside if at and at not in headings(there[file])] == []
+    targets = {file: (page.parent / file if file else page) for file, _, _ in inside}
+    assert [file for file, path in targets.items() if not path.exists()] == []
+    assert [f"{file}#{at}" for file, _, at in inside if at and at not in headings(targets[file])] == []
 
 
 def prose(page: Path) -> str:

@@ -13,25 +13,30 @@ from orchestune.errors import OrchestuneError, TemporaryError, from_json
 
 def tree(kind: type[OrchestuneError] = OrchestuneError) -> list[type[OrchestuneError]]:
     """Every error of the module, that of others left out."""
-    below = [found for child in kind.__subclasses__() for found in tree(child)]
-    return [found for found in [kind, *below] if found.__module__ == errors.__name__]
+    below = [subclass for child in kind.__subclasses__() for subclass in tree(child)]
+    return [error_class for error_class in [kind, *below] if error_class.__module__ == errors.__name__]
 
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_that_travels_as_json_arrives_as_what_it_was(kind: type[OrchestuneError]) -> None:
     sent = kind.one("is wrong", "budget") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
-    got = from_json(sent.to_json())
-    assert (type(got), got.message, got.hint) == (kind, sent.message, sent.hint)
+    copy_of_error = from_json(sent.to_json())
+    assert (type(copy_of_error), copy_of_error.message, copy_of_error.hint) == (kind, sent.message, sent.hint)
 
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_an_error_of_another_process_is_what_it_was(kind: type[OrchestuneError]) -> None:
     problems = [errors.Problem("is wrong", "budget"), errors.Problem("is missing", "run")]
     sent = kind(problems, "mend it") if issubclass(kind, errors.BadInput) else kind("is wrong", "mend it")
-    got = pickle.loads(pickle.dumps(sent))
-    assert (type(got), str(got), got.message, got.hint) == (kind, str(sent), sent.message, sent.hint)
-    assert got.__notes__ == sent.__notes__
-    assert vars(got) == vars(sent)
+    copy_of_error = pickle.loads(pickle.dumps(sent))
+    assert (type(copy_of_error), str(copy_of_error), copy_of_error.message, copy_of_error.hint) == (
+        kind,
+        str(sent),
+        sent.message,
+        sent.hint,
+    )
+    assert copy_of_error.__notes__ == sent.__notes__
+    assert vars(copy_of_error) == vars(sent)
 
 
 def test_a_traceback_tells_what_to_do() -> None:
@@ -50,19 +55,19 @@ def test_each_mistake_arrives_by_itself() -> None:
     sent = errors.BadInput(
         [errors.Problem("is wrong", "a", "x.yml", 3, 4, "mend it"), errors.Problem("is missing", "b")]
     )
-    got = from_json(sent.to_json())
-    assert isinstance(got, errors.BadInput) and got.problems == sent.problems
+    parsed_error = from_json(sent.to_json())
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == sent.problems
     from_a_newer_one = {
         "code": "bad_input",
         "message": "a: is wrong",
         "problems": [{"message": "is wrong", "new": 1}, 2],
     }
-    got = from_json({"error": from_a_newer_one})
-    assert isinstance(got, errors.BadInput) and got.problems == [errors.Problem("is wrong")]
-    got = from_json({"error": {"code": "bad_input", "message": "a: is wrong"}})
-    assert isinstance(got, errors.BadInput) and got.problems == [errors.Problem("a: is wrong")]
+    parsed_error = from_json({"error": from_a_newer_one})
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == [errors.Problem("is wrong")]
+    parsed_error = from_json({"error": {"code": "bad_input", "message": "a: is wrong"}})
+    assert isinstance(parsed_error, errors.BadInput) and parsed_error.problems == [errors.Problem("a: is wrong")]
 
 
 def test_an_error_of_a_newer_server_is_still_told() -> None:
-    got = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
-    assert (type(got), got.message, got.hint) == (OrchestuneError, "is wrong", "mend it")
+    parsed_error = from_json({"error": {"code": "from_the_future", "message": "is wrong", "hint": "mend it"}})
+    assert (type(parsed_error), parsed_error.message, parsed_error.hint) == (OrchestuneError, "is wrong", "mend it")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.plain_language import Finding, findings
+from tests.plain_language import Finding, findings, other_findings
 
 SOURCE = '''
 """Text of a module.
@@ -28,3 +28,14 @@ def test_fields_of_classes_keep_their_names_since_they_are_stored_or_sent() -> N
 
 def test_each_finding_names_the_replacement() -> None:
     assert findings("# the undertaker\n") == [Finding(1, "undertaker", "cluster teardown")]
+
+
+def test_tests_and_benchmarks_have_more_names_that_may_not_come_back() -> None:
+    source = "def check() -> int:\n    found = 3\n    return found\n"
+    assert findings(source) == []
+    assert [finding.word for finding in other_findings(source)] == ["found"]
+
+
+def test_functions_of_tests_may_not_have_such_names_and_methods_may() -> None:
+    source = "def said() -> None: ...\nclass Server:\n    def told(self) -> None: ...\n"
+    assert [finding.word for finding in other_findings(source)] == ["said"]

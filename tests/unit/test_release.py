@@ -39,8 +39,8 @@ def test_the_program_has_the_name_of_the_distribution_so_that_pipx_and_uvx_run_i
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_workflow_makes_targets_that_exist_and_may_only_read_unless_a_job_says_so(name: str) -> None:
     commands = [re.sub(r"\$\{\{.*?\}\}", "…", step["run"]) for step in steps(name) if "run" in step]
-    made = {word for command in commands for word in re.findall(r"\bmake (?:\S+=\S+ )?([a-z-]+)", command)}
-    assert made <= TARGETS
+    make_targets = {word for command in commands for word in re.findall(r"\bmake (?:\S+=\S+ )?([a-z-]+)", command)}
+    assert make_targets <= TARGETS
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
 
 

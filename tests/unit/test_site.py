@@ -21,12 +21,12 @@ def site() -> ModuleType:
     return module
 
 
-def shown(site: ModuleType, text: str) -> str:
+def page_markdown(site: ModuleType, text: str) -> str:
     page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/some.md"))
-    found: str = site.on_page_markdown(
+    markdown: str = site.on_page_markdown(
         text, page=page, config=SimpleNamespace(repo_url="https://host/repo"), files=None
     )
-    return found
+    return markdown
 
 
 def test_the_navigation_has_every_page_once(site: ModuleType) -> None:
@@ -41,18 +41,18 @@ def test_a_page_that_the_index_does_not_list_is_told(site: ModuleType) -> None:
 
 
 def test_the_name_of_a_file_becomes_the_title_of_its_block(site: ModuleType) -> None:
-    assert shown(site, "```python train.py\n- x\n```") == '```python title="train.py"\n- x\n```'
+    assert page_markdown(site, "```python train.py\n- x\n```") == '```python title="train.py"\n- x\n```'
 
 
 def test_a_list_stands_apart_from_the_line_before_it(site: ModuleType) -> None:
-    assert shown(site, "**How to**\n- one\n- two\n  goes on\n- three") == (
+    assert page_markdown(site, "**How to**\n- one\n- two\n  goes on\n- three") == (
         "**How to**\n\n- one\n- two\n  goes on\n- three"
     )
 
 
 def test_a_link_that_leaves_the_pages_leads_into_the_repository(site: ModuleType) -> None:
     text = "[a](../../examples/12-no-file/README.md#x) [b](../../examples) [c](../tutorial.md) [d](resume.md)"
-    assert shown(site, text) == (
+    assert page_markdown(site, text) == (
         "[a](https://host/repo/blob/main/examples/12-no-file/README.md#x) [b](https://host/repo/tree/main/examples)"
         " [c](../tutorial.md) [d](resume.md)"
     )

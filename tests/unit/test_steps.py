@@ -19,10 +19,10 @@ def test_the_page_has_the_table_that_was_counted() -> None:
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_no_tool_takes_fewer_steps_and_where_one_takes_as_few_the_page_says_so(task: Task) -> None:
-    found = {tool: solution.steps for tool, find in TOOLS.items() if (solution := find(task)) is not None}
-    own = found.pop("Orchestune")
-    assert found and own <= min(found.values())
-    assert (own == min(found.values())) == (task.title == "Hydra")
+    steps = {tool: solution.steps for tool, find in TOOLS.items() if (solution := find(task)) is not None}
+    own = steps.pop("Orchestune")
+    assert steps and own <= min(steps.values())
+    assert (own == min(steps.values())) == (task.title == "Hydra")
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

@@ -33,9 +33,9 @@ class Ax:
         self._numbers: dict[int, int] = {}
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
-        [(index, found)] = self._client.get_next_trials(max_trials=1).items()
+        [(index, parameters)] = self._client.get_next_trials(max_trials=1).items()
         self._open[number], self._numbers[index] = index, number
-        return self._dials.active({name: float(value) for name, value in found.items()})
+        return self._dials.active({name: float(value) for name, value in parameters.items()})
 
     def tell(self, observation: Observation) -> None:
         index = self._open.pop(observation.number)

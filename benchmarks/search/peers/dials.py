@@ -73,11 +73,11 @@ class Losses:
         self._worst: float | None = None
 
     def of(self, observation: Observation) -> float | None:
-        """None where nothing can be told, since all have failed so far."""
+        """Return None if there is nothing to report because all trials have failed so far."""
         if "loss" in observation.metrics:
-            found = observation.metrics["loss"]
-            self._worst = found if self._worst is None else max(self._worst, found)
-            return found
+            loss = observation.metrics["loss"]
+            self._worst = loss if self._worst is None else max(self._worst, loss)
+            return loss
         return self._worst
 
 

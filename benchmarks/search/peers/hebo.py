@@ -30,8 +30,8 @@ class Hebo:
         self._open: dict[int, Any] = {}
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
-        self._open[number] = found = self._optimizer.suggest(n_suggestions=1)
-        row = found.iloc[0]
+        self._open[number] = suggestion = self._optimizer.suggest(n_suggestions=1)
+        row = suggestion.iloc[0]
         return self._dials.active({dial.name: float(row[dial.name]) for dial in self._dials.all})
 
     def tell(self, observation: Observation) -> None:

@@ -15,7 +15,7 @@ from orchestune.domain.search.trial import Observation
 
 
 class Nevergrad:
-    """One optimizer, which is told how many workers and trials there will be."""
+    """One optimizer, which knows the numbers of workers and trials."""
 
     def __init__(self, space: Space, seed: int, budget: int, workers: int) -> None:
         import nevergrad as ng
@@ -29,8 +29,8 @@ class Nevergrad:
         self._open: dict[int, Any] = {}
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
-        self._open[number] = found = self._optimizer.ask()
-        return self._dials.active({name: float(value) for name, value in found.value.items()})
+        self._open[number] = candidate = self._optimizer.ask()
+        return self._dials.active({name: float(value) for name, value in candidate.value.items()})
 
     def tell(self, observation: Observation) -> None:
         candidate, loss = self._open.pop(observation.number), self._losses.of(observation)
@@ -47,5 +47,5 @@ def _dimension(dial: Dial) -> Any:
 
     if dial.kind == "choice":
         return ng.p.Choice(list(range(dial.size)))
-    found = ng.p.Log(lower=dial.low, upper=dial.high) if dial.log else ng.p.Scalar(lower=dial.low, upper=dial.high)
-    return found.set_integer_casting() if dial.kind == "int" else found
+    scalar = ng.p.Log(lower=dial.low, upper=dial.high) if dial.log else ng.p.Scalar(lower=dial.low, upper=dial.high)
+    return scalar.set_integer_casting() if dial.kind == "int" else scalar

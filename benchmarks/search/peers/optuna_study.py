@@ -1,4 +1,4 @@
-"""Optuna: a study as its users run it. Conditions are those of its define-by-run; failed trials are told as failed."""
+"""Optuna: a study as its users run it. Conditions are those of its define-by-run; failed trials are told as such."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ class OptunaStudy:
 
 def suggested(space: Space, trial: Any) -> dict[str, Value]:
     """A configuration by define-by-run."""
-    found: dict[str, Value] = {}
+    configuration: dict[str, Value] = {}
     for parameter in space.parameters:
-        if space.is_active(parameter.name, found):
-            found[parameter.name] = _suggest(trial, parameter)
-    return found
+        if space.is_active(parameter.name, configuration):
+            configuration[parameter.name] = _suggest(trial, parameter)
+    return configuration
 
 
 def _suggest(trial: Any, parameter: Parameter) -> Value:
     low, high = parameter.low, parameter.high
-    found: Value
+    suggested_value: Value
     if not parameter.numeric:
-        found = trial.suggest_categorical(parameter.name, parameter.choices)
+        suggested_value = trial.suggest_categorical(parameter.name, parameter.choices)
     elif parameter.kind == "int":
         step = {} if parameter.log else {"step": int(parameter.step or 1)}
-        found = trial.suggest_int(parameter.name, int(low or 0), int(high or 0), log=parameter.log, **step)
+        suggested_value = trial.suggest_int(parameter.name, int(low or 0), int(high or 0), log=parameter.log, **step)
     else:
-        found = trial.suggest_float(parameter.name, low, high, log=parameter.log, step=parameter.step)
-    return found
+        suggested_value = trial.suggest_float(parameter.name, low, high, log=parameter.log, step=parameter.step)
+    return suggested_value
 
 
 def tpe(space: Space, seed: int, budget: int, workers: int) -> OptunaStudy:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Remote:
-    """A process for one search. What is told goes with the next ask, whose time so has the learning in it."""
+    """A process for one search. Observations are sent with the next ask, so its time includes the learning."""
 
     def __init__(self, name: str, peer: Peer, space: Space, seed: int, budget: int, workers: int) -> None:
         environment = peer.environment
@@ -38,23 +38,25 @@ class Remote:
         self._name = name
         self._told: list[Any] = []
         weakref.finalize(self, _end, self._child)
-        made = self._call({"space": space.to_json(), "seed": seed, "budget": budget, "workers": workers})
-        self.version: str = made["version"]
+        hello = self._call({"space": space.to_json(), "seed": seed, "budget": budget, "workers": workers})
+        self.version: str = hello["version"]
 
     def ask(self, pending: Sequence[Configuration], number: int) -> dict[str, Value]:
-        found: dict[str, Value] = self._told_and({"pending": [dict(each) for each in pending], "number": number})
-        return found
+        configuration: dict[str, Value] = self._call_with_observations(
+            {"pending": [dict(each) for each in pending], "number": number}
+        )
+        return configuration
 
     def tell(self, observation: Observation) -> None:
         self._told.append(observation_to_json(observation))
 
     def best(self) -> int | None:
-        found: int | None = self._told_and({})["best"]
-        return found
+        best_number: int | None = self._call_with_observations({})["best"]
+        return best_number
 
-    def _told_and(self, question: dict[str, Any]) -> dict[str, Any]:
-        told, self._told = self._told, []
-        return self._call({"told": told, **question})
+    def _call_with_observations(self, question: dict[str, Any]) -> dict[str, Any]:
+        observations, self._told = self._told, []
+        return self._call({"told": observations, **question})
 
     def _call(self, document: dict[str, Any]) -> dict[str, Any]:
         assert self._child.stdin is not None and self._child.stdout is not None

@@ -26,8 +26,8 @@ class ScikitOptimize:
         self._open: dict[int, Any] = {}
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
-        self._open[number] = found = self._optimizer.ask()
-        return self._dials.active({dial.name: float(v) for dial, v in zip(self._dials.all, found, strict=True)})
+        self._open[number] = point = self._optimizer.ask()
+        return self._dials.active({dial.name: float(v) for dial, v in zip(self._dials.all, point, strict=True)})
 
     def tell(self, observation: Observation) -> None:
         point, loss = self._open.pop(observation.number), self._losses.of(observation)

@@ -1,6 +1,6 @@
 """SMAC3 (Lindauer et al., 2022): random forests, by its facade for hyperparameters, with its defaults.
 
-It has conditions of its own, and is told of trials that crashed.
+It has conditions of its own, and receives trials that crashed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Smac3:
         self._open: dict[int, Any] = {}
 
     def ask(self, pending: Pending, number: int) -> dict[str, Value]:
-        self._open[number] = found = self._facade.ask()
-        return {name: self._by_name[name].value(float(value)) for name, value in dict(found.config).items()}
+        self._open[number] = trial = self._facade.ask()
+        return {name: self._by_name[name].value(float(value)) for name, value in dict(trial.config).items()}
 
     def tell(self, observation: Observation) -> None:
         from smac.runhistory import StatusType, TrialValue
@@ -60,17 +60,21 @@ class Smac3:
 def _configuration_space(space: Space, dials: Dials, seed: int) -> Any:
     from ConfigSpace import AndConjunction, ConfigurationSpace, InCondition
 
-    found = ConfigurationSpace(seed=seed)
-    known = {dial.name: _dimension(dial) for dial in dials.all}
-    found.add(*known.values())
+    configuration_space = ConfigurationSpace(seed=seed)
+    hyperparameters = {dial.name: _dimension(dial) for dial in dials.all}
+    configuration_space.add(*hyperparameters.values())
     for parameter in space.parameters:
         conditions = [
-            InCondition(known[parameter.name], known[parent], [_index(space, parent, value) for value in values])
+            InCondition(
+                hyperparameters[parameter.name],
+                hyperparameters[parent],
+                [_index(space, parent, value) for value in values],
+            )
             for parent, values in parameter.when
         ]
         if conditions:
-            found.add(AndConjunction(*conditions) if len(conditions) > 1 else conditions[0])
-    return found
+            configuration_space.add(AndConjunction(*conditions) if len(conditions) > 1 else conditions[0])
+    return configuration_space
 
 
 def _index(space: Space, parent: str, value: Value) -> int:

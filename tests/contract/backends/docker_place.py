@@ -57,9 +57,9 @@ class Containers:
         return self.docker()
 
     def docker(self) -> DockerBackend:
-        made = OnDocker(self.state, self.url, cache=self.cache, daemon=self.daemon, worker_program=self.program)
-        made.images = self.images
-        return made
+        backend = OnDocker(self.state, self.url, cache=self.cache, daemon=self.daemon, worker_program=self.program)
+        backend.images = self.images
+        return backend
 
     def kill(self, worker: str, handle: Mapping[str, Any]) -> None:
         self.api.kill(handle["container"], "SIGKILL")
@@ -68,24 +68,24 @@ class Containers:
         return {"env": {"STAND_IN": "stubborn"}}
 
     def belongings(self, worker: str) -> Sequence[str]:
-        found: list[str] = []
+        entries: list[str] = []
         for name in self.names(worker):
             with contextlib.suppress(docker.errors.APIError):  # it ends just now
-                found += [" ".join(line) for line in self.api.top(name)["Processes"] or ()]
-        return found
+                entries += [" ".join(line) for line in self.api.top(name)["Processes"] or ()]
+        return entries
 
     def names(self, worker: str = "", running: bool = True) -> list[str]:
         label = f"{plan.WORKER_LABEL}={worker}" if worker else plan.STATE_LABEL
-        found = self.api.containers(all=not running, filters={"label": label})
-        return [str(container["Id"]) for container in found]
+        containers = self.api.containers(all=not running, filters={"label": label})
+        return [str(container["Id"]) for container in containers]
 
     def in_public(self) -> str:
-        shown = [self.api.inspect_container(name) for name in self.names(running=False)]
+        container_states = [self.api.inspect_container(name) for name in self.names(running=False)]
         lines: list[str] = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it ends just now
                 lines.append(path.read_bytes().decode(errors="replace"))
-        return json.dumps([shown, lines])
+        return json.dumps([container_states, lines])
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[dict[str, Any]]]:

@@ -42,9 +42,9 @@ class Pods:
         self._made: list[KubernetesBackend] = []
 
     def backend(self) -> KubernetesBackend:
-        made = KubernetesBackend(self.config, connect(self.config), stand_in_command)
-        self._made.append(made)
-        return made
+        backend = KubernetesBackend(self.config, connect(self.config), stand_in_command)
+        self._made.append(backend)
+        return backend
 
     def kill(self, worker: str, handle: Mapping[str, Any]) -> None:
         pods = ["pods", "-n", self.namespace, "-l", f"{WORKER}={worker}"]
@@ -54,12 +54,12 @@ class Pods:
         return {"mode": "stubborn"}
 
     def belongings(self, worker: str) -> Sequence[str]:
-        found: list[str] = []
+        entries: list[str] = []
         for pod in self.cluster.json("get", "pods", "-n", self.namespace, "-l", f"{WORKER}={worker}")["items"]:
             if pod["status"]["phase"] == "Running":
                 folder = ClusterRequirements(image_volume=uses_volume(pod)).runtime
-                found += self._processes(pod["metadata"]["name"], folder)
-        return found
+                entries += self._processes(pod["metadata"]["name"], folder)
+        return entries
 
     def _processes(self, pod: str, folder: str) -> list[str]:
         """Return the status of the container, or of the pod while it is being deleted and has no container status."""

@@ -52,16 +52,16 @@ class Jobs(ThisMachine):
 
     def belongings(self, worker: str) -> Sequence[str]:
         """Slurm calls a job running a moment before its first process is there, and after its last one has gone."""
-        found: Sequence[str] = ()
+        entries: Sequence[str] = ()
 
         def settled() -> bool:
-            nonlocal found
+            nonlocal entries
             names = [name for _, name in self.slurm.jobs("running").values()]
-            found = super(Jobs, self).belongings(worker)
-            return bool(found) or not any(is_named_for(name, worker) for name in names)
+            entries = super(Jobs, self).belongings(worker)
+            return bool(entries) or not any(is_named_for(name, worker) for name in names)
 
         until("what Slurm says of the worker to be so", settled)
-        return found
+        return entries
 
     def in_public(self) -> str:
         return (

@@ -13,7 +13,7 @@ mode = os.environ.get("STAND_IN", "")
 if mode == "dies":
     print("cannot go on: the moon is full", flush=True)
     sys.exit(3)
-if os.getpid() == 1:  # in a container: such a process hears no signal unless it says so
+if os.getpid() == 1:  # in a container: process 1 receives no signal without a handler for it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 if mode == "hungry":
     print("eating", flush=True)

@@ -36,11 +36,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def images(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     script = Path(__file__).with_name("stand_in.py").read_bytes()
     layer = with_file(busybox_root(), tmp_path_factory.mktemp("image") / "layer.tar", "stand_in.py", script)
-    found = {}
+    references = {}
     for mode in MODES:
         image = Image(layer, user="65534", env=["PATH=/bin", f"STAND_IN={mode}"])
-        found[mode] = load(docker_engine, f"stand-in-{mode or 'plain'}:1", image)
-    return found
+        references[mode] = load(docker_engine, f"stand-in-{mode or 'plain'}:1", image)
+    return references
 
 
 @pytest.fixture
@@ -88,18 +88,18 @@ def test_a_worker_that_dies_at_once_is_gone_with_its_exit_code_and_last_words(pl
 def test_a_worker_that_is_killed_for_memory_is_gone_for_that_reason(place: Containers) -> None:
     backend, order = place.backend(), order_of(place, "hungry", each=Resources(None, 2**25), slots=2)
     handle = backend.start(order)
-    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.loss, "its limit of 0.0625 GiB" in gone.reason) == (WorkerLoss.OUT_OF_MEMORY, True), gone
+    status = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert (status.loss, "its limit of 0.0625 GiB" in status.reason) == (WorkerLoss.OUT_OF_MEMORY, True), status
 
 
 def test_an_image_that_cannot_be_had_is_refused_in_the_daemons_words(place: Containers) -> None:
     backend = place.backend()
     order = replace(order_of(place), placement=Placement(image="127.0.0.1:1/no/such:1"))
     handle = backend.start(order)
-    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert gone.loss is WorkerLoss.REFUSED
-    assert "cannot pull the image 127.0.0.1:1/no/such:1" in gone.reason
-    assert "connection refused" in gone.reason
+    status = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert status.loss is WorkerLoss.REFUSED
+    assert "cannot pull the image 127.0.0.1:1/no/such:1" in status.reason
+    assert "connection refused" in status.reason
 
 
 def test_a_mount_that_the_daemon_refuses_is_final(place: Containers) -> None:
@@ -107,8 +107,8 @@ def test_a_mount_that_the_daemon_refuses_is_final(place: Containers) -> None:
     volume = Volume("/data", path="/no/such/folder")
     order = replace(order, placement=replace(order.placement, volumes=(volume,)))
     handle = backend.start(order)
-    gone = wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert (gone.loss, "/no/such/folder" in gone.reason) == (WorkerLoss.REFUSED, True), gone
+    status = wait_for_phase(backend, order.worker, handle, Phase.GONE)
+    assert (status.loss, "/no/such/folder" in status.reason) == (WorkerLoss.REFUSED, True), status
     assert not place.names(order.worker, running=False)
 
 

@@ -62,20 +62,20 @@ def test_a_worker_is_seen_on_its_node(place: Pods) -> None:
 
 
 def test_a_sweep_removes_what_nobody_wants_and_nothing_else(place: Pods, tmp_path: Path) -> None:
-    backend, wanted, unwanted, foreign = place.backend(), new_order(), new_order(), "somebodys-own"
-    handles = {order.worker: backend.start(order) for order in (wanted, unwanted)}
+    backend, current, unwanted, foreign = place.backend(), new_order(), new_order(), "somebodys-own"
+    handles = {order.worker: backend.start(order) for order in (current, unwanted)}
     place.cluster.kubectl("create", "job", foreign, "-n", place.namespace, f"--image={place.config.default_image}")
     for worker, handle in handles.items():
         wait_for_phase(backend, worker, handle, Phase.RUNNING)
 
     def swept() -> bool:
-        backend.sweep(frozenset({wanted.worker}))
+        backend.sweep(frozenset({current.worker}))
         return not place.cluster.exists("jobs,pods,secrets", "-n", place.namespace, "-l", _of(unwanted.worker))
 
     wait_until(swept)
     assert place.cluster.exists("job", foreign, "-n", place.namespace)
-    assert place.cluster.exists("secret", "-n", place.namespace, "-l", _of(wanted.worker))
-    wait_for_phase(backend, wanted.worker, handles[wanted.worker], Phase.RUNNING)
+    assert place.cluster.exists("secret", "-n", place.namespace, "-l", _of(current.worker))
+    wait_for_phase(backend, current.worker, handles[current.worker], Phase.RUNNING)
 
 
 def test_a_swept_worker_leaves_no_secret(place: Pods) -> None:

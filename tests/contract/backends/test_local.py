@@ -74,19 +74,19 @@ class TestLocalBackendWithTheRealWorker:
         wait_until(lambda: not place.pids(order.worker))
 
 
-def seen(place: ThisMachine, order: WorkerOrder) -> dict[str, Any]:
+def launch_record(place: ThisMachine, order: WorkerOrder) -> dict[str, Any]:
     path = place.state / "workers" / order.worker / "state" / "seen.json"
-    found: dict[str, Any] = {}
+    record: dict[str, Any] = {}
 
     def complete() -> bool:
         try:
-            found.update(json.loads(path.read_text()))
+            record.update(json.loads(path.read_text()))
         except (OSError, ValueError):
             return False
         return True
 
     wait_until(complete)
-    return found
+    return record
 
 
 def mode(path: Path) -> int:
@@ -105,8 +105,8 @@ def test_what_a_worker_is_told_can_be_read_by_its_owner_alone(place: ThisMachine
 def test_the_worker_finds_server_token_slots_and_gpus_in_its_file(place: ThisMachine, tmp_path: Path) -> None:
     order = new_order()
     LocalBackend(place.state, tmp_path / "endpoint.json", None, STAND_IN).start(order)
-    told = seen(place, order)["order"]
-    assert told == {
+    order_document = launch_record(place, order)["order"]
+    assert order_document == {
         "url": None,
         "endpoint": str(tmp_path / "endpoint.json"),
         "token": order.token,
@@ -134,7 +134,7 @@ def test_the_worker_has_the_environment_of_the_shell_and_nothing_that_opens_the_
     }
     order = new_order({"env": env})
     place.backend().start(order)
-    environment = seen(place, order)["environment"]
+    environment = launch_record(place, order)["environment"]
     assert (environment["PATH"], environment["PYTHONPATH"], environment["CONDA_PREFIX"]) == ("/mine", "/lib", "/c")
     assert environment["LC_ALL"] == "C.UTF-8"
     assert not {"ONLY_THE_SERVERS", "ORCHESTUNE_TOKEN", "ORCHESTUNE_SERVER"} & set(environment)
@@ -183,12 +183,14 @@ def test_what_was_cleaned_up_is_left_alone_by_later_servers_until_its_log_is_old
     wait_for_phase(backend, order.worker, backend.start(order), Phase.GONE)
     folder = place.state / "workers" / order.worker
     wait_until(lambda: not (folder / "state").exists())
-    taken = list[Path]()
-    monkeypatch.setattr(WorkerTerminator, "take", lambda _, process, found, kill_at, **how: taken.append(found.path))
+    folders = list[Path]()
+    monkeypatch.setattr(
+        WorkerTerminator, "take", lambda _, process, folder_entry, kill_at, **how: folders.append(folder_entry.path)
+    )
     monkeypatch.setattr(local, "_SWEEP_SECONDS", 0.0)
     later = place.backend()
     later.observe({})
-    assert taken == [] and folder.is_dir()
+    assert folders == [] and folder.is_dir()
     os.utime(folder, (0.0, 0.0))
     later.observe({order.worker: {}})
     assert folder.is_dir()
@@ -224,17 +226,17 @@ def test_more_folders_in_folders_than_python_recurses_that_a_killed_worker_left_
 def test_what_a_killed_worker_leaves_behind_is_killed_too(place: ThisMachine) -> None:
     backend, order = place.backend(), new_order()
     handle = backend.start(order)
-    seen(place, order)
+    launch_record(place, order)
     wait_for_phase(backend, order.worker, handle, Phase.RUNNING)
-    left = subprocess.Popen(  # as a guard or a process group of the worker would be: of its environment
+    survivor = subprocess.Popen(  # as a guard or a process group of the worker would be: of its environment
         ["sleep", "3600"], env={"ORCHESTUNE_WORKER_FILE": f"{place.state}/workers/{order.worker}/worker.json"}
     )
     place.kill(order.worker, handle)
     wait_for_phase(backend, order.worker, handle, Phase.GONE)
-    assert left.wait(60) == -signal.SIGKILL
+    assert survivor.wait(60) == -signal.SIGKILL
 
 
-def left_by_a_trial(worker: str) -> subprocess.Popen[bytes]:
+def start_survivor(worker: str) -> subprocess.Popen[bytes]:
     """Forgets its worker but for a parent, as programs do that are started in an environment of their own."""
     script = "env -i sleep 3600 & setsid sleep 3600 & wait"
     return subprocess.Popen(["sh", "-c", script], env={"PATH": os.environ["PATH"], WORKER_VARIABLE: worker})
@@ -245,15 +247,15 @@ def test_trials_of_a_worker_that_was_killed_with_its_guard_are_killed_before_it_
 ) -> None:
     backend, order = place.backend(), new_order()
     handle = backend.start(order)
-    seen(place, order)
+    launch_record(place, order)
     other_worker = new_id()
-    left, other = left_by_a_trial(order.worker), left_by_a_trial(other_worker)
+    survivor, other = start_survivor(order.worker), start_survivor(other_worker)
     wait_until(lambda: len(client.left_by_trials(order.worker)) == 3)
     below = client.left_by_trials(order.worker)
     place.kill(order.worker, handle)
     try:
         wait_for_phase(backend, order.worker, handle, Phase.GONE)
-        assert left.wait(10) == -signal.SIGKILL
+        assert survivor.wait(10) == -signal.SIGKILL
         wait_until(lambda: not any(process.alive() for process in below))
         assert other.poll() is None
     finally:
@@ -274,11 +276,11 @@ def test_a_server_that_a_trial_started_ends_neither_itself_nor_what_it_started()
 def test_what_trials_of_a_worker_that_ended_in_good_order_handed_to_others_goes_on(place: ThisMachine) -> None:
     worker = new_id()
     handle = started_by_another_server(place, worker, sys.executable, "-c", f"print({DONE!r})")
-    left = subprocess.Popen(["sleep", "3600"], env={WORKER_VARIABLE: worker})
+    process = subprocess.Popen(["sleep", "3600"], env={WORKER_VARIABLE: worker})
     assert wait_for_phase(place.backend(), worker, handle, Phase.GONE).reason == "the worker ended"
-    assert left.poll() is None
-    left.kill()
-    left.wait()
+    assert process.poll() is None
+    process.kill()
+    process.wait()
 
 
 def test_a_process_that_got_the_pid_of_a_worker_is_not_taken_for_it_nor_ended(place: ThisMachine) -> None:

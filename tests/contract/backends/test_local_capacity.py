@@ -114,11 +114,11 @@ def test_a_gpu_that_is_cut_up_counts_by_its_parts(tmp_path: Path) -> None:
 
 
 def test_a_capacity_that_was_given_is_not_measured(tmp_path: Path) -> None:
-    given = Machine(3, 5, (Gpu("7"),))
-    assert LocalBackend(tmp_path, None, None, ("x",), given).capacity() == Capacity((given,))
+    own_machine = Machine(3, 5, (Gpu("7"),))
+    assert LocalBackend(tmp_path, None, None, ("x",), own_machine).capacity() == Capacity((own_machine,))
 
 
-CUT_UP = """\
+MIG_LISTING = """\
 GPU 0: NVIDIA A100 (UUID: GPU-1)
   MIG 3g.20gb     Device  0: (UUID: MIG-a)
   MIG 3g.20gb     Device  1: (UUID: MIG-b)
@@ -146,7 +146,7 @@ def test_an_embedded_server_gives_an_experiment_the_cards_that_its_shell_names(
     visible: str | None, ids: tuple[str, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{CUT_UP}END\n")
+    program.write_text(f"#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\"; done <<'END'\n{MIG_LISTING}END\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,unlisted")  # the first shell's, which started the server
@@ -154,8 +154,8 @@ def test_an_embedded_server_gives_an_experiment_the_cards_that_its_shell_names(
     assert sorted(card.id for card in embedded.capacity().gpus) == ["1", "2", "MIG-a", "MIG-b", "unlisted"]
     assert embedded.capacity().machines[0].hides == ""
     launch = {"env": {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}}
-    found = embedded.needs(Resources(gpu=1), launch).gpu_ids
-    assert (found and tuple(sorted(found))) == ids
+    gpu_ids = embedded.needs(Resources(gpu=1), launch).gpu_ids
+    assert (gpu_ids and tuple(sorted(gpu_ids))) == ids
     assert embedded.needs(Resources(), launch) == Resources()
     stays = LocalBackend(tmp_path, None, "http://127.0.0.1:9", ("x",))
     assert [card.id for card in stays.capacity().gpus] == ["1", "unlisted"]

@@ -87,12 +87,12 @@ def test_a_node_that_does_not_see_the_shared_folder_is_named(place: Jobs) -> Non
 
 
 def test_what_no_server_wants_any_more_is_cancelled(place: Jobs) -> None:
-    backend, kept, left = place.on_slurm(), new_order(), new_order()
-    backend.start(kept), backend.start(left)
-    place.on_slurm().sweep(frozenset({kept.worker}))
-    wait_for_phase(backend, left.worker, {}, Phase.GONE)
-    wait_until(lambda: not place.belongings(left.worker))
-    wait_for_phase(backend, kept.worker, {}, Phase.RUNNING)
+    backend, current, orphan = place.on_slurm(), new_order(), new_order()
+    backend.start(current), backend.start(orphan)
+    place.on_slurm().sweep(frozenset({current.worker}))
+    wait_for_phase(backend, orphan.worker, {}, Phase.GONE)
+    wait_until(lambda: not place.belongings(orphan.worker))
+    wait_for_phase(backend, current.worker, {}, Phase.RUNNING)
 
 
 def test_a_controller_that_is_away_is_waited_for(place: Jobs) -> None:
@@ -105,7 +105,7 @@ def test_a_controller_that_is_away_is_waited_for(place: Jobs) -> None:
             place.on_slurm().observe({order.worker: handle})
         with pytest.raises(TemporaryError):
             backend.start(new_order())
-        backend.check(Resources(), Placement())  # nobody can tell
+        backend.check(Resources(), Placement())  # unknown
     finally:
         place.slurm.start()
     wait_for_phase(place.on_slurm(), order.worker, handle, Phase.RUNNING)

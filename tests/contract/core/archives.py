@@ -55,9 +55,9 @@ class ArchivesContract(WorldContract):
         self._forget(world, experiment)
         assert self._read(world, record)
         with world.core.store.reading() as session:
-            found = workers.of_experiment(session, experiment)
-        assert len(found) == 2
-        assert all(worker.state == "ended" and worker.ended_at == worker.seen_at for worker in found)
+            ended_workers = workers.of_experiment(session, experiment)
+        assert len(ended_workers) == 2
+        assert all(worker.state == "ended" and worker.ended_at == worker.seen_at for worker in ended_workers)
         change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "bob")
         assert world.run(experiment)["counts"]["completed"] == 6
 
@@ -72,8 +72,8 @@ class ArchivesContract(WorldContract):
             digest = hashlib.sha256(content).hexdigest()
             uploads.append(world.core, worker.id, digest, 0, content)
             files.append({"path": content.decode(), "digest": digest, "size": 1})
-        said = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
-        worker.keep_artifacts(said)
+        artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": files}
+        worker.keep_artifacts(artifacts)
         worker.call(finished=[worker.finish(lease)])
         world.run(experiment)
         size, together = world.core.files.size, threading.Barrier(4)
@@ -218,9 +218,9 @@ class ArchivesContract(WorldContract):
         read_columns.columns(world.core, experiment, 100, None)
         self._forget(world, experiment)
         assert self._read(world, later)
-        shown = read_columns.columns(world.core, experiment, 100, None)
+        columns = read_columns.columns(world.core, experiment, 100, None)
         trials = sorted(world.trials(experiment), key=lambda trial: str(trial["finished_at"]))
-        assert shown["finished_at"] == [trial["finished_at"] for trial in trials]
+        assert columns["finished_at"] == [trial["finished_at"] for trial in trials]
 
     def test_a_record_that_comes_several_times_at_once_is_taken_in_once(
         self, world: CoreWorld, two_states: tuple[str, io.BytesIO, io.BytesIO]
@@ -299,11 +299,11 @@ class ArchivesContract(WorldContract):
 
     def _dying(self, parts: int) -> Callable[[Session, str, list[archive.Row]], None]:
         """Adds so many parts of a record, and no more."""
-        add, left = archive.add, iter(range(parts))
+        add, remaining_parts = archive.add, iter(range(parts))
 
         def added(session: Session, table: str, rows: list[archive.Row]) -> None:
             add(session, table, rows)
-            if next(left, None) is None:
+            if next(remaining_parts, None) is None:
                 raise Killed
 
         return added
@@ -313,7 +313,7 @@ class ArchivesContract(WorldContract):
     ) -> None:
         experiment, whole = arriving
         assert self._read(world, whole)
-        wanted = self._content(self._exported(world, experiment))
+        content = self._content(self._exported(world, experiment))
         self._forget(world, experiment)
         for parts in itertools.count():
             with monkeypatch.context() as patch:
@@ -330,7 +330,7 @@ class ArchivesContract(WorldContract):
                 world.tick()
                 assert self._rows_of_any(world) == 0
         assert parts > 20
-        assert self._content(self._exported(world, experiment)) == wanted
+        assert self._content(self._exported(world, experiment)) == content
         world.tick()
         assert world.status(experiment)["counts"]["completed"] == 3
 
@@ -366,17 +366,17 @@ class ArchivesContract(WorldContract):
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]
     ) -> None:
         experiment, whole = arriving
-        made: list[str] = []
+        experiment_ids: list[str] = []
 
         def create() -> str:
             with world.core.store.impatient(0.1):
                 return world.create(budget=1)
 
         with ThreadPoolExecutor(1) as others:
-            self._meanwhile(monkeypatch, lambda: made.append(others.submit(create).result(60)))
+            self._meanwhile(monkeypatch, lambda: experiment_ids.append(others.submit(create).result(60)))
             assert self._read(world, whole)
-        assert len(made) > 20
-        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *made}
+        assert len(experiment_ids) > 20
+        assert {item["id"] for item in read_experiments.statuses(world.core)["items"]} == {experiment, *experiment_ids}
 
     def test_of_two_servers_that_both_take_a_record_in_the_one_that_began_later_goes_on(
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch, arriving: tuple[str, io.BytesIO]

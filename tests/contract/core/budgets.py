@@ -26,10 +26,10 @@ class BudgetsContract(WorldContract):
 
     def test_a_budget_is_spent_exactly(self, world: CoreWorld) -> None:
         experiment = world.create(budget=37, parallelism=5)
-        shown = world.run(experiment)
-        assert shown["state"] == "completed"
-        assert shown["reason"]["code"] == "budget"
-        assert shown["counts"] == {
+        status = world.run(experiment)
+        assert status["state"] == "completed"
+        assert status["reason"]["code"] == "budget"
+        assert status["counts"] == {
             "queued": 0, "running": 0, "completed": 37, "failed": 0, "pruned": 0, "cancelled": 0,
         }  # fmt: skip
         assert [trial["number"] for trial in world.trials(experiment)] == list(range(1, 38))
@@ -38,7 +38,7 @@ class BudgetsContract(WorldContract):
         experiment = world.create(budget=1000, parallelism=2)
         [(worker, lease), _] = world.lease(2)
         worker.call(finished=[worker.finish(lease)])
-        asked = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
+        queued_number = queue_trial.queue_trial(world.core, experiment, {"x": 0.5}, "ada")["number"]
         world.tick()
         assert world.status(experiment)["counts"]["queued"] > 10
         with pytest.raises(Conflict, match="3 trials were started already") as caught:
@@ -47,9 +47,9 @@ class BudgetsContract(WorldContract):
         assert world.status(experiment)["counts"]["cancelled"] == 0
         change_experiment.change_experiment(world.core, experiment, Changes(budget=4), "ada")
         waiting = [trial["number"] for trial in world.trials(experiment) if trial["state"] == "queued"]
-        assert waiting == [3, asked], "the suggestion that was made first"
-        shown = world.run(experiment)
-        assert (shown["state"], shown["counts"]["completed"], shown["reason"]["code"]) == ("completed", 4, "budget")
+        assert waiting == [3, queued_number], "the suggestion that was made first"
+        status = world.run(experiment)
+        assert (status["state"], status["counts"]["completed"], status["reason"]["code"]) == ("completed", 4, "budget")
         why = {str(trial["reason"]["message"]) for trial in world.trials(experiment) if trial["state"] == "cancelled"}
         assert why == {"the budget was lowered by ada"}
         change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
@@ -68,13 +68,13 @@ class BudgetsContract(WorldContract):
             worker, lease = world.lease()[0]
             reason = {"code": "exit_code", "message": "exited with code 3"}
             failed: dict[str, Any] = {"state": "failed", "exit_code": 3, "points": [], "reason": reason}
-            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
-            worker.call(finished=[said])
-        shown = world.status(experiment)
-        assert shown["counts"]["completed"] == 3
-        assert shown["counts"]["failed"] == 1
-        assert shown["best"][0]["trial"] == 3
-        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.2
+            report = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
+            worker.call(finished=[report])
+        status = world.status(experiment)
+        assert status["counts"]["completed"] == 3
+        assert status["counts"]["failed"] == 1
+        assert status["best"][0]["trial"] == 3
+        assert status["best"][0]["metrics"]["loss"]["value"] == 0.2
         assert world.trial(experiment, 2)["reason"]["message"] == "exited with code 3"
 
     def test_an_option_that_the_engine_lacks_is_refused_before_anything_is_there(self, world: CoreWorld) -> None:
@@ -98,19 +98,21 @@ class BudgetsContract(WorldContract):
         assert list(best[0]["metrics"]) == ["loss", "cost"], "as they were declared"
 
     def test_a_warm_start_is_history_for_the_engine_and_counts_for_nothing_else(self, world: CoreWorld) -> None:
-        known = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
+        results = [{"parameters": {"x": (index + 0.5) / 30}, "metrics": {"loss": {"value": abs(index - 8) / 30 - 9}}}
                  for index in range(30)]  # fmt: skip
         strange = [{"parameters": {"x": 7.0}, "metrics": {"loss": {"value": -99.0}}}]
-        warm = {"source": "30 results of old-1234", "results": [*known, *strange]}
+        warm = {"source": "30 results of old-1234", "results": [*results, *strange]}
         experiment = world.create(budget=6, parallelism=1, engine="auto", warm_start=warm)
         assert world.status(experiment)["warm_start"] == {"source": "30 results of old-1234", "results": 30}
-        shown = world.run(experiment)
-        found = world.trials(experiment)
-        assert shown["counts"]["completed"] == 6
-        assert shown["best"][0]["metrics"]["loss"]["value"] == min(trial["metrics"]["loss"]["value"] for trial in found)
-        assert {trial["source"] for trial in found} == {"gp", "tpe"}
-        assert [trial["suggested_after"] for trial in found] == [30, 31, 32, 33, 34, 35]
-        assert abs(found[0]["parameters"]["x"] - 8.5 / 30) < 0.2, "it went where the results were good"
+        status = world.run(experiment)
+        trials = world.trials(experiment)
+        assert status["counts"]["completed"] == 6
+        assert status["best"][0]["metrics"]["loss"]["value"] == min(
+            trial["metrics"]["loss"]["value"] for trial in trials
+        )
+        assert {trial["source"] for trial in trials} == {"gp", "tpe"}
+        assert [trial["suggested_after"] for trial in trials] == [30, 31, 32, 33, 34, 35]
+        assert abs(trials[0]["parameters"]["x"] - 8.5 / 30) < 0.2, "it went where the results were good"
         assert len(world.observations(experiment)) == 6
 
     def test_a_warm_start_of_which_nothing_can_be_used_is_refused(self, world: CoreWorld) -> None:
@@ -133,9 +135,9 @@ class BudgetsContract(WorldContract):
         experiment = world.create(budget=2)
         world.run(experiment)
         again = rerun_trial.rerun_trial(world.core, experiment, 2, Rerun(), "ada")
-        shown = world.run(again["id"])
-        assert shown["budget"] == 1
-        assert shown["origin"].endswith("/2")
+        status = world.run(again["id"])
+        assert status["budget"] == 1
+        assert status["origin"].endswith("/2")
         (old, new) = (world.trial(e, n) for e, n in ((experiment, 2), (again["id"], 1)))
         assert (old["parameters"], old["seed"]) == (new["parameters"], new["seed"])
         with pytest.raises(Conflict, match="no checkpoint") as refused:
@@ -147,8 +149,8 @@ class BudgetsContract(WorldContract):
         world.run(experiment)
         run = ["train", "{x}", "--epochs", "80"]
         again = rerun_trial.rerun_trial(world.core, experiment, 1, Rerun(run=run), "ada")["id"]
-        kept = read_experiments.specification(world.core, again)["specification"]
-        assert kept["run"] == run
+        specification = read_experiments.specification(world.core, again)["specification"]
+        assert specification["run"] == run
         assert read_experiments.specification(world.core, experiment)["specification"]["run"] != run
         assert world.run(again)["counts"]["completed"] == 1
 
@@ -178,10 +180,10 @@ class BudgetsContract(WorldContract):
         assert len(read_experiments.statuses(world.core)["items"]) == 1
 
     def test_the_same_seed_gives_the_same_configurations_whatever_restarts(self, world: CoreWorld) -> None:
-        wanted = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
-        straight = world.create(**wanted)
+        settings = {"budget": 14, "parallelism": 1, "engine": "tpe", "seed": 5}
+        straight = world.create(**settings)
         world.run(straight)
-        restarted = world.create(**wanted)
+        restarted = world.create(**settings)
         for _ in range(10):
             worker, lease = world.lease()[0]
             world.close()

@@ -43,14 +43,14 @@ class GuardsContract(WorldContract):
                 "points": [],
                 "reason": {"code": "exit_code", "message": "x"},
             }
-            said = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
-            worker.call(finished=[said])
+            report = worker.finish(lease, value) if value is not None else worker.finish(lease, **failed)
+            worker.call(finished=[report])
         world.tick(3)
-        shown = world.status(experiment)
-        assert shown["state"] == ("failed" if code == "max_failures" else "completed")
-        assert shown["reason"]["code"] == code
-        assert sum(shown["counts"][key] for key in ("completed", "failed")) == finished
-        assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
+        status = world.status(experiment)
+        assert status["state"] == ("failed" if code == "max_failures" else "completed")
+        assert status["reason"]["code"] == code
+        assert sum(status["counts"][key] for key in ("completed", "failed")) == finished
+        assert status["counts"]["queued"] == status["counts"]["running"] == 0
 
     def test_patience_of_several_metrics_is_with_the_pareto_front(self, world: CoreWorld) -> None:
         metrics = [
@@ -59,17 +59,17 @@ class GuardsContract(WorldContract):
             {"name": "size", "goal": "minimize", "optimized": False, "constraint": "<= 9"},
         ]
         experiment = world.create(budget=50, parallelism=1, stop={"patience": 2}, metrics=metrics)
-        told = [
+        measurements = [
             (1.0, 1.0, 1.0),
             (2.0, 2.0, 1.0),  # worse by the first, better by the second
             (2.0, 2.0, 1.0),  # the same again
             (3.0, 3.0, 1.0),
-            (0.5, 9.0, 99.0),  # beyond the limit: it beats nobody
+            (0.5, 9.0, 99.0),  # beyond the limit: it dominates no other
             (4.0, 8.0, 1.0),
             (4.0, 7.0, 1.0),
             (0.9, 0.5, 99.0),
         ]
-        for values in told:
+        for values in measurements:
             assert world.status(experiment)["state"] in ("pending", "running")
             [(worker, lease)] = world.lease()
             named = zip(("loss", "gain", "size"), values, strict=True)
@@ -84,15 +84,15 @@ class GuardsContract(WorldContract):
         world.lease(2)
         world.clock.pass_time(61)
         world.tick(4)
-        shown = world.status(experiment)
-        assert (shown["state"], shown["reason"]["code"]) == ("completed", "time")
-        assert shown["counts"]["cancelled"] >= 2
+        status = world.status(experiment)
+        assert (status["state"], status["reason"]["code"]) == ("completed", "time")
+        assert status["counts"]["cancelled"] >= 2
 
     def test_an_exhausted_space_ends_it(self, world: CoreWorld) -> None:
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
-        shown = world.run(world.create(budget=10, parallelism=2, parameters=choices))
-        assert (shown["state"], shown["reason"]["code"]) == ("completed", "exhausted")
-        assert shown["counts"]["completed"] == 3
+        status = world.run(world.create(budget=10, parallelism=2, parameters=choices))
+        assert (status["state"], status["reason"]["code"]) == ("completed", "exhausted")
+        assert status["counts"]["completed"] == 3
 
     def test_a_budget_that_is_the_whole_space_ends_with_it(self, world: CoreWorld) -> None:
         choices = [{"name": "x", "type": "categorical", "choices": [1, 2, 3]}]
@@ -111,9 +111,9 @@ class GuardsContract(WorldContract):
         experiment = world.create(budget=3, parallelism=1)
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, points=[[0, "eval_loss", 0.91, None, None]])])
-        shown = world.status(experiment)
-        assert (shown["state"], shown["reason"]["code"]) == ("paused", "metric_missing_at_first")
-        assert "saw eval_loss=0.91; did you mean eval_loss?" in shown["reason"]["message"]
+        status = world.status(experiment)
+        assert (status["state"], status["reason"]["code"]) == ("paused", "metric_missing_at_first")
+        assert "saw eval_loss=0.91; did you mean eval_loss?" in status["reason"]["message"]
         change_experiment.resume(world.core, experiment, "ada")
         assert world.run(experiment)["counts"]["completed"] == 2
 
@@ -123,9 +123,9 @@ class GuardsContract(WorldContract):
             worker, lease = world.lease()[0]
             reason = {"code": "exit_code", "message": "exited with code 7"}
             worker.call(finished=[worker.finish(lease, state="failed", exit_code=7, points=[], reason=reason)])
-        shown = world.status(experiment)
-        assert (shown["state"], shown["reason"]["code"]) == ("paused", "first_trials_failed")
-        assert "exited with code 7" in shown["reason"]["message"]
+        status = world.status(experiment)
+        assert (status["state"], status["reason"]["code"]) == ("paused", "first_trials_failed")
+        assert "exited with code 7" in status["reason"]["message"]
 
     def test_five_configurations_with_the_same_metrics_pause(self, world: CoreWorld) -> None:
         experiment = world.create(budget=9, parallelism=1)
@@ -176,8 +176,8 @@ class GuardsContract(WorldContract):
             assert world.trial(experiment, 1)["attempts"][-1]["raised_memory_bytes"] == memory
             for other in list(world.workers.values()):
                 other.call(finished=[other.finish(held) for held in other.leases.values()])
-        shown = world.run(experiment)
-        assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+        status = world.run(experiment)
+        assert (status["counts"]["completed"], status["counts"]["failed"]) == (3, 0)
         attempts = world.trial(experiment, 1)["attempts"]
         assert [attempt["raised_memory_bytes"] for attempt in attempts] == [None, 3 * 2**29, 9 * 2**28]
         assert attempts[1]["reason"]["message"] == "killed for memory; retried with 2.25 GiB"

@@ -20,7 +20,7 @@ from tests.contract.world_contract import WorldContract
 
 
 class HandingInContract(WorldContract):
-    """They arrive, within limits, and what does not arrive is told."""
+    """They arrive, within limits, and those that do not arrive are reported."""
 
     def test_what_trials_keep_arrives_before_the_end_of_the_experiment_ends_their_worker(
         self, world: CoreWorld
@@ -29,16 +29,16 @@ class HandingInContract(WorldContract):
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)], sending=1)
         world.tick(3)
-        shown = world.status(experiment)
-        assert shown["state"] == "completed" and not world.backend.ended
-        assert [seen["sending"] for seen in shown["workers"]] == [True]
+        status = world.status(experiment)
+        assert status["state"] == "completed" and not world.backend.ended
+        assert [worker["sending"] for worker in status["workers"]] == [True]
         worker.call(want=1, wait=1)  # a poll was on its way since before
         world.tick()
         assert worker.told_to_drain and not world.backend.ended
         worker.call(sending=0)
         world.tick()
         assert world.backend.ended
-        assert [seen["sending"] for seen in world.status(experiment)["workers"]] == [False]
+        assert [worker["sending"] for worker in world.status(experiment)["workers"]] == [False]
 
     def test_what_trials_keep_is_not_waited_for_for_ever(self, world: CoreWorld) -> None:
         world.create(budget=1, parallelism=1)
@@ -93,34 +93,34 @@ class HandingInContract(WorldContract):
         for files in (2, 1, 0):
             done = worker.finish(leases[-1]) | {"files": files}
             leases += worker.call(want=1, finished=[done], sending=1)["leases"] or worker.call(want=1)["leases"]
-        told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
+        reasons = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
         on_the_way = {"code": "files_on_the_way", "message": "uploading 2 files"}
-        assert told == [on_the_way, on_the_way | {"message": "uploading 1 file"}, None]
-        said = {"attempt": leases[0]["attempt"], "token": leases[0]["token"], "files": []}
-        worker.keep_artifacts(said)
+        assert reasons == [on_the_way, on_the_way | {"message": "uploading 1 file"}, None]
+        artifacts = {"attempt": leases[0]["attempt"], "token": leases[0]["token"], "files": []}
+        worker.keep_artifacts(artifacts)
         world.backend.gone[worker.id] = ""
         world.tick()
-        told = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
+        reasons = [_reason_of(world, experiment, number) for number in (1, 2, 3)]
         text = "its files did not arrive: worker w1 is gone: its process ended"
-        assert told == [None, {"code": "files_lost", "message": text}, None]
-        shown = world.status(experiment)
-        assert shown["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
-        assert shown["counts"]["completed"] == 3
+        assert reasons == [None, {"code": "files_lost", "message": text}, None]
+        status = world.status(experiment)
+        assert status["workers"][0]["reason"] == "files of 1 attempt did not arrive; its process ended"
+        assert status["counts"]["completed"] == 3
 
     def test_files_that_were_refused_are_told_of_their_trial_once_it_has_ended(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         ((worker, lease),) = world.lease()
-        said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
+        artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
         with pytest.raises(StoreUnavailable, match="has not ended yet"):
-            worker.keep_artifacts(said)
+            worker.keep_artifacts(artifacts)
         worker.call(finished=[worker.finish(lease) | {"files": 1}], sending=1)
-        assert worker.keep_artifacts(said) == {"kept": []}
+        assert worker.keep_artifacts(artifacts) == {"kept": []}
         text = "its files did not arrive: they were refused: HTTP 413"
         assert _reason_of(world, experiment, 1) == {"code": "files_lost", "message": text}
         ((worker, lease),) = world.lease()
         worker.call(finished=[worker.finish(lease)])
-        said = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
-        worker.keep_artifacts(said)
+        artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": [], "refused": "HTTP 413"}
+        worker.keep_artifacts(artifacts)
         assert _reason_of(world, experiment, 2) is None, "it waits for none"
 
     @pytest.mark.parametrize("ends_first", [True, False])
@@ -152,12 +152,12 @@ class HandingInContract(WorldContract):
         worker.call(finished=[worker.finish(old, state="lost", points=[])])
         world.clock.pass_time(MAX_DELAY_SECONDS)
         ((worker, new),) = world.lease()
-        kept = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
+        answer = worker.keep_artifacts(_handed_in(world, worker, new, "best.pt", content=b"new"))
         worker.call(finished=[worker.finish(new) | {"files": 1}])
         late = _handed_in(world, worker, old, "best.pt", "last.pt", content=b"old")
-        assert (kept, worker.keep_artifacts(late)) == ({"kept": ["best.pt"]}, {"kept": []})
-        shown = read_trials.artifacts(world.core, experiment, 1)
-        assert shown == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
+        assert (answer, worker.keep_artifacts(late)) == ({"kept": ["best.pt"]}, {"kept": []})
+        artifact_list = read_trials.artifacts(world.core, experiment, 1)
+        assert artifact_list == [{"path": "best.pt", "digest": hashlib.sha256(b"new").hexdigest(), "size": 3}]
 
     @pytest.mark.parametrize("what", ["files", "checkpoint"])
     def test_what_is_not_wanted_of_an_attempt_goes_with_the_next_sweep(self, world: CoreWorld, what: str) -> None:

@@ -42,8 +42,8 @@ class IntentContract(WorldContract):
         worker, lease = world.lease()[0]
         assert [attempt["ending"] for attempt in world.status(experiment)["running"]] == [False]
         for now in (True, False):
-            shown = change_experiment.pause(world.core, experiment, now, "ada")
-            assert [attempt["ending"] for attempt in shown["running"]] == [True]
+            status = change_experiment.pause(world.core, experiment, now, "ada")
+            assert [attempt["ending"] for attempt in status["running"]] == [True]
         order = worker.call()["orders"][0]
         assert order["state"] == "preempted"
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
@@ -57,8 +57,8 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
         change_experiment.stop(world.core, experiment, "ada")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True, "points": []}
-        answer = worker.call(beats=[said])
+        beat = {"attempt": lease["attempt"], "token": lease["token"], "started": True, "points": []}
+        answer = worker.call(beats=[beat])
         assert [ack["result"] for ack in answer["acks"]] == ["ok"]
         assert [(order["attempt"], order["state"]) for order in answer["orders"]] == [(lease["attempt"], "cancelled")]
 
@@ -68,16 +68,16 @@ class IntentContract(WorldContract):
         (worker, lease), *_ = world.lease(parallelism)
         number = lease["trial"]
         for _ in range(2):
-            shown = decoded(stop_trial.stop_trial(world.core, experiment, number, "ada"))
-            assert (shown["state"], shown["reason"]["code"]) == ("cancelled", "stopped")
-            assert shown["attempts"][0]["state"] == "cancelled"
+            trial = decoded(stop_trial.stop_trial(world.core, experiment, number, "ada"))
+            assert (trial["state"], trial["reason"]["code"]) == ("cancelled", "stopped")
+            assert trial["attempts"][0]["state"] == "cancelled"
         orders = worker.call()["orders"]
         assert [(order["attempt"], order["state"]) for order in orders] == [(lease["attempt"], "cancelled")]
         assert worker.call(finished=[worker.finish(lease, 0.0)])["acks"][0]["result"] == "superseded"
-        shown = world.run(experiment)
-        assert (shown["state"], shown["reason"]["code"]) == ("completed", "budget")
-        assert shown["counts"]["completed"] == 3 and shown["counts"]["cancelled"] == 1
-        assert number not in [best["trial"] for best in shown["best"]]
+        trial = world.run(experiment)
+        assert (trial["state"], trial["reason"]["code"]) == ("completed", "budget")
+        assert trial["counts"]["completed"] == 3 and trial["counts"]["cancelled"] == 1
+        assert number not in [best["trial"] for best in trial["best"]]
 
     def test_what_a_stopped_trial_used_and_how_its_process_ended_is_told(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
@@ -109,14 +109,14 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=2, parallelism=1)
         queue_trial.queue_trial(world.core, experiment, {"x": 0.25}, "ada")
         assert stop_trial.stop_trial(world.core, experiment, 1, "ada")["state"] == "cancelled"
-        shown = world.run(experiment)
-        assert shown["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == shown["counts"]
+        status = world.run(experiment)
+        assert status["counts"] | {"completed": 2, "cancelled": 1, "queued": 0, "running": 0} == status["counts"]
         finished = world.trial(experiment, 2)
         assert (
             decoded(stop_trial.stop_trial(world.core, experiment, 2, "ada")) == finished
             and finished["state"] == "completed"
         )
-        assert world.status(experiment)["counts"] == shown["counts"]
+        assert world.status(experiment)["counts"] == status["counts"]
         with pytest.raises(NotFound, match="no trial 9"):
             stop_trial.stop_trial(world.core, experiment, 9, "ada")
 
@@ -126,45 +126,45 @@ class IntentContract(WorldContract):
         held = world.lease(3)
         world.tick(3)
         stop_trial.stop_trial(world.core, experiment, held[0][1]["trial"], "ada")
-        shown = world.run(experiment)
-        assert shown["reason"]["code"] == "exhausted" and shown["state"] == "completed"
+        status = world.run(experiment)
+        assert status["reason"]["code"] == "exhausted" and status["state"] == "completed"
 
     def test_a_worker_is_busy_until_what_was_stopped_has_used_its_grace(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1)
         [(worker, lease)] = world.lease()
         worker.call(beats=[worker.started(lease)])
 
-        def shown() -> tuple[str, int]:
-            [found] = world.status(experiment)["workers"]
-            return found["state"], found["running"]
+        def state_and_running() -> tuple[str, int]:
+            [worker] = world.status(experiment)["workers"]
+            return worker["state"], worker["running"]
 
-        assert shown() == ("busy", 1)
+        assert state_and_running() == ("busy", 1)
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
-        assert shown() == ("busy", 0)
+        assert state_and_running() == ("busy", 0)
         worker.call(finished=[worker.finish(lease, state="cancelled", exit_code=None, signal=15)])
-        assert shown() == ("idle", 0)
+        assert state_and_running() == ("idle", 0)
 
     def test_a_worker_that_began_anew_is_not_busy_with_what_it_never_told_the_end_of(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=1)
         [(_, lease)] = world.lease()
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
         world.clock.pass_time(60.0)
-        [found] = world.status(experiment)["workers"]
-        assert found["state"] == "idle"
+        [worker_status] = world.status(experiment)["workers"]
+        assert worker_status["state"] == "idle"
 
     def test_stop_cancels_everything_and_ends_when_the_workers_have(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, parallelism=2)
         (worker, lease), _ = world.lease(2)
-        shown = decoded(change_experiment.stop(world.core, experiment, "ada"))
-        assert shown["state"] == "stopping"
-        assert shown["counts"]["running"] == 0
+        status = decoded(change_experiment.stop(world.core, experiment, "ada"))
+        assert status["state"] == "stopping"
+        assert status["counts"]["running"] == 0
         orders = worker.call()["orders"]
         assert {order["state"] for order in orders} == {"cancelled"}
         assert worker.call(finished=[worker.finish(lease)])["acks"][0]["result"] == "superseded"
         world.tick(3)
-        shown = world.status(experiment)
-        assert shown["state"] == "stopped"
-        assert shown["counts"]["completed"] == 0
+        status = world.status(experiment)
+        assert status["state"] == "stopped"
+        assert status["counts"]["completed"] == 0
         assert world.backend.ended
         assert change_experiment.stop(world.core, experiment, "ada")["state"] == "stopped"
 
@@ -173,20 +173,20 @@ class IntentContract(WorldContract):
     ) -> None:
         experiment = world.create(budget=10, parallelism=2)
         world.lease(2)
-        told: list[str] = []
-        monkeypatch.setattr(world.backend, "terminate", lambda worker, handle, grace: told.append(worker))
+        worker_ids: list[str] = []
+        monkeypatch.setattr(world.backend, "terminate", lambda worker, handle, grace: worker_ids.append(worker))
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(5)
-        assert len(told) == len(set(told)) > 0
+        assert len(worker_ids) == len(set(worker_ids)) > 0
         assert world.status(experiment)["state"] == "stopping"
 
     def test_extend_goes_on_with_a_finished_experiment(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3)
         world.run(experiment)
         change_experiment.change_experiment(world.core, experiment, Changes(budget=7, parallelism=3), "ada")
-        shown = world.run(experiment)
-        assert shown["counts"]["completed"] == 7
-        assert shown["parallelism"] == 3
+        status = world.run(experiment)
+        assert status["counts"]["completed"] == 7
+        assert status["parallelism"] == 3
 
     def test_a_number_that_is_no_experiment_is_told_as_that_of_a_trial(self, world: CoreWorld) -> None:
         world.create()
@@ -218,13 +218,13 @@ class IntentContract(WorldContract):
 
     def test_what_has_lost_its_secrets_on_the_way_here_does_not_go_on_without_them(self, world: CoreWorld) -> None:
         request = world.request(budget=1, secrets=[{"name": "TOKEN", "source": "env:TOKEN"}])
-        made = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
-        experiment = made["id"]
+        document = create_experiment.create_experiment(world.core, replace(request, secrets={"TOKEN": "x"}), "ada")
+        experiment = document["id"]
         world.run(experiment)
         world.core.secrets.delete(experiment)  # an archive does not have them
         with pytest.raises(Conflict, match="no value of its secrets TOKEN") as refused:
             change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
-        assert f"--warm-start {made['handle']}" in str(refused.value.hint)
+        assert f"--warm-start {document['handle']}" in str(refused.value.hint)
         for changes in (Changes(budget=1), Changes(parallelism=3)):
             assert change_experiment.change_experiment(world.core, experiment, changes, "ada")["state"] == "completed"
         assert change_experiment.resume(world.core, experiment, "ada")["state"] == "completed"
@@ -242,8 +242,8 @@ class IntentContract(WorldContract):
         world.run(experiment)
         world.clock.pass_time(86_400.0)
         change_experiment.change_experiment(world.core, experiment, Changes(budget=20), "ada")
-        left = world.status(experiment)["eta_seconds"]
-        assert left is not None and 1.0 <= left <= 100.0
+        eta = world.status(experiment)["eta_seconds"]
+        assert eta is not None and 1.0 <= eta <= 100.0
 
     def test_the_time_left_falls_while_trials_run(self, world: CoreWorld) -> None:
         experiment = world.create(budget=3, parallelism=1)
@@ -263,15 +263,15 @@ class IntentContract(WorldContract):
             change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
 
     def test_a_prefix_names_the_visible_one_and_a_hidden_one_only_where_no_other_has_it(self, world: CoreWorld) -> None:
-        hidden, shown = world.create(name="same"), world.create(name="same")
+        hidden, visible = world.create(name="same"), world.create(name="same")
         with pytest.raises(Ambiguous, match=r"'sa' could be same-\w{4} \(pending\) or same-\w{4} \(pending\)"):
             world.status("sa")
         change_experiment.delete(world.core, hidden, False, "ada")
-        assert world.status("SA")["id"] == shown
+        assert world.status("SA")["id"] == visible
         change_experiment.delete(world.core, "same", False, "ada")
         with pytest.raises(Ambiguous):
             world.status("same")
-        change_experiment.delete(world.core, shown, True, "ada")
+        change_experiment.delete(world.core, visible, True, "ada")
         world.tick(4)
         assert world.status("same")["id"] == hidden
 
@@ -300,8 +300,12 @@ class IntentContract(WorldContract):
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(3)
         change_experiment.resume(world.core, experiment, "ada")
-        shown = world.run(experiment)
-        assert (shown["state"], shown["reason"]["code"], shown["counts"]["completed"]) == ("completed", "exhausted", 4)
+        status = world.run(experiment)
+        assert (status["state"], status["reason"]["code"], status["counts"]["completed"]) == (
+            "completed",
+            "exhausted",
+            4,
+        )
 
     def test_what_somebody_named_and_a_stop_cancelled_is_tried_after_a_resume(self, world: CoreWorld) -> None:
         named = [{"x": 0.125}, {"x": 0.25}, {"x": 0.25}, {"x": 0.375}]
@@ -355,10 +359,10 @@ class IntentContract(WorldContract):
         world.lease()
         change_experiment.stop(world.core, experiment, "ada")
         world.tick(3)
-        shown = change_experiment.change_experiment(world.core, experiment, Changes(budget=5), "ada")
-        assert (shown["state"], shown["desired"], shown["budget"]) == ("stopped", "stopped", 5)
-        shown = change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
-        assert shown["desired"] == "running"
+        status = change_experiment.change_experiment(world.core, experiment, Changes(budget=5), "ada")
+        assert (status["state"], status["desired"], status["budget"]) == ("stopped", "stopped", 5)
+        status = change_experiment.change_experiment(world.core, experiment, Changes(budget=6), "ada")
+        assert status["desired"] == "running"
 
     def test_what_is_being_stopped_takes_no_configuration(self, world: CoreWorld) -> None:
         experiment = world.create(budget=10, engine="random")
@@ -371,9 +375,9 @@ class IntentContract(WorldContract):
         experiment = world.create(budget=10, parallelism=2, stop={"target": 0.5})
         worker, lease = world.lease(2)[0]
         worker.call(finished=[worker.finish(lease, 0.1)])
-        shown = decoded(change_experiment.pause(world.core, experiment, False, "ada"))
-        assert (shown["desired"], shown["reason"]["code"]) == ("running", "target")
+        status = decoded(change_experiment.pause(world.core, experiment, False, "ada"))
+        assert (status["desired"], status["reason"]["code"]) == ("running", "target")
         assert decoded(change_experiment.stop(world.core, experiment, "ada"))["reason"]["code"] == "target"
         world.tick(3)
-        shown = world.status(experiment)
-        assert (shown["state"], shown["reason"]["code"]) == ("completed", "target")
+        status = world.status(experiment)
+        assert (status["state"], status["reason"]["code"]) == ("completed", "target")

@@ -38,12 +38,12 @@ class LogsContract(WorldContract):
     def test_log_parts_that_come_twice_or_overlap_are_kept_once_and_in_order(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
-        said = worker.started(lease)
-        worker.call(beats=[said | {"logs": [[0, "one\n", 0]]}])
-        worker.call(beats=[said | {"logs": [[0, "one\n", 0], [4, "two\n", 0]]}])
-        worker.call(beats=[said | {"logs": [[12, "never mind\n", 0]]}])
-        worker.call(beats=[said | {"logs": [[4, "two\nthree\n", 0]]}])
-        worker.call(beats=[said | {"logs": [[100, "tail\n", 86]]}])
+        beat = worker.started(lease)
+        worker.call(beats=[beat | {"logs": [[0, "one\n", 0]]}])
+        worker.call(beats=[beat | {"logs": [[0, "one\n", 0], [4, "two\n", 0]]}])
+        worker.call(beats=[beat | {"logs": [[12, "never mind\n", 0]]}])
+        worker.call(beats=[beat | {"logs": [[4, "two\nthree\n", 0]]}])
+        worker.call(beats=[beat | {"logs": [[100, "tail\n", 86]]}])
         items = read_logs.logs(world.core, experiment, 0, 100)["items"]
         assert "".join(item["text"] for item in items) == "one\ntwo\nthree\ntail\n"
         assert [item["gap"] for item in items] == [0, 0, 0, 86]
@@ -51,9 +51,9 @@ class LogsContract(WorldContract):
     def test_a_tail_has_as_many_lines_as_are_asked_for(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
-        said, at = worker.started(lease), 0
+        beat, at = worker.started(lease), 0
         for text in [f"{number:03} {'long ' * 300}\n" for number in range(100)] + ["a bar\r"] * 30:
-            worker.call(beats=[said | {"logs": [[at, text, 0]]}])
+            worker.call(beats=[beat | {"logs": [[at, text, 0]]}])
             at += len(text)
 
         def numbers(tail: int) -> list[str]:
@@ -75,18 +75,18 @@ class LogsContract(WorldContract):
         worker, lease = world.lease()[0]
         world.tick()
         assert tails() == [""]
-        said = worker.started(lease)
-        worker.call(beats=[said | {"logs": [[0, "".join(f"line {n}\n" for n in range(30)), 0]]}])
+        beat = worker.started(lease)
+        worker.call(beats=[beat | {"logs": [[0, "".join(f"line {n}\n" for n in range(30)), 0]]}])
         assert tails() == ["\n".join(f"line {n}" for n in range(10, 30))]
         end = len("".join(f"line {n}\n" for n in range(30)))
-        worker.call(beats=[said | {"logs": [[end, "the ", 0], [end + 4, "last", 0]]}])
+        worker.call(beats=[beat | {"logs": [[end, "the ", 0], [end + 4, "last", 0]]}])
         world.hear_nothing(20)
         for controller in world.controllers[:2]:
             controller.tick()
         worker, lease = world.lease()[0]
         worker.call(finished=[worker.finish(lease, tail="as it was told")])
-        lost, told = tails()
-        assert lost is not None and lost.endswith("line 29\nthe last") and told == "as it was told"
+        lost, final_tail = tails()
+        assert lost is not None and lost.endswith("line 29\nthe last") and final_tail == "as it was told"
 
     def test_the_last_part_of_a_log_says_so(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
@@ -109,16 +109,16 @@ class LogsContract(WorldContract):
         assert not over(1)
         worker.call(finished=[worker.finish(lease, logs=[], log_bytes=7)])
         assert not over(1), "its last part is still to come"
-        said = {name: lease[name] for name in ("attempt", "token")}
-        worker.call(beats=[said | {"logs": [[4, "two", 0]]}])
+        report = {name: lease[name] for name in ("attempt", "token")}
+        worker.call(beats=[report | {"logs": [[4, "two", 0]]}])
         assert (over(1), over(2), over(None)) == (True, False, False)
         assert not over(1, limit=1), "there is more to read"
         worker, lease = world.lease()[0]
         worker.call(beats=[worker.started(lease) | {"logs": [[0, "one\n", 0]]}])
         stop_trial.stop_trial(world.core, experiment, lease["trial"], "ada")
         assert not over(lease["trial"]), "it may print more in its grace period"
-        said = worker.finish(lease, state="cancelled", points=[], logs=[[4, "two", 0]], log_bytes=7)
-        assert worker.call(finished=[said])["acks"][0]["result"] == "superseded"
+        report = worker.finish(lease, state="cancelled", points=[], logs=[[4, "two", 0]], log_bytes=7)
+        assert worker.call(finished=[report])["acks"][0]["result"] == "superseded"
         assert over(lease["trial"]), "its process has ended"
 
     def test_the_log_of_a_trial_ends_where_nobody_is_left_to_print_more(self, world: CoreWorld) -> None:
@@ -154,11 +154,11 @@ class LogsContract(WorldContract):
         [(worker, lease)] = world.lease()
         for content in (state, weights):
             uploads.append(world.core, worker.id, digests[content], 0, content)
-        said = {"attempt": lease["attempt"], "token": lease["token"]}
-        assert worker.checkpoint(said | {"digest": digests[state], "step": 3})["accepted"]
+        credentials = {"attempt": lease["attempt"], "token": lease["token"]}
+        assert worker.checkpoint(credentials | {"digest": digests[state], "step": 3})["accepted"]
         worker.call(finished=[worker.finish(lease, 0.5)])
-        kept = {"path": "best.pt", "digest": digests[weights], "size": len(weights)}
-        assert worker.keep_artifacts(said | {"files": [kept]}) == {"kept": ["best.pt"]}
+        artifact = {"path": "best.pt", "digest": digests[weights], "size": len(weights)}
+        assert worker.keep_artifacts(credentials | {"files": [artifact]}) == {"kept": ["best.pt"]}
         assert world.run(experiment)["state"] == "completed"
 
         def sizes() -> list[int | None]:
@@ -194,7 +194,7 @@ class LogsContract(WorldContract):
     ) -> None:
         experiment, text = self._with_moved_logs(world)
         reading, fetch = world.core.store.reading, world.core.files.open
-        opened, found = [0], []
+        opened, opens = [0], []
 
         @contextmanager
         def counted() -> Iterator[Session]:
@@ -206,7 +206,7 @@ class LogsContract(WorldContract):
                     opened[0] -= 1
 
         def fetched(key: str, start: int = 0) -> BinaryIO:
-            found.append((key, opened[0]))
+            opens.append((key, opened[0]))
             return fetch(key, start)
 
         monkeypatch.setattr(world.core.store, "reading", counted)
@@ -214,7 +214,7 @@ class LogsContract(WorldContract):
         stream = io.BytesIO()
         export_record.write(world.core, experiment, stream)
         [key] = world.core.files.keys("logs/")
-        assert found == [(key, 0)]
+        assert opens == [(key, 0)]
         monkeypatch.undo()
         change_experiment.delete(world.core, experiment, True, "ada")
         world.tick(4)
@@ -231,12 +231,12 @@ class LogsContract(WorldContract):
         world.clock.pass_time(9000.0)
         stream.seek(0)
         import_record.read(world.core, stream)
-        expiring, left = Expiring(world.core, 3600.0), []
+        expiring, log_counts = Expiring(world.core, 3600.0), []
         for _ in range(2):
             expiring.tick()
-            left.append(len(read_logs.logs(world.core, experiment, 0, 10)["items"]))
+            log_counts.append(len(read_logs.logs(world.core, experiment, 0, 10)["items"]))
             world.clock.pass_time(3700.0)
-        assert left == [1, 0]
+        assert log_counts == [1, 0]
 
     def test_what_somebody_removed_from_the_place_of_files_hides_nothing_else(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
@@ -245,22 +245,22 @@ class LogsContract(WorldContract):
             [(worker, lease)] = world.lease()
             uploads.append(world.core, worker.id, weights, 0, b"weights")
             worker.call(finished=[worker.finish(lease, logs=[[0, text, 0]], log_bytes=len(text))])
-            said = {"attempt": lease["attempt"], "token": lease["token"]}
+            credentials = {"attempt": lease["attempt"], "token": lease["token"]}
             files = [{"path": "best.pt", "digest": weights, "size": 7}]
-            worker.keep_artifacts(said | {"files": files})
+            worker.keep_artifacts(credentials | {"files": files})
         assert world.run(experiment)["state"] == "completed"
         GarbageCollection(world.core).move_logs()
         for key in [*world.core.files.keys("logs/"), blob_key(weights)]:
             world.core.files.delete(key)
-        gone = "65,537 bytes of this log are missing in the server's file store"
-        shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
-        assert [item["text"] for item in shown] == [f"orchestune: {gone}\n", "short"]
+        message = "65,537 bytes of this log are missing in the server's file store"
+        log_items = read_logs.logs(world.core, experiment, 0, 10)["items"]
+        assert [item["text"] for item in log_items] == [f"orchestune: {message}\n", "short"]
         with pytest.raises(NotFound, match=r"'best\.pt' of trial 1 is missing in the server's file store"):
             read_trials.open_artifact(world.core, experiment, 1, "best.pt")
         stream = export_record.open_archive(world.core, experiment).file
         with stream:
-            found = record.verify(stream)
-            assert (found.lost, found.head.files) == (2, {})
+            verification = record.verify(stream)
+            assert (verification.lost, verification.head.files) == (2, {})
             stream.seek(0)
             assert import_record.read(world.core, stream)["experiment"] == experiment
 
@@ -279,11 +279,11 @@ class LogsContract(WorldContract):
             broken.setattr("orchestune.store.logs.moved", dies)
             with pytest.raises(StoreUnavailable):
                 GarbageCollection(world.core).move_logs()
-        said = {"attempt": lease["attempt"], "token": lease["token"]}
-        worker.call(beats=[said | {"logs": [[len(text), more, 0]]}])
+        credentials = {"attempt": lease["attempt"], "token": lease["token"]}
+        worker.call(beats=[credentials | {"logs": [[len(text), more, 0]]}])
         GarbageCollection(world.core).move_logs()
-        shown = read_logs.logs(world.core, experiment, 0, 10)["items"]
-        assert "".join(item["text"] for item in shown) == text + more
+        log_items = read_logs.logs(world.core, experiment, 0, 10)["items"]
+        assert "".join(item["text"] for item in log_items) == text + more
 
     def test_a_server_that_dies_while_it_drops_logs_leaves_none_that_nobody_names(
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
@@ -355,19 +355,19 @@ class LogsContract(WorldContract):
         world.run(experiment)
         with world.core.store.transaction() as session:
             session.change(update(folds).values(checkpoint='{"digest": "abc"}'))
-        drop, left = removal.drop_files, [10]
+        drop, remaining = removal.drop_files, [10]
 
         def counted(session: Session, experiment: str) -> bool:
             more = drop(session, experiment)
             segments = session.select(select(log_segments.c.seq).where(log_segments.c.experiment == experiment), int)
             checkpoints = session.select(select(folds.c.trial).where(folds.c.checkpoint.is_not(None)), int)
-            left.append(len(segments) + len(checkpoints))
+            remaining.append(len(segments) + len(checkpoints))
             return more
 
         monkeypatch.setattr(removal, "_BATCH_ROWS", 2)
         monkeypatch.setattr(removal, "drop_files", counted)
         change_experiment.drop_files(world.core, experiment)
-        assert left == [10, 8, 6, 5, 3, 1, 0, 0]
+        assert remaining == [10, 8, 6, 5, 3, 1, 0, 0]
         assert world.status(experiment)["files_dropped_at"]
 
     def test_nothing_is_dropped_of_an_experiment_that_goes_on_by_then(self, world: CoreWorld) -> None:

@@ -21,10 +21,10 @@ class LossesContract(WorldContract):
     def test_the_same_report_twice_counts_once(self, world: CoreWorld) -> None:
         experiment = world.create(budget=5)
         worker, lease = world.lease()[0]
-        said = worker.finish(lease)
-        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        report = worker.finish(lease)
+        assert worker.call(finished=[report])["acks"][0]["result"] == "ok"
         worker.leases[lease["attempt"]] = lease
-        assert worker.call(finished=[said])["acks"][0]["result"] == "ok"
+        assert worker.call(finished=[report])["acks"][0]["result"] == "ok"
         assert world.status(experiment)["counts"]["completed"] == 1
         assert len(read_logs.logs(world.core, experiment, 0, 100)["items"]) == 1
 
@@ -73,16 +73,20 @@ class LossesContract(WorldContract):
         for sending, reason in ((0, None), (1, sends)):
             worker.call(sending=1)
             world.hear_nothing(world.core.lease_seconds + 1)
-            (shown,) = world.status(experiment)["workers"]
-            assert shown["state"] == "lost" and "no heartbeat from" in shown["reason"]
+            (worker_status,) = world.status(experiment)["workers"]
+            assert worker_status["state"] == "lost" and "no heartbeat from" in worker_status["reason"]
             worker.call(sending=sending)
-            (shown,) = world.status(experiment)["workers"]
-            assert (shown["state"], shown["reason"], shown["sending"]) == ("idle", reason, bool(sending))
+            (worker_status,) = world.status(experiment)["workers"]
+            assert (worker_status["state"], worker_status["reason"], worker_status["sending"]) == (
+                "idle",
+                reason,
+                bool(sending),
+            )
 
     def test_a_status_shows_the_workers_that_are_there_and_the_last_that_ended(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         world.lease()
-        [there] = world.status(experiment)["workers"]
+        [current] = world.status(experiment)["workers"]
         with world.core.store.transaction() as session:
             for number in range(100, 160):
                 ended = {
@@ -95,12 +99,12 @@ class LossesContract(WorldContract):
                     session,
                     {"id": f"w{number}", "name": f"w{number}", "experiment": experiment, "cluster": "local"} | ended,
                 )
-        shown = world.status(experiment)
-        assert [worker["name"] for worker in shown["workers"]] == [
+        status = world.status(experiment)
+        assert [worker["name"] for worker in status["workers"]] == [
             *(f"w{n}" for n in range(149, 99, -1)),
-            there["name"],
+            current["name"],
         ]
-        assert (shown["workers"][-1], shown["workers_left_out"]) == (there, 10)
+        assert (status["workers"][-1], status["workers_left_out"]) == (current, 10)
 
     def test_a_late_result_is_good_until_a_newer_attempt_is_leased(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
@@ -138,9 +142,9 @@ class LossesContract(WorldContract):
         assert again["trial"] == lease["trial"]
         assert worker.call(finished=[worker.finish(lease, 0.1)])["acks"][0]["result"] == "superseded"
         newer.call(finished=[newer.finish(again, 0.7)])
-        shown = world.status(experiment)
-        assert shown["counts"]["completed"] == 1
-        assert shown["best"][0]["metrics"]["loss"]["value"] == 0.7
+        status = world.status(experiment)
+        assert status["counts"]["completed"] == 1
+        assert status["best"][0]["metrics"]["loss"]["value"] == 0.7
         texts = {item["text"] for item in read_logs.logs(world.core, experiment, 0, 100)["items"]}
         assert texts == {"loss=0.1\n", "loss=0.7\n"}
 
@@ -162,8 +166,8 @@ class LossesContract(WorldContract):
         worker.call(finished=[worker.finish(lease, 0.5)])
         world.lease()
         assert world.status(experiment)["eta_seconds"] == 0.0
-        found = read_columns.columns(world.core, experiment, 10, None)["seconds"]
-        assert found[0] == 0.5, "what its worker measured, on a clock that does not jump"
+        seconds = read_columns.columns(world.core, experiment, 10, None)["seconds"]
+        assert seconds[0] == 0.5, "what its worker measured, on a clock that does not jump"
 
     def test_a_clock_that_jumps_back_does_not_put_off_what_waits_for_another_try(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
@@ -177,10 +181,10 @@ class LossesContract(WorldContract):
     def test_a_clock_that_jumps_back_does_not_change_which_value_was_reported_last(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
         worker, lease = world.lease()[0]
-        said = {"attempt": lease["attempt"], "token": lease["token"], "started": True}
-        worker.call(beats=[{**said, "points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.8, 2, None]]}])
+        beat = {"attempt": lease["attempt"], "token": lease["token"], "started": True}
+        worker.call(beats=[{**beat, "points": [[0, "loss", 0.9, 1, None], [1, "loss", 0.8, 2, None]]}])
         world.clock.wall -= 3600
-        worker.call(beats=[{**said, "points": [[2, "loss", 0.7, 3, None]]}])
+        worker.call(beats=[{**beat, "points": [[2, "loss", 0.7, 3, None]]}])
         worker.call(finished=[worker.finish(lease, points=[[3, "loss", 0.3, 4, None]])])
         assert world.status(experiment)["best"][0]["metrics"]["loss"]["value"] == 0.3
 
@@ -195,7 +199,7 @@ class LossesContract(WorldContract):
         assert world.status(experiment)["counts"]["running"] == 1
 
     @pytest.mark.parametrize(
-        ("told", "why", "guess"),
+        ("is_reported", "why", "guess"),
         [
             (True, "killed by signal 9", True),
             (False, "killed by signal 9", True),
@@ -204,7 +208,7 @@ class LossesContract(WorldContract):
         ids=["start was told", "died at once", "gave up"],
     )
     def test_a_trial_that_keeps_losing_its_worker_is_isolated_and_then_pauses_the_experiment(
-        self, world: CoreWorld, told: bool, why: str, guess: bool
+        self, world: CoreWorld, is_reported: bool, why: str, guess: bool
     ) -> None:
         experiment = world.create(budget=6, parallelism=2)
         for _ in range(40):
@@ -213,7 +217,7 @@ class LossesContract(WorldContract):
                 answer = worker.call(want=2)
                 killers = [lease for lease in worker.leases.values() if lease["trial"] == 1]
                 if killers:
-                    if told:
+                    if is_reported:
                         worker.call(beats=[worker.started(killers[0])])
                     world.backend.gone[worker.id] = why
                 elif answer["leases"] or worker.leases:
@@ -221,13 +225,13 @@ class LossesContract(WorldContract):
             world.clock.pass_time(60)
             if world.status(experiment)["state"] == "paused":
                 break
-        shown = world.status(experiment)
-        assert shown["reason"]["code"] == "trial_kills_workers"
-        message = shown["reason"]["message"]
+        status = world.status(experiment)
+        assert status["reason"]["code"] == "trial_kills_workers"
+        message = status["reason"]["message"]
         assert message.startswith("trial 1 lost its worker 5 times") and message.endswith(f"is gone: {why}")
         assert ("too much memory" in message) is guess
-        assert shown["counts"]["completed"] == 5
-        assert shown["counts"]["failed"] == 0
+        assert status["counts"]["completed"] == 5
+        assert status["counts"]["failed"] == 0
 
     def test_a_trial_that_is_run_alone_is_so_after_a_preemption_too(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)
@@ -265,6 +269,6 @@ class LossesContract(WorldContract):
         [(worker, _)] = world.lease()
         world.backend.gone[worker.id], world.backend.faults[worker.id] = "out of memory", WorkerLoss.OUT_OF_MEMORY
         world.tick(5)
-        shown = world.status(experiment)
-        assert (shown["state"], shown["counts"]["failed"], shown["counts"]["queued"]) == ("failed", 1, 0)
-        assert shown["counts"]["cancelled"] > 0
+        status = world.status(experiment)
+        assert (status["state"], status["counts"]["failed"], status["counts"]["queued"]) == ("failed", 1, 0)
+        assert status["counts"]["cancelled"] > 0

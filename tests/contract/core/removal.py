@@ -79,8 +79,8 @@ class RemovalContract(WorldContract):
             for _ in range(4):
                 with suppress(StoreUnavailable):
                     world.tick()
-            left = [experiment for experiment in doomed if not self._is_gone(world, experiment)]
-            assert [logs.prefix(experiment) for experiment in left] == [*locked]
+            remaining = [experiment for experiment in doomed if not self._is_gone(world, experiment)]
+            assert [logs.prefix(experiment) for experiment in remaining] == [*locked]
         world.tick()
         assert all(self._is_gone(world, experiment) for experiment in doomed)
 
@@ -94,7 +94,7 @@ class RemovalContract(WorldContract):
     def test_records_go_a_few_at_a_time_and_a_removal_that_was_cut_off_goes_on(
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kept, experiment = (world.create(budget=budget, parallelism=1) for budget in (1, 4))
+        survivor, experiment = (world.create(budget=budget, parallelism=1) for budget in (1, 4))
         curve = [[place, "loss", 0.5, float(place), None] for place in range(3)]
         for _ in range(5):
             [(worker, lease)] = world.lease()
@@ -109,23 +109,23 @@ class RemovalContract(WorldContract):
 
         monkeypatch.setattr(removal, "_BATCH_ROWS", 2)
         monkeypatch.setattr(removal, "shrink", cut_off)
-        others, left = self._rows(world, kept), [self._rows(world, experiment)]
-        while left[-1]:
+        others, rows_left = self._rows(world, survivor), [self._rows(world, experiment)]
+        while rows_left[-1]:
             once = iter([True])
             with suppress(StoreUnavailable):
                 change_experiment.remove(world.core, experiment)
-            left.append(self._rows(world, experiment))
-            if left[-1]:
+            rows_left.append(self._rows(world, experiment))
+            if rows_left[-1]:
                 world.trials(experiment)
                 assert world.status(experiment)["counts"]["completed"] == 4
-        assert left[0] > 40 and {before - after for before, after in pairwise(left)} == {1, 2}
+        assert rows_left[0] > 40 and {before - after for before, after in pairwise(rows_left)} == {1, 2}
         monkeypatch.undo()
         change_experiment.remove(world.core, experiment)
         with pytest.raises(Purged):
             world.status(experiment)
         with world.core.store.reading() as session:
             assert session.select(select(func.count()).select_from(points), int) == [len(curve)]
-        assert self._rows(world, kept) == others
+        assert self._rows(world, survivor) == others
 
     def _rows(self, world: CoreWorld, experiment: str) -> int:
         """Return the number of rows that belong to an experiment, beside its own."""
@@ -213,17 +213,17 @@ class RemovalContract(WorldContract):
         monkeypatch.setattr(world.core.files, "delete", refuse_the_first)
         with pytest.raises(StoreUnavailable, match=why):
             GarbageCollection(world.core).drop_orphans()
-        left = {blob_key(digest) for digest in orphans if world.core.files.size(blob_key(digest)) is not None}
-        assert left == locked
+        remaining = {blob_key(digest) for digest in orphans if world.core.files.size(blob_key(digest)) is not None}
+        assert remaining == locked
 
     def test_a_place_of_files_that_is_away_is_asked_for_two_things_at_most(
         self, world: CoreWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orphans = {self._orphan(world, code) for code in (b"one", b"two", b"three", b"four")}
-        asked: list[str] = []
+        keys: list[str] = []
 
         def wait_in_vain(key: str) -> None:
-            asked.append(key)
+            keys.append(key)
             raise FileStoreUnreachable("s3://bucket cannot be reached: ReadTimeoutError")
 
         with monkeypatch.context() as patch:
@@ -231,7 +231,7 @@ class RemovalContract(WorldContract):
                 patch.setattr(world.core.files, name, wait_in_vain)
             with pytest.raises(FileStoreUnreachable):
                 GarbageCollection(world.core).drop_orphans()
-        assert len(asked) == 2
+        assert len(keys) == 2
         GarbageCollection(world.core).drop_orphans()
         assert all(world.core.files.size(blob_key(digest)) is None for digest in orphans)
 
@@ -285,18 +285,18 @@ class RemovalContract(WorldContract):
             assert blobs.claim_for_deletion(session, digest, session.now)
         look = getattr(files, looks)
 
-        def deleted_right_after(*given: object) -> object:
-            found = look(*given)
+        def deleted_right_after(*arguments: object) -> object:
+            result = look(*arguments)
             monkeypatch.undo()
             GarbageCollection(world.core).drop_orphans()
-            return found
+            return result
 
         monkeypatch.setattr(files, looks, deleted_right_after)
         sent = [{"path": "own", "digest": digest, "size": 3}]
-        said = {"attempt": lease["attempt"], "token": lease["token"], "files": sent}
+        artifacts = {"attempt": lease["attempt"], "token": lease["token"], "files": sent}
         send: dict[str, Callable[[], object]] = {
             "commit": lambda: bundles.store(world.core, digest, io.BytesIO(b"own")),
-            "size": lambda: worker.keep_artifacts(said),
+            "size": lambda: worker.keep_artifacts(artifacts),
         }
         with pytest.raises(StoreUnavailable, match="is being deleted"):
             send[looks]()
@@ -320,8 +320,8 @@ class RemovalContract(WorldContract):
         def publish(content: bytes) -> str:
             digest = hashlib.sha256(content).hexdigest()
             uploads.append(world.core, worker.id, digest, 0, content)
-            said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "size": len(content)}
-            assert worker.checkpoint(said)["accepted"]
+            checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "size": len(content)}
+            assert worker.checkpoint(checkpoint)["accepted"]
             return digest
 
         before = publish(b"old")
@@ -332,9 +332,9 @@ class RemovalContract(WorldContract):
             """The trial that runs publishes a newer one, and what nothing names any more is looked for."""
             publish(b"new")
             with world.core.store.reading() as session:
-                found = look(session, session.now - ORPHAN_SECONDS)
-            assert found == [before]
-            monkeypatch.setattr(blobs, "unreferenced", lambda *_: found)
+                blobs_to_delete = look(session, session.now - ORPHAN_SECONDS)
+            assert blobs_to_delete == [before]
+            monkeypatch.setattr(blobs, "unreferenced", lambda *_: blobs_to_delete)
             if swept:
                 collection.drop_orphans()
 
@@ -366,7 +366,7 @@ class RemovalContract(WorldContract):
             bundles.store(world.core, digest, io.BytesIO(content))
         shared, own = contents
         request = world.request()
-        kept = create_experiment.create_experiment(world.core, replace(request, bundle=shared), "ada")["id"]
+        rerun = create_experiment.create_experiment(world.core, replace(request, bundle=shared), "ada")["id"]
         purged = [
             create_experiment.create_experiment(world.core, replace(request, bundle=d), "ada")["id"] for d in contents
         ]
@@ -376,4 +376,4 @@ class RemovalContract(WorldContract):
         GarbageCollection(world.core).drop_orphans()
         assert world.core.files.size(blob_key(shared)) is not None
         assert world.core.files.size(blob_key(own)) is None
-        assert world.status(kept)["state"] != "completed"
+        assert world.status(rerun)["state"] != "completed"

@@ -29,11 +29,11 @@ class ReportsContract(WorldContract):
         experiment = world.create(budget=1, parallelism=1)
         [(worker, lease)] = world.lease()
         samples = [[n, 4.0 * n, 1.5, 2**30 + n, 0.5, 2**31] for n in range(3)]
-        for told in (samples[:2], samples[:2], samples[1:]):
-            worker.call(beats=[worker.started(lease) | {"usage": told}])
-        found = decoded(usage(world.core, experiment, 1)["items"])
-        assert [item["samples"] for item in found] == [[sample[1:] for sample in samples]]
-        assert (found[0]["attempt_number"], found[0]["state"]) == (1, "running")
+        for samples_sent in (samples[:2], samples[:2], samples[1:]):
+            worker.call(beats=[worker.started(lease) | {"usage": samples_sent}])
+        usage_items = decoded(usage(world.core, experiment, 1)["items"])
+        assert [item["samples"] for item in usage_items] == [[sample[1:] for sample in samples]]
+        assert (usage_items[0]["attempt_number"], usage_items[0]["state"]) == (1, "running")
         last = [[3, 12.0, 1.0, 2**30, None, None]]
         worker.call(finished=[worker.finish(lease, usage=last)])
         (item,) = decoded(usage(world.core, experiment, 1)["items"])
@@ -60,12 +60,12 @@ class ReportsContract(WorldContract):
         [(worker, lease)] = world.lease()
         numbers = range(1, 1201)
         for name in ("loss", "size"):
-            told = [[n, name, n / 2, 10.0 * n if name == "loss" else None, None] for n in numbers]
-            worker.call(beats=[worker.started(lease) | {"points": told}])
+            points = [[n, name, n / 2, 10.0 * n if name == "loss" else None, None] for n in numbers]
+            worker.call(beats=[worker.started(lease) | {"points": points}])
         [curve] = decoded(read_columns.curves(world.core, experiment, None, 10)["items"])
-        shown = [n for n in numbers if (n - 1) % 3 == 0 or n == 1200]
+        expected_steps = [n for n in numbers if (n - 1) % 3 == 0 or n == 1200]
         assert (curve["trial"], curve["state"], curve["reported"]) == (1, "running", 1200)
-        assert curve["points"] == [[10.0 * n, n / 2] for n in shown]
+        assert curve["points"] == [[10.0 * n, n / 2] for n in expected_steps]
         loss, size = decoded(read_columns.points(world.core, experiment, 1)["items"])
         assert (loss["metric"], loss["points"]) == ("loss", [[10.0 * n, n / 2] for n in numbers])
         assert (size["metric"], size["points"]) == ("size", [[n - 1, n / 2] for n in numbers]), "without steps"
@@ -124,7 +124,7 @@ class ReportsContract(WorldContract):
         assert (answer["drain"], answer["orders"]) == (True, [])
         answer = worker.call(want=1, finished=[worker.finish(lease)])
         assert (answer["leases"], answer["acks"][0]["result"]) == ([], "ok")
-        world.backend.gone[worker.id] = ""  # it ends, as it was told
+        world.backend.gone[worker.id] = ""  # it ends, as ordered
         world.tick(3)
         assert world.run(experiment)["counts"]["completed"] == 3
 
@@ -161,18 +161,18 @@ class ReportsContract(WorldContract):
         worker, lease = world.lease()[0]
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": 7}
-        assert worker.checkpoint(said) == {"accepted": True}
+        checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": 7}
+        assert worker.checkpoint(checkpoint) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         newer, again = world.lease()[0]
         assert again["checkpoint"] == {"digest": digest, "step": 7}
         stream, size = uploads.open_blob(world.core, newer.id, digest)
         with stream:
             assert (stream.read(), size) == (b"hello", 5)
-        assert worker.checkpoint(said) == {"accepted": False}
+        assert worker.checkpoint(checkpoint) == {"accepted": False}
 
     @pytest.mark.parametrize(
-        ("said", "step"),
+        ("step_fields", "step"),
         [
             ({"step": None, "age": 3.0}, 2),
             ({"step": None, "age": 1.0}, 5),
@@ -183,7 +183,7 @@ class ReportsContract(WorldContract):
         ],
     )
     def test_a_checkpoint_knows_the_step_that_came_by_http_before_it(
-        self, world: CoreWorld, said: dict[str, Any], step: int | None
+        self, world: CoreWorld, step_fields: dict[str, Any], step: int | None
     ) -> None:
         world.create(budget=1, parallelism=1, checkpoint_every=1.0)
         worker, lease = world.lease()[0]
@@ -195,12 +195,12 @@ class ReportsContract(WorldContract):
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
         who = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest}
-        assert worker.checkpoint({**who, **said}) == {"accepted": True}
+        assert worker.checkpoint({**who, **step_fields}) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         assert world.lease()[0][1]["checkpoint"] == {"digest": digest, "step": step}
 
     @pytest.mark.parametrize(
-        ("told", "kept"),
+        ("sent_step", "stored_step"),
         [
             pytest.param(2**63, 2.0**63, id="64 bits"),
             pytest.param(-12345678901234567890, -12345678901234567890.0, id="more bits"),
@@ -208,19 +208,23 @@ class ReportsContract(WorldContract):
             pytest.param(2**53 + 1, 2**53 + 1, id="whole"),
         ],
     )
-    def test_a_step_beyond_64_bits_is_stored_as_a_float(self, world: CoreWorld, told: Any, kept: float | None) -> None:
+    def test_a_step_beyond_64_bits_is_stored_as_a_float(
+        self, world: CoreWorld, sent_step: Any, stored_step: float | None
+    ) -> None:
         metrics = [{"name": "loss", "goal": "minimize", "take": "mean:2"}]
         experiment = world.create(budget=1, parallelism=1, metrics=metrics, checkpoint_every=1.0)
         [(worker, lease)] = world.lease()
-        worker.call(beats=[worker.started(lease) | {"points": [[0, "loss", 1.0, told, told]]}])
+        worker.call(beats=[worker.started(lease) | {"points": [[0, "loss", 1.0, sent_step, sent_step]]}])
         digest = hashlib.sha256(b"hello").hexdigest()
         uploads.append(world.core, worker.id, digest, 0, b"hello")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": told}
-        assert worker.checkpoint(said) == {"accepted": True}
-        worker.call(finished=[worker.finish(lease, state="preempted", points=[[1, "loss", "nan", told, told]])])
+        checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": sent_step}
+        assert worker.checkpoint(checkpoint) == {"accepted": True}
+        worker.call(
+            finished=[worker.finish(lease, state="preempted", points=[[1, "loss", "nan", sent_step, sent_step]])]
+        )
         [(worker, lease)] = world.lease()
-        assert lease["checkpoint"]["step"] == kept
-        worker.call(finished=[worker.finish(lease, points=[[0, "loss", 0.0, told, told]])])
+        assert lease["checkpoint"]["step"] == stored_step
+        worker.call(finished=[worker.finish(lease, points=[[0, "loss", 0.0, sent_step, sent_step]])])
         assert world.trials(experiment)[0]["metrics"]["loss"]["value"] == 0.5
 
     def test_a_large_step_that_came_by_http_is_one_to_go_on_from(self, world: CoreWorld) -> None:
@@ -231,8 +235,8 @@ class ReportsContract(WorldContract):
         report_metrics.report(world.core, lease["attempt"], signature, {"loss": 0.5, "step": 1e300})
         digest = hashlib.sha256(b"hello").hexdigest()
         uploads.append(world.core, worker.id, digest, 0, b"hello")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "age": 0.0}
-        assert worker.checkpoint(said) == {"accepted": True}
+        checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "age": 0.0}
+        assert worker.checkpoint(checkpoint) == {"accepted": True}
         worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, points=[])])
@@ -249,8 +253,8 @@ class ReportsContract(WorldContract):
         worker, lease = world.lease()[0]
         digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # SHA-256 of hello
         uploads.append(world.core, worker.id, digest, 0, b"hello")
-        said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
-        worker.checkpoint(said)
+        checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
+        worker.checkpoint(checkpoint)
         points = [[0, "loss", 0.5, 1, None], [1, "loss", "nan", 2, None]]
         worker.call(finished=[worker.finish(lease, points=points)])
         world.clock.pass_time(60)
@@ -270,13 +274,13 @@ class ReportsContract(WorldContract):
         uploads.append(world.core, worker.id, digest, 0, b"hel")
         assert uploads.state(world.core, worker.id, digest) == (3, False)
         uploads.append(world.core, worker.id, digest, 3, b"lo")
-        said = {
+        artifacts = {
             "attempt": lease["attempt"],
             "token": lease["token"],
             "files": [{"path": "best.pt", "digest": digest, "size": 5}],
         }
         for _ in range(2):
-            assert worker.keep_artifacts(said) == {"kept": ["best.pt"]}
+            assert worker.keep_artifacts(artifacts) == {"kept": ["best.pt"]}
         assert uploads.state(world.core, worker.id, digest) == (5, True)
         assert read_trials.artifacts(world.core, experiment, 1) == [{"path": "best.pt", "digest": digest, "size": 5}]
         stream, _ = read_trials.open_artifact(world.core, experiment, 1, "best.pt")

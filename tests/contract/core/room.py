@@ -56,8 +56,8 @@ class RoomContract(WorldContract):
             for name in ("a", "b"):
                 world.create(name=name, budget=5, parallelism=2, resources={"gpu": 1})
             world.tick(3)
-            given = [gpu for order in world.backend.orders.values() for gpu in order.gpus]
-            assert sorted(given) == ["0", "1", "2"]
+            gpus = [gpu for order in world.backend.orders.values() for gpu in order.gpus]
+            assert sorted(gpus) == ["0", "1", "2"]
         finally:
             world.close()
 
@@ -68,8 +68,8 @@ class RoomContract(WorldContract):
             world.tick(3)
             whole = world.create(name="whole", budget=9, parallelism=2, resources={"gpu": 1})
             world.tick(3)
-            given = [order.gpus for order in world.backend.orders.values()]
-            assert given == [("0",), ("0",), ("1",)]
+            gpus = [order.gpus for order in world.backend.orders.values()]
+            assert gpus == [("0",), ("0",), ("1",)]
             assert world.status(whole)["reason"]["code"] == "waiting_for_resources"
             assert world.status(shared)["handle"] in world.status(whole)["reason"]["message"]
         finally:
@@ -79,9 +79,9 @@ class RoomContract(WorldContract):
         self, tmp_path: Path, database_url: str | None
     ) -> None:
         world = CoreWorld(tmp_path, database_url, Capacity((Machine(1, 2**30),)))
-        asked = 2**29
+        requested = 2**29
         try:
-            experiment = world.create(budget=60, parallelism=6, resources={"memory": asked})
+            experiment = world.create(budget=60, parallelism=6, resources={"memory": requested})
 
             def slots() -> int:
                 world.tick(3)
@@ -94,12 +94,12 @@ class RoomContract(WorldContract):
             assert slots() == 2
             for _ in range(3):
                 finish(2, 100 * 2**20)
-            found = world.status(experiment)["resources"]
-            assert found["measured"] == {"attempts": 6, "peak_memory_bytes": 100 * 2**20}
-            assert (found["asked"]["memory"], found["set_aside"]["memory"]) == (asked, 141 * 2**20)
+            resources = world.status(experiment)["resources"]
+            assert resources["measured"] == {"attempts": 6, "peak_memory_bytes": 100 * 2**20}
+            assert (resources["asked"]["memory"], resources["set_aside"]["memory"]) == (requested, 141 * 2**20)
             assert slots() == 6
             finish(1, 200 * 2**20)
-            assert world.status(experiment)["resources"]["set_aside"]["memory"] == asked
+            assert world.status(experiment)["resources"]["set_aside"]["memory"] == requested
             assert slots() == 2
         finally:
             world.close()

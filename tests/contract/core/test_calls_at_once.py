@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 @pytest.fixture
 def world(tmp_path: Path, postgres_database: str) -> Iterator[CoreWorld]:
-    made = CoreWorld(tmp_path, postgres_database)
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, postgres_database)
+    yield core_world
+    core_world.close()
 
 
 def begun(world: CoreWorld) -> tuple[str, FakeWorker]:
@@ -84,7 +84,7 @@ def test_a_worker_that_was_lost_while_its_call_waited_is_back(world: CoreWorld) 
         lambda ledger: workers.move(ledger.session, worker.id, Cause.LOSE, reason="silent"),
     )
     assert len(answer["leases"]) == 1
-    assert [shown["state"] for shown in world.status(experiment)["workers"]] == ["busy"]
+    assert [worker["state"] for worker in world.status(experiment)["workers"]] == ["busy"]
 
 
 def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobody(world: CoreWorld) -> None:

@@ -30,17 +30,17 @@ MACHINES = (
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
-    made = CoreWorld(tmp_path, capacity=Capacity(MACHINES))
-    made.backend.slots_per_worker = 1
-    made.backend.assigns_gpus = False
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, capacity=Capacity(MACHINES))
+    core_world.backend.slots_per_worker = 1
+    core_world.backend.assigns_gpus = False
+    yield core_world
+    core_world.close()
 
 
 def slots(world: CoreWorld, experiment: str) -> int:
-    """Workers that were ordered for it and are neither gone nor told to end."""
-    shown = world.status(experiment)["workers"]
-    return sum(worker["state"] in ("starting", "busy", "idle") for worker in shown)
+    """Workers that were ordered for it and are neither gone nor being terminated."""
+    worker_list = world.status(experiment)["workers"]
+    return sum(worker["state"] in ("starting", "busy", "idle") for worker in worker_list)
 
 
 def test_each_worker_has_one_slot_and_knows_what_it_needs(world: CoreWorld) -> None:
@@ -148,13 +148,13 @@ def test_what_a_worker_waits_for_is_told(world: CoreWorld) -> None:
     assert world.run(experiment)["counts"]["completed"] == 5
 
 
-def lose_first(world: CoreWorld, gone: WorkerLoss, **changes: Any) -> str:
+def lose_first(world: CoreWorld, loss: WorkerLoss, **changes: Any) -> str:
     """An experiment whose first worker is gone while it runs trial 1."""
     experiment = world.create(**{"budget": 2, "parallelism": 1, "resources": {"cpu": 1}} | changes)
     worker, lease = world.lease()[0]
     worker.call(beats=[worker.started(lease)])
     world.backend.gone[worker.id] = "so said the place"
-    world.backend.faults[worker.id] = gone
+    world.backend.faults[worker.id] = loss
     world.tick()
     return experiment
 
@@ -175,7 +175,7 @@ def test_out_of_memory_is_tried_again_where_the_file_says_so(world: CoreWorld) -
     assert world.run(experiment)["counts"]["completed"] == 2
 
 
-OUT: dict[str, Any] = {
+OUT_OF_MEMORY: dict[str, Any] = {
     "state": "failed",
     "signal": 9,
     "points": [],
@@ -194,11 +194,11 @@ def more(tries: int, factor: float = 1.5, memory: int = 4 * GIB, **changes: Any)
 def run_out(world: CoreWorld) -> None:
     """The next trial is killed for memory while its worker lives on."""
     worker, lease = world.lease()[0]
-    worker.call(finished=[worker.finish(lease, **OUT)])
+    worker.call(finished=[worker.finish(lease, **OUT_OF_MEMORY)])
 
 
 def leave(world: CoreWorld) -> None:
-    """Every worker that was told to end does."""
+    """End every worker that was ordered to."""
     world.tick()
     for worker in list(world.workers.values()):
         worker.call()
@@ -211,8 +211,8 @@ def test_what_ran_out_of_memory_gets_a_worker_with_more_and_the_budget_stays_exa
     experiment = world.create(**more(2, parallelism=2, budget=3))
     run_out(world)
     leave(world)
-    shown = world.run(experiment)
-    assert (shown["counts"]["completed"], shown["counts"]["failed"]) == (3, 0)
+    status = world.run(experiment)
+    assert (status["counts"]["completed"], status["counts"]["failed"]) == (3, 0)
     assert [order.each.memory for order in world.backend.orders.values()][-1] == 6 * GIB
     first, second = world.trial(experiment, 1)["attempts"]
     assert first["reason"] == {"code": "out_of_memory", "message": "killed; retried with 6 GiB"}
@@ -268,7 +268,7 @@ def test_the_other_trials_go_on_while_one_waits_for_more_memory(world: CoreWorld
     held = world.lease(5)
     assert slots(world, full) == 2
     (unlucky, lease), *others = [pair for pair in held if world.backend.orders[pair[0].id].experiment == experiment]
-    unlucky.call(finished=[unlucky.finish(lease, **OUT)])
+    unlucky.call(finished=[unlucky.finish(lease, **OUT_OF_MEMORY)])
     world.tick(2)
     assert world.status(experiment)["reason"]["message"].startswith("waits for 1 cpu, 4 GiB memory")
     for worker, lease in others:
@@ -306,8 +306,8 @@ def test_workers_that_their_place_took_before_they_ran_anything_pause_nothing(
         world.tick(2)
         world.clock.pass_time(60.0)
     world.tick(2)
-    shown = world.status(experiment)
-    assert shown["state"] == state, shown["reason"]
+    status = world.status(experiment)
+    assert status["state"] == state, status["reason"]
 
 
 def test_workers_that_their_place_takes_again_and_again_come_at_ever_longer_intervals(world: CoreWorld) -> None:
@@ -331,10 +331,10 @@ def test_a_worker_that_can_never_start_pauses_the_experiment(world: CoreWorld) -
     world.backend.gone[worker] = "the image model:1 cannot be pulled: not found"
     world.backend.faults[worker] = WorkerLoss.REFUSED
     world.tick()
-    shown = world.status(experiment)
-    assert shown["state"] == "paused"
-    assert shown["reason"]["code"] == "workers_fail"
-    assert "the image model:1 cannot be pulled: not found" in shown["reason"]["message"]
+    status = world.status(experiment)
+    assert status["state"] == "paused"
+    assert status["reason"]["code"] == "workers_fail"
+    assert "the image model:1 cannot be pulled: not found" in status["reason"]["message"]
 
 
 def test_where_machines_may_come_only_so_many_workers_wait_for_them(world: CoreWorld) -> None:
@@ -385,10 +385,10 @@ def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarant
         world.clock.pass_time(1)
         if world.status(experiment)["state"] == "completed":
             break
-    shown = world.status(experiment)
-    assert shown["state"] == "completed", shown["reason"]
-    assert shown["counts"]["failed"] < 7, "those before the evidence was there"
-    assert shown["counts"]["completed"] + shown["counts"]["failed"] == 40
+    status = world.status(experiment)
+    assert status["state"] == "completed", status["reason"]
+    assert status["counts"]["failed"] < 7, "those before the evidence was there"
+    assert status["counts"]["completed"] + status["counts"]["failed"] == 40
     machines = {machine["name"]: machine["trouble"] for machine in cluster(world.core, "local")["machines"]}
     trouble = r"in quarantine for the experiments of one user until 20\d\d-\d\d-\d\d \d\d:\d\d UTC: "
     assert re.search(trouble, machines["cpu1"] or "")
@@ -396,10 +396,10 @@ def test_a_machine_on_which_trials_fail_that_succeed_elsewhere_is_put_in_quarant
     again = [a for t in world.trials(experiment) for a in t["attempts"] if a["state"] == "preempted"]
     assert again
     assert {attempt["reason"]["code"] for attempt in again} == {"node_quarantined"}
-    known = set(world.backend.orders)
+    earlier = set(world.backend.orders)
     world.create(budget=4, parallelism=4, resources={"cpu": 2})
     world.tick(2)
-    later = [order for worker, order in world.backend.orders.items() if worker not in known]
+    later = [order for worker, order in world.backend.orders.items() if worker not in earlier]
     assert len(later) == 2, "as many as the other machine holds"
     assert all("cpu1" in order.avoid for order in later)
 
@@ -423,11 +423,11 @@ def put(world: CoreWorld, node: str, principal: str = "") -> None:
 
 def avoided(world: CoreWorld, owner: str, principal: str | None = None, **changes: Any) -> frozenset[str]:
     """The machines of the CPU pool that a new experiment of that owner's is kept from."""
-    known = set(world.backend.orders)
+    earlier = set(world.backend.orders)
     options = {"budget": 1, "parallelism": 1, "resources": {"cpu": 0.5}, **changes}
     experiment = world.create(owner=owner, principal=principal, **options)
     world.tick(2)
-    [order] = [order for worker, order in world.backend.orders.items() if worker not in known]
+    [order] = [order for worker, order in world.backend.orders.items() if worker not in earlier]
     assert order.experiment == experiment
     return order.avoid - {"gpu1"}
 

@@ -67,9 +67,9 @@ class ValuesContract(WorldContract):
         }
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), values)
         worker.call(finished=[worker.finish(lease, points=[])])
-        found = world.trial(experiment, 1)
-        assert found["state"] == "completed"
-        assert {name: metric["value"] for name, metric in found["metrics"].items()} == {
+        trial = world.trial(experiment, 1)
+        assert trial["state"] == "completed"
+        assert {name: metric["value"] for name, metric in trial["metrics"].items()} == {
             "val_loss": 0.5,
             "Accuracy": 0.9,
             "Other": 1.0,
@@ -105,8 +105,8 @@ class ValuesContract(WorldContract):
         attempt = lease["attempt"]
         report_metrics.report(world.core, attempt, report_signature(world.core, attempt), {"loss": 0.5, "is/4711": 1})
         worker.call(finished=[worker.finish(lease, points=[])])
-        found = world.trial(experiment, 1)["metrics"]
-        assert {name: metric["value"] for name, metric in found.items()} == {"loss": 0.5, "is/***": 1.0}
+        metrics = world.trial(experiment, 1)["metrics"]
+        assert {name: metric["value"] for name, metric in metrics.items()} == {"loss": 0.5, "is/***": 1.0}
 
     @pytest.mark.parametrize(
         ("by_http", "printed", "state"),
@@ -164,10 +164,10 @@ class ValuesContract(WorldContract):
         worker.call(beats=[worker.started(lease) | {"points": points}])
         read: list[int] = []
 
-        def rows(session: Session, *said: Any, every: Any = Session.rows) -> list[tuple[Any, ...]]:
-            found: list[tuple[Any, ...]] = every(session, *said)
-            read.append(len(found))
-            return found
+        def rows(session: Session, *arguments: Any, every: Any = Session.rows) -> list[tuple[Any, ...]]:
+            rows_read: list[tuple[Any, ...]] = every(session, *arguments)
+            read.append(len(rows_read))
+            return rows_read
 
         with monkeypatch.context() as watched:
             watched.setattr(Session, "rows", rows)
@@ -187,8 +187,8 @@ class ValuesContract(WorldContract):
             points = [[step, "loss", value, step, None] for step, value in values.items()]
             worker.call(beats=[worker.started(lease) | {"points": points}])
             uploads.append(world.core, worker.id, digest, 0, b"hello")
-            said = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": saved}
-            assert worker.checkpoint(said) == {"accepted": True}
+            checkpoint = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": saved}
+            assert worker.checkpoint(checkpoint) == {"accepted": True}
             worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, points=[[0, "loss", 6.0, 3, None]])])

@@ -57,9 +57,9 @@ class TestObjectStore(FilesContract):
 
 def names(bucket: str, endpoint: str) -> list[str]:
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    found = [item["Key"] for item in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
     client.close()
-    return found
+    return keys
 
 
 def unfinished(bucket: str, endpoint: str) -> int:
@@ -133,9 +133,9 @@ def test_a_missing_bucket_says_what_to_do(endpoint: str) -> None:
 
 def test_a_server_that_is_away_is_temporary(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
-        files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{taken.getsockname()[1]}")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        files = ObjectFiles("bucket", endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(FileStoreUnreachable, match="cannot be reached"):
             files.size("a")
 

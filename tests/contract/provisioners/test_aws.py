@@ -37,14 +37,14 @@ class TestAws(ProvisionerContract):
 
     def test_a_cluster_that_is_being_made_is_not_reached_yet(self) -> None:
         self.aws.behaviour.polls = 6
-        spec, said = self.spec(), set()
+        spec, outcomes = self.spec(), set()
 
         def look(event: ProvisioningEvent) -> None:
             if event.what is CompletedStep.WAITING:
                 try:
-                    said.add("reached" if self.make().reach(spec.name) else "none")
+                    outcomes.add("reached" if self.make().reach(spec.name) else "none")
                 except TemporaryError as exc:
-                    said.add(exc.message)
+                    outcomes.add(exc.message)
 
         self.make().apply(spec, look)
-        assert said == {"none", f"the cluster '{spec.name}' is not up: CREATING", "reached"}
+        assert outcomes == {"none", f"the cluster '{spec.name}' is not up: CREATING", "reached"}

@@ -21,8 +21,8 @@ def left_by_kubernetes() -> None:
     tags = [{"Key": "orchestune.dev/cluster", "Value": stage.NAME}]
     specification = [{"ResourceType": "volume", "Tags": tags}]
     ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=specification)
-    wanted = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
-    [subnet, other, *_] = ec2.describe_subnets(Filters=wanted)["Subnets"]
+    filters = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
+    [subnet, other, *_] = ec2.describe_subnets(Filters=filters)["Subnets"]
     group = ec2.create_security_group(GroupName="k8s-elb", Description="made by a Service", VpcId=subnet["VpcId"])
     owned = [{"Key": f"kubernetes.io/cluster/{stage.NAME}", "Value": "owned"}]
     ec2.create_tags(Resources=[group["GroupId"]], Tags=owned)
@@ -57,7 +57,7 @@ def left_by_guardduty() -> None:
 
 
 def archive(aws: Fake) -> None:
-    """The bucket to which records of idle clusters go, which is somebody's own."""
+    """The bucket to which records of idle clusters go, which belongs to the user."""
     aws.user.policy, policy = None, aws.user.policy
     where = {"LocationConstraint": "us-west-2"}
     plain.client("s3").create_bucket(Bucket=ARCHIVE, CreateBucketConfiguration=where)
@@ -70,17 +70,17 @@ def lived(aws: Fake) -> list[Call]:
     archive(aws)
     spec = dataclasses.replace(stage.RETIRING, access=(AccessGrant(bob, "admin"), AccessGrant(carol, "editor")))
     before = aws.inventory()
-    there = stage.provisioner()
-    complaints, _ = there.check(spec)
+    provisioner_now = stage.provisioner()
+    complaints, _ = provisioner_now.check(spec)
     assert not complaints
-    found: list[Call] = []
+    calls: list[Call] = []
     start = len(aws.journal)
     stage.create(spec)
     closer = NetworkSpec(allow=("203.0.113.0/24",))
     changed = dataclasses.replace(spec, pools=(dataclasses.replace(stage.CPU, min_nodes=2), BIG), network=closer)
-    stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(changed, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().status(stage.NAME)
-    found += aws.journal[:]
+    calls += aws.journal[:]
     aws.user.policy, policy = None, aws.user.policy
     left_by_kubernetes()
     left_by_guardduty()
@@ -91,4 +91,4 @@ def lived(aws: Fake) -> list[Call]:
     start = len(aws.journal)
     stage.destroy()
     assert aws.inventory() == before
-    return found + aws.journal[start:]
+    return calls + aws.journal[start:]

@@ -24,7 +24,7 @@ def network() -> tuple[str, list[str]]:
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-west-2{zone}")
         for number, zone in enumerate("ab")
     ]
-    return vpc, [found["Subnet"]["SubnetId"] for found in subnets]
+    return vpc, [created_subnet["Subnet"]["SubnetId"] for created_subnet in subnets]
 
 
 def role(name: str, service: str, *policies: str) -> str:
@@ -32,10 +32,10 @@ def role(name: str, service: str, *policies: str) -> str:
     iam = client("iam")
     statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     for policy in policies:
         iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-    return str(made)
+    return str(arn)
 
 
 def node_role() -> str:
@@ -57,11 +57,11 @@ def cluster(name: str = "demo", **more: Any) -> tuple[dict[str, Any], list[str]]
     """A control plane that is ACTIVE, and its subnets."""
     eks = client("eks")
     _, subnets = network()
-    wanted = {
+    request = {
         "name": name, "roleArn": role("control", "eks.amazonaws.com"), "resourcesVpcConfig": {"subnetIds": subnets},
         "accessConfig": {"authenticationMode": "API"}, **more,
     }  # fmt: skip
-    patiently(lambda: eks.create_cluster(**wanted), "InvalidParameterException")
+    patiently(lambda: eks.create_cluster(**request), "InvalidParameterException")
     eks.get_waiter("cluster_active").wait(name=name, WaiterConfig={"Delay": 0})
     return eks.describe_cluster(name=name)["cluster"], subnets
 

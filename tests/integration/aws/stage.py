@@ -24,12 +24,12 @@ SPEC = ClusterSpec(
 """the paper's file, with a bucket"""
 RETIRING = dataclasses.replace(SPEC, retirement=TeardownSettings(8 * 3600.0, "s3://team-archive/vision"))
 """the same, which destroys itself when it is idle"""
-LOOKS = "Describe", "List", "Get", "Head"
+READING_PREFIXES = "Describe", "List", "Get", "Head"
 
 
 @dataclass
 class Clock:
-    """Moves when somebody waits, and never else."""
+    """A clock that advances only when a caller sleeps."""
 
     now: float = 0.0
 
@@ -41,7 +41,7 @@ class Clock:
 
 
 @dataclass
-class Told:
+class RecordedEvents:
     """Collects the events that a user sees."""
 
     events: list[ProvisioningEvent] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Told:
         self.events.append(event)
 
     def ended(self, *what: CompletedStep) -> list[str]:
-        """The resources of which that was told, in order."""
+        """Return the resources of the events of these kinds, in order."""
         return [event.resource.called for event in self.events if event.what in what]
 
 
@@ -68,21 +68,21 @@ def provisioner(clock: Time | None = None) -> AwsProvisioner:
     return AwsProvisioner(Aws(REGION, clock=clock, sleep=clock.sleep))
 
 
-def create(spec: ClusterSpec = SPEC, clock: Time | None = None) -> Told:
+def create(spec: ClusterSpec = SPEC, clock: Time | None = None) -> RecordedEvents:
     """Make it."""
-    told = Told()
-    provisioner(clock).apply(spec, told)
-    return told
+    events = RecordedEvents()
+    provisioner(clock).apply(spec, events)
+    return events
 
 
-def destroy(name: str = NAME, clock: Time | None = None) -> Told:
+def destroy(name: str = NAME, clock: Time | None = None) -> RecordedEvents:
     """Remove it, and have the provider's word that nothing is left."""
-    told = Told()
-    there = provisioner(clock)
-    there.destroy(name, told)
-    proof = there.prove(name)
+    events = RecordedEvents()
+    cluster_provisioner = provisioner(clock)
+    cluster_provisioner.destroy(name, events)
+    proof = cluster_provisioner.prove(name)
     assert not proof.left, proof.left
-    return told
+    return events
 
 
 def with_pools(*pools: Pool, **changes: Any) -> ClusterSpec:
@@ -92,12 +92,12 @@ def with_pools(*pools: Pool, **changes: Any) -> ClusterSpec:
 
 def counted(inventory: Mapping[str, set[str]]) -> dict[str, int]:
     """Return the number of resources of each kind: comparable between two runs that assigned other ids."""
-    return {kind: len(found) for kind, found in inventory.items()}
+    return {kind: len(names) for kind, names in inventory.items()}
 
 
 def changes(call: Call) -> bool:
     """Return True if a call changes something."""
-    return not call.operation.startswith(LOOKS)
+    return not call.operation.startswith(READING_PREFIXES)
 
 
 def die_again_and_again(aws: Fake, do: Callable[[], object]) -> int:
@@ -138,5 +138,5 @@ _MARKS = "iam:TagRole", "iam:UntagRole"
 
 
 def _written(call: Call) -> str:
-    asked = {key: value for key, value in call.parameters.items() if not key.lower().endswith("token")}
-    return f"{call.name} {sorted(asked.items(), key=lambda item: item[0])}"
+    parameters = {key: value for key, value in call.parameters.items() if not key.lower().endswith("token")}
+    return f"{call.name} {sorted(parameters.items(), key=lambda item: item[0])}"

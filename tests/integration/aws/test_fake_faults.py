@@ -15,7 +15,7 @@ from tests.testbeds.aws.fixtures import Died
 
 def test_what_a_policy_does_not_allow_is_denied_as_each_service_says_it(aws: Fake) -> None:
     aws.user.policy = {"Statement": [{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}]}
-    asked = {
+    calls = {
         "ec2": lambda: plain.client("ec2").create_vpc(CidrBlock="10.0.0.0/16"),
         "iam": lambda: plain.client("iam").get_role(RoleName="x"),
         "eks": lambda: plain.client("eks").list_clusters(),
@@ -23,18 +23,18 @@ def test_what_a_policy_does_not_allow_is_denied_as_each_service_says_it(aws: Fak
         "ecr": lambda: plain.client("ecr").describe_repositories(),
         "service-quotas": lambda: plain.client("service-quotas").list_service_quotas(ServiceCode="ec2"),
     }
-    told = {service: plain.refused(call) for service, call in asked.items()}
-    assert {service: code for service, (code, _) in told.items()} == {
+    refusals = {service: plain.refused(call) for service, call in calls.items()}
+    assert {service: code for service, (code, _) in refusals.items()} == {
         "ec2": "UnauthorizedOperation", "iam": "AccessDenied", "eks": "AccessDeniedException", "s3": "AccessDenied",
         "ecr": "AccessDeniedException", "service-quotas": "AccessDeniedException",
     }  # fmt: skip
     actions = ("ec2:CreateVpc", "iam:GetRole", "eks:ListClusters", "s3:ListAllMyBuckets", "ecr:DescribeRepositories",
                "servicequotas:ListServiceQuotas")  # fmt: skip
-    for action, (_, text) in zip(actions, told.values(), strict=True):
+    for action, (_, text) in zip(actions, refusals.values(), strict=True):
         assert f"not authorized to perform: {action}" in text and aws.user.arn in text
     assert plain.client("ec2").describe_vpcs() and plain.client("sts").get_caller_identity()["Arn"] == aws.user.arn
     aws.behaviour.terse = True
-    assert plain.refused(asked["ec2"])[1] == "You are not authorized to perform this operation."
+    assert plain.refused(calls["ec2"])[1] == "You are not authorized to perform this operation."
 
 
 def test_roles_are_passed_only_by_those_who_may(aws: Fake) -> None:
@@ -42,13 +42,13 @@ def test_roles_are_passed_only_by_those_who_may(aws: Fake) -> None:
     _, subnets = plain.network()
     arn = plain.role("control", "eks.amazonaws.com")
     aws.user.policy = {"Statement": [{"Effect": "Allow", "Action": "eks:*", "Resource": "*"}]}
-    wanted = {"name": "demo", "roleArn": arn, "resourcesVpcConfig": {"subnetIds": subnets}}
-    code, text = plain.refused(lambda: plain.client("eks").create_cluster(**wanted))
+    request = {"name": "demo", "roleArn": arn, "resourcesVpcConfig": {"subnetIds": subnets}}
+    code, text = plain.refused(lambda: plain.client("eks").create_cluster(**request))
     assert code == "AccessDeniedException" and f"iam:PassRole on resource: {arn}" in text
     to_eks = {"StringEquals": {"iam:PassedToService": "eks.amazonaws.com"}}
     passing = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": arn, "Condition": to_eks}
     aws.user.policy["Statement"].append(passing)
-    plain.patiently(lambda: plain.client("eks").create_cluster(**wanted), "InvalidParameterException")
+    plain.patiently(lambda: plain.client("eks").create_cluster(**request), "InvalidParameterException")
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_connection_that_breaks_after_the_effect_leaves_the_effect(aws: Fake) 
 
 def test_credentials_expire_when_a_test_says_so(aws: Fake) -> None:
     aws.user.expired = True
-    told = {
+    codes = {
         "ec2": plain.refused(lambda: plain.client("ec2").describe_vpcs())[0],
         "iam": plain.refused(lambda: plain.client("iam").list_roles())[0],
         "eks": plain.refused(lambda: plain.client("eks").list_clusters())[0],
     }
-    assert told == {"ec2": "RequestExpired", "iam": "ExpiredToken", "eks": "ExpiredTokenException"}
+    assert codes == {"ec2": "RequestExpired", "iam": "ExpiredToken", "eks": "ExpiredTokenException"}
 
 
 def test_a_request_that_the_model_does_not_allow_is_noted_with_its_name(aws: Fake) -> None:
@@ -104,9 +104,9 @@ def test_a_token_of_eks_is_reviewed_by_its_signature_and_the_access_entries(aws:
     plain.cluster()
     review = aws.front.review
     assert review is not None
-    told = review({"spec": {"token": _token("demo")}})["status"]
-    assert told["authenticated"] and told["user"]["groups"] == ["system:masters"]
-    assert told["user"]["extra"]["canonicalArn"] == [aws.user.arn]
+    review_status = review({"spec": {"token": _token("demo")}})["status"]
+    assert review_status["authenticated"] and review_status["user"]["groups"] == ["system:masters"]
+    assert review_status["user"]["extra"]["canonicalArn"] == [aws.user.arn]
     forged = "k8s-aws-v1." + base64.urlsafe_b64encode(_signed("demo").replace("60", "61").encode()).decode().rstrip("=")
     for wrong in (_token("another"), forged, "bearer"):
         assert not review({"spec": {"token": wrong}})["status"]["authenticated"]

@@ -15,9 +15,9 @@ def test_a_network_is_removed_only_from_the_inside_out(aws: Fake) -> None:
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    made = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address)["NatGateway"]
-    nat = made["NatGatewayId"]
-    assert made["State"] == "pending"
+    nat_gateway = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address)["NatGateway"]
+    nat = nat_gateway["NatGatewayId"]
+    assert nat_gateway["State"] == "pending"
     ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[nat], WaiterConfig={"Delay": 0})
     group = ec2.create_security_group(GroupName="own", Description="own", VpcId=vpc)["GroupId"]
     steps: list[Callable[[], Any]] = [
@@ -85,18 +85,18 @@ def test_types_of_machines_are_offered_by_zone(aws: Fake) -> None:
     ec2 = plain.client("ec2")
     [card] = ec2.describe_instance_types(InstanceTypes=["p3.8xlarge"])["InstanceTypes"][0]["GpuInfo"]["Gpus"]
     assert (card["Name"], card["Count"]) == ("V100", 4)
-    wanted = [{"Name": "instance-type", "Values": ["p3.8xlarge"]}]
-    found = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
-    zones = {one["Location"] for one in found["InstanceTypeOfferings"]}
+    filters = [{"Name": "instance-type", "Values": ["p3.8xlarge"]}]
+    offerings = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=filters)
+    zones = {one["Location"] for one in offerings["InstanceTypeOfferings"]}
     assert zones == {"us-west-2a", "us-west-2b"}
     assert plain.refused(lambda: ec2.describe_instance_types(InstanceTypes=["p3.9xlarge"]))[0] == "InvalidInstanceType"
 
 
 def test_quotas_are_those_of_the_account_and_the_defaults_those_of_everybody(aws: Fake) -> None:
-    quotas, asked = plain.client("service-quotas"), {"ServiceCode": "ec2", "QuotaCode": "L-417A185B"}
+    quotas, quota = plain.client("service-quotas"), {"ServiceCode": "ec2", "QuotaCode": "L-417A185B"}
     aws.behaviour.quotas["L-417A185B"] = 32
-    assert quotas.get_service_quota(**asked)["Quota"]["Value"] == 32
-    assert quotas.get_aws_default_service_quota(**asked)["Quota"]["Value"] == 0
+    assert quotas.get_service_quota(**quota)["Quota"]["Value"] == 32
+    assert quotas.get_aws_default_service_quota(**quota)["Quota"]["Value"] == 0
     assert len(quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]) >= 6
     code, _ = plain.refused(lambda: quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-00000000"))
     assert code == "NoSuchResourceException"
@@ -110,6 +110,8 @@ def test_objects_and_images_pass_through(aws: Fake) -> None:
     assert plain.refused(lambda: s3.delete_bucket(Bucket="some-files"))[0] == "BucketNotEmpty"
     s3.delete_objects(Bucket="some-files", Delete={"Objects": [{"Key": "a folder/ä"}]})
     s3.delete_bucket(Bucket="some-files")
-    made = ecr.create_repository(repositoryName="team/images")["repository"]["repositoryUri"]
-    assert made.startswith("111122223333.dkr.ecr.us-west-2") and ecr.get_authorization_token()["authorizationData"]
+    repository = ecr.create_repository(repositoryName="team/images")["repository"]["repositoryUri"]
+    assert (
+        repository.startswith("111122223333.dkr.ecr.us-west-2") and ecr.get_authorization_token()["authorizationData"]
+    )
     assert aws.inventory()["repository"] == {"team/images"} and "bucket" not in aws.inventory()

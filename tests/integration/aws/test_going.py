@@ -68,7 +68,7 @@ def test_a_cluster_that_nobody_uses_keeps_its_records_and_destroys_itself(aws: F
     plan.write_text(json.dumps(stage.provisioner().retirement(stage.RETIRING) | {"after": 1.0}))
     with server.running() as home:
         home.run("run", "-f", str(file))
-        [found] = home.json("status")
+        [original] = home.json("status")
     with server.running("--retire", str(plan)) as home:
         until("the function to be called", lambda: aws.functions.invoked)
         refused = home.run("run", "-f", str(file), expect=None)
@@ -78,6 +78,6 @@ def test_a_cluster_that_nobody_uses_keeps_its_records_and_destroys_itself(aws: F
     assert aws.inventory() == before
     with Home(USER="ada", **aws.environment()) as other:
         other.run("import", f"s3://{life.ARCHIVE}/vision", "--trust-unverified")
-        [kept] = other.json("status")
-        assert kept["id"] == found["id"] and kept["counts"]["completed"] == 3
-        assert other.run("logs", kept["handle"]).stdout.count("trying") == 3
+        [copy_of_status] = other.json("status")
+        assert copy_of_status["id"] == original["id"] and copy_of_status["counts"]["completed"] == 3
+        assert other.run("logs", copy_of_status["handle"]).stdout.count("trying") == 3

@@ -1,6 +1,6 @@
 """Every request that makes, changes and removes the paper's cluster, against files that people can read.
 
-`ORCHESTUNE_WRITE_GOLDEN=1` writes them anew.
+`ORCHESTUNE_WRITE_GOLDEN=1` updates them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MARKS = "orchestune.dev/maker", "orchestune.dev/beat"
 
 def requests(calls: Iterable[Call]) -> list[dict[str, Any]]:
     """Return the requests, with ids numbered in the order in which they appeared."""
-    known: dict[str, str] = {}
+    identifiers: dict[str, str] = {}
     numbers: dict[str, int] = {}
 
     def named(match: re.Match[str]) -> str:
-        if match[0] not in known:
+        if match[0] not in identifiers:
             numbers[match[1]] = numbers.get(match[1], 0) + 1
-            known[match[0]] = f"{match[1]}-{numbers[match[1]]}"
-        return known[match[0]]
+            identifiers[match[0]] = f"{match[1]}-{numbers[match[1]]}"
+        return identifiers[match[0]]
 
     def plain(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
@@ -65,12 +65,12 @@ def check(name: str, calls: Iterable[Call]) -> None:
 
 def test_requests_are_those_of_the_golden_files(aws: Fake) -> None:
     stage.create()
-    made = len(aws.journal)
-    check("create", aws.journal[:made])
+    journal_length = len(aws.journal)
+    check("create", aws.journal[:journal_length])
     smaller = stage.with_pools(stage.CPU)
-    stage.provisioner().update(smaller, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(smaller, stage.RecordedEvents(), lambda pool, beat: None)
     changed = len(aws.journal)
-    check("update", aws.journal[made:changed])
+    check("update", aws.journal[journal_length:changed])
     stage.destroy()
     check("destroy", aws.journal[changed:])
 

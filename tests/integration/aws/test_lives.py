@@ -24,9 +24,9 @@ COMPLETE = {"cluster": 1, "node group": 2, "add-on": 5, "bucket": 1, "NAT gatewa
 
 def complete(aws: Fake) -> dict[str, int]:
     """Return the resources of the kinds that a whole cluster has."""
-    made = stage.counted(aws.inventory())
-    assert {kind: made[kind] for kind in COMPLETE} == COMPLETE
-    return made
+    counts = stage.counted(aws.inventory())
+    assert {kind: counts[kind] for kind in COMPLETE} == COMPLETE
+    return counts
 
 
 def test_a_cluster_is_made_and_removed_and_only_what_was_there_before_is_left(aws: Fake) -> None:
@@ -37,16 +37,16 @@ def test_a_cluster_is_made_and_removed_and_only_what_was_there_before_is_left(aw
     before = aws.inventory()
     stage.create()
     complete(aws)
-    told = stage.destroy()
+    events = stage.destroy()
     assert aws.inventory() == before and aws.world.role(other)
-    assert any("control plane" in one for one in told.ended(CompletedStep.REMOVED))
+    assert any("control plane" in one for one in events.ended(CompletedStep.REMOVED))
 
 
 def test_a_second_create_finds_everything_and_makes_nothing(aws: Fake) -> None:
     first = stage.create()
-    made = aws.inventory()
+    inventory = aws.inventory()
     second = stage.create()
-    assert aws.inventory() == made
+    assert aws.inventory() == inventory
     assert not second.ended(CompletedStep.MADE) and set(second.ended(CompletedStep.FOUND)) == set(
         first.ended(CompletedStep.MADE)
     )
@@ -63,8 +63,8 @@ def test_connections_that_break_at_every_request_before_or_after_it_took_effect_
     lost: set[tuple[str, str]] = set()
 
     def first_time(call: Call) -> bool:
-        asked = {key: value for key, value in call.parameters.items() if not key.lower().endswith("token")}
-        key = (call.name, repr(sorted(asked.items(), key=lambda item: item[0])))
+        parameters = {key: value for key, value in call.parameters.items() if not key.lower().endswith("token")}
+        key = (call.name, repr(sorted(parameters.items(), key=lambda item: item[0])))
         new = key not in lost
         lost.add(key)
         return new
@@ -72,7 +72,7 @@ def test_connections_that_break_at_every_request_before_or_after_it_took_effect_
     aws.faults.plan(Fault(first_time, Cut(), times=10_000, after=after))
     stage.create()
     assert complete(aws) == expected and len(lost) > 100
-    stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(CHANGED, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().changes(CHANGED) == []
     stage.destroy()
     assert aws.inventory() == before and len(lost) > 200
@@ -83,13 +83,13 @@ def test_processes_that_die_at_every_change_make_one_cluster_change_it_and_remov
     before = aws.inventory()
     stage.create()
     expected = complete(aws)
-    stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(CHANGED, stage.RecordedEvents(), lambda pool, beat: None)
     changed = stage.counted(aws.inventory())
     stage.destroy()
     assert aws.inventory() == before
 
     def update() -> None:
-        stage.provisioner().update(CHANGED, stage.Told(), lambda pool, beat: None)
+        stage.provisioner().update(CHANGED, stage.RecordedEvents(), lambda pool, beat: None)
 
     assert stage.die_again_and_again(aws, stage.create) > 50
     assert complete(aws) == expected

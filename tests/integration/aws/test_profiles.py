@@ -74,8 +74,8 @@ def test_a_login_by_sso_is_taken_from_where_the_command_line_of_aws_keeps_it(
     settings = {name: value for name, value in aws.environment().items() if "KEY" not in name} | login
     with Home(**settings) as home:
         if seconds < 0:
-            said = home.run("cluster", "list", "--cloud", "aws", expect=2).stderr
-            assert "`aws sso login --profile team`" in said
+            errors = home.run("cluster", "list", "--cloud", "aws", expect=2).stderr
+            assert "`aws sso login --profile team`" in errors
         else:
             home.run("cluster", "list", "--cloud", "aws")
             caller = aws.world.caller

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(900)
 NAMES = Names(stage.NAME, REGION, ACCOUNT)
 ROLE = "orchestune-orchestrate-cluster-us-west-2-retirement"
 As = Callable[[Identity], None]
-NOTHING: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
+EMPTY_POLICY: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def part(aws: Fake, name: str) -> Identity:
     return aws.world.take_on(NAMES.role_arn(name), name)
 
 
-def run(left: Callable[[], float] = lambda: 900.0, clock: stage.Clock | None = None) -> str:
+def run(seconds_left: Callable[[], float] = lambda: 900.0, clock: stage.Clock | None = None) -> str:
     clock = clock or stage.Clock()
-    return tear_down(Aws(REGION, clock=clock, sleep=clock.sleep), NAMES, left)
+    return tear_down(Aws(REGION, clock=clock, sleep=clock.sleep), NAMES, seconds_left)
 
 
-def made(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
+def create_retiring_cluster(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
     """The cluster, after all that was there before it."""
     life.archive(aws)
     aws.behaviour.runs = False
@@ -61,7 +61,7 @@ def made(aws: Fake, spec: ClusterSpec = stage.RETIRING) -> object:
 
 
 def test_its_function_removes_all_of_it_with_its_own_rights_and_its_own_role_last(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     life.left_by_kubernetes()
     life.left_by_guardduty()
     acting(part(aws, "retirement"))
@@ -74,12 +74,12 @@ def test_its_function_removes_all_of_it_with_its_own_rights_and_its_own_role_las
 
 
 def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     aws.behaviour.policy_lag = 0
     acting(part(aws, "retirement"))
     assert run() == f"removed, except for the role {ROLE}, which has no permissions any more"
     acting(aws.user)
-    assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == NOTHING
+    assert aws.inventory()["role"] == {ROLE} and part(aws, "retirement").policy == EMPTY_POLICY
     proof = stage.provisioner().prove(stage.NAME)
     assert [(item.kind, item.name) for item in proof.left] == [("role", ROLE)]
     stage.destroy()
@@ -87,7 +87,7 @@ def test_where_rights_end_at_once_a_role_without_any_stays_that_destroy_finds(aw
 
 
 def test_a_run_that_dies_before_its_role_is_gone_leaves_what_destroy_finds(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     acting(part(aws, "retirement"))
     aws.faults.die_where(lambda call: call.name == "iam:DeleteRolePolicy" and call.parameters["RoleName"] == ROLE)
     with pytest.raises(Died):
@@ -105,22 +105,22 @@ def _until(clock: stage.Clock) -> Callable[[], float]:
 
 
 def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     acting(part(aws, "retirement"))
-    said = ""
+    outcome = ""
     for count in range(1, 60):
         clock = stage.Clock()
-        said = run(_until(clock), clock)
-        if said == "removed":
+        outcome = run(_until(clock), clock)
+        if outcome == "removed":
             break
-        assert said == "continues in the next run" and len(aws.functions.invoked) == count
-    assert said == "removed" and len(aws.functions.invoked) > 2
+        assert outcome == "continues in the next run" and len(aws.functions.invoked) == count
+    assert outcome == "removed" and len(aws.functions.invoked) > 2
     acting(aws.user)
     assert aws.inventory() == before
 
 
 def test_runs_that_die_at_any_change_leave_what_the_next_one_removes(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     acting(part(aws, "retirement"))
     deaths = stage.die_again_and_again(aws, lambda: run() if "function" in aws.inventory() else "nobody calls it")
     acting(aws.user)
@@ -129,10 +129,10 @@ def test_runs_that_die_at_any_change_leave_what_the_next_one_removes(aws: Fake, 
 
 
 def test_what_somebody_else_put_into_its_network_stops_it_and_a_later_run_goes_on(aws: Fake, acting: As) -> None:
-    made(aws)
+    create_retiring_cluster(aws)
     ec2 = plain.client("ec2")
-    wanted = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
-    subnet = ec2.describe_subnets(Filters=wanted)["Subnets"][0]["SubnetId"]
+    filters = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]
+    subnet = ec2.describe_subnets(Filters=filters)["Subnets"][0]["SubnetId"]
     strange = ec2.create_network_interface(SubnetId=subnet, Description="a database")["NetworkInterface"]
     acting(part(aws, "retirement"))
     with pytest.raises(Conflict, match="a database"):
@@ -158,7 +158,7 @@ def test_what_somebody_else_put_into_its_network_stops_it_and_a_later_run_goes_o
 def test_its_function_may_nothing_to_other_things(
     aws: Fake, acting: As, service: str, operation: str, request_: dict[str, str]
 ) -> None:
-    made(aws)
+    create_retiring_cluster(aws)
     plain.cluster("demo")
     plain.client("ecr").create_repository(repositoryName="somebody/else")
     before = aws.inventory()
@@ -169,7 +169,7 @@ def test_its_function_may_nothing_to_other_things(
 
 
 def test_the_server_may_call_the_function_and_keep_records_and_destroy_nothing(aws: Fake, acting: As) -> None:
-    made(aws)
+    create_retiring_cluster(aws)
     acting(part(aws, "server"))
     LambdaTeardown(stage.NAME, REGION).begin()
     assert aws.functions.invoked == [NAMES.function]
@@ -191,60 +191,61 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
     plainly = dataclasses.replace(stage.SPEC, bucket=False)
     stage.create(plainly)
     before = aws.inventory()
-    wanted = dataclasses.replace(stage.RETIRING, bucket=False)
-    *needed, said = stage.provisioner().changes(wanted)
+    changed_spec = dataclasses.replace(stage.RETIRING, bucket=False)
+    *needed, change = stage.provisioner().changes(changed_spec)
     assert [(one.kind, one.detail.partition(":")[0]) for one in needed] == [
         ("role", "new"), ("role", "new"), ("pod identity", "new"),
     ]  # fmt: skip
     assert (
-        said.called == f"function {NAMES.function}" and "new: removes the cluster after 8h without work" in said.detail
+        change.called == f"function {NAMES.function}"
+        and "new: removes the cluster after 8h without work" in change.detail
     )
-    stage.provisioner().update(wanted, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(changed_spec, stage.RecordedEvents(), lambda pool, beat: None)
     assert aws.inventory()["function"] == {NAMES.function} and ROLE in aws.inventory()["role"]
-    assert stage.provisioner().changes(wanted) == []
+    assert stage.provisioner().changes(changed_spec) == []
 
-    sooner = dataclasses.replace(wanted, retirement=TeardownSettings(3600.0, "s3://team-archive/elsewhere"))
-    may, said = stage.provisioner().changes(sooner)
+    sooner = dataclasses.replace(changed_spec, retirement=TeardownSettings(3600.0, "s3://team-archive/elsewhere"))
+    may, change = stage.provisioner().changes(sooner)
     assert (may.kind, may.detail) == ("role", "repaired: inline policy")
-    assert said.detail.startswith(
+    assert change.detail.startswith(
         "removes the cluster after 1h without work, once its records are in s3://team-archive/e"
     )
-    stage.provisioner().update(sooner, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(sooner, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().changes(sooner) == []
     assert "elsewhere" in json.dumps(part(aws, "server").policy)
 
-    [said] = stage.provisioner().changes(plainly)
-    assert said.detail == "removed: an idle cluster is kept"
-    stage.provisioner().update(plainly, stage.Told(), lambda pool, beat: None)
+    [change] = stage.provisioner().changes(plainly)
+    assert change.detail == "removed: an idle cluster is kept"
+    stage.provisioner().update(plainly, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().changes(plainly) == []
-    left = dict(aws.inventory())
-    assert "function" not in left and ROLE not in left["role"]
-    assert part(aws, "server").policy == NOTHING
+    inventory = dict(aws.inventory())
+    assert "function" not in inventory and ROLE not in inventory["role"]
+    assert part(aws, "server").policy == EMPTY_POLICY
     stage.destroy()
     assert set(before) - set(aws.inventory())
 
 
 def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
-    made(aws)
+    create_retiring_cluster(aws)
     function = aws.functions.known[REGION, NAMES.function]
     good = function.code
     function.code, function.document["CodeSha256"] = b"old", "old"
-    [said] = stage.provisioner().changes(stage.RETIRING)
-    assert (said.called, said.detail) == (f"function {NAMES.function}", "updated to the code of this version")
+    [change] = stage.provisioner().changes(stage.RETIRING)
+    assert (change.called, change.detail) == (f"function {NAMES.function}", "updated to the code of this version")
     stage.create(stage.RETIRING)
     assert (function.code, stage.provisioner().changes(stage.RETIRING)) == (good, [])
 
 
 def test_an_archive_that_is_not_there_or_goes_with_the_cluster_is_told(aws: Fake) -> None:
-    [said], _ = stage.provisioner().check(stage.RETIRING)
-    assert said.key == "idle.archive" and "no such bucket: 'team-archive'" in said.message
+    [problem], _ = stage.provisioner().check(stage.RETIRING)
+    assert problem.key == "idle.archive" and "no such bucket: 'team-archive'" in problem.message
     own = TeardownSettings(3600.0, f"s3://{NAMES.bucket}/archive")
-    [said], _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, retirement=own))
-    assert "the cluster's own bucket" in said.message
+    [problem], _ = stage.provisioner().check(dataclasses.replace(stage.SPEC, retirement=own))
+    assert "the cluster's own bucket" in problem.message
 
 
 def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws: Fake, acting: As) -> None:
-    before = made(aws)
+    before = create_retiring_cluster(aws)
     aws.behaviour.runs, aws.behaviour.polls = True, 1
     acting(part(aws, "server"))
     LambdaTeardown(stage.NAME, REGION).begin()
@@ -256,10 +257,10 @@ def test_what_is_uploaded_runs_by_itself_in_lambda_and_destroys_the_cluster(aws:
 
 
 def test_it_runs_in_the_newest_python_that_the_sdk_knows_and_lambda_has(aws: Fake) -> None:
-    made(aws)
+    create_retiring_cluster(aws)
     tried = [call.parameters["Runtime"] for call in aws.journal if call.name == "lambda:CreateFunction"]
-    known = [name for name in Aws(REGION).enum_values("lambda", "Runtime") if name.startswith("python3.")]
-    assert tried[0] == max(known, key=lambda name: int(name.partition(".")[2]))
+    runtimes = [name for name in Aws(REGION).enum_values("lambda", "Runtime") if name.startswith("python3.")]
+    assert tried[0] == max(runtimes, key=lambda name: int(name.partition(".")[2]))
     assert tried[-1] == aws.functions.known[REGION, NAMES.function].document["Runtime"] == aws.behaviour.runtimes[-1]
 
 

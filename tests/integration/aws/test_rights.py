@@ -1,4 +1,4 @@
-"""The documented policy against what calls take: enough, no more, and each lack is told by name."""
+"""The documented policy against what calls take: enough, no more, and each missing permission is named."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_the_documented_policy_is_enough_for_a_whole_life(aws: Fake) -> None:
     aws.user.policy = rights.policy()
     for call in life.lived(aws):
         if call.parameters.get("Bucket") == life.ARCHIVE:
-            continue  # somebody's own, which the policy does not speak of; who may not see it is told so
+            continue  # the user's own, which the policy does not include; without the permission an error says so
         assert "Denied" not in call.outcome and "Unauthorized" not in call.outcome, (call, call.needs)
 
 
 def test_no_action_is_in_the_policy_that_nothing_takes(aws: Fake) -> None:
-    taken = {need.action for call in recorded(aws) for need in call.needs}
-    assert actions() - PUSHED - taken == set(UNTAKEN)
+    actions_used = {need.action for call in recorded(aws) for need in call.needs}
+    assert actions() - PUSHED - actions_used == set(UNTAKEN)
 
 
 @pytest.mark.parametrize("action", sorted(actions() - PUSHED - set(UNTAKEN)))
@@ -93,5 +93,7 @@ def _many(value: Any) -> list[str]:
 
 def test_what_calls_take_is_what_the_table_says(aws: Fake) -> None:
     for call in recorded(aws):
-        taken = {need.action for need in call.needs if isinstance(need, Need)}
-        assert taken <= set(rights.of(call.service, call.operation).actions) | {"sts:GetCallerIdentity"}, call.name
+        actions_needed = {need.action for need in call.needs if isinstance(need, Need)}
+        assert actions_needed <= set(rights.of(call.service, call.operation).actions) | {"sts:GetCallerIdentity"}, (
+            call.name
+        )

@@ -28,9 +28,9 @@ def test_a_quota_that_is_too_small_is_told_before_anything_is_made(aws: Fake) ->
     aws.behaviour.quotas["L-417A185B"] = 32
     _, notes = stage.provisioner().check(stage.SPEC)
     assert any("not all 4 x p3.8xlarge may start" in note and "32 cores" in note for note in notes)
-    [said], _ = stage.provisioner().check(stage.with_pools(stage.CPU, dataclasses.replace(stage.GPU, min_nodes=4)))
-    assert said.key == "gpu.min_nodes" and "128 cores" in said.message and "32 cores" in said.message
-    assert "L-417A185B" in said.hint
+    [problem], _ = stage.provisioner().check(stage.with_pools(stage.CPU, dataclasses.replace(stage.GPU, min_nodes=4)))
+    assert problem.key == "gpu.min_nodes" and "128 cores" in problem.message and "32 cores" in problem.message
+    assert "L-417A185B" in problem.hint
     assert aws.inventory() == before
 
 
@@ -44,7 +44,7 @@ def test_a_quota_that_was_used_up_meanwhile_fails_the_pool_and_the_next_command_
     assert "cpu" in caught.value.message and "the same command recreates it" in caught.value.hint
     aws.behaviour.quotas["L-1216C47A"] = 64
     if again == "update":
-        stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+        stage.provisioner().update(stage.SPEC, stage.RecordedEvents(), lambda pool, beat: None)
     assert ("pool", "cpu") in {(one.kind, one.name) for one in stage.provisioner().plan(stage.SPEC)}
     assert ("pool cpu" in stage.create().ended(CompletedStep.MADE)) is (again == "create")
     complete(aws)
@@ -68,7 +68,7 @@ def test_no_machines_in_any_zone_of_a_pool_is_told_with_the_reason_and_update_ma
         stage.create()
     assert "pool cpu" in caught.value.message
     aws.behaviour.no_capacity.clear()
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(stage.SPEC, stage.RecordedEvents(), lambda pool, beat: None)
     stage.create()
     complete(aws)
 
@@ -79,7 +79,7 @@ def test_no_machines_in_one_zone_start_in_another(aws: Fake) -> None:
     complete(aws)
 
 
-GONE = Refused("ExpiredToken", "The security token included in the request is expired", 403)
+EXPIRED = Refused("ExpiredToken", "The security token included in the request is expired", 403)
 
 
 def expire(aws: Fake, operation: str) -> None:
@@ -88,7 +88,7 @@ def expire(aws: Fake, operation: str) -> None:
     def end() -> None:
         aws.user.expired = True
 
-    aws.faults.plan(Fault(named(operation), GONE, then=end))
+    aws.faults.plan(Fault(named(operation), EXPIRED, then=end))
 
 
 @pytest.mark.parametrize("operation", ["ec2:CreateNatGateway", "eks:CreateCluster", "eks:CreateNodegroup"])
@@ -104,7 +104,7 @@ def test_credentials_that_expire_in_the_middle_end_the_command_and_new_ones_go_o
 
 def _update() -> object:
     changed = stage.with_pools(dataclasses.replace(stage.CPU, min_nodes=2), life.BIG)
-    stage.provisioner().update(changed, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(changed, stage.RecordedEvents(), lambda pool, beat: None)
     return stage.provisioner().changes(changed)
 
 
@@ -154,10 +154,10 @@ def test_credentials_that_expire_while_a_cluster_is_removed_leave_what_new_ones_
 
 def test_a_proof_without_credentials_is_none_and_says_so_once(aws: Fake) -> None:
     stage.create()
-    there = stage.provisioner()
-    there.payer()
+    cluster_provisioner = stage.provisioner()
+    cluster_provisioner.payer()
     aws.faults.plan(Fault(lambda call: True, Refused("ExpiredToken", "The security token is expired", 403), 1000))
-    proof = there.prove(stage.NAME)
+    proof = cluster_provisioner.prove(stage.NAME)
     aws.faults.clear()
     assert proof.looked == () and [one.name for one in proof.left] == ["could not be checked"]
     assert "have expired" in proof.left[0].why
@@ -211,8 +211,8 @@ def test_a_name_that_somebody_else_has_is_refused_and_left_alone(aws: Fake, what
             stage.destroy()
     else:
         stage.destroy()
-    left = dict(aws.inventory())
-    assert left.pop(what) and left == {kind: names for kind, names in before.items() if kind != what}
+    inventory = dict(aws.inventory())
+    assert inventory.pop(what) and inventory == {kind: names for kind, names in before.items() if kind != what}
 
 
 def test_an_interface_of_somebody_else_blocks_the_removal_and_is_named(aws: Fake) -> None:
@@ -221,13 +221,13 @@ def test_an_interface_of_somebody_else_blocks_the_removal_and_is_named(aws: Fake
     ec2 = plain.client("ec2")
     [vpc] = ec2.describe_vpcs(Filters=[{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}])["Vpcs"]
     [subnet, *_] = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
-    made = ec2.create_network_interface(SubnetId=subnet["SubnetId"], Description="a database")["NetworkInterface"]
-    with pytest.raises(Conflict, match=rf"{made['NetworkInterfaceId']} \(a database\)"):
+    interface = ec2.create_network_interface(SubnetId=subnet["SubnetId"], Description="a database")["NetworkInterface"]
+    with pytest.raises(Conflict, match=rf"{interface['NetworkInterfaceId']} \(a database\)"):
         stage.destroy()
-    left = aws.inventory()
-    assert REGION_ROLE in left["role"] and vpc["VpcId"] in left["vpc"] and "cluster" not in left
-    assert "NAT gateway" not in left and "instance" not in left
-    ec2.delete_network_interface(NetworkInterfaceId=made["NetworkInterfaceId"])
+    inventory = aws.inventory()
+    assert REGION_ROLE in inventory["role"] and vpc["VpcId"] in inventory["vpc"] and "cluster" not in inventory
+    assert "NAT gateway" not in inventory and "instance" not in inventory
+    ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
     stage.destroy()
     assert aws.inventory() == before
 
@@ -267,8 +267,8 @@ def _one(operation: str, key: str, part: str, **more: Any) -> Any:
     name = "Filter" if operation == "describe_nat_gateways" else "Filters"
     ours = [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]},
             {"Name": "tag:orchestune.dev/part", "Values": [part]}]  # fmt: skip
-    found = getattr(plain.client("ec2"), operation)(**{name: ours}, **more)[key]
-    return next(one for one in found if one.get("State") not in ("deleted", "deleting"))
+    resources = getattr(plain.client("ec2"), operation)(**{name: ours}, **more)[key]
+    return next(one for one in resources if one.get("State") not in ("deleted", "deleting"))
 
 
 def _remove_gateway(aws: Fake) -> None:
@@ -283,8 +283,8 @@ def _remove_gateway(aws: Fake) -> None:
 def _remove_internet(aws: Fake) -> None:
     """The internet gateway, which takes the NAT gateway's going first."""
     _remove_gateway(aws)
-    ec2, found = plain.client("ec2"), _one("describe_internet_gateways", "InternetGateways", "gateway")
-    identity, vpc = found["InternetGatewayId"], found["Attachments"][0]["VpcId"]
+    ec2, gateway = plain.client("ec2"), _one("describe_internet_gateways", "InternetGateways", "gateway")
+    identity, vpc = gateway["InternetGatewayId"], gateway["Attachments"][0]["VpcId"]
     ec2.detach_internet_gateway(InternetGatewayId=identity, VpcId=vpc)
     ec2.delete_internet_gateway(InternetGatewayId=identity)
 
@@ -300,10 +300,10 @@ def _remove_route(aws: Fake) -> None:
 
 
 def _remove_table(aws: Fake) -> None:
-    ec2, found = plain.client("ec2"), _one("describe_route_tables", "RouteTables", "routes-private")
-    for pair in found["Associations"]:
+    ec2, table = plain.client("ec2"), _one("describe_route_tables", "RouteTables", "routes-private")
+    for pair in table["Associations"]:
         ec2.disassociate_route_table(AssociationId=pair["RouteTableAssociationId"])
-    ec2.delete_route_table(RouteTableId=found["RouteTableId"])
+    ec2.delete_route_table(RouteTableId=table["RouteTableId"])
 
 
 def _remove_endpoint(aws: Fake) -> None:
@@ -343,28 +343,28 @@ BY_HAND: list[Callable[[Fake], None]] = [
 
 def routed(aws: Fake) -> None:
     """Every subnet of the cluster has a way out through a gateway that is there, and to S3."""
-    ec2, there = plain.client("ec2"), {"Filters": [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]}
-    nats = ec2.describe_nat_gateways(Filter=there["Filters"])["NatGateways"]
+    ec2, query = plain.client("ec2"), {"Filters": [{"Name": "tag:orchestune.dev/cluster", "Values": [stage.NAME]}]}
+    nats = ec2.describe_nat_gateways(Filter=query["Filters"])["NatGateways"]
     ways = {one["NatGatewayId"] for one in nats if one["State"] == "available"}
-    ways |= {one["InternetGatewayId"] for one in ec2.describe_internet_gateways(**there)["InternetGateways"]}
-    tables = ec2.describe_route_tables(**there)["RouteTables"]
+    ways |= {one["InternetGatewayId"] for one in ec2.describe_internet_gateways(**query)["InternetGateways"]}
+    tables = ec2.describe_route_tables(**query)["RouteTables"]
     for table in tables:
         [way] = [one for one in table["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0"]
         assert ways & {way.get("GatewayId"), way.get("NatGatewayId")}, way
     out = {pair["SubnetId"] for table in tables for pair in table["Associations"] if "SubnetId" in pair}
-    assert out == {one["SubnetId"] for one in ec2.describe_subnets(**there)["Subnets"]}
-    endpoints = [one for one in ec2.describe_vpc_endpoints(**there)["VpcEndpoints"] if one["State"] == "available"]
+    assert out == {one["SubnetId"] for one in ec2.describe_subnets(**query)["Subnets"]}
+    endpoints = [one for one in ec2.describe_vpc_endpoints(**query)["VpcEndpoints"] if one["State"] == "available"]
     assert {table["RouteTableId"] for table in tables} <= set(endpoints[0]["RouteTableIds"])
 
 
-def _made_again() -> object:
+def _by_create_again() -> object:
     stage.create(SHARED)
     return stage.provisioner().changes(SHARED)
 
 
 def _mended() -> object:
-    there = stage.provisioner()
-    there.update(SHARED, stage.Told(), lambda pool, beat: None)
+    cluster_provisioner = stage.provisioner()
+    cluster_provisioner.update(SHARED, stage.RecordedEvents(), lambda pool, beat: None)
     return stage.provisioner().changes(SHARED)
 
 
@@ -375,7 +375,7 @@ def test_what_was_removed_by_hand_is_made_again_or_missed_by_nobody(aws: Fake, b
     stage.create(SHARED)
     expected = complete(aws)
     routed(aws)
-    for mend in (_made_again, _mended):
+    for mend in (_by_create_again, _mended):
         by_hand(aws)
         assert mend() == []
         assert complete(aws) == expected
@@ -392,9 +392,9 @@ def test_an_update_says_what_it_makes_anew_and_nothing_of_what_is_there(aws: Fak
     assert [(one.kind, one.name) for one in stage.provisioner().changes(stage.SPEC)] == [
         ("NAT gateway", "way-out"), ("routes", "private"), ("add-on", "coredns"),
     ]  # fmt: skip
-    told = stage.Told()
-    stage.provisioner().update(stage.SPEC, told, lambda pool, beat: None)
-    assert told.ended(*(what for what in CompletedStep if what is not CompletedStep.WAITING)) == [
+    events = stage.RecordedEvents()
+    stage.provisioner().update(stage.SPEC, events, lambda pool, beat: None)
+    assert events.ended(*(what for what in CompletedStep if what is not CompletedStep.WAITING)) == [
         "NAT gateway way-out", "routes private", "add-on coredns",
     ]  # fmt: skip
     routed(aws)
@@ -410,7 +410,7 @@ def _going(aws: Fake) -> None:
     plain.client("eks").delete_addon(clusterName=stage.NAME, addonName="coredns")
 
 
-@pytest.mark.parametrize("mend", [_made_again, _mended], ids=["create", "update"])
+@pytest.mark.parametrize("mend", [_by_create_again, _mended], ids=["create", "update"])
 @pytest.mark.parametrize("trouble", [_failed, _going])
 def test_an_addon_that_failed_or_is_going_is_made_anew(
     aws: Fake, trouble: Callable[[Fake], None], mend: Callable[[], object]
@@ -423,8 +423,8 @@ def test_an_addon_that_failed_or_is_going_is_made_anew(
     trouble(aws)
     assert mend() == []
     assert complete(aws) == expected
-    found = addons["coredns"].document
-    assert found["status"] == "ACTIVE" and found["addonArn"] != first
+    addon = addons["coredns"].document
+    assert addon["status"] == "ACTIVE" and addon["addonArn"] != first
 
 
 def test_what_an_addon_failed_of_is_told_before_it_is_made_anew(aws: Fake) -> None:
@@ -467,7 +467,7 @@ SPOILT = [
     ("bucket", f"orchestune-{stage.NAME}-us-west-2-{ACCOUNT}", "repaired: public access block"),
     ("access", f"arn:aws:iam::{ACCOUNT}:user/bob", "repaired: administrator policy"),
 ]
-"""what is told of that"""
+"""the events reported"""
 
 
 def _planned_by_create(spec: ClusterSpec) -> list[Planned]:
@@ -478,17 +478,19 @@ def _planned_by_update(spec: ClusterSpec) -> list[Planned]:
     return list(stage.provisioner().changes(spec))
 
 
-def _by_update(spec: ClusterSpec, told: stage.Told) -> None:
-    stage.provisioner().update(spec, told, lambda pool, beat: None)
+def _by_update(spec: ClusterSpec, events: stage.RecordedEvents) -> None:
+    stage.provisioner().update(spec, events, lambda pool, beat: None)
 
 
-def _by_create(spec: ClusterSpec, told: stage.Told) -> None:
-    stage.provisioner().apply(spec, told)
+def _by_create(spec: ClusterSpec, events: stage.RecordedEvents) -> None:
+    stage.provisioner().apply(spec, events)
 
 
 @pytest.mark.parametrize(("planned", "mend"), [(_planned_by_create, _by_create), (_planned_by_update, _by_update)])
 def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
-    aws: Fake, planned: Callable[[ClusterSpec], list[Planned]], mend: Callable[[ClusterSpec, stage.Told], None]
+    aws: Fake,
+    planned: Callable[[ClusterSpec], list[Planned]],
+    mend: Callable[[ClusterSpec, stage.RecordedEvents], None],
 ) -> None:
     aws.world.identities.add("bob")
     spec = dataclasses.replace(stage.RETIRING, access=(AccessGrant(f"arn:aws:iam::{ACCOUNT}:user/bob", "admin"),))
@@ -501,9 +503,9 @@ def test_what_lacks_inside_of_what_is_there_is_planned_told_and_mended(
     start = len(aws.journal)
     assert [(one.kind, one.name, one.detail) for one in planned(spec)] == SPOILT
     assert not [call for call in aws.journal[start:] if stage.changes(call)]
-    told = stage.Told()
-    mend(spec, told)
-    changed = [event.resource for event in told.events if event.what is CompletedStep.CHANGED]
+    events = stage.RecordedEvents()
+    mend(spec, events)
+    changed = [event.resource for event in events.events if event.what is CompletedStep.CHANGED]
     assert [(one.kind, one.name, one.detail) for one in changed] == SPOILT
     assert planned(spec) == []
     routed(aws)
@@ -513,7 +515,7 @@ def test_who_made_a_cluster_stays_its_admin_whatever_role_the_file_gives_and_no_
     spec = dataclasses.replace(stage.SPEC, access=(AccessGrant(aws.user.arn, "editor"),))
     stage.create(spec)
     assert stage.provisioner().changes(spec) == []
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(stage.SPEC, stage.RecordedEvents(), lambda pool, beat: None)
     assert aws.user.arn in plain.client("eks").list_access_entries(clusterName=stage.NAME)["accessEntries"]
 
 
@@ -524,16 +526,16 @@ def test_a_plan_changes_nothing_where_somebody_is_to_have_another_role(aws: Fake
     start = len(aws.journal)
     stage.provisioner().plan(other)
     assert not [call for call in aws.journal[start:] if stage.changes(call)]
-    told = stage.Told()
-    _by_update(other, told)
-    assert told.ended(CompletedStep.MADE) == [f"access {SHARED.access[0].who}"]
+    events = stage.RecordedEvents()
+    _by_update(other, events)
+    assert events.ended(CompletedStep.MADE) == [f"access {SHARED.access[0].who}"]
 
 
 def test_a_zone_more_gets_addresses_that_no_other_has_in_whatever_order_the_file_names_them(aws: Fake) -> None:
     before = aws.inventory()
     stage.create(dataclasses.replace(stage.SPEC, zones=("us-west-2c", "us-west-2b")))
     assert stage.provisioner().check(stage.SPEC)[0] == []
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(stage.SPEC, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().changes(stage.SPEC) == []
     assert len(aws.inventory()["subnet"] - before["subnet"]) == 6
     routed(aws)
@@ -545,40 +547,40 @@ def test_a_pool_without_room_does_not_keep_an_update_from_making_it_smaller(aws:
     stage.create()
     aws.behaviour.no_capacity |= {("c4.xlarge", f"us-west-2{zone}") for zone in "abc"}
     larger = stage.with_pools(dataclasses.replace(stage.CPU, min_nodes=3), stage.GPU)
-    stage.provisioner().update(larger, stage.Told(), lambda pool, beat: None)
-    stage.provisioner().update(stage.SPEC, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(larger, stage.RecordedEvents(), lambda pool, beat: None)
+    stage.provisioner().update(stage.SPEC, stage.RecordedEvents(), lambda pool, beat: None)
     assert stage.provisioner().changes(stage.SPEC) == []
 
 
 @dataclasses.dataclass
 class Scaling(stage.Clock):
-    """While somebody waits for a new pool, the autoscaler brings two more machines into another one, once."""
+    """While a caller waits for a new pool, the autoscaler brings two more machines into another one, once."""
 
     done: bool = False
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
-        eks, asked = plain.client("eks"), {"clusterName": stage.NAME}
-        if not self.done and "more" in eks.list_nodegroups(**asked)["nodegroups"]:
+        eks, query = plain.client("eks"), {"clusterName": stage.NAME}
+        if not self.done and "more" in eks.list_nodegroups(**query)["nodegroups"]:
             self.done = True
             scaling = {"minSize": 1, "maxSize": 4, "desiredSize": 3}
-            eks.update_nodegroup_config(**asked, nodegroupName="cpu", scalingConfig=scaling)
+            eks.update_nodegroup_config(**query, nodegroupName="cpu", scalingConfig=scaling)
 
 
 def _desired() -> int:
-    shown = plain.client("eks").describe_nodegroup(clusterName=stage.NAME, nodegroupName="cpu")
-    return int(shown["nodegroup"]["scalingConfig"]["desiredSize"])
+    response = plain.client("eks").describe_nodegroup(clusterName=stage.NAME, nodegroupName="cpu")
+    return int(response["nodegroup"]["scalingConfig"]["desiredSize"])
 
 
 def test_machines_that_come_while_an_update_makes_a_pool_stay(aws: Fake) -> None:
     small = dataclasses.replace(stage.CPU, min_nodes=1, max_nodes=4)
     stage.create(stage.with_pools(small))
-    wanted = stage.with_pools(
+    changed_spec = stage.with_pools(
         dataclasses.replace(small, max_nodes=6), dataclasses.replace(small, name="more", key="more")
     )
-    stage.provisioner(Scaling()).update(wanted, stage.Told(), lambda pool, beat: None)
+    stage.provisioner(Scaling()).update(changed_spec, stage.RecordedEvents(), lambda pool, beat: None)
     assert _desired() == 3
-    assert stage.provisioner().changes(wanted) == []
+    assert stage.provisioner().changes(changed_spec) == []
 
 
 def _remove_template(aws: Fake) -> None:
@@ -615,17 +617,17 @@ def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
     before = aws.inventory()
     stage.create()
     by_hand(aws)
-    said, _ = stage.provisioner().check(stage.SPEC)
-    assert said and {item.key for item in said} <= {"cpu", "gpu"}
-    assert all(words in item.message and "deleted" in item.message for item in said)
-    assert all("give the pool another name" in item.hint for item in said)
-    named = {item.key for item in said}
+    problems, _ = stage.provisioner().check(stage.SPEC)
+    assert problems and {item.key for item in problems} <= {"cpu", "gpu"}
+    assert all(words in item.message and "deleted" in item.message for item in problems)
+    assert all("give the pool another name" in item.hint for item in problems)
+    named = {item.key for item in problems}
     other = stage.with_pools(*(
         dataclasses.replace(pool, name=f"{pool.name}2", key=f"pools.{pool.name}2") if pool.name in named else pool
         for pool in stage.SPEC.pools
     ))  # fmt: skip
     assert stage.provisioner().check(other)[0] == []
-    stage.provisioner().update(other, stage.Told(), lambda pool, beat: None)
+    stage.provisioner().update(other, stage.RecordedEvents(), lambda pool, beat: None)
     stage.create(other)
     assert stage.provisioner().check(other)[0] == []
     complete(aws)
@@ -634,7 +636,7 @@ def test_what_pools_cannot_get_anew_is_told_with_what_to_do_and_that_helps(
 
 
 def test_a_pool_that_eks_finds_broken_is_told_with_its_reason_and_what_to_do(aws: Fake) -> None:
-    """Such as one whose instance profile, which EKS makes itself, somebody has removed."""
+    """Such as one whose instance profile, which EKS creates itself, was removed."""
     before = aws.inventory()
     stage.create()
     pool = aws.eks.clusters.known[REGION, stage.NAME].nodegroups["gpu"]

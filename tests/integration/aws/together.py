@@ -1,4 +1,4 @@
-"""Several processes on one clock: time goes on while each works, and jumps when all of them wait."""
+"""Several processes on one clock: time passes while each works, and jumps when all of them wait."""
 
 from __future__ import annotations
 

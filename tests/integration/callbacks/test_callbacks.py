@@ -17,8 +17,8 @@ import xgboost
 
 from orchestune.integrations.xgboost import OrchestuneCallback
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[2]
 TORCH = Path(os.environ.get("ORCHESTUNE_TEST_TORCH") or ROOT / ".venv-torch/bin/python")
 FOREVER = 10**7
 """steps that no training gets to in the time of a test"""
@@ -36,7 +36,7 @@ def start(name: str, folder: Path, *words: object, **variables: str) -> subproce
         assert TORCH.exists(), "make test-torch sets up what this takes"
     env = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
     env |= {"PYTHONPATH": str(ROOT / "src"), "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", **variables}
-    command = [python, str(HERE / "scripts" / f"{name}.py"), *map(str, words)]
+    command = [python, str(FOLDER / "scripts" / f"{name}.py"), *map(str, words)]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -55,12 +55,12 @@ def trial(folder: Path) -> dict[str, str]:
 
 def reported(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Each value by its metric's name, in order."""
-    found = defaultdict(list)
+    values_of = defaultdict(list)
     if (folder / "metrics").exists():
         for line in (folder / "metrics").read_text().splitlines():
             value = json.loads(line)
-            found[value["name"]].append(value)
-    return dict(found)
+            values_of[value["name"]].append(value)
+    return dict(values_of)
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -75,12 +75,12 @@ def test_what_is_reported_is_what_the_library_measured(name: str, tmp_path: Path
     out = ended(start(name, tmp_path, 4, **trial(tmp_path)))
     history = json.loads(out.strip().splitlines()[-1])
     spread = history.pop("stddev", None)
-    found = reported(tmp_path)
+    values_of = reported(tmp_path)
     for metric, values in history.items():
-        assert [value["step"] for value in found[metric]] == [1, 2, 3, 4]
-        assert [value["value"] for value in found[metric]] == pytest.approx(values)
+        assert [value["step"] for value in values_of[metric]] == [1, 2, 3, 4]
+        assert [value["value"] for value in values_of[metric]] == pytest.approx(values)
         if spread is not None:
-            assert [value["stddev"] for value in found[metric]] == pytest.approx(spread)
+            assert [value["stddev"] for value in values_of[metric]] == pytest.approx(spread)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -107,13 +107,13 @@ def test_boosting_that_goes_on_from_a_model_counts_its_rounds_and_keeps_its_tree
         monkeypatch.setenv(variable, path)
     x = np.arange(40.0).reshape(-1, 1)
     y = x[:, 0] ** 2
-    told = {"eval_set": [(x, y)], "verbose": False}
+    options = {"eval_set": [(x, y)], "verbose": False}
     model = xgboost.XGBRegressor(
         n_estimators=3, n_jobs=1, callbacks=[OrchestuneCallback({"loss": "validation_0-rmse"})]
     )
-    first = model.fit(x, y, **told).get_booster()
+    first = model.fit(x, y, **options).get_booster()
     (tmp_path / "stop").write_text("{}")
-    expected = model.fit(x, y, xgb_model=first, **told).predict(x, iteration_range=(0, 4))
+    expected = model.fit(x, y, xgb_model=first, **options).predict(x, iteration_range=(0, 4))
     assert [value["step"] for value in reported(tmp_path)["loss"]] == [1, 2, 3, 4]
     assert model.predict(x) == pytest.approx(expected)
 

@@ -18,8 +18,8 @@ from orchestune.integrations import sklearn
 def test_the_examples_run_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ORCHESTUNE_METRICS", "ORCHESTUNE_STOP"):
         monkeypatch.delenv(name, raising=False)
-    found = doctest.testmod(sklearn)
-    assert (found.failed, found.attempted > 5) == (0, True)
+    result = doctest.testmod(sklearn)
+    assert (result.failed, result.attempted > 5) == (0, True)
 
 
 def test_every_score_of_a_cross_validation_is_reported_under_its_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: CoreWorld
     for _ in range(3):
         world.run(world.create(budget=2, early_stopping={"type": "asha"}))
     world.tick(2)
-    launching = next(found for found in world.controllers if isinstance(found, Launching))
+    launching = next(controller for controller in world.controllers if isinstance(controller, Launching))
     assert world.core.pruners._pruners == {} and launching._backoff._failures == {}
 
 
@@ -84,9 +84,9 @@ def test_an_offer_wakes_as_many_as_it_is_for_and_those_first_who_waited_longest(
 def test_an_offer_between_look_and_wait_is_not_lost() -> None:
     async def scenario() -> int:
         signals = Signals()
-        seen = signals.version("work:e")
+        version = signals.version("work:e")
         signals.offer("work:e", 1)
-        return await signals.wait("work:e", seen, LONG)
+        return await signals.wait("work:e", version, LONG)
 
     assert asyncio.run(scenario()) == 1
 
@@ -97,14 +97,14 @@ def test_a_result_concerns_an_engine_that_learns_but_neither_workers_without_a_c
 ) -> None:
     experiment = world.create(budget=50, parallelism=2, engine=engine)
     world.lease(2)
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     worker = next(worker for worker in world.workers.values() if worker.leases)
     [*leases] = worker.leases.values()
     worker.call(beats=[worker.started(lease) for lease in leases])
-    assert seen.bumped() == {f"events:{experiment}"}
+    assert topics.bumped() == {f"events:{experiment}"}
     worker.call(want=len(leases), finished=[worker.finish(lease) for lease in leases])
     assert len(worker.leases) == (0 if who else len(leases)), "its place is taken again at once, or once there is one"
-    assert seen.bumped() == {f"events:{experiment}", f"logs:{experiment}"} | who
+    assert topics.bumped() == {f"events:{experiment}", f"logs:{experiment}"} | who
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -113,26 +113,26 @@ def test_results_concern_an_engine_without_memory_once_half_of_what_it_made_ahea
 ) -> None:
     experiment = world.create(budget=500, parallelism=8, folds={"count": folds})
     worker, lease = world.lease()[0]
-    queued, asked = [world.status(experiment)["counts"]["queued"]], 0
+    queued, rounds = [world.status(experiment)["counts"]["queued"]], 0
     for _ in range(80 * folds):
-        seen = watch(world, experiment)
+        topics = watch(world, experiment)
         worker.call(want=1, finished=[worker.finish(lease)])
         [lease] = worker.leases.values()
-        if SUGGESTING in seen.bumped():
-            asked += 1
+        if SUGGESTING in topics.bumped():
+            rounds += 1
             world.suggesting.tick()
         queued.append(world.status(experiment)["counts"]["queued"])
     assert min(queued) >= 8, "there is always one for each place"
-    assert 2 <= asked <= 10
+    assert 2 <= rounds <= 10
 
 
 def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(world: CoreWorld) -> None:
     experiment = world.create(budget=30, parallelism=2)
     worker, lease = world.lease()[0]
     world.suggesting.close()
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     worker.call(want=1, finished=[worker.finish(lease)])
-    assert SUGGESTING in seen.bumped()
+    assert SUGGESTING in topics.bumped()
     world.tick()
     assert world.core.signals.without_memory == {experiment}
     world.run(experiment)
@@ -143,32 +143,32 @@ def test_a_server_that_begins_anew_hears_of_results_until_it_knows_the_engine(wo
 def test_a_place_that_gets_free_is_offered(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.lease(2)
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     worker = next(worker for worker in world.workers.values() if worker.leases)
     worker.call(finished=[worker.finish(lease) for lease in worker.leases.values()])
-    assert f"work:{experiment}" in seen.bumped()
+    assert f"work:{experiment}" in topics.bumped()
 
 
 @pytest.mark.parametrize("change", ["pause", "stop", "extend"])
 def test_a_change_of_intent_concerns_everybody(world: CoreWorld, change: str) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.lease(2)
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     if change == "pause":
         change_experiment.pause(world.core, experiment, False, "ada")
     elif change == "stop":
         change_experiment.stop(world.core, experiment, "ada")
     else:
         change_experiment.change_experiment(world.core, experiment, Changes(budget=60), "ada")
-    assert {f"work:{experiment}", ACTING, SUGGESTING} <= seen.bumped()
+    assert {f"work:{experiment}", ACTING, SUGGESTING} <= topics.bumped()
 
 
 def test_the_last_result_wakes_who_ends_workers(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=1)
     worker, lease = world.lease()[0]
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     worker.call(finished=[worker.finish(lease)])
-    assert ACTING in seen.bumped()
+    assert ACTING in topics.bumped()
 
 
 def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(world: CoreWorld) -> None:
@@ -176,26 +176,26 @@ def test_while_it_comes_to_rest_each_result_wakes_who_gives_places_to_others(wor
     leases = world.lease(2)
     change_experiment.pause(world.core, experiment, False, "ada")
     for worker, lease in leases:
-        seen = watch(world, experiment)
+        topics = watch(world, experiment)
         worker.call(finished=[worker.finish(lease)])
-        assert ACTING in seen.bumped()
+        assert ACTING in topics.bumped()
 
 
 def test_what_is_due_without_an_event_is_offered(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.tick(3)
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     Waking(world.core).tick()
-    assert seen.bumped() == {f"work:{experiment}"}
+    assert topics.bumped() == {f"work:{experiment}"}
     world.lease(2)
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     Waking(world.core).tick()
-    assert seen.bumped() == set()
+    assert topics.bumped() == set()
 
 
 def test_a_stream_of_logs_hears_of_the_end_of_the_experiment_also_without_output(world: CoreWorld) -> None:
     experiment = world.create(budget=1, parallelism=1)
     worker, lease = world.lease()[0]
-    seen = watch(world, experiment)
+    topics = watch(world, experiment)
     worker.call(finished=[worker.finish(lease, logs=[], log_bytes=0)])
-    assert f"logs:{experiment}" in seen.bumped()
+    assert f"logs:{experiment}" in topics.bumped()

@@ -58,8 +58,8 @@ class Chaos(RuleBasedStateMachine):
         self.world.tick()
 
     def worker(self, pick: int) -> FakeWorker | None:
-        found = list(self.world.workers.values())
-        return found[pick % len(found)] if found else None
+        workers = list(self.world.workers.values())
+        return workers[pick % len(workers)] if workers else None
 
     @rule(pick=PICK, want=st.integers(0, 4), lose=st.booleans())
     def ask(self, pick: int, want: int, lose: bool) -> None:
@@ -78,10 +78,10 @@ class Chaos(RuleBasedStateMachine):
             "points": [],
             "reason": {"code": "exit_code", "message": "exited with code 1"},
         }
-        said = worker.finish(lease, **(failed if fail else {}))
-        worker.call(want=want, finished=[said], lose_answer=lose)
+        report = worker.finish(lease, **(failed if fail else {}))
+        worker.call(want=want, finished=[report], lose_answer=lose)
         if lose:
-            worker.call(finished=[said])
+            worker.call(finished=[report])
 
     @rule(pick=PICK)
     def start(self, pick: int) -> None:
@@ -91,7 +91,7 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(pick=PICK, steps=st.integers(1, 3), lose=st.booleans(), again=st.booleans())
     def report(self, pick: int, steps: int, lose: bool, again: bool) -> None:
-        """Trials go on by some steps; the message or its answer may come twice or get lost."""
+        """Trials advance by some steps; the message or its answer may come twice or get lost."""
         worker = self.worker(pick)
         if worker is None:
             return
@@ -116,10 +116,10 @@ class Chaos(RuleBasedStateMachine):
         held = dict(worker.leases)
         orders = [order for order in worker.call()["orders"] if order["state"] == "pruned" and order["attempt"] in held]
         worker.leases |= {order["attempt"]: held[order["attempt"]] for order in orders}
-        said = [
+        reports = [
             worker.finish(held[order["attempt"]], state="pruned", points=[], reason=order["reason"]) for order in orders
         ]
-        worker.call(finished=said, lose_answer=lose)
+        worker.call(finished=reports, lose_answer=lose)
 
     @rule(pick=PICK)
     def die(self, pick: int) -> None:
@@ -164,12 +164,12 @@ class Chaos(RuleBasedStateMachine):
     def counters_are_true_and_limits_hold(self) -> None:
         if not self.experiment:
             return
-        found = self.rows(select(trials.c.state, func.count()).group_by(trials.c.state))
+        state_counts = self.rows(select(trials.c.state, func.count()).group_by(trials.c.state))
         holding = select(func.count()).select_from(attempts).where(attempts.c.state.in_(("leased", "running")))
         live = self.rows(holding)[0][0]
         active = self.rows(select(func.count()).select_from(folds).where(folds.c.state == "active"))[0][0]
         counts = self.world.status(self.experiment)["counts"]
-        assert {state: n for state, n in counts.items() if n} == dict(found)
+        assert {state: n for state, n in counts.items() if n} == dict(state_counts)
         assert live == active <= self.parallelism
         pending = self.rows(select(func.count()).select_from(folds).where(folds.c.state == "pending"))[0][0]
         assert [(pending, live)] == self.rows(select(experiments.c.pending_folds, experiments.c.live_attempts))
@@ -194,11 +194,11 @@ class Chaos(RuleBasedStateMachine):
         if self.experiment:
             for _ in range(30):
                 change_experiment.resume(self.world.core, self.experiment, "ada")
-                shown = self.world.run(self.experiment)
-                if shown["state"] != "paused":
+                status = self.world.run(self.experiment)
+                if status["state"] != "paused":
                     break
-            counts = shown["counts"]
-            assert shown["state"] in ("completed", "failed"), shown
+            counts = status["counts"]
+            assert status["state"] in ("completed", "failed"), status
             assert counts["completed"] + counts["failed"] + counts["pruned"] == self.budget
             done = select(folds.c.trial).where(folds.c.state == "done")
             assert len(self.rows(done)) >= counts["completed"] * self.folds
@@ -211,11 +211,11 @@ class Chaos(RuleBasedStateMachine):
 
 def reachable(table: Any, state: str) -> set[str]:
     """Every state that follows `state` in any number of steps, itself included."""
-    found, fresh = {state}, {state}
+    states, fresh = {state}, {state}
     while fresh:
-        fresh = {str(after) for (before, _), after in table.items() if str(before) in fresh} - found
-        found |= fresh
-    return found
+        fresh = {str(after) for (before, _), after in table.items() if str(before) in fresh} - states
+        states |= fresh
+    return states
 
 
 def test_every_trial_state_that_is_over_stays() -> None:

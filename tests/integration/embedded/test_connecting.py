@@ -1,4 +1,4 @@
-"""Commands find the embedded server, or start exactly one, whatever happened before."""
+"""Commands find the embedded server, or start exactly one, after any failure."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Home:
         )
 
     def endpoint(self) -> EmbeddedEndpoint:
-        found = EmbeddedEndpoint.read(self.state / "endpoint.json")
-        assert found is not None
-        return found
+        current = EmbeddedEndpoint.read(self.state / "endpoint.json")
+        assert current is not None
+        return current
 
     def pids(self, name: str = "serving") -> list[int]:
         path = self.state / name
@@ -203,10 +203,10 @@ def test_after_kill_minus_nine_the_next_command_starts_a_new_server_at_the_same_
 def test_a_file_of_a_server_that_is_gone_is_not_believed(home: Home) -> None:
     home.state.mkdir()
     child = subprocess.Popen(["true"])
-    gone = Process.of(child.pid)
-    assert gone is not None
+    dead = Process.of(child.pid)
+    assert dead is not None
     child.wait()
-    EmbeddedEndpoint("http://127.0.0.1:9", "t", gone, "1.0").write(home.state / "endpoint.json")
+    EmbeddedEndpoint("http://127.0.0.1:9", "t", dead, "1.0").write(home.state / "endpoint.json")
     assert home.connect()[0] != "http://127.0.0.1:9"
 
 
@@ -284,8 +284,8 @@ def test_the_command_that_ends_a_server_says_what_it_did(home: Home, capsys: pyt
     former = home.endpoint().process.pid
     assert main(["server", "--stop", "--state", str(home.state)]) == 0
     assert main(["server", "--state", str(home.state), "--stop"]) == 0
-    said = f"the server (pid {former}) was shut down; running trials continue, and the next command restarts it"
-    assert capsys.readouterr().out.splitlines() == [said, "no server of this user is running"]
+    message = f"the server (pid {former}) was shut down; running trials continue, and the next command restarts it"
+    assert capsys.readouterr().out.splitlines() == [message, "no server of this user is running"]
 
 
 def test_a_newer_server_is_used_with_a_note(home: Home) -> None:
@@ -303,16 +303,16 @@ def test_a_server_that_cannot_start_is_an_error_with_its_last_words(home: Home) 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ("size=300k", "the server cannot run: not enough free space for DISK: 2.. KiB"),
         ("size=4m,nr_inodes=12", "the server cannot run: almost no free inodes on the disk of DISK: ."),
     ],
 )
-def test_a_server_that_ends_for_want_of_room_is_told_with_its_disk(disk: Path, options: str, said: str) -> None:
+def test_a_server_that_ends_for_want_of_room_is_told_with_its_disk(disk: Path, options: str, message: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
     home = Home(disk)
-    with pytest.raises(Unreachable, match=said.replace("DISK", str(disk))) as caught:
+    with pytest.raises(Unreachable, match=message.replace("DISK", str(disk))) as caught:
         home.connect("dies")
     assert "on another disk" in caught.value.hint
 
@@ -349,9 +349,9 @@ def test_a_server_that_still_starts_is_waited_for(home: Home) -> None:
 
 def test_a_server_on_another_machine_that_holds_the_folder_is_named(home: Home) -> None:
     home.connect()
-    found = home.endpoint()
-    elsewhere = Process(found.process.pid, found.process.started, "another machine")
-    EmbeddedEndpoint(found.url, found.token, elsewhere, found.version).write(home.state / "endpoint.json")
+    current = home.endpoint()
+    elsewhere = Process(current.process.pid, current.process.started, "another machine")
+    EmbeddedEndpoint(current.url, current.token, elsewhere, current.version).write(home.state / "endpoint.json")
     with pytest.raises(Unreachable, match="another host"):
         home.connect(timeout=0.5)
 

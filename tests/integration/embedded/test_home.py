@@ -31,8 +31,8 @@ def test_the_variable_may_start_at_the_home_folder_or_at_the_current_one(
 
 
 def test_folders_are_made_for_their_owner_alone_and_existing_ones_stay_as_they_are(tmp_path: Path) -> None:
-    made = home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "a/b")})
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (made, made.parent)] == [0o700, 0o700]
+    folder = home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "a/b")})
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)] == [0o700, 0o700]
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
     assert stat.S_IMODE(home.state_folder({"ORCHESTUNE_HOME": str(tmp_path / "open")}).stat().st_mode) == 0o755

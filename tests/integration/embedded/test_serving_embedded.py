@@ -84,8 +84,8 @@ def test_a_disk_without_sockets_has_the_server_listen_in_a_private_temporary_fol
 def test_what_is_published_is_this_process_until_it_is_withdrawn(tmp_path: Path) -> None:
     lock = embedded.acquire(tmp_path)
     lock.publish("http://127.0.0.1:25000", "t", "1.0")
-    found = EmbeddedEndpoint.read(tmp_path / "endpoint.json")
-    assert found == EmbeddedEndpoint("http://127.0.0.1:25000", "t", Process.of(os.getpid()), "1.0")  # type: ignore[arg-type]
+    endpoint = EmbeddedEndpoint.read(tmp_path / "endpoint.json")
+    assert endpoint == EmbeddedEndpoint("http://127.0.0.1:25000", "t", Process.of(os.getpid()), "1.0")  # type: ignore[arg-type]
     lock.withdraw()
     lock.withdraw()
     assert not (tmp_path / "endpoint.json").exists()
@@ -136,8 +136,8 @@ def test_a_server_whose_folder_was_removed_publishes_nothing_in_that_of_another(
     second = embedded.acquire(state)
     second.publish("http://127.0.0.1:25001", "t", "1.0")
     assert not first.republish()
-    found = EmbeddedEndpoint.read(state / "endpoint.json")
-    assert found is not None and found.url == "http://127.0.0.1:25001"
+    endpoint = EmbeddedEndpoint.read(state / "endpoint.json")
+    assert endpoint is not None and endpoint.url == "http://127.0.0.1:25001"
     second.release()
     first.release()
 

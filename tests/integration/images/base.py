@@ -24,7 +24,7 @@ def own_platform() -> Platform:
 
 def push_base(client: Registry, repository: str, tag: str, folder: Path, *, user: str = "", marker: str = "") -> str:
     """Push it and return its digest."""
-    programs = {name: Path(found).resolve() for name in PROGRAMS if (found := shutil.which(name))}
+    programs = {name: Path(program).resolve() for name in PROGRAMS if (program := shutil.which(name))}
     needed = linked(programs.values())
     entries = [LayerEntry(f"bin/{name}", path, 0o755) for name, path in programs.items()]
     entries += [LayerEntry(str(path).lstrip("/"), path, 0o755) for path in {*needed.libraries.values(), needed.loader}]
@@ -33,19 +33,19 @@ def push_base(client: Registry, repository: str, tag: str, folder: Path, *, user
         LayerEntry("etc/passwd", b"root:x:0:0::/:/bin/sh\n"),
         LayerEntry("marker", marker.encode()),
     ]
-    made = layer.write(entries, folder / "base.tar.gz")
+    base_layer = layer.write(entries, folder / "base.tar.gz")
     own = own_platform()
     config = json.dumps(
         {
             "architecture": own.architecture,
             "os": own.os,
             "config": {"User": user, "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
-            "rootfs": {"type": "layers", "diff_ids": [made.diff_id]},
+            "rootfs": {"type": "layers", "diff_ids": [base_layer.diff_id]},
             "history": [{"created_by": "a test"}],  # podman wants to know of each layer
         }
     ).encode()
     file = folder / "config.json"
     file.write_bytes(config)
-    push_blob(client, repository, made.digest, made.file)
+    push_blob(client, repository, base_layer.digest, base_layer.file)
     push_blob(client, repository, sha256(config), file)
-    return client.put_manifest(repository, tag, compose(config, [made]))
+    return client.put_manifest(repository, tag, compose(config, [base_layer]))

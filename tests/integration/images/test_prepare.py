@@ -64,11 +64,11 @@ def surroundings(docker_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def prepare(
     registry: str, folder: Path, image: str | None, install: str | Sequence[str] = (), dockerfile: str | None = None
 ) -> tuple[str, list[str]]:
-    said: list[str] = []
-    return prepare_image(image, install, dockerfile, folder, registry, own_platform(), said.append), said
+    messages: list[str] = []
+    return prepare_image(image, install, dockerfile, folder, registry, own_platform(), messages.append), messages
 
 
-def said_in(docker_engine: Engine, image: str, command: list[str]) -> bytes:
+def output_of(docker_engine: Engine, image: str, command: list[str]) -> bytes:
     """Return the output of a program of an image."""
     with docker_engine.client() as engine:
         container = engine.containers.run(image, command, detach=True, network_mode="none")
@@ -83,23 +83,23 @@ def contents(client: Registry, reference: str) -> dict[str, bytes]:
     """Everything that is in an image, by layer and path; manifest and configuration too."""
     image = parse(reference)
     manifest = client.manifest(image.repository, image.version)
-    found = {"manifest": manifest.body}
+    files = {"manifest": manifest.body}
     document = manifest.document
-    found["config"] = b"".join(client.blob(image.repository, document["config"]["digest"]))
+    files["config"] = b"".join(client.blob(image.repository, document["config"]["digest"]))
     for number, entry in enumerate(document["layers"]):
         data = b"".join(client.blob(image.repository, entry["digest"]))
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
-                found[f"{number}/{member.name}"] = file.read() if file else b""
-    return found
+                files[f"{number}/{member.name}"] = file.read() if file else b""
+    return files
 
 
 def test_an_image_that_exists_is_pinned_and_stays_what_it_was_when_its_tag_moves(
     client: Registry, base: str, project: Path, tmp_path: Path
 ) -> None:
-    first, said = prepare(client.name, project, base)
-    assert first == f"{client.name}/lab/base@{client.find('lab/base', '1')}" and said == []
+    first, messages = prepare(client.name, project, base)
+    assert first == f"{client.name}/lab/base@{client.find('lab/base', '1')}" and messages == []
     (tmp_path / "moved").mkdir()
     push_base(client, "lab/base", "1", tmp_path / "moved", marker="moved")
     moved, _ = prepare(client.name, project, base)
@@ -111,20 +111,20 @@ def test_what_is_installed_is_built_once_and_found_again_until_something_changes
     client: Registry, base: str, project: Path, docker_engine: Engine
 ) -> None:
     install = ["cat requirements.txt > /installed", "mkdir /more"]
-    built, said = prepare(client.name, project, base, install)
+    built, messages = prepare(client.name, project, base, install)
     assert built.startswith(f"{client.name}/orchestune@sha256:")
-    assert any("building" in line for line in said)
-    found = contents(client, built)
-    assert [data for name, data in found.items() if name.endswith("/installed")] == [b"numpy\n"]
+    assert any("building" in line for line in messages)
+    files = contents(client, built)
+    assert [data for name, data in files.items() if name.endswith("/installed")] == [b"numpy\n"]
 
     (project / "train.py").write_text("print('another line')")
-    again, said = prepare(client.name, project, base, install)
-    assert again == built and [line.split()[0] for line in said] == ["found"]
+    again, messages = prepare(client.name, project, base, install)
+    assert again == built and [line.split()[0] for line in messages] == ["found"]
 
     (project / "requirements.txt").write_text("scipy\n")
-    other, said = prepare(client.name, project, base, install)
-    assert other != built and "building" in said[0]
-    assert said_in(docker_engine, other, ["/bin/cat", "/installed"]) == b"scipy\n"
+    other, messages = prepare(client.name, project, base, install)
+    assert other != built and "building" in messages[0]
+    assert output_of(docker_engine, other, ["/bin/cat", "/installed"]) == b"scipy\n"
 
 
 def test_no_token_secret_or_code_is_in_any_layer(client: Registry, base: str, project: Path) -> None:
@@ -134,9 +134,9 @@ def test_no_token_secret_or_code_is_in_any_layer(client: Registry, base: str, pr
         prepare(client.name, project, None, "cat requirements.txt", "Dockerfile")[0],
     ]
     for image in images:
-        found = contents(client, image)
-        assert any(name.endswith("requirements.txt") for name in found)
-        for name, data in found.items():
+        files = contents(client, image)
+        assert any(name.endswith("requirements.txt") for name in files)
+        for name, data in files.items():
             assert not name.endswith((".env", "train.py")), name
             for word in (CODE, TOKEN, SECRET):
                 assert word.encode() not in data, (name, word)
@@ -149,7 +149,7 @@ def test_an_image_of_another_user_installs_as_root_and_runs_as_that_user(
     (tmp_path / "base").mkdir()
     push_base(client, "lab/user", "1", tmp_path / "base", user="1234:1234")
     built, _ = prepare(client.name, project, f"{client.name}/lab/user:1", "id -u > /installed-by")
-    assert said_in(docker_engine, built, ["/bin/sh", "-c", "id -u; cat /installed-by"]) == b"1234\n0\n"
+    assert output_of(docker_engine, built, ["/bin/sh", "-c", "id -u; cat /installed-by"]) == b"1234\n0\n"
 
 
 def test_a_step_that_fails_shows_its_output(client: Registry, base: str, project: Path) -> None:
@@ -173,20 +173,20 @@ def test_without_a_registry_the_image_stays_in_the_engine_of_this_machine(
     client: Registry, base: str, project: Path, docker_engine: Engine
 ) -> None:
     def prepare_here(image: str) -> tuple[str, list[str]]:
-        said: list[str] = []
+        messages: list[str] = []
         install = ["cat requirements.txt >> /installed"]
-        return prepare_image(image, install, None, project, None, own_platform(), said.append), said
+        return prepare_image(image, install, None, project, None, own_platform(), messages.append), messages
 
-    first, said = prepare_here(base)  # from the registry
-    assert first.startswith("sha256:") and "building" in said[0]
-    assert said_in(docker_engine, first, ["/bin/cat", "/installed"]) == b"numpy\n"
-    again, said = prepare_here(base)
-    assert again == first and [line.split()[0] for line in said] == ["found"]
+    first, messages = prepare_here(base)  # from the registry
+    assert first.startswith("sha256:") and "building" in messages[0]
+    assert output_of(docker_engine, first, ["/bin/cat", "/installed"]) == b"numpy\n"
+    again, messages = prepare_here(base)
+    assert again == first and [line.split()[0] for line in messages] == ["found"]
 
     with docker_engine.client() as engine:  # an image that no registry has
         engine.images.get(first).tag("mine", "1")
     second, _ = prepare_here("mine:1")
-    assert said_in(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
+    assert output_of(docker_engine, second, ["/bin/cat", "/installed"]) == b"numpy\nnumpy\n"
     with pytest.raises(UsageError, match="the image mine:1 does not run on the nodes"):
         prepare_image("mine:1", "true", None, project, None, Platform("s390x"), print)
 

@@ -95,12 +95,12 @@ def test_an_empty_blob_is_a_blob(client: Registry, tmp_path: Path) -> None:
 def test_a_tag_is_resolved_to_what_it_means_now(client: Registry, address: str, tmp_path: Path) -> None:
     first = push_image(client, tmp_path, "model", "1", "amd64")
     reference = parse(f"{address}/model:1")
-    found, platforms = client.resolve(reference)
-    assert str(found) == f"{address}/model@{first.digest}" and platforms == (Platform("amd64"),)
+    pinned_reference, platforms = client.resolve(reference)
+    assert str(pinned_reference) == f"{address}/model@{first.digest}" and platforms == (Platform("amd64"),)
     assert client.find("model", "1") == first.digest
     moved = push_image(client, tmp_path, "model", "1", "arm64")
     assert client.resolve(reference)[0].digest == moved.digest
-    assert client.resolve(found)[0] == found
+    assert client.resolve(pinned_reference)[0] == pinned_reference
 
 
 def test_an_index_is_resolved_with_all_its_platforms(client: Registry, address: str, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_an_index_is_resolved_with_all_its_platforms(client: Registry, address: 
     ]  # fmt: skip
     index = Manifest(OCI_INDEX, json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode())
     client.put_manifest("many", "all", index)
-    found, platforms = client.resolve(parse(f"{address}/many:all"))
-    assert found.digest == index.digest and platforms == (Platform("amd64"), Platform("arm64"))
+    pinned_reference, platforms = client.resolve(parse(f"{address}/many:all"))
+    assert pinned_reference.digest == index.digest and platforms == (Platform("amd64"), Platform("arm64"))
 
 
 def test_what_is_not_there_is_told_by_its_name(client: Registry, address: str) -> None:

@@ -44,9 +44,9 @@ def ended(container: Container) -> str:
     """Wait for the end of a container that shall succeed; what it said."""
     try:
         status = container.wait(timeout=120)["StatusCode"]
-        said = container.logs().decode()
-        assert status == 0, said
-        return said
+        output = container.logs().decode()
+        assert status == 0, output
+        return output
     finally:
         container.remove(force=True)
 
@@ -73,7 +73,7 @@ def test_it_serves_as_nobody_with_a_read_only_root(pushed: Reference, engine: do
         container.remove(force=True)
 
 
-EVERYTHING = """
+IMPORT_ALL = """
 import importlib, json, os, pkgutil, ssl, subprocess, sys
 import orchestune, numpy.testing, scipy.stats, psycopg, boto3, websocket
 boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
@@ -95,11 +95,11 @@ print(json.dumps({
 def test_every_part_can_be_imported_and_a_child_can_be_started(pushed: Reference, engine: docker.DockerClient) -> None:
     engine.images.pull(str(pushed))
     python = f"{server_image.HOME}/bin/python3"
-    container = engine.containers.run(str(pushed), ["-I", "-c", EVERYTHING], entrypoint=python, **CLOSED)
-    said = json.loads(ended(container).splitlines()[-1])
-    assert said["failed"] == [] and said["child"] == "child\n"
-    assert said["authorities"] > 50 and said["uid"] == 65532
-    assert not {"bin", "usr", "home", "root"} & set(said["root"])
+    container = engine.containers.run(str(pushed), ["-I", "-c", IMPORT_ALL], entrypoint=python, **CLOSED)
+    report = json.loads(ended(container).splitlines()[-1])
+    assert report["failed"] == [] and report["child"] == "child\n"
+    assert report["authorities"] > 50 and report["uid"] == 65532
+    assert not {"bin", "usr", "home", "root"} & set(report["root"])
 
 
 def test_an_init_container_brings_the_private_python_into_a_volume_without_a_shell(
@@ -111,8 +111,8 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
         mounted: dict[str, dict[str, str]] = {str(volume.name): {"bind": "/orchestune", "mode": "rw"}}
         copy = private_python.copy_command(server_image.RUNTIME, "/orchestune")
         more = {**CLOSED, "user": "0"}  # a new volume of Docker belongs to root
-        said = ended(engine.containers.run(str(pushed), copy[1:], entrypoint=copy[:1], volumes=mounted, **more))
-        assert "copied" in said
+        output = ended(engine.containers.run(str(pushed), copy[1:], entrypoint=copy[:1], volumes=mounted, **more))
+        assert "copied" in output
         mounted[str(volume.name)]["mode"] = "ro"
         ask = [
             *private_python.interpreter("/orchestune"),
@@ -128,12 +128,12 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
 def test_it_is_found_again_by_its_cached_digest_and_a_second_build_is_equal(
     pushed: Reference, address: str, tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     with Registry(address, find=lambda _: None) as client:
         for words in ("pushed 0 MB", "found"):
-            reference = server_image.push_server_image(client, "lab/server", (), said.append, tmp_path / "digest")
+            reference = server_image.push_server_image(client, "lab/server", (), messages.append, tmp_path / "digest")
             assert reference == pushed
-            assert said[-1].startswith(f"{words} to {address}/lab/server" if "MB" in words else words)
+            assert messages[-1].startswith(f"{words} to {address}/lab/server" if "MB" in words else words)
 
 
 def test_nodes_of_another_kind_are_refused_before_anything_is_made(address: str) -> None:

@@ -44,12 +44,12 @@ def world(world: CoreWorld) -> CoreWorld:
 
 
 def let(world: CoreWorld, outgoing: Outgoing) -> None:
-    """Set what whoever runs the server sets."""
+    """Set what the operator of the server sets."""
     world.core = replace(world.core, outgoing=outgoing)
 
 
 def create(world: CoreWorld, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
-    """An experiment that one hook hears of; its address comes as a client sends it: beside the specification."""
+    """An experiment with one webhook; its address comes as a client sends it: beside the specification."""
     described = Hook(url, "env:SECRET" if secret else "", **hook).to_json()
     outgoing = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
     new = replace(world.request(notify=[described], budget=budget, parallelism=1), outgoing=outgoing)
@@ -73,7 +73,7 @@ def sent(world: CoreWorld, sending: Notifying, done: Callable[[], object] | None
         sending.tick()
         return bool(done()) if done else not waiting(world)
 
-    until("the messages to be sent", look, told=lambda: waiting(world))
+    until("the messages to be sent", look, describe=lambda: waiting(world))
 
 
 def tried(world: CoreWorld, sending: Notifying, tries: int) -> None:
@@ -84,18 +84,18 @@ def tried(world: CoreWorld, sending: Notifying, tries: int) -> None:
 def test_the_end_is_told_with_what_was_found_signed_as_the_standard_has_it(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, SECRET)
-        shown = world.run(experiment)
+        status = world.run(experiment)
         world.clock.wall = time.time()
         sent(world, Notifying(world.core))
         (request,) = receiver.received
     document = Webhook(SECRET).verify(request.body, dict(request.headers))
-    best = shown["best"][0]
+    best = status["best"][0]
     assert document["type"] == "experiment.finished"
     data = document["data"]
-    assert (data["experiment"], data["state"], data["completed"]) == (shown["handle"], "completed", 2)
+    assert (data["experiment"], data["state"], data["completed"]) == (status["handle"], "completed", 2)
     assert data["best"]["parameters"] == best["parameters"]
     assert data["best"]["trial"] == best["trial"]
-    assert data["url"] == shown["url"]
+    assert data["url"] == status["url"]
     assert data["text"].startswith("test finished after 2 of 2 trials; best loss ")
 
 
@@ -112,14 +112,14 @@ def test_what_was_written_before_the_clock_jumped_back_is_sent_all_the_same(worl
 def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analyses, "best_estimate", lambda *given: (7, 0.1, 0.02))
+    monkeypatch.setattr(analyses, "best_estimate", lambda *arguments: (7, 0.1, 0.02))
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=MIN_TRIALS)
         for number in range(1, MIN_TRIALS + 1):
             [(worker, lease)] = world.lease()
             points = [[1, "loss", 1 / number, None, 0.5]]
             worker.call(finished=[worker.finish(lease, 1 / number, points=points)])
-        shown = world.run(experiment)
+        status = world.run(experiment)
         sent(world, Notifying(world.core))
         (request,) = receiver.received
     data = request.document["data"]
@@ -129,7 +129,7 @@ def test_the_best_of_a_noisy_search_is_the_one_that_everybody_names(
         each["parameters"] for each in world.trials(experiment) if each["number"] == 7
     )
     assert data["text"].endswith("best loss 0.142857 (trial 7)")
-    assert shown["state"] == "completed"
+    assert status["state"] == "completed"
 
 
 def test_each_moment_is_told_to_whoever_wants_it(world: CoreWorld) -> None:
@@ -249,7 +249,7 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
         sending = Notifying(world.core)
         sent(world, sending, lambda: len(slow.received) == 2)
         world.run(create(world, quick.url))
-        sent(world, sending, lambda: quick.taken())
+        sent(world, sending, lambda: quick.accepted())
         assert len(slow.received) == 2, "no more than two of one experiment at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 4)
@@ -267,7 +267,7 @@ def test_an_address_that_hangs_for_many_experiments_holds_no_other_one_up(
         sending = Notifying(world.core)
         sent(world, sending, lambda: len(slow.received) == 2)
         pause(world.core, create(world, quick.url), False, "ada")
-        sent(world, sending, lambda: quick.taken())
+        sent(world, sending, lambda: quick.accepted())
         assert len(slow.received) == 2, "no more than two at one address at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 5)

@@ -21,9 +21,9 @@ from tests.contract.world import CoreWorld, FakeWorker
 from tests.testbeds.mlflow import Mlflow, named
 
 pytestmark = pytest.mark.mlflow
-ANYWHERE = AllowedDestinations(everywhere=True)
-PATIENCE = 60.0
-"""seconds for which a tick waits until everything is told"""
+ANY_DESTINATION = AllowedDestinations(everywhere=True)
+TIMEOUT = 60.0
+"""seconds for which a tick waits until everything is sent"""
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
 
 @pytest.fixture
 def world(world: CoreWorld) -> CoreWorld:
-    world.core = replace(world.core, outgoing=Outgoing(ANYWHERE))
+    world.core = replace(world.core, outgoing=Outgoing(ANY_DESTINATION))
     return world
 
 
 @pytest.fixture
 def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    made = Tracking(world.core, PATIENCE)
-    yield made
-    made.close()
+    tracker = Tracking(world.core, TIMEOUT)
+    yield tracker
+    tracker.close()
 
 
 def catch_up(world: CoreWorld, tracking: Tracking) -> None:
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
             return genuine(self, *args)
 
         monkeypatch.setattr(Client, "_call", call)
-        tracking = Tracking(world.core, PATIENCE)
+        tracking = Tracking(world.core, TIMEOUT)
         tracking.tick()
         tracking.close()
         with world.core.store.reading() as session:
@@ -201,22 +201,22 @@ def test_folds_have_their_own_curves_and_the_run_their_mean(
         worker.call(finished=[worker.finish(lease, value)])
     world.run(experiment)
     catch_up(world, tracking)
-    found = named(mlflow.runs("folded")[1], "metrics")
-    assert found == {"fold 0/loss": 0.2, "fold 1/loss": 0.4, "loss": pytest.approx(0.3)}
+    metrics = named(mlflow.runs("folded")[1], "metrics")
+    assert metrics == {"fold 0/loss": 0.2, "fold 1/loss": 0.4, "loss": pytest.approx(0.3)}
 
 
 def test_many_values_take_as_many_requests_as_they_need(mlflow: Mlflow) -> None:
-    client = Client(Tracker(mlflow.url), ANYWHERE)
+    client = Client(Tracker(mlflow.url), ANY_DESTINATION)
     place = client.experiment("many")
     run = client.create(place, "one", 1, {"a": "b"})
     client.log(run, [LoggedMetric("loss", float(i), i, i) for i in range(2500)], {f"p{i}": i for i in range(250)})
     client.close()
-    (found,) = mlflow.runs("many")
-    assert (len(named(found, "params")), named(found, "metrics")) == (250, {"loss": 2499.0})
+    (recorded_run,) = mlflow.runs("many")
+    assert (len(named(recorded_run, "params")), named(recorded_run, "metrics")) == (250, {"loss": 2499.0})
 
 
 def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> None:
-    client = Client(Tracker(mlflow.url), ANYWHERE)
+    client = Client(Tracker(mlflow.url), ANY_DESTINATION)
     place = client.experiment("deleted")
     mlflow.ask("experiments/delete", {"experiment_id": place})
     with pytest.raises(MlflowRejected, match="experiment 'deleted' is deleted"):
@@ -225,8 +225,8 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
 
 
 def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: CoreWorld, mlflow: Mlflow) -> None:
-    world.core = replace(world.core, outgoing=Outgoing(ANYWHERE, tracker=Tracker(mlflow.url)))
-    tracking = Tracking(world.core, PATIENCE)
+    world.core = replace(world.core, outgoing=Outgoing(ANY_DESTINATION, tracker=Tracker(mlflow.url)))
+    tracking = Tracking(world.core, TIMEOUT)
     world.run(world.create(name="by the server", budget=1))
     world.run(world.create(name="only a test", budget=1, labels={"orchestune.dev/test": "0"}))
     catch_up(world, tracking)

@@ -128,8 +128,8 @@ class Finished:
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with Home([str(BIN / "orchestune")], WANDB_MODE="offline") as made:
-        yield made
+    with Home([str(BIN / "orchestune")], WANDB_MODE="offline") as user_home:
+        yield user_home
 
 
 def project(folder: Path) -> Path:

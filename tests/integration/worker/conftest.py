@@ -20,7 +20,7 @@ from tests.integration.worker.fake_server import FakeServer
 from tests.testbeds.processes import children_of
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """seconds for what needs another process, on a machine under load"""
 BOOT = "import sys, runpy; sys.path.insert(0, {!r}); runpy.run_module('orchestune.worker', run_name='__main__')"
 
@@ -68,21 +68,21 @@ class RunningWorker:
     @property
     def pid(self) -> int:
         """The worker itself, below its guard."""
-        found: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
-        return found
+        child: int = until(lambda: next(iter(children_of(self.guard.pid)), 0), "the worker below its guard")
+        return child
 
-    def wait(self, seconds: float = PATIENCE) -> int:
+    def wait(self, seconds: float = TIMEOUT) -> int:
         """Wait for the end and return the exit code."""
         return self.guard.wait(seconds)
 
     def kill(self) -> None:
-        """End it and all that it started, whatever happened before."""
+        """Terminate it and all that it started; idempotent."""
         if self.guard.poll() is None:
             for pid in [*children_of(self.guard.pid), self.guard.pid]:
                 signal_quietly(pid, signal.SIGCONT)
             for pid in children_of(self.guard.pid):
                 signal_quietly(pid, signal.SIGKILL)
-            self.guard.wait(PATIENCE)
+            self.guard.wait(TIMEOUT)
 
 
 def signal_quietly(pid: int, number: int) -> None:
@@ -92,23 +92,23 @@ def signal_quietly(pid: int, number: int) -> None:
         pass
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = TIMEOUT) -> Any:
     """Poll until something is true, and return it."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
-    return found
+    return value
 
 
 def read_pids(folder: Path, count: int) -> list[int]:
     """The process numbers that commands wrote into files `*.pid` there, once there are `count`."""
 
-    def found() -> list[int] | None:
+    def pids_written() -> list[int] | None:
         texts = [path.read_text().strip() for path in folder.glob("*.pid")]
         return [int(text) for text in texts] if len([text for text in texts if text]) >= count else None
 
-    pids: list[int] = until(found, f"{count} process numbers")
+    pids: list[int] = until(pids_written, f"{count} process numbers")
     return pids
 
 

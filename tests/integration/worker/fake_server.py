@@ -1,4 +1,4 @@
-"""A small server that speaks the worker's side of docs/reference/protocol.md and plays tricks when told to."""
+"""A small server that speaks the worker's side of docs/reference/protocol.md and injects faults on request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Fault = Callable[[str, Document], str]
 
 
 @dataclass
-class Told:
+class AttemptReports:
     """The reports of one attempt that the server received."""
 
     lease: Document
@@ -36,11 +36,11 @@ class Told:
 
     def values(self, name: str) -> list[Any]:
         """Values of one metric in the order of their sequence."""
-        return [point[2] for (known, _), point in sorted(self.points.items()) if known == name]
+        return [point[2] for (metric, _), point in sorted(self.points.items()) if metric == name]
 
 
 class FakeServer:
-    """Leases what is in `pending`; everything that it hears is in `attempts`, by attempt id."""
+    """Leases what is in `pending`; everything that it receives is in `attempts`, by attempt id."""
 
     token = "secret-token"
 
@@ -53,9 +53,9 @@ class FakeServer:
         self.slots, self.beat_seconds = slots, beat
         self.change = threading.Condition()
         self.silence = threading.Event()
-        """set: whoever was told nothing is served"""
+        """calls wait without an answer until this is set"""
         self.pending: deque[Document] = deque()
-        self.attempts: dict[str, Told] = {}
+        self.attempts: dict[str, AttemptReports] = {}
         self.orders: dict[str, Document] = {}
         self.superseded: set[str] = set()
         self.blobs: dict[str, bytes] = {}
@@ -105,7 +105,7 @@ class FakeServer:
                 "gpus": [], "report": f"{self.url}/api/v1/report/x/y", "checkpoint": None, "number": 1, **more,
             }  # fmt: skip
             self.pending.append(lease)
-            self.attempts[lease["attempt"]] = Told(lease)
+            self.attempts[lease["attempt"]] = AttemptReports(lease)
             self.change.notify_all()
             return str(lease["attempt"])
 
@@ -113,21 +113,21 @@ class FakeServer:
         """Wait until something that was heard makes `condition` true, and return it."""
         deadline = time.monotonic() + seconds
         with self.change:
-            while not (found := condition()):
-                left = deadline - time.monotonic()
-                assert left > 0, f"waited in vain: {what or condition}"
-                self.change.wait(min(left, 0.5))
-            return found
+            while not (value := condition()):
+                remaining = deadline - time.monotonic()
+                assert remaining > 0, f"waited in vain: {what or condition}"
+                self.change.wait(min(remaining, 0.5))
+            return value
 
-    def finished(self, attempt: str, seconds: float = 120.0) -> Told:
+    def finished(self, attempt: str, seconds: float = 120.0) -> AttemptReports:
         """Wait for the end of an attempt and all of its log."""
 
-        def complete() -> Told | None:
-            told = self.attempts[attempt]
-            return told if told.finished and told.end == told.finished["log_bytes"] else None
+        def complete() -> AttemptReports | None:
+            reports = self.attempts[attempt]
+            return reports if reports.finished and reports.end == reports.finished["log_bytes"] else None
 
-        found: Told = self.wait(complete, seconds, f"the end of {attempt}")
-        return found
+        finished_reports: AttemptReports = self.wait(complete, seconds, f"the end of {attempt}")
+        return finished_reports
 
     def stop_attempt(self, attempt: str, state: str = "cancelled", **more: Any) -> None:
         """Order an attempt to end."""
@@ -157,10 +157,10 @@ class FakeServer:
                     return {"gone": True}
                 orders = [order for attempt, order in self.orders.items() if attempt in body.get("live", ())]
                 leases = self._lease(body)
-                left = deadline - time.monotonic()
-                if acks or orders or leases or self.drain or left <= 0 or self._httpd is None:
+                remaining = deadline - time.monotonic()
+                if acks or orders or leases or self.drain or remaining <= 0 or self._httpd is None:
                     break
-                self.change.wait(left)
+                self.change.wait(remaining)
         return {"acks": acks, "orders": orders, "leases": leases, "slots": self.slots, "drain": self.drain}
 
     def _lease(self, body: Document) -> list[Document]:
@@ -181,37 +181,37 @@ class FakeServer:
                 self.pending.append(self.attempts[attempt].lease)
 
     def _beat(self, item: Document) -> Document:
-        told = self.attempts.get(item["attempt"])
-        if told is None or told.lease["token"] != item["token"]:
+        reports = self.attempts.get(item["attempt"])
+        if reports is None or reports.lease["token"] != item["token"]:
             return {"attempt": item["attempt"], "result": "unknown"}
-        self._take(told, item)
-        told.started = told.started or bool(item.get("started"))
-        gone = item["attempt"] in self.superseded
-        return {"attempt": item["attempt"], "result": "superseded" if gone else "ok"}
+        self._take(reports, item)
+        reports.started = reports.started or bool(item.get("started"))
+        is_superseded = item["attempt"] in self.superseded
+        return {"attempt": item["attempt"], "result": "superseded" if is_superseded else "ok"}
 
     def _finish(self, item: Document) -> Document:
         ack = self._beat(item)
         if ack["result"] == "ok":
-            told = self.attempts[item["attempt"]]
-            told.finished = told.finished or item
-            told.deliveries += 1
+            reports = self.attempts[item["attempt"]]
+            reports.finished = reports.finished or item
+            reports.deliveries += 1
             self.orders.pop(item["attempt"], None)
         return ack
 
     @staticmethod
-    def _take(told: Told, item: Document) -> None:
+    def _take(reports: AttemptReports, item: Document) -> None:
         for offset, text, gap in item.get("logs") or ():
             data = text.encode("latin-1")
-            if gap and offset >= told.end:
-                told.gaps.append((offset, gap))
-                assert offset - gap == told.end
-                told.end = offset
-            assert offset <= told.end, f"a hole before {offset}, the log ends at {told.end}"
-            told.log += data[told.end - offset :]
-            told.end = max(told.end, offset + len(data))
+            if gap and offset >= reports.end:
+                reports.gaps.append((offset, gap))
+                assert offset - gap == reports.end
+                reports.end = offset
+            assert offset <= reports.end, f"a hole before {offset}, the log ends at {reports.end}"
+            reports.log += data[reports.end - offset :]
+            reports.end = max(reports.end, offset + len(data))
         for point in item.get("points") or ():
-            told.points.setdefault((point[1], point[0]), point)
-        told.usage += item.get("usage") or ()
+            reports.points.setdefault((point[1], point[0]), point)
+        reports.usage += item.get("usage") or ()
 
 
 class _Httpd(Listening):
@@ -329,8 +329,8 @@ class _Handler(Handler):
         with fake.change:
             for item in body["files"]:
                 self._commit(item["digest"])
-            kept = {item["path"]: item for item in [*fake.artifacts.get(body["attempt"], ()), *body["files"]]}
-            fake.artifacts[body["attempt"]] = list(kept.values())
+            artifacts = {item["path"]: item for item in [*fake.artifacts.get(body["attempt"], ()), *body["files"]]}
+            fake.artifacts[body["attempt"]] = list(artifacts.values())
             fake.change.notify_all()
         return {"kept": [item["path"] for item in body["files"]]}
 

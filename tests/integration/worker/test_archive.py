@@ -21,9 +21,9 @@ from tests.integration.worker.fake_server import FakeServer
 def old_python() -> str | None:
     """A Python 3.8, where this machine has one."""
     for name in ("python3.8", *map(str, Path.home().glob(".pyenv/versions/3.8*/bin/python3.8"))):
-        found = shutil.which(name)
-        if found and subprocess.run([found, "-c", "pass"], capture_output=True, check=False).returncode == 0:
-            return found
+        program = shutil.which(name)
+        if program and subprocess.run([program, "-c", "pass"], capture_output=True, check=False).returncode == 0:
+            return program
     return None
 
 
@@ -76,9 +76,9 @@ def test_the_worker_alone_has_the_version_of_orchestune(tmp_path: Path) -> None:
 def test_bytecode_of_this_python_is_taken_and_that_of_another_one_left(tmp_path: Path) -> None:
     own = build(tmp_path / "own.pyz", compiled)
     other = build(tmp_path / "other.pyz", lambda source: b"\0\0\0\0" + (compiled(source) or b"")[4:])
-    for archive, taken in ((own, True), (other, False)):
+    for archive, is_used in ((own, True), (other, False)):
         look = "import orchestune.worker.loop as it; print(it.__file__, it.WorkerLoop.__name__)"
         env = {"PYTHONPATH": str(archive)}
         done = subprocess.run([sys.executable, "-S", "-c", look], env=env, capture_output=True, text=True, check=True)
         file, name = done.stdout.split()
-        assert (file.endswith(".pyc"), name) == (taken, "WorkerLoop"), done.stdout
+        assert (file.endswith(".pyc"), name) == (is_used, "WorkerLoop"), done.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.worker.conftest import BOOT, SOURCE, RunningWorker, read_pids, until
-from tests.integration.worker.fake_server import FakeServer, Told
+from tests.integration.worker.fake_server import AttemptReports, FakeServer
 from tests.testbeds.processes import alive
 
 Serve = Callable[..., FakeServer]
@@ -66,8 +66,8 @@ def test_descendants_in_other_groups_are_gone_before_the_end_is_reported(
     server = serve(family(tmp_path / "pids", "go"))
     attempt = server.queue()
     employ(server)
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["state"] == "succeeded"
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["state"] == "succeeded"
     pids = read_pids(tmp_path / "pids", 5)
     assert all_gone(pids)
 
@@ -103,15 +103,15 @@ def refusing(send):
     return kill
 os.kill, os.killpg = refusing(os.kill), refusing(os.killpg)
 """
-"""what the system says to whoever wants to end another user's process, as `sudo` makes them"""
+"""the system's answer to signals for another user's process, as `sudo` starts them"""
 
-UNTIL_IT_IS = "until grep -qs not-ours /proc/$(cat {0}/a.pid 2>/dev/null)/comm; do sleep 0.01; done"
+WAIT_FOR_FOREIGN = "until grep -qs not-ours /proc/$(cat {0}/a.pid 2>/dev/null)/comm; do sleep 0.01; done"
 
 
 @pytest.mark.parametrize(
     ("run", "state"),
     [
-        (f"setsid sh -c 'echo $$ > {{0}}/a.pid; exec {{0}}/not-ours 600' & {UNTIL_IT_IS}", "succeeded"),
+        (f"setsid sh -c 'echo $$ > {{0}}/a.pid; exec {{0}}/not-ours 600' & {WAIT_FOR_FOREIGN}", "succeeded"),
         ("echo $$ > {0}/a.pid; exec {0}/not-ours 600", "failed"),
     ],
 )
@@ -123,11 +123,11 @@ def test_nobody_waits_for_a_process_that_cannot_be_ended(
     attempt = server.queue()
     boot = NOT_OURS + BOOT.format(str(SOURCE))
     worker = employ(server, command=[sys.executable, "-I", "-W", "error", "-c", boot])
-    told = server.finished(attempt)
+    reports = server.finished(attempt)
     [other] = read_pids(tmp_path, 1)
     try:
-        assert told.finished is not None and told.finished["state"] == state, told.log
-        assert f"process {other} belongs to another user: it cannot be killed and keeps running" in told.log.decode()
+        assert reports.finished is not None and reports.finished["state"] == state, reports.log
+        assert f"process {other} belongs to another user: it cannot be killed and keeps running" in reports.log.decode()
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
         assert alive(other)
@@ -184,15 +184,15 @@ def test_a_pruned_command_finds_the_reason_before_the_signal_and_may_end_in_good
     first, second = server.queue(), server.queue()
     employ(server)
     for attempt in (first, second):
-        told = server.attempts[attempt]
-        server.wait(partial(told.values, "loss"))
+        reports = server.attempts[attempt]
+        server.wait(partial(reports.values, "loss"))
         server.stop_attempt(attempt, "pruned")
         finished = server.finished(attempt).finished
         assert finished is not None
         assert (finished["state"], finished["exit_code"]) == ("pruned", 0)
-        assert told.values("loss") == [1.0, 0.5], "the second one, in the same place, finds no file of the first one"
-        assert b'{"state": "pruned", "code": "pruned", "message": "it was pruned"}' in told.log
-        assert b"orchestune: stopping this trial early: it was pruned\n" in told.log
+        assert reports.values("loss") == [1.0, 0.5], "the second one, in the same place, finds no file of the first one"
+        assert b'{"state": "pruned", "code": "pruned", "message": "it was pruned"}' in reports.log
+        assert b"orchestune: stopping this trial early: it was pruned\n" in reports.log
 
 
 def test_an_order_may_bring_a_grace_of_its_own(serve: Serve, employ: Employ) -> None:
@@ -220,12 +220,12 @@ def test_a_command_that_has_ended_by_itself_when_the_order_comes_keeps_its_end(
     (tmp_path / "go").touch()
     until(lambda: not alive(pid), "the end of the command")
     os.kill(frozen, signal.SIGCONT)
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["state"] == "succeeded"
-    assert told.values("loss") == [1.0, 2.0]
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["state"] == "succeeded"
+    assert reports.values("loss") == [1.0, 2.0]
 
 
-def stopped_below_a_shell(serve: Serve, employ: Employ, child: str) -> Told:
+def stopped_below_a_shell(serve: Serve, employ: Employ, child: str) -> AttemptReports:
     """Return the outcome of an attempt whose shell ends at once when stopped, after its child reported a loss."""
     server = serve(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", child], grace=20)
     attempt = server.queue()
@@ -250,9 +250,9 @@ def test_the_wall_time_lasts_until_the_last_process_has_ended(serve: Serve, empl
         "def end(*_): time.sleep(1); print('lived', time.monotonic() - began, flush=True); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end); print('loss=1', flush=True); time.sleep(600)"
     )
-    told = stopped_below_a_shell(serve, employ, child)
-    assert told.finished is not None and told.finished["signal"] == signal.SIGTERM
-    assert told.finished["wall"] > float(told.log.split()[-1]) - 0.5
+    reports = stopped_below_a_shell(serve, employ, child)
+    assert reports.finished is not None and reports.finished["signal"] == signal.SIGTERM
+    assert reports.finished["wall"] > float(reports.log.split()[-1]) - 0.5
 
 
 def test_sigterm_to_the_worker_preempts_its_trials_and_ends_it(serve: Serve, employ: Employ, tmp_path: Path) -> None:
@@ -263,10 +263,10 @@ def test_sigterm_to_the_worker_preempts_its_trials_and_ends_it(serve: Serve, emp
     server.wait(lambda: server.attempts[attempt].values("loss"))
     worker.guard.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
-    told = server.finished(attempt)
-    assert told.finished is not None
-    assert told.finished["state"] == "preempted"
-    assert told.finished["reason"]["code"] == "worker_stopped"
+    reports = server.finished(attempt)
+    assert reports.finished is not None
+    assert reports.finished["state"] == "preempted"
+    assert reports.finished["reason"]["code"] == "worker_stopped"
     assert all_gone(pids)
 
 

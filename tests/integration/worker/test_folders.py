@@ -24,7 +24,7 @@ from tests.integration.worker.fake_server import FakeServer
 Serve = Callable[..., FakeServer]
 Employ = Callable[..., RunningWorker]
 
-SNOOP = """
+PRINT_FILES = """
 import os
 seen = []
 for folder, folders, files in sorted(os.walk(".")):
@@ -34,7 +34,7 @@ for folder, folders, files in sorted(os.walk(".")):
 print(";".join(seen))
 print("loss=1")
 """
-SPOIL = """
+CHANGE_FILES = """
 import os, shutil, sys
 open("config.txt", "w").write("spoiled")
 os.utime("config.txt", (0, 0))
@@ -45,7 +45,7 @@ os.chmod("sub", 0o700); os.rename("sub/deep/file", "moved")
 os.mkdir("locked"); open("locked/x", "w"); os.chmod("locked", 0)
 """
 FILES: dict[str, str | bytes] = {
-    "snoop.py": SNOOP, "config.txt": "pristine", "package/module.py": "m", "sub/deep/file": "f",
+    "snoop.py": PRINT_FILES, "config.txt": "pristine", "package/module.py": "m", "sub/deep/file": "f",
     "link": "-> config.txt",
 }  # fmt: skip
 
@@ -55,11 +55,11 @@ def test_a_trial_cannot_touch_what_another_one_sees(serve: Serve, employ: Employ
     server.slots = 1
     digest = server.give(bundle(FILES))
     employ(server)
-    first = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+    first = server.finished(server.queue({"code": PRINT_FILES}, bundle=digest))
     for _ in range(3):
-        spoiled = server.finished(server.queue({"code": SPOIL}, bundle=digest))
+        spoiled = server.finished(server.queue({"code": CHANGE_FILES}, bundle=digest))
         assert spoiled.finished is not None and spoiled.finished["state"] == "succeeded", spoiled.log
-        after = server.finished(server.queue({"code": SNOOP}, bundle=digest))
+        after = server.finished(server.queue({"code": PRINT_FILES}, bundle=digest))
         assert bytes(after.log) == bytes(first.log)
     assert b"config.txt=pristine" in first.log and b"link=pristine" in first.log and b"sub/deep/file=f" in first.log
 
@@ -129,13 +129,13 @@ def test_kept_files_arrive_and_those_over_the_limit_are_named(serve: Serve, empl
     attempts = [server.queue() for _ in range(3)]
     employ(server)
     for attempt in attempts:
-        told = server.finished(attempt)
+        reports = server.finished(attempt)
         server.wait(partial(server.artifacts.get, attempt))
         files = {item["path"]: server.blobs[item["digest"]] for item in server.artifacts[attempt]}
         assert set(files) == {"best.pt", "plots/a/x.png", "big"}
-        assert told.finished is not None and told.finished["files"] == 3
+        assert reports.finished is not None and reports.finished["files"] == 3
         assert files["plots/a/x.png"] == b"two\n" and len(files["big"]) == 6_000_000
-        text = told.log.decode()
+        text = reports.log.decode()
         assert "skipped huge: " in text and "no file matches absent*" in text and "skipped plots/secret: " in text
 
 
@@ -167,12 +167,12 @@ def test_many_files_are_committed_some_at_a_time_and_none_again_after_trouble(se
 
 def test_that_files_were_refused_is_told_until_the_server_has_heard_it(serve: Serve, employ: Employ) -> None:
     server = serve("echo one > best.pt; echo loss=1", keep={"patterns": ["best.pt"], "limit": 100})
-    told: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
 
     def fault(route: str, body: dict[str, Any]) -> str:
         if route == "artifacts":
-            told.append(body)
-            return "503" if len(told) == 1 else ""
+            bodies.append(body)
+            return "503" if len(bodies) == 1 else ""
         return "413" if route == "uploads" else ""
 
     server.fault = fault
@@ -180,7 +180,7 @@ def test_that_files_were_refused_is_told_until_the_server_has_heard_it(serve: Se
     worker = employ(server)
     server.wait(lambda: attempt in server.artifacts)
     refused = {"attempt": attempt, "token": 1, "files": [], "refused": "told to say 413"}
-    assert told == [refused, refused]
+    assert bodies == [refused, refused]
     until(lambda: not list((worker.state / "outbox" / worker.name).iterdir()), "an empty outbox")
 
 
@@ -188,19 +188,19 @@ def test_whether_files_are_on_their_way_is_told_with_the_end_of_their_trial_and_
     serve: Serve, employ: Employ
 ) -> None:
     server = serve("echo one > best.pt; echo loss=1", keep={"patterns": ["best.pt"], "limit": 100})
-    told: list[tuple[int, bool]] = []
+    states: list[tuple[int, bool]] = []
     full = True
 
     def fault(route: str, body: dict[str, Any]) -> str:
         if route == "work" and "sending" in body:
-            told.append((body["sending"], bool(body.get("finished"))))
+            states.append((body["sending"], bool(body.get("finished"))))
         return "503" if route == "uploads" and full else ""
 
     server.fault = fault
     attempt = server.queue()
     worker = employ(server)
     server.finished(attempt)
-    assert (1, True) in told and not any(ended for sending, ended in told if not sending)
+    assert (1, True) in states and not any(ended for sending, ended in states if not sending)
     server.drain = True
     full = False
     server.wait(lambda: attempt in server.artifacts)
@@ -302,10 +302,10 @@ def test_checkpoints_are_published_on_the_interval_and_when_preempted_and_the_ne
     server.wait(lambda: len(server.checkpoints) >= 2)
     assert int(restored(server, server.checkpoints[0])) < int(restored(server, server.checkpoints[1]))
     server.stop_attempt(first, "preempted")
-    told = server.finished(first)
-    assert told.finished is not None and told.finished["state"] == "preempted"
+    reports = server.finished(first)
+    assert reports.finished is not None and reports.finished["state"] == "preempted"
     last = server.checkpoints[-1]
-    assert float(restored(server, last)) == last["step"] == told.values("loss")[-1]
+    assert float(restored(server, last)) == last["step"] == reports.values("loss")[-1]
     second = server.queue(checkpoint={"digest": last["digest"], "step": last["step"]}, number=2)
     server.wait(lambda: server.attempts[second].values("loss"))
     assert bytes(server.attempts[second].log).startswith(f"resumed {last['step']} {last['step']}\n".encode())

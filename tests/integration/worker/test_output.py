@@ -29,12 +29,12 @@ def test_fifty_megabytes_keep_head_and_tail_in_bounded_memory(serve: Serve, empl
     server = serve([sys.executable, "-c", code], cap_bytes=4 * 2**20)
     attempt = server.queue()
     worker = employ(server)
-    told = server.finished(attempt, 90)
-    assert told.values("loss") == [1.0]
-    assert told.finished is not None and told.finished["log_bytes"] == told.end > 50_000_000
-    ((_, gap),) = told.gaps
-    assert len(told.log) == 4 * 2**20 and gap == told.end - 4 * 2**20
-    assert told.log.startswith(b"000000 xxx") and told.log.endswith(b"\nloss=1\n")
+    reports = server.finished(attempt, 90)
+    assert reports.values("loss") == [1.0]
+    assert reports.finished is not None and reports.finished["log_bytes"] == reports.end > 50_000_000
+    ((_, gap),) = reports.gaps
+    assert len(reports.log) == 4 * 2**20 and gap == reports.end - 4 * 2**20
+    assert reports.log.startswith(b"000000 xxx") and reports.log.endswith(b"\nloss=1\n")
     status = Path(f"/proc/{worker.pid}/status").read_text()
     peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
     assert peak < 100 * 2**20
@@ -45,9 +45,9 @@ def test_a_log_that_outruns_the_network_waits_on_disk_and_arrives_whole(serve: S
     server = serve([sys.executable, "-c", code])
     attempt = server.queue()
     employ(server)
-    told = server.finished(attempt, 90)
+    reports = server.finished(attempt, 90)
     expected = b"".join(b"line %07d of a long log\n" % i for i in range(200_000)) + b"loss=1\n"
-    assert bytes(told.log) == expected
+    assert bytes(reports.log) == expected
 
 
 def test_secrets_never_leave_the_worker(serve: Serve, employ: Employ) -> None:
@@ -58,9 +58,9 @@ def test_secrets_never_leave_the_worker(serve: Serve, employ: Employ) -> None:
     server = serve([sys.executable, "-c", code], secrets={"KEY": secret})
     attempt = server.queue()
     worker = employ(server)
-    told = server.finished(attempt)
-    assert bytes(told.log) == b"a *** b***\n***"
-    assert told.finished is not None and secret not in str(told.finished)
+    reports = server.finished(attempt)
+    assert bytes(reports.log) == b"a *** b***\n***"
+    assert reports.finished is not None and secret not in str(reports.finished)
     server.job["run"] = [f"/{secret}"]
     lost = server.finished(server.queue(revision=2)).finished
     assert lost is not None and lost["reason"]["code"] == "command_not_found"
@@ -84,6 +84,6 @@ def test_an_expression_that_takes_for_ever_ends_itself_and_not_the_worker(serve:
     attempts = [server.queue(), server.queue()]
     employ(server)
     for attempt in attempts:
-        told = server.finished(attempt)
-        assert told.values("loss")[-1] == 0.5
-        assert told.log.count(b"orchestune: the expression (a+)+$(?P<loss>.) of `collect` took longer than 1 s") == 1
+        reports = server.finished(attempt)
+        assert reports.values("loss")[-1] == 0.5
+        assert reports.log.count(b"orchestune: the expression (a+)+$(?P<loss>.) of `collect` took longer than 1 s") == 1

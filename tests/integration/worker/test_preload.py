@@ -105,24 +105,24 @@ def test_a_program_finds_everything_as_if_it_were_started(
     serve: Serve, employ: Employ, modules: Modules, words: list[str]
 ) -> None:
     files = {"train.py": PROBE, "sub/train.py": PROBE, "link.py": "-> sub/train.py"}
-    found: list[dict[str, Any]] = []
+    environments: list[dict[str, Any]] = []
     for preload in ([], ["heavy"]):
         server = serve(python(*words), preload=preload, env=modules.env, parameters=["lr"], stdin="json", slots=1)
         digest = server.give(bundle(files))
         attempts = [server.queue({"lr": 0.1}, bundle=digest) for _ in range(2)]
         worker = employ(server, name="same")
-        told = [server.finished(attempt) for attempt in attempts]
+        reports = [server.finished(attempt) for attempt in attempts]
         worker.kill()
-        assert [each.finished and each.finished["state"] for each in told] == ["succeeded"] * 2, told[0].log
-        documents = [json.loads(bytes(each.log).decode().splitlines()[-1]) for each in told]
+        assert [each.finished and each.finished["state"] for each in reports] == ["succeeded"] * 2, reports[0].log
+        documents = [json.loads(bytes(each.log).decode().splitlines()[-1]) for each in reports]
         assert [document.pop("loaded") for document in documents] == [bool(preload)] * 2
         for document, attempt in zip(documents, attempts, strict=True):
             assert document["environ"].pop("ORCHESTUNE_ATTEMPT_ID") == attempt
             for name in ("ORCHESTUNE_TRIAL", "ORCHESTUNE_REPORT_URL"):
                 document["environ"].pop(name)
-        found.append(documents[-1])
-    assert found[0] == found[1]
-    assert found[1]["mark"] and found[1]["leads"]
+        environments.append(documents[-1])
+    assert environments[0] == environments[1]
+    assert environments[1]["mark"] and environments[1]["leads"]
     assert modules.imported == 3  # twice without, once with
 
 
@@ -137,7 +137,7 @@ def test_what_is_imported_is_imported_once_for_all(serve: Serve, employ: Employ,
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "shown"),
+    ("text", "code", "traceback_text"),
     [
         ("import sys; sys.exit(7)", 7, ""),
         ("import sys; sys.exit('no luck')", 1, "no luck"),
@@ -155,20 +155,20 @@ def test_what_is_imported_is_imported_once_for_all(serve: Serve, employ: Employ,
     ],
 )
 def test_a_program_ends_as_if_it_were_started(
-    serve: Serve, employ: Employ, modules: Modules, text: str, code: int, shown: str
+    serve: Serve, employ: Employ, modules: Modules, text: str, code: int, traceback_text: str
 ) -> None:
     logs = []
     for preload in ([], ["heavy"]):
         server = serve(python("train.py"), preload=preload, env=modules.env, slots=1)
         attempt = server.queue(bundle=server.give(bundle({"train.py": text})))
         worker = employ(server, name="same")
-        told = server.finished(attempt)
+        reports = server.finished(attempt)
         worker.kill()
-        assert told.finished is not None
-        assert (told.finished["exit_code"], told.finished["signal"]) == (code, None)
-        logs.append(bytes(told.log).decode())
+        assert reports.finished is not None
+        assert (reports.finished["exit_code"], reports.finished["signal"]) == (code, None)
+        logs.append(bytes(reports.log).decode())
     assert logs[0] == logs[1]
-    assert shown.replace("{path}", "") in logs[1].replace(
+    assert traceback_text.replace("{path}", "") in logs[1].replace(
         os.path.dirname(logs[1].partition('"')[2].partition('"')[0]), ""
     )
 
@@ -203,7 +203,7 @@ def test_random_numbers_differ_from_trial_to_trial(serve: Serve, employ: Employ,
 def test_all_that_a_program_started_is_ended_with_it(
     serve: Serve, employ: Employ, modules: Modules, tmp_path: Path
 ) -> None:
-    """Also processes that are mere copies of it, in sessions of their own, which only their environment tells apart."""
+    """Also processes that are mere copies of it, in sessions of their own, known only by their environment."""
     text = f"""
 import os, pathlib, time
 here, own = pathlib.Path({str(tmp_path)!r}), os.getpid()
@@ -311,9 +311,9 @@ def test_a_script_that_is_not_there_is_told_as_python_does(serve: Serve, employ:
     server = serve(python("nowhere.py"), preload=["heavy"], env=modules.env)
     attempt = server.queue()
     employ(server)
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["exit_code"] == 2
-    assert "can't open file" in bytes(told.log).decode()
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["exit_code"] == 2
+    assert "can't open file" in bytes(reports.log).decode()
 
 
 def test_processes_of_multiprocessing_find_their_program(serve: Serve, employ: Employ, modules: Modules) -> None:

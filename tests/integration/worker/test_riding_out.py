@@ -30,10 +30,10 @@ def test_results_wait_for_a_server_that_comes_back_elsewhere(serve: Serve, emplo
     assert server.url != old
     worker.point_to(server)
     for attempt in attempts:
-        told = server.finished(attempt)
-        assert told.finished is not None and told.finished["state"] == "succeeded"
-        assert bytes(told.log) == b"loss=1\nloss=2\n"
-        assert told.values("loss") == [1.0, 2.0]
+        reports = server.finished(attempt)
+        assert reports.finished is not None and reports.finished["state"] == "succeeded"
+        assert bytes(reports.log) == b"loss=1\nloss=2\n"
+        assert reports.values("loss") == [1.0, 2.0]
     until(lambda: not list(spool.iterdir()), "an empty spool")
 
 
@@ -52,9 +52,9 @@ def test_what_a_dead_worker_spooled_is_delivered_by_the_next_one(serve: Serve, e
     server.start()
     worker.point_to(server)
     worker.start()
-    told = server.finished(attempt)
-    assert told.values("loss") == [1.0, 2.0]
-    assert bytes(told.log) == b"loss=1\n" + b"\0" * 3_000_000 + b"\nloss=2\n"
+    reports = server.finished(attempt)
+    assert reports.values("loss") == [1.0, 2.0]
+    assert bytes(reports.log) == b"loss=1\n" + b"\0" * 3_000_000 + b"\nloss=2\n"
     until(lambda: not list(spool.iterdir()), "an empty spool")
 
 
@@ -104,10 +104,10 @@ def test_a_network_that_drops_delays_and_repeats_changes_nothing(serve: Serve, e
     server.fault = fault
     employ(server)
     for index, attempt in enumerate(attempts):
-        told = server.finished(attempt, 150)
-        assert told.finished is not None and told.finished["state"] == "succeeded"
-        assert bytes(told.log) == f"loss={index}\nmore\n".encode()
-        assert told.values("loss") == [float(index)]
+        reports = server.finished(attempt, 150)
+        assert reports.finished is not None and reports.finished["state"] == "succeeded"
+        assert bytes(reports.log) == f"loss={index}\nmore\n".encode()
+        assert reports.values("loss") == [float(index)]
 
 
 def test_a_server_that_says_goodbye_with_its_answer_is_asked_anew(serve: Serve, employ: Employ) -> None:

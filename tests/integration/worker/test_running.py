@@ -25,12 +25,12 @@ def test_five_hundred_trivial_trials_end_once_each_with_their_metric(serve: Serv
     attempts = [server.queue({"x": index * 0.5}) for index in range(500)]
     employ(server)
     for index, attempt in enumerate(attempts):
-        told = server.finished(attempt, 120)
-        assert told.finished is not None
-        assert told.finished["state"] == "succeeded"
-        assert told.values("loss") == [index * 0.5]
-        assert bytes(told.log) == f"loss={index * 0.5}\n".encode()
-        assert told.deliveries == 1
+        reports = server.finished(attempt, 120)
+        assert reports.finished is not None
+        assert reports.finished["state"] == "succeeded"
+        assert reports.values("loss") == [index * 0.5]
+        assert bytes(reports.log) == f"loss={index * 0.5}\n".encode()
+        assert reports.deliveries == 1
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_long_files_of_metrics_that_a_command_leaves_keep_nobody_waiting(serve: 
     server.fault = fault
     attempt = server.queue()
     employ(server)
-    told = server.finished(attempt, 120)
-    assert told.values("loss")[-1] == 2
+    reports = server.finished(attempt, 120)
+    assert reports.values("loss")[-1] == 2
     silences = [later - earlier for earlier, later in pairwise(heard)]
     assert max(silences) < sum(silences) / 2, "it was silent until everything was read"
 
@@ -97,8 +97,8 @@ def test_what_a_command_uses_is_told_while_it_runs_and_of_a_brief_one_nothing(se
     brief, lasting = server.queue({"code": "pass"}), server.queue({"code": busy})
     employ(server)
     server.wait(lambda: server.attempts[lasting].usage, what="what it uses")
-    number, age, cores, memory, share, taken = server.attempts[lasting].usage[0]
-    assert (number, share, taken) == (0, None, None)
+    number, age, cores, memory, share, gpu_memory = server.attempts[lasting].usage[0]
+    assert (number, share, gpu_memory) == (0, None, None)
     assert age > 1 and 0 < cores < 1.2 and memory > 80_000_000
     server.stop_attempt(lasting)
     assert (server.finished(lasting).finished or {})["state"] == "cancelled"
@@ -153,24 +153,24 @@ def test_metrics_come_from_every_source_in_order(serve: Serve, employ: Employ) -
     server = serve("; ".join(lines), metrics=["loss", "acc"])
     attempt = server.queue()
     employ(server)
-    told = server.finished(attempt)
-    assert told.points[("loss", 0)] == [0, "loss", 0.5, 1.0, None]
-    assert told.points[("loss", 1)] == [1, "loss", 0.4, 2.0, 0.02]
-    assert told.points[("loss", 2)] == [2, "loss", "nan", 3.0, None]
-    assert told.points[("acc", 0)] == [0, "acc", 0.9, None, 0.1]
-    assert told.values("other") == [7.0]
+    reports = server.finished(attempt)
+    assert reports.points[("loss", 0)] == [0, "loss", 0.5, 1.0, None]
+    assert reports.points[("loss", 1)] == [1, "loss", 0.4, 2.0, 0.02]
+    assert reports.points[("loss", 2)] == [2, "loss", "nan", 3.0, None]
+    assert reports.points[("acc", 0)] == [0, "acc", 0.9, None, 0.1]
+    assert reports.values("other") == [7.0]
 
 
 STEP = r"""echo '{"loss": 0.5, "step": 3}' >> $ORCHESTUNE_METRICS"""
-WHOLE = r"""echo '{"loss": 0.5}' >> $ORCHESTUNE_METRICS"""
+REPORT_LOSS = r"""echo '{"loss": 0.5}' >> $ORCHESTUNE_METRICS"""
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ([STEP, "echo loss=0.25"], [0.5, 0.25]),
-        (["echo loss=99", "echo loss: 0.25", WHOLE], [99, 0.25, 0.5]),
-        (["echo loss=99", "until [ -e {go} ]; do sleep 0.05; done", "echo loss: 0.25", WHOLE], [99, 0.25, 0.5]),
+        (["echo loss=99", "echo loss: 0.25", REPORT_LOSS], [99, 0.25, 0.5]),
+        (["echo loss=99", "until [ -e {go} ]; do sleep 0.05; done", "echo loss: 0.25", REPORT_LOSS], [99, 0.25, 0.5]),
         ([STEP, "until [ -e {go} ]; do sleep 0.05; done", "echo loss=0.25"], [0.5, 0.25]),
         (["echo loss=0.25", "until [ -e {go} ]; do sleep 0.05; done", STEP], [0.25, 0.5]),
     ],
@@ -193,9 +193,9 @@ def test_a_running_attempt_is_heard_of_before_it_ends(serve: Serve, employ: Empl
     server = serve(f"echo loss=1; until [ -e {go} ]; do sleep 0.05; done")
     attempt = server.queue()
     employ(server)
-    told = server.attempts[attempt]
-    server.wait(lambda: told.started and told.values("loss") == [1.0] and bytes(told.log) == b"loss=1\n")
-    assert told.finished is None
+    reports = server.attempts[attempt]
+    server.wait(lambda: reports.started and reports.values("loss") == [1.0] and bytes(reports.log) == b"loss=1\n")
+    assert reports.finished is None
     go.touch()
     assert server.finished(attempt).values("loss") == [1.0]
 

@@ -1,4 +1,4 @@
-"""Commands run before the worker's loop hears that they were started."""
+"""Commands run before the worker's loop learns that they were started."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ runpy.run_module("orchestune.worker", run_name="__main__")
 
 @pytest.fixture
 def hire(employ: Callable[..., RunningWorker], tmp_path: Path) -> Hire:
-    """Start a worker whose loop hears of the nth start when there is a file `told-n`; `before`: what it does first."""
+    """Start a worker whose loop learns of the nth start when there is a file `told-n`; `before`: what it does first."""
     text = LATE.format(source=str(SOURCE), folder=str(tmp_path))
 
     def start(server: FakeServer, before: str = "") -> RunningWorker:
@@ -50,9 +50,9 @@ def test_a_command_that_ends_first_is_told_as_it_ended(serve: Serve, hire: Hire,
     (pid,) = read_pids(tmp_path, 1)
     until(lambda: not Path(f"/proc/{pid}").exists(), "the worker to wait for it")
     (tmp_path / "told-1").touch()
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["exit_code"] == 3
-    assert told.finished["wall"] > 0 and told.values("loss") == [1.0]
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["exit_code"] == 3
+    assert reports.finished["wall"] > 0 and reports.values("loss") == [1.0]
 
 
 def test_its_end_is_seen_where_nobody_tells_which_child_ended(serve: Serve, hire: Hire, tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_its_end_is_seen_where_nobody_tells_which_child_ended(serve: Serve, hire
     (pid,) = read_pids(tmp_path, 1)
     until(lambda: not alive(pid), "its end")
     (tmp_path / "told-1").touch()
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["exit_code"] == 3
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["exit_code"] == 3
 
 
 def test_a_stop_changes_nothing_about_a_command_that_ended_before_it(serve: Serve, hire: Hire, tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def test_they_end_that_trial_and_none_beside_it(serve: Serve, employ: Employ, wh
     assert finished is not None
     assert (finished["state"], finished["reason"]["code"]) == ("failed", "sandbox")
     assert "a surprise" in finished["reason"]["message"]
-    told = server.finished(good)
-    assert told.finished is not None and told.finished["state"] == "succeeded"
-    assert told.values("loss") == [1.0]
+    reports = server.finished(good)
+    assert reports.finished is not None and reports.finished["state"] == "succeeded"
+    assert reports.values("loss") == [1.0]
     assert len(server.registered) == 1
     assert "Traceback" in worker.log.read_text()
 
@@ -74,18 +74,20 @@ def test_a_revision_that_cannot_be_read_fails_its_trials_and_no_others(serve: Se
     assert finished is not None
     assert (finished["state"], finished["reason"]["code"]) == ("failed", "sandbox")
     assert "revision 2 cannot be compiled by the worker" in finished["reason"]["message"]
-    told = server.finished(good)
-    assert told.finished is not None and told.finished["state"] == "succeeded"
+    reports = server.finished(good)
+    assert reports.finished is not None and reports.finished["state"] == "succeeded"
     assert worker.guard.poll() is None
 
 
 def test_files_that_a_command_names_are_looked_at_beside_the_loop(serve: Serve, employ: Employ) -> None:
     server = serve("true")
     attempt = server.queue()
-    told = "import threading; from orchestune.worker.files import artifacts; artifacts.listed = lambda listing: (print("
-    told += "'looked at in', threading.current_thread().name, flush=True), [])[1]; "
+    patch = (
+        "import threading; from orchestune.worker.files import artifacts; artifacts.listed = lambda listing: (print("
+    )
+    patch += "'looked at in', threading.current_thread().name, flush=True), [])[1]; "
     server.job["run"] = "echo > $ORCHESTUNE_ARTIFACTS"
-    boot = BOOT.format(str(SOURCE)).replace("runpy.run_module", told + "runpy.run_module")
+    boot = BOOT.format(str(SOURCE)).replace("runpy.run_module", patch + "runpy.run_module")
     worker = employ(server, command=[sys.executable, "-I", "-W", "error", "-c", boot])
     assert (server.finished(attempt).finished or {})["state"] == "succeeded"
     assert "looked at in crew" in worker.log.read_text()
@@ -95,9 +97,9 @@ def test_a_checkpoint_that_cannot_be_packed_keeps_nobody_waiting(serve: Serve, e
     server = serve("echo loss=1; echo x > $ORCHESTUNE_CHECKPOINT_DIR/x", checkpoint_every=60)
     attempt = server.queue()
     worker = employ_faulty(employ, server, "checkpoint.pack", attempt)
-    told = server.finished(attempt)
-    assert told.finished is not None and told.finished["state"] == "succeeded"
-    assert "the checkpoint was not published" in told.log.decode()
+    reports = server.finished(attempt)
+    assert reports.finished is not None and reports.finished["state"] == "succeeded"
+    assert "the checkpoint was not published" in reports.log.decode()
     assert "Traceback" in worker.log.read_text()
 
 
@@ -108,8 +110,8 @@ def test_a_slot_without_a_folder_loses_its_trial_and_the_worker_goes_on(serve: S
     finished = server.finished(attempt).finished
     assert finished is not None
     assert (finished["state"], finished["reason"]["code"]) == ("lost", "sandbox")
-    told = server.finished(server.queue()).finished
-    assert told is not None and told["state"] == "succeeded"
+    report = server.finished(server.queue()).finished
+    assert report is not None and report["state"] == "succeeded"
     assert worker.guard.poll() is None
 
 

@@ -57,21 +57,21 @@ class Need:
 
 
 def needs(call: Call, service_roles: Collection[str] = ()) -> list[Need]:
-    """Everything that whoever makes this call must be allowed; `service_roles` are those that the account has."""
+    """Return the permissions that the caller needs; `service_roles` are those of the account."""
     prefix = _PREFIX.get(call.service, call.service)
     operation = _S3.get(call.operation, call.operation) if call.service == "s3" else call.operation
     action = f"{prefix}:{_ACTIONS.get(call.name, operation)}"
     if action in _FREE:
         return []
     tags = {f"aws:RequestTag/{name}": value for name, value in tags_of(call.parameters).items()}
-    found = [Need(action, resource, tags) for resource in dict.fromkeys(_resources(call))]
-    found += _tagging(call, tags)
+    permissions = [Need(action, resource, tags) for resource in dict.fromkeys(_resources(call))]
+    permissions += _tagging(call, tags)
     if call.service == "eks":
-        found += _of_eks(call, service_roles)
+        permissions += _of_eks(call, service_roles)
     if call.name == "lambda:CreateFunction":
         passed = {"iam:PassedToService": "lambda.amazonaws.com"}
-        found.append(Need("iam:PassRole", call.parameters["Role"], passed))
-    return found
+        permissions.append(Need("iam:PassRole", call.parameters["Role"], passed))
+    return permissions
 
 
 def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
@@ -80,10 +80,10 @@ def _tagging(call: Call, tags: dict[str, str]) -> Iterator[Need]:
     if not tags or not name.startswith(("Create", "Allocate")):
         return
     if call.service == "ec2" and name in _EC2_MADE:
-        made = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
-        yield Need("ec2:CreateTags", made, {**tags, "ec2:CreateAction": name})
+        arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{_EC2_MADE[name]}/*"
+        yield Need("ec2:CreateTags", arn, {**tags, "ec2:CreateAction": name})
     if call.service == "eks":
-        yield Need("eks:TagResource", _eks_made(call), tags)
+        yield Need("eks:TagResource", _eks_resource(call), tags)
     if call.service == "ecr":
         yield Need("ecr:TagResource", next(iter(_resources(call))), tags)
     if call.service == "lambda":
@@ -107,7 +107,7 @@ _LINKED = {
 
 
 def _of_eks(call: Call, service_roles: Collection[str]) -> Iterator[Need]:
-    """EKS does much on behalf of whoever calls it."""
+    """EKS does much on behalf of its caller."""
     parameters, name = call.parameters, call.operation
     key, service = _PASSED.get(name, ("", ""))
     if parameters.get(key):
@@ -208,7 +208,7 @@ def _eks(call: Call) -> Iterator[str]:
         yield f"{start}:cluster/{cluster}"
 
 
-def _eks_made(call: Call) -> str:
+def _eks_resource(call: Call) -> str:
     """Return the resource that a call creates before it has an identifier: a cluster or a part of one."""
     start, kind = f"arn:aws:eks:{call.region}:{ACCOUNT}", call.operation.removeprefix("Create").lower()
     cluster = call.parameters.get("clusterName")
@@ -219,11 +219,11 @@ def _eks_made(call: Call) -> str:
 def _ec2(call: Call) -> Iterator[str]:
     start = f"arn:aws:ec2:{call.region}:{ACCOUNT}"
     only = _EC2_ONLY.get(call.operation)
-    found = [f"{start}:{_EC2_KIND[matched[1]]}/{value}" for value in _named(call)
+    resources = [f"{start}:{_EC2_KIND[matched[1]]}/{value}" for value in _named(call)
              if (matched := _EC2_ID.match(value)) and only in (None, matched[1])]  # fmt: skip
     if call.operation in _EC2_MADE:
-        found.append(f"{start}:{_EC2_MADE[call.operation]}/*")
-    yield from found or ["*"]
+        resources.append(f"{start}:{_EC2_MADE[call.operation]}/*")
+    yield from resources or ["*"]
 
 
 def _named(call: Call) -> Iterator[str]:

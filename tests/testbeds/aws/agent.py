@@ -37,9 +37,9 @@ class Agent:
         if AUDIENCE not in claims.get("aud", ()):
             return 400, {"message": "InvalidTokenException: the token is for somebody else"}
         for cluster in self._clusters.known.values():
-            for found in cluster.associations.values():
-                if (found["namespace"], found["serviceAccount"]) == account:
-                    who = self._world.take_on(found["roleArn"], f"eks-{cluster.name}-{account[1]}")
+            for association in cluster.associations.values():
+                if (association["namespace"], association["serviceAccount"]) == account:
+                    who = self._world.take_on(association["roleArn"], f"eks-{cluster.name}-{account[1]}")
                     return 200, {
                         "AccessKeyId": who.access_key, "SecretAccessKey": who.secret, "Token": who.token,
                         "AccountId": ACCOUNT, "Expiration": datetime(2036, 1, 1, tzinfo=UTC).isoformat(),
@@ -49,8 +49,8 @@ class Agent:
 
 def _claims(token: str) -> dict[str, Any]:
     body = token.split(".")[1] if token.count(".") == 2 else ""
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)) or "{}")
-    return found
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)) or "{}")
+    return claims
 
 
 def admission(account: str, namespace: str, more: dict[str, str]) -> list[dict[str, Any]]:

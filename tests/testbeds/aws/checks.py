@@ -21,8 +21,8 @@ def problems(value: Mapping[str, Any], shape: Shape | None, *, request: bool) ->
     if shape is None:
         return [f"unexpected: {', '.join(value)}"] if value else []
     report = ParamValidator().validate(value, shape)
-    found = report.generate_report().splitlines() if report.has_errors() else []
-    return found or list(_finer(value, shape, shape.name, request))
+    errors = report.generate_report().splitlines() if report.has_errors() else []
+    return errors or list(_finer(value, shape, shape.name, request))
 
 
 def _finer(value: Any, shape: Shape, where: str, request: bool) -> Iterator[str]:

@@ -36,11 +36,11 @@ def backend(service: str, region: str) -> Any:
 
 
 def clear() -> None:
-    """Remove whatever the account has."""
+    """Remove all resources of the account."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # thousands, which no test asks for
     buckets = s3_backends.bucket_accounts
-    for bucket in [found for found, (_, owner) in buckets.items() if owner == ACCOUNT]:
+    for bucket in [bucket_name for bucket_name, (_, owner) in buckets.items() if owner == ACCOUNT]:
         del buckets[bucket]
-    for found in BackendDict._instances:  # type: ignore[misc]
-        if ACCOUNT in found:
-            found[ACCOUNT].clear()
+    for instances in BackendDict._instances:  # type: ignore[misc]
+        if ACCOUNT in instances:
+            instances[ACCOUNT].clear()

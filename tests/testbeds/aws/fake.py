@@ -98,12 +98,12 @@ class Fake:
     def environment(self, who: Identity | None = None) -> dict[str, str]:
         """Return the environment in which any SDK calls this fake as the given identity."""
         who = who or self.user
-        found = {
+        variables = {
             "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": who.access_key, "AWS_SECRET_ACCESS_KEY": who.secret,
             "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
         }  # fmt: skip
-        return found | ({"AWS_SESSION_TOKEN": who.token} if who.token else {})
+        return variables | ({"AWS_SESSION_TOKEN": who.token} if who.token else {})
 
     @property
     def faults(self) -> Faults:
@@ -125,9 +125,9 @@ class Fake:
     def inventory(self, region: str = REGION) -> Mapping[str, set[str]]:
         """Everything that exists, by kind: what costs money or stands in the way of the next cluster."""
         with self.front.lock:
-            found = inventory.everything(self.eks, region)
+            resources = inventory.everything(self.eks, region)
             functions = {name for where, name in self.functions.known if where == region}
-            return found | ({"function": functions} if functions else {})
+            return resources | ({"function": functions} if functions else {})
 
     def _tags(self, arn: str) -> dict[str, str] | None:
         return inventory.tags(self.eks, arn)

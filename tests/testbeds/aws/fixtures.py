@@ -1,4 +1,4 @@
-"""One fake of AWS per process, empty for each test; whatever botocore's models do not allow fails the test."""
+"""One fake of AWS per process, empty for each test; what botocore's models do not allow fails the test."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOADER = create_loader()
 def _client_class(creator: ClientCreator, service: str, model: object) -> type:
     """The class of a service's clients, made once per process: it takes 20 ms, and tests have thousands of sessions."""
     if service not in _CLASSES:
-        _CLASSES[service] = _MADE(creator, service, model)
+        _CLASSES[service] = _CREATE_CLIENT_CLASS(creator, service, model)
     return _CLASSES[service]
 
 
 _CLASSES: dict[str, type] = {}
-_MADE: Callable[..., type] = vars(ClientCreator)["_create_client_class"]
+_CREATE_CLIENT_CLASS: Callable[..., type] = vars(ClientCreator)["_create_client_class"]
 
 
 class Died(BaseException):

@@ -58,7 +58,7 @@ class Front:
     tags: Callable[[str], dict[str, str] | None] = lambda name: None
     journal: list[Call] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """requests and answers that the models do not allow: failures of whoever sent them"""
+    """requests and answers that the models do not allow: faults of their sender"""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

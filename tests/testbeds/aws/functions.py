@@ -55,7 +55,7 @@ class Run:
 
 
 class Functions:
-    """The service. `url` tells runs where the fake is."""
+    """The service. Runs use the fake at `url`."""
 
     def __init__(self, world: World, url: Callable[[], str]) -> None:
         self._world, self._url = world, url
@@ -80,40 +80,40 @@ class Functions:
 
     def _of(self, call: Call) -> Function:
         name = call.parameters["FunctionName"]
-        found = self.known.get((call.region, name))
-        if found is None:
+        function = self.known.get((call.region, name))
+        if function is None:
             arn = f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{name}"
             raise Refused("ResourceNotFoundException", f"Function not found: {arn}", 404)
-        return found
+        return function
 
     def _create(self, call: Call) -> dict[str, Any]:
-        asked, name = call.parameters, call.parameters["FunctionName"]
+        parameters, name = call.parameters, call.parameters["FunctionName"]
         if (call.region, name) in self.known:
             raise Refused("ResourceConflictException", f"Function already exist: {name}", 409)
         runtimes = self._world.behaviour.runtimes
-        if asked["Runtime"] not in runtimes:
+        if parameters["Runtime"] not in runtimes:
             text = (
-                f"Value {asked['Runtime']} at 'runtime' failed to satisfy constraint: Member must satisfy enum value"
-                f" set: [{', '.join(runtimes)}] or be a valid ARN"
+                f"Value {parameters['Runtime']} at 'runtime' failed to satisfy constraint: Member must satisfy"
+                f" enum value set: [{', '.join(runtimes)}] or be a valid ARN"
             )
             raise Refused("InvalidParameterValueException", text)
-        role = self._world.role(asked["Role"])
-        unsure = self._world.unsure_roles.get(asked["Role"], 0)
+        role = self._world.role(parameters["Role"])
+        unsure = self._world.unsure_roles.get(parameters["Role"], 0)
         if role is None or unsure or "lambda.amazonaws.com" not in trusted(role.assume_role_policy_document):
-            self._world.unsure_roles[asked["Role"]] = max(unsure - 1, 0)
+            self._world.unsure_roles[parameters["Role"]] = max(unsure - 1, 0)
             text = "The role defined for the function cannot be assumed by Lambda."
             raise Refused("InvalidParameterValueException", text)
-        kept = ("FunctionName", "Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize")
-        document = {key: asked[key] for key in kept if key in asked}
+        copied_keys = ("FunctionName", "Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize")
+        document = {key: parameters[key] for key in copied_keys if key in parameters}
         document |= {
             "FunctionArn": f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{name}", "State": "Pending",
-            "Environment": {"Variables": dict(asked.get("Environment", {}).get("Variables", {}))},
+            "Environment": {"Variables": dict(parameters.get("Environment", {}).get("Variables", {}))},
             "LastUpdateStatus": "Successful", "PackageType": "Zip", "Version": "$LATEST",
         }  # fmt: skip
-        made = Function(document, dict(asked.get("Tags", {})), asked["Code"]["ZipFile"])
-        self._put(made, made.code)
-        self.known[call.region, name] = made
-        made.state = Becoming(document, self._world.behaviour.polls, lambda: document.update(State="Active"))
+        function = Function(document, dict(parameters.get("Tags", {})), parameters["Code"]["ZipFile"])
+        self._put(function, function.code)
+        self.known[call.region, name] = function
+        function.state = Becoming(document, self._world.behaviour.polls, lambda: document.update(State="Active"))
         return document
 
     def _put(self, function: Function, code: bytes) -> None:
@@ -122,29 +122,29 @@ class Functions:
         function.document |= {"CodeSha256": digest, "CodeSize": len(code)}
 
     def _get(self, call: Call) -> dict[str, Any]:
-        found = self._of(call)
-        found.state.look()
-        return {"Configuration": found.document, "Code": {"RepositoryType": "S3"}, "Tags": found.tags}
+        function = self._of(call)
+        function.state.look()
+        return {"Configuration": function.document, "Code": {"RepositoryType": "S3"}, "Tags": function.tags}
 
     def _update(self, call: Call) -> dict[str, Any]:
-        found = self._of(call)
-        if found.document["State"] != "Active" or found.document["LastUpdateStatus"] == "InProgress":
-            text = f"The operation cannot be performed at this time. An update is in progress for resource: {found}"
+        function = self._of(call)
+        if function.document["State"] != "Active" or function.document["LastUpdateStatus"] == "InProgress":
+            text = f"The operation cannot be performed at this time. An update is in progress for resource: {function}"
             raise Refused("ResourceConflictException", text, 409)
-        self._put(found, call.parameters["ZipFile"])
-        document = found.document
+        self._put(function, call.parameters["ZipFile"])
+        document = function.document
         document["LastUpdateStatus"] = "InProgress"
-        found.state = Becoming(
+        function.state = Becoming(
             document, self._world.behaviour.polls, lambda: document.update(LastUpdateStatus="Successful")
         )
         return document
 
     def _tag(self, call: Call) -> dict[str, Any]:
         name = call.parameters["Resource"].rpartition(":")[2]
-        found = self.known.get((call.region, name))
-        if found is None:
+        function = self.known.get((call.region, name))
+        if function is None:
             raise Refused("ResourceNotFoundException", f"Function not found: {call.parameters['Resource']}", 404)
-        found.tags |= call.parameters["Tags"]
+        function.tags |= call.parameters["Tags"]
         return {}
 
     def _delete(self, call: Call) -> dict[str, Any]:
@@ -153,11 +153,11 @@ class Functions:
         return {}
 
     def _invoke(self, call: Call) -> dict[str, Any]:
-        found = self._of(call)
+        function = self._of(call)
         assert call.parameters.get("InvocationType") == "Event", "this fake runs functions later"
         self.invoked.append(call.parameters["FunctionName"])
         if self._world.behaviour.runs:
-            thread = threading.Thread(target=self._run, args=(found, call.region), daemon=True)
+            thread = threading.Thread(target=self._run, args=(function, call.region), daemon=True)
             self._threads.append(thread)
             thread.start()
         return {"StatusCode": 202}

@@ -66,14 +66,14 @@ def _fits(parameters: dict[str, Any]) -> None:
 
 def _bring(arn: str) -> None:
     """Make a policy of AWS known to moto, which otherwise reads all thousand of them for each empty account."""
-    known = cloud.backend("iam", "aws").managed_policies
+    policies = cloud.backend("iam", "aws").managed_policies
     name, document = _policies().get(arn.removeprefix("arn:aws:iam::aws:policy/"), ("", None))
-    if document is not None and arn not in known:
-        known[arn] = AWSManagedPolicy.from_data(name, ACCOUNT, "aws", document)
+    if document is not None and arn not in policies:
+        policies[arn] = AWSManagedPolicy.from_data(name, ACCOUNT, "aws", document)
 
 
 @cache
 def _policies() -> dict[str, tuple[str, Any]]:
     """AWS' own policies by path and name."""
     data: dict[str, Any] = json.loads(aws_managed_policies_data)
-    return {f"{found['Path'].lstrip('/')}{name}": (name, found) for name, found in data.items()}
+    return {f"{policy['Path'].lstrip('/')}{name}": (name, policy) for name, policy in data.items()}

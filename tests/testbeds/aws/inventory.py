@@ -11,8 +11,8 @@ from tests.testbeds.aws.eks.service import Eks
 def everything(eks: Eks, region: str) -> dict[str, set[str]]:
     """Names or ids by kind; kinds of which there is nothing are left out."""
     ec2, iam = cloud.backend("ec2", region), cloud.backend("iam", "aws")
-    known = [cluster for (where, _), cluster in eks.clusters.known.items() if where == region]
-    found = {
+    clusters = [cluster for (where, _), cluster in eks.clusters.known.items() if where == region]
+    resources = {
         "vpc": set(ec2.vpcs), "subnet": {one for zone in ec2.subnets.values() for one in zone},
         "internet gateway": set(ec2.internet_gateways),
         "NAT gateway": {one.id for one in ec2.nat_gateways.values() if one.state != "deleted"},
@@ -26,18 +26,18 @@ def everything(eks: Eks, region: str) -> dict[str, set[str]]:
         "role": {one.name for one in iam.get_roles() if not one.name.startswith("AWSServiceRoleFor")},
         "policy": {one.arn for one in iam.managed_policies.values() if ":aws:policy" not in one.arn},
         "instance profile": {one.name for one in iam.get_instance_profiles()},
-        "cluster": {cluster.name for cluster in known},
-        "node group": {f"{cluster.name}/{one}" for cluster in known for one in cluster.nodegroups},
-        "add-on": {f"{cluster.name}/{one}" for cluster in known for one in cluster.addons},
-        "access entry": {f"{cluster.name}/{one}" for cluster in known for one in cluster.entries},
+        "cluster": {cluster.name for cluster in clusters},
+        "node group": {f"{cluster.name}/{one}" for cluster in clusters for one in cluster.nodegroups},
+        "add-on": {f"{cluster.name}/{one}" for cluster in clusters for one in cluster.addons},
+        "access entry": {f"{cluster.name}/{one}" for cluster in clusters for one in cluster.entries},
         "pod identity": {f"{cluster.name}/{one['namespace']}/{one['serviceAccount']}"
-                         for cluster in known for one in cluster.associations.values()},
+                         for cluster in clusters for one in cluster.associations.values()},
         "repository": set(cloud.backend("ecr", region).repositories),
         "bucket": set(cloud.backend("s3", "aws").buckets),
         "load balancer": set(cloud.backend("elbv2", region).load_balancers),
         "classic load balancer": set(cloud.backend("elb", region).load_balancers),
     }  # fmt: skip
-    return {kind: names for kind, names in found.items() if names}
+    return {kind: names for kind, names in resources.items() if names}
 
 
 def tags(eks: Eks, arn: str) -> dict[str, str] | None:
@@ -57,8 +57,8 @@ def tags(eks: Eks, arn: str) -> dict[str, str] | None:
         return _balancer(region, arn)
     if service == "ecr":
         ecr = cloud.backend("ecr", region)
-        known = rest.partition("/")[2] in ecr.repositories
-        return _pairs(ecr.tagger.list_tags_for_resource(arn)["tags"]) if known else None
+        exists = rest.partition("/")[2] in ecr.repositories
+        return _pairs(ecr.tagger.list_tags_for_resource(arn)["tags"]) if exists else None
     return None
 
 
@@ -72,8 +72,10 @@ def _balancer(region: str, arn: str) -> dict[str, str] | None:
 
 def _by_start(tagged: dict[str, dict[str, str]], arn: str) -> dict[str, str] | None:
     start = arn.removesuffix("*")
-    return next((found for name, found in tagged.items() if arn != start and name.startswith(start)), None)
+    return next(
+        (resource_tags for name, resource_tags in tagged.items() if arn != start and name.startswith(start)), None
+    )
 
 
-def _pairs(found: Any) -> dict[str, str]:
-    return {str(one.get("Key", one.get("key"))): str(one.get("Value", one.get("value"))) for one in found}
+def _pairs(pairs: Any) -> dict[str, str]:
+    return {str(one.get("Key", one.get("key"))): str(one.get("Value", one.get("value"))) for one in pairs}

@@ -16,23 +16,23 @@ TYPES = ("c4.large", "c4.xlarge", "c4.2xlarge", "c5.xlarge", "m5.large", "m5.xla
 """what a region of this fake offers: few, so that questions about all are answered at once"""
 _P3 = {"p3.2xlarge": (8, 61, 1), "p3.8xlarge": (32, 244, 4), "p3.16xlarge": (64, 488, 8)}
 """vCPUs, GiB and cards of the types of the original paper, which moto has no longer"""
-_ONLY = {"p3.8xlarge": ("a", "b"), "p4d.24xlarge": ("b",), "trn1.2xlarge": ("a",)}
+_ZONES_OF_TYPES = {"p3.8xlarge": ("a", "b"), "p4d.24xlarge": ("b",), "trn1.2xlarge": ("a",)}
 """zones of types that are not everywhere"""
 _BUCKETS = {"p": "L-417A185B", "g": "L-DB2E81BA"}
 
 
 def _details(name: str) -> dict[str, Any]:
-    known: dict[str, Any] | None = INSTANCE_TYPES.get(name)
-    if known is not None:
-        return known
+    details: dict[str, Any] | None = INSTANCE_TYPES.get(name)
+    if details is not None:
+        return details
     cores, memory, cards = _P3[name]
     card = {"Name": "V100", "Manufacturer": "NVIDIA", "Count": cards, "MemoryInfo": {"SizeInMiB": 16384}}
-    found: dict[str, Any] = {
+    details_of_type: dict[str, Any] = {
         **INSTANCE_TYPES["p3dn.24xlarge"], "InstanceType": name, "MemoryInfo": {"SizeInMiB": memory << 10},
         "VCpuInfo": {"DefaultVCpus": cores, "DefaultCores": cores // 2, "DefaultThreadsPerCore": 2},
         "GpuInfo": {"Gpus": [card], "TotalGpuMemoryInMiB": cards * 16384},
     }  # fmt: skip
-    return found
+    return details_of_type
 
 
 DETAILS = {name: _details(name) for name in (*TYPES, *_P3)}
@@ -40,7 +40,7 @@ DETAILS = {name: _details(name) for name in (*TYPES, *_P3)}
 
 def offered(region: str, kind: str) -> list[str]:
     """The zones of a region in which a type is to be had."""
-    return [f"{region}{letter}" for letter in _ONLY.get(kind, ("a", "b", "c"))]
+    return [f"{region}{letter}" for letter in _ZONES_OF_TYPES.get(kind, ("a", "b", "c"))]
 
 
 def check_image(kind: str, image: str) -> None:
@@ -60,19 +60,23 @@ def check_image(kind: str, image: str) -> None:
         )
 
 
-def template(call: Call, wanted: dict[str, str] | None) -> dict[str, Any]:
+def template(call: Call, requested: dict[str, str] | None) -> dict[str, Any]:
     """Return the content of a launch template. Refuses one that does not exist."""
-    if wanted is None:
+    if requested is None:
         return {}
     templates = cloud.backend("ec2", call.region).launch_templates
-    name = wanted.get("name", "")
-    found = templates.get(wanted.get("id", "")) or next((one for one in templates.values() if one.name == name), None)
-    if found is None:
-        text = f"The specified launch template, with template ID {wanted.get('id', name)}, does not exist."
+    name = requested.get("name", "")
+    existing = templates.get(requested.get("id", "")) or next(
+        (one for one in templates.values() if one.name == name), None
+    )
+    if existing is None:
+        text = f"The specified launch template, with template ID {requested.get('id', name)}, does not exist."
         raise Refused("InvalidRequestException", text)
-    version = wanted.get("version", "$Default")
-    number = {"$Default": found.default_version_number, "$Latest": found.latest_version_number}.get(version, version)
-    return dict(found.get_version(int(number)).data)
+    version = requested.get("version", "$Default")
+    number = {"$Default": existing.default_version_number, "$Latest": existing.latest_version_number}.get(
+        version, version
+    )
+    return dict(existing.get_version(int(number)).data)
 
 
 def zones(call: Call) -> dict[str, str]:
@@ -84,8 +88,8 @@ def zones(call: Call) -> dict[str, str]:
 def make_group(world: World, call: Call, name: str, document: dict[str, Any], types: list[str]) -> None:
     """The Auto Scaling group of a node group, without machines yet."""
     scaling, ec2 = document["scalingConfig"], cloud.backend("ec2", call.region)
-    wanted = template(call, document.get("launchTemplate"))
-    data = {"ImageId": "ami-0abcdef1234567890", "InstanceType": types[0], **wanted}
+    launch_template = template(call, document.get("launchTemplate"))
+    data = {"ImageId": "ami-0abcdef1234567890", "InstanceType": types[0], **launch_template}
     own = ec2.create_launch_template(name, "", data, {"eks:cluster-name": document["clusterName"]})
     tags = {"eks:cluster-name": document["clusterName"], "eks:nodegroup-name": document["nodegroupName"],
             f"kubernetes.io/cluster/{document['clusterName']}": "owned",
@@ -180,7 +184,7 @@ def remove_group(call: Call, name: str) -> None:
     if name in groups.autoscaling_groups:
         groups.set_desired_capacity(name, 0)
         groups.delete_auto_scaling_group(name)
-    for one in [one for one, found in ec2.launch_templates.items() if found.name == name]:
+    for one in [one for one, existing in ec2.launch_templates.items() if existing.name == name]:
         ec2.delete_launch_template("", one)
     for interface in list(ec2.enis.values()):
         instance = interface.instance

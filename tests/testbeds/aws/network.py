@@ -23,7 +23,7 @@ _UNKNOWN = {
     "eipalloc": ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
     "lt": ("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID {}, does not exist."),
 }
-_MADE = {"CreateVpc", "CreateSubnet", "CreateInternetGateway", "CreateNatGateway", "CreateRouteTable",
+_CREATING = {"CreateVpc", "CreateSubnet", "CreateInternetGateway", "CreateNatGateway", "CreateRouteTable",
          "CreateSecurityGroup", "AllocateAddress", "CreateLaunchTemplate"}  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Network:
         """Refused where AWS would refuse and moto would not."""
         parameters = call.parameters
         self._hidden = set(self._world.unseen)
-        self._world.unseen = {name: left - 1 for name, left in self._world.unseen.items() if left > 1}
+        self._world.unseen = {name: remaining - 1 for name, remaining in self._world.unseen.items() if remaining > 1}
         for value in _ids(parameters):
             if value in self._hidden:
                 raise unknown(value)
@@ -71,19 +71,19 @@ class Network:
 
     def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
         """The result as AWS would give it, where moto's differs."""
-        if call.operation in _MADE and self._world.behaviour.read_lag:
-            made = next(value for value in _made_ids(result) if value not in set(_ids(call.parameters)))
-            self._world.unseen[made] = self._world.behaviour.read_lag
+        if call.operation in _CREATING and self._world.behaviour.read_lag:
+            resource_id = next(value for value in _result_ids(result) if value not in set(_ids(call.parameters)))
+            self._world.unseen[resource_id] = self._world.behaviour.read_lag
         if call.operation == "CreateNatGateway":
             return self._nat_made(call, result)
         if call.operation == "CreateVpcEndpoint":
-            found = cloud.backend("ec2", call.region).vpc_end_points[result["VpcEndpoint"]["VpcEndpointId"]]
-            for interface in found.network_interface_ids:
-                _of_aws(call, interface, "vpc_endpoint", f"VPC Endpoint Interface {found.id}")
+            resource = cloud.backend("ec2", call.region).vpc_end_points[result["VpcEndpoint"]["VpcEndpointId"]]
+            for interface in resource.network_interface_ids:
+                _of_aws(call, interface, "vpc_endpoint", f"VPC Endpoint Interface {resource.id}")
         if call.operation == "DeleteNatGateway":
-            found = cloud.backend("ec2", call.region).nat_gateways[call.parameters["NatGatewayId"]]
-            found.state = "deleting"
-            self._turning[found.id] = (self._world.behaviour.polls, "deleted")
+            resource = cloud.backend("ec2", call.region).nat_gateways[call.parameters["NatGatewayId"]]
+            resource.state = "deleting"
+            self._turning[resource.id] = (self._world.behaviour.polls, "deleted")
         if call.operation.startswith("Describe") and self._hidden:
             return self._without_hidden(result)
         return None
@@ -101,26 +101,26 @@ class Network:
         return any(isinstance(value, str) and value in self._hidden for value in values)
 
     def _nat_made(self, call: Call, result: dict[str, Any]) -> dict[str, Any]:
-        found = cloud.backend("ec2", call.region).nat_gateways[result["NatGateway"]["NatGatewayId"]]
-        found.state = "pending"
-        _of_aws(call, found._eni.id, "natGateway", f"Interface for NAT Gateway {found.id}")
-        self._turning[found.id] = (self._world.behaviour.polls, "available")
+        gateway = cloud.backend("ec2", call.region).nat_gateways[result["NatGateway"]["NatGatewayId"]]
+        gateway.state = "pending"
+        _of_aws(call, gateway._eni.id, "natGateway", f"Interface for NAT Gateway {gateway.id}")
+        self._turning[gateway.id] = (self._world.behaviour.polls, "available")
         return {**result, "NatGateway": {**result["NatGateway"], "State": "pending"}}
 
     def _look(self, call: Call) -> None:
         ec2 = cloud.backend("ec2", call.region)
-        for name, (left, state) in list(self._turning.items()):
+        for name, (remaining, state) in list(self._turning.items()):
             if name not in ec2.nat_gateways:
                 continue
-            if left > 1:
-                self._turning[name] = (left - 1, state)
+            if remaining > 1:
+                self._turning[name] = (remaining - 1, state)
                 continue
             ec2.nat_gateways[name].state = state
             del self._turning[name]
             if state == "deleted":
-                gone = ec2.nat_gateways[name]
-                ec2.enis.pop(gone._eni.id, None)
-                held = {one.get("allocationId") for one in gone.address_set}
+                gateway = ec2.nat_gateways[name]
+                ec2.enis.pop(gateway._eni.id, None)
+                held = {one.get("allocationId") for one in gateway.address_set}
                 for address in [one for one in ec2.addresses if one.allocation_id in held]:
                     address.association_id = address.eni = None  # free for another gateway
                     self._held[address.allocation_id] = self._world.behaviour.read_lag
@@ -129,27 +129,27 @@ class Network:
         """Delete endpoints: those with interfaces take time, and refusals stand in a successful answer."""
         ec2, wrong = cloud.backend("ec2", call.region), []
         for name in call.parameters["VpcEndpointIds"]:
-            found = ec2.vpc_end_points.get(name)
-            if found is None or found.state == "deleted":
+            endpoint = ec2.vpc_end_points.get(name)
+            if endpoint is None or endpoint.state == "deleted":
                 text = f"The Vpc Endpoint Id '{name}' does not exist"
                 wrong.append({"ResourceId": name, "Error": {"Code": "InvalidVpcEndpoint.NotFound", "Message": text}})
-            elif found.network_interface_ids:
-                found.state = "deleting"
+            elif endpoint.network_interface_ids:
+                endpoint.state = "deleting"
                 self._going.setdefault(name, self._world.behaviour.polls)
             else:
                 ec2.delete_vpc_endpoints([name])
         return {"Unsuccessful": wrong}
 
     def _look_at_endpoints(self, call: Call) -> None:
-        for name, left in list(self._going.items()):
-            self._going[name] = left - 1
-            if left <= 1:
+        for name, remaining in list(self._going.items()):
+            self._going[name] = remaining - 1
+            if remaining <= 1:
                 cloud.backend("ec2", call.region).delete_vpc_endpoints([name])
                 del self._going[name]
 
     def _nat_known(self, ec2: Any, parameters: dict[str, Any]) -> None:
-        found = ec2.nat_gateways.get(parameters["NatGatewayId"])
-        if found is None or found.state in ("deleting", "deleted"):
+        gateway = ec2.nat_gateways.get(parameters["NatGatewayId"])
+        if gateway is None or gateway.state in ("deleting", "deleted"):
             raise unknown(parameters["NatGatewayId"])
 
     def _vpc(self, ec2: Any, parameters: dict[str, Any]) -> None:
@@ -168,8 +168,8 @@ class Network:
     def _table(self, ec2: Any, parameters: dict[str, Any]) -> None:
         """Endpoints lose it."""
         for endpoint in ec2.vpc_end_points.values():
-            kept = [one for one in endpoint.route_table_ids or () if one != parameters["RouteTableId"]]
-            endpoint.route_table_ids = kept
+            table_ids = [one for one in endpoint.route_table_ids or () if one != parameters["RouteTableId"]]
+            endpoint.route_table_ids = table_ids
 
     def _group(self, ec2: Any, parameters: dict[str, Any]) -> None:
         group = parameters.get("GroupId", "")
@@ -207,38 +207,42 @@ class Network:
 
     def _interface(self, ec2: Any, parameters: dict[str, Any]) -> None:
         name = parameters["NetworkInterfaceId"]
-        found = ec2.enis.get(name)
-        if found is None:
+        interface = ec2.enis.get(name)
+        if interface is None:
             return
-        if getattr(found, "requester_managed", False):
+        if getattr(interface, "requester_managed", False):
             raise Refused("OperationNotPermitted", f"You are not allowed to manage '{name}'.")
-        if found.status == "in-use" or found.instance is not None:
+        if interface.status == "in-use" or interface.instance is not None:
             raise Refused("InvalidParameterValue", f"Network interface '{name}' is currently in use.")
 
     def _types(self, call: Call) -> dict[str, Any]:
-        wanted = call.parameters.get("InstanceTypes")
-        for name in wanted or ():
+        names = call.parameters.get("InstanceTypes")
+        for name in names or ():
             if name not in DETAILS:
                 text = f"The following supplied instance types do not exist: [{name}]"
                 raise Refused("InvalidInstanceType", text)
-        return {"InstanceTypes": [DETAILS[name] for name in wanted or DETAILS]}
+        return {"InstanceTypes": [DETAILS[name] for name in names or DETAILS]}
 
     def _offerings(self, call: Call) -> dict[str, Any]:
         by_zone = call.parameters.get("LocationType", "region") == "availability-zone"
         filters = {one["Name"]: one["Values"] for one in call.parameters.get("Filters", ())}
-        found = [
+        offerings = [
             {"InstanceType": name, "LocationType": "availability-zone" if by_zone else "region", "Location": place}
             for name in DETAILS
             for place in (offered(call.region, name) if by_zone else [call.region])
             if name in filters.get("instance-type", [name]) and place in filters.get("location", [place])
         ]
-        return {"InstanceTypeOfferings": found}
+        return {"InstanceTypeOfferings": offerings}
 
 
 def _of_aws(call: Call, interface: str, kind: str, about: str) -> None:
     """An interface that a service of AWS has made for itself."""
-    found = cloud.backend("ec2", call.region).enis[interface]
-    found.requester_managed, found.interface_type, found.description = True, kind, about
+    network_interface = cloud.backend("ec2", call.region).enis[interface]
+    network_interface.requester_managed, network_interface.interface_type, network_interface.description = (
+        True,
+        kind,
+        about,
+    )
 
 
 def unknown(name: str) -> Refused:
@@ -259,5 +263,5 @@ def _ids(value: Any) -> Iterator[str]:
             yield from _ids(inner)
 
 
-def _made_ids(result: dict[str, Any]) -> Iterator[str]:
+def _result_ids(result: dict[str, Any]) -> Iterator[str]:
     yield from _ids({key: value for key, value in result.items() if key != "ResponseMetadata"})

@@ -12,7 +12,7 @@ from tests.testbeds.aws.refusals import Refused
 from tests.testbeds.aws.wire import Call
 
 TagsOf = Callable[[str], Mapping[str, str] | None]
-"""the tags of a resource by its ARN; None where nobody knows it"""
+"""the tags of a resource by its ARN; None if it is unknown"""
 
 
 def allows(policy: Mapping[str, Any] | None, need: Need, tags: TagsOf) -> bool:
@@ -30,17 +30,17 @@ def _fits(statement: Mapping[str, Any], need: Need, tags: TagsOf) -> bool:
     for name, value in (tags(need.resource) or {}).items():
         context[f"aws:ResourceTag/{name}"] = value
     return all(
-        _holds(operator, context.get(key), _many(wanted))
+        _holds(operator, context.get(key), _many(patterns))
         for operator, conditions in statement.get("Condition", {}).items()
-        for key, wanted in conditions.items()
+        for key, patterns in conditions.items()
     )
 
 
-def _holds(operator: str, value: str | None, wanted: Iterable[str]) -> bool:
+def _holds(operator: str, value: str | None, patterns: Iterable[str]) -> bool:
     if operator == "StringEquals":
-        return value in set(wanted)
+        return value in set(patterns)
     if operator == "StringLike":
-        return value is not None and any(fnmatchcase(value, pattern) for pattern in wanted)
+        return value is not None and any(fnmatchcase(value, pattern) for pattern in patterns)
     raise AssertionError(f"this fake does not know the condition {operator}")
 
 

@@ -1,4 +1,4 @@
-"""The portal of IAM Identity Center: gives whoever has logged in there the credentials of a role for a while."""
+"""The portal of IAM Identity Center: gives a logged-in user temporary credentials of a role."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Portal:
         if user is None:
             return 401, {"__type": "UnauthorizedException", "message": "Session token not found or invalid"}
         role = f"AWSReservedSSO_{request.parameters['role_name']}"
-        found = self._world.identities.take_on(role, user, None)
+        identity = self._world.identities.take_on(role, user, None)
         document = {
             "roleCredentials": {
-                "accessKeyId": found.access_key, "secretAccessKey": found.secret, "sessionToken": found.token,
+                "accessKeyId": identity.access_key, "secretAccessKey": identity.secret, "sessionToken": identity.token,
                 "expiration": int(1000 * (time.time() + _SECONDS)),
             }
         }  # fmt: skip

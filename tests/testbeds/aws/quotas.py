@@ -60,4 +60,4 @@ class Quotas:
 
     def _all(self, call: Call) -> dict[str, Any]:
         service = call.parameters["ServiceCode"]
-        return {"Quotas": [self._document(call, code) for code, found in _NAMES.items() if found[0] == service]}
+        return {"Quotas": [self._document(call, code) for code, quota in _NAMES.items() if quota[0] == service]}

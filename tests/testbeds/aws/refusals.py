@@ -20,7 +20,7 @@ class Cut(Exception):
 
 
 def body_of(error: Refused, protocol: str, request_id: str) -> tuple[dict[str, str], bytes]:
-    """Headers and body that tell a client of this protocol about the error."""
+    """Return the headers and the body of the error for a client of this protocol."""
     if protocol in ("json", "rest-json"):
         document = {"__type": error.code, "message": error.message, **error.details}
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code}

@@ -9,7 +9,7 @@ from tests.testbeds.aws.world import World
 
 
 class Registries:
-    """Tells where repositories are."""
+    """Answers requests for the addresses of repositories."""
 
     def __init__(self, world: World) -> None:
         self._world = world

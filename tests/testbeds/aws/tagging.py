@@ -22,17 +22,17 @@ class Tagging:
     def after(self, call: Call, result: dict[str, Any]) -> dict[str, Any] | None:
         if call.operation != "GetResources":
             return None
-        found = [one for one in result.get("ResourceTagMappingList", ())
+        mappings = [one for one in result.get("ResourceTagMappingList", ())
                  if not any(part in one["ResourceARN"] for part in _OMITTED)]  # fmt: skip
         kinds = call.parameters.get("ResourceTypeFilters")
         for arn, tags in self._eks.tagged().items():
             fits = kinds is None or any(kind.partition(":")[0] == "eks" for kind in kinds)
             if fits and tags and all(_has(tags, one) for one in call.parameters.get("TagFilters", ())):
                 pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-                found.append({"ResourceARN": arn, "Tags": pairs})
-        return {**result, "ResourceTagMappingList": found}
+                mappings.append({"ResourceARN": arn, "Tags": pairs})
+        return {**result, "ResourceTagMappingList": mappings}
 
 
-def _has(tags: dict[str, str], wanted: dict[str, Any]) -> bool:
-    value = tags.get(wanted["Key"])
-    return value is not None and (not wanted.get("Values") or value in wanted["Values"])
+def _has(tags: dict[str, str], tag_filter: dict[str, Any]) -> bool:
+    value = tags.get(tag_filter["Key"])
+    return value is not None and (not tag_filter.get("Values") or value in tag_filter["Values"])

@@ -34,15 +34,15 @@ class Tokens:
     def _assume(self, call: Call) -> dict[str, Any]:
         role, who = call.parameters["RoleArn"], self._world.caller
         assert who is not None
-        found = self._world.role(role)
-        if found is None:
+        role_entry = self._world.role(role)
+        if role_entry is None:
             text = f"User: {who.arn} is not authorized to perform: sts:AssumeRole on resource: {role}"
             raise Refused("AccessDenied", text, 403)
-        made = self._world.identities.assume(who, found.name, call.parameters["RoleSessionName"])
+        identity = self._world.identities.assume(who, role_entry.name, call.parameters["RoleSessionName"])
         return {
-            "Credentials": {"AccessKeyId": made.access_key, "SecretAccessKey": made.secret, "SessionToken": made.token,
-                            "Expiration": datetime(2036, 1, 1, tzinfo=UTC)},
-            "AssumedRoleUser": {"AssumedRoleId": made.user_id, "Arn": made.arn},
+            "Credentials": {"AccessKeyId": identity.access_key, "SecretAccessKey": identity.secret,
+                            "SessionToken": identity.token, "Expiration": datetime(2036, 1, 1, tzinfo=UTC)},
+            "AssumedRoleUser": {"AssumedRoleId": identity.user_id, "Arn": identity.arn},
         }  # fmt: skip
 
     def review(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -115,8 +115,8 @@ _LOADER = create_loader()
 
 def signed(request: Incoming) -> Signed:
     """Return the signer and the service. Raises Unreadable without a signature."""
-    found = re.search(r"Credential=([^,\s]+)", request.headers.get("Authorization", ""))
-    scope = found[1] if found else request.parameters.get("X-Amz-Credential", "")
+    match = re.search(r"Credential=([^,\s]+)", request.headers.get("Authorization", ""))
+    scope = match[1] if match else request.parameters.get("X-Amz-Credential", "")
     parts = scope.split("/")
     if len(parts) != 5:
         raise Unreadable(f"{request.method} {request.path} is not signed")
@@ -160,9 +160,9 @@ def _operation(service: str, request: Incoming, form: MultiDict[str, str]) -> tu
     if target:
         return target.rpartition(".")[2], {}
     for pattern, query, operation in _routes(service).get(request.method, ()):
-        found = pattern.fullmatch(request.path)
-        if found and all(name in form and (not value or form[name] == value) for name, value in query.items()):
-            return operation, {name: unquote(value) for name, value in found.groupdict().items()}
+        match = pattern.fullmatch(request.path)
+        if match and all(name in form and (not value or form[name] == value) for name, value in query.items()):
+            return operation, {name: unquote(value) for name, value in match.groupdict().items()}
     raise Unreadable(f"{model.service_name} has no operation for {request.method} {request.path}?{request.query}")
 
 
@@ -176,15 +176,15 @@ def _routes(service: str) -> dict[str, list[tuple[re.Pattern[str], dict[str, str
         path, _, query = http["requestUri"].partition("?")
         pattern = re.sub(r"\\{(\w+)\\\+\\}", r"(?P<\1>.+)", re.escape(path))
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern)
-        wanted = dict(parse_qsl(query, keep_blank_values=True))
-        routes.setdefault(http["method"], []).append((re.compile(pattern + "/?"), wanted, name))
-    for found in routes.values():
-        found.sort(key=lambda route: (-len(route[1]), -_fixed(route[0].pattern), _RARE.get(route[2], 0)))
+        query_values = dict(parse_qsl(query, keep_blank_values=True))
+        routes.setdefault(http["method"], []).append((re.compile(pattern + "/?"), query_values, name))
+    for method_routes in routes.values():
+        method_routes.sort(key=lambda route: (-len(route[1]), -_fixed(route[0].pattern), _RARE.get(route[2], 0)))
     return routes
 
 
 _RARE = {"CopyObject": 1, "CreateSession": 1, "ListDirectoryBuckets": 1, "ListObjects": 1, "UploadPartCopy": 1}
-"""operations of S3 that only a header tells from those with the same path, and which nobody here calls"""
+"""operations of S3 that differ from others of the same path only by a header; no test calls them"""
 
 
 def _fixed(pattern: str) -> int:

@@ -37,7 +37,7 @@ class Behaviour:
     no_capacity: set[tuple[str, str]] = field(default_factory=set)
     """pairs of instance type and zone in which no machine is to be had"""
     denied: set[str] = field(default_factory=set)
-    """actions that nobody may, whatever the policies say"""
+    """actions denied to all, regardless of the policies"""
     terse: bool = False
     """EC2 does not name the permission that lacks"""
     runs: bool = True
@@ -58,8 +58,8 @@ class Becoming:
     left: int = 0
     then: Callable[[], None] | None = None
 
-    def begin(self, status: str, left: int, then: Callable[[], None]) -> None:
-        self.document["status"], self.left, self.then = status, left, then
+    def begin(self, status: str, polls: int, then: Callable[[], None]) -> None:
+        self.document["status"], self.left, self.then = status, polls, then
 
     def look(self) -> None:
         """One look passes."""
@@ -115,9 +115,9 @@ class World:
         """Short-lived credentials of a role for a service, which may what the role's own policies say."""
         role = self.role(arn)
         assert role is not None, f"there is no role {arn}"
-        found = self.identities.take_on(role.name, name, _own(role))
-        found.role, found.late = arn, self.behaviour.policy_lag
-        return found
+        identity = self.identities.take_on(role.name, name, _own(role))
+        identity.role, identity.late = arn, self.behaviour.policy_lag
+        return identity
 
     def policy_of(self, who: Identity) -> dict[str, Any] | None:
         """Return the rights of an identity at this call.

@@ -37,7 +37,7 @@ def up(cluster: Cluster, nodes: Sequence[str]) -> None:
     """Start it; prints what a shell has to export."""
     began = time.monotonic()
     registry = Registry(cluster.folder / "registry")
-    binaries(lambda said: print(said, file=sys.stderr, flush=True))
+    binaries(lambda line: print(line, file=sys.stderr, flush=True))
     cluster.up(nodes, registry)
     registry.start()
     print(f"# ready after {time.monotonic() - began:.1f} s; what listens on {cluster.host_address} is reached by pods")
@@ -55,22 +55,22 @@ def down(cluster: Cluster) -> None:
 
 def main() -> None:
     """Run one command."""
-    asked = parser().parse_args()
-    if asked.command == "build":
-        binaries(lambda said: print(said, flush=True))
-    elif asked.command == "list":
+    options = parser().parse_args()
+    if options.command == "build":
+        binaries(lambda line: print(line, flush=True))
+    elif options.command == "list":
         for folder in sorted((cache_folder() / KIND).glob("*")):
             print(folder.name, "up" if Cluster(folder).control.alive else "down", folder / "admin.kubeconfig")
     else:
-        cluster = Cluster(cache_folder() / KIND / asked.name)
-        if asked.command == "up":
-            up(cluster, asked.nodes)
-        elif asked.command == "down":
+        cluster = Cluster(cache_folder() / KIND / options.name)
+        if options.command == "up":
+            up(cluster, options.nodes)
+        elif options.command == "down":
             down(cluster)
-        elif asked.command == "lose":
-            cluster.lose_node(asked.node)
+        elif options.command == "lose":
+            cluster.lose_node(options.node)
         else:
-            cluster.restart_node(asked.node)
+            cluster.restart_node(options.node)
 
 
 if __name__ == "__main__":

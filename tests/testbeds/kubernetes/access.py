@@ -24,8 +24,8 @@ class Access:
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """`kubectl ARGUMENTS`, as the administrator; what it printed. Broken unless it exits with 0."""
         path = f"{self.programs}:{os.environ['PATH']}".lstrip(":")
-        kept = {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.kubeconfig.parent / "cache")}
-        env = {**os.environ, **kept, "PATH": path}
+        variables = {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.kubeconfig.parent / "cache")}
+        env = {**os.environ, **variables, "PATH": path}
         return checked(["kubectl", *arguments], text, env=env)
 
     def json(self, *arguments: str) -> Any:
@@ -75,8 +75,8 @@ class Access:
         until(f"{count} GPUs of {name}", lambda: self._allocatable(name) == str(count))
 
     def _allocatable(self, name: str) -> str:
-        found: str = self.json("get", "node", name)["status"]["allocatable"].get(GPU, "0")
-        return found
+        amount: str = self.json("get", "node", name)["status"]["allocatable"].get(GPU, "0")
+        return amount
 
     def drain(self, name: str) -> None:
         """Evict every pod of a node and keep new ones away, as an administrator does before maintenance."""
@@ -84,5 +84,5 @@ class Access:
 
     def pod_phase(self, namespace: str, name: str) -> str:
         """Pending, Running, Succeeded or Failed."""
-        found: str = self.json("get", "pod", "-n", namespace, name)["status"]["phase"]
-        return found
+        phase: str = self.json("get", "pod", "-n", namespace, name)["status"]["phase"]
+        return phase

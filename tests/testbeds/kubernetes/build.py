@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.testbeds.cache import cache_folder, made_once
+from tests.testbeds.cache import cache_folder, cached_folder
 from tests.testbeds.machine import Broken, checked
 
 GO = (1, 26)
@@ -82,19 +82,19 @@ KUEUE = Source(
 """no part of a cluster: built by the tests that are about it"""
 
 
-def binaries(said: Callable[[str], None] = lambda _: None) -> list[Path]:
+def binaries(report: Callable[[str], None] = lambda _: None) -> list[Path]:
     """The folders of all programs, built where they are not in the cache yet."""
-    return [built(source, said) for source in SOURCES]
+    return [built(source, report) for source in SOURCES]
 
 
-def built(source: Source, said: Callable[[str], None] = lambda _: None) -> Path:
+def built(source: Source, report: Callable[[str], None] = lambda _: None) -> Path:
     """The folder of one source's programs and documents, in the cache."""
 
     def make(folder: Path) -> None:
-        said(f"building {source.name} {source.version} (once)")
+        report(f"building {source.name} {source.version} (once)")
         _build(source, folder)
 
-    return made_once(source.folder, make)
+    return cached_folder(source.folder, make)
 
 
 def missing() -> list[str]:
@@ -102,14 +102,14 @@ def missing() -> list[str]:
     return [source.folder for source in SOURCES if not (cache_folder() / source.folder).is_dir()]
 
 
-def found() -> str:
+def built_path() -> str:
     """The folders of what is built already, as in PATH."""
     return ":".join(str(cache_folder() / source.folder) for source in SOURCES if source.folder not in missing())
 
 
-def go_version(said: str) -> tuple[int, ...]:
+def go_version(version_text: str) -> tuple[int, ...]:
     """The version in what `go env GOVERSION` prints: `go1.26.8` is (1, 26, 8)."""
-    numbers = said.strip().removeprefix("go").split("-")[0].split(".")
+    numbers = version_text.strip().removeprefix("go").split("-")[0].split(".")
     return tuple(int("".join(filter(str.isdecimal, number)) or 0) for number in numbers)
 
 
@@ -120,15 +120,16 @@ def _go(*arguments: str, cwd: Path) -> str:
 
 def check_go() -> None:
     """Broken, with what to do, unless a Go is there that can build Kubernetes, or can fetch one that can."""
-    wanted = ".".join(map(str, GO))
+    needed_version = ".".join(map(str, GO))
     if not shutil.which("go"):
         raise Broken(
-            f"Kubernetes is built with Go {wanted} or later, and there is no `go` on the PATH: install it first"
+            f"Kubernetes is built with Go {needed_version} or later, and there is no `go` on the PATH: install it first"
         )
-    found = checked(["go", "env", "GOVERSION"])
-    if go_version(found) < FETCHES:
+    go_output = checked(["go", "env", "GOVERSION"])
+    if go_version(go_output) < FETCHES:
         raise Broken(
-            f"Kubernetes {KUBERNETES} takes Go {wanted} or later to build; `go` is {found.strip()}: install it first"
+            f"Kubernetes {KUBERNETES} takes Go {needed_version} or later to build; `go` is {go_output.strip()}:"
+            " install it first"
         )
 
 
@@ -163,18 +164,18 @@ def _build(source: Source, folder: Path) -> None:
 
 def _staging(source: Source, work: Path) -> list[str]:
     """Kubernetes requires its libraries as v0.0.0, replaced by folders which its module lacks: they have releases."""
-    told = _downloaded(source, work)
-    lines = Path(told["GoMod"]).read_text().splitlines()
+    module_info = _downloaded(source, work)
+    lines = Path(module_info["GoMod"]).read_text().splitlines()
     libraries = [line.split()[0] for line in lines if "=> ./staging/" in line]
     return [f"{library} => {library} v0.{source.version.partition('.')[2]}" for library in libraries]
 
 
 def _downloaded(source: Source, work: Path) -> Mapping[str, str]:
     """Return the folder in which Go keeps the module: `Dir`, `GoMod`."""
-    told: Mapping[str, str] = json.loads(
+    module_info: Mapping[str, str] = json.loads(
         _go("mod", "download", "-json", f"{source.module}@v{source.version}", cwd=work)
     )
-    return told
+    return module_info
 
 
 def go_mod(source: Source, replaced: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """A real Kubernetes on this machine: a control plane and nodes, each a machine of its own, in one folder.
 
-Several clusters may run at once. Whatever dies or is killed, `Cluster.down` leaves no process, mount, network device,
+Several clusters may run at once. Also after crashes, `Cluster.down` leaves no process, mount, network device,
 control group or file behind.
 """
 
@@ -38,7 +38,7 @@ PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", 
 
 
 class Cluster(Access):
-    """The cluster in `folder`, running or not; made anew by `up`."""
+    """The cluster in `folder`, running or not; `up` recreates it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "admin.kubeconfig")
@@ -65,7 +65,7 @@ class Cluster(Access):
     def up(self, nodes: Sequence[str] = NODES, registry: Registry | None = None, reviewer: int = 0) -> None:
         """Start from nothing; every node is ready when this returns, and pulls from `registry`.
 
-        `reviewer`: a port of the host at which somebody says whose a token is that the cluster does not know.
+        `reviewer`: a port of the host for the reviews of tokens that the cluster does not know.
         """
         if os.geteuid() != 0:
             raise Broken("a Kubernetes of one's own takes root: namespaces, mounts and network devices")
@@ -112,7 +112,7 @@ class Cluster(Access):
             self.wait_ready(name)
 
     def down(self) -> None:
-        """End everything and remove the folder. Idempotent; also after a crash of whoever started it."""
+        """End everything and remove the folder. Idempotent; also after a crash of the process that started it."""
         for machine in (*self.machines.values(), self.control):
             machine.off()
         for node in self.nodes.values():
@@ -142,7 +142,7 @@ class Cluster(Access):
         self.machine(node).start(program, self._command(program, node), env)
 
     def stop(self, program: str, node: str | None = None, number: signal.Signals = signal.SIGKILL) -> None:
-        """End one of the programs; what it supervised goes on."""
+        """Stop one of the programs; the processes that it supervised continue."""
         self.machine(node).stop(program, number)
 
     # Nodes
@@ -158,7 +158,7 @@ class Cluster(Access):
         until(
             f"containerd of {name}",
             lambda: self._ctr_answers(name),
-            told=lambda: self.machines[name].tail("containerd"),
+            describe=lambda: self.machines[name].tail("containerd"),
         )
         self.ctr(name, "images", "import", str(self.folder / "pause-image.tar"))
 
@@ -195,13 +195,13 @@ class Cluster(Access):
         for node in self.nodes.values():
             folder = node.registries / registry
             folder.mkdir(parents=True, exist_ok=True)
-            told = f'server = "https://{registry}"\n[host."https://{registry}"]\n  ca = "{authority}"\n'
-            (folder / "hosts.toml").write_text(told)
+            hosts_file = f'server = "https://{registry}"\n[host."https://{registry}"]\n  ca = "{authority}"\n'
+            (folder / "hosts.toml").write_text(hosts_file)
 
     def wait_ready(self, name: str) -> None:
         """Return when the node is Ready and shows its pretended GPUs."""
-        told = lambda: self.machines[name].tail("kubelet")
-        until(f"node {name} to be ready", lambda: self.node_ready(name), READY_SECONDS, told)
+        kubelet_log = lambda: self.machines[name].tail("kubelet")
+        until(f"node {name} to be ready", lambda: self.node_ready(name), READY_SECONDS, kubelet_log)
         gpus = self.nodes[name].gpus
         if gpus:
             self.pretend_gpus(name, gpus)
@@ -221,7 +221,7 @@ class Cluster(Access):
         self.wait_ready(name)
 
     def cut_off(self, name: str) -> None:
-        """Unplug the node's network cable: it runs on, and nobody can reach it."""
+        """Unplug the node's network cable: it keeps running and is unreachable."""
         network.cut(self.control, self.nodes[name].index, off=True)
 
     def reconnect(self, name: str) -> None:

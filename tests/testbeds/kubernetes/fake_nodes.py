@@ -2,7 +2,7 @@
 
 with FakeNodes(cluster, ["big1"], cpu=400) as nodes: ...      # taken away when the block ends
 
-What a kubelet would tell is written by `Play`, a process of its own: that the node is ready, that its pods run, and
+A separate process, `Play`, writes what a kubelet would report: that the node is ready, that its pods run, and
 that pods which are deleted are gone.   python -m tests.testbeds.kubernetes.fake_nodes KUBECONFIG NODE...
 """
 
@@ -63,8 +63,8 @@ class FakeNodes:
         self._play: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> FakeNodes:
-        for made in self._nodes:
-            self.cluster.apply(made)
+        for manifest in self._nodes:
+            self.cluster.apply(manifest)
         command = [sys.executable, "-m", __name__, str(self.cluster.kubeconfig), *self.names]
         self._play = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL)
         try:
@@ -81,7 +81,7 @@ class FakeNodes:
             self._play.wait()
 
     def run(self, namespace: str, count: int, name: str = "foreign") -> None:
-        """So many pods of somebody else, which run; made in parallel."""
+        """Create so many running pods of another owner, in parallel."""
         with closing(self.cluster.api()) as api, ThreadPoolExecutor(_AT_ONCE) as pool:
 
             def make(index: int) -> None:
@@ -144,7 +144,7 @@ class Play:
             except OrchestuneError as exc:
                 print(f"{type(exc).__name__}: {exc}", file=sys.stderr, flush=True)
             time.sleep(SECONDS)
-            if os.getppid() == 1:  # whoever wanted the nodes has died
+            if os.getppid() == 1:  # the process that started the nodes has died
                 return
 
 

@@ -30,7 +30,7 @@ _JOBS = ("batch-v1-job", "kueue-x-k8s-io")
 _CONVERTED = ("clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads")
 """those whose versions differ"""
 _CERTIFICATES = "/etc/kueue/metrics/certs"
-"""where Kueue looks for one whatever its configuration says"""
+"""where Kueue looks for one regardless of its configuration"""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def kueue(cluster: Cluster) -> Iterator[None]:
             cluster.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(document))
         kinds = [f"crd/{each['metadata']['name']}" for each in objects if each["kind"] == "CustomResourceDefinition"]
         cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
-        until("the API to show Kueue's kinds", lambda: _shown(cluster))
+        until("the API to show Kueue's kinds", lambda: _has_kueue_kinds(cluster))
         cluster.control.start(NAME, _command(cluster, folder, certificates), {"KUBECONFIG": str(cluster.kubeconfig)})
         until("Kueue to take a flavor", lambda: _takes(cluster), 120, lambda: cluster.control.tail(NAME))
         yield
@@ -66,23 +66,23 @@ def queue(name: str, namespace: str, **quota: str) -> list[Document]:
         "namespaceSelector": {}, "resourceGroups": [group], "preemption": {"withinClusterQueue": "LowerPriority"},
     }  # fmt: skip
     return [
-        _made("ClusterQueue", name, spec),
-        _made("LocalQueue", name, {"clusterQueue": name}, namespace=namespace),
+        _manifest("ClusterQueue", name, spec),
+        _manifest("LocalQueue", name, {"clusterQueue": name}, namespace=namespace),
     ]
 
 
-def _made(kind: str, name: str, spec: Mapping[str, Any], **metadata: str) -> Document:
+def _manifest(kind: str, name: str, spec: Mapping[str, Any], **metadata: str) -> Document:
     return {"apiVersion": f"{GROUP}/v1beta1", "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
 
 
-def _shown(cluster: Cluster) -> bool:
+def _has_kueue_kinds(cluster: Cluster) -> bool:
     """Return True if a program that starts now finds them in the newest version."""
     return f"{GROUP}/v1beta2" in cluster.kubectl("api-versions")
 
 
 def _takes(cluster: Cluster) -> bool:
     """Return True if the webhooks answer."""
-    return _ask(cluster, "apply", "-f", "-", text=json.dumps(_made("ResourceFlavor", "default", {})))
+    return _ask(cluster, "apply", "-f", "-", text=json.dumps(_manifest("ResourceFlavor", "default", {})))
 
 
 def _ask(cluster: Cluster, *arguments: str, text: str | None = None) -> bool:
@@ -125,7 +125,7 @@ def _command(cluster: Cluster, folder: Path, certificates: Path) -> Sequence[str
 def _objects(folder: Path, cluster: Cluster) -> list[Document]:
     """The namespace, the CRDs and the webhooks, which the API server reaches by the control plane's address."""
     bundle = base64.b64encode((cluster.folder / "pki" / "ca.crt").read_bytes()).decode()
-    found: list[Document] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}]
+    documents: list[Document] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}]
     for file in sorted(folder.glob("*.yaml")):
         for document in YAML(typ="safe", pure=True).load_all(file):
             if document is None:
@@ -143,8 +143,8 @@ def _objects(folder: Path, cluster: Cluster) -> list[Document]:
                     for each in document["webhooks"]
                     if any(part in each["clientConfig"]["service"]["path"] for part in _JOBS)
                 ]
-            found.append(document)
-    return found
+            documents.append(document)
+    return documents
 
 
 def _client(path: str, cluster: Cluster, bundle: str) -> Document:

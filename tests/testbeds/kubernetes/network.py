@@ -19,7 +19,7 @@ INSTANCES = range(1, 250)
 
 @dataclass(frozen=True)
 class Network:
-    """The addresses of one cluster; `number` tells clusters on the same host apart."""
+    """The addresses of one cluster; `number` distinguishes clusters on the same host."""
 
     number: int
 
@@ -97,7 +97,7 @@ def join(control: Machine, node: Machine, network: Network, index: int, nodes: i
 
 
 def cut(control: Machine, index: int, *, off: bool) -> None:
-    """Unplug a node's network cable, or plug it in again; the node itself goes on."""
+    """Unplug a node's network cable, or plug it in again; the node itself keeps running."""
     ip_in(control, f"link set node{index} {'down' if off else 'up'}")
 
 

@@ -106,7 +106,7 @@ state = "/run/containerd"
 
     def _kubelet(self, network: Network) -> str:
         pki = self.root / "pki"
-        # a kubelet from 1.35 on refuses control groups of version 1 unless told otherwise
+        # a kubelet from 1.35 on refuses control groups of version 1 by default
         settings = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "address": network.node(self.index), "healthzPort": 0,
@@ -120,7 +120,7 @@ state = "/run/containerd"
             "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self.cgroup}", "failCgroupV1": False, "failSwapOn": False,
             "clusterDNS": [DNS], "clusterDomain": "cluster.local", "resolvConf": f"{self.folder}/resolv.conf",
             "maxPods": 250, "nodeStatusUpdateFrequency": "2s",
-            # a sign of life each 2 s, a quarter of the lease; a report only when there is something to tell
+            # a heartbeat each 2 s, a quarter of the lease; a report only after a change
             "nodeLeaseDurationSeconds": 8, "nodeStatusReportFrequency": "5m",
             "evictionHard": {"memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100, "podLogsDir": f"{self.folder}/pod-logs",

@@ -35,7 +35,7 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 class Authority:
-    """A certificate authority in a folder; what it issues lies there as NAME.crt and NAME.key."""
+    """A certificate authority in a folder; it stores what it issues there as NAME.crt and NAME.key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

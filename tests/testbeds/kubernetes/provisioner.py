@@ -20,7 +20,7 @@ STORAGE_CLASS = "testbed"
 CLASSES = STORAGE_CLASS, "orchestune-gp3"
 """whose claims are served: also those of a cluster that thinks it is at AWS"""
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-LOOK_SECONDS = 3  # at the latest; a change of a claim is looked at when it comes
+POLL_SECONDS = 3  # at the latest; a change of a claim is looked at when it comes
 PAUSE = 0.5
 _CLAIMS, _VOLUMES = "/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes"
 
@@ -55,8 +55,10 @@ class Provisioner:
         """Do what there is to do now, and return the version of the claims that were looked at."""
         claims, version = self.api.list_objects(_CLAIMS)
         for claim in claims:
-            wanted = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get("volumeName")
-            if wanted and claim["status"].get("phase") == "Pending":
+            is_provisioned_here = claim["spec"].get("storageClassName") in CLASSES and not claim["spec"].get(
+                "volumeName"
+            )
+            if is_provisioned_here and claim["status"].get("phase") == "Pending":
                 self._serve(volume_for(claim, self.folder))
         for volume in self.api.list_objects(_VOLUMES)[0]:
             about = volume["metadata"]
@@ -78,7 +80,7 @@ class Provisioner:
         while True:
             try:
                 version = self.look()
-                for _ in self.api.watch(_CLAIMS, {"timeoutSeconds": LOOK_SECONDS}, version):
+                for _ in self.api.watch(_CLAIMS, {"timeoutSeconds": POLL_SECONDS}, version):
                     self.look()
             except OrchestuneError as exc:
                 print(f"{type(exc).__name__}: {exc}", file=sys.stderr, flush=True)

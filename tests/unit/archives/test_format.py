@@ -17,7 +17,7 @@ from tests.contract.world import CoreWorld
 
 SCHEMA = json.loads(Path(__file__).parents[3].joinpath("docs/reference/record.schema.json").read_text())
 VERSION_1 = Path(__file__).with_name("record_v1.jsonl")
-"""a record as the first release wrote it; never written anew"""
+"""a record as the first release wrote it; never updated"""
 
 
 @pytest.fixture
@@ -68,6 +68,6 @@ def test_a_record_of_version_1_is_imported_as_it_was(world: CoreWorld) -> None:
     again = io.BytesIO()
     export_record.write(world.core, placed["experiment"], again)
     before = [json.loads(line) for line in VERSION_1.read_text().splitlines()]
-    kept = [line for line in lines(again) if line["type"] not in ("record", "end", "experiment", "worker")]
-    assert kept == [line for line in before if line["type"] not in ("record", "end", "experiment", "worker")]
+    documents = [line for line in lines(again) if line["type"] not in ("record", "end", "experiment", "worker")]
+    assert documents == [line for line in before if line["type"] not in ("record", "end", "experiment", "worker")]
     world.close()

@@ -43,8 +43,8 @@ def test_files_that_came_went_or_are_no_text_are_named(tmp_path: Path) -> None:
     old = archive(tmp_path / "old", {"gone.py": b"x\n", "model.bin": b"\0\1", "run.sh": b"true\n", "to": "gone.py"})
     files: Files = {"new/deep.py": b"a\nb\n", "model.bin": b"\0\2", "run.sh": b"true\n", "to": "run.sh"}
     new = archive(tmp_path / "new", files, programs=("run.sh",))
-    found = {change.path: (change.change, change.added, change.removed) for change in compare(old, new)}
-    assert found == {
+    changes = {change.path: (change.change, change.added, change.removed) for change in compare(old, new)}
+    assert changes == {
         "gone.py": ("removed", 0, 1),
         "model.bin": ("changed", None, None),
         "new/deep.py": ("added", 2, 0),
@@ -81,9 +81,9 @@ def test_of_very_many_changes_the_rest_is_named(tmp_path: Path) -> None:
     count = MAX_COMPARED_BYTES // size
     old = archive(tmp_path / "old", {f"{number}.txt": b"a" * size for number in range(count)})
     new = archive(tmp_path / "new", {f"{number}.txt": b"b" * size for number in range(count)})
-    found = compare(old, new)
-    assert len(found) == count
-    assert [change.diff is not None for change in found] == [True] * (count // 2) + [False] * (count // 2)
+    changes = compare(old, new)
+    assert len(changes) == count
+    assert [change.diff is not None for change in changes] == [True] * (count // 2) + [False] * (count // 2)
 
 
 @pytest.mark.parametrize(

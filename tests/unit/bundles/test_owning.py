@@ -53,19 +53,19 @@ def project(tmp_path: Path) -> Path:
 def test_what_keep_names_is_not_linked_and_the_rest_is(
     project: Path, keep: tuple[str, ...], linked: str, own: str, folders: str
 ) -> None:
-    found = divide(project, ["best.pt", "base.pt", "deep/best.pt", "outputs", "data"], keep)
-    assert (" ".join(found.linked), " ".join(found.own), " ".join(found.folders)) == (linked, own, folders)
+    division = divide(project, ["best.pt", "base.pt", "deep/best.pt", "outputs", "data"], keep)
+    assert (" ".join(division.linked), " ".join(division.own), " ".join(division.folders)) == (linked, own, folders)
 
 
 def test_a_linked_folder_is_divided_and_not_packed(project: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "train.csv").touch()
     (project / "big").symlink_to(tmp_path / "elsewhere")
-    found = divide(project, ["big"], ["big/plots/*.png"])
-    assert (found.linked, found.own, found.folders) == (("big/train.csv",), (), ())
+    division = divide(project, ["big"], ["big/plots/*.png"])
+    assert (division.linked, division.own, division.folders) == (("big/train.csv",), (), ())
 
 
 def test_a_folder_of_very_many_entries_is_not_linked_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unlinked, "_MAX_LINKED_ENTRIES", 2)
-    found = divide(project, ["outputs"], ["outputs/model.pt"])
-    assert (found.linked, found.own, found.folders) == ((), ("outputs",), ("outputs",))
+    division = divide(project, ["outputs"], ["outputs/model.pt"])
+    assert (division.linked, division.own, division.folders) == ((), ("outputs",), ("outputs",))

@@ -162,10 +162,10 @@ def test_files_from_elsewhere_go_along_where_the_folder_has_none_of_its_own(proj
     elsewhere.write_text("ours = 1\n")
     added = dict.fromkeys(("model.py", "deep/er/__init__.py", "lib/more.py"), elsewhere)
     bundle = pack(project, (), LIMIT, tmp_path / "out", added)
-    found = dict(listing(bundle.path))
-    assert found["deep/er/__init__.py"] == found["lib/more.py"] == 9
-    assert found["model.py"] == len("print('accuracy=0.9')\n"), "its own stays"
-    assert list(found) == sorted(found) and len(found) == 6
+    sizes = dict(listing(bundle.path))
+    assert sizes["deep/er/__init__.py"] == sizes["lib/more.py"] == 9
+    assert sizes["model.py"] == len("print('accuracy=0.9')\n"), "its own stays"
+    assert list(sizes) == sorted(sizes) and len(sizes) == 6
     entries = plan(project, (), LIMIT, added).entries
     assert [entry.path for entry in entries if entry.kind is EntryKind.FOLDER] == ["deep", "deep/er", "lib"]
     assert bundle.digest == pack(project, (), LIMIT, tmp_path / "again", added).digest

@@ -45,13 +45,13 @@ def test_the_same_files_are_taken_as_git_takes(tmp_path: Path, seed: int) -> Non
             (tmp_path / place).write_text("\n".join(lines), newline="")
         expected = git(tmp_path, "ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore")
         listing = plan(tmp_path, (), 1 << 30)
-        taken = [entry.path for entry in listing.entries if entry.kind is not EntryKind.FOLDER]
-        assert taken == sorted(name for name in expected if name)
+        paths = [entry.path for entry in listing.entries if entry.kind is not EntryKind.FOLDER]
+        assert paths == sorted(name for name in expected if name)
         project = chance.choice(FOLDERS[1:])
         if git(tmp_path, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", "--", project) != [""]:
             listing = plan(tmp_path / project, (), 1 << 30)
-            taken = [f"{project}/{entry.path}" for entry in listing.entries if entry.kind is not EntryKind.FOLDER]
-            assert taken == [name for name in sorted(expected) if name.startswith(f"{project}/")]
+            paths = [f"{project}/{entry.path}" for entry in listing.entries if entry.kind is not EntryKind.FOLDER]
+            assert paths == [name for name in sorted(expected) if name.startswith(f"{project}/")]
 
 
 def test_a_comment_a_blank_and_a_lone_slash_are_no_patterns() -> None:
@@ -60,8 +60,8 @@ def test_a_comment_a_blank_and_a_lone_slash_are_no_patterns() -> None:
 
 def test_a_range_that_runs_backwards_is_passed_over_in_files_and_refused_in_the_list(tmp_path: Path) -> None:
     write_all(tmp_path, [(".gitignore", "[z-a]\n*.txt\n"), (".orchestuneignore", "x[9-0]\n"), ("z", ""), ("b.txt", "")])
-    taken = [entry.path for entry in plan(tmp_path, (), 1 << 30).entries if entry.kind is not EntryKind.FOLDER]
-    assert taken == [".gitignore", ".orchestuneignore", "z"]
+    paths = [entry.path for entry in plan(tmp_path, (), 1 << 30).entries if entry.kind is not EntryKind.FOLDER]
+    assert paths == [".gitignore", ".orchestuneignore", "z"]
     with pytest.raises(BadInput, match=r"'\[z-a\]' is not a gitignore pattern"):
         rules_for(["[z-a]"], Rules())
 

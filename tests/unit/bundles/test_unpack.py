@@ -1,4 +1,4 @@
-"""Archives that somebody made by hand to be small and to unpack without an end."""
+"""Archives crafted to be small and to unpack without an end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestune.bundles.unpack import archive_at, contents, members
 from orchestune.errors import BadInput
 
 
-def made(path: Path, kind: bytes, size: int) -> Path:
+def sparse_file(path: Path, kind: bytes, size: int) -> Path:
     """One header that announces so many bytes, and zeros."""
     header = tarfile.TarInfo("x")
     header.size, header.type = size, kind
@@ -30,22 +30,22 @@ def test_of_an_archive_that_unpacks_to_very_much_nothing_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpack, "MAX_UNPACKED_BYTES", 10**6)
-    archive = archive_at(made(tmp_path / "a", tarfile.REGTYPE, 10**6 + 1))
+    archive = archive_at(sparse_file(tmp_path / "a", tarfile.REGTYPE, 10**6 + 1))
     for look in (lambda: members(archive), lambda: contents(archive, ["y"])):
         with pytest.raises(BadInput, match="unpacks to more than"):
             look()
-    assert members(archive_at(made(tmp_path / "b", tarfile.REGTYPE, 10**6)))["x"].size == 10**6
+    assert members(archive_at(sparse_file(tmp_path / "b", tarfile.REGTYPE, 10**6)))["x"].size == 10**6
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
 def test_what_is_told_before_a_file_is_not_read_however_long_it_is(tmp_path: Path, kind: bytes) -> None:
     with pytest.raises(BadInput, match="is longer than"):
-        members(archive_at(made(tmp_path / "a", kind, 2**21)))
+        members(archive_at(sparse_file(tmp_path / "a", kind, 2**21)))
 
 
 def test_a_file_with_holes_is_none_of_an_archive_of_code(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="sparse file"):
-        members(archive_at(made(tmp_path / "a", tarfile.GNUTYPE_SPARSE, 1)))
+        members(archive_at(sparse_file(tmp_path / "a", tarfile.GNUTYPE_SPARSE, 1)))
 
 
 def packed(path: Path, *blocks: bytes) -> Path:

@@ -101,7 +101,7 @@ def take_in(archive: Path, target: Target, trust_unverified: bool = False) -> st
 
 
 def handles(target: Target) -> list[str]:
-    return [found.head.handle for found in target.records()]
+    return [record_entry.head.handle for record_entry in target.records()]
 
 
 def test_damaged_records_and_stray_files_are_named_and_the_others_are_taken_in(archive: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from orchestune.cli.develop import ephemeral_experiment
 
 
 @pytest.mark.parametrize(
-    ("came_from", "said"), [(None, ["no suitable idle worker in team: starting one"]), ("sgd-7f3a", [])]
+    ("came_from", "expected_notes"), [(None, ["no suitable idle worker in team: starting one"]), ("sgd-7f3a", [])]
 )
 def test_only_a_new_worker_is_told_as_started(
-    came_from: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
+    came_from: str | None, expected_notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ephemeral_experiment, "_POLL_SECONDS", 0.0)
     states = iter(["starting", "alive", "alive"])
@@ -34,4 +34,4 @@ def test_only_a_new_worker_is_told_as_started(
         return len(looks) == 3
 
     ephemeral_experiment.wait(console, look(), enough)
-    assert notes == said
+    assert notes == expected_notes

@@ -85,14 +85,14 @@ def test_a_folder_below_stands_for_the_experiments_own_and_another_one_is_told(p
 
 
 def test_what_the_file_would_do_otherwise_is_told(project: Path) -> None:
-    found = original_experiment(project)
+    experiment = original_experiment(project)
     save(project, budget=9, run="python train.py {lr} --more", timeout="5m")
-    (note,) = changed_experiment(console(project), found, None)[1]
+    (note,) = changed_experiment(console(project), experiment, None)[1]
     assert "sgd-7f3a was started with: run and timeout." in note
     save(project, name="other", run="true {lr}")
-    assert changed_experiment(console(project), found, None)[1] == []
+    assert changed_experiment(console(project), experiment, None)[1] == []
     (project / "experiment.yml").write_text("budget: [")
-    (note,) = changed_experiment(console(project), found, None)[1]
+    (note,) = changed_experiment(console(project), experiment, None)[1]
     assert "is invalid (see `orchestune test`)" in note
 
 

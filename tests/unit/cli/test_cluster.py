@@ -127,14 +127,14 @@ def test_a_context_that_has_another_name_now_leads_to_the_same_cluster(state: Pa
 def test_a_hosted_server_is_joined_remembered_for_its_owner_alone_and_forgotten(
     server: FakeServer, state: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = server.environment()
+    connection = server.environment()
     monkeypatch.delenv("ORCHESTUNE_SERVER")
-    joined = cli("cluster", "connect", "-n", "team", "--server", given["ORCHESTUNE_SERVER"])
+    joined = cli("cluster", "connect", "-n", "team", "--server", connection["ORCHESTUNE_SERVER"])
     assert joined.code == 0, joined.err
     assert joined.out.startswith("team: connected, server ")
     monkeypatch.delenv("ORCHESTUNE_TOKEN")
     assert (state / "clusters.json").stat().st_mode & 0o077 == 0
-    assert given["ORCHESTUNE_TOKEN"] not in cli("cluster", "list", "--json").out
+    assert connection["ORCHESTUNE_TOKEN"] not in cli("cluster", "list", "--json").out
     assert cli("status", "--cluster", "team").code == 0
     assert cli("cluster", "use", "team").code == 0
     assert json.loads(cli("cluster", "list", "--json").out)[0]["name"] == "team"
@@ -159,7 +159,7 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["connect", "-n", "local"], 2, "reserved cluster name: 'local'"),
         (["connect", "-n", "lab", "--context", "west"], 2, "has no context 'west'"),
@@ -178,11 +178,11 @@ def test_a_hosted_server_without_a_token_is_asked_for_one_where_somebody_sits(
     ],
 )
 def test_wrong_use_and_clusters_that_are_away_are_told(
-    words: list[str], code: int, said: str, state: Path, kubeconfig: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    words: list[str], code: int, message: str, state: Path, kubeconfig: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     result = cli("cluster", *words)
-    assert said in result.err
+    assert message in result.err
     assert result.code == code
     assert not (state / "clusters.json").exists()
 
@@ -202,15 +202,15 @@ def test_status_shows_pools_nodes_and_why_experiments_wait() -> None:
         "running": 0, "parallelism": 4, "each": {"cpu": 1, "memory": None, "gpu": 1}, "workers": 1,
         "waiting": "needs 1 gpu, 0 of 4 free",
     }  # fmt: skip
-    shown = lines(
+    table = lines(
         cluster(
             machine("cpu1", "cpu"), machine("cpu2", "cpu", trouble="not ready"), machine("gpu1", "gpu", gpu=4),
             experiments=[experiment], elastic=True,
         ),
         PLAIN,
     )  # fmt: skip
-    text = "\n".join(shown)
-    assert [line.split()[:5] for line in shown[1:3]] == [["cpu", "2", "8", "2", "1"], ["gpu", "1", "4", "1", "0.5"]]
+    text = "\n".join(table)
+    assert [line.split()[:5] for line in table[1:3]] == [["cpu", "2", "8", "2", "1"], ["gpu", "1", "4", "1", "0.5"]]
     assert "cpu2: not ready" in text and "capacity may grow" in text
     assert "needs 1 gpu, 0 of 4 free" in text
 
@@ -221,14 +221,14 @@ def test_status_says_unknown_where_others_are_not_seen_and_says_so_where_nothing
 
 
 def test_a_pod_is_tried_once_in_each_pool_on_nodes_that_are_well() -> None:
-    found = pools(cluster(machine("a", "cpu"), machine("b", "cpu", trouble="cordoned"), machine("c", "gpu", gpu=2)))
-    assert found == [ProbeTarget("cpu", ("a",), 0), ProbeTarget("gpu", ("c",), 1)]
+    targets = pools(cluster(machine("a", "cpu"), machine("b", "cpu", trouble="cordoned"), machine("c", "gpu", gpu=2)))
+    assert targets == [ProbeTarget("cpu", ("a",), 0), ProbeTarget("gpu", ("c",), 1)]
     assert pools(cluster()) == [ProbeTarget("any")]
     assert pools(None) == [ProbeTarget("any")]
 
 
 class Reviews:
-    """An API server that says what its caller may do, and shows a namespace (None: to nobody)."""
+    """An API server that says what its caller may do, and shows a namespace (None: hides it)."""
 
     def __init__(self, *lacking: str, enforce: str | None = None) -> None:
         self._lacking, self._enforce = lacking, enforce
@@ -239,12 +239,12 @@ class Reviews:
         return {"metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": self._enforce}}}
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        asked = body["spec"]["resourceAttributes"]
-        return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self._lacking}}
+        attributes = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": f"{attributes['verb']} {attributes['resource']}" not in self._lacking}}
 
 
 @pytest.mark.parametrize(
-    ("tool", "lacking", "enforce", "ok", "told"),
+    ("tool", "lacking", "enforce", "ok", "detail"),
     [
         (Tool("podman"), "create jobs", "restricted", "ok", "podman on this machine builds images"),
         (None, "", None, "ok", "images are built by a Job in the cluster"),
@@ -254,12 +254,12 @@ class Reviews:
     ],
 )
 def test_who_builds_images_is_told_or_what_is_missing_for_it(
-    monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, enforce: str | None, ok: str, told: str
+    monkeypatch: pytest.MonkeyPatch, tool: Tool | None, lacking: str, enforce: str | None, ok: str, detail: str
 ) -> None:
     monkeypatch.setattr(checks, "find_tool", lambda: tool)
     api = cast("Any", Reviews(lacking, enforce=enforce))
-    [found] = building(api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
-    assert found.state == ok and told in found.detail
+    [check] = building(api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
+    assert check.state == ok and detail in check.detail
     assert list(building(api, ConnectionSettings("lab", "ml"))) == []
 
 
@@ -268,16 +268,16 @@ def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
 ) -> None:
     monkeypatch.setattr(Client, "release", lambda self, node, cluster: None)
 
-    def told(*words: str) -> Any:
+    def document(*words: str) -> Any:
         result = cli("cluster", *words, "--json")
         assert (result.code, result.err) == (0, "")
         return json.loads(result.out)
 
     Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
-    assert told("use", "lab") == {"default": "lab"}
-    assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": True}
-    assert told("disconnect", "-n", "lab") == {"name": "lab", "forgotten": False}
-    assert told("release", "gpu-7") == {"node": "gpu-7"}
+    assert document("use", "lab") == {"default": "lab"}
+    assert document("disconnect", "-n", "lab") == {"name": "lab", "forgotten": True}
+    assert document("disconnect", "-n", "lab") == {"name": "lab", "forgotten": False}
+    assert document("release", "gpu-7") == {"node": "gpu-7"}
     Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon", "--json")
     assert json.loads(result.out) == {"name": "lab", "removed": []}

@@ -39,7 +39,7 @@ cloud_provider: aws
 cluster_name: vision
 cpu: {instance_type: c4.xlarge, min_nodes: 1, max_nodes: 2}
 """
-STANDING = CloudStatus(
+CLUSTER_STATUS = CloudStatus(
     "vision", "eu-central-1", "ACTIVE", "1.33", (PoolState("cpu", "ACTIVE", ("c4.xlarge",), 1, 1, 2),)
 )
 Cli = Callable[..., Result]
@@ -104,7 +104,7 @@ class Provider:
         return self.standing
 
     def clusters(self) -> Sequence[CloudStatus]:
-        return [STANDING]
+        return [CLUSTER_STATUS]
 
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         self.done.append(f"destroy {name}{' but images' if keep_registry else ''}")
@@ -128,37 +128,37 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def provider(home: Path, monkeypatch: pytest.MonkeyPatch) -> Provider:
-    made = Provider()
-    checked: Provisioner = made
+    fake = Provider()
+    checked: Provisioner = fake
     monkeypatch.setattr(cloud, "open_provisioner", lambda provider, region="", profile="": checked)
-    return made
+    return fake
 
 
-def known(home: Path) -> tuple[ConnectedCluster, ...]:
+def connected_clusters(home: Path) -> tuple[ConnectedCluster, ...]:
     return Clusters(home / "home").connected()
 
 
 def test_a_dry_run_shows_every_resource_and_where_and_makes_nothing(provider: Provider, cli: Cli, home: Path) -> None:
-    shown = cli("cluster", "create", "--dry-run")
-    assert shown.code == 0
-    assert "in account 123456789012 of AWS, eu-central-1, as arn:aws:iam::123456789012:user/ada:" in shown.out
-    assert [line.split()[:2] for line in shown.out.splitlines()[2:]] == [
+    output = cli("cluster", "create", "--dry-run")
+    assert output.code == 0
+    assert "in account 123456789012 of AWS, eu-central-1, as arn:aws:iam::123456789012:user/ada:" in output.out
+    assert [line.split()[:2] for line in output.out.splitlines()[2:]] == [
         ["role", "one"], ["network", "two"], ["StorageClass", "gp3"], ["Deployment", "autoscaler"],
         ["server", "orchestune"],
     ]  # fmt: skip
-    assert "in the cluster, example.org/autoscaler:v1" in shown.out
+    assert "in the cluster, example.org/autoscaler:v1" in output.out
     document = json.loads(cli("cluster", "create", "--dry-run", "--json").out)
     assert document["account"] == "123456789012"
     assert [item["kind"] for item in document["resources"]][:3] == ["role", "network", "StorageClass"]
-    assert "The cluster costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in shown.err
-    assert "there already" not in shown.err
-    assert provider.done == [] and known(home) == ()
+    assert "The cluster costs money: control plane, NAT gateway, 1 to 2 x c4.xlarge." in output.err
+    assert "there already" not in output.err
+    assert provider.done == [] and connected_clusters(home) == ()
 
 
 def test_who_creates_what_is_there_is_told_what_changes_it(provider: Provider, cli: Cli) -> None:
-    provider.standing = STANDING
-    shown = cli("cluster", "create", "--dry-run")
-    assert "completing it; `orchestune cluster update -f cluster.yml` also applies changes" in shown.err
+    provider.standing = CLUSTER_STATUS
+    output = cli("cluster", "create", "--dry-run")
+    assert "completing it; `orchestune cluster update -f cluster.yml` also applies changes" in output.err
 
 
 def test_what_the_provider_refuses_is_told_at_its_place_in_the_file(provider: Provider, cli: Cli) -> None:
@@ -176,7 +176,7 @@ def test_releases_that_cannot_be_looked_up_are_told_before_anything_is_made(
     failed = cli("cluster", "create", "--yes")
     assert failed.code == 1
     assert "the releases of the autoscaler cannot be looked up" in failed.err
-    assert provider.done == [] and known(home) == ()
+    assert provider.done == [] and connected_clusters(home) == ()
 
 
 @pytest.mark.parametrize("words", [("create",), ("destroy", "-n", "vision", "--cloud", "aws")])
@@ -202,11 +202,13 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
         assert words in failed.err
     provider.made, provider.fails = (), OrchestuneError("role one: no")
     assert "cluster destroy" not in cli("cluster", "create", "--yes").err
-    assert [(item.name, item.cloud, item.region) for item in known(home)] == [("vision", "aws", "eu-central-1")]
+    assert [(item.name, item.cloud, item.region) for item in connected_clusters(home)] == [
+        ("vision", "aws", "eu-central-1")
+    ]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ("create",),
@@ -216,14 +218,14 @@ def test_what_fails_says_how_to_go_on_and_how_to_remove_the_rest_and_is_known(
     ],
 )
 def test_who_interrupts_is_told_how_it_goes_on(
-    provider: Provider, cli: Cli, home: Path, words: tuple[str, ...], said: str
+    provider: Provider, cli: Cli, home: Path, words: tuple[str, ...], message: str
 ) -> None:
     cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.fails = KeyboardInterrupt()
     stopped = cli("cluster", *words, "--yes")
-    assert stopped.code == 130 and f"interrupted: {said}" in stopped.err
-    assert [item.name for item in known(home)] == ["vision"]
+    assert stopped.code == 130 and f"interrupted: {message}" in stopped.err
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
 
 
 def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
@@ -234,10 +236,10 @@ def test_what_is_left_though_nothing_refused_to_go_keeps_the_cluster_known(
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
     provider.left = (RemainingResource("IAM", "role", "one", ""),)
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 1
-    assert [item.name for item in known(home)] == ["vision"]
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
     provider.left = ()
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
-    assert known(home) == ()
+    assert connected_clusters(home) == ()
 
 
 def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Provider, cli: Cli, home: Path) -> None:
@@ -247,7 +249,7 @@ def test_a_cluster_of_that_name_from_elsewhere_is_not_overwritten(provider: Prov
     refused = cli("cluster", "create", "--yes")
     assert refused.code == 2
     assert "another cluster is already connected as 'vision'" in refused.err
-    assert known(home) == (other,) and provider.done == []
+    assert connected_clusters(home) == (other,) and provider.done == []
 
 
 def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
@@ -259,13 +261,13 @@ def test_destroying_ends_with_what_was_looked_at_and_forgets_the_cluster(
     way = home / "home/kubeconfigs/vision.json"
     way.parent.mkdir()
     way.write_text("{}")
-    Clusters(home / "home").add(replace(known(home)[0], kubeconfig=str(way)))
-    gone = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
-    assert gone.code == 0
+    Clusters(home / "home").add(replace(connected_clusters(home)[0], kubeconfig=str(way)))
+    result = cli("cluster", "destroy", "-n", "vision", "--yes", "--keep-registry")
+    assert result.code == 0
     assert provider.done == ["destroy vision but images"]
-    assert "remove it with `orchestune cluster destroy -n vision --cloud aws --region eu-central-1`" in gone.out
-    assert "EKS                    nothing left" in gone.out
-    assert known(home) == () and not way.exists()
+    assert "remove it with `orchestune cluster destroy -n vision --cloud aws --region eu-central-1`" in result.out
+    assert "EKS                    nothing left" in result.out
+    assert connected_clusters(home) == () and not way.exists()
 
 
 def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli: Cli, home: Path) -> None:
@@ -276,7 +278,7 @@ def test_a_kubeconfig_of_the_users_own_is_never_removed(provider: Provider, cli:
         ConnectedCluster("vision", "kubernetes", str(own), "lab", "ml", cloud="aws", region="eu-west-1")
     )
     assert cli("cluster", "destroy", "-n", "vision", "--yes").code == 0
-    assert known(home) == () and own.exists()
+    assert connected_clusters(home) == () and own.exists()
 
 
 @pytest.mark.parametrize("words", [("destroy", "--context", "lab"), ("connect", "--namespace", "ml"),
@@ -296,12 +298,12 @@ def test_a_cluster_of_that_name_in_another_region_is_another_one(
     word: str, provider: Provider, cli: Cli, home: Path
 ) -> None:
     cli("cluster", "list")
-    here = ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1")
-    Clusters(home / "home").add(here)
+    cluster = ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1")
+    Clusters(home / "home").add(cluster)
     refused = cli("cluster", word, "-n", "vision", "--cloud", "aws", "--region", "us-east-1", "--yes")
     assert refused.code == 2
     assert "'vision' is a cluster at aws in eu-central-1, not in that region" in refused.err
-    assert known(home) == (here,) and provider.done == []
+    assert connected_clusters(home) == (cluster,) and provider.done == []
 
 
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_known(
@@ -316,7 +318,7 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_cluster_stays_
     assert [line for line in refused.out.splitlines() if "cpu" in line] == [
         "EKS                    pool cpu: in use by somebody"
     ]
-    assert [item.name for item in known(home)] == ["vision"]
+    assert [item.name for item in connected_clusters(home)] == ["vision"]
 
 
 def test_what_is_destroyed_and_what_was_not_there_are_told_apart(provider: Provider, cli: Cli) -> None:
@@ -330,10 +332,10 @@ def test_destroying_what_nobody_knows_here_says_where_it_may_have_been_made(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(home / "none"))
-    said = cli("cluster", "destroy", "-n", "vision", "--yes")
-    assert said.code == 2
-    assert "error: no cluster 'vision' is connected on this machine, and there is no kubeconfig at" in said.err
-    assert "hint:  add --cloud aws for one created there" in said.err
+    result = cli("cluster", "destroy", "-n", "vision", "--yes")
+    assert result.code == 2
+    assert "error: no cluster 'vision' is connected on this machine, and there is no kubeconfig at" in result.err
+    assert "hint:  add --cloud aws for one created there" in result.err
 
 
 def test_clusters_of_a_provider_are_listed_whoever_made_them(provider: Provider, cli: Cli) -> None:
@@ -358,11 +360,11 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     cli("cluster", "list")
     cli("cluster", "list")  # makes the folder
     Clusters(home / "home").add(ConnectedCluster("vision", "kubernetes", cloud="aws", region="eu-central-1"))
-    provider.standing = replace(STANDING, state="CREATING", up=False, trouble="it takes long")
-    shown = cli("cluster", "status", "-n", "vision")
-    assert shown.code == 0
-    assert "vision: CREATING, Kubernetes 1.33, account 123456789012, eu-central-1" in shown.out
-    assert "it takes long" in shown.out
+    provider.standing = replace(CLUSTER_STATUS, state="CREATING", up=False, trouble="it takes long")
+    output = cli("cluster", "status", "-n", "vision")
+    assert output.code == 0
+    assert "vision: CREATING, Kubernetes 1.33, account 123456789012, eu-central-1" in output.out
+    assert "it takes long" in output.out
     provider.standing = None
     missing = cli("cluster", "status", "-n", "vision")
     assert missing.code == 2
@@ -374,38 +376,38 @@ def test_the_status_of_a_cluster_that_is_being_made_is_that_of_its_provider(
     [
         ({}, "team"),
         ({"AWS_PROFILE": "other"}, "other"),
-        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, ""),  # whoever sets keys means those
+        ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, ""),  # keys in the environment take precedence
     ],
 )
 def test_a_cluster_is_asked_for_as_whom_it_was_made_unless_the_environment_says_otherwise(
     provider: Provider, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
 ) -> None:
-    asked: list[str] = []
-    there: Provisioner = provider
+    profiles: list[str] = []
+    provisioner: Provisioner = provider
 
     def opened(cloud: str, region: str = "", profile: str = "") -> Provisioner:
-        asked.append(profile)
-        return there
+        profiles.append(profile)
+        return provisioner
 
     monkeypatch.setattr(cloud, "open_provisioner", opened)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     monkeypatch.setenv("AWS_PROFILE", "team")
     provider.fails = OrchestuneError("no")
     cli("cluster", "create", "--yes")
-    assert [item.profile for item in known(home)] == ["team"]
+    assert [item.profile for item in connected_clusters(home)] == ["team"]
     monkeypatch.delenv("AWS_PROFILE")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    asked.clear()
+    profiles.clear()
     for words in (("status", "-n", "vision"), ("update", "--dry-run"), ("destroy", "-n", "vision", "--yes")):
         cli("cluster", *words)
-    assert asked == [expected] * 3
+    assert profiles == [expected] * 3
 
 
 def test_an_update_without_a_difference_asks_nothing_and_changes_no_pool(provider: Provider, cli: Cli) -> None:
-    shown = cli("cluster", "update", "--dry-run")
-    assert shown.code == 0
-    assert "nothing to change" in shown.out
+    output = cli("cluster", "update", "--dry-run")
+    assert output.code == 0
+    assert "nothing to change" in output.out
     missing = cli("cluster", "update")
     assert "no such cluster: 'vision'" in missing.err
     assert provider.done == []
@@ -424,22 +426,22 @@ class Young:
             raise self.errors.pop(0)
 
 
-def waited(*errors: OrchestuneError, known: float) -> float:
+def waited(*errors: OrchestuneError, access_timeout: float) -> float:
     """The seconds until a young cluster is used."""
     now = [0.0]
     sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
     console = Console(err=StringIO(), out=StringIO(), environ={})
-    there: Any = Young(*errors)
-    making.answering(there, console, access_timeout=known, clock=lambda: now[0], sleep=sleep)
+    api: Any = Young(*errors)
+    making.answering(api, console, access_timeout=access_timeout, clock=lambda: now[0], sleep=sleep)
     return now[0]
 
 
 def test_a_new_cluster_that_does_not_know_yet_who_made_it_is_waited_for() -> None:
-    assert waited(Unreachable("no such name"), Denied("who?"), Denied("who?"), known=60) == 6
+    assert waited(Unreachable("no such name"), Denied("who?"), Denied("who?"), access_timeout=60) == 6
     with pytest.raises(Denied):  # of one that is there for long he is no user
-        waited(Denied("who?"), known=0)
+        waited(Denied("who?"), access_timeout=0)
     with pytest.raises(Denied):
-        waited(*[Denied("who?")] * 100, known=60)
+        waited(*[Denied("who?")] * 100, access_timeout=60)
 
 
 def test_progress_is_one_line_for_each_resource_and_one_a_minute_while_it_lasts() -> None:
@@ -477,8 +479,8 @@ def test_an_update_opens_machines_again_whose_pool_stays_after_all(
     monkeypatch.setattr(making, "api", lambda cluster: world.api)
     monkeypatch.setattr(provider, "reach", lambda name: ClusterAddresses("https://vision", "Y2E=", "", ""))
     monkeypatch.setattr(provider, "manifests", lambda spec: [])
-    told = cli("cluster", "update", "--yes", "--json")
-    assert json.loads(told.out) == {"name": "vision", "changed": True}
-    assert "uncordoned, since their pools are kept: n1" in told.err
+    result = cli("cluster", "update", "--yes", "--json")
+    assert json.loads(result.out) == {"name": "vision", "changed": True}
+    assert "uncordoned, since their pools are kept: n1" in result.err
     assert world.patched == ["/api/v1/nodes/n1"]
     assert json.loads(cli("cluster", "update", "--yes", "--json").out)["changed"] is False

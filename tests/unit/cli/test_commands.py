@@ -49,9 +49,9 @@ def test_status_leaves_out_columns_of_zeros_where_a_narrow_terminal_would_cut_of
     server.put(status("net-1a2b", name="Net", state="completed", best=BEST))
     server.update("sgd-7f3a", best=BEST, counts={**status()["counts"], "failed": 2})
     for columns, header in ((100, r"RUNNING +FAILED +BEST"), (68, r"OBSERVATIONS +FAILED +BEST")):
-        shown = terminal("status", columns=columns)
-        assert shown.end() == 0
-        lines = plain(shown.screen).splitlines()
+        session = terminal("status", columns=columns)
+        assert session.end() == 0
+        lines = plain(session.screen).splitlines()
         assert re.search(header, lines[0]), lines
         assert all("accuracy 0.9" in line for line in lines[1:] if line), lines
 
@@ -86,10 +86,10 @@ def test_status_lists_the_newest_and_says_that_there_are_older_ones_and_a_docume
         server.put(status(f"net-{number:04}"))
     assert len(json.loads(cli("status", "--json").out)) == 87
     assert len(json.loads(cli("status", "--json", "--limit", "60").out)) == 60
-    for words, shown in (((), 50), (("--limit", "86"), 86)):
+    for words, row_count in (((), 50), (("--limit", "86"), 86)):
         lines = cli("status", *words).out.splitlines()
-        assert [line[:4] for line in lines[1:-1]] == ["net-"] * shown
-        assert lines[-1] == f"older ones not listed (--limit N lists more than {shown})"
+        assert [line[:4] for line in lines[1:-1]] == ["net-"] * row_count
+        assert lines[-1] == f"older ones not listed (--limit N lists more than {row_count})"
     assert cli("status", "--limit", "87").out.splitlines()[-1].startswith("sgd-7f3a")
 
 
@@ -148,8 +148,8 @@ def test_errors_are_two_lines_for_people(server: FakeServer, cli: Cli) -> None:
 
 
 def test_a_number_alone_is_told_as_that_of_a_trial(server: FakeServer, cli: Cli) -> None:
-    said = "'3' is not a trial (expected EXP/N)\nhint:  /3 is trial 3 of the newest experiment of this folder\n"
-    assert cli("get", "3").err == f"error: {said}"
+    message = "'3' is not a trial (expected EXP/N)\nhint:  /3 is trial 3 of the newest experiment of this folder\n"
+    assert cli("get", "3").err == f"error: {message}"
 
 
 def test_stop_says_what_the_end_waits_for(server: FakeServer, cli: Cli) -> None:
@@ -176,7 +176,7 @@ def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["stop", "sgd"], "sgd-7f3a: stopped\n"),
         (["pause", "sgd"], "sgd-7f3a: paused; resume with `orchestune resume sgd-7f3a`\n"),
@@ -186,12 +186,12 @@ def test_without_a_name_the_newest_experiment_of_this_folder_is_meant(
         (["delete", "sgd", "--yes", "--purge"], "sgd-7f3a: deleted permanently\n"),
     ],
 )
-def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
-    assert cli(*words) == Result(0, said, "")
+def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, words: list[str], message: str) -> None:
+    assert cli(*words) == Result(0, message, "")
 
 
 @pytest.mark.parametrize(
-    ("folds", "live", "now", "said"),
+    ("folds", "live", "now", "note"),
     [
         (1, 2, [], "; 2 running finish first"),
         (1, 1, ["--now"], "; 1 running terminates now"),
@@ -201,15 +201,15 @@ def test_control_commands_say_what_became_of_it(server: FakeServer, cli: Cli, wo
     ],
 )
 def test_a_pause_says_what_goes_on_to_its_end(
-    server: FakeServer, cli: Cli, folds: int, live: int, now: list[str], said: str
+    server: FakeServer, cli: Cli, folds: int, live: int, now: list[str], note: str
 ) -> None:
     counts = {"queued": 0, "running": 2 if folds > 1 else live, "completed": 0, "failed": 0, "pruned": 0}
     server.update("sgd-7f3a", folds=folds, counts={**counts, "cancelled": 0}, running=[{"trial": 1}] * live)
-    assert cli("pause", "sgd", *now).out == f"sgd-7f3a: paused{said}; resume with `orchestune resume sgd-7f3a`\n"
+    assert cli("pause", "sgd", *now).out == f"sgd-7f3a: paused{note}; resume with `orchestune resume sgd-7f3a`\n"
 
 
 @pytest.mark.parametrize(
-    ("folds", "ending", "said"),
+    ("folds", "ending", "note"),
     [
         (1, [True, True, True], "; 3 running terminate now"),
         (1, [False, True, False], "; 1 running terminates now; 2 running finish first"),
@@ -217,16 +217,16 @@ def test_a_pause_says_what_goes_on_to_its_end(
     ],
 )
 def test_a_pause_says_what_was_ordered_to_end_before(
-    server: FakeServer, cli: Cli, folds: int, ending: list[bool], said: str
+    server: FakeServer, cli: Cli, folds: int, ending: list[bool], note: str
 ) -> None:
     counts = {"queued": 0, "running": 3, "completed": 0, "failed": 0, "pruned": 0, "cancelled": 0}
     running = [{"trial": 1, "ending": each} for each in ending]
     server.update("sgd-7f3a", folds=folds, counts=counts, running=running)
-    assert cli("pause", "sgd").out == f"sgd-7f3a: paused{said}; resume with `orchestune resume sgd-7f3a`\n"
+    assert cli("pause", "sgd").out == f"sgd-7f3a: paused{note}; resume with `orchestune resume sgd-7f3a`\n"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "note"),
     [
         ({}, "another trial replaces it"),
         (
@@ -238,11 +238,11 @@ def test_a_pause_says_what_was_ordered_to_end_before(
     ],
 )
 def test_what_becomes_of_the_place_of_a_stopped_trial_is_told(
-    server: FakeServer, cli: Cli, changes: dict[str, str], said: str
+    server: FakeServer, cli: Cli, changes: dict[str, str], note: str
 ) -> None:
     server.world.trials["sgd-7f3a"] = [trial(1, state="running")]
     server.update("sgd-7f3a", **changes)
-    assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {said}\n"
+    assert cli("stop", "sgd/1").out == f"sgd-7f3a/1: cancelled; {note}\n"
     assert cli("stop", "sgd/1").out == "sgd-7f3a/1: cancelled; nothing to stop\n"
 
 
@@ -254,12 +254,12 @@ def test_who_extends_beyond_the_budget_hears_how_many_run_at_a_time(server: Fake
 
 def test_who_extends_or_resumes_what_a_rule_ended_hears_that_it_does_not_go_on(server: FakeServer, cli: Cli) -> None:
     server.put(status("done-0000", state="completed", reason={"code": "target", "message": "loss reached 0.1"}))
-    said = (
+    message = (
         "it cannot be continued: loss reached 0.1; `orchestune run --warm-start done-0000` starts a new search from its"
     )
-    assert said in cli("extend", "done-0000", "--budget", "80").out
+    assert message in cli("extend", "done-0000", "--budget", "80").out
     server.update("done-0000", state="completed")
-    assert said in cli("resume", "done-0000").out
+    assert message in cli("resume", "done-0000").out
     for reason in (None, {"code": "budget", "message": "all 80 trials are finished"}):
         server.put(status("done-0000", state="completed", reason=reason))
         assert "does not go on" not in cli("extend", "done-0000", "--parallelism", "3").out
@@ -272,8 +272,8 @@ def test_what_is_not_gone_yet_is_not_called_gone(server: FakeServer, cli: Cli, m
     monkeypatch.setattr("orchestune.cli.experiments.control._PURGE_WAIT_SECONDS", 0.0)
     server.world.purging = 3
     done = cli("delete", "sgd-7f3a", "--purge", "--yes")
-    said = "sgd-7f3a: stopped and hidden; its records, logs and files are removed once its trials have ended\n"
-    assert done == Result(0, said, "")
+    message = "sgd-7f3a: stopped and hidden; its records, logs and files are removed once its trials have ended\n"
+    assert done == Result(0, message, "")
     server.world.purging = 3
     server.put(status("done-0001", state="completed"))
     done = cli("delete", "done-0001", "--purge", "--yes")
@@ -294,7 +294,7 @@ def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["stop", "other"], "other-0000: completed; nothing to stop\n"),
         (["pause", "other"], "other-0000: completed; nothing to pause\n"),
@@ -306,14 +306,14 @@ def test_what_was_purged_already_is_deleted_and_a_typo_is_not(server: FakeServer
     ],
 )
 def test_control_commands_say_that_an_experiment_is_over(
-    server: FakeServer, cli: Cli, words: list[str], said: str
+    server: FakeServer, cli: Cli, words: list[str], message: str
 ) -> None:
     server.put(status("other-0000", state="completed"))
-    assert cli(*words) == Result(0, said, "")
+    assert cli(*words) == Result(0, message, "")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["extend", "sgd"], "extend needs"),
         (["extend", "sgd", "--budget", "0"], "'0' (expected a positive integer)"),
@@ -375,10 +375,10 @@ def test_control_commands_say_that_an_experiment_is_over(
         (["status", "--all", "--cluster", "local"], "--all cannot be combined with EXP or --cluster"),
     ],
 )
-def test_wrong_use_is_told_and_exits_with_2(server: FakeServer, cli: Cli, words: list[str], said: str) -> None:
+def test_wrong_use_is_told_and_exits_with_2(server: FakeServer, cli: Cli, words: list[str], message: str) -> None:
     result = cli(*words)
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert result.out == ""
 
 
@@ -445,15 +445,16 @@ def test_one_trial_shows_each_attempt_with_the_end_of_its_log_and_the_files(serv
 
 
 def test_what_a_lost_worker_printed_last_stands_in_lines_of_its_own(server: FakeServer, cli: Cli) -> None:
-    said = "the worker's process is gone; its last lines:\n12:00 one\n12:01 the guard is gone"
-    lost = attempt(state="lost", exit_code=None, reason={"code": "worker_lost", "message": said}, tail="")
+    message = "the worker's process is gone; its last lines:\n12:00 one\n12:01 the guard is gone"
+    lost = attempt(state="lost", exit_code=None, reason={"code": "worker_lost", "message": message}, tail="")
     server.world.trials["sgd-7f3a"] = [trial(1, attempts=[lost])]
     pad = "\n            "
     assert (
-        f"  why       {said.splitlines()[0]}{pad}12:00 one{pad}12:01 the guard is gone\n" in cli("trials", "sgd/1").out
+        f"  why       {message.splitlines()[0]}{pad}12:00 one{pad}12:01 the guard is gone\n"
+        in cli("trials", "sgd/1").out
     )
     worker = {"name": "w1", "node": "laptop", "state": "ended", "slots": 2, "running": 0, "succeeded": 3, "failed": 1}
-    server.update("sgd-7f3a", workers=[worker | {"id": "x", "reason": said}])
+    server.update("sgd-7f3a", workers=[worker | {"id": "x", "reason": message}])
     (row,) = [line for line in cli("status", "sgd").out.splitlines() if "process is gone" in line]
     assert row.endswith("the worker's process is gone; its last lines: … 12:01 the guard is gone")
 
@@ -537,16 +538,19 @@ def test_export_writes_no_table_under_the_name_of_something_else(
 def test_a_parameter_that_is_called_like_a_column_has_one_of_its_own_which_a_warm_start_reads(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
-    made = trial(1, parameters={"seed": 2, "accuracy": 0.5})
-    server.world.trials["sgd-7f3a"] = [made]
+    trial_document = trial(1, parameters={"seed": 2, "accuracy": 0.5})
+    server.world.trials["sgd-7f3a"] = [trial_document]
     server.world.specification = {"specification": {"parameters": [{"name": "seed"}, {"name": "accuracy"}]}}
     target = tmp_path / "old.csv"
     assert cli("export", "sgd", "-o", str(target)).code == 0
     [row] = read(target)
-    assert (row["params.seed"], row["seed"], row["params.accuracy"]) == ("2", str(made["seed"]), "0.5")
+    assert (row["params.seed"], row["seed"], row["params.accuracy"]) == ("2", str(trial_document["seed"]), "0.5")
     space = Space.of((Parameter("seed", "int", 1, 3), Parameter("accuracy", "float", 0.0, 1.0)))
-    [seen] = mapped("old.csv", [row], space, [Metric("accuracy", "maximize")]).observations
-    assert (seen.parameters, seen.metrics["accuracy"]) == ({"seed": 2, "accuracy": 0.5}, float(row["accuracy"]))
+    [observation] = mapped("old.csv", [row], space, [Metric("accuracy", "maximize")]).observations
+    assert (observation.parameters, observation.metrics["accuracy"]) == (
+        {"seed": 2, "accuracy": 0.5},
+        float(row["accuracy"]),
+    )
 
 
 def test_a_metric_that_is_called_like_the_spread_of_another_has_a_column_of_its_own(
@@ -575,8 +579,8 @@ def test_a_warm_start_from_an_export_takes_means_of_folds_for_as_sure_as_they_ar
     target = tmp_path / f"old.{ending}"
     assert cli("export", "sgd", "-o", str(target)).code == 0
     space = Space.of((Parameter("alpha", "float", 0.0, 1.0),))
-    [seen] = mapped(str(target), read(target), space, [Metric("accuracy", "maximize")]).observations
-    assert seen.stddev == {"accuracy": pytest.approx(0.1)}
+    [observation] = mapped(str(target), read(target), space, [Metric("accuracy", "maximize")]).observations
+    assert observation.stddev == {"accuracy": pytest.approx(0.1)}
 
 
 def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli: Cli, tmp_path: Path) -> None:
@@ -643,8 +647,8 @@ def test_get_says_why_there_is_no_best_trial(server: FakeServer, cli: Cli) -> No
     base = {"goal": "maximize", "take": "last", "threshold": None}
     counts = {"queued": 0, "running": 0, "completed": 3, "failed": 0, "pruned": 0, "cancelled": 0}
     server.update("sgd-7f3a", metrics=[{**base, "name": "accuracy", "constraint": ">= 0.9"}], counts=counts)
-    said = "sgd-7f3a has no best trial: none of 3 completed trials satisfies accuracy >= 0.9"
-    assert cli("get", "sgd", "--best").err == f"error: {said}\n"
+    message = "sgd-7f3a has no best trial: none of 3 completed trials satisfies accuracy >= 0.9"
+    assert cli("get", "sgd", "--best").err == f"error: {message}\n"
 
 
 def test_get_takes_names_as_long_as_names_can_be_and_shows_none_that_a_terminal_obeys(
@@ -682,13 +686,15 @@ def test_get_waits_for_files_that_are_on_their_way(
     server: FakeServer, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, some: bool
 ) -> None:
     server.world.files |= {"a": b"here", "b": b"here"}
-    kept = [{"path": name, "digest": hashlib.sha256(b"here").hexdigest(), "size": 4} for name in ("a", "b")]
+    artifacts = [{"path": name, "digest": hashlib.sha256(b"here").hexdigest(), "size": 4} for name in ("a", "b")]
     reason = {"code": "files_on_the_way", "message": "uploading 2 files"}
-    on_the_way = trial(2, attempts=[attempt(), attempt(worker="w2", reason=reason)], artifacts=kept[:1] if some else [])
-    left = [trial(2, attempts=[attempt(), attempt(worker="w2")], artifacts=kept), on_the_way]
+    on_the_way = trial(
+        2, attempts=[attempt(), attempt(worker="w2", reason=reason)], artifacts=artifacts[:1] if some else []
+    )
+    responses = [trial(2, attempts=[attempt(), attempt(worker="w2")], artifacts=artifacts), on_the_way]
 
     def pass_time(seconds: float) -> None:
-        server.world.trials["sgd-7f3a"] = [left.pop()]
+        server.world.trials["sgd-7f3a"] = [responses.pop()]
 
     monkeypatch.setattr(time, "sleep", pass_time)
     server.world.trials["sgd-7f3a"] = [on_the_way]
@@ -704,8 +710,8 @@ def test_get_says_which_files_will_never_come(server: FakeServer, cli: Cli, tmp_
     result = cli("get", "sgd/1")
     assert (result.code, result.err) == (2, f"error: sgd-7f3a/1 has no files\nhint:  {text}\n")
     server.world.files["fold-0/a"] = b"here"
-    kept = {"path": "fold-0/a", "digest": hashlib.sha256(b"here").hexdigest(), "size": 4}
-    server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts, artifacts=[kept])]
+    artifact = {"path": "fold-0/a", "digest": hashlib.sha256(b"here").hexdigest(), "size": 4}
+    server.world.trials["sgd-7f3a"] = [trial(1, attempts=attempts, artifacts=[artifact])]
     result = cli("get", "sgd/1", "-o", str(tmp_path / "two"))
     assert (result.code, result.err) == (0, f"not all files of sgd-7f3a/1 are available: {text}\n")
 
@@ -788,8 +794,10 @@ def test_logs_tell_of_a_gap_and_pass_on_what_limits_them(server: FakeServer, cli
     server.log("tail\n", gap=4096)
     assert cli("logs", "sgd/1").out == "head\n[4.0 KiB of output left out]\ntail\n"
     cli("logs", "sgd", "--tail", "5", "--since", "2026-01-31T13:00:00+01:00")
-    asked = server.asked("GET", "/logs")
-    assert any("tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in asked)
+    requests = server.requests_to("GET", "/logs")
+    assert any(
+        "tail=5" in request.path and "since=2026-01-31T12%3A00%3A00.000Z" in request.path for request in requests
+    )
 
 
 def test_ages_are_counted_by_the_clock_of_the_server(
@@ -803,8 +811,8 @@ def test_ages_are_counted_by_the_clock_of_the_server(
     assert re.search(r"running, 1m 3\ds", cli("trials", "sgd/1").out)
     server.world.date = began + 3600
     cli("logs", "sgd", "--since", "30m")
-    (asked,) = server.asked("GET", "/logs")
-    assert re.search(r"since=2026-01-31T12%3A30%3A0", asked.path)
+    (request,) = server.requests_to("GET", "/logs")
+    assert re.search(r"since=2026-01-31T12%3A30%3A0", request.path)
 
 
 @pytest.mark.parametrize("date", [None, "", "noon", "Sat, 99 Jan 2026 12:00:00 GMT"])
@@ -834,7 +842,7 @@ def test_followed_logs_end_with_the_experiment(server: FakeServer, cli: Cli) -> 
 def test_who_follows_a_trial_that_is_still_to_begin_hears_so(server: FakeServer, cli: Cli) -> None:
     def over(pattern: str, times: int) -> threading.Thread:
         def end() -> None:
-            until(lambda: len(server.asked("GET", pattern)) == times, "the stream")
+            until(lambda: len(server.requests_to("GET", pattern)) == times, "the stream")
             server.update("sgd-7f3a", state="completed")
 
         thread = threading.Thread(target=end)
@@ -854,18 +862,18 @@ def test_who_follows_a_trial_that_is_still_to_begin_hears_so(server: FakeServer,
     ending.join()
 
 
-@pytest.mark.parametrize(("lines", "shown"), [("2", "two\nthree\n"), ("0", "")])
-def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli, lines: str, shown: str) -> None:
+@pytest.mark.parametrize(("lines", "tail"), [("2", "two\nthree\n"), ("0", "")])
+def test_followed_logs_may_begin_with_the_last_lines(server: FakeServer, cli: Cli, lines: str, tail: str) -> None:
     server.log("one\ntwo\nthree\nfo")
 
     def go_on() -> None:
-        until(lambda: bool(server.asked("GET", r"/logs\?trial=1$")), "the stream")
+        until(lambda: bool(server.requests_to("GET", r"/logs\?trial=1$")), "the stream")
         server.log("ur\nfive\n")
         server.update("sgd-7f3a", state="completed")
 
     rest = threading.Thread(target=go_on)
     rest.start()
-    assert cli("logs", "sgd/1", "--follow", "--tail", lines).out == f"{shown}four\nfive\n"
+    assert cli("logs", "sgd/1", "--follow", "--tail", lines).out == f"{tail}four\nfive\n"
     rest.join()
 
 
@@ -875,7 +883,7 @@ def test_the_last_lines_that_are_looked_for_are_found_however_far_above_they_sta
     server.log("Error: one\n" + "epoch\n" * 5 + "Error: two\nError: thr")
     server.log("ee\n" + "epoch\n" * 5, last=True)
     assert cli("logs", "sgd/1", "--grep", "Error", "--tail", "2").out == "Error: two\nError: three\n"
-    assert not any("tail=" in request.path for request in server.asked("GET", "/logs"))
+    assert not any("tail=" in request.path for request in server.requests_to("GET", "/logs"))
     server.update("sgd-7f3a", state="completed")
     assert cli("logs", "sgd", "--grep", "Error", "--tail", "1", "--follow").out == "w1     1 │ Error: three\n"
     assert cli("logs", "sgd", "--grep", "Error", "--tail", "0").out == ""
@@ -909,7 +917,7 @@ def test_rerun_takes_the_environment_and_the_secrets_along(
     }
     result = cli("rerun", "sgd/2", "--continue", "--detach", "--yes")
     assert (result.code, result.out) == (0, "sgd-7f3a\n")
-    body = server.asked("POST", "/trials/2/rerun")[0].json()
+    body = server.requests_to("POST", "/trials/2/rerun")[0].json()
     assert body["continue"] is True
     assert body["secrets"] == {"KEY": "value-of-the-key"}
     assert body["launch"]["links"] == ["data"]
@@ -929,9 +937,9 @@ def test_rerun_of_an_imported_trial_sends_no_secrets_unasked(
     refused = cli("rerun", "sgd/2", "--detach")
     assert refused.code == 2
     assert "sgd-7f3a/2, of ada (imported), reads KEY (env:MY_KEY) on this machine" in refused.err
-    assert not server.asked("POST", "/trials/2/rerun")
+    assert not server.requests_to("POST", "/trials/2/rerun")
     assert cli("rerun", "sgd/2", "--detach", "--yes").code == 0
-    assert server.asked("POST", "/trials/2/rerun")[0].json()["secrets"] == {"KEY": "value-of-the-key"}
+    assert server.requests_to("POST", "/trials/2/rerun")[0].json()["secrets"] == {"KEY": "value-of-the-key"}
 
 
 @pytest.mark.parametrize(
@@ -949,7 +957,7 @@ def test_rerun_takes_a_command_in_the_place_of_the_trials_own(
     server.world.trials["sgd-7f3a"] = [trial(2)]
     server.world.specification = _of_run(run)
     assert cli("rerun", "sgd/2", "--continue", "--detach", "--", *words).code == 0
-    assert server.asked("POST", "/trials/2/rerun")[0].json()["run"] == expected
+    assert server.requests_to("POST", "/trials/2/rerun")[0].json()["run"] == expected
 
 
 @pytest.mark.parametrize(
@@ -966,7 +974,7 @@ def test_rerun_says_what_is_wrong_with_a_command(server: FakeServer, cli: Cli, w
     result = cli("rerun", "sgd/2", "--detach", "--", *words)
     assert result.code == 2
     assert message in result.err
-    assert not server.asked("POST", "/trials/2/rerun")
+    assert not server.requests_to("POST", "/trials/2/rerun")
 
 
 def _of_run(run: str | list[str]) -> dict[str, object]:
@@ -979,9 +987,9 @@ def test_doctor_exits_with_1_where_something_is_wrong(server: FakeServer, cli: C
     server.stop()
     result = cli("doctor", "--json")
     assert result.code == 1
-    found = json.loads(result.out)
-    assert {item["name"] for item in found if item["state"] == "error"} == {"server"}
-    assert all(item["ok"] is (item["state"] == "ok") for item in found)
+    checks = json.loads(result.out)
+    assert {item["name"] for item in checks if item["state"] == "error"} == {"server"}
+    assert all(item["ok"] is (item["state"] == "ok") for item in checks)
 
 
 def test_version_is_that_of_the_package(cli: Cli) -> None:

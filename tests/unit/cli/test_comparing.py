@@ -88,12 +88,12 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(two: FakeServer, cli
     two.update("net-1a2b", metrics=[{"name": "accuracy", "goal": "minimize", "take": "last", "threshold": None}])
     assert "minimized by some of them and maximized by others" in cli("compare", "sgd", "net").err
     other = {"name": "size", "goal": "minimize", "take": "last", "threshold": None}
-    kept = {ref: server_metrics(two, ref) for ref in ("sgd-7f3a", "net-1a2b")}
-    for ref, metrics in kept.items():
+    metrics_before = {ref: server_metrics(two, ref) for ref in ("sgd-7f3a", "net-1a2b")}
+    for ref, metrics in metrics_before.items():
         two.update(ref, metrics=[*metrics, other])
     assert "--metric with one of size" in cli("compare", "sgd", "net").err
     bounded = other | {"goal": "maximize", "constraint": ">= 3", "optimized": False}
-    two.update("net-1a2b", metrics=[*kept["net-1a2b"], bounded])
+    two.update("net-1a2b", metrics=[*metrics_before["net-1a2b"], bounded])
     assert cli("compare", "sgd", "net", "--metric", "size").code == 0
     two.update("net-1a2b", metrics=[{"name": "loss", "goal": "minimize", "take": "last", "threshold": None}])
     result = cli("compare", "sgd", "net")

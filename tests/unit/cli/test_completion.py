@@ -68,7 +68,7 @@ def needs(shell: str) -> None:
         pytest.skip(f"there is no {shell} here")
 
 
-def said(folder: Path, *command: str) -> set[str]:
+def completions(folder: Path, *command: str) -> set[str]:
     done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return {line.split("\t")[0].strip() for line in done.stdout.splitlines() if line.strip()}
@@ -77,7 +77,7 @@ def said(folder: Path, *command: str) -> set[str]:
 @pytest.mark.parametrize(("line", "expected"), CASES)
 def test_bash(line: str, expected: set[str], scripts: Path) -> None:
     needs("bash")
-    assert said(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), *line.split()) == expected
+    assert completions(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), *line.split()) == expected
 
 
 @pytest.mark.parametrize("kind", ["experiments", "clusters"])
@@ -88,7 +88,9 @@ def test_a_name_that_a_shell_would_run_is_not_completed(
     assert main(["completion", "--names", kind]) == 0
     assert capsys.readouterr().out == "a-1\n"
     needs("bash")
-    assert said(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), "orchestune", "logs", "f") == {"first-7f3a"}
+    assert completions(scripts, "bash", "-c", BASH, "bash", str(scripts / "bash"), "orchestune", "logs", "f") == {
+        "first-7f3a"
+    }
     assert not (scripts / "executed").exists()
 
 
@@ -96,7 +98,7 @@ def test_a_name_that_a_shell_would_run_is_not_completed(
 def test_fish(line: str, expected: set[str], scripts: Path) -> None:
     needs("fish")
     command = f"source {scripts / 'fish'}; complete -C '{line}'"
-    assert said(scripts, "fish", "--no-config", "-c", command) == expected
+    assert completions(scripts, "fish", "--no-config", "-c", command) == expected
 
 
 @pytest.mark.parametrize(("line", "expected"), [*CASES, ("orchestune logs later", {"later-1a2b"})])
@@ -152,10 +154,10 @@ def read(terminal: int) -> Iterator[str]:
 
 
 def until(screen: Iterator[str], text: str) -> None:
-    found, deadline = "", time.monotonic() + 60
-    while text not in found:
-        found += next(screen)
-        assert time.monotonic() < deadline, f"{text!r} did not come: {found!r}"
+    output, deadline = "", time.monotonic() + 60
+    while text not in output:
+        output += next(screen)
+        assert time.monotonic() < deadline, f"{text!r} did not come: {output!r}"
 
 
 def test_the_shell_of_the_user_is_meant_where_none_is_named(

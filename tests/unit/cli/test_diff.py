@@ -13,7 +13,7 @@ FOLDERS = ":".join(f"/usr/{n}/bin" for n in range(40))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "shown"),
+    ("old", "new", "text"),
     [
         (1, 2.5, "1 → 2.5"),
         (None, f"/a:{FOLDERS}", f"- → /a:{FOLDERS}"),
@@ -26,5 +26,5 @@ FOLDERS = ":".join(f"/usr/{n}/bin" for n in range(40))
         ("/bin\x1b[2J:/a", "/bin:/a", "/bin [2J:… → /bin:…"),
     ],
 )
-def test_of_two_lists_of_folders_those_are_shown_that_one_of_them_alone_has(old: Any, new: Any, shown: str) -> None:
-    assert in_words((old, new), Paint(False)) == shown
+def test_of_two_lists_of_folders_those_are_shown_that_one_of_them_alone_has(old: Any, new: Any, text: str) -> None:
+    assert in_words((old, new), Paint(False)) == text

@@ -69,12 +69,12 @@ def test_the_options_of_a_job_of_slurm_are_shown_and_none_is_submitted(
 ) -> None:
     monkeypatch.setenv("SBATCH_CALLS", str(calls))
     [job] = json.loads(cli("run", "--cluster", "slurm", "--dry-run", "--json").out)["objects"]
-    shown = cli("run", "--cluster", "slurm", "--dry-run").out
+    output = cli("run", "--cluster", "slurm", "--dry-run").out
     options = job["sbatch"]
     assert "--job-name=orchestune-small-model-0000-000000000000" in options
     assert "--cpus-per-task=2" in options and "--mem=1024M" in options
     assert any(option.startswith(f"--chdir={tmp_path / 'shared'}/") for option in options)
-    assert "each worker would be a Slurm job with these options:" in shown and "--cpus-per-task=2" in shown
+    assert "each worker would be a Slurm job with these options:" in output and "--cpus-per-task=2" in output
     assert all(call.startswith("--test-only") for call in calls.read_text().splitlines())
     assert not (tmp_path / "home").exists() and not (tmp_path / "shared").exists()
 

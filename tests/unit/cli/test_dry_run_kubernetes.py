@@ -66,7 +66,7 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
 ) -> None:
     lab.objects["/api/v1/namespaces/ml"]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": level}
     [job] = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)["objects"]
-    shown = cli("run", "--cluster", "lab", "--dry-run").out
+    output = cli("run", "--cluster", "lab", "--dry-run").out
     (tmp_path / "experiment.yml").write_text(EXPERIMENT + "install: pip install numpy\n")
     built = cli("run", "--cluster", "lab", "--dry-run").out
     assert {line.split()[0] for line in lab.asked} == {"GET"}
@@ -76,8 +76,8 @@ def test_the_job_of_a_worker_is_shown_and_nothing_is_created(
     assert pod["containers"][0]["image"] == "registry.lab/model:1"
     assert pod["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": str(2**30), "nvidia.com/gpu": "1"}
     assert bool(pod["securityContext"].get("runAsNonRoot")) == (level == "restricted")
-    assert "where      lab, namespace ml" in shown
-    assert "image: registry.lab/model:1" in shown
+    assert "where      lab, namespace ml" in output
+    assert "image: registry.lab/model:1" in output
     assert "image: (known once it is built)" in built and "registry.lab/model:1, with pip install numpy" in built
 
 
@@ -102,7 +102,7 @@ def test_the_nodes_of_the_cluster_tell_what_can_never_run_unless_the_user_may_no
 
 
 @pytest.mark.parametrize(
-    ("pod", "said"),
+    ("pod", "message"),
     [
         ("{spec: null}", "`pod.spec` has to be a mapping, found null"),
         ("{metadata: null}", "`pod.metadata` has to be a mapping, found null"),
@@ -111,8 +111,8 @@ def test_the_nodes_of_the_cluster_tell_what_can_never_run_unless_the_user_may_no
     ],
 )
 def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
-    pod: str, said: str, lab: FakeApiServer, tmp_path: Path, cli: Callable[..., Result]
+    pod: str, message: str, lab: FakeApiServer, tmp_path: Path, cli: Callable[..., Result]
 ) -> None:
     (tmp_path / "experiment.yml").write_text(EXPERIMENT + f"pod: {pod}\n")
-    found = cli("run", "--cluster", "lab", "--dry-run")
-    assert (found.code, found.out) == (2, "") and said in found.err
+    result = cli("run", "--cluster", "lab", "--dry-run")
+    assert (result.code, result.out) == (2, "") and message in result.err

@@ -1,4 +1,4 @@
-"""Following: the live block on a terminal, plain lines elsewhere, and Ctrl-C."""
+"""Following: the live block on a terminal, plain lines otherwise, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def running(number: int, worker: str = "w1") -> dict[str, object]:
 
 
 def complete(server: FakeServer, completed: int = 4) -> None:
-    """A command that shows trials line by line waits for the ends of so many, also where they were not told."""
+    """A command that shows trials line by line waits for the ends of so many, also if they were not reported."""
     best = [{"trial": 2, "metrics": {"accuracy": {"value": 0.97, "stddev": None}}, "parameters": {"alpha": 0.25}}]
     counts = {"completed": completed, "running": 0}
     server.update("sgd-7f3a", state="completed", best=best, counts=counts, running=[])
@@ -150,7 +150,7 @@ def test_ctrl_z_gives_the_cursor_back_and_the_block_goes_on_below(server: FakeSe
 def test_nothing_is_painted_in_the_background(server: FakeServer, terminal: Start) -> None:
     screen = terminal(script="$O status sgd --watch & read line; fg")
     looks = r"/experiments/[^/]+$"
-    until(lambda: len(server.asked("GET", looks)) > 3, "that it looks again")
+    until(lambda: len(server.requests_to("GET", looks)) > 3, "that it looks again")
     screen.read()
     assert "observations" not in screen.screen
     assert "\x1b" not in screen.screen
@@ -287,7 +287,7 @@ def test_ctrl_c_detaches_and_says_how_to_go_on(server: FakeServer, terminal: Sta
     screen.wait_for("orchestune stop sgd-7f3a")
     assert screen.end() == 0
     assert "orchestune status sgd-7f3a --watch" in plain(screen.screen)
-    assert server.asked("POST", "/stop") == []
+    assert server.requests_to("POST", "/stop") == []
 
 
 def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told_of(
@@ -295,7 +295,7 @@ def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told
 ) -> None:
     server.world.faults[:] = ["", "", "hold"]
     screen = terminal(*rerun(server))
-    until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
+    until(lambda: bool(server.requests_to("POST", "/rerun")), "it asks for the experiment")
     screen.press("\x03")
     screen.wait_for(r"\^C")
     server.world.held.set()
@@ -307,7 +307,7 @@ def test_ctrl_c_while_the_experiment_is_created_leaves_none_that_nobody_was_told
 def test_who_presses_ctrl_c_again_and_again_gets_out(server: FakeServer, terminal: Start) -> None:
     server.world.faults[:] = ["", "", "hold"]
     screen = terminal(*rerun(server))
-    until(lambda: bool(server.asked("POST", "/rerun")), "it asks for the experiment")
+    until(lambda: bool(server.requests_to("POST", "/rerun")), "it asks for the experiment")
     while screen.process.poll() is None:
         screen.press("\x03")
         screen.read()
@@ -322,7 +322,7 @@ def test_a_second_ctrl_c_stops_the_experiment(server: FakeServer, terminal: Star
     screen.wait_for("orchestune stop sgd-7f3a")
     screen.press("\x03")
     assert screen.end() == 1
-    assert len(server.asked("POST", "/stop")) == 1
+    assert len(server.requests_to("POST", "/stop")) == 1
     assert "sgd-7f3a stopped" in plain(screen.screen)
     assert "orchestune resume sgd-7f3a" in plain(screen.screen)
     assert "orchestune extend" not in plain(screen.screen)
@@ -338,8 +338,8 @@ def test_whoever_stops_the_experiment_hears_once_that_files_are_on_their_way(
     screen.wait_for("orchestune stop sgd-7f3a")
     screen.press("\x03")
     screen.wait_for("Still uploading files of completed trials")
-    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
-    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked + 1, "that it looks again")
+    request_count = len(server.requests_to("GET", r"/experiments/[^/]+$"))
+    until(lambda: len(server.requests_to("GET", r"/experiments/[^/]+$")) > request_count + 1, "that it looks again")
     server.update("sgd-7f3a", state="stopped", workers=[])
     assert screen.end() == 1
     assert plain(screen.screen).count("uploading files") == 1
@@ -352,7 +352,7 @@ def test_who_cannot_wait_for_the_server_hears_whether_it_was_told_to_stop(server
     screen.wait_for("orchestune stop sgd-7f3a")
     server.world.hold = "/stop$"
     screen.press("\x03")
-    until(lambda: bool(server.asked("POST", "/stop")), "it asks for the end")
+    until(lambda: bool(server.requests_to("POST", "/stop")), "it asks for the end")
     screen.press("\x03")
     assert screen.end() == 1
     assert "sgd-7f3a keeps running: the server has not answered." in plain(screen.screen)
@@ -413,8 +413,8 @@ def test_the_first_failure_of_folds_is_told_by_the_one_that_failed(server: FakeS
     folds = [attempt(state="failed", tail="RuntimeError: broken"), attempt(state="cancelled", tail="epoch 1")]
     server.world.trials["sgd-7f3a"] = [trial(1, state="failed", reason=reason, attempts=folds)]
     server.update("sgd-7f3a", state="completed", counts={**status()["counts"], "failed": 1})
-    said = cli("wait", "sgd").out
-    assert "RuntimeError: broken" in said and "epoch 1" not in said
+    output = cli("wait", "sgd").out
+    assert "RuntimeError: broken" in output and "epoch 1" not in output
 
 
 def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:
@@ -424,7 +424,7 @@ def piped(server: FakeServer, words: list[str]) -> subprocess.Popen[str]:
 
 
 def following(server: FakeServer) -> None:
-    until(lambda: server.asked("GET", "/events"), "that it follows")
+    until(lambda: server.requests_to("GET", "/events"), "that it follows")
 
 
 def finish(server: FakeServer, number: int, **changes: object) -> None:
@@ -459,7 +459,7 @@ def test_trials_that_end_together_are_counted_one_by_one(server: FakeServer) -> 
     finish(server, 3)
     complete(server, 2)
     out, _ = process.communicate(timeout=60)
-    counts = [int(found) for found in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
+    counts = [int(number) for number in re.findall(r"^(\d)/4  trial \d", out, re.MULTILINE)]
     assert counts == [1, 2]
     assert len(re.findall(r"^\d/4  trial \d.*\(best value so far\)$", out, re.MULTILINE)) == 2
 
@@ -510,9 +510,9 @@ def test_trials_whose_end_is_told_after_that_of_the_experiment_have_their_line_t
     following(server)
     for number in (2, 3):
         finish(server, number)
-    asked = len(server.asked("GET", r"/experiments/[^/]+$"))
+    request_count = len(server.requests_to("GET", r"/experiments/[^/]+$"))
     complete(server, 2)
-    until(lambda: len(server.asked("GET", r"/experiments/[^/]+$")) > asked, "that it sees the end")
+    until(lambda: len(server.requests_to("GET", r"/experiments/[^/]+$")) > request_count, "that it sees the end")
     server.world.held.set()
     out, _ = process.communicate(timeout=60)
     assert re.findall(r"^(\d)/4  trial (\d)", out, re.MULTILINE) == [("1", "2"), ("2", "3")]
@@ -628,4 +628,4 @@ def test_an_interrupted_wait_is_no_success_and_stops_nothing(server: FakeServer)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    assert server.asked("POST") == []
+    assert server.requests_to("POST") == []

@@ -49,10 +49,10 @@ def test_the_help_of_a_command_about_clusters_shows_an_example(name: str, cli: C
 
 @pytest.mark.parametrize("words", [[], ["status"], ["cluster", "create"], ["server"]])
 def test_help_before_a_command_is_the_option_behind_it(words: list[str], cli: Callable[..., Result]) -> None:
-    asked = cli("help", *words)
-    assert asked.code == 0
-    assert asked == cli(*words, "--help")
-    assert asked.out.startswith(f"usage: {' '.join(['orchestune', *words])} ")
+    help_output = cli("help", *words)
+    assert help_output.code == 0
+    assert help_output == cli(*words, "--help")
+    assert help_output.out.startswith(f"usage: {' '.join(['orchestune', *words])} ")
 
 
 def loaded_by(statement: str) -> set[str]:

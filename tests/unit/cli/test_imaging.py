@@ -68,9 +68,9 @@ def run(tmp_path: Path, cli: Callable[..., Result]) -> Callable[[str], Result]:
         (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image=image))
         with FakeApiServer(1) as api:
             Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-            found = cli("run", "--cluster", "lab", "--detach")
+            result = cli("run", "--cluster", "lab", "--detach")
             assert not [line for line in api.asked if line.split()[0] == "POST" and "jobs" in line]
-        return found
+        return result
 
     return ask
 
@@ -78,43 +78,45 @@ def run(tmp_path: Path, cli: Callable[..., Result]) -> Callable[[str], Result]:
 def test_a_digest_that_its_registry_does_not_have_is_told_before_anything_starts(
     registry: FakeRegistry, run: Callable[[str], Result]
 ) -> None:
-    found = run(f"{registry.name}/model@{DIGEST}")
-    assert (found.code, found.out) == (2, "")
-    assert f"there is no image {registry.name}/model@{DIGEST}" in found.err
+    result = run(f"{registry.name}/model@{DIGEST}")
+    assert (result.code, result.out) == (2, "")
+    assert f"there is no image {registry.name}/model@{DIGEST}" in result.err
 
 
 def test_a_digest_whose_registry_does_not_tell_this_user_is_left_to_the_nodes(
     registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    def said(image: str) -> str:
+    def warning(image: str) -> str:
         console = Console(err=io.StringIO(), cluster="lab")
         (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image=image))
         with FakeApiServer(1) as api:
             Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-            found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
-        assert found.placement.image == image
+            prepared = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+        assert prepared.placement.image == image
         return console.err.getvalue()  # type: ignore[attr-defined, no-any-return]
 
     registry.anonymous = False
     image = f"{registry.name}/model@{DIGEST}"
-    assert f"{image} cannot be resolved from here (the registry {registry.name} does not let" in said(image)
+    assert f"{image} cannot be resolved from here (the registry {registry.name} does not let" in warning(image)
     away = f"127.0.0.1:{free_port()}/model@{DIGEST}"
-    assert f"{away} cannot be resolved from here" in said(away)
+    assert f"{away} cannot be resolved from here" in warning(away)
 
 
 def test_a_registry_that_does_not_answer_is_told_where_it_is_named(registry: FakeRegistry) -> None:
-    def said(address: str) -> str:
+    def warning(address: str) -> str:
         console = Console(err=io.StringIO())
         note_registry(console, ConnectionSettings("lab", "ml", registry=address))
         return console.err.getvalue()  # type: ignore[attr-defined, no-any-return]
 
-    assert said(registry.name) == ""
+    assert warning(registry.name) == ""
     away = f"127.0.0.1:{free_port()}"
-    assert f"the registry {away} cannot be reached: " in said(away) and "`orchestune cluster test -n lab`" in said(away)
+    assert f"the registry {away} cannot be reached: " in warning(
+        away
+    ) and "`orchestune cluster test -n lab`" in warning(away)
     registry.status = 404
-    assert f"the registry {registry.name} cannot answer as registries do" in said(registry.name)
+    assert f"the registry {registry.name} cannot answer as registries do" in warning(registry.name)
     with pytest.raises(BadInput, match="invalid registry: "):
-        said("not an address")
+        warning("not an address")
 
 
 def nodes(*facts: tuple[str, str]) -> list[Manifest]:
@@ -133,30 +135,30 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
 ) -> None:
     own = parse_platform(machine()).architecture
     other = "amd64" if own == "arm64" else "arm64"
-    asked: list[object] = []
+    node_lists: list[object] = []
 
     def pushed(registry: object, repository: str, nodes: object, say: object, cache: object) -> Reference:
-        asked.append(nodes)
+        node_lists.append(nodes)
         return Reference("registry.lab:5000", repository, None, DIGEST)
 
     monkeypatch.setattr("orchestune.images.runtime.server_image.push_server_image", pushed)
     console, world = Console(err=io.StringIO()), World(*nodes(("linux", other), ("linux", own)))
-    made = server_image(console, world.api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
-    assert (made.architecture, asked) == (own, [[Platform(own)]])
+    settings = server_image(console, world.api, ConnectionSettings("lab", "ml", registry="registry.lab:5000"))
+    assert (settings.architecture, node_lists) == (own, [[Platform(own)]])
     assert f"linux/{other} nodes get no trials" in console.err.getvalue()  # type: ignore[attr-defined]
-    server_image(console, world.api, replace(made, server_image="", architecture=other))
-    assert asked[1:] == [[Platform(other)]]  # an upgrade from another machine moves nothing: it is refused
+    server_image(console, world.api, replace(settings, server_image="", architecture=other))
+    assert node_lists[1:] == [[Platform(other)]]  # an upgrade from another machine moves nothing: it is refused
     moved = World(*nodes(("linux", own)))
-    assert server_image(console, moved.api, replace(made, server_image="", architecture=other)).architecture == own
-    world.apply(plan.settings(replace(made, architecture=other)))
+    assert server_image(console, moved.api, replace(settings, server_image="", architecture=other)).architecture == own
+    world.apply(plan.settings(replace(settings, architecture=other)))
     of_the_other = (Platform(other), {Platform(other)})
-    assert node_platforms(world.api, "ml") == of_the_other  # somebody else's machine is of the other kind
+    assert node_platforms(world.api, "ml") == of_the_other  # another user's machine is of the other architecture
     assert node_platforms(world.api, "elsewhere") == (Platform(own), {Platform(own), Platform(other)})
     assert node_platforms(world.api, "elsewhere", other) == of_the_other
 
 
 @pytest.mark.parametrize(
-    ("seen", "pod", "there", "kept"),
+    ("node_architectures", "pod", "image_architectures", "node_selector"),
     [
         (("amd64", "arm64"), "", ("amd64", "arm64"), {}),
         (("amd64", "arm64"), "", ("arm64",), {ARCHITECTURE: "arm64"}),
@@ -170,10 +172,10 @@ def test_of_mixed_nodes_those_like_this_machine_get_the_server_and_images_are_ma
     ],
 )
 def test_trials_keep_to_the_nodes_that_their_image_is_for(
-    seen: Sequence[str],
+    node_architectures: Sequence[str],
     pod: str,
-    there: Sequence[str],
-    kept: Mapping[str, str],
+    image_architectures: Sequence[str],
+    node_selector: Mapping[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -185,29 +187,31 @@ def test_trials_keep_to_the_nodes_that_their_image_is_for(
 
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     monkeypatch.setattr("orchestune.images.builds.prepare.prepare_image", prepare)
-    monkeypatch.setattr("orchestune.images.builds.prepare.runs_on", lambda *_: tuple(map(Platform, there)))
+    monkeypatch.setattr(
+        "orchestune.images.builds.prepare.runs_on", lambda *_: tuple(map(Platform, image_architectures))
+    )
     text = EXPERIMENT.format(image="model") + (f"pod: {{spec: {{nodeSelector: {pod}}}}}\n" if pod else "")
     (tmp_path / "experiment.yml").write_text(text)
     with FakeApiServer(1) as api:
-        api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(*(("linux", each) for each in seen))}
+        api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(*(("linux", each) for each in node_architectures))}
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-        found = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
-    assert found.placement.pod == ({"spec": {"nodeSelector": kept}} if kept else {})
-    assert built == [Platform(kept.get(ARCHITECTURE, "arm64"))]
+        experiment = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
+    assert experiment.placement.pod == ({"spec": {"nodeSelector": node_selector}} if node_selector else {})
+    assert built == [Platform(node_selector.get(ARCHITECTURE, "arm64"))]
 
 
 def test_nodes_of_windows_take_no_images_of_ours() -> None:
-    there = nodes(("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64"))
-    assert platforms(World(*there).api) == ["linux/amd64", "linux/arm64"]
+    node_list = nodes(("windows", "amd64"), ("linux", "amd64"), ("linux", "arm64"))
+    assert platforms(World(*node_list).api) == ["linux/amd64", "linux/arm64"]
 
 
 def test_the_registry_of_a_cluster_at_aws_is_asked_as_whom_the_cluster_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str]] = []
+    logins: list[tuple[str, str]] = []
 
     def password(registry: str, profile: str) -> None:
-        asked.append((registry.partition(".")[0], profile))
+        logins.append((registry.partition(".")[0], profile))
         raise Denied("no")
 
     monkeypatch.setattr(credentials, "password", password)
@@ -219,11 +223,11 @@ def test_the_registry_of_a_cluster_at_aws_is_asked_as_whom_the_cluster_was_made(
     prepared = prepared_from(load(tmp_path / "experiment.yml"))
     with FakeApiServer(1) as api:
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, registry=f"{aws}/vision", profile="team", cloud="aws"))
-        for said, expected in (({}, "team"), ({"AWS_PROFILE": "mine"}, "mine")):
-            console = Console(err=io.StringIO(), cluster="lab", environ={**os.environ, **said})
+        for variables, expected in (({}, "team"), ({"AWS_PROFILE": "mine"}, "mine")):
+            console = Console(err=io.StringIO(), cluster="lab", environ={**os.environ, **variables})
             with pytest.raises(Denied):
                 pinned(console, prepared)
-            assert asked.pop() == ("123456789012", expected)
+            assert logins.pop() == ("123456789012", expected)
 
 
 def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_that_it_is_for(
@@ -232,23 +236,23 @@ def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_
     def prepare(image: str, *_: Any, **__: Any) -> str:
         return f"{image.partition(':')[0]}@{DIGEST}"
 
-    def said(default: str | None) -> tuple[Any, str]:
+    def pinned_default(default: str | None) -> tuple[Any, str]:
         console = Console(err=io.StringIO(), cluster="lab")
         with FakeApiServer(1) as api:
-            known = plan.settings(ConnectionSettings("lab", "ml", default_image=default))
-            api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
+            settings = plan.settings(ConnectionSettings("lab", "ml", default_image=default))
+            api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = settings
             api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(("linux", "amd64"), ("linux", "arm64"))}
             Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-            found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
-        return found.placement, console.err.getvalue()  # type: ignore[attr-defined]
+            prepared = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+        return prepared.placement, console.err.getvalue()  # type: ignore[attr-defined]
 
     (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
-    assert said(None) == (Placement(), "")
+    assert pinned_default(None) == (Placement(), "")
     monkeypatch.setattr("orchestune.images.builds.prepare.runs_on", lambda *_: (Platform("arm64"),))
     monkeypatch.setattr("orchestune.images.builds.prepare.prepare_image", prepare)
-    kept = {"spec": {"nodeSelector": {ARCHITECTURE: "arm64"}}}
-    placement, told = said("team/base:1")
-    assert placement == Placement(image=f"team/base@{DIGEST}", pod=kept) and "linux/arm64" in told
+    pod = {"spec": {"nodeSelector": {ARCHITECTURE: "arm64"}}}
+    placement, messages = pinned_default("team/base:1")
+    assert placement == Placement(image=f"team/base@{DIGEST}", pod=pod) and "linux/arm64" in messages
 
 
 def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
@@ -258,10 +262,10 @@ def test_a_default_image_that_this_user_may_not_see_is_left_to_the_nodes(
     (tmp_path / "experiment.yml").write_text(EXPERIMENT.format(image="x").replace("image: x\n", ""))
     console = Console(err=io.StringIO(), cluster="lab")
     with FakeApiServer(1) as api:
-        known = plan.settings(ConnectionSettings("lab", "ml", default_image=f"{registry.name}/base:1"))
-        api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = known
+        settings = plan.settings(ConnectionSettings("lab", "ml", default_image=f"{registry.name}/base:1"))
+        api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = settings
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
-        found = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
-    assert found.placement == Placement()
-    told = console.err.getvalue()  # type: ignore[attr-defined]
-    assert f"lab: its default image {registry.name}/base:1 cannot be resolved from here" in told
+        experiment = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
+    assert experiment.placement == Placement()
+    messages = console.err.getvalue()  # type: ignore[attr-defined]
+    assert f"lab: its default image {registry.name}/base:1 cannot be resolved from here" in messages

@@ -200,10 +200,10 @@ def test_a_script_that_searches_by_itself_is_told_what_a_trial_is(
     cli: Cli, project: Path, line: str, library: str
 ) -> None:
     (project / "search.py").write_text(f"if True:\n    pass\n{line}\n" if line[0] != " " else f"if True:\n{line}\n")
-    said = cli("init", "search.py", "--minimize", "loss").err
-    assert (f"search.py runs its own search with {library}" in said) is bool(library)
-    assert ("make each trial one call of its objective" in said) is bool(library)
-    assert ("`init --from` imports the results of a study" in said) is (library == "optuna")
+    messages = cli("init", "search.py", "--minimize", "loss").err
+    assert (f"search.py runs its own search with {library}" in messages) is bool(library)
+    assert ("make each trial one call of its objective" in messages) is bool(library)
+    assert ("`init --from` imports the results of a study" in messages) is (library == "optuna")
 
 
 def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None:
@@ -218,14 +218,14 @@ def test_a_script_that_needs_a_value_says_which(cli: Cli, project: Path) -> None
 def test_a_command_that_is_to_be_typed_takes_a_name_with_spaces(cli: Cli, project: Path) -> None:
     (project / "my train.py").write_text(SCRIPT.replace("a = p", "p.add_argument('data')\na = p"))
     (project / "my sweep.yml").write_text("method: grid\nprogram: train.py\nparameters: {lr: {values: [1, 2]}}\n")
-    said = cli("init", "my train.py", "--minimize", "val/loss").err
-    said += (
+    messages = cli("init", "my train.py", "--minimize", "val/loss").err
+    messages += (
         cli("init", "--from", "my train.py").err + cli("run", "-f", "my sweep.yml").err + cli("run", "my train.py").err
     )
-    assert "whole command: orchestune init 'my train.py' … --" in said
-    assert "orchestune init 'my train.py'`, without --from" in said
-    assert "orchestune init --from 'my sweep.yml'" in said
-    assert "create the file of a script with `orchestune init 'my train.py'`" in said
+    assert "whole command: orchestune init 'my train.py' … --" in messages
+    assert "orchestune init 'my train.py'`, without --from" in messages
+    assert "orchestune init --from 'my sweep.yml'" in messages
+    assert "create the file of a script with `orchestune init 'my train.py'`" in messages
 
 
 CONFIGURED = """\
@@ -245,7 +245,7 @@ def configured(project: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("said", "run"),
+    ("options", "run"),
     [
         (["--", "python3", "train.py", "--config", "base.json"], "python3 train.py --config {config}"),
         (["--", "python3", "train.py", "--config=base.json"], "python3 train.py --config={config}"),
@@ -253,9 +253,9 @@ def configured(project: Path) -> Path:
     ],
 )  # fmt: skip
 def test_a_configuration_that_the_command_names_is_varied(
-    said: list[str], run: str, cli: Cli, configured: Path
+    options: list[str], run: str, cli: Cli, configured: Path
 ) -> None:
-    done = cli("init", "train.py", "--yes", *said)
+    done = cli("init", "train.py", "--yes", *options)
     assert done.code == 0, done.err
     specification = load(configured / "experiment.yml").specification
     assert specification.run == run
@@ -389,8 +389,8 @@ def test_a_study_of_optuna_begins_where_it_ended(cli: Cli, project: Path) -> Non
     lines = (project / "mnist-results.jsonl").read_text().splitlines()
     assert [set(json.loads(line)["metrics"]) for line in lines] == [{"val/loss"}] * 3
     assert "warm_start: mnist-results.jsonl" in written(project)
-    [known] = load(project / "experiment.yml").warm_start.known
-    assert len(known.observations) == 3
+    [results] = load(project / "experiment.yml").warm_start.known
+    assert len(results.observations) == 3
 
 
 def test_results_are_not_left_where_the_file_is_refused(cli: Cli, project: Path) -> None:

@@ -25,8 +25,8 @@ Cli = Callable[..., Result]
 def test_a_search_of_which_nothing_can_be_said_says_why(
     server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch, trials: int, why: str
 ) -> None:
-    found = {"metric": "loss", "trials": trials, "parameters": []}
-    monkeypatch.setattr(Client, "importance", lambda *_: found)
+    importances = {"metric": "loss", "trials": trials, "parameters": []}
+    monkeypatch.setattr(Client, "importance", lambda *_: importances)
     handle = next(iter(server.world.experiments))
     assert cli("importance", handle).out == f"no importances: {why}\n"
 
@@ -52,8 +52,15 @@ def test_a_search_that_ended_without_a_result_says_how_its_trials_did(
 
 
 def test_no_finding_moves_the_cursor(server: FakeServer, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = [{"code": "x", "message": f"the best has {name}=a\x1b[2J\nb", "parameter": name} for name in (None, "opt")]
-    found = {"metric": "loss", "trials": 20, "parameters": [{"name": "opt", "importance": 1.0}], "findings": said}
-    monkeypatch.setattr(Client, "explain", lambda *_: found)
+    findings = [
+        {"code": "x", "message": f"the best has {name}=a\x1b[2J\nb", "parameter": name} for name in (None, "opt")
+    ]
+    explanation = {
+        "metric": "loss",
+        "trials": 20,
+        "parameters": [{"name": "opt", "importance": 1.0}],
+        "findings": findings,
+    }
+    monkeypatch.setattr(Client, "explain", lambda *_: explanation)
     lines = cli("explain", next(iter(server.world.experiments))).out.splitlines()
     assert [line.partition("the best has ")[2] for line in (lines[0], lines[-1])] == ["None=a [2J b", "opt=a [2J b"]

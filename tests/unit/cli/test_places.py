@@ -119,14 +119,14 @@ def test_what_was_started_in_a_cluster_is_found_there_without_naming_it(
 def test_nothing_named_means_the_newest_of_this_folder_wherever_it_runs(
     lab: FakeServer, team: FakeServer, cli: Cli, home: Path
 ) -> None:
-    here = folder_key(Path.cwd())
-    lab.world.folders[here], team.world.folders[here] = ["sgd-aaaa"], ["tree-bbbb"]
+    folder = folder_key(Path.cwd())
+    lab.world.folders[folder], team.world.folders[folder] = ["sgd-aaaa"], ["tree-bbbb"]
     assert "tree-bbbb" in cli("stop").out
     cli("run", "--cluster", "lab", "--detach")
     assert "sgd-aaaa" in cli("stop").out
     cli("run", "--detach")
     assert "tree-bbbb" in cli("stop").out
-    team.world.folders[here] = []  # deleted
+    team.world.folders[folder] = []  # deleted
     assert "sgd-aaaa" in cli("stop").out
 
 
@@ -190,15 +190,15 @@ def test_all_clusters_are_listed_and_those_that_do_not_answer_are_named(
         ["tree-bbbb", "team"],
     ]
     assert result.err.startswith("gone does not answer: the server of cluster 'gone' cannot be reached")
-    found = json.loads(cli("status", "--all", "--json").out)
-    assert ("sgd-aaaa", "lab") in {(item["handle"], item["place"]) for item in found}
+    statuses = json.loads(cli("status", "--all", "--json").out)
+    assert ("sgd-aaaa", "lab") in {(item["handle"], item["place"]) for item in statuses}
 
 
 def test_a_server_of_another_release_is_told_once_with_what_to_do(lab: FakeServer, team: FakeServer, cli: Cli) -> None:
     team.version = "0.0.9"
-    said = f"the server is 0.0.9, older than this program ({__version__}): ask its operator to upgrade it\n"
-    assert cli("trials", "tree").err == said
-    assert cli("trials", "nothing").err.endswith(said)
+    warning = f"the server is 0.0.9, older than this program ({__version__}): ask its operator to upgrade it\n"
+    assert cli("trials", "tree").err == warning
+    assert cli("trials", "nothing").err.endswith(warning)
     assert cli("trials", "tree", "--json").err == ""
     assert cli("trials", "sgd", "--cluster", "lab").err == ""
     team.version = "99.0"
@@ -210,12 +210,12 @@ def test_doctor_looks_at_every_connected_cluster(lab: FakeServer, team: FakeServ
         port = listener.getsockname()[1]
     Clusters(home).add(ConnectedCluster("gone", "hosted", url=f"http://127.0.0.1:{port}"))
     lab.version = "0.0.1"
-    found = {item["name"]: item for item in json.loads(cli("doctor", "--json").out)}
-    assert found["cluster team"]["state"] == "ok"
-    assert found["cluster lab"]["state"] == "warning"
-    assert "older than this program" in found["cluster lab"]["detail"]
-    assert found["cluster gone"]["state"] == "error"
-    assert "cannot be reached" in found["cluster gone"]["detail"]
+    checks = {item["name"]: item for item in json.loads(cli("doctor", "--json").out)}
+    assert checks["cluster team"]["state"] == "ok"
+    assert checks["cluster lab"]["state"] == "warning"
+    assert "older than this program" in checks["cluster lab"]["detail"]
+    assert checks["cluster gone"]["state"] == "error"
+    assert "cannot be reached" in checks["cluster gone"]["detail"]
 
 
 def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
@@ -228,44 +228,44 @@ def test_a_cluster_of_kubernetes_is_upgraded_by_a_command() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_survives_nonsense(tmp_path: Path) -> None:
-    known = ExperimentIndex(tmp_path)
+    index = ExperimentIndex(tmp_path)
     (tmp_path / "experiments.json").write_text('{"experiments": 3}')
-    assert known.all() == []
+    assert index.all() == []
     full = [
         asdict(StartedExperiment(f"sgd-{number:04}", f"id-{number}", "lab", "here:/x"))
         for number in range(MAX_EXPERIMENTS)
     ]
     (tmp_path / "experiments.json").write_text(json.dumps({"schema": 1, "experiments": full}))
-    known.add(StartedExperiment("new-0000", "id-new", "lab", "here:/x"))
-    assert len(known.all()) == MAX_EXPERIMENTS
-    assert known.all()[0].handle == "new-0000"
-    assert known.cluster_of(f"sgd-{MAX_EXPERIMENTS - 1:04}") is None
+    index.add(StartedExperiment("new-0000", "id-new", "lab", "here:/x"))
+    assert len(index.all()) == MAX_EXPERIMENTS
+    assert index.all()[0].handle == "new-0000"
+    assert index.cluster_of(f"sgd-{MAX_EXPERIMENTS - 1:04}") is None
     assert (tmp_path / "experiments.json").stat().st_mode & 0o077 == 0
 
 
 def test_what_stands_before_the_four_characters_is_looked_for_where_that_runs(tmp_path: Path) -> None:
-    known = ExperimentIndex(tmp_path)
-    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
-    known.add(StartedExperiment("sgd-large-2222", "id-2", "docker", "here:/x"))
-    assert (known.cluster_of("sgd"), known.cluster_of("sgd-l")) == ("lab", "docker")
+    index = ExperimentIndex(tmp_path)
+    index.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
+    index.add(StartedExperiment("sgd-large-2222", "id-2", "docker", "here:/x"))
+    assert (index.cluster_of("sgd"), index.cluster_of("sgd-l")) == ("lab", "docker")
     with pytest.raises(Ambiguous):
-        known.cluster_of("sg")
+        index.cluster_of("sg")
 
 
 def test_what_cannot_be_written_is_not_remembered_and_no_error(tmp_path: Path) -> None:
-    known = ExperimentIndex(tmp_path)
+    index = ExperimentIndex(tmp_path)
     (tmp_path / "experiments.lock").mkdir()
-    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
-    known.forget(lambda started: True)
-    assert known.all() == []
+    index.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
+    index.forget(lambda started: True)
+    assert index.all() == []
 
 
 def test_a_prefix_that_could_be_in_two_clusters_asks_for_more(tmp_path: Path) -> None:
-    known = ExperimentIndex(tmp_path)
-    known.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
-    known.add(StartedExperiment("sgd-1122", "id-2", "team", "here:/x"))
-    assert known.cluster_of("sgd-1111") == "lab"
-    assert known.cluster_of("sgd-112") == "team"
-    assert known.cluster_of("tree") is None
+    index = ExperimentIndex(tmp_path)
+    index.add(StartedExperiment("sgd-1111", "id-1", "lab", "here:/x"))
+    index.add(StartedExperiment("sgd-1122", "id-2", "team", "here:/x"))
+    assert index.cluster_of("sgd-1111") == "lab"
+    assert index.cluster_of("sgd-112") == "team"
+    assert index.cluster_of("tree") is None
     with pytest.raises(Ambiguous, match="sgd-1122 in team, sgd-1111 in lab"):
-        known.cluster_of("sgd-11")
+        index.cluster_of("sgd-11")

@@ -59,21 +59,21 @@ def test_sizes_have_binary_units(count: int | None, text: str) -> None:
 
 @given(st.text(), st.integers(min_value=0, max_value=40))
 def test_what_is_cut_fits_whatever_it_is(text: str, columns: int) -> None:
-    shown = cut(COLOUR("31", one_line(text)), columns, COLOUR)
-    assert width(shown) <= columns
-    assert shown.count("\x1b[31m") == shown.count("\x1b[0m")
+    line = cut(COLOUR("31", one_line(text)), columns, COLOUR)
+    assert width(line) <= columns
+    assert line.count("\x1b[31m") == line.count("\x1b[0m")
 
 
 @pytest.mark.parametrize(
-    ("printed", "shown"),
+    ("printed", "expected"),
     [
         ("a\tb ünï 实验", "a\tb ünï 实验"), ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
         ("\x1b[1;31mleft on", "\x1b[1;31mleft on\x1b[0m"), ("\x1b[2J\x1b[3;4Hx\x07\x08", "x"),
         ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b", "ab"), ("\x1bcreset \x1b(0\x9b2J\x1b", "reset 2J"),
     ],
 )  # fmt: skip
-def test_what_a_program_printed_keeps_its_colours_and_moves_nothing(printed: str, shown: str) -> None:
-    assert sanitized(printed) == shown
+def test_what_a_program_printed_keeps_its_colours_and_moves_nothing(printed: str, expected: str) -> None:
+    assert sanitized(printed) == expected
 
 
 def test_the_last_lines_show_a_progress_bar_once() -> None:
@@ -83,7 +83,7 @@ def test_the_last_lines_show_a_progress_bar_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "Error: Cannot find module '/x/trian.js'",
         'Exception in thread "main" java.lang.IllegalStateException: no data',
@@ -92,10 +92,10 @@ def test_the_last_lines_show_a_progress_bar_once() -> None:
         "java.io.IOException: disk",
     ],
 )
-def test_what_went_wrong_is_shown_before_the_end_of_a_long_trace(said: str) -> None:
+def test_what_went_wrong_is_shown_before_the_end_of_a_long_trace(message: str) -> None:
     trace = [f"    at step {number}" for number in range(12)]
-    assert failure_tail("\n".join(["epoch 1", said, *trace]), 5) == [said, trace[0], "…", *trace[-2:]]
-    assert failure_tail("\n".join([*trace, said, "end"]), 5) == [*trace[-3:], said, "end"]
+    assert failure_tail("\n".join(["epoch 1", message, *trace]), 5) == [message, trace[0], "…", *trace[-2:]]
+    assert failure_tail("\n".join([*trace, message, "end"]), 5) == [*trace[-3:], message, "end"]
 
 
 def test_the_end_of_what_failed_without_an_error_is_its_last_lines() -> None:
@@ -212,13 +212,13 @@ def test_the_best_measured_value_comes_first_where_another_trial_has_the_best_ex
         measured_expected={"value": 0.9186, "stddev": 0.0018},
     )
     expected = "trial 27 has the best expected value, 0.9201 (95 %: 0.917 to 0.9232)"
-    shown = [
+    expected_lines = [
         "best  accuracy 0.9226 ± 0.022 at trial 39, expected 0.9186 ± 0.0018",
         f"      {expected}; it measured accuracy 0.9215 ± 0.029",
     ]
     lines = end_lines(status(state="completed", best=[best]), PLAIN, next_steps=False)  # type: ignore[arg-type]
-    assert lines[1:] == [*shown, "      alpha  0.1"]
-    assert best_lines([best], status(), PLAIN) == [shown[0], f"{shown[1]}  alpha=0.1"]  # type: ignore[list-item, arg-type]
+    assert lines[1:] == [*expected_lines, "      alpha  0.1"]
+    assert best_lines([best], status(), PLAIN) == [expected_lines[0], f"{expected_lines[1]}  alpha=0.1"]  # type: ignore[list-item, arg-type]
 
 
 def test_the_end_says_why_several_are_the_best() -> None:
@@ -236,12 +236,12 @@ def test_the_end_says_why_several_are_the_best() -> None:
     assert lines[-1].strip() == "the Pareto front: none of these is better than another in every metric"
 
 
-@pytest.mark.parametrize(("completed", "said"), [(12, "none of 12 completed trials satisfies size <= 20"), (0, None)])
-def test_the_end_says_that_no_trial_keeps_the_limits(completed: int, said: str | None) -> None:
+@pytest.mark.parametrize(("completed", "note"), [(12, "none of 12 completed trials satisfies size <= 20"), (0, None)])
+def test_the_end_says_that_no_trial_keeps_the_limits(completed: int, note: str | None) -> None:
     metrics = [{"name": "loss", "goal": "minimize"}, {"name": "size", "goal": None, "constraint": "<= 20"}]
     counts = {**status()["counts"], "completed": completed}
     lines = end_lines(status(state="completed", metrics=metrics, counts=counts), PLAIN, next_steps=False)  # type: ignore[arg-type]
-    assert [line.removeprefix("note  ") for line in lines[1:]] == ([said] if said else [])
+    assert [line.removeprefix("note  ") for line in lines[1:]] == ([note] if note else [])
 
 
 @pytest.mark.parametrize(("code", "proposed"), [("budget", True), ("exhausted", False), ("target", False)])

@@ -47,10 +47,10 @@ class Reports:
 def test_names_of_metrics_do_not_control_the_terminal() -> None:
     name = "\x1b]52;c;cm0gLXJmIC8=\x07x"
     console = Console(out=io.StringIO(), err=io.StringIO(), environ={})
-    seen = ReportedMetrics({name: [1.0]})
-    assert "\x1b" not in "\n".join(table(console, seen))
+    metrics = ReportedMetrics({name: [1.0]})
+    assert "\x1b" not in "\n".join(table(console, metrics))
     with pytest.raises(UsageError) as error:
-        likeliest_metric(seen)
+        likeliest_metric(metrics)
     assert "\x1b" not in str(error.value)
 
 

@@ -73,11 +73,11 @@ def test_run_sends_the_code_once_and_what_trials_need(server: FakeServer, cli: C
     result = cli("run", "--detach")
     assert (result.code, result.out, result.err) == (0, "sgd-7f3a\n", "")
     cli("run", "--detach")
-    assert len(server.asked("PUT", "/bundles/")) == 1
+    assert len(server.requests_to("PUT", "/bundles/")) == 1
     body = server.world.created[0]
     assert body["specification"]["name"] == "SGD classifier"
     assert body["folder"] == folder_key(project)
-    assert "cluster" not in body  # a server elsewhere has one of its own
+    assert "cluster" not in body  # a remote server has one of its own
     assert body["secrets"] == {"KEY": "value-of-the-key"}
     assert body["launch"]["root"] == str(project)
     assert body["launch"]["links"] == ["data"]
@@ -98,8 +98,8 @@ def test_in_a_folder_whose_name_is_no_utf8_commands_find_its_experiments_and_run
     server.world.folders[folder_key(folder)] = ["sgd-7f3a"]
     assert (cli("trials").code, cli("stop").out) == (0, "sgd-7f3a: stopped\n")
     refused = cli("run")
-    said = f"the folder's name is not valid UTF-8: '{tmp_path}/bad\\xff'"
-    assert (refused.code, refused.err) == (2, f"error: {said}\nhint:  rename the folder\n")
+    message = f"the folder's name is not valid UTF-8: '{tmp_path}/bad\\xff'"
+    assert (refused.code, refused.err) == (2, f"error: {message}\nhint:  rename the folder\n")
     assert not server.world.created
     assert json.loads(cli("run", "--dry-run", "--json").out)["specification"]["name"] == r"bad\xff"
 
@@ -191,8 +191,8 @@ def test_the_end_shows_how_the_search_improved_and_what_mattered(server: FakeSer
 def test_the_plan_is_the_same_after_files_were_fetched(server: FakeServer, cli: Cli, project: Path) -> None:
     before = cli("run", "--dry-run").out
     server.world.files["model.pt"] = b"weights"
-    kept = {"path": "model.pt", "digest": hashlib.sha256(b"weights").hexdigest(), "size": 7}
-    server.world.trials["sgd-7f3a"] = [trial(3, artifacts=[kept])]
+    artifact = {"path": "model.pt", "digest": hashlib.sha256(b"weights").hexdigest(), "size": 7}
+    server.world.trials["sgd-7f3a"] = [trial(3, artifacts=[artifact])]
     assert cli("get", "sgd/3").code == 0
     assert (project / "sgd-7f3a-3/model.pt").read_bytes() == b"weights"
     assert cli("run", "--dry-run").out == before
@@ -228,8 +228,8 @@ def test_the_plan_tells_from_which_value_on_a_trial_is_good_enough(server: FakeS
 
 def test_the_plan_tells_where_else_metrics_are_read(server: FakeServer, cli: Cli, project: Path) -> None:
     collect = "collect=[{csv: logs/history.csv}, {regex: 'acc (?P<accuracy>.*)'}]"
-    said = "in logs/history.csv, matches of the `regex`, or a line `accuracy=0.5` on its output"
-    assert f"  metrics    accuracy (maximize); {said}" in cli("run", "--dry-run", "--set", collect).out.splitlines()
+    sources = "in logs/history.csv, matches of the `regex`, or a line `accuracy=0.5` on its output"
+    assert f"  metrics    accuracy (maximize); {sources}" in cli("run", "--dry-run", "--set", collect).out.splitlines()
 
 
 @pytest.mark.parametrize("columns", [40, 60])
@@ -297,7 +297,7 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("resources.cpu=5000", "this can never run: a trial needs 5000 cpu"),
         ("resources.memory=900Ti", "this can never run: a trial needs 921600 GiB memory"),
@@ -312,13 +312,13 @@ def test_the_plan_tells_which_files_are_left_to_the_trials(server: FakeServer, c
     ],
 )
 def test_a_dry_run_refuses_what_the_server_of_this_machine_would(
-    server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, override: str, said: str
+    server: FakeServer, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, override: str, message: str
 ) -> None:
     monkeypatch.delenv("ORCHESTUNE_SERVER")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = cli("run", "--dry-run", "--set", override)
     assert (result.code, result.out) == (2, "")
-    assert said in result.err
+    assert message in result.err
 
 
 def test_a_dry_run_with_a_warm_start_starts_no_server(
@@ -326,7 +326,7 @@ def test_a_dry_run_with_a_warm_start_starts_no_server(
 ) -> None:
     monkeypatch.delenv("ORCHESTUNE_SERVER", raising=False)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("orchestune.client.local.embedded.connect", None)  # whoever starts a server calls it
+    monkeypatch.setattr("orchestune.client.local.embedded.connect", None)  # starts a server
     result = cli("run", "--dry-run", "--warm-start", "sgd-7f3a")
     assert (result.code, result.err) == (0, "")
     assert "warm_start: no results of sgd-7f3a: no server is running, and none was started" in result.out
@@ -337,8 +337,8 @@ def test_what_a_server_refuses_of_the_file_is_told_with_its_place(
     server: FakeServer, cli: Cli, project: Path, options: list[str]
 ) -> None:
     (project / "experiment.yml").write_text(EXPERIMENT + "constraints:\n  - alpha > 1\n")
-    said = "no configuration found that satisfies `alpha > 1`"
-    server.world.refused = BadInput.one(said, key="constraints")
+    message = "no configuration found that satisfies `alpha > 1`"
+    server.world.refused = BadInput.one(message, key="constraints")
     result = cli("run", *options, "--json")
     (problem,) = json.loads(result.err)["error"]["problems"]
     assert (result.code, problem["line"], problem["column"], problem["key"]) == (
@@ -347,7 +347,7 @@ def test_what_a_server_refuses_of_the_file_is_told_with_its_place(
         3,
         "constraints",
     )
-    assert said in problem["message"]
+    assert message in problem["message"]
 
 
 def test_a_dry_run_says_what_only_a_server_elsewhere_can_tell(server: FakeServer, cli: Cli, project: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_number_is_chosen_in_the_spellings_of_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "message"),
     [
         ("alhpa=1", "did you mean alpha"),
         ("alpha=x", r"'x' \(expected a number\)"),
@@ -436,8 +436,8 @@ def test_a_number_is_chosen_in_the_spellings_of_files() -> None:
         ("l1_ratio=0.5", "not active"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(specification: Specification, chosen: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_a_value_that_cannot_be_is_refused(specification: Specification, chosen: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         configuration(specification, [chosen])
 
 
@@ -470,7 +470,7 @@ def test_test_understands_every_way_of_reporting_and_hides_secrets(cli: Cli, pro
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("print('eval_accuracy=0.5')", "missing  accuracy; did you mean eval_accuracy"),
         ("pass", "missing  accuracy; print a line such as `accuracy=0.5`"),
@@ -485,11 +485,11 @@ def test_test_understands_every_way_of_reporting_and_hides_secrets(cli: Cli, pro
         ("import os; os.kill(os.getpid(), 40)", "failed   killed by signal 40"),
     ],
 )
-def test_test_fails_where_the_trial_would(cli: Cli, project: Path, local_server: Home, code: str, said: str) -> None:
+def test_test_fails_where_the_trial_would(cli: Cli, project: Path, local_server: Home, code: str, message: str) -> None:
     (project / "model.py").write_text(code)
     result = cli("test")
     assert result.code == 1
-    assert said in result.out
+    assert message in result.out
 
 
 def test_test_leaves_no_process_behind(cli: Cli, project: Path, local_server: Home) -> None:

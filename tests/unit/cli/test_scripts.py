@@ -22,7 +22,7 @@ from orchestune.config.experiment_file import load
 SHELL = {"DATA_DIR": "/data", "API_KEY": "x", "PWD": "/here", "HOME": "/home/ada"}
 
 
-def said(tmp_path: Path, name: str, text: str, run: str) -> list[str]:
+def notes_on(tmp_path: Path, name: str, text: str, run: str) -> list[str]:
     (tmp_path / name).write_text(text)
     return unpassed_variables(run, tmp_path, SHELL, {"HOME"})
 
@@ -42,7 +42,7 @@ def said(tmp_path: Path, name: str, text: str, run: str) -> list[str]:
 def test_variables_of_the_shell_that_a_trial_would_miss_are_told(
     tmp_path: Path, name: str, text: str, run: str, names: str
 ) -> None:
-    [note] = said(tmp_path, name, text, run)
+    [note] = notes_on(tmp_path, name, text, run)
     assert note.startswith(f"the command reads {names} of this shell")
 
 
@@ -57,7 +57,7 @@ def test_variables_of_the_shell_that_a_trial_would_miss_are_told(
     ],
 )
 def test_what_is_set_or_known_is_not_missed(tmp_path: Path, name: str, text: str, run: str) -> None:
-    assert said(tmp_path, name, text, run) == []
+    assert notes_on(tmp_path, name, text, run) == []
 
 
 @pytest.mark.parametrize("run", ["python ../train.py {args}", "python sub/../../train.py {args}", "../train.py {args}"])
@@ -142,7 +142,7 @@ def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: st
 
 
 @pytest.mark.parametrize(
-    ("run", "told"),
+    ("run", "is_noted"),
     [
         ("python 'my trian.py' {args}", True),
         (["python", "-u", "my trian.py", "{args}"], True),
@@ -150,10 +150,12 @@ def test_parameters_that_the_command_leaves_out_are_told(tmp_path: Path, run: st
         (["bash", "-c", "run my trian.py"], False),
     ],
 )
-def test_a_script_with_a_space_in_its_name_is_looked_for_too(tmp_path: Path, run: str | list[str], told: bool) -> None:
+def test_a_script_with_a_space_in_its_name_is_looked_for_too(
+    tmp_path: Path, run: str | list[str], is_noted: bool
+) -> None:
     (tmp_path / "my train.py").write_text("")
     note = "no such file in this folder: 'my trian.py' (did you mean my train.py?)"
-    assert missing_script(run, tmp_path) == ([note] if told else [])
+    assert missing_script(run, tmp_path) == ([note] if is_noted else [])
 
 
 @pytest.mark.parametrize(

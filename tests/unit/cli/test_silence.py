@@ -40,15 +40,15 @@ def test_the_embedded_server_is_waited_for_with_one_word_beside_the_result_that_
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (Unreachable("http://server cannot be reached: refused"), "does not answer"),
         (StoreUnavailable("the disk of the store is full"), "cannot serve the request now"),
     ],
 )
-def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, said: str) -> None:
+def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, message: str) -> None:
     console = Console(out=io.StringIO(), err=io.StringIO(), environ={})
-    told = console.client.transport._on_wait
-    told(error)
-    told(error)
-    assert console.err.getvalue() == f"the server {said}, retrying ({error.message})\n"  # type: ignore[attr-defined]
+    on_wait = console.client.transport._on_wait
+    on_wait(error)
+    on_wait(error)
+    assert console.err.getvalue() == f"the server {message}, retrying ({error.message})\n"  # type: ignore[attr-defined]

@@ -28,9 +28,9 @@ def best(*steps: tuple[int, float]) -> documents.BestSoFar:
 
 
 def drawn(
-    found: documents.BestSoFar, finished: int, goal: Goal = "minimize", columns: int = 80, unicode: bool = True
+    series: documents.BestSoFar, finished: int, goal: Goal = "minimize", columns: int = 80, unicode: bool = True
 ) -> str:
-    return best_so_far(found, finished, metric(goal), columns, Paint(False, unicode))
+    return best_so_far(series, finished, metric(goal), columns, Paint(False, unicode))
 
 
 def test_better_is_higher_whichever_way_the_metric_goes() -> None:

@@ -71,8 +71,8 @@ def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_fo
     digest = hashlib.sha256(code).hexdigest()
     server.world.bundles[digest] = code
     server.world.trials["sgd-7f3a"] = [trial(number, bundle=digest) for number in (1, 2)]
-    asked = {"name": "sgd", "run": "true", "parameters": [], "metrics": [], "budget": 1}
-    server.world.specification = {"specification": asked, "launch": None}
+    specification = {"name": "sgd", "run": "true", "parameters": [], "metrics": [], "budget": 1}
+    server.world.specification = {"specification": specification, "launch": None}
     with small_disk(tmp_path / "disk", 1) as disk:
         done = in_shell(server, "$O diff sgd/1 sgd/2", TMPDIR=str(disk))
         assert not list(disk.iterdir())
@@ -80,7 +80,7 @@ def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_fo
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [
         ("version", 0, ""),
         ("--help", 0, ""),
@@ -93,10 +93,10 @@ def test_code_of_a_trial_that_finds_no_room_among_temporary_files_names_their_fo
     ],
 )
 def test_a_deleted_folder_is_told_where_one_is_needed(
-    server: FakeServer, tmp_path: Path, command: str, code: int, said: str
+    server: FakeServer, tmp_path: Path, command: str, code: int, message: str
 ) -> None:
     done = in_shell(server, f"cd '{tmp_path}'; mkdir gone; cd gone; rmdir ../gone; $O {command}")
-    assert (done.returncode, done.stderr.partition("hint:")[0]) == (code, said)
+    assert (done.returncode, done.stderr.partition("hint:")[0]) == (code, message)
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
@@ -138,20 +138,20 @@ def test_characters_that_the_output_lacks_are_no_error_and_documents_keep_them(
     server.world.trials["sgd-7f3a"] = [trial(1, parameters={"opt": "🎉"})]
     server.world.specification = {"specification": {"parameters": [{"name": "opt"}]}}
     server.log("時代\n")
-    shown = {
+    spellings = {
         "status": r"\u6f22\u5b57",
         "logs sgd": r"\u6642\u4ee3",
         "trials sgd": r"\U0001f389",
         "export sgd": r",\U0001f389,",
     }
-    for command, text in shown.items():
+    for command, text in spellings.items():
         done = in_shell(server, f"$O {command}", PYTHONIOENCODING=encoding)
         assert (done.returncode, done.stderr) == (0, "")
         assert text in done.stdout
     for command in ("status --json", "export sgd --format json"):
         done = in_shell(server, f"$O {command}", PYTHONIOENCODING=encoding)
-        found = json.loads(done.stdout)[0]
-        assert (found.get("name", "漢字"), found.get("parameters", {}).get("opt", "🎉")) == ("漢字", "🎉")
+        document = json.loads(done.stdout)[0]
+        assert (document.get("name", "漢字"), document.get("parameters", {}).get("opt", "🎉")) == ("漢字", "🎉")
     done = in_shell(server, "$O logs sgd --json", PYTHONIOENCODING=encoding)
     assert json.loads(done.stdout)["line"] == "時代"
 

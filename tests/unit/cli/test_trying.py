@@ -64,11 +64,11 @@ budget: 1
 
 
 @pytest.mark.parametrize(
-    ("gpu", "seen"),
+    ("gpu", "devices"),
     [("1", "cards=1 share="), ("0.5", "cards=1 share=0.5"), ("{count: 1, type: a100}", "cards=0 share=")],
 )
 def test_it_has_the_cards_that_a_worker_would_give_it(
-    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, seen: str
+    project: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, devices: str
 ) -> None:
     program = tmp_path / "bin" / "nvidia-smi"
     program.parent.mkdir()
@@ -80,7 +80,7 @@ def test_it_has_the_cards_that_a_worker_would_give_it(
     with Home() as home:  # whose server finds the GPUs
         monkeypatch.setenv("ORCHESTUNE_HOME", str(home.folder))
         done = cli("test")
-    assert (done.code, f"{seen}\n" in done.out, "without an assigned GPU" in done.err) == (0, True, False), done
+    assert (done.code, f"{devices}\n" in done.out, "without an assigned GPU" in done.err) == (0, True, False), done
 
 
 def test_it_tells_beforehand_what_the_plan_of_a_run_would_note(
@@ -102,8 +102,8 @@ def test_a_program_that_is_not_there_is_no_advice_to_print_a_metric(project: Pat
     (project / "experiment.yml").unlink()
     (project / "solver").touch()
     done = cli("test", "--minimize", "loss", "x=0..1:float", "--", "solver", "{x}")
-    told = "note  no program 'solver' in PATH of this machine (the one in this folder is './solver')\n"
-    assert done.err == told
+    note = "note  no program 'solver' in PATH of this machine (the one in this folder is './solver')\n"
+    assert done.err == note
     assert done.out.splitlines()[-2] == "missing  loss"
 
 
@@ -131,16 +131,16 @@ def test_a_character_that_comes_in_two_parts_is_shown_whole(project: Path, cli: 
 def test_its_document_is_json_whatever_numbers_came(project: Path, cli: Cli) -> None:
     (project / "experiment.yml").write_text(FILE.replace("loss={x}", "loss=nan other=inf"))
     done = cli("test", "--json")
-    found = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert (done.code, found["metrics"]["loss"]["value"], "other" in found["extra"]) == (1, None, False)
-    assert found["problem"] == "loss is nan; only finite values count"
+    document = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert (done.code, document["metrics"]["loss"]["value"], "other" in document["extra"]) == (1, None, False)
+    assert document["problem"] == "loss is nan; only finite values count"
 
 
 def test_a_number_that_may_mean_two_fails_it_and_is_told(project: Path, cli: Cli) -> None:
-    for printed, said in (
+    for printed, message in (
         ("loss=1,234", "failed   the value of loss is ambiguous: it was reported as 1,234, which may be 1234"),
         ("loss=0,693", "missing  loss: `loss=0,693` is not parsed as a number; print a decimal point"),
     ):
         (project / "experiment.yml").write_text(FILE.replace("loss={x}", printed))
         done = cli("test")
-        assert done.code == 1 and said in done.out, done
+        assert done.code == 1 and message in done.out, done

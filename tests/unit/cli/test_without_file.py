@@ -35,7 +35,7 @@ def test_run_needs_no_file(server: FakeServer, cli: Cli, project: Path) -> None:
     assert cli("run", *WORDS, "--detach", *TRAIN).code == 0
     sent = server.world.created[0]["specification"]
     assert (sent["name"], sent["run"], sent["budget"]) == ("project", "python3 train.py {args}", 9)
-    assert [found["name"] for found in sent["parameters"]] == ["optim.lr", "layers", "opt"]
+    assert [parameter["name"] for parameter in sent["parameters"]] == ["optim.lr", "layers", "opt"]
     assert not (project / "experiment.yml").exists()
 
 
@@ -54,9 +54,9 @@ def test_run_needs_no_file(server: FakeServer, cli: Cli, project: Path) -> None:
 def test_a_script_that_is_not_there_is_noted_before_it_costs_a_trial(
     command: str, note: str | None, server: FakeServer, cli: Cli, project: Path
 ) -> None:
-    said = cli("run", *WORDS, "--dry-run", "--", *command.split()).out
-    assert said.count("no such file ") == (note is not None)
-    assert note is None or note in said
+    output = cli("run", *WORDS, "--dry-run", "--", *command.split()).out
+    assert output.count("no such file ") == (note is not None)
+    assert note is None or note in output
 
 
 def test_the_saved_file_starts_the_same_experiment(server: FakeServer, cli: Cli, project: Path) -> None:

@@ -38,7 +38,7 @@ class FakeApiServer:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        """of the server in the pod; 0: nobody listens there"""
+        """of the server in the pod; 0: refused"""
         self.pods: list[dict[str, Any]] = [pod()]
         self.roles = {"owner", "editor", "viewer"}
         """those whose token may be had"""
@@ -57,7 +57,7 @@ class FakeApiServer:
         """no login is accepted"""
         self.token: Callable[[str], str] = lambda role: f"token-of-{role}"
         self.silent: set[socket.socket] = set()
-        """connections on which nothing is forwarded any more, and nobody is told"""
+        """connections on which nothing is forwarded any more, without an error"""
         self._http = _Http(_Handler)
         self._http.fake = self
         self._cluster = add_tls(self._http)

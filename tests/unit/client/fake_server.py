@@ -133,7 +133,7 @@ class World:
     """each takes one request: `drop` (no answer), `503`, `502` (of a proxy), `half` (half of an answer's body), `hold`
     (see `held`)"""
     held: threading.Event = field(default_factory=threading.Event)
-    """what is on hold goes on once this is set"""
+    """requests on hold continue once this is set"""
     hold: str = ""
     """a regular expression: requests in whose path it is found wait for `held`"""
     late_events: bool = False
@@ -159,8 +159,8 @@ class World:
         del self.experiments[handle]
         self.purged |= {handle} if purge else set()
 
-    def gone(self, ref: str) -> bool:
-        """True if it was purged."""
+    def is_purged(self, ref: str) -> bool:
+        """Return True if it was purged."""
         if ref == self.doomed:
             self.purging -= 1
             if not self.purging:
@@ -200,7 +200,7 @@ class FakeServer:
             self._http = None
 
     def restart(self) -> None:
-        """Cut every connection and come back elsewhere."""
+        """Cut every connection and restart on another port."""
         self.stop()
         self.start()
 
@@ -259,8 +259,8 @@ class FakeServer:
             self.world.logs.append(chunk)
             self.world.changed.notify_all()
 
-    def asked(self, method: str, pattern: str = "") -> list[Request]:
-        """The requests so far."""
+    def requests_to(self, method: str, pattern: str = "") -> list[Request]:
+        """Return the requests so far by this method whose path matches."""
         return [r for r in list(self.world.requests) if r.method == method and re.search(pattern, r.path)]
 
 
@@ -330,8 +330,8 @@ class _Handler(Handler):
             return
         _, noun, *rest = path.split("/")
         if noun == "server":
-            told = {"version": self.fake.version, "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1}
-            self._json({**told, **self.world.server})
+            server = {"version": self.fake.version, "protocol": 1, "home": "hosted", "started_at": AT, "pid": 1}
+            self._json({**server, **self.world.server})
         elif noun == "bundles":
             self._bundle(rest[0], body)
         elif noun == "archive":
@@ -363,17 +363,19 @@ class _Handler(Handler):
             handle = list(self.world.experiments)[-1]
             self._json(self.world.experiments[handle], 201, key)
             return
-        found = list(reversed(self.world.experiments.values()))
+        experiments = list(reversed(self.world.experiments.values()))
         if "folder" in query:
-            found = [item for item in found if item["handle"] in self.world.folders.get(query["folder"], [])]
+            experiments = [
+                item for item in experiments if item["handle"] in self.world.folders.get(query["folder"], [])
+            ]
         left_out = () if "details" in query else ("running", "workers")
-        items = [{k: v for k, v in item.items() if k not in left_out} for item in found]
+        items = [{k: v for k, v in item.items() if k not in left_out} for item in experiments]
         start, limit = int(query.get("before", 0)), int(query.get("limit", 50))
         page = items[start : start + limit]
         self._json({"items": page, "next": str(start + limit) if start + limit < len(items) else None})
 
     def _experiment(self, ref: str, rest: list[str], query: dict[str, str], body: bytes, key: str) -> None:
-        if self.world.gone(ref):
+        if self.world.is_purged(ref):
             self._error(410, "purged", f"{ref} was removed for good")
             return
         matching = [d for h, d in self.world.experiments.items() if h.startswith(ref) or d["id"] == ref]
@@ -423,18 +425,18 @@ class _Handler(Handler):
             self._json(document)
 
     def _trials(self, document: dict[str, Any], rest: list[str], query: dict[str, str], key: str) -> None:
-        found = self.world.trials.get(document["handle"], [])
+        trials = self.world.trials.get(document["handle"], [])
         if not rest:
             after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
-            wanted = [t for t in found if t["number"] > after and query.get("state", t["state"]) == t["state"]]
+            matching = [t for t in trials if t["number"] > after and query.get("state", t["state"]) == t["state"]]
             if "sort" in query:
-                ordered = _ordered(wanted, query["sort"])
+                ordered = _ordered(matching, query["sort"])
                 self._json({"items": ordered[int(query["offset"]) :][:limit], "next": None, "total": len(ordered)})
                 return
-            page = wanted[:limit]
-            self._json({"items": page, "next": page[-1]["number"] if len(wanted) > limit else None})
+            page = matching[:limit]
+            self._json({"items": page, "next": page[-1]["number"] if len(matching) > limit else None})
             return
-        one = next((t for t in found if t["number"] == int(rest[0])), None)
+        one = next((t for t in trials if t["number"] == int(rest[0])), None)
         if one is None:
             self._error(404, "not_found", f"there is no trial {rest[0]}")
         elif rest[1:] == ["rerun"]:
@@ -469,10 +471,10 @@ class _Handler(Handler):
         self._stream(document, after, lambda: self.world.events, lambda item: (item["seq"], item["kind"]))
 
     def _logs(self, document: dict[str, Any], query: dict[str, str]) -> None:
-        wanted = query.get("trial")
+        trial_number = query.get("trial")
 
         def chunks() -> list[dict[str, Any]]:
-            return [c for c in self.world.logs if wanted is None or c["trial"] == int(wanted)]
+            return [c for c in self.world.logs if trial_number is None or c["trial"] == int(trial_number)]
 
         after = int(self.headers.get("Last-Event-ID") or query.get("after") or 0)
         if "event-stream" in self.headers.get("Accept", ""):
@@ -540,8 +542,8 @@ def _ordered(trials: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
 
     def value(trial: dict[str, Any]) -> Any:
         values = trial[kind] if name else trial
-        found = values.get(name or kind)
-        return found["value"] if isinstance(found, dict) else found
+        metric = values.get(name or kind)
+        return metric["value"] if isinstance(metric, dict) else metric
 
     having = [trial for trial in trials if value(trial) is not None]
     return [
@@ -552,7 +554,7 @@ def _ordered(trials: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
 
 def _columns(document: dict[str, Any]) -> dict[str, Any]:
     """Return the series of best values, as if the best trial had been the last one."""
-    found, done = document["best"][:1], document["counts"]["completed"]
-    values = [next(iter(best["metrics"].values()))["value"] for best in found]
-    best = {"finished": [done] * len(found), "number": [best["trial"] for best in found], "value": values}
+    best_trials, done = document["best"][:1], document["counts"]["completed"]
+    values = [next(iter(best["metrics"].values()))["value"] for best in best_trials]
+    best = {"finished": [done] * len(best_trials), "number": [best["trial"] for best in best_trials], "value": values}
     return {"total": done, "shown": done, "best": best}

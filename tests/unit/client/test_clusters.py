@@ -133,8 +133,8 @@ def test_the_named_cluster_wins_over_the_environment_and_that_over_the_default(
     chosen = {**environ, "ORCHESTUNE_CLUSTER": "team"}
     assert resolver({**named, **chosen}, "other")().url == "https://other.example.org"
     assert resolver({**named, **chosen})().url == "https://named.example.org"
-    found = resolver(chosen)()
-    assert (found.url, found.token) == ("https://tune.example.org", "t")
+    access = resolver(chosen)()
+    assert (access.url, access.token) == ("https://tune.example.org", "t")
     assert resolver(environ)().url == "https://other.example.org"
 
 

@@ -21,13 +21,13 @@ from orchestune.client.local.filesystem import NETWORK
 from tests.unit.client.fake_server import FakeServer
 
 
-def found(environ: dict[str, str]) -> dict[str, CheckResult]:
+def run_checks(environ: dict[str, str]) -> dict[str, CheckResult]:
     return {finding.name: finding for finding in checks({"PATH": os.environ["PATH"], **environ})}
 
 
 def test_a_sound_server_is_all_right() -> None:
     with FakeServer() as server:
-        findings = found(server.environment())
+        findings = run_checks(server.environment())
     assert {name for name, finding in findings.items() if finding.state == "error"} == set()
     assert {"versions", "temporary", "ports", "server", "store", "clock", "gpus"} <= set(findings)
     assert findings["clock"].state == "ok"
@@ -36,29 +36,29 @@ def test_a_sound_server_is_all_right() -> None:
 def test_a_server_that_is_not_there_is_an_error_with_a_remedy() -> None:
     with FakeServer() as server:
         environ = server.environment()
-    findings = found(environ)
+    findings = run_checks(environ)
     assert findings["server"].state == "error"
     assert "check ORCHESTUNE_SERVER" in findings["server"].remedy
 
 
 def test_a_wrong_token_is_an_error_with_a_remedy() -> None:
     with FakeServer() as server:
-        finding = found({**server.environment(), "ORCHESTUNE_TOKEN": "another"})["server"]
+        finding = run_checks({**server.environment(), "ORCHESTUNE_TOKEN": "another"})["server"]
     assert (finding.state, finding.detail) == ("error", "the token is unknown")
     assert finding.remedy
 
 
 @pytest.mark.parametrize(
-    ("told", "verdict", "detail"),
+    ("server_status", "verdict", "detail"),
     [
         ({"protocol": 2}, "error", "protocol 2 (expected 1)"),
         ({"version": "0.0.1"}, "warning", "0.0.1 (hosted, pid 1)"),
     ],
 )
-def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdict: str, detail: str) -> None:
+def test_another_version_of_the_server_is_noticed(server_status: dict[str, object], verdict: str, detail: str) -> None:
     with FakeServer() as server:
-        server.world.server = told
-        finding = found(server.environment())["server"]
+        server.world.server = server_status
+        finding = run_checks(server.environment())["server"]
     assert finding.state == verdict
     assert detail in finding.detail
     assert finding.remedy
@@ -67,7 +67,7 @@ def test_another_version_of_the_server_is_noticed(told: dict[str, object], verdi
 def test_a_clock_that_is_off_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeServer() as server:
         monkeypatch.setattr(machine, "parsedate_to_datetime", lambda text: datetime(2020, 1, 31, tzinfo=UTC))
-        finding = found(server.environment())["clock"]
+        finding = run_checks(server.environment())["clock"]
     assert finding.state == "warning"
     assert "ahead of the server" in finding.detail
     assert finding.remedy
@@ -86,7 +86,7 @@ def test_a_server_that_had_to_be_started_is_not_taken_for_one_with_another_clock
     clock = SimpleNamespace(time=lambda: time.time() - (0.0 if waited else 60.0))  # it takes a minute
     monkeypatch.setattr(machine, "time", clock)
     with FakeServer() as server:
-        findings = found(server.environment())
+        findings = run_checks(server.environment())
     assert findings["clock"].state == "ok"
     assert "60000 ms" not in findings["server"].detail
 
@@ -101,7 +101,7 @@ def test_a_state_folder_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
 
 def test_without_a_state_folder_all_else_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    findings = found({"ORCHESTUNE_HOME": str(tmp_path / "file")})
+    findings = run_checks({"ORCHESTUNE_HOME": str(tmp_path / "file")})
     assert [finding.name for finding in findings.values() if finding.state == "error"] == ["state folder"]
     assert "gpus" in findings
 
@@ -120,7 +120,7 @@ def test_a_disk_that_is_almost_full_is_told_in_time(monkeypatch: pytest.MonkeyPa
     usage = SimpleNamespace(total=100 * 2**30, used=100 * 2**30 - free, free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with FakeServer() as server:
-        finding = found(server.environment())["temporary"]
+        finding = run_checks(server.environment())["temporary"]
     assert finding.state == verdict
     assert bool(finding.remedy) == (verdict != "ok")
 

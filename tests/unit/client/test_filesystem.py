@@ -1,4 +1,4 @@
-"""The file system of a folder, as the kernel's list of mounts tells it."""
+"""The file system of a folder, as in the kernel's list of mounts."""
 
 from __future__ import annotations
 

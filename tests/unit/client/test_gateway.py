@@ -17,13 +17,13 @@ from tests.unit.server.harness import Live, live
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     core = core_of(tmp_path_factory.mktemp("state"))
-    with live(core) as found:
-        yield found
+    with live(core) as live_server:
+        yield live_server
     core.store.close()
 
 
 class Browser(HTTPConnection):
-    """A connection of a browser, which resolves names below `localhost` by itself."""
+    """A connection of a browser, which resolves names below `localhost` without DNS."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url.removeprefix("http://"), timeout=60)

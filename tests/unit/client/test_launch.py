@@ -19,7 +19,7 @@ from orchestune.worker.environment import of_job
 
 
 def test_paths_virtual_environments_and_devices_go_along() -> None:
-    given = {
+    variables = {
         "PATH": "/bin",
         "VIRTUAL_ENV": "/venv",
         "CONDA_PREFIX": "/conda",
@@ -40,7 +40,7 @@ def test_paths_virtual_environments_and_devices_go_along() -> None:
         "CLASSPATH": "/opt/weka.jar",
         "UV_PROJECT_ENVIRONMENT": "/envs/search",
     }
-    assert environment(given) == given
+    assert environment(variables) == variables
 
 
 def test_a_trial_finds_the_server_of_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,8 +51,8 @@ def test_a_trial_finds_the_server_of_who_started_it(tmp_path: Path, monkeypatch:
 
 def test_what_a_user_says_of_threads_and_shares_reaches_trials_which_else_are_told_our_numbers() -> None:
     job = {"cpu": 2, "gpu": 0.25}
-    told = [os.fsdecode(name) for name in of_job({}, job, "e", "h")]
-    names = [name for name in told if not name.startswith("ORCHESTUNE_")]
+    names_and_values = [os.fsdecode(name) for name in of_job({}, job, "e", "h")]
+    names = [name for name in names_and_values if not name.startswith("ORCHESTUNE_")]
     assert {"RAYON_NUM_THREADS", "TF_FORCE_GPU_ALLOW_GROWTH"} <= {*names}
     assert environment(dict.fromkeys(names, "7")) == dict.fromkeys(names, "7")
 
@@ -117,7 +117,7 @@ def test_a_file_of_a_user_that_there_is_none_of_is_missing(tmp_path: Path) -> No
 
 
 def test_the_other_variables_are_inherited_except_those_of_the_session() -> None:
-    given = {
+    session_variables = {
         "PATH": "/bin",
         "MY_DATA_DIR": "/data",
         "WANDB_API_KEY": "k",
@@ -127,7 +127,7 @@ def test_the_other_variables_are_inherited_except_those_of_the_session() -> None
         "ORCHESTUNE_TOKEN": "t",
         "LATIN": os.fsdecode(b"\xe9"),
     }
-    assert inherited_environment(given) == {"MY_DATA_DIR": "/data", "WANDB_API_KEY": "k"}
+    assert inherited_environment(session_variables) == {"MY_DATA_DIR": "/data", "WANDB_API_KEY": "k"}
     job = {"inherited": {"A": "1", "B": "1"}, "env": {"B": "2", "C": "2"}, "secrets": {"C": "3"}}
     variables = of_job({"A": "0"}, job, "e", "h")
     assert [variables[name] for name in (b"A", b"B", b"C")] == [b"1", b"2", b"3"]

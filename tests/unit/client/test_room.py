@@ -17,7 +17,7 @@ SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
 
 
 @pytest.mark.parametrize(
-    ("number", "disk", "said", "remedy"),
+    ("number", "disk", "message", "remedy"),
     [
         (
             errno.ENOSPC,
@@ -33,19 +33,19 @@ SOUND = SimpleNamespace(f_bavail=3, f_frsize=4096, f_files=1000, f_favail=500)
     ],
 )
 def test_each_trouble_is_told_with_its_remedy(
-    monkeypatch: pytest.MonkeyPatch, number: int, disk: dict[str, int], said: str, remedy: str
+    monkeypatch: pytest.MonkeyPatch, number: int, disk: dict[str, int], message: str, remedy: str
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**{**vars(SOUND), **disk}))
     text, hint = write_errors.explain_write_error(OSError(number, os.strerror(number)), Path("DISK"))
-    assert text.startswith(said)
+    assert text.startswith(message)
     assert remedy in hint
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.EROFS, "HOME is on a disk"), (errno.EDQUOT, "quota exceeded for HOME")]
+    ("number", "message"), [(errno.EROFS, "HOME is on a disk"), (errno.EDQUOT, "quota exceeded for HOME")]
 )
 def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, said: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, message: str
 ) -> None:
     def refuse(self: Path, mode: int = 0o777, exist_ok: bool = False) -> None:
         raise OSError(number, os.strerror(number))
@@ -55,7 +55,7 @@ def test_a_state_folder_that_its_disk_refuses_is_told_in_the_same_words(
         state_folder({"ORCHESTUNE_HOME": str(tmp_path / "new" / "er")})
     text, hint = write_errors.explain_write_error(OSError(number, ""), tmp_path)
     assert (caught.value.message, caught.value.hint) == (text, hint) and text.startswith(
-        said.replace("HOME", str(tmp_path))
+        message.replace("HOME", str(tmp_path))
     )
 
 

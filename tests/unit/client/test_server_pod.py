@@ -11,11 +11,11 @@ from tests.unit.client.fake_api_server import pod
 
 
 def named(name: str, created: str = "2026-01-31T12:00:00Z", *, going: bool = False, **status: Any) -> dict[str, Any]:
-    made = pod(name, **status)
-    made["metadata"]["creationTimestamp"] = created
+    document = pod(name, **status)
+    document["metadata"]["creationTimestamp"] = created
     if going:
-        made["metadata"]["deletionTimestamp"] = created
-    return made
+        document["metadata"]["deletionTimestamp"] = created
+    return document
 
 
 def container(state: dict[str, Any], last: dict[str, Any] | None = None, restarts: int = 0) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A stream delivers each event once and in order, whatever happens to the server."""
+"""A stream delivers each event once and in order, also across failures of the server."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def test_events_come_in_order_and_the_stream_ends_with_the_experiment(server: Fa
 
 def test_a_stream_goes_on_after_a_restart_on_another_port_without_loss_or_repetition(server: FakeServer) -> None:
     client = Client.connect(server.resolve, retry_seconds=0.2)
-    seen: list[int] = []
+    trials: list[int] = []
 
     def read() -> None:
         for event in client.events("sgd"):
-            seen.append(event.json()["data"]["trial"])
+            trials.append(event.json()["data"]["trial"])
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     for number in range(1, 4):
         server.event("trial_finished", trial=number)
-    until(lambda: len(seen) == 3, "the first events")
+    until(lambda: len(trials) == 3, "the first events")
     server.stop()
     for number in range(4, 7):
         server.event("trial_finished", trial=number)
     server.start()
-    until(lambda: len(seen) == 6, "the events after the restart")
+    until(lambda: len(trials) == 6, "the events after the restart")
     server.update("sgd-7f3a", state="completed")
     reader.join(60)
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert trials == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("fault", ["502", "503"])
@@ -98,11 +98,11 @@ def test_a_watch_fetches_the_status_far_less_often_than_events_come(server: Fake
             last = update
     watch.stop()
     assert events == 1000
-    assert len(server.asked("GET", "/experiments/sgd$")) < 200
+    assert len(server.requests_to("GET", "/experiments/sgd$")) < 200
 
 
 class Rests(threading.Event):
-    """Notes for how long somebody wants to wait, and waits for nothing."""
+    """Records the requested waiting times, and does not wait."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -41,9 +41,9 @@ from tests.unit.client.fake_server import FakeServer, status, trial
 
 @pytest.fixture
 def client(server: FakeServer) -> Iterator[Client]:
-    made = Client.connect(server.resolve)
-    yield made
-    made.transport.close()
+    new_client = Client.connect(server.resolve)
+    yield new_client
+    new_client.transport.close()
 
 
 def test_one_connection_serves_many_requests(server: FakeServer, client: Client) -> None:
@@ -60,14 +60,14 @@ def test_a_fork_of_the_process_asks_over_a_connection_of_its_own(server: FakeSer
     fork.join()
     client.experiment("sgd")
     assert fork.exitcode == 0
-    assert len(server.asked("GET")) == 3
+    assert len(server.requests_to("GET")) == 3
     assert len(server._http.open) == 2  # type: ignore[union-attr]
 
 
 def test_a_dropped_reply_and_a_busy_server_are_repeated(server: FakeServer, client: Client) -> None:
     server.world.faults += ["drop", "503", "half", "503"]
     assert client.experiment("sgd")["handle"] == "sgd-7f3a"
-    assert len(server.asked("GET")) == 5
+    assert len(server.requests_to("GET")) == 5
 
 
 def test_what_a_proxy_says_while_the_server_begins_anew_is_ridden_out(server: FakeServer, client: Client) -> None:
@@ -92,14 +92,14 @@ def test_a_record_is_waited_for_as_long_as_a_server_needs_to_take_it_in(
         release.start()
         assert impatient.put_record(record)["imported"]
         release.join()
-    assert len(server.asked("POST")) == 1
+    assert len(server.requests_to("POST")) == 1
 
 
 def test_a_post_is_repeated_with_the_same_key_and_counts_once(server: FakeServer, client: Client) -> None:
     server.world.faults += ["half"]
     client.create_experiment({"specification": {}})
-    keys = {request.headers["Idempotency-Key"] for request in server.asked("POST")}
-    assert len(server.asked("POST")) == 2
+    keys = {request.headers["Idempotency-Key"] for request in server.requests_to("POST")}
+    assert len(server.requests_to("POST")) == 2
     assert len(keys) == 1
     assert len(server.world.created) == 1
 
@@ -107,7 +107,7 @@ def test_a_post_is_repeated_with_the_same_key_and_counts_once(server: FakeServer
 def test_two_posts_have_two_keys(server: FakeServer, client: Client) -> None:
     client.stop("sgd")
     client.stop("sgd")
-    assert len({request.headers["Idempotency-Key"] for request in server.asked("POST")}) == 2
+    assert len({request.headers["Idempotency-Key"] for request in server.requests_to("POST")}) == 2
 
 
 def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server: FakeServer) -> None:
@@ -124,21 +124,21 @@ def test_a_busy_server_is_given_up_after_the_patience_with_its_own_words(server:
 
 def test_who_waits_for_a_busy_server_hears_once_why(server: FakeServer) -> None:
     waited: list[float] = []
-    told: list[str] = []
+    messages: list[str] = []
     transport = Transport(
         server.resolve,
         sleep=waited.append,
         clock=lambda: sum(waited),
-        on_wait=lambda error: told.append(f"{sum(waited):.0f} s: {error.message}"),
+        on_wait=lambda error: messages.append(f"{sum(waited):.0f} s: {error.message}"),
     )
     server.world.faults += ["503"] * 100
     with pytest.raises(StoreUnavailable, match="the store is locked"):
         transport.request("GET", "/api/v1/server")
-    assert len(told) == 1 and "the store is locked" in told[0]
-    assert int(told[0].split()[0]) < 6
+    assert len(messages) == 1 and "the store is locked" in messages[0]
+    assert int(messages[0].split()[0]) < 6
     server.world.faults[:] = ["503"]
     transport.request("GET", "/api/v1/server")
-    assert len(told) == 1, "what took a moment is no news"
+    assert len(messages) == 1, "what took a moment is no news"
     transport.close()
 
 
@@ -176,7 +176,7 @@ def test_a_wrong_token_is_an_error_at_once(server: FakeServer) -> None:
     with pytest.raises(Denied):
         client.server()
     client.transport.close()
-    assert len(server.asked("GET")) == 1
+    assert len(server.requests_to("GET")) == 1
 
 
 def test_what_is_refused_of_files_is_refused_in_the_words_of_the_server(server: FakeServer, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_what_is_refused_of_files_is_refused_in_the_words_of_the_server(server: 
     with pytest.raises(Denied, match="the token is unknown"):
         client.upload_bundle("ab" * 32, tmp_path / "code.tar.gz")
     client.transport.close()
-    assert not server.asked("PUT"), "nothing is sent in vain"
+    assert not server.requests_to("PUT"), "nothing is sent in vain"
 
 
 def test_what_keeps_a_server_from_looking_for_files_is_told_in_its_words(server: FakeServer, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_an_interrupted_download_goes_on_where_it_was(server: FakeServer, client
     target = tmp_path / "out" / "a b.png"
     client.download("sgd", 1, {"path": "plots/a b.png", "digest": digest, "size": len(content)}, target)
     assert target.read_bytes() == content
-    ranges = [request.headers.get("Range") for request in server.asked("GET", "artifacts/")]
+    ranges = [request.headers.get("Range") for request in server.requests_to("GET", "artifacts/")]
     assert ranges[0] is None
     assert ranges[1] == f"bytes={len(content) // 2}-"
     assert list(target.parent.iterdir()) == [target]

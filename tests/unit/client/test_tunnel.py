@@ -67,10 +67,10 @@ def test_a_login_that_was_renewed_in_the_kubeconfig_is_taken_at_once(
     with closing(Client.connect(tunnel.resolve)) as client:
         assert client.experiment("sgd")["handle"] == "sgd-7f3a"
     api.unknown = True
-    asked = len(api.asked)
+    request_count = len(api.asked)
     with closing(Client.connect(tunnel.resolve)) as client, pytest.raises(Denied, match="does not accept your login"):
         client.experiment("sgd")
-    assert len(api.asked) == asked + 2
+    assert len(api.asked) == request_count + 2
 
 
 def test_the_way_to_a_cluster_loads_nothing_slow(server: FakeServer, api: FakeApiServer, tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_a_stream_goes_on_without_a_gap_after_the_connections_were_cut(
     server: FakeServer, api: FakeApiServer, tmp_path: Path
 ) -> None:
     client = Client.connect(Tunnel(api.cluster(tmp_path)).resolve)
-    seen: list[str] = []
+    lines: list[str] = []
 
     def read() -> None:
-        seen.extend(chunk["text"] for chunk in client.follow_logs("sgd"))
+        lines.extend(chunk["text"] for chunk in client.follow_logs("sgd"))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -141,7 +141,7 @@ def test_a_stream_goes_on_without_a_gap_after_the_connections_were_cut(
         api.cut()
     server.update("sgd-7f3a", state="completed")
     thread.join(60)
-    assert seen == [f"line {number}\n" for number in range(40)]
+    assert lines == [f"line {number}\n" for number in range(40)]
 
 
 def test_a_connection_that_fell_silent_is_given_up_and_made_anew(

@@ -22,7 +22,7 @@ from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 from orchestune.kubeapi.refusals import PermissionMissing
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
-AWAY = "(no answer)"
+NO_LOG = "(no answer)"
 """a log that cannot be had"""
 Look = tuple[dict[str, Any] | None, str]
 """what the API server shows at one moment: the pod, and its log"""
@@ -56,8 +56,8 @@ class Cluster:
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         assert (method, body["kind"]) == ("POST", "SelfSubjectAccessReview"), path
-        asked = body["spec"]["resourceAttributes"]
-        return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" != self._lacking}}
+        attributes = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": f"{attributes['verb']} {attributes['resource']}" != self._lacking}}
 
     def delete(self, document: dict[str, Any]) -> bool:
         self.deleted.append(document)
@@ -68,10 +68,10 @@ class Cluster:
             about = {"kind": "Job", "name": self.created[0]["metadata"]["name"]}
             event = {"involvedObject": about, "reason": "FailedCreate", "message": self._refusal}
             return iter([event] if self._refusal else [])
-        return iter([found] if (found := self._looks[0][0]) else [])
+        return iter([pod_shown] if (pod_shown := self._looks[0][0]) else [])
 
     def text(self, method: str, place: str, *, query: Mapping[str, str | None]) -> str:
-        if self._looks[0][1] == AWAY:
+        if self._looks[0][1] == NO_LOG:
             raise Unreachable("the cluster's API server cannot be reached")
         assert (place, query["timestamps"]) == ("/api/v1/namespaces/ml/pods/build-pod/log", "true")
         since = (query["sinceTime"] or "")[:19]
@@ -85,7 +85,7 @@ class Cluster:
 
 
 def build(cluster: Cluster, login: Credentials | None = None, clock: Sequence[float] = ()) -> list[str]:
-    said: list[str] = []
+    messages: list[str] = []
     times = iter(clock)
     builder = ClusterBuilder(
         cluster,  # type: ignore[arg-type]
@@ -96,8 +96,8 @@ def build(cluster: Cluster, login: Credentials | None = None, clock: Sequence[fl
         clock=lambda: next(times, 0.0),
         sleep=cluster.later,
     )
-    builder.build(PLAN, said.append)
-    return said
+    builder.build(PLAN, messages.append)
+    return messages
 
 
 def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
@@ -119,23 +119,23 @@ def test_the_output_is_passed_on_line_by_line_and_nothing_is_left() -> None:
 def test_of_a_long_output_only_what_is_new_is_asked_for() -> None:
     lines = [f"2026-01-01T00:{second // 60:02d}:{second % 60:02d}.{part}00000000Z STEP {second}.{part}\n"
              for second in range(300) for part in range(3)]  # fmt: skip
-    told = [line.partition(" ")[2].rstrip() for line in lines]
+    log_lines = [line.partition(" ")[2].rstrip() for line in lines]
     half = "2026-01-01T00:05:00.000000000Z STE"
     looks = [(pod("Running"), "".join(lines[:count]) + half * (count < 900)) for count in range(0, 901, 2)]
     cluster = Cluster([*looks, (pod("Succeeded"), "".join([*lines, lines[-1]]))])
-    assert build(cluster) == [*told, told[-1]]
+    assert build(cluster) == [*log_lines, log_lines[-1]]
     assert cluster.given < 4 * len(lines)
 
 
 def test_a_build_outlives_an_api_server_that_is_away_for_a_while() -> None:
     looks = [
         (pod("Running"), "STEP 1\n"),
-        (pod("Running"), AWAY),
-        (pod("Running"), AWAY),
+        (pod("Running"), NO_LOG),
+        (pod("Running"), NO_LOG),
         (pod("Succeeded"), "STEP 1\nSTEP 2\n"),
     ]
     assert build(Cluster(looks)) == ["STEP 1", "STEP 2"]
-    cluster = Cluster([(pod("Running"), AWAY)])
+    cluster = Cluster([(pod("Running"), NO_LOG)])
     with pytest.raises(Unreachable):
         build(cluster, clock=range(0, 10_000, 100))
     assert cluster.deleted == [cluster.created[0]]
@@ -165,8 +165,8 @@ def test_logins_for_what_it_builds_on_go_along_where_not_everybody_may_have_it()
         public=lambda image: not image.repository.startswith("private/"),
     )
     *_, secret = builder.documents(replace(PLAN, dockerfile=text), ConnectionSettings("lab", "ml"), "00")
-    given = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
-    passwords = {name: base64.b64decode(entry["auth"]).decode() for name, entry in given.items()}
+    docker_auths = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+    passwords = {name: base64.b64decode(entry["auth"]).decode() for name, entry in docker_auths.items()}
     assert passwords == {"registry.lab:5000": "ada:registry.lab:5000", "hub.lab": "ada:hub.lab"}
 
 
@@ -192,13 +192,13 @@ def test_who_may_not_build_is_told_before_anything_is_made() -> None:
 
 
 def test_a_build_pulls_with_the_secrets_of_the_cluster_and_trusts_whom_it_was_told() -> None:
-    told = ConnectionSettings("lab", "ml", pull_secrets=("pull",), certificates=True)
-    for connection, secrets, settings in ((told, [{"name": "pull"}], ["orchestune-config"]), (None, [], [])):
+    lab = ConnectionSettings("lab", "ml", pull_secrets=("pull",), certificates=True)
+    for connection, secrets, settings in ((lab, [{"name": "pull"}], ["orchestune-config"]), (None, [], [])):
         cluster = Cluster([(pod("Succeeded"), "")], connection=connection)
         build(cluster)
-        made = cluster.created[0]["spec"]["template"]["spec"]
-        assert made.get("imagePullSecrets", []) == secrets
-        assert [v["configMap"]["name"] for v in made["volumes"] if v["name"] == "authorities"] == settings
+        pod_spec = cluster.created[0]["spec"]["template"]["spec"]
+        assert pod_spec.get("imagePullSecrets", []) == secrets
+        assert [v["configMap"]["name"] for v in pod_spec["volumes"] if v["name"] == "authorities"] == settings
 
 
 def test_a_build_goes_out_through_the_proxy_of_the_cluster() -> None:
@@ -208,17 +208,19 @@ def test_a_build_goes_out_through_the_proxy_of_the_cluster() -> None:
         )
         build(cluster)
         [container] = cluster.created[0]["spec"]["template"]["spec"]["containers"]
-        said = {item["name"]: item["value"] for item in container["env"]}
-        assert [said.get("HTTPS_PROXY"), said.get("https_proxy")].count("http://proxy.lab:3128") == expected
-        assert ("hub.lab" in said.get("NO_PROXY", "").split(",")) is bool(proxy)
+        environment = {item["name"]: item["value"] for item in container["env"]}
+        assert [environment.get("HTTPS_PROXY"), environment.get("https_proxy")].count(
+            "http://proxy.lab:3128"
+        ) == expected
+        assert ("hub.lab" in environment.get("NO_PROXY", "").split(",")) is bool(proxy)
 
 
 @pytest.mark.parametrize("certificates", [False, True])
 def test_a_registry_of_an_unknown_authority_is_told_with_how_the_cluster_gets_to_know_it(certificates: bool) -> None:
-    said = "Successfully tagged x\nx509: certificate signed by unknown authority\n"
+    log = "Successfully tagged x\nx509: certificate signed by unknown authority\n"
     connection = ConnectionSettings("lab", "ml", certificates=certificates)
     with pytest.raises(OrchestuneError, match="does not trust a registry") as caught:
-        build(Cluster([(pod("Failed"), said)], connection=connection))
+        build(Cluster([(pod("Failed"), log)], connection=connection))
     assert "`orchestune cluster connect -n lab --ca FILE`" in caught.value.hint
     assert ("replacing its present certificates" in caught.value.hint) is certificates
 
@@ -276,7 +278,7 @@ EVICTED = "The node was low on resource: ephemeral-storage. "
 
 
 @pytest.mark.parametrize(
-    ("taken", "why"),
+    ("final_pod", "why"),
     [
         (pod("Failed", reason="Evicted", message=EVICTED), "Evicted: The node was low on resource: ephemeral-storage"),
         (pod("Failed") | {"metadata": {"name": "build-pod", "deletionTimestamp": "now"}}, "its pod was deleted"),
@@ -285,9 +287,9 @@ EVICTED = "The node was low on resource: ephemeral-storage. "
     ids=["evicted", "being deleted", "gone"],
 )
 def test_a_build_that_the_cluster_has_ended_is_not_taken_for_one_that_failed(
-    taken: dict[str, Any] | None, why: str
+    final_pod: dict[str, Any] | None, why: str
 ) -> None:
-    cluster = Cluster([(pod("Running"), "STEP 1\n"), (taken, "")])
+    cluster = Cluster([(pod("Running"), "STEP 1\n"), (final_pod, "")])
     with pytest.raises(OrchestuneError, match=f"the cluster terminated the build: {why}") as caught:
         build(cluster)
     assert "repeat the command" in caught.value.hint and "install" not in caught.value.hint

@@ -34,14 +34,14 @@ class Cluster:
 
     def __init__(
         self,
-        *there: Manifest,
+        *objects: Manifest,
         guarded: tuple[str, ...] = (),
-        kept: tuple[str, ...] = (),
+        undeletable: tuple[str, ...] = (),
         slow: tuple[str, ...] = (),
     ) -> None:
-        self.there = list(there)
+        self.there = list(objects)
         self.slow = slow
-        self.guarded, self.kept = guarded, kept
+        self.guarded, self.kept = guarded, undeletable
         self.cordoned: set[str] = set()
         self.patched = 0
         self.evicted: list[str] = []
@@ -61,9 +61,9 @@ class Cluster:
     def items(
         self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
     ) -> Iterator[Manifest]:
-        wanted = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
+        labels = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
         for item in list(self.there):
-            if item["kind"] == kind and wanted.items() <= (item["metadata"].get("labels") or {}).items():
+            if item["kind"] == kind and labels.items() <= (item["metadata"].get("labels") or {}).items():
                 yield {"apiVersion": version, **item}
 
     def call(
@@ -80,16 +80,16 @@ class Cluster:
             self.patched += 1
             return {}
         assert place.endswith("/eviction") and body["kind"] == "Eviction"
-        found = next((item for item in self.there if item["metadata"]["name"] == name), None)
-        if found is None:
+        manifest = next((item for item in self.there if item["metadata"]["name"] == name), None)
+        if manifest is None:
             raise NotFound(name)
         if name in self.guarded:
             raise TemporaryError("a disruption budget forbids it")
         self.evicted.append(name)
         if name in self.slow:
-            found["metadata"]["deletionTimestamp"] = "now"
+            manifest["metadata"]["deletionTimestamp"] = "now"
         else:
-            self.there.remove(found)
+            self.there.remove(manifest)
         return {}
 
     def delete(self, document: Manifest) -> bool:
@@ -111,56 +111,56 @@ def node(name: str, pool: str) -> Manifest:
 
 
 def test_a_pool_is_empty_once_its_pods_were_evicted_and_nothing_new_starts_there() -> None:
-    there = Cluster(
+    cluster = Cluster(
         node("a", "old"), node("b", "new"), pod("trial", "a", "Job"), pod("plugin", "a", "DaemonSet"),
         pod("mirror", "a", "Node"), pod("over", "a", "Job", phase="Succeeded"), pod("other", "b", "Job"),
         pod("waiting"),
     )  # fmt: skip
-    drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
-    assert there.cordoned == {"a"}
-    assert there.evicted == ["trial"]
+    drain(cluster.api, LABEL, "old", clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.cordoned == {"a"}
+    assert cluster.evicted == ["trial"]
 
 
 def test_workers_go_before_the_server_that_keeps_what_they_publish() -> None:
     worker = pod("trial", "a", "Job", **{**OWN_LABELS, COMPONENT: "worker"})
-    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet", **{**OWN_LABELS, COMPONENT: "server"}), worker,
+    cluster = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet", **{**OWN_LABELS, COMPONENT: "server"}), worker,
                     slow=("trial",))  # fmt: skip
-    said: list[list[str]] = []
+    evictions: list[list[str]] = []
 
     def sleep(seconds: float) -> None:
-        said.append(list(there.evicted))
-        if len(said) == 3:  # it has said goodbye
-            there.there.remove(worker)
+        evictions.append(list(cluster.evicted))
+        if len(evictions) == 3:  # it has said goodbye
+            cluster.there.remove(worker)
 
-    drain(there.api, LABEL, "old", clock=there.clock, sleep=sleep)
-    assert said[:3] == [["trial"]] * 3 and there.evicted == ["trial", "server"]
+    drain(cluster.api, LABEL, "old", clock=cluster.clock, sleep=sleep)
+    assert evictions[:3] == [["trial"]] * 3 and cluster.evicted == ["trial", "server"]
 
 
 def test_a_pod_with_a_disruption_budget_is_waited_for_and_named_in_the_end() -> None:
-    there = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet"), guarded=("server",))
+    cluster = Cluster(node("a", "old"), pod("server", "a", "ReplicaSet"), guarded=("server",))
     with pytest.raises(TemporaryError, match="cannot drain the pool 'old': ml/server: a disruption budget forbids it"):
-        drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
-    assert there.now > 600 and there.patched == 1
+        drain(cluster.api, LABEL, "old", clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.now > 600 and cluster.patched == 1
 
 
 def test_a_pool_that_stays_after_all_is_opened_again_but_for_what_somebody_else_has_closed() -> None:
     theirs = node("c", "old")
     theirs["spec"]["unschedulable"] = True
-    there = Cluster(node("a", "old"), theirs, node("d", "gone"), node("e", "new"), pod("server", "a", "ReplicaSet"),
+    cluster = Cluster(node("a", "old"), theirs, node("d", "gone"), node("e", "new"), pod("server", "a", "ReplicaSet"),
                     guarded=("server",))  # fmt: skip
     with pytest.raises(TemporaryError, match="cannot drain the pool"):
-        drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
-    drain(there.api, LABEL, "gone", clock=there.clock, sleep=there.sleep)
-    assert there.cordoned == {"a", "d"}
-    assert reopen(there.api, LABEL, {"old", "new"}) == ["a"]
-    assert there.cordoned == {"d"} and theirs["spec"]["unschedulable"]
-    assert reopen(there.api, LABEL, {"old", "new"}) == []
+        drain(cluster.api, LABEL, "old", clock=cluster.clock, sleep=cluster.sleep)
+    drain(cluster.api, LABEL, "gone", clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.cordoned == {"a", "d"}
+    assert reopen(cluster.api, LABEL, {"old", "new"}) == ["a"]
+    assert cluster.cordoned == {"d"} and theirs["spec"]["unschedulable"]
+    assert reopen(cluster.api, LABEL, {"old", "new"}) == []
 
 
 def test_a_pool_without_machines_is_empty() -> None:
-    there = Cluster(node("b", "new"), pod("other", "b"))
-    drain(there.api, LABEL, "old", clock=there.clock, sleep=there.sleep)
-    assert there.evicted == []
+    cluster = Cluster(node("b", "new"), pod("other", "b"))
+    drain(cluster.api, LABEL, "old", clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.evicted == []
 
 
 VOLUME = thing(
@@ -169,33 +169,35 @@ VOLUME = thing(
 
 
 def test_load_balancers_and_disks_go_with_what_uses_them_and_the_cluster_itself_works_on() -> None:
-    there = Cluster(
+    cluster = Cluster(
         thing("Service", "web", type="LoadBalancer"), thing("Service", "inner", type="ClusterIP"),
         thing("PersistentVolumeClaim", "data"), VOLUME, thing("Deployment", "server"), pod("loose"),
         pod("owned", owner="ReplicaSet"), thing("Deployment", "coredns", "kube-system"),
     )  # fmt: skip
     notes: list[str] = []
-    clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
-    left = {item["metadata"]["name"] for item in there.there}
-    assert left == {"inner", "owned", "coredns"}
+    clear(cluster.api, notes.append, clock=cluster.clock, sleep=cluster.sleep)
+    remaining = {item["metadata"]["name"] for item in cluster.there}
+    assert remaining == {"inner", "owned", "coredns"}
     assert len(notes) == 1 and notes[0].startswith("waiting for the cluster to delete")
 
 
 def test_a_cluster_that_has_made_nothing_outside_is_left_as_it_is() -> None:
-    there = Cluster(thing("Service", "inner", type="ClusterIP"), thing("Deployment", "server"), pod("loose"))
-    clear(there.api, _silent, clock=there.clock, sleep=there.sleep)
-    assert there.deleted == []
+    cluster = Cluster(thing("Service", "inner", type="ClusterIP"), thing("Deployment", "server"), pod("loose"))
+    clear(cluster.api, _silent, clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.deleted == []
 
 
 def test_disks_that_shall_be_kept_are_not_waited_for() -> None:
-    kept = {**VOLUME, "spec": {**VOLUME["spec"], "persistentVolumeReclaimPolicy": "Retain"}}
-    there = Cluster(kept, thing("PersistentVolume", "local", "", persistentVolumeReclaimPolicy="Delete", hostPath={}))
-    clear(there.api, _silent, clock=there.clock, sleep=there.sleep)
-    assert there.now == 0
+    volume = {**VOLUME, "spec": {**VOLUME["spec"], "persistentVolumeReclaimPolicy": "Retain"}}
+    cluster = Cluster(
+        volume, thing("PersistentVolume", "local", "", persistentVolumeReclaimPolicy="Delete", hostPath={})
+    )
+    clear(cluster.api, _silent, clock=cluster.clock, sleep=cluster.sleep)
+    assert cluster.now == 0
 
 
 def test_what_does_not_go_is_left_to_whoever_removes_the_cluster() -> None:
-    there = Cluster(thing("Service", "web", type="LoadBalancer"), kept=("web",))
+    cluster = Cluster(thing("Service", "web", type="LoadBalancer"), undeletable=("web",))
     notes: list[str] = []
-    clear(there.api, notes.append, clock=there.clock, sleep=there.sleep)
+    clear(cluster.api, notes.append, clock=cluster.clock, sleep=cluster.sleep)
     assert notes[-1] == "the cluster has not deleted: Service web"

@@ -63,10 +63,10 @@ CASES = {
 
 def documents(case: str) -> list[dict[str, Any]]:
     connection, database, certificates = CASES[case]
-    made = plan.foundation(connection, certificates=certificates)
-    made += [plan.database_secret(connection, database, b"a key")] if database else []
-    made += plan.server(connection, certificates=certificates, secret="7")
-    return made + plan.administrators_part(connection)
+    manifests = plan.foundation(connection, certificates=certificates)
+    manifests += [plan.database_secret(connection, database, b"a key")] if database else []
+    manifests += plan.server(connection, certificates=certificates, secret="7")
+    return manifests + plan.administrators_part(connection)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -114,8 +114,8 @@ def test_the_state_lies_on_a_claim_unless_it_lies_elsewhere_altogether() -> None
 
 def test_another_setting_restarts_the_server_and_the_same_ones_do_not() -> None:
     def mark(connection: ConnectionSettings, secret: str = "") -> str:
-        made = plan.server(connection, secret=secret)
-        template = next(item for item in made if item["kind"] == "Deployment")["spec"]["template"]
+        manifests = plan.server(connection, secret=secret)
+        template = next(item for item in manifests if item["kind"] == "Deployment")["spec"]["template"]
         return str(template["metadata"]["annotations"]["orchestune.dev/configuration"])
 
     assert mark(LAB) == mark(ConnectionSettings.from_json(LAB.to_json()))
@@ -133,7 +133,7 @@ def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"claim": "other"}, "claim is mine"),
         ({"size": "90Gi"}, "size is "),
@@ -141,9 +141,9 @@ def test_what_a_later_version_wrote_beside_them_is_left_out() -> None:
         ({"database": True}, "database is not set"),
     ],
 )
-def test_a_server_is_not_sent_away_from_its_data(changes: dict[str, Any], told: str) -> None:
+def test_a_server_is_not_sent_away_from_its_data(changes: dict[str, Any], message: str) -> None:
     now = replace(LAB, claim="mine")
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         refuse_moves(now, changes)
     refuse_moves(now, {"claim": "mine", "size": now.size, "files": None, "database": None, "replicas": 2})
 
@@ -229,9 +229,9 @@ def test_pods_keep_to_the_nodes_that_the_image_is_for() -> None:
     for architecture, more in (("arm64", {"kubernetes.io/arch": "arm64"}), ("", {})):
         connection = replace(LAB, architecture=architecture)
         documents = plan.server(connection)
-        [made] = [document for document in documents if document["kind"] == "Deployment"]
+        [deployment] = [document for document in documents if document["kind"] == "Deployment"]
         look = probe.pod(connection, probe.ProbeTarget("cpu"), "0-cpu")
-        for spec in (made["spec"]["template"]["spec"], look["spec"]):
+        for spec in (deployment["spec"]["template"]["spec"], look["spec"]):
             assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", **more}
         settings = json.loads(plan.settings(connection)["data"]["kubernetes.json"])
         assert settings.get("architecture", "") == architecture

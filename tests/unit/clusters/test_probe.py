@@ -76,18 +76,18 @@ def pull(api: Showing) -> probe.ProbeResult:
 )
 def test_a_container_that_cannot_run_has_its_image(state: dict[str, Any]) -> None:
     api = Showing({"waiting": {"reason": "ContainerCreating"}}, state)
-    found = pull(api)
-    assert (found.failure, found.node) == ("", "n1")
-    [made] = api.made
-    [container] = made["spec"]["containers"]
+    outcome = pull(api)
+    assert (outcome.failure, outcome.node) == ("", "n1")
+    [probe_pod] = api.made
+    [container] = probe_pod["spec"]["containers"]
     assert (container["image"], container["imagePullPolicy"]) == (SAMPLE, "Always")
     assert api.deleted == 2, "what an earlier test left, and this one"
 
 
 def test_an_image_that_does_not_come_is_told_with_what_to_do() -> None:
-    found = pull(Showing({"waiting": {"reason": "ErrImagePull", "message": "…"}}, PULL_FAILED))
-    assert found.failure.startswith(f"the image {SAMPLE} cannot be pulled: certificate signed by unknown authority")
-    assert "the nodes do not know the authority" in found.failure
+    outcome = pull(Showing({"waiting": {"reason": "ErrImagePull", "message": "…"}}, PULL_FAILED))
+    assert outcome.failure.startswith(f"the image {SAMPLE} cannot be pulled: certificate signed by unknown authority")
+    assert "the nodes do not know the authority" in outcome.failure
 
 
 def test_a_node_that_says_nothing_is_not_waited_for_for_ever() -> None:
@@ -98,5 +98,5 @@ def test_a_pod_that_is_tried_keeps_to_what_a_limit_range_may_ask_for() -> None:
     [container] = probe.pod(LAB, ProbeTarget("cpu"), "0")["spec"]["containers"]
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
     for key, least in (("cpu", 0.05), ("memory", 2**26)):
-        asked, most = amount(requests[key]), amount(limits[key])
-        assert least <= asked and most / asked <= 4
+        requested, most = amount(requests[key]), amount(limits[key])
+        assert least <= requested and most / requested <= 4

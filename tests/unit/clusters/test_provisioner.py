@@ -72,11 +72,11 @@ def test_a_server_that_comes_back_has_something_to_copy_again() -> None:
     world = Ready()
     deploy(world)
     provisioner.mark_archived(world.api, LAB)
-    found = provisioner.present(world.api, "ml")
-    assert found is not None and found.archived
+    server = provisioner.present(world.api, "ml")
+    assert server is not None and server.archived
     deploy(world)
-    found = provisioner.present(world.api, "ml")
-    assert found is not None and not found.archived
+    server = provisioner.present(world.api, "ml")
+    assert server is not None and not server.archived
 
 
 def storage_class(name: str, default: bool, key: str = "storageclass.kubernetes.io/is-default-class") -> dict[str, Any]:
@@ -92,13 +92,13 @@ def test_a_connect_that_was_interrupted_anywhere_is_completed_by_the_next_one() 
         world = Ready(at=at)
         with pytest.raises(Interrupted):
             deploy(world)
-        found = provisioner.present(world.api, "ml")
-        assert found is None or not found.current
+        server = provisioner.present(world.api, "ml")
+        assert server is None or not server.current
         world.at = None
         deploy(world)
         assert world.objects == whole.objects
-        found = provisioner.present(world.api, "ml")
-        assert found is not None and found.current and found.connection == LAB
+        server = provisioner.present(world.api, "ml")
+        assert server is not None and server.current and server.connection == LAB
 
 
 def test_settings_that_another_command_has_changed_since_they_were_read_are_not_overwritten() -> None:
@@ -135,7 +135,7 @@ def key_of(world: World) -> str:
 
 
 def connect_first(world: World, connection: ConnectionSettings, url: str) -> ConnectionSettings:
-    """Deploy where no settings were seen; go on from those of another command if it was faster, as `connect` does."""
+    """Deploy if no settings exist; continue from those of another command if it was faster, as `connect` does."""
     try:
         deploy(world, connection, database_url=url, version=None)
     except provisioner.Overtaken:
@@ -154,7 +154,7 @@ def connect_and_note(
 
 
 def test_of_two_first_connects_at_the_same_time_one_wins_and_the_other_goes_on_from_its_settings() -> None:
-    """At whatever step of the first one the second one runs, no allow-list and no key is replaced."""
+    """At any step of the first one at which the second one runs, no allow-list and no key is replaced."""
     changes = {"database": True, "files": "s3://lab/files", "create_namespace": True}
     ada, bob = (LAB.with_changes({**changes, "allow": [text]}) for text in ("claim:ada", "claim:bob"))
     alone = Ready()
@@ -218,8 +218,8 @@ def test_settings_that_reached_the_cluster_but_not_the_server_are_seen() -> None
     deploy(world)
     changed = LAB.with_changes({"gpu_resource": "amd.com/gpu"})
     world.apply(plan.settings(changed))
-    found = provisioner.present(world.api, "ml")
-    assert found is not None and found.deployed and not found.current
+    server = provisioner.present(world.api, "ml")
+    assert server is not None and server.deployed and not server.current
 
 
 def test_a_claim_that_is_there_is_left_as_it_is() -> None:
@@ -257,11 +257,11 @@ def test_the_settings_go_last_so_that_an_interrupted_removal_knows_where_it_was(
 def test_the_namespace_stays_while_something_of_others_is_in_it(kind: str) -> None:
     connection = LAB.with_changes({"create_namespace": True})
     foreign = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "theirs", "namespace": "ml"}}
-    world, said = Ready(foreign), list[str]()
+    world, messages = Ready(foreign), list[str]()
     deploy(world, connection)
-    provisioner.remove(world.api, connection, said.append)
+    provisioner.remove(world.api, connection, messages.append)
     assert set(world.objects) == {"/api/v1/namespaces/ml", path(foreign)}
-    assert f"{kind} theirs in it is not ours" in said[-1]
+    assert f"{kind} theirs in it is not ours" in messages[-1]
 
 
 def test_a_namespace_that_we_made_goes_when_nothing_else_is_in_it() -> None:
@@ -304,15 +304,15 @@ class Veiled(Ready):
 
 
 @pytest.mark.parametrize(
-    ("made", "notes"), [(False, []), (True, ["the namespace ml stays: this user may not read it"])]
+    ("creates_namespace", "notes"), [(False, []), (True, ["the namespace ml stays: this user may not read it"])]
 )
-def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(made: bool, notes: list[str]) -> None:
-    connection = LAB.with_changes({"create_namespace": made})
-    world, said = Veiled(), list[str]()
+def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(creates_namespace: bool, notes: list[str]) -> None:
+    connection = LAB.with_changes({"create_namespace": creates_namespace})
+    world, messages = Veiled(), list[str]()
     deploy(world, connection)
     world.at = 1000
-    provisioner.remove(world.api, connection, said.append)
-    assert said == notes and {*world.objects} <= {"/api/v1/namespaces/ml"}
+    provisioner.remove(world.api, connection, messages.append)
+    assert messages == notes and {*world.objects} <= {"/api/v1/namespaces/ml"}
 
 
 class Guarded(Ready):
@@ -326,11 +326,11 @@ class Guarded(Ready):
 
 def test_who_may_not_remove_the_namespace_removes_all_that_is_in_it_and_is_told() -> None:
     connection = LAB.with_changes({"create_namespace": True})
-    world, said = Guarded(), list[str]()
+    world, messages = Guarded(), list[str]()
     deploy(world, connection)
-    provisioner.remove(world.api, connection, said.append)
+    provisioner.remove(world.api, connection, messages.append)
     assert {*world.objects} == {"/api/v1/namespaces/ml"}
-    assert said == ["the namespace ml stays: this user may not delete namespaces in the whole cluster"]
+    assert messages == ["the namespace ml stays: this user may not delete namespaces in the whole cluster"]
 
 
 class Ending(Ready):
@@ -361,9 +361,9 @@ class Ending(Ready):
 
 
 def test_workers_have_the_time_to_end_that_they_were_promised() -> None:
-    world, said = Ending(650.0), list[str]()
-    assert world.remove(said.append) == ["Job j"]
-    assert said == ["waiting for Pod p on n1 to terminate"]
+    world, messages = Ending(650.0), list[str]()
+    assert world.remove(messages.append) == ["Job j"]
+    assert messages == ["waiting for Pod p on n1 to terminate"]
 
 
 def test_what_does_not_end_is_named_with_its_machine() -> None:
@@ -423,12 +423,12 @@ def test_a_namespace_that_is_not_there_is_made_only_where_that_is_said() -> None
 
 
 def test_secrets_that_are_named_have_to_be_there() -> None:
-    asked = replace(LAB, pull_secrets=("pulling",), env_secret="bucket")
+    settings = replace(LAB, pull_secrets=("pulling",), env_secret="bucket")
     with pytest.raises(NotFound, match="no Secret pulling in the namespace ml, which --pull-secret names"):
-        provisioner.check_secrets(World(secret("bucket")).api, asked)
+        provisioner.check_secrets(World(secret("bucket")).api, settings)
     with pytest.raises(NotFound, match="no Secret bucket in the namespace ml, which --env-secret names"):
-        provisioner.check_secrets(World(secret("pulling")).api, asked)
-    provisioner.check_secrets(World(secret("bucket"), secret("pulling")).api, asked)
+        provisioner.check_secrets(World(secret("pulling")).api, settings)
+    provisioner.check_secrets(World(secret("bucket"), secret("pulling")).api, settings)
     provisioner.check_secrets(World().api, replace(LAB, env_secret=""))
 
 
@@ -469,10 +469,10 @@ def test_roles_that_are_applied_again_lead_to_the_present_pods() -> None:
 def test_what_the_cluster_says_of_itself_is_taken_up() -> None:
     world = World()
     world.groups = ("security.openshift.io", "kueue.x-k8s.io")
-    found = provisioner.discovered(world.api, LAB)
-    assert (found.user, found.queues) == (None, True)
+    settings = provisioner.discovered(world.api, LAB)
+    assert (settings.user, settings.queues) == (None, True)
     assert provisioner.discovered(World().api, LAB) == LAB
-    assert not provisioner.discovered(World().api, found).queues, "Kueue has been removed"
+    assert not provisioner.discovered(World().api, settings).queues, "Kueue has been removed"
 
 
 def test_who_may_not_look_into_queues_connects_without_them() -> None:

@@ -58,7 +58,7 @@ KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
 
 
 @pytest.mark.parametrize(
-    ("documents", "said", "hopeless"),
+    ("documents", "message", "hopeless"),
     [
         ([deployment(conditions=QUOTA)], "the namespace's quota forbids the pod: exceeded quota: small", True),
         ([deployment(conditions=ADMISSION)], "refuses the pod: violates PodSecurity", True),
@@ -89,15 +89,15 @@ KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
         ([deployment(), pod()], "the server is starting", False),
     ],
 )
-def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str, hopeless: bool) -> None:
+def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], message: str, hopeless: bool) -> None:
     world = World(*documents, logs="bad flag\n")
-    found = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
-    assert said in found[0]
-    assert found[1] == hopeless
+    state = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
+    assert message in state[0]
+    assert state[1] == hopeless
 
 
 @pytest.mark.parametrize(
-    ("log", "said"),
+    ("log", "note"),
     [
         (
             '{"message": "waiting for the database: the store is away: no route"}\n',
@@ -107,10 +107,10 @@ def test_each_reason_is_told_in_words(documents: list[dict[str, Any]], said: str
         ("INFO server: serving\n", ""),
     ],
 )
-def test_a_server_that_waits_for_its_database_says_so(log: str, said: str) -> None:
+def test_a_server_that_waits_for_its_database_says_so(log: str, note: str) -> None:
     world = World(deployment(), container(state={"running": {}}), logs=log)
     why, hopeless = rollout.state(world.api, LAB, world.get("apps/v1", "Deployment", SERVER, "ml"))
-    assert why.startswith(f"the server is starting{said}") and (said or why == "the server is starting")
+    assert why.startswith(f"the server is starting{note}") and (note or why == "the server is starting")
     assert not hopeless
 
 
@@ -131,14 +131,14 @@ def test_waiting_ends_when_the_newest_form_runs_alone() -> None:
 
 
 def test_waiting_says_what_it_waits_for_once_and_gives_up_in_time() -> None:
-    world, said, now = World(deployment(), UNSCHEDULED, claim("Bound")), list[str](), [0.0]
+    world, messages, now = World(deployment(), UNSCHEDULED, claim("Bound")), list[str](), [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
     with pytest.raises(rollout.RolloutFailed, match="too few cpu"):
-        rollout.wait(world.api, LAB, said.append, seconds=10, clock=lambda: now[0], sleep=sleep)
-    assert len(said) == 1
+        rollout.wait(world.api, LAB, messages.append, seconds=10, clock=lambda: now[0], sleep=sleep)
+    assert len(messages) == 1
 
 
 def test_what_can_never_run_ends_the_waiting_within_seconds() -> None:

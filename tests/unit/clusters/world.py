@@ -1,4 +1,4 @@
-"""A cluster in memory: objects by their paths, and what somebody put there."""
+"""A cluster in memory: objects by their paths, and those of other owners."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ class World:
     def items(
         self, version: str, kind: str, namespace: str | None = None, selector: str | None = None
     ) -> Iterator[Manifest]:
-        wanted = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
+        required_labels = dict(pair.split("=") for pair in selector.split(",")) if selector else {}
         place = collection(version, kind, namespace)
         for key, document in list(self.objects.items()):
             labels = document["metadata"].get("labels") or {}
-            if key.rpartition("/")[0] == place and wanted.items() <= labels.items():
+            if key.rpartition("/")[0] == place and required_labels.items() <= labels.items():
                 yield copy.deepcopy(document)
 
     def apply(self, document: Manifest) -> Manifest:
-        found = self.objects.get(path(document), {"metadata": {"uid": path(document), "resourceVersion": "1"}})
-        version = found["metadata"].get("resourceVersion")
+        current = self.objects.get(path(document), {"metadata": {"uid": path(document), "resourceVersion": "1"}})
+        version = current["metadata"].get("resourceVersion")
         if document["metadata"].get("resourceVersion", version) != version:
             raise Changed("the object has been modified")
-        metadata = {**found["metadata"], **document["metadata"]}
-        self.objects[path(document)] = {**found, **copy.deepcopy(document), "metadata": metadata}
+        metadata = {**current["metadata"], **document["metadata"]}
+        self.objects[path(document)] = {**current, **copy.deepcopy(document), "metadata": metadata}
         self.applied.append(path(document))
         return document
 
@@ -78,8 +78,8 @@ class World:
 
     def call(self, method: str, place: str, body: Any = None, content_type: str = "", *, query: Any = None) -> Manifest:
         if place.endswith("selfsubjectaccessreviews"):
-            asked = body["spec"]["resourceAttributes"]
-            return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self.denied}}
+            attributes = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": f"{attributes['verb']} {attributes['resource']}" not in self.denied}}
         if method == "PATCH":
             if place not in self.objects:
                 raise NotFound(place)
@@ -89,8 +89,8 @@ class World:
                 changed = {**(metadata.get("annotations") or {}), **body["metadata"]["annotations"]}
                 metadata["annotations"] = {key: value for key, value in changed.items() if value is not None}
             return self.objects[place]
-        found = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
+        matching = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
         field = str((query or {}).get("fieldSelector", ""))
         if field:
-            found = [item for item in found if item["involvedObject"]["uid"] == field.partition("=")[2]]
-        return {"items": copy.deepcopy(found)}
+            matching = [item for item in matching if item["involvedObject"]["uid"] == field.partition("=")[2]]
+        return {"items": copy.deepcopy(matching)}

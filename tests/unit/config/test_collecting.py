@@ -18,9 +18,9 @@ from tests.unit.config.samples import problems, read, with_lines
     ],
 )  # fmt: skip
 def test_what_is_collected(lines: str, expected: list[tuple[str, str]]) -> None:
-    found = read(with_lines(lines)).specification
-    assert [(source.kind, source.where) for source in found.collect] == expected
-    assert Specification.from_json(found.to_json()).collect == found.collect
+    specification = read(with_lines(lines)).specification
+    assert [(source.kind, source.where) for source in specification.collect] == expected
+    assert Specification.from_json(specification.to_json()).collect == specification.collect
 
 
 @pytest.mark.parametrize(

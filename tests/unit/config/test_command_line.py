@@ -34,8 +34,8 @@ def problems(*spaces: str, **words: Any) -> list[str]:
 
 
 def parameter(word: str) -> Parameter:
-    [found] = read(word).specification.space.parameters
-    return found
+    [parsed_parameter] = read(word).specification.space.parameters
+    return parsed_parameter
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_each_thing_that_is_missing_is_named_once_with_what_to_write() -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
-    found = problems(*words)
-    assert len(found) == 1, found
-    assert message in found[0]
+    messages = problems(*words)
+    assert len(messages) == 1, messages
+    assert message in messages[0]
 
 
 @pytest.mark.parametrize(
@@ -168,27 +168,31 @@ def test_a_mistake_names_the_argument(words: list[str], message: str) -> None:
     ],
 )
 def test_a_file_or_a_script_without_its_place_is_all_that_is_wrong(word: str, hint: str) -> None:
-    [found] = problems(word, goals=(), command=(), settings=())
-    assert found == f"argument {word}: not of the form NAME=RANGE {hint}"
+    [message] = problems(word, goals=(), command=(), settings=())
+    assert message == f"argument {word}: not of the form NAME=RANGE {hint}"
 
 
 def test_a_mistake_names_the_option() -> None:
-    [found] = problems("a=1..2", settings=(*BUDGET, DescribedOption("--engine", "engine", "girid")))
-    assert found.startswith("--engine: found 'girid'")
-    assert found.endswith("(did you mean grid?)")
+    [message] = problems("a=1..2", settings=(*BUDGET, DescribedOption("--engine", "engine", "girid")))
+    assert message.startswith("--engine: found 'girid'")
+    assert message.endswith("(did you mean grid?)")
 
 
 def test_an_unknown_placeholder_is_a_mistake_in_the_command() -> None:
-    [found] = problems("rate=1..2", command=("python", "train.py", "{rat}"))
-    assert found == "the command: run: unknown placeholder '{rat}' (did you mean rate?)"
+    [message] = problems("rate=1..2", command=("python", "train.py", "{rat}"))
+    assert message == "the command: run: unknown placeholder '{rat}' (did you mean rate?)"
 
 
 def test_words_go_over_a_file() -> None:
     file = "run: ./train {args}\nparameters:\n  a: 1..2\nmetrics:\n  loss: minimize\nbudget: 4\n"
     described = Description(("b=3..4",), LOSS, TRAIN, (DescribedOption("--budget", "budget", "9"),))
-    found = parse(file, "experiment.yml", described=described).specification
-    assert [p.name for p in found.space.parameters] == ["a", "b"]
-    assert (found.run, found.budget, found.metrics[0].name) == ("python train.py {args}", 9, "val/loss")
+    specification = parse(file, "experiment.yml", described=described).specification
+    assert [p.name for p in specification.space.parameters] == ["a", "b"]
+    assert (specification.run, specification.budget, specification.metrics[0].name) == (
+        "python train.py {args}",
+        9,
+        "val/loss",
+    )
 
 
 @pytest.mark.parametrize(

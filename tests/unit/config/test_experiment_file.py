@@ -29,14 +29,25 @@ def test_a_small_file_has_the_documented_defaults() -> None:
     loaded = read(GOOD)
     assert loaded.notes == ()
     assert loaded.code == CodeSettings((), 200 * 2**20)
-    found = loaded.specification
-    assert (found.name, found.run, found.budget, found.parallelism) == ("SGD", "python model.py {args}", 40, 1)
-    assert found.space.parameters == (Parameter("alpha", "float", 1e-6, 0.1, log=True),)
-    assert found.metrics == (Metric("accuracy", "maximize"),)
-    assert (found.resources, found.env, found.secrets) == (Resources(), {}, ())
-    assert (found.timeout, found.grace, found.retries, found.stop) == (None, 10.0, 0, StopRules())
-    assert (found.try_first, found.keep, found.checkpoint_every) == ((), Keep(), None)
-    assert (found.seed, found.engine, found.engine_options, found.priority, found.labels) == (0, "auto", {}, 0, {})
+    settings = loaded.specification
+    assert (settings.name, settings.run, settings.budget, settings.parallelism) == (
+        "SGD",
+        "python model.py {args}",
+        40,
+        1,
+    )
+    assert settings.space.parameters == (Parameter("alpha", "float", 1e-6, 0.1, log=True),)
+    assert settings.metrics == (Metric("accuracy", "maximize"),)
+    assert (settings.resources, settings.env, settings.secrets) == (Resources(), {}, ())
+    assert (settings.timeout, settings.grace, settings.retries, settings.stop) == (None, 10.0, 0, StopRules())
+    assert (settings.try_first, settings.keep, settings.checkpoint_every) == ((), Keep(), None)
+    assert (settings.seed, settings.engine, settings.engine_options, settings.priority, settings.labels) == (
+        0,
+        "auto",
+        {},
+        0,
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,9 +85,9 @@ def test_a_small_file_has_the_documented_defaults() -> None:
 )
 def test_every_spelling_of_a_parameter_gives_its_dimension(spelling: str, expected: Parameter) -> None:
     text = changed(f"alpha: {ALPHA}", f"p: {spelling}")
-    (found,) = specification(text).space.parameters
-    assert found == expected
-    assert [type(value) for value in (found.low, found.high, found.step, *found.choices)] == [
+    (dimension,) = specification(text).space.parameters
+    assert dimension == expected
+    assert [type(value) for value in (dimension.low, dimension.high, dimension.step, *dimension.choices)] == [
         type(value) for value in (expected.low, expected.high, expected.step, *expected.choices)
     ]
 
@@ -117,22 +128,22 @@ def test_everything_that_a_file_may_say_arrives() -> None:
             "code: {ignore: [data/, '*.ckpt'], limit: 1Gi}\n"
         )
     )
-    found = loaded.specification
-    assert found.parallelism == 4
-    assert found.resources == Resources(0.5, 2 * 2**30, 2)
-    assert found.env == {"LEVEL": "0644", "DEBUG": "yes", "EMPTY": "", "FLAG": "true"}
-    assert found.secrets == (Secret("A", "env:B"), Secret("C", "file:~/c.txt"), Secret("D", "env:E"))
-    assert (found.timeout, found.grace, found.retries) == (5400.0, 5.0, 3)
-    assert (found.oom_retries, found.memory_factor) == (2, 2.0)
-    assert found.stop == StopRules(10, 0.98, 7200.0, 30, FutileTrials(0.6, 20, "below"))
-    assert found.early_stopping == EarlyStopping("percentile", None, 2, 3, 4, 60.0)
-    assert found.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
-    assert found.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
-    assert found.checkpoint_every == 300.0
-    assert (found.seed, found.engine, found.engine_options) == (7, "tpe", {"startup": 5, "candidates": 100})
-    assert (found.priority, found.labels) == (-3, {"team": "vision", "run": "3"})
+    settings = loaded.specification
+    assert settings.parallelism == 4
+    assert settings.resources == Resources(0.5, 2 * 2**30, 2)
+    assert settings.env == {"LEVEL": "0644", "DEBUG": "yes", "EMPTY": "", "FLAG": "true"}
+    assert settings.secrets == (Secret("A", "env:B"), Secret("C", "file:~/c.txt"), Secret("D", "env:E"))
+    assert (settings.timeout, settings.grace, settings.retries) == (5400.0, 5.0, 3)
+    assert (settings.oom_retries, settings.memory_factor) == (2, 2.0)
+    assert settings.stop == StopRules(10, 0.98, 7200.0, 30, FutileTrials(0.6, 20, "below"))
+    assert settings.early_stopping == EarlyStopping("percentile", None, 2, 3, 4, 60.0)
+    assert settings.try_first == ({"alpha": 0.001}, {"alpha": 0.1})
+    assert settings.keep == Keep(("best.pt", "plots/*.png"), 5, 10 * 2**20)
+    assert settings.checkpoint_every == 300.0
+    assert (settings.seed, settings.engine, settings.engine_options) == (7, "tpe", {"startup": 5, "candidates": 100})
+    assert (settings.priority, settings.labels) == (-3, {"team": "vision", "run": "3"})
     assert loaded.code == CodeSettings(("data/", "*.ckpt"), 2**30)
-    assert Specification.from_json(found.to_json()) == found
+    assert Specification.from_json(settings.to_json()) == settings
 
 
 @pytest.mark.parametrize(
@@ -248,8 +259,8 @@ def test_what_is_to_be_tried_twice_leaves_nothing_of_a_grid_out(tmp_path: Path) 
 
 
 def test_a_grid_is_clamped_to_its_size_and_parallelism_to_the_budget() -> None:
-    found = specification(changed(ALPHA, "[a, b, c]") + "engine: grid\nparallelism: 8\n")
-    assert (found.budget, found.parallelism) == (3, 3)
+    settings = specification(changed(ALPHA, "[a, b, c]") + "engine: grid\nparallelism: 8\n")
+    assert (settings.budget, settings.parallelism) == (3, 3)
 
 
 def test_a_secret_that_the_shell_lacks_is_noted() -> None:

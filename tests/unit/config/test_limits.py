@@ -20,13 +20,15 @@ def refused(metrics: str) -> str:
 
 
 def test_a_metric_with_a_constraint_alone_is_not_optimized_and_stands_last() -> None:
-    found = read("{latency: {constraint: '<= 20'}, accuracy: maximize, size: {goal: minimize, constraint: '>=-1e3'}}")
-    assert found.metrics == (
+    specification = read(
+        "{latency: {constraint: '<= 20'}, accuracy: maximize, size: {goal: minimize, constraint: '>=-1e3'}}"
+    )
+    assert specification.metrics == (
         Metric("accuracy", "maximize"),
         Metric("size", "minimize", limit=Limit(-1000.0, True)),
         Metric("latency", "minimize", limit=Limit(20.0, False), optimized=False),
     )
-    assert Specification.from_json(found.to_json()) == found
+    assert Specification.from_json(specification.to_json()) == specification
 
 
 @pytest.mark.parametrize(

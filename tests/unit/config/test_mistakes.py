@@ -8,7 +8,7 @@ from tests.unit.config.samples import ALPHA, GOOD, changed, problems, with_lines
 
 RANGE = "a range such as 2..8, 0.0..1.0, 1e-6..0.1 log or 0..1 step 0.1"
 ENGINE_WORDS = "auto, gp, tpe, cma, evolution, swarm, random, sobol, halton, latin or grid"
-AT_MOST = "an integer from 1 to 1,000,000,000"
+ALLOWED_INTEGER = "an integer from 1 to 1,000,000,000"
 F = "experiment.yml:"
 
 
@@ -202,7 +202,7 @@ def alpha(spelling: str) -> str:
             with_lines("engine: {name: tpe, history: 3}"),
             "8:30: engine.history: found 3, expected an integer from 50 to 5,000",
         ),
-        (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {AT_MOST}"),
+        (changed("budget: 40", "budget: 99999999999"), f"7:9: budget: found 99999999999, expected {ALLOWED_INTEGER}"),
         (with_lines("labels: {a: [b]}"), "8:13: labels.a: found a list, expected text of at most 1000 characters"),
         (
             with_lines("code: {limit: 0}"),
@@ -538,8 +538,10 @@ def test_a_configuration_to_try_is_looked_at_also_beside_one_that_is_none() -> N
 
 def test_a_merge_key_is_told_as_what_yaml_does_not_have() -> None:
     text = with_lines("try_first:\n- &first {alpha: 0.01}\n- {<<: *first}\nstop: &stop {}\nretry: {<<: *stop}")
-    said = "merge keys are not supported (YAML 1.2 has none) (copy the keys here, or alias a whole value: `key: *name`)"
-    assert problems(text) == [F + f"10:4: try_first[1].<<: {said}", F + f"12:9: retry.<<: {said}"]
+    message = (
+        "merge keys are not supported (YAML 1.2 has none) (copy the keys here, or alias a whole value: `key: *name`)"
+    )
+    assert problems(text) == [F + f"10:4: try_first[1].<<: {message}", F + f"12:9: retry.<<: {message}"]
 
 
 def test_a_cycle_of_conditions_is_told_once() -> None:
@@ -558,9 +560,9 @@ def test_a_wrong_parameter_causes_no_second_mistake_where_others_refer_to_it() -
 
 
 def test_thousands_of_mistakes_are_cut_short() -> None:
-    found = problems(GOOD + "".join(f"key{index}: 1\n" for index in range(3000)))
-    assert len(found) == 21
-    assert found[-1] == "… and 2,980 more"
+    messages = problems(GOOD + "".join(f"key{index}: 1\n" for index in range(3000)))
+    assert len(messages) == 21
+    assert messages[-1] == "… and 2,980 more"
 
 
 def test_many_parameters_with_several_parents_each_are_checked_at_once() -> None:

@@ -38,7 +38,7 @@ def test_what_is_told_to_whom(text: str, hooks: tuple[Hook, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("example.org", "experiment.yml:6:9: notify: expected a URL that starts with https"),
         ("ftp://example.org/", "expected a URL that starts with"),
@@ -51,11 +51,11 @@ def test_what_is_told_to_whom(text: str, hooks: tuple[Hook, ...]) -> None:
         ("{url: env:HOOK, stuck: soon}", "notify.stuck: found 'soon', expected a duration"),
     ],
 )  # fmt: skip
-def test_a_mistake_says_where_it_is_and_shows_no_secret(text: str, said: str) -> None:
-    with pytest.raises(BadInput) as found:
+def test_a_mistake_says_where_it_is_and_shows_no_secret(text: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
         read(text)
-    assert said in str(found.value)
-    assert "hidden" not in str(found.value)
+    assert message in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_an_address_that_may_be_a_key_is_pointed_out_and_records_have_its_host_alone() -> None:

@@ -47,8 +47,8 @@ sigopt:
 
 def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
     loaded = read(ORCHESTRATE)
-    found = loaded.specification
-    assert set(found.space.parameters) == {
+    specification = loaded.specification
+    assert set(specification.space.parameters) == {
         Parameter("l1_ratio", "float", 0.0, 1.0, when=(("penalty", ("elasticnet",)),)),
         Parameter("alpha", "float", 1e-6, 0.1, log=True),
         Parameter("epochs", "int", 1, 9, prior=Prior("normal", (3.0, 1.0))),
@@ -56,9 +56,9 @@ def test_a_file_of_orchestrate_becomes_the_same_experiment() -> None:
         Parameter("loss", "categorical", choices=("hinge", "log")),
         Parameter("penalty", "categorical", choices=("l1", "elasticnet")),
     }
-    assert found.metrics == (Metric("accuracy", "maximize", threshold=0.9),)
-    assert (found.budget, found.parallelism) == (60, 2)
-    assert found.resources == Resources(0.5, 512 * 2**20, 1)
+    assert specification.metrics == (Metric("accuracy", "maximize", threshold=0.9),)
+    assert (specification.budget, specification.parallelism) == (60, 2)
+    assert specification.resources == Resources(0.5, 512 * 2**20, 1)
     assert loaded.build.install == ("pip install -r requirements.txt",)
     assert loaded.notes == (
         "file in the format of SigOpt Orchestrate; converted to the current format",
@@ -103,9 +103,9 @@ budget: 5
 type: random
 metadata: {team: vision}
 """
-    found = read(text).specification
-    assert found.metrics == (Metric("loss", "minimize"),)
-    assert (found.engine, found.labels) == ("random", {"team": "vision"})
+    specification = read(text).specification
+    assert specification.metrics == (Metric("loss", "minimize"),)
+    assert (specification.engine, specification.labels) == ("random", {"team": "vision"})
 
 
 EXPERIMENT = """\
@@ -154,9 +154,9 @@ def test_a_file_with_a_command_looks_at_no_other(tmp_path: Path) -> None:
 
 
 def test_options_change_an_older_file_in_the_present_spelling() -> None:
-    found = read(ORCHESTRATE, "budget=7", "parameters.epochs=1..3").specification
-    assert found.budget == 7
-    assert found.space.by_name["epochs"].high == 3
+    specification = read(ORCHESTRATE, "budget=7", "parameters.epochs=1..3").specification
+    assert specification.budget == 7
+    assert specification.space.by_name["epochs"].high == 3
 
 
 def test_mistakes_in_an_older_file_keep_their_lines() -> None:
@@ -172,9 +172,9 @@ def test_mistakes_in_an_older_file_keep_their_lines() -> None:
 def test_what_has_no_name_or_comes_later_is_refused() -> None:
     text = ORCHESTRATE.replace("strategy: store", "strategy: constraint").replace("{name: loss, ", "{")
     text += "linear_constraints: [{type: less_than}]\n"
-    found = problems(text)
-    assert "experiment.yml:10:17: metrics.runtime.strategy: a constraint needs a threshold" in found[0]
-    assert found[1:] == [
+    messages = problems(text)
+    assert "experiment.yml:10:17: metrics.runtime.strategy: a constraint needs a threshold" in messages[0]
+    assert messages[1:] == [
         "experiment.yml:16:7: parameters: expected a mapping with a name",
         "experiment.yml:27:22: constraints[0]: found a mapping, expected a condition such as lr * 2 + momentum <= 1",
     ]
@@ -183,5 +183,5 @@ def test_what_has_no_name_or_comes_later_is_refused() -> None:
 def test_linear_constraints_are_conditions() -> None:
     terms = "[{name: epochs, weight: 2}, {name: epochs, weight: -0.5}]"
     text = ORCHESTRATE + f"linear_constraints: [{{type: less_than, threshold: 9, terms: {terms}}}]\n"
-    found = read(text).specification
-    assert found.space.texts() == ["2 * {epochs} + -0.5 * {epochs} <= 9"]
+    specification = read(text).specification
+    assert specification.space.texts() == ["2 * {epochs} + -0.5 * {epochs} <= 9"]

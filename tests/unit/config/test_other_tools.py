@@ -24,8 +24,8 @@ SAGEMAKER = '{"HyperParameterTuningJobName": "a", "HyperParameterTuningJobConfig
     ],
 )
 def test_a_file_of_another_tool_is_told_as_one_mistake(tmp_path: Path, text: str, what: str, key: str) -> None:
-    [said] = problems(text)
-    assert said.startswith(f"experiment.yml:1:1: this is {what}, which cannot be imported (") and key in said
+    [message] = problems(text)
+    assert message.startswith(f"experiment.yml:1:1: this is {what}, which cannot be imported (") and key in message
     path = tmp_path / "theirs.yml"
     path.write_text(text)
     with pytest.raises(UsageError, match=f"theirs.yml is {what}, which cannot be imported") as refused:
@@ -34,12 +34,12 @@ def test_a_file_of_another_tool_is_told_as_one_mistake(tmp_path: Path, text: str
 
 
 def test_a_key_of_another_tool_beside_a_command_of_ours_is_a_slip() -> None:
-    [said] = problems(with_lines("trialConcurrency: 2\ntrialCommand: x").replace("budget: 40\n", "budget: 4\n"))[:1]
-    assert said.endswith("trialConcurrency: unknown key (did you mean parallelism?)")
+    [message] = problems(with_lines("trialConcurrency: 2\ntrialCommand: x").replace("budget: 40\n", "budget: 4\n"))[:1]
+    assert message.endswith("trialConcurrency: unknown key (did you mean parallelism?)")
 
 
 @pytest.mark.parametrize(
-    ("key", "meant"),
+    ("key", "replacement"),
     [
         ("max_evals", "budget"),
         ("num_samples", "budget"),
@@ -63,8 +63,8 @@ def test_a_key_of_another_tool_beside_a_command_of_ours_is_a_slip() -> None:
         ("gpus", "resources.gpu"),
     ],
 )
-def test_keys_of_other_tools_are_told_as_they_are_called_here(key: str, meant: str) -> None:
-    assert f"{key}: unknown key (did you mean {meant}?)" in problems(with_lines(f"{key}: 4"))[0]
+def test_keys_of_other_tools_are_told_as_they_are_called_here(key: str, replacement: str) -> None:
+    assert f"{key}: unknown key (did you mean {replacement}?)" in problems(with_lines(f"{key}: 4"))[0]
 
 
 @pytest.mark.parametrize(

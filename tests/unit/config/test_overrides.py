@@ -17,17 +17,17 @@ def test_a_value_is_replaced_and_the_last_one_wins() -> None:
 
 
 def test_a_section_that_is_not_there_is_made() -> None:
-    found = read(GOOD, "stop.time=1h", "stop.patience=3", "env.LEVEL=2").specification
-    assert found.stop == StopRules(time=3600.0, patience=3)
-    assert found.env == {"LEVEL": "2"}
+    specification = read(GOOD, "stop.time=1h", "stop.patience=3", "env.LEVEL=2").specification
+    assert specification.stop == StopRules(time=3600.0, patience=3)
+    assert specification.env == {"LEVEL": "2"}
 
 
 def test_values_are_yaml() -> None:
-    found = read(GOOD, "parameters.alpha=1e-5..1 log", "resources={cpu: 2}", "run=[a, '{args}']", "labels.x=a=b")
-    assert found.specification.space.parameters == (Parameter("alpha", "float", 1e-5, 1.0, log=True),)
-    assert found.specification.resources.cpu == 2
-    assert found.specification.run == ("a", "{args}")
-    assert found.specification.labels == {"x": "a=b"}
+    experiment = read(GOOD, "parameters.alpha=1e-5..1 log", "resources={cpu: 2}", "run=[a, '{args}']", "labels.x=a=b")
+    assert experiment.specification.space.parameters == (Parameter("alpha", "float", 1e-5, 1.0, log=True),)
+    assert experiment.specification.resources.cpu == 2
+    assert experiment.specification.run == ("a", "{args}")
+    assert experiment.specification.labels == {"x": "a=b"}
 
 
 @pytest.mark.parametrize(
@@ -144,5 +144,5 @@ def test_a_mistake_names_the_option(override: str, message: str) -> None:
 
 def test_an_alias_in_the_file_is_changed_in_one_place_only() -> None:
     text = with_lines("env: &x {A: '1'}\nlabels: *x")
-    found = read(text, "env.A=2").specification
-    assert (found.env, found.labels) == ({"A": "2"}, {"A": "1"})
+    specification = read(text, "env.A=2").specification
+    assert (specification.env, specification.labels) == ({"A": "2"}, {"A": "1"})

@@ -53,12 +53,12 @@ JSON_FILE = (
 )
 
 
-def shown(text: str, spans: dict[str, tuple[int, int]]) -> dict[str, str]:
+def texts_at(text: str, spans: dict[str, tuple[int, int]]) -> dict[str, str]:
     return {name: text[start:end] for name, (start, end) in spans.items()}
 
 
 def test_yaml() -> None:
-    assert shown(YAML_FILE, of_yaml(YAML_FILE)) == {
+    assert texts_at(YAML_FILE, of_yaml(YAML_FILE)) == {
         "optim.lr": "1e-3",
         "optim.name": "'adam'",
         "layers.0": "64",
@@ -74,7 +74,7 @@ def test_yaml() -> None:
 
 
 def test_toml() -> None:
-    assert shown(TOML_FILE, of_toml(TOML_FILE)) == {
+    assert texts_at(TOML_FILE, of_toml(TOML_FILE)) == {
         "title": '"x"',
         "optim.lr": "1e-3",
         "optim.name": "'adam'",
@@ -113,7 +113,7 @@ last = true
 
 
 def test_lists_and_braces_of_toml() -> None:
-    assert shown(TOML_LISTS, of_toml(TOML_LISTS)) == {
+    assert texts_at(TOML_LISTS, of_toml(TOML_LISTS)) == {
         "at": "1979-05-27 07:32:00",
         "odd": "nan",
         "layers.0.size": "32",
@@ -135,7 +135,7 @@ def test_lists_and_braces_of_toml() -> None:
 @pytest.mark.parametrize("key", ['"a\\"b"', '"\\u0061"', '"a=b"', "''", '"#"'])
 def test_keys_of_toml_may_be_anything(key: str) -> None:
     text = f"{key} = 1\nlr = 2\n"
-    assert shown(text, of_toml(text))["lr"] == "2"
+    assert texts_at(text, of_toml(text))["lr"] == "2"
 
 
 def test_a_long_list_of_toml_takes_no_longer_than_reading_it() -> None:
@@ -145,16 +145,16 @@ def test_a_long_list_of_toml_takes_no_longer_than_reading_it() -> None:
 
 def test_what_a_mapping_of_yaml_is_merged_from_is_no_value_of_it() -> None:
     text = "base: &base\n  lr: 1\noptim:\n  <<: *base\n  beta: 2\n"
-    assert shown(text, of_yaml(text)) == {"base.lr": "1", "optim.beta": "2"}
+    assert texts_at(text, of_yaml(text)) == {"base.lr": "1", "optim.beta": "2"}
 
 
 def test_keys_of_yaml_without_a_colon_have_no_value() -> None:
     text = "flow: {lr: , beta}\nset:\n  ? lr\n  ? beta\nlast: 1\n"
-    assert shown(text, of_yaml(text)) == {"flow.lr": "", "last": "1"}
+    assert texts_at(text, of_yaml(text)) == {"flow.lr": "", "last": "1"}
 
 
 def test_json_with_tabs() -> None:
-    assert shown(JSON_FILE, of_json(JSON_FILE)) == {
+    assert texts_at(JSON_FILE, of_json(JSON_FILE)) == {
         "optim.lr": "0.001",
         "optim.name": '"a\\"dam"',
         "layers.0": "64",
@@ -178,11 +178,11 @@ VALUES = {"optim.lr": 1e-05, "optim.name": 'x: "y" # z', "layers.0": 7}
 SPACE = "{optim.lr: 1e-6..1, optim.name: [a, b], layers.0: 1..9}"
 
 
-def copy(found: Specification, values: dict[str, Any]) -> str:
-    assert found.config
-    again = Specification.from_json(json.loads(json.dumps(found.to_json())))
-    assert again.config == found.config
-    return fill(found.config.to_json()["parts"], values).decode()
+def copy(settings: Specification, values: dict[str, Any]) -> str:
+    assert settings.config
+    again = Specification.from_json(json.loads(json.dumps(settings.to_json())))
+    assert again.config == settings.config
+    return fill(settings.config.to_json()["parts"], values).decode()
 
 
 def test_a_copy_of_yaml_differs_in_the_values_alone(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_copy_of_yaml_differs_in_the_values_alone(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_json(tmp_path: Path) -> None:
-    found = json.loads(copy(specification(tmp_path, "base.json", JSON_FILE, SPACE), VALUES))
-    assert (found["optim"], found["layers"][0]) == ({"lr": 1e-05, "name": 'x: "y" # z'}, 7)
+    document = json.loads(copy(specification(tmp_path, "base.json", JSON_FILE, SPACE), VALUES))
+    assert (document["optim"], document["layers"][0]) == ({"lr": 1e-05, "name": 'x: "y" # z'}, 7)
 
 
 def test_a_copy_of_toml(tmp_path: Path) -> None:
@@ -217,10 +217,10 @@ def test_a_copy_of_toml(tmp_path: Path) -> None:
     ],
 )
 def test_a_text_of_several_lines_is_one_value(name: str, text: str, tmp_path: Path) -> None:
-    found = specification(tmp_path, name, text, "{prompt: [short, 'long, one']}")
+    settings = specification(tmp_path, name, text, "{prompt: [short, 'long, one']}")
     read = tomllib.loads if name == "c.toml" else YAML(typ="safe", pure=True).load
-    assert read(copy(found, {"prompt": "long, one"})) == {**read(text), "prompt": "long, one"}
-    assert copy(found, {}) == text
+    assert read(copy(settings, {"prompt": "long, one"})) == {**read(text), "prompt": "long, one"}
+    assert copy(settings, {}) == text
 
 
 def test_where_a_parameter_is_inactive_the_files_own_value_stays(tmp_path: Path) -> None:

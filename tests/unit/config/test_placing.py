@@ -9,7 +9,7 @@ from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput
 
-BEGINNING = """\
+FILE_HEAD = """\
 run: python train.py {args}
 parameters: {x: 0..1}
 metrics: {loss: minimize}
@@ -18,7 +18,7 @@ budget: 3
 
 
 def read(text: str) -> Loaded:
-    return parse(BEGINNING + text, "experiment.yml")
+    return parse(FILE_HEAD + text, "experiment.yml")
 
 
 def test_what_the_file_says_of_the_place_reaches_the_specification() -> None:

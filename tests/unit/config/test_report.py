@@ -30,9 +30,9 @@ mlflow:
     ],
 )
 def test_a_mistake_is_placed_where_its_key_leads_or_as_near_as_that(key: str, place: tuple[int, int]) -> None:
-    found = located(Problem("is missing", key), compose(TEXT, "experiment.yml", ProblemReport()))
-    assert (found.file, found.line, found.column) == ("experiment.yml", *place)
-    assert (found.message, found.key) == ("is missing", key)
+    problem = located(Problem("is missing", key), compose(TEXT, "experiment.yml", ProblemReport()))
+    assert (problem.file, problem.line, problem.column) == ("experiment.yml", *place)
+    assert (problem.message, problem.key) == ("is missing", key)
 
 
 @pytest.mark.parametrize("key", ["elsewhere", "0", ""])

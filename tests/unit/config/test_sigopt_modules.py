@@ -28,8 +28,8 @@ def run(folder: Path, script: str, **parameters: Any) -> tuple[subprocess.Comple
     """Run a script as a trial with those parameters; what it reported."""
     (folder / "params.json").write_text(json.dumps(parameters))
     (folder / "model.py").write_text(script)
-    wanted = sigopt_modules.missing_modules(mapping({"run": "python3 model.py"}, SourcePosition("x")), folder)
-    for file in wanted:
+    modules = sigopt_modules.missing_modules(mapping({"run": "python3 model.py"}, SourcePosition("x")), folder)
+    for file in modules:
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(sigopt_modules.text(file))
     metrics = folder / "metrics.jsonl"
@@ -92,8 +92,8 @@ def test_what_the_modules_report_is_understood() -> None:
     from orchestune.worker.metrics.scanner import Declared, Scanner
 
     scanner = Scanner(Declared(["accuracy"]))
-    [found] = scanner.document(b'{"name": "accuracy", "value": 0.75, "stddev": 0.1}')
-    assert (found.name, found.value, found.stddev) == ("accuracy", 0.75, 0.1)
+    [metric] = scanner.document(b'{"name": "accuracy", "value": 0.75, "stddev": 0.1}')
+    assert (metric.name, metric.value, metric.stddev) == ("accuracy", 0.75, 0.1)
 
 
 def test_the_modules_lie_beside_the_script_that_imports_them(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ FILES = {
 def test_files_of_results_are_read_from_the_folder_of_the_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(FILES[name], encoding="utf-8", newline="")
     loaded = load(tmp_path, name)
-    (made,) = loaded.warm_start.known
-    assert [(dict(seen.parameters), dict(seen.metrics)) for seen in made.observations] == [
+    (results,) = loaded.warm_start.known
+    assert [(dict(observation.parameters), dict(observation.metrics)) for observation in results.observations] == [
         ({"lr": 0.01, "opt": "adam"}, {"loss": 0.3}),
         ({"lr": 0.02, "opt": "sgd"}, {"loss": 0.4}),
     ]
@@ -49,14 +49,17 @@ def test_files_of_results_are_read_from_the_folder_of_the_file(tmp_path: Path, n
 
 def test_experiments_files_and_results_go_together(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text(FILES["old.csv"])
-    found = load(tmp_path, "[sgd-7f3a, old.csv, {lr: 0.1, opt: sgd, loss: 0.9}, sgd-7f3a]").warm_start
-    assert found.experiments == ("sgd-7f3a",)
-    assert [(made.source, len(made.observations)) for made in found.known] == [("the file's list", 1), ("old.csv", 2)]
+    warm_start = load(tmp_path, "[sgd-7f3a, old.csv, {lr: 0.1, opt: sgd, loss: 0.9}, sgd-7f3a]").warm_start
+    assert warm_start.experiments == ("sgd-7f3a",)
+    assert [(results.source, len(results.observations)) for results in warm_start.known] == [
+        ("the file's list", 1),
+        ("old.csv", 2),
+    ]
 
 
 def test_one_result_needs_no_list(tmp_path: Path) -> None:
-    found = load(tmp_path, "{parameters: {lr: 0.1, opt: sgd}, metrics: {loss: 0.9}}").warm_start
-    assert [seen.metrics for seen in found.known[0].observations] == [{"loss": 0.9}]
+    warm_start = load(tmp_path, "{parameters: {lr: 0.1, opt: sgd}, metrics: {loss: 0.9}}").warm_start
+    assert [observation.metrics for observation in warm_start.known[0].observations] == [{"loss": 0.9}]
 
 
 def test_what_is_left_out_is_a_note(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_file_that_is_missing_is_told_together_with_every_other_mistake(tmp_pa
     assert text != BASE
     with pytest.raises(BadInput) as caught:
         parse(text, "experiment.yml", path=tmp_path / "experiment.yml")
-    told = caught.value.message.splitlines()
-    assert len(told) == 3
+    messages = caught.value.message.splitlines()
+    assert len(messages) == 3
     assert f"warm_start: cannot read {tmp_path}/gone.csv: No such file or directory" in caught.value.message
     assert f"config: cannot read {tmp_path}/gone.yaml: No such file or directory" in caught.value.message

@@ -45,9 +45,9 @@ def value(text: str) -> object:
     ],
 )
 def test_a_word_means_what_the_core_schema_says(text: str, expected: object) -> None:
-    found = value(text)
-    assert found == expected
-    assert type(found) is type(expected)
+    yaml_value = value(text)
+    assert yaml_value == expected
+    assert type(yaml_value) is type(expected)
 
 
 def test_an_old_yaml_directive_changes_nothing() -> None:
@@ -149,8 +149,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
 )
 def test_what_is_no_yaml_of_an_experiment_gets_an_error_with_its_place(text: str, message: str) -> None:
-    found = problems(text)
-    assert f"experiment.yml:{message}" in found
+    messages = problems(text)
+    assert f"experiment.yml:{message}" in messages
 
 
 def test_a_key_that_stands_twice_is_told_with_its_path() -> None:

@@ -36,7 +36,7 @@ def test_what_takes_long_to_look_for_is_looked_for_less_often(
         collection.tick()
     world.close()
     pauses = [after - before - seconds for before, after in pairwise(looked)]
-    assert all(pause <= found < pause + 2 for found in pauses)
+    assert all(pause <= seconds < pause + 2 for seconds in pauses)
 
 
 @pytest.mark.parametrize("best", [None, 1], ids=["all files are kept", "those of the best"])

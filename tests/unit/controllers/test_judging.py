@@ -23,7 +23,7 @@ VALUES = [1.0, 1.1, 0.95, 1.0, 1.2, 0.95, 1.05, 1.0, 1.0, 1.1, 0.1, 1.0]
 
 
 class Expecting:
-    """A model that was told beforehand what to expect."""
+    """A model with predefined expectations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, trial: int, value: float) -> None:
         self.asked: list[int] = []
@@ -68,9 +68,9 @@ def judged(world: CoreWorld, experiment: str) -> dict[str, Any]:
 
 def test_a_lucky_value_does_not_reach_the_target(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
-    shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3))
-    assert shown["state"] == "running" and model.asked == [len(VALUES)]
-    assert shown["best"][0]["trial"] == 3
+    status = judged(world, searched(world, {"target": 0.5}, stddev=0.3))
+    assert status["state"] == "running" and model.asked == [len(VALUES)]
+    assert status["best"][0]["trial"] == 3
 
 
 def test_the_best_of_a_search_that_ended_is_known_though_nobody_looked(
@@ -91,10 +91,10 @@ def test_what_is_expected_reaches_it(world: CoreWorld, monkeypatch: pytest.Monke
     Expecting(monkeypatch, 3, 0.45)
     experiment = searched(world, {"target": 0.5}, stddev=0.3)
     assert world.status(experiment)["state"] == "running", "a model has no place where trials finish"
-    shown = judged(world, experiment)
-    assert (shown["state"], shown["reason"]["code"]) == ("completed", "target")
-    assert shown["reason"]["message"] == "loss reached 0.45, the target was 0.5"
-    assert shown["counts"]["queued"] == shown["counts"]["running"] == 0
+    status = judged(world, experiment)
+    assert (status["state"], status["reason"]["code"]) == ("completed", "target")
+    assert status["reason"]["message"] == "loss reached 0.45, the target was 0.5"
+    assert status["counts"]["queued"] == status["counts"]["running"] == 0
 
 
 def test_the_best_of_a_search_that_a_rule_ended_is_known_to_a_server_that_begins_later(
@@ -111,8 +111,8 @@ def test_the_best_of_a_search_that_a_rule_ended_is_known_to_a_server_that_begins
 def test_a_search_whose_best_was_luck_is_futile(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     Expecting(monkeypatch, 3, 0.92)
     rules = {"futile": {"limit": 0.5, "after": 12, "side": "above"}}
-    shown = judged(world, searched(world, rules, stddev=0.3))
-    assert (shown["state"], shown["reason"]["code"]) == ("completed", "futile")
+    status = judged(world, searched(world, rules, stddev=0.3))
+    assert (status["state"], status["reason"]["code"]) == ("completed", "futile")
 
 
 @pytest.mark.parametrize(("chosen", "state"), [(2, "completed"), (9, "running")])
@@ -146,17 +146,17 @@ def test_without_noise_no_model_is_asked(world: CoreWorld, monkeypatch: pytest.M
 
 def test_few_noisy_values_end_nothing(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
-    shown = judged(world, searched(world, {"target": 0.5, "patience": 3}, stddev=0.3, values=[1.0, 0.1, *[1.0] * 7]))
-    assert shown["state"] == "running" and model.asked == []
+    status = judged(world, searched(world, {"target": 0.5, "patience": 3}, stddev=0.3, values=[1.0, 0.1, *[1.0] * 7]))
+    assert status["state"] == "running" and model.asked == []
 
 
 def test_where_no_model_can_be_made_the_best_value_decides(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: object) -> None:
+    def raise_engine_error(*_: object) -> None:
         raise EngineLost("it is gone")
 
-    monkeypatch.setattr(analyses, "best_estimate", gone)
-    shown = judged(world, searched(world, {"target": 0.5}, stddev=0.3, values=VALUES))
-    assert shown["reason"]["code"] == "target"
+    monkeypatch.setattr(analyses, "best_estimate", raise_engine_error)
+    status = judged(world, searched(world, {"target": 0.5}, stddev=0.3, values=VALUES))
+    assert status["reason"]["code"] == "target"
 
 
 BOTH: dict[str, float | None] = {"loss": 0.3, "size": 0.3}
@@ -173,9 +173,9 @@ def test_a_lucky_value_of_the_first_of_two_metrics_does_not_reach_the_target(
     fronted(monkeypatch, [1, 3])
     experiment = searched_for_two(world, {"target": 0.5}, BOTH)
     assert world.status(experiment)["state"] == "running"
-    shown = judged(world, experiment)
-    assert shown["state"] == "running" and model.asked == [len(VALUES)]
-    assert [(each["trial"], each["expected"]) for each in shown["best"]] == [(1, None), (3, None)]
+    status = judged(world, experiment)
+    assert status["state"] == "running" and model.asked == [len(VALUES)]
+    assert [(each["trial"], each["expected"]) for each in status["best"]] == [(1, None), (3, None)]
 
 
 def test_what_is_expected_of_the_first_of_two_metrics_reaches_it(
@@ -183,15 +183,15 @@ def test_what_is_expected_of_the_first_of_two_metrics_reaches_it(
 ) -> None:
     Expecting(monkeypatch, 3, 0.45)
     fronted(monkeypatch, [1, 3])
-    shown = judged(world, searched_for_two(world, {"target": 0.5}, BOTH))
-    assert shown["reason"]["message"] == "loss reached 0.45, the target was 0.5"
+    status = judged(world, searched_for_two(world, {"target": 0.5}, BOTH))
+    assert status["reason"]["message"] == "loss reached 0.45, the target was 0.5"
 
 
 def test_few_noisy_values_of_two_metrics_end_nothing(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Expecting(monkeypatch, 3, 0.92)
     experiment = searched_for_two(world, {"target": 0.5, "patience": 3}, BOTH, [1.0, 0.1, *[1.0] * 7])
-    shown = judged(world, experiment)
-    assert shown["state"] == "running" and model.asked == []
+    status = judged(world, experiment)
+    assert status["state"] == "running" and model.asked == []
 
 
 def test_an_exact_first_metric_reaches_the_target_however_noisy_the_second_is(world: CoreWorld) -> None:
@@ -212,10 +212,10 @@ def test_patience_counts_from_the_last_trial_that_came_onto_the_expected_front(
 def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[Metric]] = []
+    metric_lists: list[list[Metric]] = []
 
     def estimate(space: object, metrics: list[Metric], history: object) -> tuple[int, float, float]:
-        asked.append(metrics)
+        metric_lists.append(metrics)
         return 3, 0.92, 0.1
 
     monkeypatch.setattr(analyses, "best_estimate", estimate)
@@ -228,7 +228,7 @@ def test_a_limit_of_the_second_metric_holds_where_the_first_one_is_looked_at(
         points = [[0, name, value + number, None, 0.3] for name in ("loss", "size", "accuracy")]
         worker.call(finished=[worker.finish(lease, points=points)])
     NoisyStopping(world.core).tick()
-    assert asked == [[loss, replace(size, optimized=False)]]
+    assert metric_lists == [[loss, replace(size, optimized=False)]]
 
 
 def test_a_model_is_asked_once_for_each_new_result(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,9 +55,9 @@ class Faulty(FakeBackend):
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
-    made = CoreWorld(tmp_path, backend=Faulty(Capacity((Machine(4, 2**34),))))
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, backend=Faulty(Capacity((Machine(4, 2**34),))))
+    yield core_world
+    core_world.close()
 
 
 def test_trouble_with_one_experiment_keeps_no_other_from_its_workers(world: CoreWorld) -> None:

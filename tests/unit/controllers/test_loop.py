@@ -77,10 +77,10 @@ def test_a_controllers_trouble_is_told_once_until_it_passes_or_is_another(caplog
         assert failing.ticked.wait(60)
         loop.stop(60)
     assert counting.ticked.is_set(), "the others go on"
-    told = "Failing will be retried: the bucket is away"
+    retry_message = "Failing will be retried: the bucket is away"
     assert [record.message for record in caplog.records] == [
-        *(told, "Failing failed", told, "Failing has recovered"),
-        *(told, "Failing has recovered"),
+        *(retry_message, "Failing failed", retry_message, "Failing has recovered"),
+        *(retry_message, "Failing has recovered"),
     ]
 
 

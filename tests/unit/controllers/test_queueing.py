@@ -36,8 +36,8 @@ class Queueing(FakeBackend):
 
     def of(self, experiment: str) -> list[str]:
         """The workers of an experiment that hold something."""
-        found = [order.worker for order in self.orders.values() if order.experiment == experiment]
-        return [worker for worker in found if worker not in self.pending and worker not in self.ended]
+        workers = [order.worker for order in self.orders.values() if order.experiment == experiment]
+        return [worker for worker in workers if worker not in self.pending and worker not in self.ended]
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def place() -> Queueing:
 
 @pytest.fixture
 def world(tmp_path: Path, place: Queueing) -> Iterator[CoreWorld]:
-    made = CoreWorld(tmp_path, backend=place)
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, backend=place)
+    yield core_world
+    core_world.close()
 
 
 def wants(parallelism: int, **keys: Any) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def finish(world: CoreWorld, values: Mapping[str, float], stddev: float | None =
     uploads.append(world.core, worker.id, DIGEST, 0, MODEL)
     points = [[place, name, value, None, stddev] for place, (name, value) in enumerate(values.items())]
     worker.call(finished=[worker.finish(lease, points=points)])
-    said = {"attempt": lease["attempt"], "token": lease["token"]}
+    credentials = {"attempt": lease["attempt"], "token": lease["token"]}
     files = [{"path": "model", "digest": DIGEST, "size": len(MODEL)}]
-    worker.keep_artifacts(said | {"files": files})
+    worker.keep_artifacts(credentials | {"files": files})
 
 
 def retained(world: CoreWorld, experiment: str) -> list[int]:
@@ -57,7 +57,7 @@ def with_files(world: CoreWorld, experiment: str) -> list[int]:
     return [number for number in numbers if read_trials.artifacts(world.core, experiment, number)]
 
 
-def shown(world: CoreWorld, experiment: str) -> list[int]:
+def shown_trials(world: CoreWorld, experiment: str) -> list[int]:
     """The trials that `best` names."""
     return [entry["trial"] for entry in read_experiments.best(world.core, experiment)]
 
@@ -70,7 +70,7 @@ def test_trials_that_keep_the_limits_come_before_better_ones_that_do_not(world: 
     sizes = [(0.1, 99), (0.5, 5), (0.2, 50), (0.4, 10), (0.9, 1)]
     results = [{"loss": loss, "size": float(size)} for loss, size in sizes]
     one = searched(world, results, 1, metrics=metrics)
-    assert retained(world, one) == shown(world, one) == [4]
+    assert retained(world, one) == shown_trials(world, one) == [4]
     assert retained(world, searched(world, results, 2, metrics=metrics)) == [2, 4]
     assert retained(world, searched(world, results, 4, metrics=metrics)) == [1, 2, 4, 5], "then the best of the others"
 
@@ -79,14 +79,14 @@ def test_the_whole_front_of_several_metrics_stays(world: CoreWorld) -> None:
     metrics = [{"name": "loss", "goal": "minimize"}, {"name": "accuracy", "goal": "maximize"}]
     results = [{"loss": loss, "accuracy": accuracy} for loss, accuracy in ((1, 9), (2, 9.5), (3, 1), (4, 9.9))]
     experiment = searched(world, results, 1, metrics=metrics)
-    assert retained(world, experiment) == shown(world, experiment) == [1, 2, 4]
+    assert retained(world, experiment) == shown_trials(world, experiment) == [1, 2, 4]
 
 
 def test_of_a_noisy_search_the_best_by_expectation_stays(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analyses, "best_estimate", lambda space, metrics, history: (7, 0.6, 0.1))
     results = [{"loss": value / 10} for value in range(11, -1, -1)]
     experiment = searched(world, results, 1, stddev=0.3)
-    assert retained(world, experiment) == shown(world, experiment) == [7]
+    assert retained(world, experiment) == shown_trials(world, experiment) == [7]
 
 
 def test_nothing_is_dropped_of_a_noisy_search_that_might_become_its_best(

@@ -1,4 +1,4 @@
-"""A cluster that nobody uses is archived, and then destroyed; anything that comes up calls that off."""
+"""An idle cluster is archived, and then destroyed; any new work cancels that."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ class Place:
     def begun(self) -> bool:
         return self.plan.begun
 
-    def kept(self) -> int:
+    def record_count(self) -> int:
         return len(list(self.shelf.records()))
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    made.world.close()
+    cluster_place = Place(tmp_path)
+    yield cluster_place
+    cluster_place.world.close()
 
 
 def retirement(place: Place) -> documents.Retirement:
@@ -93,18 +93,18 @@ def retirement(place: Place) -> documents.Retirement:
 
 def over(place: Place, name: str) -> str:
     """An experiment of one trial that is over, and whose worker has gone."""
-    made = place.world.create(name=name, budget=1)
-    place.end(made)
-    return made
+    experiment = place.world.create(name=name, budget=1)
+    place.end(experiment)
+    return experiment
 
 
 def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(place: Place) -> None:
     over(place, "sgd")
     place.tick()
     place.tick(HOURS - 60)
-    assert place.kept() == 0 and place.undertaker.begun == 0
+    assert place.record_count() == 0 and place.undertaker.begun == 0
     place.tick(120)
-    assert place.kept() == 1 and place.undertaker.begun == 0
+    assert place.record_count() == 1 and place.undertaker.begun == 0
     place.tick(1)
     assert place.undertaker.begun == 1
 
@@ -112,14 +112,14 @@ def test_an_idle_cluster_is_archived_and_then_destroyed_and_not_before_its_time(
 def test_what_is_not_over_keeps_it_and_time_counts_anew_afterwards(place: Place) -> None:
     place.tick()
     place.tick(HOURS - 60)
-    made = place.world.create(name="sgd", budget=1)
+    experiment = place.world.create(name="sgd", budget=1)
     place.tick(120)
     place.tick(10 * HOURS)
     assert place.undertaker.begun == 0 and retirement(place)["idle_since"] is None
-    place.end(made)
+    place.end(experiment)
     place.tick()
     place.tick(HOURS - 60)
-    assert place.kept() == 0
+    assert place.record_count() == 0
     place.tick(120)
     place.tick(1)
     assert place.undertaker.begun == 1
@@ -131,15 +131,15 @@ def test_nothing_new_is_taken_once_it_has_begun_and_what_was_on_its_way_calls_it
     place.tick(HOURS + 1)
     with pytest.raises(Conflict, match="is being destroyed; its records are in s3://team/vision"):
         cluster_teardown.refuse(place.core)
-    made = place.world.create(name="late", budget=1)
+    experiment = place.world.create(name="late", budget=1)
     place.tick(1)
     assert place.undertaker.begun == 0
     cluster_teardown.refuse(place.core)
-    place.end(made)
+    place.end(experiment)
     place.tick()
     place.tick(HOURS + 1)
     place.tick(1)
-    assert place.undertaker.begun == 1 and place.kept() == 1
+    assert place.undertaker.begun == 1 and place.record_count() == 1
 
 
 def test_a_server_that_is_started_again_in_the_middle_goes_on_and_still_takes_nothing_new(place: Place) -> None:
@@ -202,8 +202,8 @@ def test_it_is_asked_again_as_long_as_the_server_is_still_there(place: Place) ->
 
 
 def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
-    made = place.world.create(name="sgd", budget=1)
-    change_experiment.pause(place.world.core, made, False, "ada")
+    experiment = place.world.create(name="sgd", budget=1)
+    change_experiment.pause(place.world.core, experiment, False, "ada")
     place.tick()
     place.tick(10 * HOURS)
     place.tick(1)
@@ -212,7 +212,7 @@ def test_a_paused_experiment_keeps_the_cluster(place: Place) -> None:
 
 def test_the_status_tells_when_it_goes(place: Place) -> None:
     place.tick()
-    shown = retirement(place)
-    assert shown["after"] == HOURS and shown["archive"] == "s3://team/vision" and not shown["begun"]
-    assert shown["idle_since"] and shown["destroys_at"] and shown["destroys_at"] > shown["idle_since"]
+    status = retirement(place)
+    assert status["after"] == HOURS and status["archive"] == "s3://team/vision" and not status["begun"]
+    assert status["idle_since"] and status["destroys_at"] and status["destroys_at"] > status["idle_since"]
     assert cluster(place.world.core)["retirement"] is None

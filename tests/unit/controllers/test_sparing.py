@@ -24,10 +24,10 @@ TEST = {TEST_LABEL: "0"}
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
     """A world whose cluster runs a worker as a container with one slot."""
-    made = CoreWorld(tmp_path, capacity=WIDE)
-    made.backend.slots_per_worker = 1
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, capacity=WIDE)
+    core_world.backend.slots_per_worker = 1
+    yield core_world
+    core_world.close()
 
 
 def one_test(world: CoreWorld, **changes: Any) -> str:
@@ -50,7 +50,7 @@ def finish(world: CoreWorld, experiment: str) -> None:
     raise AssertionError(world.status(experiment))
 
 
-def came_from(world: CoreWorld, experiment: str) -> list[str | None]:
+def origins(world: CoreWorld, experiment: str) -> list[str | None]:
     return [worker["came_from"] for worker in world.status(experiment)["workers"]]
 
 
@@ -58,7 +58,7 @@ def test_the_next_test_takes_over_the_worker_of_the_one_before(world: CoreWorld)
     first = one_test(world)
     second = one_test(world)
     assert len(world.backend.orders) == 1 and not world.backend.ended
-    assert came_from(world, second) == [world.status(first)["handle"]]
+    assert origins(world, second) == [world.status(first)["handle"]]
     assert [(worker["state"], worker["succeeded"]) for worker in world.status(first)["workers"]] == [("ended", 1)]
 
 
@@ -82,7 +82,7 @@ def test_an_idle_worker_of_a_running_experiment_is_taken_over_too(world: CoreWor
     launching = world.controllers[2]
     launching.tick()
     finish(world, test)
-    assert came_from(world, test) == [world.status(experiment)["handle"]]
+    assert origins(world, test) == [world.status(experiment)["handle"]]
     assert world.run(experiment)["counts"]["completed"] == 4
 
 
@@ -95,7 +95,7 @@ def test_a_worker_of_another_kind_is_not_taken_over(world: CoreWorld, changes: d
     one_test(world)
     second = one_test(world, **changes)
     assert len(world.backend.orders) == 2
-    assert came_from(world, second) == [None]
+    assert origins(world, second) == [None]
 
 
 def test_a_warm_worker_goes_when_nobody_needs_it_for_long(world: CoreWorld) -> None:
@@ -160,8 +160,8 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
 
 
 def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_are(world: CoreWorld) -> None:
-    asked: list[str] = []
-    event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    statements: list[str] = []
+    event.listen(world.core.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     world.backend.room = Capacity((Machine(64, 2**38),))
     counts = []
     for parallelism in (4, 16):
@@ -170,9 +170,9 @@ def test_a_test_that_waits_takes_one_look_at_what_workers_do_however_many_there_
         test = world.create(budget=1, parallelism=1, labels=TEST, owner=f"of {parallelism}")
         with world.core.store.reading() as session:
             rows, present = experiment_lists.unfinished(session), workers.present(session, "local")
-        asked.clear()
-        seen, told = WarmPool(world.core).hand_over(world.backend, rows, present)
-        counts.append(len(asked))
-        assert (seen, told) == (present, [])
+        statements.clear()
+        present_workers, handed_over = WarmPool(world.core).hand_over(world.backend, rows, present)
+        counts.append(len(statements))
+        assert (present_workers, handed_over) == (present, [])
         delete(world.core, test, True, "ada")
     assert counts[0] == counts[1]

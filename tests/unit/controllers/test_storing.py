@@ -20,10 +20,10 @@ from tests.testbeds.waiting import until
 def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, go_on = threading.Event(), threading.Event()
+    is_removing, go_on = threading.Event(), threading.Event()
 
     def keys(files: FolderFiles, prefix: str) -> Iterator[str]:
-        asked.set()
+        is_removing.set()
         go_on.wait(240)
         return iter(())
 
@@ -36,7 +36,7 @@ def test_workers_start_while_files_of_another_experiment_cannot_be_removed(
     running = build(settings, "http://127.0.0.1:1", backends={"local": world.backend})
     running.start()
     try:
-        assert asked.wait(120)
+        assert is_removing.wait(120)
         experiment = world.create(budget=1)
         until("a worker", lambda: any(order.experiment == experiment for order in world.backend.orders.values()))
     finally:

@@ -24,13 +24,13 @@ def test_there_are_never_more_than_workers() -> None:
 @pytest.mark.parametrize("used", [0.05, 0.1, 0.2, 0.3])
 def test_of_a_hundred_workers_fewer_than_one_in_a_hundred_waits_for_the_engine(used: float) -> None:
     chance, stock, now, ready, waited = random.Random(1), standby(used, 100), 0.0, 0.0, 0
-    made: list[float] = []
+    ready_times: list[float] = []
     for _ in range(
         20_000
     ):  # a result a second on average; one suggestion is made after the other, each in `used` seconds
         now += chance.expovariate(1.0)
-        made = [at for at in made if at > now]
-        waited += len(made) >= stock
+        ready_times = [at for at in ready_times if at > now]
+        waited += len(ready_times) >= stock
         ready = max(ready, now) + used
-        made.append(ready)
+        ready_times.append(ready)
     assert waited < 200

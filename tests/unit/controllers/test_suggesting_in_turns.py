@@ -1,4 +1,4 @@
-"""An engine that has to look for long holds up nobody else."""
+"""An engine with a long search delays no other one."""
 
 from __future__ import annotations
 

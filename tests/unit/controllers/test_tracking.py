@@ -28,7 +28,7 @@ from tests.testbeds.waiting import until
 
 @dataclass
 class Recorder:
-    """Answers as MLflow does, and forgets nothing that it is told."""
+    """Answers as MLflow does, and keeps everything that it receives."""
 
     told: list[tuple[str, Any]] = field(default_factory=list)
     """the last part of the path, and the body"""
@@ -52,8 +52,8 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def said(self, name: str) -> list[Any]:
-        return [body for told, body in self.told if told == name]
+    def requests_of(self, name: str) -> list[Any]:
+        return [body for call, body in self.told if call == name]
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def world(world: CoreWorld) -> CoreWorld:
 
 @pytest.fixture
 def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    made = Tracking(world.core)
-    yield made
-    made.close()
+    tracker = Tracking(world.core)
+    yield tracker
+    tracker.close()
 
 
 def recorded(world: CoreWorld, tracking: Tracking, experiment: str) -> None:
@@ -89,7 +89,7 @@ def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
             world.create(name=name, budget=1, mlflow={"uri": f"http://127.0.0.1:{slow.port}"})
         recorded(world, tracking, world.create(name="elsewhere", budget=1, mlflow={"uri": quick.url}))
         assert len(slow.received) == 1, "what is asked first still waits for its answer"
-        assert quick.said("update")
+        assert quick.requests_of("update")
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_however_many_values_come_at_once_they_are_told_once(
         for values in ({f"m{number}": 1.0 for number in range(600)}, {"last": 2.0}):
             report_metrics.report(world.core, lease["attempt"], signature, values)
         recorded(world, tracking, experiment)
-    told = [metric["key"] for body in server.said("log-batch") for metric in body["metrics"]]
-    assert set(told) == {*(f"m{number}" for number in range(600)), "last"}
+    metrics = [metric["key"] for body in server.requests_of("log-batch") for metric in body["metrics"]]
+    assert set(metrics) == {*(f"m{number}" for number in range(600)), "last"}
 
 
 @pytest.mark.parametrize("at_once", [1, 50])
@@ -164,8 +164,8 @@ def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
         recorded(world, tracking, experiment)
         worker.call(finished=[worker.finish(lease, points=[])])
         recorded(world, tracking, experiment)
-    told = [one for body in server.said("log-batch") for one in body["metrics"] if one["key"] == "loss"]
-    assert {(one["step"], one["value"]) for one in told} == {*((step, float(step)) for step in range(50)), (50, 0.0)}
+    metrics = [one for body in server.requests_of("log-batch") for one in body["metrics"] if one["key"] == "loss"]
+    assert {(one["step"], one["value"]) for one in metrics} == {*((step, float(step)) for step in range(50)), (50, 0.0)}
     with world.core.store.reading() as session:
         last = tracked.points_since(session, experiment, 1, 0.0, 1000)[-1].at
         assert tracked.of(session, experiment, [1])[1].logged_at == last
@@ -177,16 +177,18 @@ def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: CoreWorld, tr
         experiment = world.create(name="alike", budget=1, parameters=space, mlflow={"uri": server.url})
         world.lease()
         recorded(world, tracking, experiment)
-    (params,) = [body["params"] for body in server.said("log-batch") if body["params"]]
+    (params,) = [body["params"] for body in server.requests_of("log-batch") if body["params"]]
     assert [each["key"] for each in params] == ["a_0_", "a_0__2"]
 
 
-@pytest.mark.parametrize(("step", "told"), [("1e300", 2**63 - 1), ("-1e300", -(2**63)), ("7", 7)])
-def test_a_step_is_told_as_far_as_mlflow_counts(world: CoreWorld, tracking: Tracking, step: str, told: int) -> None:
+@pytest.mark.parametrize(("step", "expected_step"), [("1e300", 2**63 - 1), ("-1e300", -(2**63)), ("7", 7)])
+def test_a_step_is_told_as_far_as_mlflow_counts(
+    world: CoreWorld, tracking: Tracking, step: str, expected_step: int
+) -> None:
     with Recorder() as server:
         experiment = world.create(name="far", budget=1, mlflow={"uri": server.url})
         [(_, lease)] = world.lease()
         signature = report_signature(world.core, lease["attempt"])
         report_metrics.report(world.core, lease["attempt"], signature, {"loss": 1.0, "step": step})
         recorded(world, tracking, experiment)
-    assert {metric["step"] for body in server.said("log-batch") for metric in body["metrics"]} == {told}
+    assert {metric["step"] for body in server.requests_of("log-batch") for metric in body["metrics"]} == {expected_step}

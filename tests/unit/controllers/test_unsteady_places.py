@@ -19,7 +19,7 @@ from tests.contract.world import CoreWorld, FakeBackend
 
 
 class Unsteady(FakeBackend):
-    """Can be away, and remembers what it was told to sweep."""
+    """Can be unavailable, and remembers what it was ordered to sweep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Unsteady(FakeBackend):
         self.swept.append(workers)
 
 
-def create_there(world: CoreWorld) -> str:
+def create_remote(world: CoreWorld) -> str:
     """An experiment at the other place."""
     return str(create_experiment(world.core, replace(world.request(parallelism=1), cluster="empty"), "ada")["id"])
 
@@ -50,9 +50,9 @@ def place() -> Unsteady:
 
 @pytest.fixture
 def world(tmp_path: Path, place: Unsteady) -> Iterator[CoreWorld]:
-    made = CoreWorld(tmp_path, backend=place)
-    yield made
-    made.close()
+    core_world = CoreWorld(tmp_path, backend=place)
+    yield core_world
+    core_world.close()
 
 
 def test_a_place_that_is_away_for_minutes_pauses_nothing_and_gets_the_same_workers(
@@ -92,8 +92,11 @@ def test_why_a_worker_could_not_be_started_is_logged_once_until_it_changes(
     world.tick(3)
     place.why = "no space left"
     world.tick(3)
-    told = f"{world.status(experiment)['handle']}: a worker could not be started: "
-    assert [record.message for record in caplog.records] == [f"{told}the API server is away", f"{told}no space left"]
+    prefix = f"{world.status(experiment)['handle']}: a worker could not be started: "
+    assert [record.message for record in caplog.records] == [
+        f"{prefix}the API server is away",
+        f"{prefix}no space left",
+    ]
 
 
 def test_what_could_not_be_started_ends_with_its_experiment(world: CoreWorld, place: Unsteady) -> None:
@@ -163,7 +166,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_wo
 ) -> None:
     world.create(budget=4, parallelism=1)
     world.lease()
-    create_there(world)
+    create_remote(world)
     world.tick()
     world.empty.pending.update(dict.fromkeys(world.empty.orders, "no node takes it"))
     for _ in range(150):
@@ -190,13 +193,13 @@ def test_a_sweep_is_told_what_there_still_is(world: CoreWorld, place: Unsteady) 
 def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     world: CoreWorld, place: Unsteady, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there = world.create(parallelism=1), create_there(world)
+    local, remote = world.create(parallelism=1), create_remote(world)
     swept = list[frozenset[str]]()
     monkeypatch.setattr(world.empty, "sweep", swept.append)
     sweeping = Sweeping(world.core)
     world.tick()
 
-    def away(*given: object) -> None:
+    def away(*arguments: object) -> None:
         raise TemporaryError("the API server is away")
 
     for call in ("observe", "terminate", "sweep"):
@@ -205,15 +208,15 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     with pytest.raises(TemporaryError, match="is away"):
         sweeping.tick()
     assert swept == [frozenset([worker])]
-    stop(world.core, here, "ada")
-    stop(world.core, there, "ada")
+    stop(world.core, local, "ada")
+    stop(world.core, remote, "ada")
     finishing, lost_workers, *_ = world.controllers
     with pytest.raises(TemporaryError, match="is away"):
         finishing.tick()
     assert world.empty.ended == {worker}
     with pytest.raises(TemporaryError, match="is away"):
         lost_workers.tick()
-    assert [seen["state"] for seen in world.status(there)["workers"]] == ["ended"]
+    assert [worker["state"] for worker in world.status(remote)["workers"]] == ["ended"]
 
 
 def test_a_place_that_refuses_a_worker_pauses_the_experiment_and_its_worker_is_named(
@@ -225,9 +228,9 @@ def test_a_place_that_refuses_a_worker_pauses_the_experiment_and_its_worker_is_n
     monkeypatch.setattr(place, "start", refuse)
     experiment = world.create(budget=1)
     world.tick(2)
-    told = read_experiments.events(world.core, experiment, 0, 50)["items"]
-    ended = [event for event in told if event["kind"] == "worker_ended"]
+    events = read_experiments.events(world.core, experiment, 0, 50)["items"]
+    ended = [event for event in events if event["kind"] == "worker_ended"]
     assert [event["data"] for event in ended] == [{"worker": "w1", "reason": "there is no such image"}]
-    [paused] = [event for event in told if event["data"].get("state") == "paused"]
+    [paused] = [event for event in events if event["data"].get("state") == "paused"]
     assert paused["at"] == ended[0]["at"], "in one transaction"
     assert world.status(experiment)["reason"]["message"] == "no worker can be started: there is no such image"

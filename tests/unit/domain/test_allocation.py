@@ -94,9 +94,9 @@ amounts = st.builds(Resources, cpu=st.sampled_from([0.5, 1, 3]), memory=st.sampl
 
 
 @given(st.lists(st.tuples(amounts, st.integers(0, 20), st.sampled_from("abc")), max_size=6))
-def test_never_more_than_is_there_and_never_more_than_is_wanted(wanted: list[tuple[Resources, int, str]]) -> None:
+def test_never_more_than_is_there_and_never_more_than_is_wanted(requests: list[tuple[Resources, int, str]]) -> None:
     place = cluster(*CPU, GPU)
-    demands = [Demand(str(index), slots, each, owner) for index, (each, slots, owner) in enumerate(wanted)]
+    demands = [Demand(str(index), slots, each, owner) for index, (each, slots, owner) in enumerate(requests)]
     granted = allocate(place, demands)
     for name, of in (("cpu", 12), ("memory", 32 * GIB), ("gpu", 4)):
         assert sum(granted[d.experiment] * (getattr(d.per_trial, name) or 0) for d in demands) <= of
@@ -104,7 +104,7 @@ def test_never_more_than_is_there_and_never_more_than_is_wanted(wanted: list[tup
 
 
 class Counted(Machine):
-    """Counts how often somebody looks whether it has what a trial needs."""
+    """Counts how often it is checked for what a trial needs."""
 
     looks = 0
 
@@ -123,8 +123,11 @@ def test_each_machine_is_looked_at_once_for_each_demand_however_many_slots_there
 
 
 def test_what_runs_on_a_machine_that_takes_no_more_holds_nothing_of_the_others() -> None:
-    each, left = Resources(cpu=1), CPU[1:]
-    for place in (Capacity(tuple(left), unschedulable=frozenset({"cpu1"})), cluster(*CPU).without(frozenset({"cpu1"}))):
+    each, machines_left = Resources(cpu=1), CPU[1:]
+    for place in (
+        Capacity(tuple(machines_left), unschedulable=frozenset({"cpu1"})),
+        cluster(*CPU).without(frozenset({"cpu1"})),
+    ):
         room = AvailableSlots(place)
         room.take(each, 4, "cpu1")
         assert room.fit(each, 9) == 4

@@ -73,21 +73,21 @@ def test_a_trial_gets_no_other_cards_than_its_shell_names() -> None:
 
 def test_a_trial_that_needs_more_cards_than_its_shell_names_hears_which_these_are() -> None:
     place = Capacity((Machine(8, 16 * GIB, tuple(A100), "box"),))
-    there = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB)"
+    gpus = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB)"
     assert fits(place, Resources(gpu=1, gpu_ids=("a1",))) is None
-    said = "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only a1"
-    assert fits(place, Resources(gpu=2, gpu_ids=("a1",))) == f"{said}; {there}"
-    said = "a trial needs 1 gpu, and CUDA_VISIBLE_DEVICES names no GPU of this machine"
-    assert fits(place, Resources(gpu=1, gpu_ids=())) == f"{said}; {there}"
+    shortage = "a trial needs 2 gpu, and CUDA_VISIBLE_DEVICES names only a1"
+    assert fits(place, Resources(gpu=2, gpu_ids=("a1",))) == f"{shortage}; {gpus}"
+    shortage = "a trial needs 1 gpu, and CUDA_VISIBLE_DEVICES names no GPU of this machine"
+    assert fits(place, Resources(gpu=1, gpu_ids=())) == f"{shortage}; {gpus}"
 
 
 def test_a_trial_that_no_machine_has_cards_for_hears_what_cards_there_are() -> None:
     place = Capacity((MIXED, Machine(8, 16 * GIB, name="plain")))
     assert fits(place, Resources(gpu=2, gpu_type="a100", gpu_memory=40 * GIB)) is None
-    there = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)"
-    assert fits(place, Resources(gpu=2, gpu_type="h100")) == f"a trial needs 2 gpu of type h100; {there}"
-    assert fits(place, Resources(gpu=3, gpu_type="a100")) == f"a trial needs 3 gpu of type a100; {there}"
-    assert fits(place, Resources(gpu=0.5, gpu_memory=80 * GIB)) == f"a trial needs 0.5 gpu with 80 GiB; {there}"
+    gpus = "box has 2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)"
+    assert fits(place, Resources(gpu=2, gpu_type="h100")) == f"a trial needs 2 gpu of type h100; {gpus}"
+    assert fits(place, Resources(gpu=3, gpu_type="a100")) == f"a trial needs 3 gpu of type a100; {gpus}"
+    assert fits(place, Resources(gpu=0.5, gpu_memory=80 * GIB)) == f"a trial needs 0.5 gpu with 80 GiB; {gpus}"
     assert fits(place, Resources(gpu=4)) == (
         "a trial needs 4 gpu, the largest machine, box, has 3: "
         "2 x NVIDIA A100-SXM4-40GB (40 GiB), 1 x Tesla T4 (15 GiB)"
@@ -103,16 +103,18 @@ def test_cards_that_others_hold_count_as_there() -> None:
     )
 
 
-wanted = st.builds(
+requested = st.builds(
     Resources,
     gpu=st.sampled_from([0.25, 0.3, 0.5, 1, 2]),
     gpu_type=st.sampled_from([None, "a100", "t4"]),
 )
 
 
-@given(st.lists(st.tuples(wanted, st.integers(0, 20), st.sampled_from("ab")), max_size=6))
-def test_never_more_of_a_card_than_there_is(asked: list[tuple[Resources, int, str]]) -> None:
+@given(st.lists(st.tuples(requested, st.integers(0, 20), st.sampled_from("ab")), max_size=6))
+def test_never_more_of_a_card_than_there_is(requests: list[tuple[Resources, int, str]]) -> None:
     place = Capacity((MIXED,))
-    granted = allocate(place, [Demand(str(i), slots, each, owner) for i, (each, slots, owner) in enumerate(asked)])
-    assert sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(asked)) <= 3 + 1e-6
-    assert sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(asked) if each.gpu_type == "t4") <= 1 + 1e-6
+    granted = allocate(place, [Demand(str(i), slots, each, owner) for i, (each, slots, owner) in enumerate(requests)])
+    assert sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(requests)) <= 3 + 1e-6
+    assert (
+        sum(granted[str(i)] * each.gpu for i, (each, _, _) in enumerate(requests) if each.gpu_type == "t4") <= 1 + 1e-6
+    )

@@ -51,9 +51,9 @@ VALUES = {"lr": 0.25, "optim.lr": 0.5, "val/x-y": 2, "layers": 8, "opt": "sgd", 
     ],
 )
 def test_a_condition_holds_or_does_not(text: str, holds: bool) -> None:
-    made = constraint(text, KINDS)
-    assert made.holds(VALUES) is holds
-    assert (made.distance(VALUES) == 0) is holds
+    condition = constraint(text, KINDS)
+    assert condition.holds(VALUES) is holds
+    assert (condition.distance(VALUES) == 0) is holds
 
 
 def test_braces_in_a_text_stand_for_themselves() -> None:
@@ -61,15 +61,15 @@ def test_braces_in_a_text_stand_for_themselves() -> None:
 
 
 def test_a_condition_on_what_does_not_apply_holds() -> None:
-    made = constraint("lr < 0 and layers < 0", KINDS)
-    assert made.names == {"lr", "layers"}
-    assert made.holds({"lr": 1.0})
-    assert not made.holds({"lr": 1.0, "layers": 3})
+    condition = constraint("lr < 0 and layers < 0", KINDS)
+    assert condition.names == {"lr", "layers"}
+    assert condition.holds({"lr": 1.0})
+    assert not condition.holds({"lr": 1.0, "layers": 3})
 
 
 def test_the_distance_is_smaller_where_less_is_missing() -> None:
-    made = constraint("lr + layers <= 2 and opt == 'adam'", KINDS)
-    assert made.distance({**VALUES, "layers": 3}) < made.distance({**VALUES, "layers": 8})
+    condition = constraint("lr + layers <= 2 and opt == 'adam'", KINDS)
+    assert condition.distance({**VALUES, "layers": 3}) < condition.distance({**VALUES, "layers": 8})
     either = constraint("lr > 5 or layers > 9", KINDS)
     assert either.distance(VALUES) == 1.0
 
@@ -89,12 +89,12 @@ def test_the_distance_is_smaller_where_less_is_missing() -> None:
     ],
 )
 def test_spellings_of_one_condition_are_as_far_away(text: str, same: str) -> None:
-    made, plain = constraint(text, KINDS), constraint(same, KINDS)
+    condition, plain = constraint(text, KINDS), constraint(same, KINDS)
     for layers in (1, 3, 8, 12, 40):
         for lr in (0.05, 0.25, 4.0):
             values = {**VALUES, "layers": layers, "lr": lr}
-            assert made.holds(values) is plain.holds(values)
-            assert made.distance(values) == pytest.approx(plain.distance(values))
+            assert condition.holds(values) is plain.holds(values)
+            assert condition.distance(values) == pytest.approx(plain.distance(values))
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_a_nested_comparison_is_built_and_evaluated_once(nested: str) -> None:
     for _ in range(12):
         text = nested.format(text)
     kinds, values = Reads({"lr": "number"}), Reads({"lr": 0.25})
-    made = constraint(text, kinds)
-    made.holds(values)
-    made.distance(values)
+    condition = constraint(text, kinds)
+    condition.holds(values)
+    condition.distance(values)
     assert kinds.reads < 200 and values.reads < 200, "two readings at each of 12 levels would be thousands"
 
 
@@ -177,10 +177,10 @@ class Reads(dict[str, Any]):
 @given(st.text("lropt<>=+-*/()[]{}'., 0123456789andorif\n\0\\", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        made = constraint(text, KINDS)
+        condition = constraint(text, KINDS)
     except InvalidConstraint:
         return
-    assert made.holds(VALUES) in (True, False)
+    assert condition.holds(VALUES) in (True, False)
 
 
 def test_a_space_knows_what_its_constraints_allow() -> None:
@@ -200,7 +200,7 @@ def test_a_space_knows_what_its_constraints_allow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "is_allowed"),
     [
         ("a + b + c == 1", lambda a, b, c: a + b + c == 10),
         ("a + b + c - 1 == 0", lambda a, b, c: a + b + c == 10),
@@ -212,12 +212,12 @@ def test_a_space_knows_what_its_constraints_allow() -> None:
     ],
 )
 def test_steps_are_counted_as_they_are_written_and_not_as_they_are_rounded(
-    text: str, meant: Callable[[int, int, int], bool]
+    text: str, is_allowed: Callable[[int, int, int], bool]
 ) -> None:
     space = Space.of(tuple(Parameter(name, "float", 0.0, 1.0, step=0.1) for name in "abc"), [text])
     tenths = itertools.product(range(11), repeat=3)
-    allowed = [tuple(round(10 * float(value)) for value in found.values()) for found in space.walk()]
-    assert allowed == [each for each in tenths if meant(*each)]
+    allowed = [tuple(round(10 * float(value)) for value in configuration.values()) for configuration in space.walk()]
+    assert allowed == [each for each in tenths if is_allowed(*each)]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def test_the_ends_of_a_beta_distribution_hold_nothing_and_all() -> None:
 
 @pytest.mark.parametrize(("below", "above"), [(-1, 1), (5, 6), (8, 9), (-9, -8), (0.5, 0.5 + 1e-5), (-1e9, 1e9)])
 def test_the_normal_distribution_is_that_of_scipy_also_far_out(below: float, above: float) -> None:
-    wanted = norm.cdf(above) - norm.cdf(below) if below < 0 else norm.sf(below) - norm.sf(above)
-    assert distributions.normal(below, above) == pytest.approx(float(wanted), rel=1e-6)
+    expected = norm.cdf(above) - norm.cdf(below) if below < 0 else norm.sf(below) - norm.sf(above)
+    assert distributions.normal(below, above) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_what_is_too_narrow_for_a_difference_still_has_a_mass() -> None:

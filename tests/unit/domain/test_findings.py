@@ -27,88 +27,94 @@ LOSS, GAIN = Metric("loss", "minimize"), Metric("loss", "maximize")
 
 def configurations(count: int, seed: int = 1) -> list[Configuration]:
     chance = random.Random(seed)
-    found: list[Configuration] = []
+    active_configurations: list[Configuration] = []
     for _ in range(count):
         values = {parameter.name: parameter.from_unit(chance.random()) for parameter in SPACE.parameters}
-        found.append(SPACE.active(values))
-    return found
+        active_configurations.append(SPACE.active(values))
+    return active_configurations
 
 
 def history(count: int, loss: Callable[[Configuration, int], float | None], stddev: float = 0.0) -> list[Observation]:
-    found = []
+    observations = []
     for number, configuration in enumerate(configurations(count), start=1):
         value = loss(configuration, number)
         state = TrialState.FAILED if value is None else TrialState.COMPLETED
         metrics = {} if value is None else {"loss": value}
-        found.append(Observation(number, configuration, state, metrics, {"loss": stddev} if stddev else {}))
-    return found
+        observations.append(Observation(number, configuration, state, metrics, {"loss": stddev} if stddev else {}))
+    return observations
 
 
-def by_code(found: list[Finding], code: str) -> list[Finding]:
-    return [finding for finding in found if finding.code == code]
+def by_code(all_findings: list[Finding], code: str) -> list[Finding]:
+    return [finding for finding in all_findings if finding.code == code]
 
 
 @pytest.mark.parametrize(("metric", "word"), [(LOSS, "smaller"), (GAIN, "larger")])
 def test_it_is_said_which_way_a_parameter_matters_and_nothing_of_those_that_do_not(metric: Metric, word: str) -> None:
-    found = by_code(findings(SPACE, metric, history(60, lambda given, _: float(given["layers"]))), "direction")
-    assert [finding.parameter for finding in found] == ["layers"]
-    assert found[0].message == f"{word} values went with a better loss (rank correlation 1.00, 60 trials)"
+    directions = by_code(
+        findings(SPACE, metric, history(60, lambda configuration, _: float(configuration["layers"]))), "direction"
+    )
+    assert [finding.parameter for finding in directions] == ["layers"]
+    assert directions[0].message == f"{word} values went with a better loss (rank correlation 1.00, 60 trials)"
 
 
 def test_the_choice_with_the_best_median_is_named_before_the_others() -> None:
     worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 3.0}
-    [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
-    assert found == Finding(
+    [finding] = by_code(
+        findings(SPACE, LOSS, history(60, lambda configuration, _: worth[str(configuration["opt"])])), "choice"
+    )
+    assert finding == Finding(
         "choice", "adam has the best median loss: 1 (19 trials), then sgd 2 (17), rmsprop 3 (24)", "opt"
     )
 
 
 def test_choices_with_equal_medians_are_named_together() -> None:
     worth = {"adam": 1.0, "sgd": 2.0, "rmsprop": 1.0}
-    [found] = by_code(findings(SPACE, LOSS, history(60, lambda given, _: worth[str(given["opt"])])), "choice")
-    assert found.message == "adam and rmsprop have the best median loss: 1 (19 and 24 trials), then sgd 2 (17)"
+    [finding] = by_code(
+        findings(SPACE, LOSS, history(60, lambda configuration, _: worth[str(configuration["opt"])])), "choice"
+    )
+    assert finding.message == "adam and rmsprop have the best median loss: 1 (19 and 24 trials), then sgd 2 (17)"
 
 
 @pytest.mark.parametrize("count", [12, 40])
 def test_what_chance_does_often_is_not_told(count: int) -> None:
-    chance, told = random.Random(1), 0
+    chance, count_of_findings = random.Random(1), 0
     for _ in range(100):
-        found = findings(SPACE, LOSS, history(count, lambda *_: chance.gauss(0, 1)))
-        told += len(by_code(found, "direction")) + len(by_code(found, "choice"))
-    assert told < 10
+        trial_findings = findings(SPACE, LOSS, history(count, lambda *_: chance.gauss(0, 1)))
+        count_of_findings += len(by_code(trial_findings, "direction")) + len(by_code(trial_findings, "choice"))
+    assert count_of_findings < 10
 
 
 def test_the_best_values_at_a_bound_ask_for_a_wider_range() -> None:
-    near = history(200, lambda given, _: float(given["lr"]))
+    near = history(200, lambda configuration, _: float(configuration["lr"]))
     crowd = [
         Observation(200 + number, {**near[0].parameters, "lr": 1e-5 * (1 + number / 100)}, TrialState.COMPLETED,
                     {"loss": -float(30 - number)})
         for number in range(1, 30)
     ]  # fmt: skip
-    [found] = by_code(findings(SPACE, LOSS, near + crowd), "at_bound")
-    assert found.parameter == "lr"
-    assert "next to the lower bound 1e-05" in found.message
+    [finding] = by_code(findings(SPACE, LOSS, near + crowd), "at_bound")
+    assert finding.parameter == "lr"
+    assert "next to the lower bound 1e-05" in finding.message
 
 
 def test_a_bound_is_not_asked_about_where_as_many_are_as_good_elsewhere() -> None:
     """Of equal values the first to come are no better, and a grid begins at a bound."""
     space = Space.of((Parameter("x", "float", 0.0, 1.0, step=0.01),))
 
-    def told(loss: Callable[[float], float]) -> list[Finding]:
-        seen = [Observation(i + 1, {"x": i / 100}, TrialState.COMPLETED, {"loss": loss(i / 100)}) for i in range(101)]
-        return by_code(findings(space, LOSS, seen), "at_bound")
+    def bound_findings(loss: Callable[[float], float]) -> list[Finding]:
+        trials = [Observation(i + 1, {"x": i / 100}, TrialState.COMPLETED, {"loss": loss(i / 100)}) for i in range(101)]
+        return by_code(findings(space, LOSS, trials), "at_bound")
 
-    assert not told(lambda x: 1.0)
-    assert not told(lambda x: float(x > 0.5))
-    assert told(lambda x: float(x > 0.03))[0].message.startswith(
+    assert not bound_findings(lambda x: 1.0)
+    assert not bound_findings(lambda x: float(x > 0.5))
+    assert bound_findings(lambda x: float(x > 0.03))[0].message.startswith(
         "4 of the best 4 trials have a value next to the lower"
     )
 
 
 @pytest.mark.parametrize(("best", "code"), [(3, "converged"), (39, "improving"), (30, "best")])
 def test_it_is_said_whether_the_search_still_gets_better(best: int, code: str) -> None:
-    seen = history(40, lambda _, number: 0.0 if number == best else 1.0 + number)
-    first = findings(SPACE, LOSS, seen)[0]
+    trials = history(40, lambda _, number: 0.0 if number == best else 1.0 + number)
+    first = findings(SPACE, LOSS, trials)[0]
     assert first.code == code
     assert f"came from trial {best}" in first.message
 
@@ -130,12 +136,12 @@ def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: 
             return {"loss": 5.0 + place, "size": 9.0, "time": 2.0 if place % 2 else 1.0}
         return {"loss": 1.0 + place, "size": -place, "time": 1.0}
 
-    seen = [
+    trials = [
         Observation(each.number, each.parameters, each.state, measured(each.number))
         for each in history(40, lambda _, number: 1.0)
     ]
     for metric in both[:2]:
-        first = findings(SPACE, metric, seen, both)[0]
+        first = findings(SPACE, metric, trials, both)[0]
         assert first.code == code
         assert first.message.startswith(
             f"the last trial to join the Pareto front, now of {count} trials, was trial {count}, "
@@ -144,14 +150,14 @@ def test_of_several_metrics_the_search_gets_better_while_the_front_grows(count: 
 
 def test_of_a_metric_that_only_has_a_limit_it_is_said_whether_the_one_with_a_goal_gets_better() -> None:
     gain, time = Metric("gain", "maximize"), Metric("time", "minimize", limit=Limit(9.0, False), optimized=False)
-    seen = [
+    trials = [
         Observation(
             each.number, each.parameters, each.state, {"gain": float(each.number), "time": float(each.number > 1)},
             {"gain": 1.5, "time": 2.0}
         )
         for each in history(40, lambda _, number: 1.0)
     ]  # fmt: skip
-    first, second = findings(SPACE, time, seen, (gain, time))[:2]
+    first, second = findings(SPACE, time, trials, (gain, time))[:2]
     assert first.code == "improving"
     assert first.message.startswith("the best gain, 40, came from trial 40, the 40th of 40 to finish")
     assert second.message.startswith("1 other trial is within one standard deviation (1.5) of the best")
@@ -159,38 +165,40 @@ def test_of_a_metric_that_only_has_a_limit_it_is_said_whether_the_one_with_a_goa
 
 def test_medians_of_huge_values_are_told() -> None:
     worth = {"adam": -1.7e308, "sgd": 1.7e308, "rmsprop": 1.0}
-    seen = [
+    trials = [
         Observation(place, {"opt": choice}, TrialState.COMPLETED, {"loss": worth[choice]})
         for place, choice in enumerate(4 * list(worth), start=1)
     ]
     space = Space.of((Parameter("opt", "categorical", choices=tuple(worth)),))
-    [found] = by_code(findings(space, LOSS, seen), "choice")
-    assert found.message == "adam has the best median loss: -1.7e+308 (4 trials), then rmsprop 1 (4), sgd 1.7e+308 (4)"
+    [finding] = by_code(findings(space, LOSS, trials), "choice")
+    assert (
+        finding.message == "adam has the best median loss: -1.7e+308 (4 trials), then rmsprop 1 (4), sgd 1.7e+308 (4)"
+    )
 
 
 def test_failures_that_lie_together_are_told_with_how_many_lie_there() -> None:
-    seen = history(60, lambda given, _: None if float(given["layers"]) > 48 else 1.0)
-    [found] = by_code(findings(SPACE, LOSS, seen), "failures")
-    failed = sum(item.state is TrialState.FAILED for item in seen)
-    assert found.parameter == "layers"
-    assert found.message.startswith(f"{failed} of the {failed} failed trials have it in the upper half of its range")
+    trials = history(60, lambda configuration, _: None if float(configuration["layers"]) > 48 else 1.0)
+    [finding] = by_code(findings(SPACE, LOSS, trials), "failures")
+    failed = sum(item.state is TrialState.FAILED for item in trials)
+    assert finding.parameter == "layers"
+    assert finding.message.startswith(f"{failed} of the {failed} failed trials have it in the upper half of its range")
 
 
 def test_failures_that_lie_together_are_told_where_most_trials_failed() -> None:
     layers = iter([*range(40, 51), *range(1, 10)])
-    seen = [
+    trials = [
         Observation(number, {"layers": value}, TrialState.FAILED if value >= 8 else TrialState.COMPLETED, {"loss": 1.0})
         for number, value in enumerate(layers, 1)
     ]
     space = Space.of((Parameter("layers", "int", 1, 50),))
-    [found] = by_code(findings(space, LOSS, seen), "failures")
-    assert found.message == "11 of the 13 failed trials have it in the upper half of its range; 11 of all 20 have"
+    [finding] = by_code(findings(space, LOSS, trials), "failures")
+    assert finding.message == "11 of the 13 failed trials have it in the upper half of its range; 11 of all 20 have"
 
 
 def test_of_several_choices_that_fail_the_one_that_fails_most_is_told() -> None:
     space = Space.of((Parameter("opt", "categorical", choices=("adam", "sgd", "lion", "lamb", "adagrad")),))
     fail = {"sgd": 14, "lamb": 20}
-    seen = [
+    trials = [
         Observation(
             20 * place + number,
             {"opt": choice},
@@ -200,8 +208,8 @@ def test_of_several_choices_that_fail_the_one_that_fails_most_is_told() -> None:
         for place, choice in enumerate(space.parameters[0].choices)
         for number in range(1, 21)
     ]
-    [found] = by_code(findings(space, LOSS, seen), "failures")
-    assert found.message == "20 of the 34 failed trials have it at lamb; 20 of all 100 have"
+    [finding] = by_code(findings(space, LOSS, trials), "failures")
+    assert finding.message == "20 of the 34 failed trials have it at lamb; 20 of all 100 have"
 
 
 def test_a_thousand_choices_are_not_compared_with_each_trial() -> None:
@@ -218,69 +226,69 @@ def test_a_thousand_choices_are_not_compared_with_each_trial() -> None:
 
     choices = tuple(Choice(f"v{number}") for number in range(1000))
     space = Space((Parameter("opt", "categorical", choices=choices),))
-    seen = [
+    trials = [
         Observation(number, {"opt": choices[number]}, TrialState.FAILED if number % 3 else TrialState.COMPLETED, {})
         for number in range(1, 61)
     ]
-    findings(space, LOSS, seen)
+    findings(space, LOSS, trials)
     assert compared < 1000
 
 
 def test_failures_that_lie_anywhere_are_blamed_on_nothing() -> None:
-    seen = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
-    assert not by_code(findings(SPACE, LOSS, seen), "failures")
+    trials = history(200, lambda _, number: None if number % 4 == 0 else 1.0)
+    assert not by_code(findings(SPACE, LOSS, trials), "failures")
 
 
 def test_trials_within_the_noise_of_the_best_are_counted() -> None:
-    seen = history(5, lambda _, number: float(number), stddev=1.5)
-    [found] = by_code(findings(SPACE, LOSS, seen), "ties")
-    assert found.message.startswith("1 other trial is within one standard deviation (1.5)")
+    trials = history(5, lambda _, number: float(number), stddev=1.5)
+    [finding] = by_code(findings(SPACE, LOSS, trials), "ties")
+    assert finding.message.startswith("1 other trial is within one standard deviation (1.5)")
 
 
 def test_the_noise_of_a_mean_over_folds_is_called_its_standard_error() -> None:
-    seen = history(5, lambda _, number: float(number), stddev=1.5)
-    [found] = by_code(findings(SPACE, LOSS, seen, folds=5), "ties")
-    assert found.message.startswith("1 other trial is within one standard error of 5 folds (1.5) of the best")
+    trials = history(5, lambda _, number: float(number), stddev=1.5)
+    [finding] = by_code(findings(SPACE, LOSS, trials, folds=5), "ties")
+    assert finding.message.startswith("1 other trial is within one standard error of 5 folds (1.5) of the best")
 
 
 def test_the_best_trial_is_one_that_keeps_every_limit() -> None:
     limited = Metric("loss", "minimize", limit=Limit(20.0, least=True))
-    seen = history(40, lambda _, number: float(number), stddev=1.5)
-    found = findings(SPACE, limited, seen, (limited,))
-    assert found[0].message.startswith("the best loss, 20, came from trial 20")
-    assert by_code(found, "ties")[0].message.startswith("1 other trial is within one standard deviation (1.5)")
-    upper = history(40, lambda given, _: float(given["layers"]))
+    trials = history(40, lambda _, number: float(number), stddev=1.5)
+    all_findings = findings(SPACE, limited, trials, (limited,))
+    assert all_findings[0].message.startswith("the best loss, 20, came from trial 20")
+    assert by_code(all_findings, "ties")[0].message.startswith("1 other trial is within one standard deviation (1.5)")
+    upper = history(40, lambda configuration, _: float(configuration["layers"]))
     assert by_code(findings(SPACE, LOSS, upper), "at_bound"), "the best have few layers"
     layers = Metric("loss", "minimize", limit=Limit(30.0, least=True))
     assert not by_code(findings(SPACE, layers, upper, (layers,)), "at_bound"), "the best that count have some 30"
 
 
 def test_a_configuration_that_came_twice_is_counted() -> None:
-    seen = history(5, lambda _, number: float(number))
-    [found] = by_code(findings(SPACE, LOSS, [*seen, *seen[:2]]), "duplicates")
-    assert found.message.startswith("2 trials repeated the configuration")
-    [found] = by_code(findings(SPACE, LOSS, [*seen, seen[0]]), "duplicates")
-    assert found.message.startswith("1 trial repeated the configuration")
+    trials = history(5, lambda _, number: float(number))
+    [finding] = by_code(findings(SPACE, LOSS, [*trials, *trials[:2]]), "duplicates")
+    assert finding.message.startswith("2 trials repeated the configuration")
+    [finding] = by_code(findings(SPACE, LOSS, [*trials, trials[0]]), "duplicates")
+    assert finding.message.startswith("1 trial repeated the configuration")
 
 
 def test_of_a_selection_the_best_and_what_came_twice_are_told_of_all_trials() -> None:
-    seen = history(40, lambda given, _: float(given["layers"]), stddev=1.0)
-    best = Observation(777, seen[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
-    found = findings(SPACE, LOSS, seen, whole=SearchFacts(4000, {1234: best}, 7))
-    assert found[0].message.startswith(
+    trials = history(40, lambda configuration, _: float(configuration["layers"]), stddev=1.0)
+    best = Observation(777, trials[0].parameters, TrialState.COMPLETED, {"loss": 0.5}, {"loss": 1.0})
+    all_findings = findings(SPACE, LOSS, trials, whole=SearchFacts(4000, {1234: best}, 7))
+    assert all_findings[0].message.startswith(
         "the best loss, 0.5, came from trial 777, and none of the 2766 trials that finished after"
     )
-    near = sum(float(given.parameters["layers"]) <= 1.5 for given in seen)
-    assert [finding.message.split(" ")[0] for finding in by_code(found, "ties")] == ([str(near)] if near else [])
-    assert by_code(found, "duplicates")[0].message.startswith("7 trials repeated the configuration")
-    assert "even sample of 40 of the 4000 trials" in by_code(found, "selection")[0].message
-    assert by_code(found, "direction")[0].parameter == "layers"
+    near = sum(float(trial.parameters["layers"]) <= 1.5 for trial in trials)
+    assert [finding.message.split(" ")[0] for finding in by_code(all_findings, "ties")] == ([str(near)] if near else [])
+    assert by_code(all_findings, "duplicates")[0].message.startswith("7 trials repeated the configuration")
+    assert "even sample of 40 of the 4000 trials" in by_code(all_findings, "selection")[0].message
+    assert by_code(all_findings, "direction")[0].parameter == "layers"
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_little_is_said_of_few_trials(count: int) -> None:
-    found = findings(SPACE, LOSS, history(count, lambda given, _: float(given["layers"])))
-    assert all(finding.parameter is None for finding in found)
+    all_findings = findings(SPACE, LOSS, history(count, lambda configuration, _: float(configuration["layers"])))
+    assert all(finding.parameter is None for finding in all_findings)
 
 
 def test_nothing_is_made_of_trials_that_all_failed_or_are_all_the_same() -> None:
@@ -293,8 +301,10 @@ def test_a_front_of_one_trial_is_one_trial() -> None:
     metrics = (LOSS, Metric("size", "minimize"))
     values = {"loss": 1.0, "size": 1.0}
     done = [
-        Observation(number, given, TrialState.COMPLETED, {name: number * value for name, value in values.items()})
-        for number, given in enumerate(configurations(3), start=1)
+        Observation(
+            number, configuration, TrialState.COMPLETED, {name: number * value for name, value in values.items()}
+        )
+        for number, configuration in enumerate(configurations(3), start=1)
     ]
     assert "the Pareto front, now of one trial, was trial 1" in findings(SPACE, LOSS, done, metrics)[0].message
 
@@ -305,5 +315,5 @@ def test_one_and_true_are_two_choices() -> None:
         Observation(number, {"a": (1, True)[number % 2]}, TrialState.COMPLETED, {"loss": float(number % 2)})
         for number in range(1, 21)
     ]
-    [found] = by_code(findings(space, LOSS, done), "choice")
-    assert found.message == "1 has the best median loss: 0 (10 trials), then true 1 (10)"
+    [finding] = by_code(findings(space, LOSS, done), "choice")
+    assert finding.message == "1 has the best median loss: 0 (10 trials), then true 1 (10)"

@@ -30,31 +30,31 @@ def draws(parameter: Parameter, count: int = 4000) -> list[float]:
 
 
 def test_a_normal_prior_is_drawn_from_but_for_a_tenth() -> None:
-    found = draws(Parameter("p", "float", 0.0, 10.0, prior=Prior("normal", (7.0, 0.5))))
-    assert median(found) == pytest.approx(7.0, abs=0.1)
-    assert 0.59 < sum(6.5 <= value <= 7.5 for value in found) / len(found) < 0.68
-    assert 0.03 < sum(value < 4 for value in found) / len(found) < 0.06
+    values = draws(Parameter("p", "float", 0.0, 10.0, prior=Prior("normal", (7.0, 0.5))))
+    assert median(values) == pytest.approx(7.0, abs=0.1)
+    assert 0.59 < sum(6.5 <= value <= 7.5 for value in values) / len(values) < 0.68
+    assert 0.03 < sum(value < 4 for value in values) / len(values) < 0.06
 
 
 def test_a_log_normal_prior_has_its_median_and_its_factor() -> None:
-    found = draws(Parameter("p", "float", 1e-6, 1.0, log=True, prior=Prior("log_normal", (1e-3, 3.0))))
-    assert median(found) == pytest.approx(1e-3, rel=0.1)
-    assert 0.6 < sum(1e-3 / 3 < value < 3e-3 for value in found) / len(found) < 0.68
+    values = draws(Parameter("p", "float", 1e-6, 1.0, log=True, prior=Prior("log_normal", (1e-3, 3.0))))
+    assert median(values) == pytest.approx(1e-3, rel=0.1)
+    assert 0.6 < sum(1e-3 / 3 < value < 3e-3 for value in values) / len(values) < 0.68
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_a_beta_prior_lies_over_the_range_whatever_the_scale(log: bool) -> None:
-    found = draws(Parameter("p", "float", 1.0, 11.0, log=log, prior=Prior("beta", (2.0, 8.0))))
-    assert 2.3 < median(found) < 3.3
-    assert all(1 <= value <= 11 for value in found)
+    values = draws(Parameter("p", "float", 1.0, 11.0, log=log, prior=Prior("beta", (2.0, 8.0))))
+    assert 2.3 < median(values) < 3.3
+    assert all(1 <= value <= 11 for value in values)
 
 
 def test_weights_are_shares_and_leave_nothing_out() -> None:
     parameter = Parameter("p", "categorical", choices=("a", "b", "c"), prior=Prior("weights", (6.0, 3.0, 0.0)))
     random = Random(1)
-    found = Counter(str(parameter.drawn(random.random())) for _ in range(6000))
-    assert found["a"] == pytest.approx(6000 * (0.9 * 2 / 3 + 0.1 / 3), rel=0.1)
-    assert 0 < found["c"] < 300
+    counts = Counter(str(parameter.drawn(random.random())) for _ in range(6000))
+    assert counts["a"] == pytest.approx(6000 * (0.9 * 2 / 3 + 0.1 / 3), rel=0.1)
+    assert 0 < counts["c"] < 300
 
 
 @settings(derandomize=True, database=None)
@@ -129,9 +129,9 @@ def test_the_first_suggestions_are_where_good_values_are_believed_to_be(engine: 
         Parameter("x", "float", 0.0, 1.0, prior=Prior("normal", (0.2, 0.05))),
         Parameter("y", "float", 0.0, 1.0),
     ))  # fmt: skip
-    made = create(engine, space, LOSS, seed=1, in_process=True)
-    asked = [made.ask([], number, ask_seed(1, number)) for number in range(1, 11)]
-    assert sum(abs(float(configuration["x"]) - 0.2) < 0.15 for configuration in asked) >= 7
+    proposer = create(engine, space, LOSS, seed=1, in_process=True)
+    suggestions = [proposer.ask([], number, ask_seed(1, number)) for number in range(1, 11)]
+    assert sum(abs(float(configuration["x"]) - 0.2) < 0.15 for configuration in suggestions) >= 7
 
 
 def test_a_wrong_belief_is_overcome() -> None:
@@ -139,12 +139,12 @@ def test_a_wrong_belief_is_overcome() -> None:
         Parameter("x", "float", 0.0, 1.0, prior=Prior("normal", (0.2, 0.05))),
         Parameter("y", "float", 0.0, 1.0),
     ))  # fmt: skip
-    made = create("auto", space, LOSS, seed=1, in_process=True)
+    proposer = create("auto", space, LOSS, seed=1, in_process=True)
     for number in range(1, 41):
-        asked = made.ask([], number, ask_seed(1, number))
-        loss = (float(asked["x"]) - 0.9) ** 2 + (float(asked["y"]) - 0.5) ** 2
-        made.tell([Observation(number, asked, TrialState.COMPLETED, {"loss": loss})])
-    assert abs(float(asked["x"]) - 0.9) < 0.1
+        suggestion = proposer.ask([], number, ask_seed(1, number))
+        loss = (float(suggestion["x"]) - 0.9) ** 2 + (float(suggestion["y"]) - 0.5) ** 2
+        proposer.tell([Observation(number, suggestion, TrialState.COMPLETED, {"loss": loss})])
+    assert abs(float(suggestion["x"]) - 0.9) < 0.1
 
 
 def test_a_narrow_beta_prior_is_not_lost_to_rounding() -> None:
@@ -182,7 +182,7 @@ def test_a_prior_is_drawn_from_however_narrow_or_wide_it_is(parameter: Parameter
     low, high = parameter.low or 0.0, parameter.high or 0.0
     lower = believed.cdf(high) <= 0.5
 
-    def wanted(value: float) -> float:
+    def prior_cdf(value: float) -> float:
         """The share of the draws below a value."""
         whole = believed.cdf(high) - believed.cdf(low) if lower else believed.sf(low) - believed.sf(high)
         part = believed.cdf(value) - believed.cdf(low) if lower else believed.sf(low) - believed.sf(value)
@@ -191,13 +191,13 @@ def test_a_prior_is_drawn_from_however_narrow_or_wide_it_is(parameter: Parameter
 
     for place in range(1, 200):
         share = place / 200
-        assert wanted(float(parameter.drawn(share))) == pytest.approx(share, abs=3e-3)
+        assert prior_cdf(float(parameter.drawn(share))) == pytest.approx(share, abs=3e-3)
 
 
 def test_a_belief_in_whole_numbers_is_one_in_their_shares_of_the_range() -> None:
     random = Random(1)
     parameter = Parameter("p", "int", 1, 4, prior=Prior("beta", (1.0, 1.0)))
-    found = Counter(parameter.drawn(random.random()) for _ in range(8000))
-    assert all(found[number] == pytest.approx(2000, rel=0.1) for number in (1, 2, 3, 4))
+    counts = Counter(parameter.drawn(random.random()) for _ in range(8000))
+    assert all(counts[number] == pytest.approx(2000, rel=0.1) for number in (1, 2, 3, 4))
     narrow = Parameter("p", "int", 1, 10**6, prior=Prior("normal", (4321.0, 1e-3)))
     assert sum(narrow.drawn(random.random()) == 4321 for _ in range(1000)) > 850

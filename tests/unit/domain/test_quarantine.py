@@ -7,8 +7,8 @@ import pytest
 from orchestune.domain.resources.quarantine import NodeOutcomes, quarantine_reason
 
 
-def judged(here: NodeOutcomes, *elsewhere: NodeOutcomes, gpus: bool = False, tail: str = "") -> str | None:
-    tallies = {"here": here} | {f"n{index}": tally for index, tally in enumerate(elsewhere)}
+def judged(tally: NodeOutcomes, *elsewhere: NodeOutcomes, gpus: bool = False, tail: str = "") -> str | None:
+    tallies = {"here": tally} | {f"n{index}": tally for index, tally in enumerate(elsewhere)}
     return quarantine_reason("here", tallies, gpus=gpus, tail=tail)
 
 
@@ -20,7 +20,7 @@ def test_failures_that_fall_on_one_machine_alone_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "elsewhere", "because"),
+    ("tally", "elsewhere", "because"),
     [
         (NodeOutcomes(0, 1), NodeOutcomes(50, 0), "two may be chance"),
         (NodeOutcomes(1, 5), NodeOutcomes(50, 0), "something worked there"),
@@ -30,9 +30,9 @@ def test_failures_that_fall_on_one_machine_alone_are_its_own() -> None:
     ],
 )
 def test_the_model_has_the_blame_where_the_evidence_is_thin(
-    here: NodeOutcomes, elsewhere: NodeOutcomes, because: str
+    tally: NodeOutcomes, elsewhere: NodeOutcomes, because: str
 ) -> None:
-    assert judged(here, elsewhere) is None, because
+    assert judged(tally, elsewhere) is None, because
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_the_model_has_the_blame_where_the_evidence_is_thin(
     ],
 )
 def test_the_words_of_a_broken_card_are_enough_where_trials_succeed_elsewhere(tail: str) -> None:
-    found = judged(NodeOutcomes(), NodeOutcomes(1, 0), gpus=True, tail=tail)
-    assert found is not None
-    assert found.startswith("its GPU seems to be broken")
+    reason = judged(NodeOutcomes(), NodeOutcomes(1, 0), gpus=True, tail=tail)
+    assert reason is not None
+    assert reason.startswith("its GPU seems to be broken")
     assert judged(NodeOutcomes(), NodeOutcomes(0, 1), gpus=True, tail=tail) is None
     assert judged(NodeOutcomes(), NodeOutcomes(1, 0), gpus=False, tail=tail) is None
 

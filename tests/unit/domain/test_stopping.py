@@ -35,21 +35,23 @@ def progress(finished: int, best: float | None, budget: int = 40) -> SearchProgr
 def test_a_search_that_has_not_reached_the_limit_in_time_is_futile(
     metric: Metric, futile: FutileTrials, finished: int, best: float | None, ends: bool
 ) -> None:
-    found = ended(progress(finished, best), StopRules(futile=futile), metric)
-    assert (found is not None and found.code is ReasonCode.FUTILE) is ends
+    reason = ended(progress(finished, best), StopRules(futile=futile), metric)
+    assert (reason is not None and reason.code is ReasonCode.FUTILE) is ends
 
 
 def test_the_reason_tells_what_was_reached_and_what_was_not() -> None:
-    found = ended(progress(21, 0.5), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
-    assert found is not None
-    assert found.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
+    reason = ended(progress(21, 0.5), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
+    assert reason is not None
+    assert reason.message == "accuracy after 21 finished trials: 0.5 is below 0.6"
 
 
 def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
-    found = ended(progress(20, None), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
-    assert found is not None and found.message == "accuracy after 20 finished trials: none satisfies every limit"
-    found = ended(replace(progress(9, None), since_best=9), StopRules(patience=9), ACCURACY)
-    assert found is not None and found.message == "no better accuracy in the last 9 trials: none satisfies every limit"
+    reason = ended(progress(20, None), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
+    assert reason is not None and reason.message == "accuracy after 20 finished trials: none satisfies every limit"
+    reason = ended(replace(progress(9, None), since_best=9), StopRules(patience=9), ACCURACY)
+    assert (
+        reason is not None and reason.message == "no better accuracy in the last 9 trials: none satisfies every limit"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,8 @@ def test_where_no_trial_keeps_every_limit_nothing_is_said_of_values() -> None:
     [(9, "every configuration of the space was tried (9)"), (1e6, "no untried configuration was found (9 tried)")],
 )
 def test_that_every_configuration_was_tried_is_said_where_it_is_known(size: float, words: str) -> None:
-    found = ended(replace(progress(9, 0.5), exhausted=True, size=size), StopRules(), LOSS)
-    assert found is not None and (found.code, found.message) == (ReasonCode.EXHAUSTED, words)
+    reason = ended(replace(progress(9, 0.5), exhausted=True, size=size), StopRules(), LOSS)
+    assert reason is not None and (reason.code, reason.message) == (ReasonCode.EXHAUSTED, words)
 
 
 @pytest.mark.parametrize(
@@ -71,18 +73,18 @@ def test_that_every_configuration_was_tried_is_said_where_it_is_known(size: floa
 )
 def test_of_one_trial_a_reason_tells_in_the_singular(rules: StopRules, words: str) -> None:
     completed, best = (1, 0.5) if rules.patience is not None else (0, None)
-    found = ended(SearchProgress(40, 1, completed, 1 - completed, 0, best, 1, 1.0), rules, LOSS)
-    assert found is not None and found.message == words
+    reason = ended(SearchProgress(40, 1, completed, 1 - completed, 0, best, 1, 1.0), rules, LOSS)
+    assert reason is not None and reason.message == words
 
 
 def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
-    found = ended(progress(20, 0.5, budget=20), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
-    assert found is not None
-    assert found.code is ReasonCode.BUDGET
+    reason = ended(progress(20, 0.5, budget=20), StopRules(futile=FutileTrials(0.6, 20, "below")), ACCURACY)
+    assert reason is not None
+    assert reason.code is ReasonCode.BUDGET
 
 
 @pytest.mark.parametrize(
-    ("seen", "files", "words"),
+    ("metrics", "files", "words"),
     [
         ({}, [], "never reported loss; print a line such as `loss=0.5`"),
         ({}, ["a.csv"], "never reported loss: a.csv, named in `collect`, does not contain it"),
@@ -91,22 +93,22 @@ def test_a_search_at_the_end_of_its_budget_has_spent_it() -> None:
     ],
 )
 def test_a_missing_metric_is_told_with_where_it_may_come_from(
-    seen: dict[str, float], files: list[str], words: str
+    metrics: dict[str, float], files: list[str], words: str
 ) -> None:
-    assert missing_metric("loss", seen, ("loss",), files).endswith(words)
+    assert missing_metric("loss", metrics, ("loss",), files).endswith(words)
 
 
 def test_a_value_that_is_not_finite_is_told_with_what_it_came_as() -> None:
     assert not_finite("loss", math.nan) == "loss is nan; only finite values count"
-    said = not_finite("loss", math.nan, "orchestune: loss came as 1,234, which may be 1234 or 1.234\n")
-    assert said.startswith(
+    message = not_finite("loss", math.nan, "orchestune: loss came as 1,234, which may be 1234 or 1.234\n")
+    assert message.startswith(
         "the value of loss is ambiguous: it was reported as 1,234, which may be 1234 or 1.234; print "
     )
 
 
 def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
-    said = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
-    assert said == (
+    message = missing_metric("time", {"loss": 0.25, "n": 3.0}, ("loss", "time"), printed="n=3\ntime: 12.5ms\n")
+    assert message == (
         "the command succeeded but never reported time: `time: 12.5ms` has a unit; print the number alone, or add "
         r"`collect: {regex: '\btime:\s+(?P<time>[-+.\w]*\w)ms\b'}` to the experiment file"
     )
@@ -114,8 +116,8 @@ def test_a_missing_metric_that_has_a_unit_is_told_as_it_was_printed() -> None:
 
 
 def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_printed() -> None:
-    said = missing_metric("loss", {"lr": 0.25}, ("loss",), printed="epoch 3 loss 0.5\n")
-    assert said.startswith(
+    message = missing_metric("loss", {"lr": 0.25}, ("loss",), printed="epoch 3 loss 0.5\n")
+    assert message.startswith(
         "the command succeeded but never reported loss: `epoch 3 loss 0.5` is not parsed as a value; "
     )
     assert "; return a number or" in missing_metric("loss", {}, ("loss",), of_function=True, printed="loss 0.5\n")
@@ -131,8 +133,8 @@ def test_a_missing_metric_that_was_printed_without_a_sign_is_told_as_it_was_prin
     ],
 )
 def test_a_name_that_is_like_it_and_stands_before_a_number_is_told(printed: str, hint: str) -> None:
-    said = missing_metric("loss", {}, ("loss",), printed=printed)
-    assert said == f"the command succeeded but never reported loss; {hint}"
+    message = missing_metric("loss", {}, ("loss",), printed=printed)
+    assert message == f"the command succeeded but never reported loss; {hint}"
 
 
 def test_of_very_many_long_names_a_few_are_compared() -> None:
@@ -152,7 +154,7 @@ def test_a_function_that_returned_nothing_is_to_return_something() -> None:
     )
     assert missing_metric("loss", {}, ("loss",), of_function=True) == words
     assert "; return {'loss': 0.5, 'time': 0.5}, or" in missing_metric("loss", {}, ("loss", "time"), of_function=True)
-    said = missing_metric("time", {"loss": 0.25}, ("loss", "time"), of_function=True)
-    assert said == "the function never reported time; return {'loss': 0.5, 'time': 0.5}, or print `time=0.5`"
-    said = missing_metric("loss", {"los": 0.25}, ("loss",), of_function=True)
-    assert said == "the function succeeded but never reported loss; saw los=0.25; did you mean los?"
+    message = missing_metric("time", {"loss": 0.25}, ("loss", "time"), of_function=True)
+    assert message == "the function never reported time; return {'loss': 0.5, 'time': 0.5}, or print `time=0.5`"
+    message = missing_metric("loss", {"los": 0.25}, ("loss",), of_function=True)
+    assert message == "the function succeeded but never reported loss; saw los=0.25; did you mean los?"

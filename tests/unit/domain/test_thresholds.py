@@ -19,13 +19,13 @@ def test_of_several_objectives_an_engine_sees_thresholds_as_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "seen"),
+    ("limit", "expected"),
     [
         (Limit(0.2, False), Limit(0.2, False)),
         (Limit(0.9, False), Limit(0.3, False)),
         (Limit(0.1, True), Limit(0.1, True)),
     ],
 )
-def test_a_threshold_beside_a_limit_is_the_tighter_one_of_both(limit: Limit, seen: Limit) -> None:
+def test_a_threshold_beside_a_limit_is_the_tighter_one_of_both(limit: Limit, expected: Limit) -> None:
     metrics = (Metric("error", "minimize", threshold=0.3, limit=limit), Metric("speed", "maximize"))
-    assert aimed(metrics)[0].limit == seen
+    assert aimed(metrics)[0].limit == expected

@@ -16,7 +16,7 @@ from orchestune.domain.specification.unparsed_metrics import (
 
 
 @pytest.mark.parametrize(
-    ("printed", "found"),
+    ("printed", "expected"),
     [
         ("memory: 116.0MB\n", "memory: 116.0MB"),
         ("Results: memory=1.5e3ms, loss=0.5", "memory=1.5e3ms"),
@@ -30,8 +30,8 @@ from orchestune.domain.specification.unparsed_metrics import (
         ("memory=0x10_very" + "_long" * 20, ""),
     ],
 )
-def test_a_number_with_a_unit_is_found(printed: str, found: str) -> None:
-    assert with_unit("memory", printed) == found
+def test_a_number_with_a_unit_is_found(printed: str, expected: str) -> None:
+    assert with_unit("memory", printed) == expected
 
 
 def test_the_words_of_a_name_may_stand_apart() -> None:
@@ -49,7 +49,7 @@ def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> N
 
 
 @pytest.mark.parametrize(
-    ("printed", "found"),
+    ("printed", "expected"),
     [
         ("loss: 0,693\n", "loss: 0,693"),
         ("epoch 1 Loss=1,5 acc: 0.9", "Loss=1,5"),
@@ -61,8 +61,8 @@ def test_what_the_worker_says_of_a_metric_that_came_as_no_number_is_found() -> N
         ("loss: 1,2,3kg", ""),
     ],
 )
-def test_a_number_with_something_between_its_digits_is_found(printed: str, found: str) -> None:
-    assert separated("loss", printed) == found
+def test_a_number_with_something_between_its_digits_is_found(printed: str, expected: str) -> None:
+    assert separated("loss", printed) == expected
 
 
 def test_what_is_to_be_printed_instead_is_told() -> None:
@@ -72,11 +72,11 @@ def test_what_is_to_be_printed_instead_is_told() -> None:
     assert unparsed_hint("loss", "loss: 5ms").startswith("`loss: 5ms` has a unit; ")
     assert unparsed_hint("loss", "loss: 0.5") == ""
     expression = r"\bVal\s+Loss\s+(?P<val_loss>[-+.\w]*\w)"
-    told = (
+    expected_hint = (
         f"`Val Loss 0.5` is not parsed as a value; add `collect: {{regex: '{expression}'}}`"
         " to the experiment file, or print `val_loss=0.5`"
     )
-    assert unparsed_hint("val_loss", "Val Loss 0.5") == told
+    assert unparsed_hint("val_loss", "Val Loss 0.5") == expected_hint
     assert "{regex: '\\bloss:\\s+(?P<loss>[-+.\\w]*\\w)ms\\b'}" in unparsed_hint("loss", "loss: 5ms")
 
 

@@ -24,11 +24,11 @@ def test_what_is_there_already_is_the_same_again() -> None:
 
 @pytest.mark.parametrize("step", [1, 7])
 def test_a_long_one_is_thinned_evenly_and_its_end_is_whole(step: int) -> None:
-    kept: list[list[float]] = []
+    series: list[list[float]] = []
     for first in range(0, 20_000, step):
-        kept = with_more(kept, samples(first, min(first + step, 20_000)))  # type: ignore[assignment]
-        assert len(kept) <= MAX_RUNNING_SAMPLES + NEWEST
-    numbers = [int(sample[0]) for sample in kept]
+        series = with_more(series, samples(first, min(first + step, 20_000)))  # type: ignore[assignment]
+        assert len(series) <= MAX_RUNNING_SAMPLES + NEWEST
+    numbers = [int(sample[0]) for sample in series]
     assert numbers[-NEWEST:] == list(range(20_000 - NEWEST, 20_000))
     assert len({later - earlier for earlier, later in pairwise(numbers[:-NEWEST])}) == 1
     assert numbers[0] == 0 and len(numbers) > MAX_RUNNING_SAMPLES / 2

@@ -73,8 +73,8 @@ def test_values_are_reduced_as_the_metric_says(take: str, value: float) -> None:
 def test_values_as_large_as_numbers_go_have_a_mean_and_a_spread(
     values: list[float], mean: float, spread: float | None
 ) -> None:
-    found = averaged(values)
-    assert (found.value, found.stddev) == pytest.approx((mean, spread))
+    average = averaged(values)
+    assert (average.value, average.stddev) == pytest.approx((mean, spread))
     assert folds.combine([{"loss": ReducedMetric(value)} for value in values])["loss"].value == pytest.approx(mean)
 
 
@@ -130,9 +130,9 @@ def test_a_handle_comes_from_the_name() -> None:
 
 
 def test_ids_sort_by_time() -> None:
-    made = [ids.uuid7(milliseconds, bytes(10)) for milliseconds in (1, 2, 1_700_000_000_000)]
-    assert made == sorted(made)
-    assert made[0][14] == "7"
+    identifiers = [ids.uuid7(milliseconds, bytes(10)) for milliseconds in (1, 2, 1_700_000_000_000)]
+    assert identifiers == sorted(identifiers)
+    assert identifiers[0][14] == "7"
 
 
 def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
@@ -166,8 +166,8 @@ def test_slots_go_to_who_comes_first_and_the_rest_waits() -> None:
 def test_a_number_is_rounded_to_what_a_person_would_write(
     low: float, high: float, log: bool, value: float, rounded: float
 ) -> None:
-    found = Parameter("x", "float", low, high, log=log).rounded(value)
-    assert repr(found) == repr(rounded)
+    number = Parameter("x", "float", low, high, log=log).rounded(value)
+    assert repr(number) == repr(rounded)
 
 
 @pytest.mark.parametrize(

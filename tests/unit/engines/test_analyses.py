@@ -28,19 +28,19 @@ def no_process_left() -> Iterator[None]:
 def test_a_suggestion_does_not_wait_for_what_people_ask() -> None:
     engine = ProcessEngine("tpe", MIXED, [LOSS], seed=1, options={})
     history: list[Observation] = []
-    seen: list[Configuration] = []
+    suggestions: list[Configuration] = []
     for number in range(1, 13):
-        seen.append(engine.ask([], number, ask_seed(1, number)))
-        loss = float(seen[-1].get("rate", 1.0))
-        history.append(Observation(number, seen[-1], TrialState.COMPLETED, {"loss": loss}))
+        suggestions.append(engine.ask([], number, ask_seed(1, number)))
+        loss = float(suggestions[-1].get("rate", 1.0))
+        history.append(Observation(number, suggestions[-1], TrialState.COMPLETED, {"loss": loss}))
         engine.tell(history[-1:])
     busy = ANALYSES.child().process.pid
     os.kill(busy, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as people:
-        asked = people.submit(importance, MIXED, LOSS, history)
+        answer = people.submit(importance, MIXED, LOSS, history)
         try:
             assert engine.ask([], 13, ask_seed(1, 13))
-            assert not asked.done()
+            assert not answer.done()
         finally:
             os.kill(busy, signal.SIGCONT)
-        assert sum(asked.result().values()) == pytest.approx(1)
+        assert sum(answer.result().values()) == pytest.approx(1)

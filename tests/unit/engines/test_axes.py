@@ -16,10 +16,10 @@ from tests.contract.spaces import parameters
 @given(parameters("p"), st.integers(0, 2**32))
 def test_a_value_comes_back_from_its_position(parameter: Parameter, seed: int) -> None:
     value = parameter.from_unit(Random(seed).random())
-    there = axis(parameter)
-    position = there.inward(value)
+    scale = axis(parameter)
+    position = scale.inward(value)
     assert position is not None
-    back = there.outward(position)
+    back = scale.outward(position)
     assert parameter.problem(back) is None
     assert type(back) is type(value)
     assert back == (pytest.approx(value, rel=1e-9, abs=1e-9) if parameter.kind == "float" else value)

@@ -19,8 +19,8 @@ class Counting(Cube):
 
 def walked(cube: Counting, parents: Floats) -> int:
     effort = Effort(everywhere=20, near=10, close=5)
-    found = ranked(cube, lambda features: features[:, 0], parents, np.random.default_rng(1), effort)
-    assert not np.isnan(found).any()
+    best = ranked(cube, lambda features: features[:, 0], parents, np.random.default_rng(1), effort)
+    assert not np.isnan(best).any()
     return cube.walked
 
 

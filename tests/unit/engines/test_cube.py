@@ -32,11 +32,11 @@ def test_a_point_of_the_box_is_a_configuration_of_the_space(space: Space, seed: 
 def test_a_configuration_and_its_point_look_the_same_to_a_model(space: Space, seed: int) -> None:
     cube = Cube(space)
     points = cube.uniform(5, np.random.default_rng(seed))
-    told = [cube.point(cube.configuration(point)) for point in points]
-    assert all(point is not None for point in told)
-    here, there = cube.features(np.array(told)), cube.features(points)
+    points_again = [cube.point(cube.configuration(point)) for point in points]
+    assert all(point is not None for point in points_again)
+    features, expected_features = cube.features(np.array(points_again)), cube.features(points)
     wide = [p.kind == "float" and p.step is None and not p.log and (p.high or 0) > 1e300 for p in space.parameters]
-    assert here[:, ~np.array(wide)] == pytest.approx(there[:, ~np.array(wide)], abs=1e-6)
+    assert features[:, ~np.array(wide)] == pytest.approx(expected_features[:, ~np.array(wide)], abs=1e-6)
 
 
 @steady
@@ -85,9 +85,9 @@ def test_what_is_not_of_this_space_has_no_point(configuration: Configuration) ->
 def test_a_point_stands_for_the_value_that_it_was_made_of_where_steps_do_not_meet_the_bound(
     parameter: Parameter, log: bool
 ) -> None:
-    made = replace(parameter, log=log)
-    cube = Cube(Space.of((made,)))
-    for value in made.each():
+    dimension = replace(parameter, log=log)
+    cube = Cube(Space.of((dimension,)))
+    for value in dimension.each():
         point = cube.point({"a": value})
         assert point is not None
         assert cube.configuration(cube.snapped(point[None].copy())[0]) == {"a": value}

@@ -38,7 +38,7 @@ class Stubborn:
         return dict(self.configuration)
 
 
-def told(configuration: Configuration) -> list[Observation]:
+def observations(configuration: Configuration) -> list[Observation]:
     return [Observation(1, configuration, TrialState.FAILED)]
 
 
@@ -51,7 +51,7 @@ def test_a_new_proposal_is_taken_at_once_with_the_seed_of_the_ask() -> None:
 def test_a_known_proposal_is_asked_for_again_with_other_seeds_a_few_times_and_then_replaced() -> None:
     proposer = Stubborn({"method": "plain", "depth": 1})
     engine = DistinctEngine(MIXED, proposer)
-    engine.tell(told({"method": "plain", "depth": 1}))
+    engine.tell(observations({"method": "plain", "depth": 1}))
     answer = engine.ask([], 2, 5)
     assert answer != proposer.configuration
     assert MIXED.configuration_problems(answer) == []
@@ -61,11 +61,11 @@ def test_a_known_proposal_is_asked_for_again_with_other_seeds_a_few_times_and_th
 def test_the_last_points_of_a_large_finite_space_are_found() -> None:
     space = Space.of((Parameter("a", "int", 0, 99), Parameter("b", "int", 0, 199)))
     engine = DistinctEngine(space, Stubborn({"a": 0, "b": 0}))
-    left = [{"a": 3, "b": 4}, {"a": 98, "b": 198}]
-    engine.tell([Observation(n, c, TrialState.FAILED) for n, c in enumerate(space.walk(), 1) if c not in left])
+    remaining = [{"a": 3, "b": 4}, {"a": 98, "b": 198}]
+    engine.tell([Observation(n, c, TrialState.FAILED) for n, c in enumerate(space.walk(), 1) if c not in remaining])
     first = engine.ask([], 20_000, 1)
     second = engine.ask([first], 20_001, 2)
-    assert sorted([first, second], key=repr) == left
+    assert sorted([first, second], key=repr) == remaining
     with pytest.raises(Exhausted, match="each of the 20000 configurations"):
         engine.ask([first, second], 20_002, 3)
 
@@ -113,8 +113,8 @@ def test_an_endless_branch_in_which_nothing_is_allowed_is_no_reason_to_go_on() -
 def test_an_interval_of_two_floats_ends_instead_of_going_on_for_ever() -> None:
     space = Space.of((Parameter("x", "float", 1.0, 1.0000000000000002),))
     engine = DistinctEngine(space, Stubborn({"x": 1.0}))
-    engine.tell(told({"x": 1.0}))
-    engine.tell(told(engine.ask([], 2, 2)))
+    engine.tell(observations({"x": 1.0}))
+    engine.tell(observations(engine.ask([], 2, 2)))
     with pytest.raises(Exhausted):
         engine.ask([], 3, 3)
 
@@ -141,11 +141,11 @@ DIVISORS = Space.of((Parameter("a", "int", 1, 400), Parameter("b", "int", 1, 400
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_the_few_that_constraints_allow_of_many_are_all_found_before_the_end(name: str) -> None:
     with closing(create(name, DIVISORS, [Metric("loss", "minimize")], seed=1)) as engine:
-        found: list[Configuration] = []
+        suggestions: list[Configuration] = []
         for number in range(1, 16):
-            found.append(patiently(engine, [], number))
-            engine.tell([observe(number, found[-1])])
-        assert sorted(configuration["a"] for configuration in found) == [n for n in range(1, 401) if 400 % n == 0]
+            suggestions.append(patiently(engine, [], number))
+            engine.tell([observe(number, suggestions[-1])])
+        assert sorted(configuration["a"] for configuration in suggestions) == [n for n in range(1, 401) if 400 % n == 0]
         with pytest.raises(Exhausted, match="each configuration that the constraints allow has been suggested once"):
             patiently(engine, [], 16)
 
@@ -153,23 +153,23 @@ def test_the_few_that_constraints_allow_of_many_are_all_found_before_the_end(nam
 def test_what_constraints_allow_far_from_each_other_in_a_large_space_is_found_without_a_walk() -> None:
     a, b = (Parameter(name, "int", 1, 1_000_000) for name in "ab")
     engine = DistinctEngine(Space.of((a, b), ["a % b == 0", "b >= 1000"]), Stubborn({"a": 1000, "b": 1000}))
-    found: set[Value] = set()
+    values: set[Value] = set()
     for number in range(1, 8):
         answer = engine.ask([], number, number)
         engine.tell([observe(number, answer)])
-        found.add(answer["a"])
-    assert len(found) > 4
+        values.add(answer["a"])
+    assert len(values) > 4
 
 
 def test_an_engine_that_is_made_again_answers_the_same_where_it_has_to_look_for_long() -> None:
     first = DistinctEngine(DIVISORS, Stubborn({"a": 1, "b": 400}))
-    found = [patiently(first, [], 1)]
+    suggestions = [patiently(first, [], 1)]
     for number in range(2, 13):
-        first.tell([observe(number - 1, found[-1])])
-        found.append(patiently(first, [], number))
+        first.tell([observe(number - 1, suggestions[-1])])
+        suggestions.append(patiently(first, [], number))
     again = DistinctEngine(DIVISORS, Stubborn({"a": 1, "b": 400}))
-    again.tell([observe(number, configuration) for number, configuration in enumerate(found[:-1], 1)])
-    assert patiently(again, [], 12) == found[-1]
+    again.tell([observe(number, configuration) for number, configuration in enumerate(suggestions[:-1], 1)])
+    assert patiently(again, [], 12) == suggestions[-1]
 
 
 def test_a_wide_parameter_behind_many_conditions_is_found_when_all_else_was_tried() -> None:
@@ -182,6 +182,6 @@ def test_a_walk_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(deduplication, "MAX_STEPS", 10_000)
     space = Space.of((Parameter("a", "int", 1, 10_000), Parameter("b", "int", 1, 10_000))).constrained(["a * b == 1"])
     engine = DistinctEngine(space, Stubborn({"a": 1, "b": 1}))
-    engine.tell(told({"a": 1, "b": 1}))
+    engine.tell(observations({"a": 1, "b": 1}))
     with pytest.raises(Exhausted, match="no new configuration found"):
         patiently(engine, [], 2)

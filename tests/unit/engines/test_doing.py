@@ -35,10 +35,10 @@ def test_an_engine_says_what_it_does(
     assert doing(name, metrics, options, results) == line
 
 
-@pytest.mark.parametrize(("running", "wanted"), [(1, 7), (3, 5), (15, 4)])
-def test_trials_that_run_count_for_the_start_of_a_model(running: int, wanted: int) -> None:
-    assert doing("auto", [LOSS], {}, 3, running) == f"a Sobol sequence, until {wanted} results are known (now 3)"
-    assert doing("auto", [LOSS], {}, wanted, running).startswith("a Gaussian process and TPE")
+@pytest.mark.parametrize(("running", "startup"), [(1, 7), (3, 5), (15, 4)])
+def test_trials_that_run_count_for_the_start_of_a_model(running: int, startup: int) -> None:
+    assert doing("auto", [LOSS], {}, 3, running) == f"a Sobol sequence, until {startup} results are known (now 3)"
+    assert doing("auto", [LOSS], {}, startup, running).startswith("a Gaussian process and TPE")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def bowl(x: float) -> float:
     return 4 * (x - 0.3) ** 2
 
 
-def seen(number: int, x: float, value: float, stddev: float = 0.3, **more: float) -> Observation:
+def observed(number: int, x: float, value: float, stddev: float = 0.3, **more: float) -> Observation:
     spread = {"loss": stddev} if stddev else {}
     return Observation(number, {"x": x}, TrialState.COMPLETED, {"loss": value, **more}, spread)
 
@@ -63,22 +63,22 @@ def seen(number: int, x: float, value: float, stddev: float = 0.3, **more: float
 def history(seed: int, sign: float = 1.0, unit: float = 1.0, level: float = 0.0) -> list[Observation]:
     """Forty noisy values of a bowl, and one beside its middle that was lucky."""
     chance = random.Random(seed)
-    found = [
-        seen(number, x, sign * unit * (bowl(x) + chance.gauss(0, 0.3)) + level, 0.3 * unit)
+    observations = [
+        observed(number, x, sign * unit * (bowl(x) + chance.gauss(0, 0.3)) + level, 0.3 * unit)
         for number, x in enumerate((chance.random() for _ in range(40)), 1)
     ]
-    return [*found, seen(LUCKY, 0.65, sign * unit * -0.9 + level, 0.3 * unit)]
+    return [*observations, observed(LUCKY, 0.65, sign * unit * -0.9 + level, 0.3 * unit)]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_luckiest_value_is_not_the_best_configuration(seed: int) -> None:
-    told = history(seed)
-    found = best_estimate(SPACE, LOSS, told)
-    assert found is not None
-    assert min(told, key=lambda each: each.metrics["loss"]).number == LUCKY != found.number
-    place = next(float(each.parameters["x"]) for each in told if each.number == found.number)
+    trials = history(seed)
+    best = best_estimate(SPACE, LOSS, trials)
+    assert best is not None
+    assert min(trials, key=lambda each: each.metrics["loss"]).number == LUCKY != best.number
+    place = next(float(each.parameters["x"]) for each in trials if each.number == best.number)
     assert abs(place - 0.3) < 0.3
-    assert abs(found.value - bowl(place)) < 4 * found.stddev and 0.01 < found.stddev < 0.3
+    assert abs(best.value - bowl(place)) < 4 * best.stddev and 0.01 < best.stddev < 0.3
 
 
 @pytest.mark.parametrize(("noise", "reported", "at_most"), [(0.3, 0.3, 0.7), (0.05, 0.3, 0.17)])
@@ -92,7 +92,7 @@ def test_a_model_errs_less_than_luck(noise: float, reported: float, at_most: flo
         near = [(chance.gauss(0.3, 0.15), chance.gauss(0.7, 0.2)) for _ in range(30)]
         points += [(min(1.0, max(0.0, x)), min(1.0, max(0.0, y))) for x, y in near]
         losses = {number: 4 * (x - 0.3) ** 2 + 2 * (y - 0.7) ** 2 for number, (x, y) in enumerate(points)}
-        told = [
+        trials = [
             Observation(
                 number,
                 {"x": points[number][0], "y": points[number][1]},
@@ -102,11 +102,11 @@ def test_a_model_errs_less_than_luck(noise: float, reported: float, at_most: flo
             )
             for number, value in losses.items()
         ]
-        found = best_estimate(space, LOSS, told)
-        assert found is not None
+        best = best_estimate(space, LOSS, trials)
+        assert best is not None
         lowest = min(losses.values())
-        lost["raw"] += losses[min(told, key=lambda each: each.metrics["loss"]).number] - lowest
-        lost["expected"] += losses[found.number] - lowest
+        lost["raw"] += losses[min(trials, key=lambda each: each.metrics["loss"]).number] - lowest
+        lost["expected"] += losses[best.number] - lowest
     assert lost["expected"] < at_most * lost["raw"]
 
 
@@ -121,8 +121,8 @@ def test_direction_and_unit_of_the_metric_do_not_matter() -> None:
 
 def test_only_what_keeps_the_limits_can_be_best() -> None:
     metrics = (*LOSS, Metric("size", "minimize", limit=Limit(1.0, False), optimized=False))
-    told = [
-        seen(
+    trials = [
+        observed(
             each.number,
             float(each.parameters["x"]),
             each.metrics["loss"],
@@ -130,44 +130,48 @@ def test_only_what_keeps_the_limits_can_be_best() -> None:
         )
         for each in history(2)
     ]
-    found = best_estimate(SPACE, metrics, told)
-    assert found is not None
-    assert next(float(each.parameters["x"]) for each in told if each.number == found.number) >= 0.5
-    none = [seen(each.number, 0.1, each.metrics["loss"], size=3.0) for each in told]
+    best = best_estimate(SPACE, metrics, trials)
+    assert best is not None
+    assert next(float(each.parameters["x"]) for each in trials if each.number == best.number) >= 0.5
+    none = [observed(each.number, 0.1, each.metrics["loss"], size=3.0) for each in trials]
     assert best_estimate(SPACE, metrics, none) is None
 
 
 def test_nothing_is_estimated_without_noise_with_few_results_or_with_two_objectives() -> None:
-    told = history(3)
+    trials = history(3)
     assert (
-        best_estimate(SPACE, LOSS, [seen(o.number, float(o.parameters["x"]), 1.0 * o.number, 0.0) for o in told])
+        best_estimate(SPACE, LOSS, [observed(o.number, float(o.parameters["x"]), 1.0 * o.number, 0.0) for o in trials])
         is None
     )
-    assert best_estimate(SPACE, LOSS, told[: MIN_RESULTS - 1]) is None
-    assert best_estimate(SPACE, LOSS, told[:MIN_RESULTS]) is not None
-    assert best_estimate(SPACE, LOSS, [seen(n, n / 20, 0.5) for n in range(20)]) is None  # all the same
+    assert best_estimate(SPACE, LOSS, trials[: MIN_RESULTS - 1]) is None
+    assert best_estimate(SPACE, LOSS, trials[:MIN_RESULTS]) is not None
+    assert best_estimate(SPACE, LOSS, [observed(n, n / 20, 0.5) for n in range(20)]) is None  # all the same
     two = (*LOSS, Metric("other", "minimize"))
-    assert best_estimate(SPACE, two, [seen(o.number, 0.5, o.metrics["loss"], other=1.0) for o in told]) is None
+    assert best_estimate(SPACE, two, [observed(o.number, 0.5, o.metrics["loss"], other=1.0) for o in trials]) is None
 
 
 def test_failures_and_values_that_diverged_do_no_harm() -> None:
-    told = history(4)
-    told += [Observation(200, {"x": 0.3}, TrialState.FAILED), seen(201, 0.31, 1e30), seen(202, 0.7, float("inf"))]
-    found = best_estimate(SPACE, LOSS, told)
-    assert found is not None and found.number < LUCKY
+    trials = history(4)
+    trials += [
+        Observation(200, {"x": 0.3}, TrialState.FAILED),
+        observed(201, 0.31, 1e30),
+        observed(202, 0.7, float("inf")),
+    ]
+    best = best_estimate(SPACE, LOSS, trials)
+    assert best is not None and best.number < LUCKY
 
 
 def noisy_trade_off(seed: int) -> tuple[list[Observation], dict[int, tuple[float, float]]]:
-    """Sixty noisy pairs; the front is where `y` is 0.3, whatever `x`."""
+    """Sixty noisy pairs; the front is where `y` is 0.3, for any `x`."""
     chance = random.Random(seed)
     true: dict[int, tuple[float, float]] = {}
-    told: list[Observation] = []
+    trials: list[Observation] = []
     for number in range(1, 61):
         x, y = chance.random(), min(1.0, max(0.0, chance.gauss(0.35, 0.2)))
         true[number] = (x + 2 * abs(y - 0.3), 1 - x + 2 * abs(y - 0.3))
         values = {name: value + chance.gauss(0, 0.25) for name, value in zip("ab", true[number], strict=True)}
-        told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, values, {"a": 0.25, "b": 0.25}))
-    return told, true
+        trials.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, values, {"a": 0.25, "b": 0.25}))
+    return trials, true
 
 
 def test_a_fit_with_very_many_parameters_is_no_larger_than_one_for_a_suggestion(
@@ -183,12 +187,12 @@ def test_a_fit_with_very_many_parameters_is_no_larger_than_one_for_a_suggestion(
     monkeypatch.setattr(estimate, "fit", fitted)
     space = Space.of(tuple(Parameter(f"x{index}", "float", 0.0, 1.0) for index in range(400)))
     chance = random.Random(1)
-    told = [
+    trials = [
         Observation(number, {name: chance.random() for name in space.by_name}, TrialState.COMPLETED,
                     {"loss": chance.random()}, {"loss": 0.1})
         for number in range(1, 131)
     ]  # fmt: skip
-    assert best_estimate(space, LOSS, told) is not None
+    assert best_estimate(space, LOSS, trials) is not None
     assert shapes == [(100, 400)]
 
 
@@ -197,10 +201,10 @@ def test_the_front_of_noisy_metrics_is_that_of_what_is_expected() -> None:
     both = (Metric("a", "minimize"), Metric("b", "minimize"))
     lost = {"raw": 0.0, "expected": 0.0}
     for seed in range(8):
-        told, true = noisy_trade_off(seed)
-        expected = expected_front(space, both, told)
+        trials, true = noisy_trade_off(seed)
+        expected = expected_front(space, both, trials)
         assert expected is not None
-        raw = pareto_front(both, [(each.number, each.metrics) for each in told])
+        raw = pareto_front(both, [(each.number, each.metrics) for each in trials])
         for name, front in (("raw", raw), ("expected", expected)):
             lost[name] += sum(sum(true[number]) - 1 for number in front) / len(front) / 8
     assert lost["expected"] < 0.7 * lost["raw"], lost
@@ -208,18 +212,20 @@ def test_the_front_of_noisy_metrics_is_that_of_what_is_expected() -> None:
 
 def test_the_front_is_the_raw_one_where_nothing_says_how_noisy_it_is() -> None:
     both = (Metric("loss", "minimize"), Metric("size", "minimize"))
-    assert expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), 0.0, size=float(n)) for n in range(20)]) is None
     assert (
-        expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(MIN_RESULTS - 1)])
+        expected_front(SPACE, both, [observed(n, n / 20, bowl(n / 20), 0.0, size=float(n)) for n in range(20)]) is None
+    )
+    assert (
+        expected_front(SPACE, both, [observed(n, n / 20, bowl(n / 20), size=float(n)) for n in range(MIN_RESULTS - 1)])
         is None
     )
-    assert expected_front(SPACE, LOSS, [seen(n, n / 20, bowl(n / 20)) for n in range(20)]) is None
+    assert expected_front(SPACE, LOSS, [observed(n, n / 20, bowl(n / 20)) for n in range(20)]) is None
 
 
 def test_what_exceeds_a_limit_is_on_no_front() -> None:
     both = (Metric("loss", "minimize"), Metric("size", "minimize", limit=Limit(10.0, False)))
-    found = expected_front(SPACE, both, [seen(n, n / 20, bowl(n / 20), size=float(n)) for n in range(1, 20)])
-    assert found and max(found) <= 10
+    front = expected_front(SPACE, both, [observed(n, n / 20, bowl(n / 20), size=float(n)) for n in range(1, 20)])
+    assert front and max(front) <= 10
 
 
 @pytest.mark.parametrize("seed", [13, 18])
@@ -227,17 +233,17 @@ def test_what_is_small_beside_the_reported_noise_is_seen_where_many_values_bear_
     """The folds of a cross-validation lie ten times as far apart as runs do, and a corner of the space diverges."""
     chance = random.Random(seed)
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
-    told = []
+    trials = []
     for number in range(1, 41):
         x, y = chance.random(), chance.random()
         if number > 34:
             x = 0.6 + 0.03 * chance.gauss(0, 1)
         loss = 1 - 0.012 * math.exp(-(((x - 0.6) / 0.08) ** 2)) + (0.4 if x > 0.93 and y > 0.5 else 0.0)
         metrics = {"loss": loss + 0.003 * chance.gauss(0, 1)}
-        told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": 0.03}))
-    found = best_estimate(space, LOSS, told)
-    assert found is not None
-    assert abs(float(told[found.number - 1].parameters["x"]) - 0.6) < 0.1
+        trials.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": 0.03}))
+    best = best_estimate(space, LOSS, trials)
+    assert best is not None
+    assert abs(float(trials[best.number - 1].parameters["x"]) - 0.6) < 0.1
 
 
 @pytest.mark.parametrize("diverged", [3.0, 100.0])
@@ -247,16 +253,16 @@ def test_a_few_that_diverged_do_not_make_clearly_worse_trials_seem_as_good(diver
     for seed in range(10):
         chance = random.Random(seed)
         true = {}
-        told = []
+        trials = []
         for number in range(30):
             x, y = chance.random(), chance.random()
             true[number] = (x - 0.3) ** 2 + (y - 0.6) ** 2
             value = diverged if number in (5, 17, 22) else true[number] + chance.gauss(0, 0.02)
-            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
-        found = best_estimate(space, LOSS, told)
-        assert found is not None
-        lost["raw"] += true[min(told, key=lambda each: each.metrics["loss"]).number]
-        lost["expected"] += true[found.number]
+            trials.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
+        best = best_estimate(space, LOSS, trials)
+        assert best is not None
+        lost["raw"] += true[min(trials, key=lambda each: each.metrics["loss"]).number]
+        lost["expected"] += true[best.number]
     assert lost["expected"] < lost["raw"], lost
 
 
@@ -268,18 +274,18 @@ def test_what_is_expected_is_near_what_was_measured_however_many_trials_report_a
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
     for seed in range(3):
         chance = random.Random(seed)
-        true, told = {}, []
+        true, trials = {}, []
         for number in range(60):
             x, y = chance.random(), chance.random()
             true[number] = (x - 0.3) ** 2 + (y - 0.6) ** 2
             value = penalty if number < 60 * share else true[number] + chance.gauss(0, 0.02)
-            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
+            trials.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02}))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = best_estimate(space, LOSS, told)
-        assert found is not None
-        assert abs(found.value - true[found.number]) < 0.06
-        assert found.stddev < 0.06
+            best = best_estimate(space, LOSS, trials)
+        assert best is not None
+        assert abs(best.value - true[best.number]) < 0.06
+        assert best.stddev < 0.06
 
 
 @pytest.mark.filterwarnings("error")
@@ -291,20 +297,20 @@ def test_what_is_expected_of_the_largest_numbers_is_a_number(goal: Literal["mini
         Observation(place + 1, {"x": place / 20}, TrialState.COMPLETED, {"loss": value}, {"loss": 1e307})
         for place, value in enumerate(values)
     ]
-    found = best_estimate(SPACE, [Metric("loss", goal)], history)
-    assert found is not None
-    assert found.number == 21
-    assert found.value == pytest.approx(-worst, rel=0.1)
-    assert math.isfinite(found.stddev)
+    best = best_estimate(SPACE, [Metric("loss", goal)], history)
+    assert best is not None
+    assert best.number == 21
+    assert best.value == pytest.approx(-worst, rel=0.1)
+    assert math.isfinite(best.stddev)
 
 
 def test_nothing_is_expected_where_all_but_a_few_results_are_penalties() -> None:
     values = [0.5, 0.4, 1e9, 0.3, 1e9, 1e9, 0.6, 1e9, 0.2, 0.45, 1e9, 1e9]
-    told = [
+    trials = [
         Observation(number, {"x": number / 12}, TrialState.COMPLETED, {"loss": value}, {"loss": 0.02})
         for number, value in enumerate(values)
     ]
-    assert best_estimate(SPACE, LOSS, told) is None
+    assert best_estimate(SPACE, LOSS, trials) is None
 
 
 def test_a_few_that_are_far_worse_do_not_hide_what_the_others_differ_by() -> None:
@@ -316,14 +322,14 @@ def test_a_few_that_are_far_worse_do_not_hide_what_the_others_differ_by() -> Non
             Parameter("l1_ratio", "float", 0.0, 1.0, when=(("penalty", ("elasticnet",)),)),
         )
     )
-    told = []
+    trials = []
     for number, (alpha, penalty, ratio, accuracy, spread) in enumerate(CLASSIFIER, start=1):
         configuration = space.active({"alpha": alpha, "penalty": penalty, "l1_ratio": ratio or 0.0})
-        told.append(
+        trials.append(
             Observation(number, configuration, TrialState.COMPLETED, {"accuracy": accuracy}, {"accuracy": spread})
         )
-    found = best_estimate(space, (Metric("accuracy", "maximize"),), told)
-    assert found is not None and found.number in (27, 35, 39)
+    best = best_estimate(space, (Metric("accuracy", "maximize"),), trials)
+    assert best is not None and best.number in (27, 35, 39)
 
 
 @pytest.mark.parametrize("stddev", [0.1, 0.01, 0.001])
@@ -331,19 +337,19 @@ def test_what_is_better_than_all_others_by_many_deviations_is_the_best(stddev: f
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
     for seed in range(10):
         chance = random.Random(seed)
-        told = []
+        trials = []
         for number in range(20):
             x, y = chance.random(), chance.random()
             metrics = {"loss": 0.0 if number == 12 else 2 + 0.3 * x}
-            told.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": stddev}))
-        found = best_estimate(space, LOSS, told)
-        assert found is not None and found.number == 12, seed
+            trials.append(Observation(number, {"x": x, "y": y}, TrialState.COMPLETED, metrics, {"loss": stddev}))
+        best = best_estimate(space, LOSS, trials)
+        assert best is not None and best.number == 12, seed
 
 
 def test_the_front_holds_what_is_better_by_many_deviations() -> None:
     both = (Metric("loss", "minimize"), Metric("size", "minimize"))
     values = [(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), *[(2.0, 0.0)] * 10]
-    told = [seen(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate(values)]
-    assert expected_front(SPACE, both, told) == [2]
-    told = [seen(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate([*values, (9.0, 0.0)])]
-    assert expected_front(SPACE, both, told) == [2]
+    trials = [observed(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate(values)]
+    assert expected_front(SPACE, both, trials) == [2]
+    trials = [observed(n, n / 13, loss, 0.1, size=size) for n, (loss, size) in enumerate([*values, (9.0, 0.0)])]
+    assert expected_front(SPACE, both, trials) == [2]

@@ -76,12 +76,12 @@ def test_a_walk_leaves_what_does_not_apply_and_choices_alone() -> None:
         ),
         ["abs(a + b - 1) <= 1e-7", "kind == 'x' or abs(c - d) <= 1e-7"],
     )
-    start, seen = example(space), set()
+    start, points = example(space), set()
     for seed in range(40):
-        found = wander(space, start, Random(seed))
-        assert space.configuration_problems(found) == []
-        seen.add((round(float(found["a"]), 3), round(float(found["c"]), 3)))
-    assert len(seen) > 20
+        configuration = wander(space, start, Random(seed))
+        assert space.configuration_problems(configuration) == []
+        points.add((round(float(configuration["a"]), 3), round(float(configuration["c"]), 3)))
+    assert len(points) > 20
 
 
 @pytest.mark.parametrize("text", ["a == b", "a == 2 * b", "a + b == 1"])

@@ -38,11 +38,11 @@ def bowl(number: int, configuration: Configuration) -> Observation:
 
 def search(space: Space, outcome: Outcome, count: int, metrics: Sequence[Metric] = (LOSS,)) -> list[Observation]:
     engine = DistinctEngine(space, GpProposer(space, metrics, 3, startup=6))
-    told: list[Observation] = []
+    observations: list[Observation] = []
     for number in range(1, count + 1):
-        told.append(outcome(number, engine.ask([], number, ask_seed(3, number))))
-        engine.tell(told[-1:])
-    return told
+        observations.append(outcome(number, engine.ask([], number, ask_seed(3, number))))
+        engine.tell(observations[-1:])
+    return observations
 
 
 def test_the_bottom_of_a_bowl_is_found_in_thirty_trials() -> None:
@@ -71,8 +71,8 @@ def test_a_metric_to_maximize_is_maximized() -> None:
         value = -bowl(number, configuration).metrics["loss"]
         return Observation(number, configuration, TrialState.COMPLETED, {"score": value})
 
-    told = search(PLANE, outcome, 30, (Metric("score", "maximize"),))
-    assert max(observation.metrics["score"] for observation in told) > -1e-4
+    observations = search(PLANE, outcome, 30, (Metric("score", "maximize"),))
+    assert max(observation.metrics["score"] for observation in observations) > -1e-4
 
 
 @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.PRUNED])
@@ -82,9 +82,11 @@ def test_suggestions_keep_away_from_where_trials_fail_or_are_pruned(state: Trial
             return Observation(number, configuration, state)
         return completed(number, configuration, 1 - float(configuration["x0"]))
 
-    told = search(PLANE, outcome, 50)
-    assert sum(float(observation.parameters["x0"]) > 0.65 for observation in told[20:]) < 6, "of 30, evenly 10.5"
-    assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.53
+    observations = search(PLANE, outcome, 50)
+    assert sum(float(observation.parameters["x0"]) > 0.65 for observation in observations[20:]) < 6, (
+        "of 30, evenly 10.5"
+    )
+    assert min(observation.metrics.get("loss", 1.0) for observation in observations) < 0.53
 
 
 def test_the_best_beside_a_border_of_failures_is_found() -> None:
@@ -94,8 +96,8 @@ def test_the_best_beside_a_border_of_failures_is_found() -> None:
             return Observation(number, configuration, TrialState.FAILED)
         return completed(number, configuration, 1.1 - x - y + (x - 0.4) ** 2)
 
-    told = search(PLANE, outcome, 40)
-    assert min(observation.metrics.get("loss", 1.0) for observation in told) < 0.03
+    observations = search(PLANE, outcome, 40)
+    assert min(observation.metrics.get("loss", 1.0) for observation in observations) < 0.03
 
 
 @pytest.mark.parametrize("engine", ["auto", "gp"])
@@ -103,19 +105,19 @@ def test_where_most_trials_fail_what_does_not_is_learnt_before_eight_have_a_valu
     """A tenth of the space does not fail; a start that waits for values would take 80 trials."""
 
     def searched(seed: int) -> list[TrialState]:
-        made = create(engine, wide(4), [LOSS], seed=seed, in_process=True)
+        proposer = create(engine, wide(4), [LOSS], seed=seed, in_process=True)
         states: list[TrialState] = []
         for number in range(1, 41):
-            given = made.ask([], number, ask_seed(seed, number))
-            x, y, z = (float(given[name]) for name in ("x0", "x1", "x2"))
-            fails = Observation(number, given, TrialState.FAILED)
-            done = fails if x + y > 0.45 else completed(number, given, (x - 0.1) ** 2 + z)
+            configuration = proposer.ask([], number, ask_seed(seed, number))
+            x, y, z = (float(configuration[name]) for name in ("x0", "x1", "x2"))
+            fails = Observation(number, configuration, TrialState.FAILED)
+            done = fails if x + y > 0.45 else completed(number, configuration, (x - 0.1) ** 2 + z)
             states.append(done.state)
-            made.tell([done])
+            proposer.tell([done])
         return states
 
-    found = [searched(seed).count(TrialState.COMPLETED) for seed in range(3)]
-    assert statistics.median(found) >= 10, found
+    completed_counts = [searched(seed).count(TrialState.COMPLETED) for seed in range(3)]
+    assert statistics.median(completed_counts) >= 10, completed_counts
 
 
 def test_a_model_begins_with_half_of_the_results_where_the_others_are_on_their_way() -> None:
@@ -156,9 +158,9 @@ def test_where_the_best_was_tried_the_next_best_is_suggested_and_nothing_left_to
     engine = DistinctEngine(space, GpProposer(space, (LOSS,), 3, startup=6))
     sources: list[str] = []
     for number in range(1, 31):
-        found = engine.ask([], number, ask_seed(3, number))
+        configuration = engine.ask([], number, ask_seed(3, number))
         sources.append(engine.source)
-        engine.tell([completed(number, found, sum(float(value) for value in found.values()))])
+        engine.tell([completed(number, configuration, sum(float(value) for value in configuration.values()))])
     assert sources == ["sobol"] * 6 + ["gp"] * 24
 
 
@@ -179,9 +181,9 @@ def test_two_metrics_spread_over_their_front() -> None:
         x, y = float(configuration["x0"]), float(configuration["x1"])
         return Observation(number, configuration, TrialState.COMPLETED, {"a": x * x + y, "b": -((1 - x) ** 2) - y})
 
-    told = search(PLANE, outcome, 50, metrics)[25:]
-    assert sum(float(observation.parameters["x1"]) < 0.15 for observation in told) > 12
-    places = [float(observation.parameters["x0"]) for observation in told]
+    observations = search(PLANE, outcome, 50, metrics)[25:]
+    assert sum(float(observation.parameters["x1"]) < 0.15 for observation in observations) > 12
+    places = [float(observation.parameters["x0"]) for observation in observations]
     assert min(places) < 0.3 and max(places) > 0.7
 
 
@@ -211,14 +213,14 @@ def test_where_most_trials_are_pruned_the_other_engine_learns_from_them_meanwhil
 @pytest.mark.parametrize("count", [1, 40, 400])
 def test_a_history_of_any_length_is_answered_the_same_by_an_engine_that_was_asked_before(count: int) -> None:
     history = [bowl(number, {"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1}) for number in range(1, count + 1)]
-    asked, fresh = (AutoProposer(PLANE, [LOSS], 3) for _ in range(2))
+    reused, fresh = (AutoProposer(PLANE, [LOSS], 3) for _ in range(2))
     for index, observation in enumerate(history):
-        asked.tell([observation])
+        reused.tell([observation])
         if index % max(1, count // 8) == 0:
-            asked.propose([], index + 2, index)
+            reused.propose([], index + 2, index)
     fresh.tell(history)
     for number in range(count + 1, count + 5):
-        assert asked.propose([], number, number) == fresh.propose([], number, number)
+        assert reused.propose([], number, number) == fresh.propose([], number, number)
 
 
 def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_asked_before() -> None:
@@ -228,28 +230,28 @@ def test_failures_that_begin_late_are_answered_the_same_by_an_engine_that_was_as
         return Observation(number, point, TrialState.FAILED) if fails else bowl(number, point)
 
     history = [outcome(number) for number in range(1, 31)]
-    asked = GpProposer(PLANE, [LOSS], 3)
+    reused = GpProposer(PLANE, [LOSS], 3)
     for index, observation in enumerate(history):
-        asked.tell([observation])
+        reused.tell([observation])
         fresh = GpProposer(PLANE, [LOSS], 3)
         fresh.tell(history[: index + 1])
-        assert asked.propose([], index + 2, index) == fresh.propose([], index + 2, index)
+        assert reused.propose([], index + 2, index) == fresh.propose([], index + 2, index)
 
 
 def entries(count: int) -> list[TrainingPoint]:
     cube = Cube(PLANE)
     places = [{"x0": (0.37 * number) % 1, "x1": (0.59 * number) % 1} for number in range(count)]
-    found = [training_point(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]
-    return [item for item in found if item is not None]
+    points = [training_point(cube, [LOSS], bowl(number, place)) for number, place in enumerate(places)]
+    return [item for item in points if item is not None]
 
 
 def test_a_long_history_is_thinned_to_its_best_and_an_even_selection_of_the_rest() -> None:
     history = entries(400)
-    kept = thinned(history, 150)
-    assert len(kept) == 150
+    kept_points = thinned(history, 150)
+    assert len(kept_points) == 150
     ranked = sorted(history, key=lambda item: item.losses or ())
-    assert all(item in kept for item in ranked[:50])
-    quarters = [sum(item in kept for item in ranked[start : start + 100]) for start in (100, 200, 300)]
+    assert all(item in kept_points for item in ranked[:50])
+    quarters = [sum(item in kept_points for item in ranked[start : start + 100]) for start in (100, 200, 300)]
     assert min(quarters) > 20
 
 
@@ -262,49 +264,49 @@ def test_a_short_history_is_not_thinned() -> None:
 def test_a_limit_steers_to_the_best_that_keeps_it(engine: str) -> None:
     """The loss falls with both numbers, their sum may be 0.8 at most: the best is a point on that line."""
     metrics = [Metric("loss", "minimize"), Metric("cost", "minimize", limit=Limit(0.8, False), optimized=False)]
-    made = create(engine, PLANE, metrics, seed=3, in_process=True)
-    told: list[Observation] = []
+    search_engine = create(engine, PLANE, metrics, seed=3, in_process=True)
+    observations: list[Observation] = []
     for number in range(1, 46):
-        configuration = made.ask([], number, ask_seed(3, number))
+        configuration = search_engine.ask([], number, ask_seed(3, number))
         x, y = (float(configuration[name]) for name in ("x0", "x1"))
-        found = {"loss": -x - 2 * y, "cost": x + y}
-        told.append(Observation(number, configuration, TrialState.COMPLETED, found))
-        made.tell(told[-1:])
-    kept = [observation for observation in told if observation.metrics["cost"] <= 0.8]
-    assert min(observation.metrics["loss"] for observation in kept) < (-1.5 if engine != "tpe" else -1.3)
-    assert sum(observation.metrics["cost"] <= 0.9 for observation in told[20:]) >= 12
+        metric_values = {"loss": -x - 2 * y, "cost": x + y}
+        observations.append(Observation(number, configuration, TrialState.COMPLETED, metric_values))
+        search_engine.tell(observations[-1:])
+    feasible = [observation for observation in observations if observation.metrics["cost"] <= 0.8]
+    assert min(observation.metrics["loss"] for observation in feasible) < (-1.5 if engine != "tpe" else -1.3)
+    assert sum(observation.metrics["cost"] <= 0.9 for observation in observations[20:]) >= 12
 
 
 def test_a_limit_that_nothing_keeps_yet_is_searched_for() -> None:
     metrics = [Metric("loss", "minimize"), Metric("gain", "maximize", limit=Limit(0.95, True), optimized=False)]
-    made = create("gp", PLANE, metrics, seed=3, in_process=True)
-    kept = 0
+    search_engine = create("gp", PLANE, metrics, seed=3, in_process=True)
+    feasible = 0
     for number in range(1, 31):
-        configuration = made.ask([], number, ask_seed(3, number))
+        configuration = search_engine.ask([], number, ask_seed(3, number))
         x, y = (float(configuration[name]) for name in ("x0", "x1"))
         gain = 1 - (x - 0.9) ** 2 * 4 - (y - 0.1) ** 2 * 4
-        kept += gain >= 0.95
-        made.tell([Observation(number, configuration, TrialState.COMPLETED, {"loss": x, "gain": gain})])
-    assert kept >= 5, "a draw keeps it once in 25"
+        feasible += gain >= 0.95
+        search_engine.tell([Observation(number, configuration, TrialState.COMPLETED, {"loss": x, "gain": gain})])
+    assert feasible >= 5, "a draw keeps it once in 25"
 
 
 @pytest.mark.parametrize("engine", ["auto", "gp", "tpe"])
 def test_the_part_of_a_front_is_searched_where_each_metric_has_reached_its_threshold(engine: str) -> None:
     """The front is the line between two corners; with thresholds its middle is wanted, a fifth of it."""
 
-    def wanted(thresholds: tuple[float | None, float | None]) -> int:
+    def count_hits(thresholds: tuple[float | None, float | None]) -> int:
         metrics = [Metric("a", "minimize", threshold=thresholds[0]), Metric("b", "maximize", threshold=thresholds[1])]
-        made = create(engine, PLANE, metrics, seed=3, in_process=True)
+        search_engine = create(engine, PLANE, metrics, seed=3, in_process=True)
         hits = 0
         for number in range(1, 61):
-            configuration = made.ask([], number, ask_seed(3, number))
+            configuration = search_engine.ask([], number, ask_seed(3, number))
             x, y = (float(configuration[name]) for name in ("x0", "x1"))
-            found = {"a": x + y, "b": -(1 - x) - y}
-            hits += number > 20 and found["a"] <= 0.6 and found["b"] >= -0.6
-            made.tell([Observation(number, configuration, TrialState.COMPLETED, found)])
+            metric_values = {"a": x + y, "b": -(1 - x) - y}
+            hits += number > 20 and metric_values["a"] <= 0.6 and metric_values["b"] >= -0.6
+            search_engine.tell([Observation(number, configuration, TrialState.COMPLETED, metric_values)])
         return hits
 
-    assert wanted((0.6, -0.6)) >= max(8, 1.4 * wanted((None, None)))
+    assert count_hits((0.6, -0.6)) >= max(8, 1.4 * count_hits((None, None)))
 
 
 def test_several_metrics_are_searched_by_both_in_turns() -> None:
@@ -328,11 +330,11 @@ def test_a_quarter_of_the_suggestions_is_the_process_s_while_nothing_better_come
     results.insert(0, results.pop(best))
 
     def sources() -> list[str]:
-        found = []
+        sources = []
         for number in (101, 102, 103, 104):
             auto.propose([], number, ask_seed(3, number))
-            found.append(auto.source)
-        return found
+            sources.append(auto.source)
+        return sources
 
     auto.tell(results[:30])
     assert sources() == ["tpe", "gp", "tpe", "gp"]
@@ -347,20 +349,20 @@ def test_a_search_that_stands_in_the_second_best_valley_goes_into_the_other(seed
     space = wide(3)
     second, other = [0.1] * 3, [0.9] * 3
 
-    def told(number: int, point: list[float]) -> Observation:
+    def observation(number: int, point: list[float]) -> Observation:
         first, deeper = (sum((x - y) ** 2 for x, y in zip(point, middle, strict=True)) for middle in (second, other))
         loss = -math.exp(-first / 0.4**2) - 1.4 * math.exp(-deeper / 0.2**2)
         return completed(number, {f"x{axis}": x for axis, x in enumerate(point)}, loss)
 
     auto = AutoProposer(space, [LOSS], seed)
-    auto.tell([told(1, second), told(2, [0.78] * 3)])
+    auto.tell([observation(1, second), observation(2, [0.78] * 3)])
     around = [[0.1 + 0.02 * math.sin(7 * number * axis + axis) for axis in (1, 2, 3)] for number in range(1, 46)]
-    auto.tell([told(number, point) for number, point in enumerate(around, 3)])
+    auto.tell([observation(number, point) for number, point in enumerate(around, 3)])
     best = math.inf
     for number in range(101, 181, 4):
         point = [float(value) for value in auto.propose([], number, ask_seed(seed, number)).values()]
-        auto.tell([told(number, point)])
-        best = min(best, told(number, point).metrics["loss"])
+        auto.tell([observation(number, point)])
+        best = min(best, observation(number, point).metrics["loss"])
         if best < -1.01:
             return
     pytest.fail(f"the best of twenty suggestions elsewhere was {best}")

@@ -19,12 +19,12 @@ NUMERIC = np.array([True, True, False])
 
 def features(count: int) -> Floats:
     random = np.random.default_rng(count)
-    found = random.random((count, 3))
-    found[:, 2] = random.integers(0, 3, count)
-    return found
+    rows = random.random((count, 3))
+    rows[:, 2] = random.integers(0, 3, count)
+    return rows
 
 
-def told(points: Floats, values: Floats, variance: float = 0.0, reported: float = 0.0) -> TrainingData:
+def training_data(points: Floats, values: Floats, variance: float = 0.0, reported: float = 0.0) -> TrainingData:
     count = len(points)
     return TrainingData(points, values, np.full(count, variance), np.full(count, reported))
 
@@ -34,7 +34,7 @@ def told(points: Floats, values: Floats, variance: float = 0.0, reported: float 
 def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool, reported: float) -> None:
     points = features(12)
     values = np.random.default_rng(5).standard_normal(12)
-    target = _Target(squared_differences(points, NUMERIC), told(points, values, 0.01, reported), additive)
+    target = _Target(squared_differences(points, NUMERIC), training_data(points, values, 0.01, reported), additive)
     at = np.array([0.1, -0.3, 0.5, 0.2, -2.0] + [-0.5, -0.2, 0.3, 0.4] * additive + [-0.7] * (reported > 0))
     step = 1e-5
     expected = [(target(at + step * e)[0] - target(at - step * e)[0]) / (2 * step) for e in np.eye(len(at))]
@@ -44,7 +44,7 @@ def test_the_slope_of_the_fit_is_that_of_its_value(additive: bool, reported: flo
 def test_a_coordinate_that_does_not_matter_gets_a_small_weight() -> None:
     points = features(60)
     values = np.sin(5 * points[:, 0]) + (points[:, 2] == 1)
-    scales = fit(points, told(points, (values - values.mean()) / values.std()), NUMERIC)
+    scales = fit(points, training_data(points, (values - values.mean()) / values.std()), NUMERIC)
     assert scales.weights[1] < scales.weights[0] / 20
     assert scales.weights[1] < scales.weights[2] / 20
     assert scales.noise < 0.01
@@ -55,7 +55,7 @@ def test_noise_that_nobody_reported_is_found() -> None:
     points = features(120)
     values = np.sin(5 * points[:, 0]) + 0.3 * random.standard_normal(120)
     deviation = values.std()
-    scales = fit(points, told(points, (values - values.mean()) / deviation), NUMERIC)
+    scales = fit(points, training_data(points, (values - values.mean()) / deviation), NUMERIC)
     assert math.sqrt(scales.noise) * deviation == pytest.approx(0.3, rel=0.3)
 
 
@@ -65,7 +65,7 @@ def test_of_the_noise_that_is_reported_as_much_counts_as_the_values_bear_out(cla
     points = features(120)
     values = np.sin(5 * points[:, 0]) + 0.3 * random.standard_normal(120)
     deviation = values.std()
-    evidence = told(points, (values - values.mean()) / deviation, reported=(claimed / deviation) ** 2)
+    evidence = training_data(points, (values - values.mean()) / deviation, reported=(claimed / deviation) ** 2)
     scales = fit(points, evidence, NUMERIC)
     noise = math.sqrt(scales.noise + float(evidence.noise(scales)[0])) * deviation
     assert noise == pytest.approx(0.3, rel=0.3)
@@ -101,13 +101,13 @@ def test_what_one_coordinate_does_is_learnt_whatever_the_others_are() -> None:
     numeric = np.full(8, True)
 
     def loss(x: Floats) -> Floats:
-        found: Floats = np.sin(9 * x).sum(axis=1)
-        return found
+        losses: Floats = np.sin(9 * x).sum(axis=1)
+        return losses
 
     error = {}
     for additive in (False, True):
         values = loss(points)
-        scales = fit(points, told(points, values / values.std()), numeric, additive=additive)
+        scales = fit(points, training_data(points, values / values.std()), numeric, additive=additive)
         expected = Posterior(scales, points, values / values.std(), np.zeros(60), np.empty((0, 8)), numeric)
         error[additive] = np.abs(expected.at(elsewhere)[0] * values.std() - loss(elsewhere)).mean()
     assert error[True] < error[False] / 3
@@ -121,12 +121,12 @@ def posterior(pending: Floats, noise: float = 1e-6, variance: float = 0.0) -> Po
 
 
 def test_a_posterior_goes_through_its_points_and_is_unsure_far_from_them() -> None:
-    found = posterior(np.empty((0, 3)))
+    model = posterior(np.empty((0, 3)))
     points = features(20)
-    mean, deviation = found.at(points)
+    mean, deviation = model.at(points)
     assert mean == pytest.approx(3 * (points[:, 0] - 0.6) ** 2 + 0.2 * points[:, 2], abs=0.01)
     assert deviation.max() < 0.01
-    assert found.at(np.array([[0.5, 0.5, 7.0]]))[1][0] > 0.5
+    assert model.at(np.array([[0.5, 0.5, 7.0]]))[1][0] > 0.5
 
 
 def test_what_is_pending_leaves_expectations_and_takes_the_reason_to_go_there() -> None:
@@ -149,9 +149,9 @@ def test_the_logarithm_of_the_expected_improvement_is_that_of_the_integral(z: fl
 
 
 def test_the_expected_improvement_keeps_its_order_where_it_is_too_small_for_a_float() -> None:
-    found = _log_improvement(np.array([-1e8, -1e5, -2000.0, -900.0, -50.0, -40.0]))
-    assert np.isfinite(found).all()
-    assert (np.diff(found) > 0).all()
+    improvements = _log_improvement(np.array([-1e8, -1e5, -2000.0, -900.0, -50.0, -40.0]))
+    assert np.isfinite(improvements).all()
+    assert (np.diff(improvements) > 0).all()
 
 
 @pytest.mark.parametrize("how", ["plain", "power"])
@@ -186,6 +186,6 @@ def test_equal_losses_have_no_scale() -> None:
 
 
 def test_the_correlation_falls_from_one() -> None:
-    found = matern(np.array([0.0, 0.1, 1.0, 100.0]))
-    assert found[0] == 1
-    assert (np.diff(found) < 0).all()
+    correlations = matern(np.array([0.0, 0.1, 1.0, 100.0]))
+    assert correlations[0] == 1
+    assert (np.diff(correlations) < 0).all()

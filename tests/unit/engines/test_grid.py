@@ -21,12 +21,12 @@ SPACE = Space.of((Parameter("a", "categorical", choices=("x", "y")), Parameter("
 
 def test_the_grid_is_walked_with_the_last_parameter_fastest() -> None:
     engine = GridEngine(SPACE)
-    asked: list[dict[str, Value]] = []
+    suggestions: list[dict[str, Value]] = []
     for number in range(1, 7):
-        asked.append(engine.ask(asked, number, 0))
-    assert [(c["a"], c["b"]) for c in asked] == [("x", 1), ("x", 2), ("x", 3), ("y", 1), ("y", 2), ("y", 3)]
+        suggestions.append(engine.ask(suggestions, number, 0))
+    assert [(c["a"], c["b"]) for c in suggestions] == [("x", 1), ("x", 2), ("x", 3), ("y", 1), ("y", 2), ("y", 3)]
     with pytest.raises(Exhausted):
-        engine.ask(asked, 7, 0)
+        engine.ask(suggestions, 7, 0)
 
 
 def test_a_point_that_a_user_queued_is_passed_over_and_its_number_costs_no_point() -> None:
@@ -48,11 +48,11 @@ def test_a_parameter_with_far_too_many_values_to_list_is_walked_one_by_one() -> 
     space = Space.of(
         (Parameter("n", "int", 0, 2**53, step=2), Parameter("x", "float", 0.0, 1.0, step=1e-12)), ["x + n >= 2e-12"]
     )
-    asked: list[dict[str, Value]] = []
+    suggestions: list[dict[str, Value]] = []
     engine = GridEngine(space)
     for number in range(1, 4):
-        asked.append(engine.ask(asked, number, 0))
-    assert asked == [{"n": 0, "x": 2e-12}, {"n": 0, "x": 3e-12}, {"n": 0, "x": 4e-12}]
+        suggestions.append(engine.ask(suggestions, number, 0))
+    assert suggestions == [{"n": 0, "x": 2e-12}, {"n": 0, "x": 3e-12}, {"n": 0, "x": 4e-12}]
 
 
 def test_a_grid_far_too_large_to_list_starts_at_once() -> None:
@@ -68,20 +68,20 @@ def digits(count: int, *constraints: str) -> Space:
 def test_what_a_constraint_does_not_allow_of_the_first_parameters_is_not_walked_through() -> None:
     """A billion configurations, of which most begin with what is not allowed."""
     engine = GridEngine(digits(9, "d0 + d1 >= 17", "d2 * d3 >= 72"))
-    found = engine.ask([], 1, 0)
-    assert list(found.values()) == [8, 9, 8, 9, 0, 0, 0, 0, 0]
+    configuration = engine.ask([], 1, 0)
+    assert list(configuration.values()) == [8, 9, 8, 9, 0, 0, 0, 0, 0]
 
 
 def test_where_the_next_configuration_is_far_away_it_is_looked_for_in_turns() -> None:
     engine = GridEngine(digits(5, "d0 + d1 + d2 + d3 + d4 >= 44"))
-    turns, found = 0, dict[str, Value]()
-    while not found:
+    turns, configuration = 0, dict[str, Value]()
+    while not configuration:
         try:
-            found = engine.ask([], 1, 0)
+            configuration = engine.ask([], 1, 0)
         except StillLooking:
             turns += 1
     assert turns > 10
-    assert list(found.values()) == [8, 9, 9, 9, 9]
+    assert list(configuration.values()) == [8, 9, 9, 9, 9]
 
 
 def test_a_search_without_end_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +107,11 @@ def test_a_walk_that_was_interrupted_is_not_at_its_end(monkeypatch: pytest.Monke
         patch.setattr(Constraint, "holds", interrupted)
         with pytest.raises(KeyboardInterrupt):
             optimizer.ask()
-    found = []
+    suggestions = []
     for _ in range(3):
-        found.append(optimizer.ask())
-        optimizer.tell(found[-1], {"loss": 0.5})
-    assert [tuple(each.parameters.values()) for each in found] == [(8, 9), (9, 8), (9, 9)]
+        suggestions.append(optimizer.ask())
+        optimizer.tell(suggestions[-1], {"loss": 0.5})
+    assert [tuple(each.parameters.values()) for each in suggestions] == [(8, 9), (9, 8), (9, 9)]
     with pytest.raises(SpaceExhausted):
         optimizer.ask()
 

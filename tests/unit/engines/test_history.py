@@ -37,15 +37,15 @@ def test_a_long_history_is_cut_to_the_limit(count: int, limit: int, objectives: 
 
 def test_the_best_and_the_newest_are_kept() -> None:
     losses = numbers(2000)
-    kept = {index for index, _ in filled(losses, 300).window()}
+    indices = {index for index, _ in filled(losses, 300).window()}
     ranked = sorted(range(2000), key=lambda index: losses[index] or [])
-    assert set(ranked[:25]) <= kept
-    assert set(range(1975, 2000)) <= kept
+    assert set(ranked[:25]) <= indices
+    assert set(range(1975, 2000)) <= indices
 
 
 def test_the_rest_is_kept_evenly() -> None:
-    kept = [index for index, _ in filled(numbers(4000), 450).window()]
-    quarters = [sum(start <= index < start + 1000 for index in kept) for start in range(0, 4000, 1000)]
+    indices = [index for index, _ in filled(numbers(4000), 450).window()]
+    quarters = [sum(start <= index < start + 1000 for index in indices) for start in range(0, 4000, 1000)]
     assert all(70 < quarter < 160 for quarter in quarters)
 
 
@@ -62,9 +62,9 @@ def test_what_cannot_be_good_is_never_among_the_best() -> None:
     losses = numbers(2000)
     for index in range(0, 2000, 2):
         losses[index] = None
-    kept = {index for index, _ in filled(losses, 100).window()}
+    indices = {index for index, _ in filled(losses, 100).window()}
     ranked = sorted((index for index in range(2000) if losses[index]), key=lambda index: losses[index] or [])
-    assert set(ranked[:10]) <= kept
+    assert set(ranked[:10]) <= indices
 
 
 def test_of_equals_the_earliest_are_the_best() -> None:
@@ -100,5 +100,5 @@ def test_with_two_losses_the_front_is_kept() -> None:
     front = {100: [0.0, 0.9], 400: [0.5, 0.5], 800: [0.9, 0.0]}
     for index, losses in front.items():
         points[index] = losses
-    kept = {index for index, _ in filled(points, 100, 2).window()}
-    assert set(front) <= kept
+    indices = {index for index, _ in filled(points, 100, 2).window()}
+    assert set(front) <= indices

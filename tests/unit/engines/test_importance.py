@@ -1,4 +1,4 @@
-"""A parameter that decides weighs more than those that do not, whatever the shape of the space."""
+"""A parameter that decides weighs more than those that do not, for any shape of the space."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ LOSS = Metric("loss", "minimize")
 
 def history(count: int, sign: float = 1.0) -> list[Observation]:
     chance = random.Random(3)
-    found = []
+    observations = []
     for number in range(1, count + 1):
         values = {parameter.name: parameter.from_unit(chance.random()) for parameter in SPACE.parameters}
-        given: Configuration = SPACE.active(values)
-        loss = sign * (math.log10(float(given["lr"])) + 3) ** 2 + sign * 0.01 * float(given["noise"])
-        found.append(Observation(number, given, TrialState.COMPLETED, {"loss": loss}))
-    return found
+        configuration: Configuration = SPACE.active(values)
+        loss = sign * (math.log10(float(configuration["lr"])) + 3) ** 2 + sign * 0.01 * float(configuration["noise"])
+        observations.append(Observation(number, configuration, TrialState.COMPLETED, {"loss": loss}))
+    return observations
 
 
 @pytest.mark.parametrize(("goal", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
 def test_what_decides_comes_first_and_all_together_are_one(goal: str, sign: float) -> None:
-    found = importance(SPACE, Metric("loss", goal), history(120, sign))  # type: ignore[arg-type]
-    assert next(iter(found)) == "lr"
-    assert found["lr"] > 0.7
-    assert sum(found.values()) == pytest.approx(1.0)
+    shares = importance(SPACE, Metric("loss", goal), history(120, sign))  # type: ignore[arg-type]
+    assert next(iter(shares)) == "lr"
+    assert shares["lr"] > 0.7
+    assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_conditional_parameters_are_weighed_too() -> None:
-    seen = [
+    trials = [
         Observation(item.number, item.parameters, item.state, {"loss": float(item.parameters.get("momentum", 1.0))})
         for item in history(200)
     ]
-    found = importance(SPACE, LOSS, seen)
-    assert found["momentum"] > found["lr"] + found["noise"]
+    shares = importance(SPACE, LOSS, trials)
+    assert shares["momentum"] > shares["lr"] + shares["noise"]
 
 
-@pytest.mark.parametrize("seen", [[], history(MIN_TRIALS - 1)], ids=["none", "few"])
-def test_nothing_is_said_of_few_trials(seen: list[Observation]) -> None:
-    assert importance(SPACE, LOSS, seen) == {}
+@pytest.mark.parametrize("trials", [[], history(MIN_TRIALS - 1)], ids=["none", "few"])
+def test_nothing_is_said_of_few_trials(trials: list[Observation]) -> None:
+    assert importance(SPACE, LOSS, trials) == {}
 
 
 def test_trials_that_failed_or_are_not_finite_or_equal_raise_nothing() -> None:
@@ -81,25 +81,25 @@ def test_trials_that_failed_or_are_not_finite_or_equal_raise_nothing() -> None:
 @pytest.mark.parametrize("count", [12, 30, 60])
 def test_chance_is_not_said_to_depend_on_anything(noise: Callable[[random.Random], float], count: int) -> None:
     chance = random.Random(11)
-    seen = [
+    trials = [
         Observation(item.number, item.parameters, item.state, {"loss": noise(chance)}, {"loss": chance.random() / 10})
         for item in history(count)
     ]
-    assert importance(SPACE, LOSS, seen) == {}
+    assert importance(SPACE, LOSS, trials) == {}
 
 
 def test_one_result_that_differs_from_thousands_is_chance() -> None:
-    seen = [replace(item, metrics={"loss": float(item.number == 1500)}) for item in history(2000)]
-    assert importance(SPACE, LOSS, seen) == {}
+    trials = [replace(item, metrics={"loss": float(item.number == 1500)}) for item in history(2000)]
+    assert importance(SPACE, LOSS, trials) == {}
 
 
 def test_what_decides_is_found_among_noise_as_large() -> None:
     chance = random.Random(11)
-    seen = [
+    trials = [
         Observation(item.number, item.parameters, item.state, {"loss": item.metrics["loss"] + chance.gauss(0, 1)})
         for item in history(60)
     ]
-    assert next(iter(importance(SPACE, LOSS, seen))) == "lr"
+    assert next(iter(importance(SPACE, LOSS, trials))) == "lr"
 
 
 def test_the_engines_own_process_answers_the_same() -> None:
@@ -113,14 +113,14 @@ def test_the_engines_own_process_answers_the_same() -> None:
 def test_what_a_search_has_learnt_well_still_counts_for_much() -> None:
     """Build a history in which nearly all trials are near the best `lr`; good ones differ only in other parameters."""
     chance = random.Random(5)
-    found = []
+    trials = []
     for number in range(1, 101):
         spread = 2.0 if number <= 20 else 0.2
         lr = 10 ** min(-1.0, max(-5.0, -3 + chance.gauss(0, spread)))
-        given: Configuration = {"lr": lr, "noise": chance.random(), "opt": "adam"}
-        loss = (math.log10(lr) + 3) ** 2 + 0.2 * float(given["noise"])
-        found.append(Observation(number, given, TrialState.COMPLETED, {"loss": loss}))
-    shares = importance(SPACE, LOSS, found)
+        configuration: Configuration = {"lr": lr, "noise": chance.random(), "opt": "adam"}
+        loss = (math.log10(lr) + 3) ** 2 + 0.2 * float(configuration["noise"])
+        trials.append(Observation(number, configuration, TrialState.COMPLETED, {"loss": loss}))
+    shares = importance(SPACE, LOSS, trials)
     assert shares["lr"] > 0.8, "its squared distance varies by 1.2 over the range, a fifth of the noise by 0.003"
     assert shares["momentum"] == 0, "no trial had it"
 
@@ -129,7 +129,7 @@ def constrained(*texts: str) -> Space:
     return Space.of(tuple(Parameter(name, "float", 0.0, 1.0) for name in "abc"), texts)
 
 
-def told(space: Space, loss: Callable[[Configuration], float], count: int = 100) -> list[Observation]:
+def random_trials(space: Space, loss: Callable[[Configuration], float], count: int = 100) -> list[Observation]:
     chance = random.Random(1)
     drawn = [draw_allowed(space, chance) for _ in range(count)]
     return [Observation(i, it, TrialState.COMPLETED, {"loss": loss(it)}) for i, it in enumerate(drawn, start=1)]
@@ -138,14 +138,14 @@ def told(space: Space, loss: Callable[[Configuration], float], count: int = 100)
 def test_what_constraints_do_not_allow_counts_for_nothing() -> None:
     """The slope along `a` is ten times as steep, but its range a fifth and less."""
     space = constrained("a + b <= 0.2")
-    seen = told(space, lambda given: 10 * float(given["a"]) + float(given["c"]))
-    found = importance(space, LOSS, seen)
-    assert 0.6 < found["a"] < 0.8
-    assert 0.2 < found["c"] < 0.4
-    assert found["b"] < 0.02
+    trials = random_trials(space, lambda configuration: 10 * float(configuration["a"]) + float(configuration["c"]))
+    shares = importance(space, LOSS, trials)
+    assert 0.6 < shares["a"] < 0.8
+    assert 0.2 < shares["c"] < 0.4
+    assert shares["b"] < 0.02
     host = ChildHost()
     try:
-        assert in_the_child(space, LOSS, seen, host) == found
+        assert in_the_child(space, LOSS, trials, host) == shares
     finally:
         host.close()
 
@@ -155,24 +155,26 @@ def test_what_constraints_do_not_allow_counts_for_nothing() -> None:
 )
 def test_what_decides_comes_first_whatever_the_constraints(text: str) -> None:
     space = constrained(text)
-    found = importance(space, LOSS, told(space, lambda given: math.sin(8 * float(given["a"]))))
-    assert next(iter(found)) == "a"
-    assert sum(found.values()) == pytest.approx(1.0)
+    shares = importance(
+        space, LOSS, random_trials(space, lambda configuration: math.sin(8 * float(configuration["a"])))
+    )
+    assert next(iter(shares)) == "a"
+    assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_constraints_are_asked_about_the_parameters_that_they_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """With hundreds of parameters it would take minutes."""
     space = Space.of(tuple(Parameter(f"p{n}", "float", 0.0, 1.0) for n in range(30)), ["p0 + p1 <= 1.5"])
-    seen = told(space, lambda given: float(given["p0"]), 40)
-    asked, allows = [], Space.allows
+    trials = random_trials(space, lambda configuration: float(configuration["p0"]), 40)
+    calls, allows = [], Space.allows
 
     def counted(self: Space, configuration: Configuration) -> bool:
-        asked.append(1)
+        calls.append(1)
         return allows(self, configuration)
 
     monkeypatch.setattr(Space, "allows", counted)
-    assert next(iter(importance(space, LOSS, seen))) == "p0"
-    assert len(asked) < 6000
+    assert next(iter(importance(space, LOSS, trials))) == "p0"
+    assert len(calls) < 6000
 
 
 def test_a_constraint_may_hold_for_what_does_not_always_apply() -> None:
@@ -184,8 +186,8 @@ def test_a_constraint_may_hold_for_what_does_not_always_apply() -> None:
         ),
         ["a + m <= 0.8"],
     )
-    found = importance(space, LOSS, told(space, lambda given: float(given.get("m", 0.4))))
-    assert found["m"] + found["k"] > 0.9
+    shares = importance(space, LOSS, random_trials(space, lambda configuration: float(configuration.get("m", 0.4))))
+    assert shares["m"] + shares["k"] > 0.9
 
 
 @pytest.mark.parametrize("count", [120, 400])
@@ -193,9 +195,9 @@ def test_what_parameters_do_together_counts_for_each_of_them(count: int) -> None
     """The function of Ishigami and Homma (1990), whose total effects are known: `x3` matters in no other way."""
     space = Space.of(tuple(Parameter(f"x{place}", "float", -math.pi, math.pi) for place in (1, 2, 3)))
     chance = random.Random(0)
-    seen = []
+    trials = []
     for number in range(1, count + 1):
         x1, x2, x3 = (chance.uniform(-math.pi, math.pi) for _ in range(3))
         loss = math.sin(x1) + 7 * math.sin(x2) ** 2 + 0.1 * x3**4 * math.sin(x1)
-        seen.append(Observation(number, {"x1": x1, "x2": x2, "x3": x3}, TrialState.COMPLETED, {"loss": loss}))
-    assert importance(space, LOSS, seen) == pytest.approx({"x1": 0.449, "x2": 0.355, "x3": 0.196}, abs=0.06)
+        trials.append(Observation(number, {"x1": x1, "x2": x2, "x3": x3}, TrialState.COMPLETED, {"loss": loss}))
+    assert importance(space, LOSS, trials) == pytest.approx({"x1": 0.449, "x2": 0.355, "x3": 0.196}, abs=0.06)

@@ -16,12 +16,12 @@ def place(at: float, loss: float) -> EvaluatedPoint:
     return EvaluatedPoint(point, point, loss)
 
 
-KNOWN = [place(BEST, -2.0), place(BESIDE, -1.9), place(OTHER, -1.0), place(THIRD, -0.5)]
+POINTS = [place(BEST, -2.0), place(BESIDE, -1.9), place(OTHER, -1.0), place(THIRD, -0.5)]
 
 
 def entered(weights: np.ndarray = SHARP) -> Niches:
     niches = Niches(np.array([True]))
-    niches.begin(weights, KNOWN)
+    niches.begin(weights, POINTS)
     return niches
 
 
@@ -54,7 +54,7 @@ def test_it_ends_after_twenty_results_there_that_were_worth_nothing() -> None:
     assert not any(ended)
     assert [niches.add(place(BEST, -5.0), 0.1) for _ in range(30)] == [False] * 30, "results outside do not count"
     assert niches.add(place(0.8, -1.25), 0.1)
-    niches.enter(KNOWN)
+    niches.enter(POINTS)
     assert where(niches) == THIRD
 
 
@@ -70,13 +70,13 @@ def test_places_that_were_left_are_not_entered_again() -> None:
     while not niches.add(place(OTHER, -1.0), 0.1):
         pass
     niches.leave()
-    niches.begin(SHARP, [place(BEST, -2.1), *KNOWN])
+    niches.begin(SHARP, [place(BEST, -2.1), *POINTS])
     assert where(niches) == THIRD
 
 
 def test_choices_are_unlike_where_they_differ() -> None:
     niches = Niches(np.array([False, True]))
-    known = [EvaluatedPoint(np.array(at), np.array(at), loss) for at, loss in (([0.0, 0.5], -2.0), ([1.0, 0.5], -1.0))]
-    niches.begin(np.array([1.0, 1.0]), known)
-    assert niches.best is known[1]
+    points = [EvaluatedPoint(np.array(at), np.array(at), loss) for at, loss in (([0.0, 0.5], -2.0), ([1.0, 0.5], -1.0))]
+    niches.begin(np.array([1.0, 1.0]), points)
+    assert niches.best is points[1]
     assert niches.holds(np.array([[1.0, 0.1], [0.0, 0.9]])).tolist() == [True, False]

@@ -35,30 +35,30 @@ def entries(*losses: float | None) -> list[TrainingPoint]:
     ],
 )
 def test_what_several_share_far_behind_all_others_is_a_penalty(losses: list[float | None], penalties: int) -> None:
-    given = entries(*losses)
-    found = without_penalties(given)
-    assert sum(item.failed for item in found) == penalties + losses.count(None)
-    assert [item.losses for item in found if not item.failed] == [
+    points = entries(*losses)
+    points_left = without_penalties(points)
+    assert sum(item.failed for item in points_left) == penalties + losses.count(None)
+    assert [item.losses for item in points_left if not item.failed] == [
         item.losses
-        for item in given
+        for item in points
         if not item.failed and (not penalties or item.losses != (max(filter(None, losses)),))
     ]
 
 
 def test_of_several_metrics_nothing_is_a_penalty() -> None:
-    given = [TrainingPoint(np.zeros(1), (loss, 0.0), (0.0, 0.0)) for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9)]
-    assert not any(item.failed for item in without_penalties(given))
+    points = [TrainingPoint(np.zeros(1), (loss, 0.0), (0.0, 0.0)) for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 1e9, 1e9, 1e9)]
+    assert not any(item.failed for item in without_penalties(points))
 
 
 def test_a_process_answers_a_penalty_as_a_failure() -> None:
     space, metrics = Space.of((Parameter("x", "float", 0.0, 1.0),)), (Metric("loss", "minimize"),)
-    found = []
-    for told in (None, 1e9):
+    answers = []
+    for penalty in (None, 1e9):
         proposer = GpProposer(space, metrics, 1)
         for number in range(1, 21):
             x = number / 21
-            loss = told if x > 0.7 else (x - 0.6) ** 2
+            loss = penalty if x > 0.7 else (x - 0.6) ** 2
             state = TrialState.FAILED if loss is None else TrialState.COMPLETED
             proposer.tell([Observation(number, {"x": x}, state, {} if loss is None else {"loss": loss})])
-        found.append([proposer.propose([], number, number) for number in range(21, 29)])
-    assert found[0] == found[1]
+        answers.append([proposer.propose([], number, number) for number in range(21, 29)])
+    assert answers[0] == answers[1]

@@ -40,48 +40,48 @@ def measured(observation: Observation) -> dict[str, float]:
 def search(name: str, metrics: Sequence[Metric], count: int, parallel: int = 5) -> tuple[list[Observation], set[str]]:
     """Results come late, and every third out of order."""
     engine = create(name, SPACE, metrics, seed=3, in_process=True)
-    told: list[Observation] = []
+    observations: list[Observation] = []
     waiting: list[Observation] = []
     sources: set[str] = set()
     for number in range(1, count + 1):
-        asked = engine.ask([observation.parameters for observation in waiting], number, ask_seed(3, number))
+        configuration = engine.ask([observation.parameters for observation in waiting], number, ask_seed(3, number))
         sources.add(engine.source)
-        seen = Observation(number, asked, TrialState.COMPLETED)
-        waiting.append(Observation(number, asked, TrialState.COMPLETED, measured(seen)))
+        observation = Observation(number, configuration, TrialState.COMPLETED)
+        waiting.append(Observation(number, configuration, TrialState.COMPLETED, measured(observation)))
         if len(waiting) == parallel:
-            told.append(waiting.pop(1 if number % 3 == 0 else 0))
-            engine.tell(told[-1:])
-    return told, sources
+            observations.append(waiting.pop(1 if number % 3 == 0 else 0))
+            engine.tell(observations[-1:])
+    return observations, sources
 
 
 @pytest.mark.parametrize(("name", "source"), [("cma", "cma"), ("evolution", "de"), ("swarm", "swarm")])
 def test_a_population_closes_in_on_the_best_although_results_come_late(name: str, source: str) -> None:
-    told, sources = search(name, [LOSS], 300)
+    observations, sources = search(name, [LOSS], 300)
     assert sources == {"sobol", source}
     draws, _ = search("random", [LOSS], 300)
-    best, by_chance = (min(observation.metrics["loss"] for observation in found) for found in (told, draws))
+    best, by_chance = (min(observation.metrics["loss"] for observation in trials) for trials in (observations, draws))
     assert best < 0.25 * by_chance
-    assert np.median([observation.metrics["loss"] for observation in told[200:]]) < 2
+    assert np.median([observation.metrics["loss"] for observation in observations[200:]]) < 2
 
 
 def test_several_metrics_are_spread_along_the_front() -> None:
     metrics = [LOSS, Metric("size", "minimize")]
-    told, sources = search("evolution", metrics, 300)
+    observations, sources = search("evolution", metrics, 300)
     assert "nsga2" in sources
-    late = told[150:]
+    late = observations[150:]
     assert min(observation.metrics["loss"] for observation in late) < 0.5
     assert min(observation.metrics["size"] for observation in late) < 3
 
 
 def test_what_is_beyond_a_limit_beats_nothing_within() -> None:
     """Else the places next to a limit, behind which everything is better, come last."""
-    kept = [member(1.0, 5.0), member(2.0, 2.0), member(5.0, 1.0), member(5.5, 1.2)]
+    within = [member(1.0, 5.0), member(2.0, 2.0), member(5.0, 1.0), member(5.5, 1.2)]
     beyond = [member(loss, loss, excesses=(excess,)) for loss, excess in ((1.5, 3.0), (1.8, 2.0), (1.9, 1.0))]
-    assert order([*kept, *beyond]) == [0, 2, 1, 3, 6, 5, 4]
+    assert order([*within, *beyond]) == [0, 2, 1, 3, 6, 5, 4]
 
 
 class Watched(TrainingPoint):
-    """Counts how often somebody asks for its losses."""
+    """Counts how often its losses are read."""
 
     looks = 0
 
@@ -110,17 +110,17 @@ def test_the_order_is_by_limits_then_by_what_beats_whom_then_by_loneliness() -> 
 @pytest.mark.parametrize("name", ["cma", "evolution", "swarm"])
 def test_limits_come_before_the_loss(name: str) -> None:
     metrics = [LOSS, Metric("size", "minimize", limit=Limit(8.0, False), optimized=False)]
-    told, _ = search(name, metrics, 300)
-    kept = [observation for observation in told[100:] if observation.metrics["size"] <= 8]
-    assert len(kept) > 60
-    assert min(observation.metrics["loss"] for observation in kept) < 4
+    observations, _ = search(name, metrics, 300)
+    feasible = [observation for observation in observations[100:] if observation.metrics["size"] <= 8]
+    assert len(feasible) > 60
+    assert min(observation.metrics["loss"] for observation in feasible) < 4
 
 
 def test_a_block_of_a_latin_hypercube_has_one_point_in_each_slice() -> None:
     space = Space.of((Parameter("x", "float", 0.0, 1.0), Parameter("y", "float", 0.0, 1.0)))
     engine = create("latin", space, [LOSS], seed=1, options={"size": 10})
-    asked = [engine.ask([], number, number) for number in range(1, 21)]
-    for block in (asked[:10], asked[10:]):
+    suggestions = [engine.ask([], number, number) for number in range(1, 21)]
+    for block in (suggestions[:10], suggestions[10:]):
         for name in ("x", "y"):
             assert sorted(int(float(configuration[name]) * 10) for configuration in block) == list(range(10))
-    assert engine.ask([], 3, 99) == asked[2]
+    assert engine.ask([], 3, 99) == suggestions[2]

@@ -45,12 +45,12 @@ def history(count: int) -> list[Observation]:
 def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
     host: ChildHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
+    batch_sizes: list[int] = []
     child = host.child()
     request = child.request
 
     def counted(document: dict[str, Any]) -> dict[str, Any]:
-        told.append(len(document["observations"]))
+        batch_sizes.append(len(document["observations"]))
         return request(document)
 
     monkeypatch.setattr(child, "request", counted)
@@ -60,7 +60,7 @@ def test_a_long_history_is_told_in_parts_and_answered_as_if_told_at_once(
     for engine in (ours, theirs):
         engine.tell(history(30))
     assert theirs.ask([], 31, 5) == ours.ask([], 31, 5)
-    assert told == [8, 8, 8, 6]
+    assert batch_sizes == [8, 8, 8, 6]
 
 
 def test_the_answers_are_those_of_an_engine_beside_us(host: ChildHost) -> None:
@@ -77,10 +77,10 @@ def test_the_answers_are_those_of_an_engine_beside_us(host: ChildHost) -> None:
 
 def test_several_engines_and_threads_share_one_process(host: ChildHost) -> None:
     engines = [engine_in(host) for _ in range(6)]
-    known = history(30)
+    observations = history(30)
 
     def search(index: int) -> list[str]:
-        engines[index].tell(known)
+        engines[index].tell(observations)
         return [repr(engines[index].ask([], 31, seed)) for seed in range(10)]
 
     with ThreadPoolExecutor(6) as pool:
@@ -90,8 +90,8 @@ def test_several_engines_and_threads_share_one_process(host: ChildHost) -> None:
 
 
 def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answer(host: ChildHost) -> None:
-    engine, known = engine_in(host), history(30)
-    engine.tell(known)
+    engine, observations = engine_in(host), history(30)
+    engine.tell(observations)
     answer = engine.ask([], 31, 8)
     host.child().process.kill()
     until("another child", lambda: not host.child().alive() or host.child() is not engine._child)
@@ -99,7 +99,7 @@ def test_a_killed_process_loses_its_engines_and_the_next_one_gives_the_same_answ
         with pytest.raises(EngineLost):
             engine.ask([], 31, 8)
     again = engine_in(host)
-    again.tell(known)
+    again.tell(observations)
     assert repr(again.ask([], 31, 8)) == repr(answer)
     assert issubclass(EngineLost, TemporaryError)
 

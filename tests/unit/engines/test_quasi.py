@@ -44,21 +44,21 @@ def test_the_points_are_spread_more_evenly_than_random_ones(name: str) -> None:
 @both
 def test_what_a_condition_leaves_out_is_left_out(name: str) -> None:
     engine = create(name, MIXED, [LOSS], seed=3)
-    asked: list[dict[str, Value]] = []
+    suggestions: list[dict[str, Value]] = []
     for number in range(1, 33):
-        asked.append(engine.ask(asked, number, number))
-    assert all(MIXED.configuration_problems(configuration) == [] for configuration in asked)
-    assert sum("rate" in configuration for configuration in asked) >= 16
+        suggestions.append(engine.ask(suggestions, number, number))
+    assert all(MIXED.configuration_problems(configuration) == [] for configuration in suggestions)
+    assert sum("rate" in configuration for configuration in suggestions) >= 16
 
 
 @both
 def test_a_point_that_was_tried_is_replaced_by_a_random_one(name: str) -> None:
     space = Space.of((Parameter("n", "int", 1, 4),))
     engine = create(name, space, [LOSS], seed=3)
-    asked: list[dict[str, Value]] = []
+    suggestions: list[dict[str, Value]] = []
     for number in (1, 1, 1, 1):
-        asked.append(engine.ask(asked, number, 7))
-    assert sorted(int(configuration["n"]) for configuration in asked) == [1, 2, 3, 4]
+        suggestions.append(engine.ask(suggestions, number, 7))
+    assert sorted(int(configuration["n"]) for configuration in suggestions) == [1, 2, 3, 4]
 
 
 def distance(point: Configuration) -> float:
@@ -80,8 +80,8 @@ def test_a_design_goes_outward_from_the_middle_the_more_slowly_the_more_numbers_
 def test_of_many_numbers_every_fourth_point_goes_farther_out_as_few_may_matter() -> None:
     def mean_distances(width: int) -> tuple[float, float]:
         design = QuasiRandomProposer("sobol", wide(width), 3, outward=True)
-        found = {number: distance(design.propose([], number, 0)) for number in range(9, 65)}
-        return fmean(d for n, d in found.items() if n % 4 == 0), fmean(d for n, d in found.items() if n % 4)
+        distances = {number: distance(design.propose([], number, 0)) for number in range(9, 65)}
+        return fmean(d for n, d in distances.items() if n % 4 == 0), fmean(d for n, d in distances.items() if n % 4)
 
     farther, others = mean_distances(24)
     assert farther > 1.3 * others

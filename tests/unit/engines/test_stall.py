@@ -9,7 +9,7 @@ import pytest
 from orchestune.engines.samplers.stall import Stall
 
 
-def told(losses: Sequence[float]) -> Stall:
+def stall_after(losses: Sequence[float]) -> Stall:
     stall = Stall()
     for loss in losses:
         stall.add(loss)
@@ -46,4 +46,4 @@ FALLING = [300.0 - index for index in range(300)]
     ],
 )
 def test_a_search_stalls_where_nothing_better_comes(losses: list[float], lasts: bool) -> None:
-    assert told(losses).lasts is lasts
+    assert stall_after(losses).lasts is lasts

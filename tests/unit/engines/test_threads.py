@@ -45,39 +45,39 @@ def test_it_is_taken_back_after_an_error() -> None:
 @pytest.mark.parametrize("engine", ["auto", "gp", "tpe", "cma"])
 def test_an_optimizer_asks_with_one_thread(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine=engine, seed=1)
-    ask, seen = optimizer._engine.ask, []
+    ask, thread_counts = optimizer._engine.ask, []
 
     def watched(*args: object) -> object:
-        seen.append(threads())
+        thread_counts.append(threads())
         return ask(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(optimizer._engine, "ask", watched)
     optimizer.ask()
-    assert seen == [{1}]
+    assert thread_counts == [{1}]
     assert threads() == {2}
 
 
 @pytest.mark.parametrize("engine", ["auto", "cma"])
 def test_an_optimizer_learns_with_one_thread(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell, seen = DistinctEngine.tell, []
+    tell, thread_counts = DistinctEngine.tell, []
 
     def watched(self: DistinctEngine, observations: Sequence[Observation]) -> None:
-        seen.append((len(observations), threads()))
+        thread_counts.append((len(observations), threads()))
         tell(self, observations)
 
     monkeypatch.setattr(DistinctEngine, "tell", watched)
-    known = [{"x": 0, "loss": 0.5}]
-    optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine=engine, seed=1, warm_start=known)
+    results = [{"x": 0, "loss": 0.5}]
+    optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine=engine, seed=1, warm_start=results)
     optimizer.tell(optimizer.ask(), {"loss": 0.25})
     Optimizer.from_json(optimizer.to_json())
-    assert seen == [(1, {1})] * 4
+    assert thread_counts == [(1, {1})] * 4
     assert threads() == {2}
 
 
 def test_the_best_of_noisy_results_is_estimated_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(estimate, "best_estimate", lambda *told: seen.append(threads()))
+    thread_counts = []
+    monkeypatch.setattr(estimate, "best_estimate", lambda *arguments: thread_counts.append(threads()))
     optimizer = Optimizer({"x": [0, 1]}, {"loss": "minimize"}, engine="random", seed=1)
     optimizer.tell(optimizer.ask(), {"loss": 0.5}, stddev={"loss": 0.1})
     optimizer.best()
-    assert seen == [{1}]
+    assert thread_counts == [{1}]

@@ -1,4 +1,4 @@
-"""A registry that lets in by bearer token, from a place for tokens of its own, and can be told to fail."""
+"""A registry that lets in by bearer token, from a token endpoint of its own, and can be set to fail."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class FakeRegistry(Listening):
         self.requests: list[tuple[str, str]] = []
 
     def token(self) -> dict[str, Any]:
-        made = f"token-{len(self.asked) + len(self.refreshed)}"
-        self.valid.add(made)
-        return {"token": made}
+        new_token = f"token-{len(self.asked) + len(self.refreshed)}"
+        self.valid.add(new_token)
+        return {"token": new_token}
 
 
 @contextmanager
@@ -52,21 +52,27 @@ class _Handler(Handler):
             own.asked.append(parse_qs(url.query))
             if own.token_status:
                 return self.send_json(own.token_status, {})
-            known = self.headers.get("Authorization") == _basic(*own.login)
-            return self.send_json(200, own.token()) if known or own.anonymous else self.send_json(401, {})
+            is_known = self.headers.get("Authorization") == _basic(*own.login)
+            return self.send_json(200, own.token()) if is_known or own.anonymous else self.send_json(401, {})
         own.requests.append((self.command, url.path))
-        given = self.headers.get("Authorization", "")
+        authorization = self.headers.get("Authorization", "")
         if own.status:
             return self.send_json(own.status, {"errors": [{"code": "X", "message": "so it is"}]})
-        if given != _basic(*own.login) if own.kind == "basic" else given.removeprefix("Bearer ") not in own.valid:
+        if (
+            authorization != _basic(*own.login)
+            if own.kind == "basic"
+            else authorization.removeprefix("Bearer ") not in own.valid
+        ):
             return self._refuse()
         if url.path == "/v2/":
             return self.send_json(200, {})
         repository, _, version = url.path.removeprefix("/v2/").partition("/manifests/")
-        found = own.manifests.get(f"{repository}:{version}")
-        if found is None:
+        manifest = own.manifests.get(f"{repository}:{version}")
+        if manifest is None:
             return self.send_json(404, {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]})
-        return self.send(200, found.body, {"Content-Type": found.media_type, "Docker-Content-Digest": found.digest})
+        return self.send(
+            200, manifest.body, {"Content-Type": manifest.media_type, "Docker-Content-Digest": manifest.digest}
+        )
 
     do_HEAD = do_GET
 

@@ -42,8 +42,8 @@ def test_what_stands_in_the_cache_of_an_older_text_is_not_taken(tmp_path: Path) 
     source = module(tmp_path)
     py_compile.compile(str(source), doraise=True)
     source.write_text(TEXT + "MORE = 1\n")
-    found = compiled(source)
-    assert found is not None and "MORE" in marshal.loads(found[16:]).co_names
+    bytecode = compiled(source)
+    assert bytecode is not None and "MORE" in marshal.loads(bytecode[16:]).co_names
 
 
 def test_a_broken_cache_is_not_taken(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_the_files_that_a_command_names_are_seen_and_those_that_they_name(
     project: Path, command: str, expected: list[str]
 ) -> None:
     (project.parent / "outside.txt").write_text("not of this project")
-    found = for_install(project, [command])
-    assert list(found) == expected
-    assert all(path == project / name for name, path in found.items())
+    files = for_install(project, [command])
+    assert list(files) == expected
+    assert all(path == project / name for name, path in files.items())
 
 
 @pytest.mark.parametrize("command", ["pip install .", "pip install -e .[dev]", "uv pip install ./csrc"])
@@ -102,7 +102,7 @@ def test_a_dockerfile_sees_what_it_copies(project: Path) -> None:
     assert list(for_dockerfile(project, text, "Dockerfile")) == ["csrc/model.c", "requirements.txt", "setup.sh"]
 
 
-@pytest.mark.parametrize(("lines", "left"), [
+@pytest.mark.parametrize(("lines", "expected"), [
     ("csrc/data\n", ["csrc/deep/a.o", "csrc/model.c"]),
     ("# what is built\n\n**/*.o\n/csrc/data/\n", ["csrc/model.c"]),
     ("**/deep\n!csrc/deep/a.o\n*/data", ["csrc/deep/a.o", "csrc/model.c"]),
@@ -110,12 +110,12 @@ def test_a_dockerfile_sees_what_it_copies(project: Path) -> None:
     ("*\n!csrc\ncsrc/deep\n", ["csrc/data/big.bin", "csrc/model.c"]),
     (".\nother\n", ["csrc/data/big.bin", "csrc/deep/a.o", "csrc/model.c"]),
 ])  # fmt: skip
-def test_what_dockerignore_leaves_out_stays_out_of_an_image(project: Path, lines: str, left: list[str]) -> None:
+def test_what_dockerignore_leaves_out_stays_out_of_an_image(project: Path, lines: str, expected: list[str]) -> None:
     for name in ("csrc/data/big.bin", "csrc/deep/a.o"):
         (project / name).parent.mkdir()
         (project / name).write_text("x")
     (project / ".dockerignore").write_text(lines)
-    assert list(for_dockerfile(project, "FROM a\nCOPY csrc /csrc\n", "Dockerfile")) == left
+    assert list(for_dockerfile(project, "FROM a\nCOPY csrc /csrc\n", "Dockerfile")) == expected
 
 
 def test_a_dockerfile_has_a_dockerignore_of_its_own(project: Path) -> None:

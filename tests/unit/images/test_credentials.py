@@ -95,8 +95,8 @@ def test_what_cannot_be_read_names_the_file_and_the_way_out(home: Path, config: 
 
 
 def test_a_password_is_not_shown() -> None:
-    shown = repr([Credentials("ada", "sesame"), Credentials(identity_token="sesame")])
-    assert "ada" in shown and "sesame" not in shown
+    text = repr([Credentials("ada", "sesame"), Credentials(identity_token="sesame")])
+    assert "ada" in text and "sesame" not in text
 
 
 def test_a_login_can_be_handed_to_a_cluster(home: Path) -> None:

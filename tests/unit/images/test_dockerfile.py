@@ -13,7 +13,7 @@ from orchestune.images.builds.recipe import Base, recipe
 BASE = "docker.io/library/python@sha256:" + "a" * 64
 OTHER = "ghcr.io/astral-sh/uv@sha256:" + "b" * 64
 
-MADE = f"""\
+EXPECTED_RECIPE = f"""\
 FROM {BASE}
 WORKDIR /orchestune-install
 COPY ["constraints.txt", "/orchestune-install/constraints.txt"]
@@ -71,7 +71,7 @@ COPY r.txt /r.txt
 def test_install_commands_are_steps_over_a_pinned_image() -> None:
     files = ["requirements/base.txt", "constraints.txt"]
     commands = ["pip install -r requirements/base.txt -c constraints.txt", 'echo "it\'s" done']
-    assert for_install(BASE, commands, files) == MADE
+    assert for_install(BASE, commands, files) == EXPECTED_RECIPE
 
 
 def test_an_image_of_another_user_is_changed_by_root_and_given_back() -> None:
@@ -101,8 +101,10 @@ def test_install_commands_after_a_dockerfile_run_as_root_and_give_the_image_back
 ) -> None:
     (tmp_path / "Dockerfile").write_text(text)
     users = {"jupyter": "jovyan"}
-    made, _ = recipe("", ["apt-get update"], "Dockerfile", tmp_path, lambda name: Base(name, users.get(name, "")))
-    after = made.removeprefix(text).splitlines()
+    text_with_installs, _ = recipe(
+        "", ["apt-get update"], "Dockerfile", tmp_path, lambda name: Base(name, users.get(name, ""))
+    )
+    after = text_with_installs.removeprefix(text).splitlines()
     assert (after[0], after[-1]) == (
         ("USER 0", f"USER {user}") if user else ("WORKDIR /orchestune-install", "WORKDIR /")
     )
@@ -165,9 +167,9 @@ def test_what_cannot_be_understood_is_refused_with_its_line(text: str, why: str)
 
 
 def test_what_a_step_mounts_is_found_as_what_it_copies() -> None:
-    assert [(found.path, found.line) for found in sources(MOUNTING)] == [("uv.lock", 2), ("pyproject.toml", 2)]
+    assert [(source.path, source.line) for source in sources(MOUNTING)] == [("uv.lock", 2), ("pyproject.toml", 2)]
     assert sources(MOUNTING)[0].text == "--mount=type=bind,source=uv.lock,target=uv.lock"
-    assert [found.path for found in sources("FROM x\nRUN --mount=type=bind,target=/src make\n")] == ["."]
+    assert [source.path for source in sources("FROM x\nRUN --mount=type=bind,target=/src make\n")] == ["."]
     assert bases(MOUNTING) == ["python:3.12-slim", "ghcr.io/astral-sh/uv:0.9"]
     pinned = pin(MOUNTING, {"python:3.12-slim": BASE, "ghcr.io/astral-sh/uv:0.9": OTHER})
     assert f"--mount=from={OTHER},source=/uv,target=/bin/uv uv sync" in pinned
@@ -176,7 +178,7 @@ def test_what_a_step_mounts_is_found_as_what_it_copies() -> None:
 
 def test_text_that_stands_in_a_dockerfile_is_no_instruction() -> None:
     assert bases(WITH_TEXTS) == ["python:3.12-slim"]
-    assert [found.path for found in sources(WITH_TEXTS)] == ["r.txt"]
+    assert [source.path for source in sources(WITH_TEXTS)] == ["r.txt"]
     assert pin(WITH_TEXTS, {"python:3.12-slim": BASE}) == WITH_TEXTS.replace("python:3.12-slim", BASE)
 
 

@@ -11,24 +11,24 @@ from pathlib import Path
 from orchestune.images.runtime.layer import Layer, LayerEntry, write
 
 
-def made(folder: Path, name: str, entries: list[LayerEntry]) -> Layer:
+def layer_at(folder: Path, name: str, entries: list[LayerEntry]) -> Layer:
     return write(entries, folder / name)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("print(1)\n")
-    first = made(tmp_path, "1", [LayerEntry("b", b"x"), LayerEntry("a/source.py", source)])
+    first = layer_at(tmp_path, "1", [LayerEntry("b", b"x"), LayerEntry("a/source.py", source)])
     os.utime(source, (1, 1))
     source.chmod(0o600)
-    again = made(tmp_path, "2", [LayerEntry("a/source.py", source), LayerEntry("b", b"x")])
+    again = layer_at(tmp_path, "2", [LayerEntry("a/source.py", source), LayerEntry("b", b"x")])
     assert (first.digest, first.diff_id) == (again.digest, again.diff_id)
     assert first.file.read_bytes() == again.file.read_bytes()
-    assert made(tmp_path, "3", [LayerEntry("b", b"y")]).digest != first.digest
+    assert layer_at(tmp_path, "3", [LayerEntry("b", b"y")]).digest != first.digest
 
 
 def test_the_digests_are_of_what_a_registry_and_a_runtime_see(tmp_path: Path) -> None:
-    layer = made(tmp_path, "1", [LayerEntry("a", os.urandom(300_000))])
+    layer = layer_at(tmp_path, "1", [LayerEntry("a", os.urandom(300_000))])
     data = layer.file.read_bytes()
     assert layer.size == len(data)
     assert layer.digest == "sha256:" + hashlib.sha256(data).hexdigest()
@@ -37,7 +37,7 @@ def test_the_digests_are_of_what_a_registry_and_a_runtime_see(tmp_path: Path) ->
 
 def test_folders_links_and_modes_are_there_in_order(tmp_path: Path) -> None:
     long = "deep/" * 40 + "file"
-    layer = made(
+    layer = layer_at(
         tmp_path,
         "1",
         [

@@ -98,10 +98,10 @@ def test_a_build_sees_exactly_its_files(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     plan = Plan("FROM x\n", {"deep/setup.sh": script}, Platform("amd64"), TARGET)
     dockerfile = write_context(plan, tmp_path / "work")
-    found = [path for path in sorted((tmp_path / "work").rglob("*")) if path.is_file()]
-    assert found == [dockerfile, tmp_path / "work/context/deep/setup.sh"]
+    files = [path for path in sorted((tmp_path / "work").rglob("*")) if path.is_file()]
+    assert files == [dockerfile, tmp_path / "work/context/deep/setup.sh"]
     assert dockerfile.read_text() == "FROM x\n"
-    assert found[1].stat().st_mode & 0o777 == 0o755
+    assert files[1].stat().st_mode & 0o777 == 0o755
 
 
 def test_nothing_is_suggested_where_nothing_says_what_is_needed(tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ print(json.dumps({
         root, built, [*private_python.interpreter(MOUNT), "-c", code], PYTHONPATH="/nowhere", LD_LIBRARY_PATH="/none"
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["uid"] == NOBODY and not said["writable"]
-    assert said["root"] == ["dev", "orchestune", "proc", "state"]
-    assert said["environ"] == {"PYTHONPATH": "/nowhere", "LD_LIBRARY_PATH": "/none"}  # of the image, for its program
-    assert all(entry.startswith(f"{MOUNT}/py/") for entry in said["path"])
-    assert (said["text"], said["encoding"]) == ("é", "utf-8")
+    report = json.loads(done.stdout)
+    assert report["uid"] == NOBODY and not report["writable"]
+    assert report["root"] == ["dev", "orchestune", "proc", "state"]
+    assert report["environ"] == {"PYTHONPATH": "/nowhere", "LD_LIBRARY_PATH": "/none"}  # of the image, for its program
+    assert all(entry.startswith(f"{MOUNT}/py/") for entry in report["path"])
+    assert (report["text"], report["encoding"]) == ("é", "utf-8")
 
 
 def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_environment(
@@ -113,18 +113,20 @@ def test_a_worker_in_an_empty_root_runs_the_users_command_in_the_images_own_envi
         in_empty_root(root, built, private_python.command(MOUNT), environ), stderr=subprocess.PIPE
     ) as worker:
         try:
-            told = server.finished(attempt, 90)
+            result = server.finished(attempt, 90)
             server.drain = server.over = True
-            said = worker.communicate(timeout=90)[1]
+            stderr = worker.communicate(timeout=90)[1]
         finally:
             worker.kill()
             server.stop()
-    assert worker.returncode == 0, said
-    assert told.finished is not None and told.finished["state"] == "succeeded", (told, said)
-    assert told.values("loss") == [0.25]
-    seen = json.loads(told.log.decode().split("seen=")[1].splitlines()[0])
-    assert seen["OF_IMAGE"] == "yes"
-    assert not [name for name in seen if name.startswith("LD_") or name in ("PYTHONHOME", "PYTHONPATH", "LC_CTYPE")]
+    assert worker.returncode == 0, stderr
+    assert result.finished is not None and result.finished["state"] == "succeeded", (result, stderr)
+    assert result.values("loss") == [0.25]
+    environment = json.loads(result.log.decode().split("seen=")[1].splitlines()[0])
+    assert environment["OF_IMAGE"] == "yes"
+    assert not [
+        name for name in environment if name.startswith("LD_") or name in ("PYTHONHOME", "PYTHONPATH", "LC_CTYPE")
+    ]
 
 
 def test_a_worker_in_an_empty_root_trusts_the_usual_authorities(root: Path, built: Path) -> None:

@@ -57,14 +57,14 @@ def test_nodes_of_another_architecture_are_refused_with_the_way_out() -> None:
 
 
 def test_the_libraries_are_what_the_package_needs_and_not_what_develops_it() -> None:
-    found = {distribution.metadata["Name"].lower() for distribution in libraries()}
-    assert {"fastapi", "starlette", "optuna", "numpy", "sqlalchemy", "urllib3", "docker", "requests"} <= found
-    assert {"psycopg", "boto3", "botocore"} <= found  # extras that are installed here
-    assert not {"pytest", "mypy", "moto", "ruff", "orchestune", "pip"} & found
+    names = {distribution.metadata["Name"].lower() for distribution in libraries()}
+    assert {"fastapi", "starlette", "optuna", "numpy", "sqlalchemy", "urllib3", "docker", "requests"} <= names
+    assert {"psycopg", "boto3", "botocore"} <= names  # extras that are installed here
+    assert not {"pytest", "mypy", "moto", "ruff", "orchestune", "pip"} & names
 
 
 def test_no_tests_caches_or_paths_of_this_machine_are_taken_along() -> None:
-    [botocore] = [found for found in libraries() if found.metadata["Name"] == "botocore"]
+    [botocore] = [distribution for distribution in libraries() if distribution.metadata["Name"] == "botocore"]
     names = [name for name, _ in library_files(botocore)]
     assert "botocore/session.py" in names and "botocore/data/endpoints.json" in names
     assert {name.split("/")[2] for name in names if name.count("/") > 3 and "/data/" in name} <= {

@@ -22,7 +22,7 @@ AWS = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 @pytest.fixture(autouse=True)
-def _given(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "password", lambda registry, profile: ("AWS", f"for hours{profile}"))
 
 
@@ -50,12 +50,12 @@ def test_a_registry_of_aws_has_the_login_that_aws_gives_unless_the_user_has_one(
 
 @pytest.mark.parametrize(("hours", "password"), [(-1, "for hours"), (1, None)])
 def test_a_login_of_aws_that_has_expired_is_got_anew(hours: int, password: str | None, tmp_path: Path) -> None:
-    known = {"payload": "…", "type": "DATA_KEY", "expiration": int(time.time()) + 3600 * hours}
-    kept = base64.b64encode(json.dumps(known).encode()).decode()
-    pair = base64.b64encode(f"AWS:{kept}".encode()).decode()
+    payload = {"payload": "…", "type": "DATA_KEY", "expiration": int(time.time()) + 3600 * hours}
+    password_in_file = base64.b64encode(json.dumps(payload).encode()).decode()
+    pair = base64.b64encode(f"AWS:{password_in_file}".encode()).decode()
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text(json.dumps({"auths": {AWS: {"auth": pair}}}))
-    assert credentials.find(AWS, {"HOME": str(tmp_path)}) == Credentials("AWS", password or kept)
+    assert credentials.find(AWS, {"HOME": str(tmp_path)}) == Credentials("AWS", password or password_in_file)
 
 
 def test_a_push_gets_the_login_in_a_folder_of_its_own_which_is_gone_afterwards(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_aws_is_asked_as_whom_a_cluster_was_made(tmp_path: Path) -> None:
 def test_what_a_build_takes_from_a_registry_of_aws_is_fetched_with_that_login_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, told = tmp_path / "docker", tmp_path / "told"
-    program.write_text(f'#!/bin/sh\necho "$1 $(cat "$DOCKER_CONFIG/config.json" | wc -c) $*" >> {told}\n')
+    program, calls = tmp_path / "docker", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\necho "$1 $(cat "$DOCKER_CONFIG/config.json" | wc -c) $*" >> {calls}\n')
     program.chmod(0o755)
     for name, value in (
         ("PATH", f"{tmp_path}:{os.environ['PATH']}"),
@@ -110,6 +110,6 @@ def test_what_a_build_takes_from_a_registry_of_aws_is_fetched_with_that_login_be
     target = Reference("registry.lab:5000", "orchestune", "0123")
     plan = Plan(f"FROM {other}\nCOPY --from={base} /x /x\n", {}, Platform("amd64"), target)
     Tool("docker").build(plan, print)
-    lines = [line.split(maxsplit=2) for line in told.read_text().splitlines()]
+    lines = [line.split(maxsplit=2) for line in calls.read_text().splitlines()]
     assert [(verb, size != "0") for verb, size, _ in lines] == [("pull", True), ("build", False), ("push", False)]
     assert lines[0][2] == f"pull --platform linux/amd64 {base}"

@@ -18,7 +18,7 @@ from tests.testbeds.serving import Handler, Listening, serving
 from tests.unit.images.fake_registry import fake_registry
 
 
-class _Asked(Handler):
+class _RecordingHandler(Handler):
     def do_GET(self) -> None:
         if self.path.startswith("/to/"):
             self.send(307, headers={"Location": f"https://{self.path.removeprefix('/to/')}"})
@@ -31,19 +31,19 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     """Two servers, each of an authority of its own: `registry` and `elsewhere`, by their addresses."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    found = {}
+    addresses = {}
     with ExitStack() as stack:
         for name in ("registry", "elsewhere"):
             Authority.create(tmp_path / name).issue("server", "server", hosts=["127.0.0.1"])
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tmp_path / name / "server.crt", tmp_path / name / "server.key")
-            server = Listening(_Asked)
+            server = Listening(_RecordingHandler)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-            found[name] = f"127.0.0.1:{stack.enter_context(serving(server)).server_port}"
+            addresses[name] = f"127.0.0.1:{stack.enter_context(serving(server)).server_port}"
         folder = tmp_path / "certs.d"
         folder.mkdir()
         (folder / "own.crt").write_bytes((tmp_path / "registry/ca.crt").read_bytes())
-        yield found
+        yield addresses
 
 
 def test_an_authority_of_the_registry_is_trusted_beside_that_which_the_environment_names(

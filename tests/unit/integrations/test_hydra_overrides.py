@@ -42,9 +42,9 @@ def swept(*words: str) -> Swept:
     ],
 )
 def test_a_sweep_override_is_a_parameter(word: str, expected: Any) -> None:
-    found = swept(word)
-    assert found.parameters == {"x": expected}
-    assert found.words == ["x={x}"]
+    swept_word = swept(word)
+    assert swept_word.parameters == {"x": expected}
+    assert swept_word.words == ["x={x}"]
 
 
 @pytest.mark.parametrize("words", [("db@src=a,b", "db_src=c,d"), ("x=1,2", "x=3,4"), ("x=1,2", "+x=3,4")])
@@ -54,15 +54,15 @@ def test_two_sweeps_of_one_name_are_refused(words: tuple[str, str]) -> None:
 
 
 def test_what_does_not_vary_is_part_of_the_command_as_it_was_written() -> None:
-    found = swept("db=mysql", "~cache", "+new={a:1}", "one=choice(7)", "root=${oc.env:HOME}", "x=1,2")
-    assert found.words == ["db=mysql", "~cache", "+new={{a:1}}", "one=7", "root=${{oc.env:HOME}}", "x={x}"]
+    swept_words = swept("db=mysql", "~cache", "+new={a:1}", "one=choice(7)", "root=${oc.env:HOME}", "x=1,2")
+    assert swept_words.words == ["db=mysql", "~cache", "+new={{a:1}}", "one=7", "root=${{oc.env:HOME}}", "x={x}"]
 
 
 def test_keys_keep_what_hydra_says_with_them() -> None:
-    found = swept("+data.size=1,2", "++y=3,4", "db@source=a,b")
-    assert found.words == ["+data.size={data.size}", "++y={y}", "db@source={db_source}"]
-    assert found.keys == {"data.size": "+data.size", "y": "++y", "db_source": "db@source"}
-    assert found.example == ["+data.size=1", "++y=3", "db@source=a"]
+    swept_words = swept("+data.size=1,2", "++y=3,4", "db@source=a,b")
+    assert swept_words.words == ["+data.size={data.size}", "++y={y}", "db@source={db_source}"]
+    assert swept_words.keys == {"data.size": "+data.size", "y": "++y", "db_source": "db@source"}
+    assert swept_words.example == ["+data.size=1", "++y=3", "db@source=a"]
 
 
 @pytest.mark.parametrize("word", ["x=1", "x=1,1", "x=interval(5,5)"])

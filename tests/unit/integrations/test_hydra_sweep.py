@@ -49,6 +49,6 @@ def test_trials_are_fetched_when_one_has_finished_and_each_is_told_once(
 def test_interpolations_in_settings_of_hydra_are_for_the_trial_to_resolve() -> None:
     words = ["hydra.sweep.subdir=${hydra.job.num}", "hydra.job.name=at_${lr}"]
     config = OmegaConf.create({"lr": "???", "hydra": {"job": {"num": "???"}, "given": words}})
-    found = settings(config.hydra.given, None, ["loss"])
-    assert found[0] == "hydra.job.name=at_${{lr}}"
-    assert not any("subdir" in word for word in found)
+    hydra_settings = settings(config.hydra.given, None, ["loss"])
+    assert hydra_settings[0] == "hydra.job.name=at_${{lr}}"
+    assert not any("subdir" in word for word in hydra_settings)

@@ -35,9 +35,14 @@ def test_a_trial_has_the_settings_of_scikit_learn_under_which_the_search_was_beg
 
 
 def test_values_that_no_file_could_have_travel_as_texts_that_stand_for_them() -> None:
-    given = {"C": [1.0, np.inf], "missing": [np.nan, 0.0], "tol": [1e-3, np.float64(0.1)], "f": [None, len]}
-    asked, objects = _experiment_parameters(given)
-    assert asked == {"C": ["0: 1.0", "1: inf"], "missing": ["0: nan", "1: 0.0"], "tol": [1e-3, 0.1], "f": asked["f"]}
+    grid = {"C": [1.0, np.inf], "missing": [np.nan, 0.0], "tol": [1e-3, np.float64(0.1)], "f": [None, len]}
+    parameters, objects = _experiment_parameters(grid)
+    assert parameters == {
+        "C": ["0: 1.0", "1: inf"],
+        "missing": ["0: nan", "1: 0.0"],
+        "tol": [1e-3, 0.1],
+        "f": parameters["f"],
+    }
     work = _SharedWork(Ridge(), X, Y, SPLITS, ARGUMENTS, objects, None)
-    found = work.configuration({"C": "1: inf", "missing": "0: nan", "tol": 0.1, "f": asked["f"][1]})
-    assert found["C"] == np.inf and np.isnan(found["missing"]) and found["f"] is len
+    configuration = work.configuration({"C": "1: inf", "missing": "0: nan", "tol": 0.1, "f": parameters["f"][1]})
+    assert configuration["C"] == np.inf and np.isnan(configuration["missing"]) and configuration["f"] is len

@@ -1,4 +1,4 @@
-"""The login at EKS: an address of STS, signed for one cluster, from whatever credentials botocore finds."""
+"""The login at EKS: an address of STS, signed for one cluster, from the credentials that botocore finds."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_what_went_wrong_is_told_without_the_names_of_objects(retries: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "expected"),
     [
         ("<urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: no", "no"),
         (
@@ -30,5 +30,5 @@ def test_what_went_wrong_is_told_without_the_names_of_objects(retries: Any) -> N
         ("", "OSError"),
     ],
 )
-def test_so_it_is_with_older_versions_of_the_library_and_whatever_else_it_says(said: str, told: str) -> None:
-    assert cause(OSError(said) if said else OSError()) == told
+def test_so_it_is_with_older_versions_of_the_library_and_whatever_else_it_says(message: str, expected: str) -> None:
+    assert cause(OSError(message) if message else OSError()) == expected

@@ -18,8 +18,10 @@ from tests.testbeds.serving import Handler, Listening, serving
 class _Echo(Handler):
     def do_GET(self) -> None:
         self.body()
-        said = sorted((name.title(), value) for name, value in self.headers.items() if name.lower().startswith("imp"))
-        self.send_json(200, said)
+        headers = sorted(
+            (name.title(), value) for name, value in self.headers.items() if name.lower().startswith("imp")
+        )
+        self.send_json(200, headers)
 
     do_POST = do_GET
 

@@ -31,7 +31,7 @@ class _Echo(Handler):
 
 
 class Secure:
-    """A TLS server that tells who asks; it is called `k8s.lab` by its certificate, and its authority is its own."""
+    """A TLS server that answers with the client's identity; its certificate is for `k8s.lab`, of an own authority."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.create(folder / "authority")
@@ -48,9 +48,9 @@ class Secure:
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[Secure]:
-    made = Secure(tmp_path)
-    with serving(made.http):
-        yield made
+    server = Secure(tmp_path)
+    with serving(server.http):
+        yield server
 
 
 def data(path: Path) -> str:
@@ -80,10 +80,10 @@ def ask(kubeconfig: Path, **environ: str) -> dict[str, Any]:
     """Return the server's answer to the question who the caller is."""
     endpoint = load(str(kubeconfig), None, environ)
     with endpoint.pool() as pool:
-        found: dict[str, Any] = pool.request(
+        answer: dict[str, Any] = pool.request(
             "GET", endpoint.host, headers=endpoint.login(), retries=False, timeout=30
         ).json()
-    return found
+    return answer
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -99,15 +99,15 @@ def test_a_certificate_and_an_authority_are_taken_from_the_file_or_from_beside_i
         user = {"client-certificate": "authority/ada.crt", "client-key": "authority/ada.key"}
     cluster |= {"server": secure.address, "tls-server-name": "k8s.lab"}
     assert ask(write(tmp_path / "config", cluster, user)) == {"who": "ada", "authorization": None}
-    left = [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("orchestune-") and name.endswith(".pem")]  # fmt: skip  # noqa: E501
-    assert left == [], "the key lies nowhere else"
+    key_files = [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("orchestune-") and name.endswith(".pem")]  # fmt: skip  # noqa: E501
+    assert key_files == [], "the key lies nowhere else"
 
 
 def test_a_server_of_another_name_or_another_authority_is_not_trusted_unless_that_is_said(
     secure: Secure, tmp_path: Path
 ) -> None:
-    known = {"server": secure.address, "certificate-authority": "authority/ca.crt"}
-    for cluster in (known, {"server": secure.address, "tls-server-name": "k8s.lab"}):
+    cluster_entry = {"server": secure.address, "certificate-authority": "authority/ca.crt"}
+    for cluster in (cluster_entry, {"server": secure.address, "tls-server-name": "k8s.lab"}):
         with pytest.raises(urllib3.exceptions.HTTPError, match="CERTIFICATE_VERIFY_FAILED"):
             ask(write(tmp_path / "config", cluster))
     careless = {"server": secure.address, "insecure-skip-tls-verify": True}
@@ -140,11 +140,11 @@ def test_tokens_come_from_the_file_from_another_one_or_from_a_name_and_a_passwor
     cluster = {"server": "https://lab"}
     (tmp_path / "token").write_text("first\n")
 
-    def said(**user: str) -> str:
+    def authorization(**user: str) -> str:
         return load(str(write(tmp_path / "config", cluster, user)), None).login()["Authorization"]
 
-    assert said(token="it") == "Bearer it"
-    assert said(username="ada", password="pw") == f"Basic {base64.b64encode(b'ada:pw').decode()}"
+    assert authorization(token="it") == "Bearer it"
+    assert authorization(username="ada", password="pw") == f"Basic {base64.b64encode(b'ada:pw').decode()}"
     endpoint = load(str(write(tmp_path / "config", cluster, {"tokenFile": "token"})), None)
     assert endpoint.login() == {"Authorization": "Bearer first"}
     (tmp_path / "token").write_text("second\n")
@@ -170,7 +170,7 @@ def test_no_login_is_sent_and_no_login_program_runs_without_tls(tmp_path: Path, 
 
 
 def program(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
-    """A login program beside the kubeconfig that counts how often it runs and keeps what it was told."""
+    """A login program beside the kubeconfig that counts how often it runs and keeps its input."""
     version = "client.authentication.k8s.io/v1"
     (folder / "answer").write_text(json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status}))
     text = f'#!/bin/sh\ncd {folder}\necho "$1 $ACCOUNT" >> runs\necho "$KUBERNETES_EXEC_INFO" > told\ncat answer\n'
@@ -186,8 +186,8 @@ def test_a_login_program_is_told_what_it_needs_and_runs_again_when_its_token_has
     def until(hours: int) -> str:
         return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    told = program(tmp_path, {"token": "old", "expirationTimestamp": until(-1)})
-    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
+    login_program = program(tmp_path, {"token": "old", "expirationTimestamp": until(-1)})
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": login_program})), None)
     assert endpoint.login() == {"Authorization": "Bearer old"}
     program(tmp_path, {"token": "new", "expirationTimestamp": until(1)})
     for _ in range(3):
@@ -203,14 +203,14 @@ def test_a_login_program_that_never_asks_is_not_told_that_it_may(
     mode: str | None, asks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    told = program(tmp_path, {"token": "a"}) | ({"interactiveMode": mode} if mode else {})
-    load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None).login()
+    login_program = program(tmp_path, {"token": "a"}) | ({"interactiveMode": mode} if mode else {})
+    load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": login_program})), None).login()
     assert json.loads((tmp_path / "told").read_text())["spec"]["interactive"] is asks
 
 
 def test_of_many_who_ask_at_once_one_runs_the_login_program(tmp_path: Path) -> None:
-    told = program(tmp_path, {"token": "old", "expirationTimestamp": "2020-01-01T00:00:00Z"})
-    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})), None)
+    login_program = program(tmp_path, {"token": "old", "expirationTimestamp": "2020-01-01T00:00:00Z"})
+    endpoint = load(str(write(tmp_path / "config", {"server": "https://lab"}, {"exec": login_program})), None)
     program(tmp_path, {"token": "it"})
     (tmp_path / "login").write_text((tmp_path / "login").read_text().replace("cat answer", "sleep 0.2\ncat answer"))
     (tmp_path / "runs").unlink()
@@ -233,21 +233,21 @@ _PAIR = (("clientCertificateData", "crt"), ("clientKeyData", "key"))
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [("nothing", "gave no ExecCredential, but 7 characters"), ('{"status": {}}', "neither a token nor")],
 )
-def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, said: str) -> None:
-    told = program(tmp_path, {})
+def test_what_a_login_program_gives_instead_is_told(tmp_path: Path, answer: str, message: str) -> None:
+    login_program = program(tmp_path, {})
     (tmp_path / "answer").write_text(answer)
-    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})
-    with pytest.raises(Denied, match=said):
+    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": login_program})
+    with pytest.raises(Denied, match=message):
         load(str(path), None)
 
 
 @pytest.mark.parametrize("until", ["soon", "2030-01-01T00:00:00", 1893456000])
 def test_a_time_of_expiry_that_cannot_be_read_is_told_without_the_token(tmp_path: Path, until: object) -> None:
-    told = program(tmp_path, {"token": "sesame", "expirationTimestamp": until})
-    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": told})
+    login_program = program(tmp_path, {"token": "sesame", "expirationTimestamp": until})
+    path = write(tmp_path / "config", {"server": "https://lab"}, {"exec": login_program})
     with pytest.raises(Denied, match="gave a time of expiry that cannot be read") as caught:
         load(str(path), None)
     assert "sesame" not in str(caught.value)
@@ -312,7 +312,7 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("- a list", "cannot be used"),
         ("{{{", "cannot be used"),
@@ -327,9 +327,9 @@ def test_a_name_of_digits_is_a_name(tmp_path: Path) -> None:
         (_kubeconfig({"server": "https://x", "certificate-authority": "~nobody-at-all/ca"}), "No such file"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "config").write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         load(str(tmp_path / "config"), None)
 
 

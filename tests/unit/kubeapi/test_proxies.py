@@ -34,8 +34,8 @@ PROXY = "http://proxy.lab:3128"
 def test_a_proxy_of_the_environment_is_taken_unless_an_exception_names_the_host(
     host: str, exceptions: str, *, goes_by_it: bool
 ) -> None:
-    found = proxy_for(host, environ={"HTTPS_PROXY": PROXY, "NO_PROXY": exceptions})
-    assert found == (PROXY if goes_by_it else None)
+    proxy = proxy_for(host, environ={"HTTPS_PROXY": PROXY, "NO_PROXY": exceptions})
+    assert proxy == (PROXY if goes_by_it else None)
 
 
 def test_small_letters_count_too_and_an_address_needs_no_scheme() -> None:

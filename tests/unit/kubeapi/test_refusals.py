@@ -43,7 +43,7 @@ def status(message: str, reason: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("code", "content", "kind", "said"),
+    ("code", "content", "kind", "message"),
     [
         (401, status("Unauthorized"), Unauthenticated, "does not know the token"),
         (
@@ -70,10 +70,12 @@ def status(message: str, reason: str = "") -> str:
         (502, "bad gateway", TemporaryError, "502: bad gateway"),
     ],
 )
-def test_an_answer_becomes_the_error_that_fits(code: int, content: str, kind: type[OrchestuneError], said: str) -> None:
-    found = refusal(code, content, SERVER)
-    assert type(found) is kind
-    assert said in found.message
+def test_an_answer_becomes_the_error_that_fits(
+    code: int, content: str, kind: type[OrchestuneError], message: str
+) -> None:
+    error = refusal(code, content, SERVER)
+    assert type(error) is kind
+    assert message in error.message
 
 
 def test_a_missing_right_says_who_lacks_it_where_and_what_helps() -> None:

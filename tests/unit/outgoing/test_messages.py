@@ -15,8 +15,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 def test_the_library_of_the_standard_takes_the_signature() -> None:
     body = content("json", "finished", "2026-01-01T00:00:00.000Z", DATA)
     sent = headers("id.1.finished.0", int(time.time()), body, SECRET)
-    found = Webhook(SECRET).verify(body, sent)
-    assert found == {"type": "experiment.finished", "timestamp": "2026-01-01T00:00:00.000Z", "data": DATA}
+    message = Webhook(SECRET).verify(body, sent)
+    assert message == {"type": "experiment.finished", "timestamp": "2026-01-01T00:00:00.000Z", "data": DATA}
 
 
 @pytest.mark.parametrize("change", ["body", "webhook-id", "webhook-timestamp", "secret", "age"])

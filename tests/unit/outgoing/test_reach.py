@@ -56,10 +56,10 @@ def test_what_is_neither_a_host_nor_a_network_is_refused() -> None:
             "https://a b/", "http://a/\r\nX: y", "file:///etc/passwd", "http://u:secret@example.org/"]
 )  # fmt: skip
 def test_what_is_no_address_of_a_web_server_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(BadInput) as found:
+    with pytest.raises(BadInput) as caught:
         parse(url, "notify.0.url")
-    assert str(found.value).startswith("notify.0.url: ")
-    assert "secret" not in str(found.value)
+    assert str(caught.value).startswith("notify.0.url: ")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_path_goes_over_the_wire_in_ascii_and_what_is_escaped_already_stays() -> None:

@@ -32,12 +32,12 @@ from orchestune.system import local_socket
 
 def test_the_server_is_asked_after_a_while_and_then_less_and_less_often_up_to_a_limit() -> None:
     now = 100.0
-    looks, asked = PollSchedule(1.0, 4.0, clock=lambda: now), list[float]()
+    looks, times = PollSchedule(1.0, 4.0, clock=lambda: now), list[float]()
     for step in range(160):
         now = 100.0 + step / 10
         if looks.due():
-            asked.append(now - 100)
-    assert asked == [1.0, 2.0, 4.0, 8.0, 12.0]
+            times.append(now - 100)
+    assert times == [1.0, 2.0, 4.0, 8.0, 12.0]
     assert looks.pause == 0.05
 
 
@@ -54,8 +54,8 @@ def test_offers_are_looked_for_often_at_first() -> None:
 def test_a_trial_that_was_taken_says_which_fold_it_is(tmp_path: Path) -> None:
     files = {"ORCHESTUNE_PARAMS": tmp_path / "params.json", "ORCHESTUNE_METRICS": tmp_path / "metrics.jsonl"}
     files["ORCHESTUNE_PARAMS"].write_text(json.dumps({"x": 2}))
-    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "1"}
-    environ = {**os.environ, **told, **{name: str(path) for name, path in files.items()}}
+    variables = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "1"}
+    environ = {**os.environ, **variables, **{name: str(path) for name, path in files.items()}}
     command = [sys.executable, "-m", "orchestune.sdk.bridge", str(tmp_path / "offers")]
     with subprocess.Popen(command, env=environ) as bridge:
         try:
@@ -124,9 +124,9 @@ class _Server:
 
 @pytest.fixture
 def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Experiment]:
-    """An experiment of one trial, 3, which is on offer until it is told."""
+    """An experiment of one trial, 3, which is on offer until its result is reported."""
     (tmp_path / "params.json").write_text("{}")
-    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
+    variables = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
     monkeypatch.setattr(experiments, "_OFFER_DELAY_SECONDS", 0.2)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path))
@@ -134,7 +134,7 @@ def one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     offers.mkdir(parents=True, mode=0o700)
     command = [sys.executable, "-m", BRIDGE, str(offers)]
     server: Any = _Server(offers)
-    with subprocess.Popen(command, env={**os.environ, **told, **files}) as bridge:
+    with subprocess.Popen(command, env={**os.environ, **variables, **files}) as bridge:
         try:
             yield Experiment(server, server.experiment(""))
             assert bridge.wait(timeout=20) == 0
@@ -152,7 +152,7 @@ def test_a_trial_that_a_cell_of_a_notebook_left_open_is_offered_again(
     first = one_at_a_time.ask(timeout=60)
     assert first is not None
     with pytest.raises(TimeoutError):
-        one_at_a_time.ask(timeout=0.6)  # whoever asks for several at a time may tell them later
+        one_at_a_time.ask(timeout=0.6)  # a caller that asks for several at a time may report them later
     assert not first.over
     _a_statement_fails(monkeypatch)
     with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
@@ -166,27 +166,27 @@ def test_a_trial_that_a_failed_cell_awaited_is_offered_again_but_none_of_a_task_
     one_at_a_time: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def cells() -> None:
-        taken, goes_on = asyncio.Event(), asyncio.Event()
+        is_taken, goes_on = asyncio.Event(), asyncio.Event()
 
         async def behind() -> OpenTrial | None:
-            found = await one_at_a_time.ask_async(timeout=60)
-            taken.set()
+            trial = await one_at_a_time.ask_async(timeout=60)
+            is_taken.set()
             await goes_on.wait()
-            return found
+            return trial
 
         first = asyncio.create_task(behind())
-        await taken.wait()
+        await is_taken.wait()
         with pytest.raises(TimeoutError):
             await one_at_a_time.ask_async(timeout=0.6)
         _a_statement_fails(monkeypatch)
         with pytest.raises(TimeoutError):
             await one_at_a_time.ask_async(timeout=0.6)
         goes_on.set()
-        left = await first
+        trial = await first
         with pytest.warns(UserWarning, match="trial 3 was left open by a failed statement"):
             again = await one_at_a_time.ask_async(timeout=60)
-        assert left is not None and again is not None
-        assert (again.number, left.over) == (3, True)
+        assert trial is not None and again is not None
+        assert (again.number, trial.over) == (3, True)
         again.tell({"y": 0.5})
 
     asyncio.run(cells())
@@ -206,7 +206,7 @@ def test_a_trial_that_is_given_back_is_on_offer_though_a_forked_process_goes_on(
 
 
 class _Line:
-    """The other end hears a question only once the answer to the one before has been read."""
+    """The other end receives a question only once the answer to the one before has been read."""
 
     closed = False
 
@@ -254,10 +254,12 @@ def test_an_exception_after_the_outcome_is_printed(capsys: pytest.CaptureFixture
 
 def test_the_time_of_a_trial_begins_when_it_is_taken(tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text("{}")
-    told = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
+    variables = {"ORCHESTUNE_TRIAL": "3", "ORCHESTUNE_SEED": "7", "ORCHESTUNE_FOLD": "0"}
     files = {"ORCHESTUNE_PARAMS": str(tmp_path / "params.json"), "ORCHESTUNE_METRICS": str(tmp_path / "metrics.jsonl")}
     command = [sys.executable, "-m", BRIDGE, str(tmp_path / "offers"), "0.5"]
-    with subprocess.Popen(command, env={**os.environ, **told, **files}, stderr=subprocess.PIPE, text=True) as bridge:
+    with subprocess.Popen(
+        command, env={**os.environ, **variables, **files}, stderr=subprocess.PIPE, text=True
+    ) as bridge:
         try:
             with pytest.raises(subprocess.TimeoutExpired):
                 bridge.wait(timeout=1.5)  # on offer
@@ -272,7 +274,9 @@ def test_the_time_of_a_trial_begins_when_it_is_taken(tmp_path: Path) -> None:
 
 def test_the_timeout_of_trials_that_a_process_takes_is_in_the_hands_of_who_knows_when_it_has_one() -> None:
     space = Space.of((Parameter("x", "float", 0.0, 1.0),))
-    made = Specification("f", ("python", "-m", BRIDGE, "/offers"), space, (Metric("y", "minimize"),), 3, timeout=60.0)
-    timed = _with_bridge_timeout(made)
+    specification = Specification(
+        "f", ("python", "-m", BRIDGE, "/offers"), space, (Metric("y", "minimize"),), 3, timeout=60.0
+    )
+    timed = _with_bridge_timeout(specification)
     assert (timed.run, timed.timeout) == (("python", "-m", BRIDGE, "/offers", "60.0"), None)
     assert _with_bridge_timeout(timed) is timed

@@ -44,8 +44,8 @@ class Pages:
 
     def request(self, method: str, path: str) -> Any:
         self.requests += 1
-        asked = parse_qs(urlsplit(path).query)
-        after, limit = int(asked["after"][0]), int(asked["limit"][0])
+        query = parse_qs(urlsplit(path).query)
+        after, limit = int(query["after"][0]), int(query["limit"][0])
         assert limit <= 1000, "what a server allows"
         last = min(after + min(limit, self.most), self.trials)
         items = [trial(number) for number in range(after + 1, last + 1)]
@@ -74,7 +74,7 @@ def test_a_long_front_takes_few_requests() -> None:
     pages = Pages(3000)
     client = Client(cast(Any, pages))
     front = [*range(1, 400), 777, *range(1200, 1300), 2999]
-    assert [found["number"] for found in client.trials_of("i", front)] == front
+    assert [trial_document["number"] for trial_document in client.trials_of("i", front)] == front
     assert pages.requests == 4
     assert list(client.trials_of("i", [])) == []
     assert pages.requests == 4
@@ -83,4 +83,4 @@ def test_a_long_front_takes_few_requests() -> None:
 def test_pages_of_large_trials_that_end_early_are_continued() -> None:
     client = Client(cast(Any, Pages(100, most=7)))
     front = [*range(1, 30), 36, 37, 99, 100]
-    assert [found["number"] for found in client.trials_of("i", front)] == front
+    assert [trial_document["number"] for trial_document in client.trials_of("i", front)] == front

@@ -43,4 +43,4 @@ def test_every_call_that_asks_the_server_has_a_variant_for_event_loops(kind: typ
     assert {f"{name}_async" for name in plain} == public - plain
     assert plain
     variants = [getattr(kind, name) for name in public - plain]
-    assert all(inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) for found in variants)
+    assert all(inspect.iscoroutinefunction(variant) or inspect.isasyncgenfunction(variant) for variant in variants)

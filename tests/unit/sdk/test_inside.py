@@ -28,7 +28,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def given(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+def set_parameters(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
     Path("parameters.json").write_text(json.dumps(values))
     monkeypatch.setenv("ORCHESTUNE_PARAMS", str(Path("parameters.json").absolute()))
 
@@ -40,7 +40,7 @@ def test_by_hand_the_defaults_are_the_parameters() -> None:
 
 
 def test_a_trial_s_values_stand_over_the_defaults_and_take_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, lr=1, layers=3.0, name=7, flag=False, more="x")
+    set_parameters(monkeypatch, lr=1, layers=3.0, name=7, flag=False, more="x")
     params = orchestune.params(lr=0.1, layers=2, name="", flag=True, absent=None)
     assert list(map(repr, (params.lr, params.layers, params.name, params.flag, params.more, params.absent))) == [
         "1.0", "3", "'7'", "False", "'x'", "None",
@@ -51,7 +51,7 @@ def test_a_trial_s_values_stand_over_the_defaults_and_take_their_types(monkeypat
 def test_a_value_that_does_not_fit_its_default_is_an_error_that_names_both(
     monkeypatch: pytest.MonkeyPatch, value: object, default: object
 ) -> None:
-    given(monkeypatch, x=value)
+    set_parameters(monkeypatch, x=value)
     with pytest.raises(TypeError, match=r"parameter x is .* its default .*: change one of them"):
         orchestune.params(x=default)
 
@@ -172,10 +172,10 @@ def test_a_training_script_loads_the_standard_library_and_nothing_else() -> None
 def test_the_stub_tells_type_checkers_what_the_package_offers() -> None:
     stub = Path(str(orchestune.__file__)).with_suffix(".pyi").read_text()
     homes = importlib.import_module("orchestune")._HOMES
-    told = {
+    stub_modules = {
         line.rpartition(" as ")[2]: line.split()[1] for line in stub.splitlines() if line.startswith("from orchestune")
     }
-    assert told == homes
+    assert stub_modules == homes
     assert set(orchestune.__all__) == {"__version__", *homes} and set(homes) <= set(dir(orchestune))
 
 
@@ -184,8 +184,8 @@ def test_a_metric_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "metrics.jsonl"
     monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
     orchestune.report({name: 0.5}, step=3, stddev=0.1)
-    [found] = Scanner(Declared([name])).document(path.read_bytes())
-    assert found == (name, 0.5, 3.0, 0.1)
+    [metric] = Scanner(Declared([name])).document(path.read_bytes())
+    assert metric == (name, 0.5, 3.0, 0.1)
 
 
 def test_a_name_that_is_no_text_is_written_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,12 +194,12 @@ def test_a_name_that_is_no_text_is_written_as_one(tmp_path: Path, monkeypatch: p
     by_class: Any = {0: 0.5, 1: 0.25}
     orchestune.report(by_class, stddev={1: 0.1})  # type: ignore[dict-item]
     scanner = Scanner(Declared(["loss"]))
-    found = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
-    assert found == [("0", 0.5, None, None), ("1", 0.25, None, 0.1)]
+    metrics = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
+    assert metrics == [("0", 0.5, None, None), ("1", 0.25, None, 0.1)]
 
 
 @pytest.mark.parametrize(
-    ("metrics", "result", "found"),
+    ("metrics", "result", "expected"),
     [
         (("loss",), {"loss": 0.5, "stddev": 0.1}, [("loss", 0.5, 0.1)]),
         (("loss", "stddev"), {"loss": 0.5, "stddev": 0.1}, [("loss", 0.5, None), ("stddev", 0.1, None)]),
@@ -211,14 +211,14 @@ def test_a_name_that_is_no_text_is_written_as_one(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_a_function_may_return_a_spread_beside_its_one_metric(
-    metrics: tuple[str, ...], result: Any, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metrics: tuple[str, ...], result: Any, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     monkeypatch.setenv("ORCHESTUNE_METRICS", str(path))
     FunctionCall(lambda x: result, metrics, by_name=False)(Params({"x": 1}))
     scanner = Scanner(Declared(metrics))
     values = [one for line in path.read_bytes().splitlines() for one in scanner.document(line)]
-    assert [(one.name, one.value, one.stddev) for one in values] == found
+    assert [(one.name, one.value, one.stddev) for one in values] == expected
 
 
 def test_what_is_no_name_with_a_value_is_told() -> None:

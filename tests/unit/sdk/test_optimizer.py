@@ -33,18 +33,18 @@ def loss(suggestion: Suggestion) -> dict[str, float]:
 
 
 def run(optimizer: Optimizer, count: int) -> list[Suggestion]:
-    made = []
+    suggestions = []
     for _ in range(count):
-        made.append(optimizer.ask())
-        optimizer.tell(made[-1], loss(made[-1]))
-    return made
+        suggestions.append(optimizer.ask())
+        optimizer.tell(suggestions[-1], loss(suggestions[-1]))
+    return suggestions
 
 
 def test_a_search_finds_a_good_configuration_and_suggests_active_parameters_only() -> None:
     optimizer = Optimizer(PARAMETERS, METRICS, seed=1)
-    made = run(optimizer, 30)
-    assert all(("layers" in s.parameters) == (s.parameters["model"] == "net") for s in made)
-    assert {s.source for s in made} == {"sobol", "gp", "tpe"}
+    suggestions = run(optimizer, 30)
+    assert all(("layers" in s.parameters) == (s.parameters["model"] == "net") for s in suggestions)
+    assert {s.source for s in suggestions} == {"sobol", "gp", "tpe"}
     best = optimizer.best()
     assert best is not None
     assert best.parameters["model"] == "net"
@@ -74,27 +74,27 @@ def written_and_read(optimizer: Optimizer) -> Optimizer:
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, copy.copy, lambda found: pickle.loads(pickle.dumps(found)), written_and_read]
+    "copied", [copy.deepcopy, copy.copy, lambda optimizer: pickle.loads(pickle.dumps(optimizer)), written_and_read]
 )
 def test_a_copy_goes_on_as_the_original_would_have(copied: Callable[[Optimizer], Optimizer]) -> None:
     rows = [{"lr": 0.01, "model": "linear", "loss": 1.0}, {"lr": 7, "loss": 0}]
     optimizer = Optimizer(PARAMETERS, METRICS, seed=4, parallelism=2, warm_start=rows)
     run(optimizer, 11)
     waiting = optimizer.ask()
-    found = copied(optimizer)
-    assert found.to_json() == optimizer.to_json()
-    assert found.notes == optimizer.notes != ()
-    found.tell(pickle.loads(pickle.dumps(waiting)), {"loss": 0.5})
+    duplicate = copied(optimizer)
+    assert duplicate.to_json() == optimizer.to_json()
+    assert duplicate.notes == optimizer.notes != ()
+    duplicate.tell(pickle.loads(pickle.dumps(waiting)), {"loss": 0.5})
     optimizer.tell(Suggestion(*optimizer.to_json()["open"][0]), {"loss": 0.5})
-    assert run(found, 4) == run(optimizer, 4)
+    assert run(duplicate, 4) == run(optimizer, 4)
 
 
 def test_what_becomes_of_the_parameters_in_a_training_changes_nothing_of_the_search() -> None:
     optimizer = Optimizer(PARAMETERS, METRICS, seed=1, parallelism=2)
     suggestion, other = optimizer.ask(), optimizer.ask()
     before = dict(suggestion.parameters)
-    taken: dict[str, Any] = suggestion.parameters
-    taken["epochs"] = taken.pop("lr")
+    parameters: dict[str, Any] = suggestion.parameters
+    parameters["epochs"] = parameters.pop("lr")
     with pytest.raises(Conflict):
         optimizer.tell(Suggestion(1, other.parameters, "sobol"), {"loss": 1})
     optimizer.tell(suggestion, {"loss": 1})
@@ -132,11 +132,11 @@ def test_the_same_suggestions_come_from_the_process_of_a_server_s_engines() -> N
 
 def test_open_suggestions_differ_and_no_more_are_made_than_run_in_parallel() -> None:
     optimizer = Optimizer(PARAMETERS, METRICS, seed=1, parallelism=4)
-    made = [optimizer.ask() for _ in range(4)]
-    assert len({repr(s.parameters) for s in made}) == 4
+    suggestions = [optimizer.ask() for _ in range(4)]
+    assert len({repr(s.parameters) for s in suggestions}) == 4
     with pytest.raises(Conflict, match="4 suggestions are already open: parallelism is 4"):
         optimizer.ask()
-    optimizer.tell(made[2], None)
+    optimizer.tell(suggestions[2], None)
     assert optimizer.ask().number == 5
 
 
@@ -233,19 +233,19 @@ def test_what_cannot_be_written_down_is_named_by_where_it_is() -> None:
 
 
 def test_columns_of_a_warm_start_may_have_names_that_are_no_texts() -> None:
-    known: Any = [{"model": "net", "lr": 1e-3, "layers": 3, "loss": 0.1, ("test", 1): 2, 7: 3}]
-    assert Optimizer(PARAMETERS, METRICS, engine="tpe", warm_start=known).notes == ()
+    rows: Any = [{"model": "net", "lr": 1e-3, "layers": 3, "loss": 0.1, ("test", 1): 2, 7: 3}]
+    assert Optimizer(PARAMETERS, METRICS, engine="tpe", warm_start=rows).notes == ()
 
 
 def test_a_tuple_of_two_numbers_is_refused_with_what_it_may_mean() -> None:
     with pytest.raises(BadInput) as caught:
         Optimizer({"n": (0, np.int64(8)), "lr": (1e-5, np.float64(0.1)), "z": "1..a"}, METRICS)
-    told = {problem.key: problem for problem in caught.value.problems}
-    assert told.keys() == {"parameters.n", "parameters.lr", "parameters.z"}
-    assert told["parameters.n"].message == "a tuple of two numbers may be bounds or choices"
+    problems = {problem.key: problem for problem in caught.value.problems}
+    assert problems.keys() == {"parameters.n", "parameters.lr", "parameters.z"}
+    assert problems["parameters.n"].message == "a tuple of two numbers may be bounds or choices"
     ways = 'write "0..8" for integers, "0.0..8.0" for floats, [0, 8] for two choices'
-    assert told["parameters.n"].hint == ways
-    assert told["parameters.lr"].hint == 'write "1e-5..0.1" for a range, [1e-05, 0.1] for two choices'
+    assert problems["parameters.n"].hint == ways
+    assert problems["parameters.lr"].hint == 'write "1e-5..0.1" for a range, [1e-05, 0.1] for two choices'
     three = Optimizer({"n": (1, 2, 4), "f": ("a", "b"), "b": (True, False), "v": {"values": (1, 2)}}, METRICS)
     assert three.ask().parameters.keys() == {"n", "f", "b", "v"}
 
@@ -333,10 +333,10 @@ def test_a_warm_start_is_learnt_from_and_never_the_best() -> None:
     )
     assert optimizer.best() is None
     copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
-    made = run(optimizer, 8)
-    assert run(copy, 8) == made
-    assert {suggestion.source for suggestion in made} == {"gp", "tpe"}
-    assert sum(abs(math.log10(float(suggestion.parameters["lr"])) + 3.5) < 1 for suggestion in made) >= 6
+    suggestions = run(optimizer, 8)
+    assert run(copy, 8) == suggestions
+    assert {suggestion.source for suggestion in suggestions} == {"gp", "tpe"}
+    assert sum(abs(math.log10(float(suggestion.parameters["lr"])) + 3.5) < 1 for suggestion in suggestions) >= 6
     best = optimizer.best()
     assert best is not None and best.number > 0
 
@@ -345,12 +345,12 @@ def test_a_warm_start_may_be_a_file_or_a_table(tmp_path: Path) -> None:
     path = tmp_path / "old.csv"
     path.write_text("lr,model,loss\n0.01,linear,0.5\n0.02,linear,0.25\n")
     table = pd.read_csv(path)
-    asked = [
-        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=found).ask()
-        for found in (path, str(path), table, table.to_dict("records"))
+    suggestions = [
+        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=source).ask()
+        for source in (path, str(path), table, table.to_dict("records"))
     ]
-    assert len(set(map(repr, asked))) == 1
-    assert asked[0].source == "tpe"
+    assert len(set(map(repr, suggestions))) == 1
+    assert suggestions[0].source == "tpe"
 
 
 def test_times_and_durations_in_a_table_are_no_matter() -> None:
@@ -360,12 +360,12 @@ def test_times_and_durations_in_a_table_are_no_matter() -> None:
         {"lr": 0.02, "model": "linear", "loss": 0.25, "began": began.to_pydatetime(), "duration": pd.NaT},
     ]
     plain = [{name: row[name] for name in ("lr", "model", "loss")} for row in rows]
-    asked = [
-        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=found).ask()
-        for found in (plain, rows, pd.DataFrame(rows))
+    suggestions = [
+        Optimizer(PARAMETERS, METRICS, engine={"name": "tpe", "startup": 2}, seed=3, warm_start=source).ask()
+        for source in (plain, rows, pd.DataFrame(rows))
     ]
-    assert len(set(map(repr, asked))) == 1
-    assert asked[0].source == "tpe"
+    assert len(set(map(repr, suggestions))) == 1
+    assert suggestions[0].source == "tpe"
 
 
 @pytest.mark.parametrize("engine", ["random", {"name": "latin", "size": 4}])
@@ -379,20 +379,20 @@ def test_an_engine_that_learns_nothing_says_so_of_a_warm_start(engine: Any) -> N
     assert Optimizer(PARAMETERS, METRICS, engine=engine).notes == ()
 
 
-@pytest.mark.parametrize("found", [7, [1], "gone.csv", "sgd-7f3a", [], [{"lr": 7, "loss": 1}]])
-def test_a_warm_start_that_is_none_is_refused(found: Any) -> None:
+@pytest.mark.parametrize("source", [7, [1], "gone.csv", "sgd-7f3a", [], [{"lr": 7, "loss": 1}]])
+def test_a_warm_start_that_is_none_is_refused(source: Any) -> None:
     with pytest.raises(BadInput, match=r"^warm_start: "):
-        Optimizer(PARAMETERS, METRICS, warm_start=found)
+        Optimizer(PARAMETERS, METRICS, warm_start=source)
 
 
 def test_constraints_hold_for_every_suggestion_and_survive_being_written_down() -> None:
     texts = ["layers >= 4 or lr > 0.01", "lr < 0.05"]
     optimizer = Optimizer(PARAMETERS, METRICS, constraints=texts, seed=2)
-    made = run(optimizer, 14)
+    suggestions = run(optimizer, 14)
     copy = Optimizer.from_json(json.loads(json.dumps(optimizer.to_json())))
     rest = run(optimizer, 3)
     assert run(copy, 3) == rest
-    for suggestion in (*made, *rest):
+    for suggestion in (*suggestions, *rest):
         lr = float(suggestion.parameters["lr"])
         assert lr < 0.05
         assert int(suggestion.parameters.get("layers", 4)) >= 4 or lr > 0.01
@@ -502,6 +502,6 @@ def test_of_a_damaged_state_the_key_is_named(key: str, value: Any, message: str)
 def test_a_range_that_is_probably_meant_as_decimals_is_pointed_out() -> None:
     with pytest.warns(
         UserWarning, match=r"parameters\.x: takes 0 or 1; for a number between them write 0\.0\.\.1\.0"
-    ) as seen:
+    ) as warnings_caught:
         Optimizer({"x": "0..1", "y": "0.0..1.0"}, {"loss": "minimize"})
-    assert [warning.filename for warning in seen] == [__file__]
+    assert [warning.filename for warning in warnings_caught] == [__file__]

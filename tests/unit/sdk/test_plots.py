@@ -27,9 +27,9 @@ METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "latency", "goal": "mi
 @pytest.fixture
 def client(world: CoreWorld) -> Iterator[Client]:
     with live(world.core) as server:
-        made = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
-        yield made
-        made.close()
+        new_client = Client.connect(lambda: ServerAccess(f"http://127.0.0.1:{server.port}", "secret-token"))
+        yield new_client
+        new_client.close()
 
 
 def run(world: CoreWorld, trials: int = 8, **changes: Any) -> str:
@@ -130,8 +130,8 @@ def test_slices_and_contours_have_the_axes_of_their_parameters(world: CoreWorld,
     assert len(points.x) == 7
     assert (len(lines.x), list(lines.y)) == (len(lines.z[0]), ["a", "b"])
     assert drawn.layout.title.text == "lr and kind, the mean of 7 trials"
-    known = [value for row in lines.z for value in row if value is not None]
-    assert known and all(1 / 8 <= value <= 1 for value in known)
+    values = [value for row in lines.z for value in row if value is not None]
+    assert values and all(1 / 8 <= value <= 1 for value in values)
     chosen = plots(client, experiment).contour("depth").layout
     assert chosen.xaxis.title.text == "depth"
     assert chosen.yaxis.title.text in ("lr", "kind")
@@ -170,7 +170,7 @@ def test_the_timeline_has_a_row_for_each_worker_and_a_colour_for_each_end(world:
 
 
 def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(world: CoreWorld, client: Client) -> None:
-    made = plots(client, world.create(parameters=SPACE, metrics=METRICS))
+    figures = plots(client, world.create(parameters=SPACE, metrics=METRICS))
     for name in (
         "history",
         "importance",
@@ -182,28 +182,28 @@ def test_every_figure_of_an_experiment_without_a_trial_is_empty_and_no_error(wor
         "curves",
         "timeline",
     ):
-        getattr(made, name)().to_json()
+        getattr(figures, name)().to_json()
 
 
 def test_where_not_all_trials_are_drawn_the_title_says_so(
     world: CoreWorld, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestune.sdk.plots._MAX_POINTS", 10)
-    made = plots(client, run(world, trials=14, metrics=METRICS[:1]))
-    assert made.history().layout.title.text == "History: 10 of 14 trials"
+    figures = plots(client, run(world, trials=14, metrics=METRICS[:1]))
+    assert figures.history().layout.title.text == "History: 10 of 14 trials"
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(world: CoreWorld, client: Client) -> None:
-    made = plots(client, run(world, trials=2, metrics=METRICS[:1], parameters=SPACE[:1]))
+    figures = plots(client, run(world, trials=2, metrics=METRICS[:1], parameters=SPACE[:1]))
     calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: made.history("acuracy"), "'acuracy'"),
-        (lambda: made.slice(["l"]), "'l'"),
-        (made.pareto, "a Pareto plot needs two metrics"),
-        (made.hypervolume, "optimizes only loss"),
-        (made.contour, "a contour plot needs two parameters"),
+        (lambda: figures.history("acuracy"), "'acuracy'"),
+        (lambda: figures.slice(["l"]), "'l'"),
+        (figures.pareto, "a Pareto plot needs two metrics"),
+        (figures.hypervolume, "optimizes only loss"),
+        (figures.contour, "a contour plot needs two parameters"),
     ]
-    for call, said in calls:
-        with pytest.raises(UsageError, match=said):
+    for call, message in calls:
+        with pytest.raises(UsageError, match=message):
             call()
 
 
@@ -215,5 +215,5 @@ def test_a_logarithmic_axis_within_one_power_of_ten_names_its_ends() -> None:
 
 
 def test_one_and_true_have_places_of_their_own() -> None:
-    made = SpaceAxis("a", "category", (1, True, 0)).dimension([True, 1, 0, False])
-    assert (made["values"], made["ticktext"]) == ([1.0, 0.0, 2.0, 3.0], ["1", "True", "0", "False"])
+    dimension = SpaceAxis("a", "category", (1, True, 0)).dimension([True, 1, 0, False])
+    assert (dimension["values"], dimension["ticktext"]) == ([1.0, 0.0, 2.0, 3.0], ["1", "True", "0", "False"])

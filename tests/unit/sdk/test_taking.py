@@ -33,29 +33,29 @@ def take(folder: Path, **keys: object) -> ProjectFiles:
     return list_project(load(folder / "experiment.yml").specification, folder, CodeSettings())
 
 
-def packed(folder: Path, found: ProjectFiles) -> list[str]:
-    return [entry.path for entry in plan(folder, found.ignore, 10**6).entries]
+def packed(folder: Path, files: ProjectFiles) -> list[str]:
+    return [entry.path for entry in plan(folder, files.ignore, 10**6).entries]
 
 
 def test_files_that_keep_names_are_a_trials_own_and_their_folder_is_there(project: Path) -> None:
-    found = take(project, keep=["best.pt", "outputs/model.pt", "my plots/*.png"])
-    assert found.links == ("outputs/log.txt", "outputs/old")
-    assert found.own == ("best.pt", "my plots/a.png", "outputs/model.pt")
+    files = take(project, keep=["best.pt", "outputs/model.pt", "my plots/*.png"])
+    assert files.links == ("outputs/log.txt", "outputs/old")
+    assert files.own == ("best.pt", "my plots/a.png", "outputs/model.pt")
     emptied = ["my plots", "outputs"]
-    assert packed(project, found) == [".gitignore", "experiment.yml", *emptied, "tracked", "tracked/a.png"]
+    assert packed(project, files) == [".gitignore", "experiment.yml", *emptied, "tracked", "tracked/a.png"]
 
 
 def test_tracked_files_that_keep_names_travel_with_the_code(project: Path) -> None:
-    found = take(project, keep=["tracked/*.png"])
-    assert (found.links, found.own) == (("best.pt", "my plots", "outputs"), ())
-    assert packed(project, found) == [".gitignore", "experiment.yml", "tracked", "tracked/a.png"]
+    files = take(project, keep=["tracked/*.png"])
+    assert (files.links, files.own) == (("best.pt", "my plots", "outputs"), ())
+    assert packed(project, files) == [".gitignore", "experiment.yml", "tracked", "tracked/a.png"]
 
 
 def test_what_metrics_are_read_from_is_neither_packed_nor_linked(project: Path) -> None:
-    found = take(project, collect={"csv": "outputs/log.txt"}, keep=["outputs/model.pt"])
-    assert (found.links, found.own) == (("best.pt", "my plots"), ())
-    found = take(project, collect={"csv": "tracked/a.csv"})
-    assert "tracked/a.csv" not in packed(project, found)
+    files = take(project, collect={"csv": "outputs/log.txt"}, keep=["outputs/model.pt"])
+    assert (files.links, files.own) == (("best.pt", "my plots"), ())
+    files = take(project, collect={"csv": "tracked/a.csv"})
+    assert "tracked/a.csv" not in packed(project, files)
 
 
 def test_a_folder_that_is_a_link_to_itself_is_told_as_any_that_is_none(

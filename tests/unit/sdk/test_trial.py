@@ -61,9 +61,9 @@ def test_the_table_of_trials_tells_a_warm_start_how_noisy_they_are(world: CoreWo
         table = Experiment(client, client.experiment(identity)).trials()
         client.close()
     assert [*table.columns][2:] == ["params.x", "metrics.loss", "metrics.loss.stddev", "seconds", "error", "folds"]
-    (seen,) = read_warm_start(table, SPACE, [Metric("loss", "minimize")]).observations
-    assert seen.metrics == {"loss": 1.5}
-    assert seen.stddev["loss"] == pytest.approx(math.sqrt(5 / 3) / 2), "of the mean of four"
+    (observation,) = read_warm_start(table, SPACE, [Metric("loss", "minimize")]).observations
+    assert observation.metrics == {"loss": 1.5}
+    assert observation.stddev["loss"] == pytest.approx(math.sqrt(5 / 3) / 2), "of the mean of four"
 
 
 def test_the_table_of_exact_trials_has_no_column_of_noise() -> None:

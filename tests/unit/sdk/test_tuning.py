@@ -74,17 +74,17 @@ def test_an_argument_for_what_does_not_always_apply_needs_a_default() -> None:
     with pytest.raises(UsageError) as caught:
         start(lambda opt, momentum: 1.0, parameters, {"y": "minimize"}, budget=2)
     assert caught.value.message.endswith("(opt, momentum), and momentum does not apply in each configuration")
-    for function in (lambda opt, momentum=0.9: 1.0, lambda **given: 1.0):
+    for function in (lambda opt, momentum=0.9: 1.0, lambda **parameters_taken: 1.0):
         assert takes_names(function, tuple(parameters), ["momentum"])
-    assert not takes_names(lambda given: 1.0, tuple(parameters), ["momentum"])
+    assert not takes_names(lambda parameters_taken: 1.0, tuple(parameters), ["momentum"])
 
 
 def test_a_function_that_takes_too_much_along_is_refused_with_what_that_is() -> None:
     small, data = "abc", bytes(3 << 20)
     with pytest.raises(TooLarge) as caught:
         start(lambda x: len(data) + len(small) + x, {"x": [1, 2]}, {"y": "minimize"}, budget=2, code={"limit": "1Mi"})
-    said = "the pickled function has 3.0 MiB, sent to the process of each trial, of which data is 3.0 MiB"
-    assert caught.value.message == said
+    message = "the pickled function has 3.0 MiB, sent to the process of each trial, of which data is 3.0 MiB"
+    assert caught.value.message == message
     assert caught.value.hint.startswith("read large data inside the function")
 
 

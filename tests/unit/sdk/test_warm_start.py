@@ -23,7 +23,7 @@ def test_a_mean_of_folds_is_as_sure_as_it_was_to_its_own_search(folds: int, spre
         server.put(status(folds=folds))
         server.world.trials["sgd-7f3a"] = [trial(1, metrics={"accuracy": {"value": 0.9, "stddev": 0.3}})]
         client = Client.connect(server.resolve)
-        found = gather(lambda: client, WarmStarts(experiments=("sgd-7f3a",)), SPECIFICATION)
+        warm_start = gather(lambda: client, WarmStarts(experiments=("sgd-7f3a",)), SPECIFICATION)
         client.close()
-    assert found is not None
-    assert found.observations[0].stddev == {"accuracy": pytest.approx(spread)}
+    assert warm_start is not None
+    assert warm_start.observations[0].stddev == {"accuracy": pytest.approx(spread)}

@@ -28,7 +28,7 @@ CALLERS = {
     OWNER: Caller("ada", "owner"),
     WORKER: Caller("worker-1", "worker", experiment="exp-1", worker="worker-1"),
 }
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Live:
 
     def connect(self) -> HTTPConnection:
         """A connection that is closed when the test ends."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         self.connections.append(connection)
         return connection
 
@@ -190,35 +190,35 @@ def live(
     started = threading.Event()
     app = create_app(
         core,
-        on_shutdown=lambda: made.ordered.append("shutdown"),
+        on_shutdown=lambda: live_server.ordered.append("shutdown"),
         started_at=1769860800.0,
         draining=draining,
         pace=pace or ServerTimeouts(),
     )
     server = UvicornServer(settings or Settings(), app, on_started=started.set, on_draining=draining.begin)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        made = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
+        live_server = Live(listening.getsockname()[1], core, script, draining, server, app.state.context)
 
         def run() -> None:
             server.run(sockets=[listening])
-            made.ended.set()
+            live_server.ended.set()
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert started.wait(PATIENCE)
+        assert started.wait(TIMEOUT)
         try:
-            yield made
+            yield live_server
         finally:
-            made.hang_up()
+            live_server.hang_up()
             server.end()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             SCRIPTS.pop(id(core), None)
             assert not thread.is_alive()
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
     """Wait for a condition; the deadline is for a machine under load."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.01)

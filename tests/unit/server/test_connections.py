@@ -18,7 +18,7 @@ from orchestune.server.connections import (
     RESPONSE_TIMEOUT_SECONDS,
     BoundedConnection,
 )
-from tests.unit.server.harness import PATIENCE, Live
+from tests.unit.server.harness import TIMEOUT, Live
 
 SILENT = 75
 """seconds that a connection may be silent after an answer"""
@@ -141,7 +141,7 @@ class Client:
         self.connection.on_response_complete()
 
 
-ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SENDS = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -153,27 +153,27 @@ def test_who_never_asks_is_let_go() -> None:
     assert client.ended() == "closed"
 
 
-@pytest.mark.parametrize("data", [b"GET /" + b"a" * 1000, b"\r\n" * 500, ASKED[:-2] + b"X: " + b"a" * 1000])
+@pytest.mark.parametrize("data", [b"GET /" + b"a" * 1000, b"\r\n" * 500, REQUEST[:-2] + b"X: " + b"a" * 1000])
 def test_who_asks_byte_by_byte_is_let_go(data: bytes) -> None:
     assert Client().drip(data, 1) <= REQUEST_TIMEOUT_SECONDS + 1
 
 
 def test_an_answer_is_waited_for_and_after_it_a_connection_may_be_silent() -> None:
     client = Client()
-    client.send(ASKED)
+    client.send(REQUEST)
     client.loop.pass_time(10 * REQUEST_TIMEOUT_SECONDS)
     assert not client.ended(), "the answer takes its time"
     client.hear()
     client.loop.pass_time(SILENT - 1)
     assert not client.ended()
-    client.send(ASKED[:5])
+    client.send(REQUEST[:5])
     client.loop.pass_time(2)
-    client.send(ASKED[5:])
+    client.send(REQUEST[5:])
     client.loop.pass_time(2 * SILENT)
     assert not client.ended()
 
 
-@pytest.mark.parametrize("begun", [ASKED, SENDS], ids=["nothing", "a body that nobody reads"])
+@pytest.mark.parametrize("begun", [REQUEST, SENDS], ids=["nothing", "a body that nobody reads"])
 def test_what_is_no_request_does_not_keep_a_connection(begun: bytes) -> None:
     client = Client()
     client.send(begun)
@@ -208,7 +208,7 @@ def test_while_nobody_reads_a_body_its_client_is_not_late() -> None:
 
 def test_who_takes_nothing_of_an_answer_is_let_go() -> None:
     client = Client()
-    client.send(ASKED)
+    client.send(REQUEST)
     client.connection.pause_writing()
     client.loop.pass_time(RESPONSE_TIMEOUT_SECONDS - 1)
     client.connection.resume_writing()
@@ -237,9 +237,9 @@ def test_long_headers_in_one_segment_are_refused(start: bytes) -> None:
 
 def test_all_requests_of_a_connection_that_is_lost_are_told() -> None:
     client = Client()
-    client.send(ASKED)
+    client.send(REQUEST)
     first = client.connection.cycle
-    client.send(ASKED)
+    client.send(REQUEST)
     assert client.connection.cycle is not first
     client.connection.connection_lost(None)
     assert first.disconnected, "it would write to a closed connection"
@@ -248,15 +248,15 @@ def test_all_requests_of_a_connection_that_is_lost_are_told() -> None:
 def test_requests_are_not_queued_without_limit_before_the_response() -> None:
     """Of 256 KiB that are read at once, 14,000 requests took 43 MB, and each response let further ones in."""
     client = Client()
-    client.send(ASKED * (1 + MAX_QUEUED_REQUESTS))
+    client.send(REQUEST * (1 + MAX_QUEUED_REQUESTS))
     assert not client.ended()
-    client.send(ASKED * 10_000)
+    client.send(REQUEST * 10_000)
     assert client.ended() == "aborted" and len(client.connection.pipeline) == MAX_QUEUED_REQUESTS
 
 
 @pytest.mark.parametrize("line", [b"a: b\r\n" * 1000, b"a" * 6000], ids=["many", "one"])
 def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
         sent = 0
         try:
@@ -269,7 +269,7 @@ def test_headers_without_an_end_are_refused(server: Live, line: bytes) -> None:
 
 
 def test_what_follows_a_body_without_an_end_is_refused(server: Live) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
         sent = 0
         try:

@@ -23,8 +23,8 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture(scope="module")
 def server(core: Core, handles: dict[str, str]) -> Iterator[Live]:
-    with live(core, pace=ServerTimeouts(ping=0.1, page_interval=0.05)) as found:
-        yield found
+    with live(core, pace=ServerTimeouts(ping=0.1, page_interval=0.05)) as live_server:
+        yield live_server
 
 
 def call(server: Live, method: str, path: str, body: Any = None, *, expect: int = 200, token: str = TOKEN) -> Any:
@@ -42,7 +42,7 @@ def share(server: Live, ref: str, **body: Any) -> Any:
 
 
 def come_in(server: Live, path: str, cookie: str = "") -> tuple[str, str]:
-    """The cookie of whoever opens a link, and where they are sent."""
+    """Return the cookie of a guest who opens a link, and the redirect."""
     reply = server.ask("GET", path, token=None, headers={"Cookie": cookie})
     assert reply.status == 303, reply.body
     return reply.headers.get("set-cookie", "").partition(";")[0], reply.headers["location"]
@@ -118,8 +118,8 @@ def test_a_guest_does_not_see_the_environment(server: Live, handles: dict[str, s
     cookie, where = come_in(server, share(server, handles["one trial"])["path"])
     path = f"/api/v1{where}/specification"
     assert server.ask("GET", path, token=TOKEN).json()["launch"]["root"] == "/home/ada/project"
-    found = as_guest(server, "GET", path, cookie).json()
-    assert found["launch"] == {} and found["specification"]["env"] == {}
+    answer = as_guest(server, "GET", path, cookie).json()
+    assert answer["launch"] == {} and answer["specification"]["env"] == {}
 
 
 def test_a_guest_does_not_see_a_configuration_file(server: Live, handles: dict[str, str]) -> None:
@@ -133,11 +133,11 @@ def test_a_guest_does_not_see_a_configuration_file(server: Live, handles: dict[s
         "engine": "random",
         "config": {"name": "base.yml", "parts": ["password: hunter2\nx: ", ["x", "0.5"]]},
     }
-    made = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
-    cookie, where = come_in(server, share(server, made["handle"])["path"])
-    found = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
-    assert found.status == 200 and b"hunter2" not in found.body
-    assert found.json()["specification"]["config"]["name"] == "base.yml"
+    experiment = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    cookie, where = come_in(server, share(server, experiment["handle"])["path"])
+    answer = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
+    assert answer.status == 200 and b"hunter2" not in answer.body
+    assert answer.json()["specification"]["config"]["name"] == "base.yml"
 
 
 def test_a_guest_does_not_see_what_else_may_hold_secrets(server: Live, handles: dict[str, str]) -> None:
@@ -153,13 +153,13 @@ def test_a_guest_does_not_see_what_else_may_hold_secrets(server: Live, handles: 
         "placement": {"image": "python:3.12", "pod": pod, "slurm": {"comment": "hunter2"}},
         "stdin": "hunter2 {x}",
     }
-    made = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
-    path = f"/api/v1/experiments/{made['handle']}/specification"
+    experiment = call(server, "POST", "/experiments", {"specification": specification}, expect=201)
+    path = f"/api/v1/experiments/{experiment['handle']}/specification"
     assert b"hunter2" in server.ask("GET", path, token=TOKEN).body
-    cookie, where = come_in(server, share(server, made["handle"])["path"])
-    found = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
-    assert found.status == 200 and b"hunter2" not in found.body
-    assert found.json()["specification"]["placement"]["image"] == "python:3.12"
+    cookie, where = come_in(server, share(server, experiment["handle"])["path"])
+    answer = as_guest(server, "GET", f"/api/v1{where}/specification", cookie)
+    assert answer.status == 200 and b"hunter2" not in answer.body
+    assert answer.json()["specification"]["placement"]["image"] == "python:3.12"
 
 
 def test_an_editor_takes_back_its_own_links_and_an_owner_all(server: Live, handles: dict[str, str]) -> None:
@@ -192,38 +192,38 @@ def test_who_is_signed_in_stays_who_they_are(server: Live, handles: dict[str, st
 def test_a_link_is_listed_and_taken_back_and_who_came_by_it_is_out_at_once(
     server: Live, handles: dict[str, str]
 ) -> None:
-    made = share(server, handles["one trial"], name="grace", days=3)
-    cookie, where = come_in(server, made["path"])
+    share_link = share(server, handles["one trial"], name="grace", days=3)
+    cookie, where = come_in(server, share_link["path"])
     assert as_guest(server, "GET", f"/api/v1{where}", cookie).status == 200
     fields = {"Cookie": cookie, "Accept": "text/event-stream"}
     stream = server.send("GET", f"/api/v1{where}", token=None, headers=fields)
     assert b"event: ready\n" in iter(stream.readline, b"")
-    listed = next(each for each in call(server, "GET", "/shares") if each["id"] == made["id"])
-    assert listed == {key: value for key, value in made.items() if key != "path"}
+    listed = next(each for each in call(server, "GET", "/shares") if each["id"] == share_link["id"])
+    assert listed == {key: value for key, value in share_link.items() if key != "path"}
     assert (listed["name"], listed["made_by"], listed["experiment"]) == ("grace", "ada", handles["one trial"])
-    call(server, "DELETE", f"/shares/{made['id']}", expect=204)
+    call(server, "DELETE", f"/shares/{share_link['id']}", expect=204)
     assert len(list(islice(stream, 1000))) < 1000, "the page is told more"
     assert as_guest(server, "GET", f"/api/v1{where}", cookie).status == 401
-    assert server.ask("GET", made["path"], token=None).status == 401
-    call(server, "DELETE", f"/shares/{made['id']}", expect=404)
+    assert server.ask("GET", share_link["path"], token=None).status == 401
+    call(server, "DELETE", f"/shares/{share_link['id']}", expect=404)
 
 
 def test_a_link_is_over_when_its_days_are(server: Live, core: Core, handles: dict[str, str]) -> None:
-    made = share(server, handles["one trial"])
-    cookie, where = come_in(server, made["path"])
+    share_link = share(server, handles["one trial"])
+    cookie, where = come_in(server, share_link["path"])
     with core.store.transaction() as session:
-        own = credentials.c.digest.startswith(made["id"])
+        own = credentials.c.digest.startswith(share_link["id"])
         session.change(update(credentials).where(own).values(expires_at=session.now - 1))
-    with live(core) as restarted:  # it remembers nobody
+    with live(core) as restarted:  # without known callers in memory
         moved = f"orchestune-{restarted.port}={cookie.partition('=')[2]}"
         assert as_guest(restarted, "GET", f"/api/v1{where}", moved).status == 401
-        reply = restarted.ask("GET", made["path"], token=None)
+        reply = restarted.ask("GET", share_link["path"], token=None)
     assert reply.status == 401 and b"no longer valid" in reply.body
 
 
 def test_a_session_of_a_guest_never_outlives_its_link(server: Live, handles: dict[str, str]) -> None:
-    made = share(server, handles["one trial"], days=1)
-    reply = server.ask("GET", made["path"], token=None)
+    share_link = share(server, handles["one trial"], days=1)
+    reply = server.ask("GET", share_link["path"], token=None)
     seconds = int(reply.headers["set-cookie"].partition("Max-Age=")[2].partition(";")[0])
     assert 0 < seconds <= 24 * 3600
 
@@ -238,8 +238,8 @@ def test_what_is_deleted_is_shared_no_longer(tmp_path_factory: pytest.TempPathFa
             bound = select(credentials.c.experiment).where(credentials.c.digest.startswith(purged["id"]))
             [experiment] = session.select(bound, str)
             removal.purge(session, experiment)
-        for made in (hidden, purged):
-            assert server.ask("GET", made["path"], token=None).status == 401
+        for share_link in (hidden, purged):
+            assert server.ask("GET", share_link["path"], token=None).status == 401
         assert call(server, "GET", "/shares") == []
     with core.store.reading() as session:
         assert purged["id"] not in {digest[:16] for digest in session.select(select(credentials.c.digest), str)}
@@ -274,22 +274,25 @@ def test_a_token_opens_what_its_role_may(
 
 
 def test_a_token_is_listed_without_itself_and_taken_back(server: Live) -> None:
-    made = call(server, "POST", "/tokens", {"name": "grace", "role": "editor", "days": 5}, expect=201)
-    token = made.pop("token")
-    assert made in call(server, "GET", "/tokens") and (made["name"], made["role"]) == ("grace", "editor")
+    token_document = call(server, "POST", "/tokens", {"name": "grace", "role": "editor", "days": 5}, expect=201)
+    token = token_document.pop("token")
+    assert token_document in call(server, "GET", "/tokens") and (token_document["name"], token_document["role"]) == (
+        "grace",
+        "editor",
+    )
     invited = call(server, "POST", "/sign-in", {}, expect=201, token=token)
     cookie, _ = come_in(server, invited["path"])
     assert as_guest(server, "GET", "/api/v1/experiments", cookie).status == 200
-    call(server, "DELETE", f"/tokens/{made['id']}", expect=204)
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=204)
     assert as_guest(server, "GET", "/api/v1/experiments", cookie).status == 401
     assert server.ask("GET", "/api/v1/experiments", token=token).status == 401
-    call(server, "DELETE", f"/tokens/{made['id']}", expect=404)
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=404)
 
 
 def test_a_token_that_is_taken_back_takes_its_unused_link_along(server: Live) -> None:
-    made = call(server, "POST", "/tokens", {"name": "eve", "role": "owner"}, expect=201)
-    invited = call(server, "POST", "/sign-in", {}, expect=201, token=made["token"])
-    call(server, "DELETE", f"/tokens/{made['id']}", expect=204)
+    token_document = call(server, "POST", "/tokens", {"name": "eve", "role": "owner"}, expect=201)
+    invited = call(server, "POST", "/sign-in", {}, expect=201, token=token_document["token"])
+    call(server, "DELETE", f"/tokens/{token_document['id']}", expect=204)
     assert server.ask("GET", invited["path"], token=None).status == 401
 
 

@@ -29,8 +29,8 @@ class Memory:
     def remembered(self, core: Any, key: str, digest: str) -> tuple[int, str] | None:
         if key not in self.kept:
             return None
-        known, status, answer = self.kept[key]
-        if known != digest:
+        known_digest, status, answer = self.kept[key]
+        if known_digest != digest:
             raise Conflict("this Idempotency-Key was used for another request")
         return status, answer
 
@@ -81,13 +81,13 @@ def test_two_at_the_same_time_are_one(server: Live, memory: Memory) -> None:
     go_on = threading.Event()
     server.script.answers["queue_trial"] = lambda core, *args: {"number": 7} if go_on.wait(60) else {}
     with ThreadPoolExecutor() as pool:
-        asked = [
+        replies = [
             pool.submit(server.ask, "POST", PATH, BODY, headers={"Idempotency-Key": "k"}),
             pool.submit(server.ask, "POST", PATH, BODY, headers={"Idempotency-Key": "k"}),
         ]
         until(lambda: len(server.server.server_state.tasks) == 2, "both have come")
         go_on.set()
-        assert [one.result().json() for one in asked] == [{"number": 7}] * 2
+        assert [one.result().json() for one in replies] == [{"number": 7}] * 2
     assert len(server.script.of("queue_trial")) == 1
 
 

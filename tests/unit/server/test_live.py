@@ -1,4 +1,4 @@
-"""Documents that go on: everything at first, then what has changed, and one reading for all who look."""
+"""Live documents: everything at first, then the changes, and one reading for all clients."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ HEADERS = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 def server(own_core: Core) -> Iterator[Live]:
-    with live(own_core, pace=ServerTimeouts(ping=0.3, page_interval=0.05, shared=0.0)) as found:
-        yield found
+    with live(own_core, pace=ServerTimeouts(ping=0.3, page_interval=0.05, shared=0.0)) as live_server:
+        yield live_server
 
 
 def heard(stream: HTTPResponse) -> Iterator[tuple[str, str, Any]]:
@@ -53,12 +53,12 @@ def events(stream: HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 def until_ready(stream: Iterator[tuple[str, str, Any]]) -> tuple[str, list[tuple[str, Any]], bool]:
     """The id to come back with, what was said, and whether that was everything."""
-    said = list[tuple[str, Any]]()
+    messages = list[tuple[str, Any]]()
     for last, kind, document in stream:
         if kind == "ready":
-            return last, said, document["whole"]
+            return last, messages, document["whole"]
         if kind != "ping":
-            said.append((kind, document))
+            messages.append((kind, document))
     raise AssertionError("the stream ended")
 
 
@@ -74,9 +74,9 @@ def test_a_list_begins_with_everything_and_goes_on_with_what_changes(
     change_experiment.change_experiment(own_core, handles["one trial"], Changes(budget=5), "ada")
     changed = (event[1] for event in stream if event[0] == "status" and event[1]["handle"] == handles["one trial"])
     assert next(changed)["budget"] == 5
-    gone = read_experiments.resolve(own_core, handles["broken script"])
-    change_experiment.delete(own_core, gone, False, "ada")
-    assert next(event for event in stream if event[0] == "gone") == ("gone", gone)
+    experiment = read_experiments.resolve(own_core, handles["broken script"])
+    change_experiment.delete(own_core, experiment, False, "ada")
+    assert next(event for event in stream if event[0] == "gone") == ("gone", experiment)
 
 
 def test_an_experiment_that_rests_is_told_of_by_pings(server: Live, handles: dict[str, str]) -> None:
@@ -153,13 +153,13 @@ def test_who_comes_back_hears_of_what_changed_meanwhile_and_of_nothing_else(
     server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     path = "/api/v1/experiments?sort=name&search=size"
-    place, said, whole = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
-    assert whole and [kind for kind, _ in said] == ["status", "list"]
+    place, messages, whole = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    assert whole and [kind for kind, _ in messages] == ["status", "list"]
     change_experiment.change_experiment(own_core, handles["size against speed"], Changes(labels={"n": "1"}), "ada")
     change_experiment.change_experiment(own_core, handles["size against speed"], Changes(labels={"n": "2"}), "ada")
     again = server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
-    place, said, whole = until_ready(heard(again))
-    assert [(kind, document["handle"], document["labels"]) for kind, document in said] == [
+    place, messages, whole = until_ready(heard(again))
+    assert [(kind, document["handle"], document["labels"]) for kind, document in messages] == [
         ("status", handles["size against speed"], {"n": "2"})
     ]
     assert not whole
@@ -173,10 +173,10 @@ def test_who_comes_back_to_a_server_that_began_anew_hears_everything(
     server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     path = f"/api/v1/experiments/{handles['sgd classifier']}"
-    place, said, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
+    place, messages, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
     with live(replace(own_core)) as other:
         stream = other.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place})
-        assert until_ready(heard(stream))[1:] == (said, True)
+        assert until_ready(heard(stream))[1:] == (messages, True)
 
 
 @pytest.mark.parametrize("place", ["x", "0a1b2c3d", "0a1b2c3d-1-2-3", "0a1b2c3d-" + "9" * 30])
@@ -185,9 +185,9 @@ def test_what_is_no_place_in_a_stream_is_refused(server: Live, handles: dict[str
     assert server.ask("GET", path, token=TOKEN, headers=HEADERS).status == 400
 
 
-def lines(said: list[tuple[str, Any]]) -> list[str]:
+def lines(messages: list[tuple[str, Any]]) -> list[str]:
     """Return the printed text."""
-    text = "".join(item["text"] for kind, document in said if kind == "log" for item in document["items"])
+    text = "".join(item["text"] for kind, document in messages if kind == "log" for item in document["items"])
     return [line for line in text.splitlines() if line.startswith("line")]
 
 
@@ -198,15 +198,15 @@ def test_what_trials_print_comes_in_the_stream_of_the_page_once(
     stir = Stir(own_core, handles["image model"], 60, lines=2)
     path = f"/api/v1/experiments/{handles['image model']}?logs=true&log_after=0"
     place, _, _ = until_ready(heard(server.send("GET", path, token=TOKEN, headers=HEADERS)))
-    found = list[str]()
+    log_lines = list[str]()
     for step in range(1, 8):
         stir.step()
         stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place}))
-        while not found or found[-1] != f"line 1 of step {step}":
-            place, said, whole = until_ready(stream)
+        while not log_lines or log_lines[-1] != f"line 1 of step {step}":
+            place, messages, whole = until_ready(stream)
             assert not whole
-            found += lines(said)
-    assert found == [f"line {line} of step {step}" for step in range(1, 8) for line in range(2)]
+            log_lines += lines(messages)
+    assert log_lines == [f"line {line} of step {step}" for step in range(1, 8) for line in range(2)]
     other = f"{path.partition('?')[0]}?logs=true&trial=1"  # which is over, and looked at from now on
     assert lines(until_ready(heard(server.send("GET", other, token=TOKEN, headers=HEADERS)))[1]) == []
 
@@ -221,9 +221,9 @@ def test_who_missed_more_lines_than_anybody_reads_is_told_so_and_hears_the_last_
     for _ in range(5):
         stir.step()
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS | {"Last-Event-ID": place}))
-    _, said, _ = until_ready(stream)
-    assert said[0][0] == "skipped"
-    assert lines(said)[-1] == "line 0 of step 5"
+    _, messages, _ = until_ready(stream)
+    assert messages[0][0] == "skipped"
+    assert lines(messages)[-1] == "line 0 of step 5"
 
 
 def test_a_trial_its_points_and_what_it_uses_come_in_one_stream(
@@ -231,11 +231,11 @@ def test_a_trial_its_points_and_what_it_uses_come_in_one_stream(
 ) -> None:
     path = f"/api/v1/experiments/{handles['image model']}/trials/60"
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
-    _, said, _ = until_ready(stream)
-    assert [kind for kind, _ in said] == ["status", "trial", "points", "usage"]
+    _, messages, _ = until_ready(stream)
+    assert [kind for kind, _ in messages] == ["status", "trial", "points", "usage"]
     change_experiment.change_experiment(own_core, handles["image model"], Changes(budget=321), "ada")
-    _, said, _ = until_ready(stream)
-    assert [(kind, document.get("budget")) for kind, document in said] == [("status", 321)]
+    _, messages, _ = until_ready(stream)
+    assert [(kind, document.get("budget")) for kind, document in messages] == [("status", 321)]
     assert server.ask("GET", path.replace("/60", "/9999"), token=TOKEN, headers=HEADERS).status == 404
 
 
@@ -243,25 +243,25 @@ def test_some_experiments_are_followed_until_one_goes(server: Live, own_core: Co
     names = ("size against speed", "nothing yet")
     path = "/api/v1/experiments?" + "&".join(f"only={handles[name]}" for name in names)
     stream = heard(server.send("GET", path, token=TOKEN, headers=HEADERS))
-    _, said, _ = until_ready(stream)
-    assert [document["handle"] for _, document in said] == [handles[name] for name in names]
-    gone = read_experiments.resolve(own_core, handles["nothing yet"])
-    change_experiment.delete(own_core, gone, True, "ada")
+    _, messages, _ = until_ready(stream)
+    assert [document["handle"] for _, document in messages] == [handles[name] for name in names]
+    experiment = read_experiments.resolve(own_core, handles["nothing yet"])
+    change_experiment.delete(own_core, experiment, True, "ada")
     with own_core.store.transaction() as session:
-        removal.purge(session, gone)
+        removal.purge(session, experiment)
     own_core.signals.notify(EXPERIMENTS)
-    assert next(document for _, kind, document in stream if kind == "gone") == gone
+    assert next(document for _, kind, document in stream if kind == "gone") == experiment
 
 
 def test_the_stream_of_an_experiment_that_was_removed_ends(
     server: Live, own_core: Core, handles: dict[str, str]
 ) -> None:
     ref = handles["size against speed"]
-    gone = read_experiments.resolve(own_core, ref)
+    experiment = read_experiments.resolve(own_core, ref)
     stream = heard(server.send("GET", f"/api/v1/experiments/{ref}", token=TOKEN, headers=HEADERS))
     until_ready(stream)
     with own_core.store.transaction() as session:
-        removal.purge(session, gone)
-    own_core.signals.notify(f"events:{gone}")
+        removal.purge(session, experiment)
+    own_core.signals.notify(f"events:{experiment}")
     assert [kind for _, kind, _ in stream if kind != "ping"] == []
     assert server.ask("GET", f"/api/v1/experiments/{ref}", token=TOKEN).status == 410

@@ -1,4 +1,4 @@
-"""The way in to the pages, and what nobody may do there."""
+"""The sign-in to the pages, and what is forbidden there."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def addresses(pages: Live) -> Iterator[tuple[str, str]]:
 
 
 def test_nothing_but_the_door_opens_to_nobody(pages: Live) -> None:
-    seen = []
+    templates = []
     for method, template in addresses(pages):
         path = re.sub(r"{[^}]*}", "x", template.replace("{number}", "1"))
         if need(method, path) is Need.NOTHING:
@@ -245,8 +245,8 @@ def test_nothing_but_the_door_opens_to_nobody(pages: Live) -> None:
         assert reply.status in (401, 303), (method, path)
         if reply.status == 303:
             assert reply.headers["location"].startswith("/sign-in"), path
-        seen.append(template)
-    assert {"/experiments/{ref}", "/api/v1/experiments/{ref}/columns", "/"} <= set(seen)
+        templates.append(template)
+    assert {"/experiments/{ref}", "/api/v1/experiments/{ref}/columns", "/"} <= set(templates)
 
 
 def test_pages_run_no_script_but_their_own(pages: Live) -> None:
@@ -323,17 +323,17 @@ def test_names_of_tabs_that_do_not_exist_take_no_memory(pages: Live) -> None:
 def test_a_page_tells_at_once_of_every_script_that_it_imports(pages: Live, path: str, its_own: str) -> None:
     """A browser that finds them out one by one waits once for each."""
     page = ask(pages, "GET", path, enter(pages)).body.decode()
-    told = re.findall(r'modulepreload" href="(/static/\w+/([^"]+))"', page)
-    assert its_own in [name for _, name in told]
-    for address, _ in told:
+    scripts = re.findall(r'modulepreload" href="(/static/\w+/([^"]+))"', page)
+    assert its_own in [name for _, name in scripts]
+    for address, _ in scripts:
         script = pages.ask("GET", address, token=None)
         assert script.status == 200
         imported = re.findall(r'(?:^|;)\s*import\b[^;]*?"([^"]+)"', script.body.decode(), re.MULTILINE)
-        assert {urljoin(address, other) for other in imported} <= {each for each, _ in told}
+        assert {urljoin(address, other) for other in imported} <= {each for each, _ in scripts}
 
 
 def test_no_style_or_script_names_another_host() -> None:
     folder = Path(__file__).parents[3] / "src/orchestune/server/static"
     for path in folder.rglob("*.*"):
-        found = set(re.findall(r"https?://[\w.]+", path.read_text()))
-        assert found <= {"http://www.w3.org"}, path
+        hosts = set(re.findall(r"https?://[\w.]+", path.read_text()))
+        assert hosts <= {"http://www.w3.org"}, path

@@ -37,23 +37,23 @@ def peer(
     """The end of a connection from `host` to the server's address `own`."""
     _OPEN.append(socket.socket(family))
     ends = {"peername": (host, 4000), "sockname": (own, 80)}
-    known = {"socket": _OPEN[-1], **(dict.fromkeys(ends, "") if family == socket.AF_UNIX else ends)}
-    transport = SimpleNamespace(get_extra_info=known.get, is_closing=lambda: is_closing)
+    extra_info = {"socket": _OPEN[-1], **(dict.fromkeys(ends, "") if family == socket.AF_UNIX else ends)}
+    transport = SimpleNamespace(get_extra_info=extra_info.get, is_closing=lambda: is_closing)
     return PeerUser(cast(Any, transport), for_workers=for_workers)
 
 
 def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[int]:
     """The kernel says that; the descriptors of what is looked up."""
-    asked: list[int] = []
+    descriptors: list[int] = []
 
     def look(connection: socket.socket) -> bool:
-        asked.append(connection.fileno())
+        descriptors.append(connection.fileno())
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     monkeypatch.setattr(peers, "is_this_user", look)
-    return asked
+    return descriptors
 
 
 @pytest.mark.parametrize(
@@ -66,27 +66,27 @@ def listed(monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception) -> list[i
 def test_the_user_at_the_other_end_decides_once_for_a_connection(
     monkeypatch: pytest.MonkeyPatch, outcome: bool | Exception, host: str, own: str, expected: bool
 ) -> None:
-    asked, connection = listed(monkeypatch, outcome), peer(host, own)
+    descriptors, connection = listed(monkeypatch, outcome), peer(host, own)
 
     async def twice() -> list[bool]:
         return [await connection.is_owner() for _ in range(2)]
 
     assert asyncio.run(twice()) == [expected] * 2
-    assert len(asked) == 1
+    assert len(descriptors) == 1
 
 
 def test_the_user_of_a_closed_connection_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its descriptor may be that of a later connection."""
-    asked, connection = listed(monkeypatch, True), peer(is_closing=True)
+    descriptors, connection = listed(monkeypatch, True), peer(is_closing=True)
     assert not asyncio.run(connection.is_owner())
-    assert asked == []
+    assert descriptors == []
 
 
 def test_a_unix_socket_is_the_owners_and_a_listener_for_workers_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = listed(monkeypatch, False)
+    descriptors = listed(monkeypatch, False)
     assert asyncio.run(peer(family=socket.AF_UNIX).is_owner())
     assert not asyncio.run(peer("10.0.0.9", for_workers=True).is_owner())
-    assert asked == []
+    assert descriptors == []
 
 
 def passes(home: str, path: str, token: str = "", connection: PeerUser | None = None) -> bool:

@@ -167,8 +167,8 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
     worker = shop.worker(created["id"])
     token = worker_token(shop.world.core, worker, created["id"])
     hello = {"protocol": 2, "boot": "b", "node": "n", "version": "0", "pid": 1, "started": 0, "capabilities": []}
-    said = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
-    assert said["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
+    registration = shop.ask("POST", f"/workers/{worker}/register", hello, token=token)
+    assert registration["job"] == shop.ask("GET", f"/workers/{worker}/jobs/1", token=token)
     assert shop.server.ask("GET", f"/api/v1/bundles/{digest}", token=token).body == archive
 
     lease = shop.work(worker, token, want=1)["leases"][0]
@@ -186,8 +186,8 @@ def test_an_experiment_runs_over_http_and_every_answer_is_what_the_document_says
     data = b"weights" * 1000
     blob = hashlib.sha256(data).hexdigest()
     assert shop.ask("PUT", f"/workers/{worker}/uploads/{blob}?offset=0", data[:5000], token=token) == {"size": 5000}
-    there = shop.server.ask("HEAD", f"/api/v1/workers/{worker}/uploads/{blob}", token=token)
-    assert (there.headers["x-size"], "x-complete" in there.headers) == ("5000", False)
+    upload = shop.server.ask("HEAD", f"/api/v1/workers/{worker}/uploads/{blob}", token=token)
+    assert (upload.headers["x-size"], "x-complete" in upload.headers) == ("5000", False)
     assert shop.ask("PUT", f"/workers/{worker}/uploads/{blob}?offset=5000", data[5000:], token=token) == {"size": 7000}
     published = {**attempt, "digest": blob, "step": 3}
     assert shop.ask("POST", f"/workers/{worker}/checkpoint", published, token=token) == {"accepted": True}
@@ -270,11 +270,11 @@ def test_a_stream_follows_an_experiment_to_its_end(shop: Shop) -> None:
     response = shop.server.send("GET", f"/api/v1/experiments/{experiment}/events", token=OWNER, headers=headers)
     shop.world.run(experiment)
     shop.world.tick()
-    found = [block for block in blocks(response) if "event" in block]
-    numbers = [int(block["id"]) for block in found if "id" in block]
+    events = [block for block in blocks(response) if "event" in block]
+    numbers = [int(block["id"]) for block in events if "id" in block]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert [block["event"] for block in found].count("trial_finished") == 3
-    assert found[-1]["event"] == "end"
+    assert [block["event"] for block in events].count("trial_finished") == 3
+    assert events[-1]["event"] == "end"
     logs = shop.server.send("GET", f"/api/v1/experiments/{experiment}/logs", token=OWNER, headers=headers)
     texts = [block for block in blocks(logs) if block.get("event") == "log"]
     assert len(texts) == 3
@@ -285,27 +285,27 @@ def test_what_is_written_while_a_page_is_read_is_told_once(shop: Shop, monkeypat
     real = stored_logs.events_after
 
     def later(*args: Any) -> Any:
-        shop.ask("PATCH", f"/experiments/{experiment}", {"labels": {"at": str(len(seen))}})
+        shop.ask("PATCH", f"/experiments/{experiment}", {"labels": {"at": str(len(numbers))}})
         return real(*args)
 
-    seen, after = list[int](), 0
+    numbers, after = list[int](), 0
     with monkeypatch.context() as patch:
         patch.setattr(stored_logs, "events_after", later)
         for _ in range(4):
             page = shop.ask("GET", f"/experiments/{experiment}/events?after={after}")
-            seen, after = [*seen, *(item["seq"] for item in page["items"])], page["next"]
+            numbers, after = [*numbers, *(item["seq"] for item in page["items"])], page["next"]
     page = shop.ask("GET", f"/experiments/{experiment}/events?after={after}")
-    seen += [item["seq"] for item in page["items"]]
-    assert seen == list(range(1, page["next"] + 1))
+    numbers += [item["seq"] for item in page["items"]]
+    assert numbers == list(range(1, page["next"] + 1))
 
 
 def test_every_store_searches_the_list_and_counts_what_ran(shop: Shop) -> None:
     first, second = shop.world.create(budget=2, parallelism=1), shop.world.create(budget=2, parallelism=1)
     shop.ask("PATCH", f"/experiments/{first}", {"labels": {"team": "zz top"}})
     shop.world.run(first)
-    found = shop.ask("GET", "/experiments?search=TEAM%3DZZ+top&sort=-progress&state=completed")
-    read(documents.StatusPage, found)
-    assert ([item["id"] for item in found["items"]], found["total"], found["known"]) == ([first], 1, 2)
+    page = shop.ask("GET", "/experiments?search=TEAM%3DZZ+top&sort=-progress&state=completed")
+    read(documents.StatusPage, page)
+    assert ([item["id"] for item in page["items"]], page["total"], page["known"]) == ([first], 1, 2)
     assert [item["id"] for item in shop.ask("GET", "/experiments?sort=age")["items"]] == [second, first]
     overview = shop.ask("GET", f"/experiments/{first}/overview")
     read(documents.Overview, overview)
@@ -355,18 +355,18 @@ def test_a_check_writes_a_file_too_and_leaves_none(shop: Shop, tmp_path: Path) -
 def test_a_check_waits_no_longer_than_who_asks_for_files_that_are_silent(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, ended = threading.Event(), threading.Event()
+    is_asked, ended = threading.Event(), threading.Event()
 
     class Silent(FolderFiles):
         def put(self, key: str, data: BinaryIO) -> int:
-            asked.set()
+            is_asked.set()
             ended.wait(60)
             return super().put(key, data)
 
     monkeypatch.setattr(read_server, "_FILES_SECONDS", 0.1)
     with pytest.raises(StoreUnavailable, match="does not respond"):
         read_server.check(replace(shop.world.core, files=Silent(tmp_path / "silent")))
-    assert asked.wait(60)
+    assert is_asked.wait(60)
     ended.set()
 
 
@@ -413,8 +413,8 @@ def test_a_worker_that_is_lost_and_comes_back_hands_in_what_it_has(shop: Shop) -
         shop.world.clock.pass_time(1)
         shop.world.core.listening.tick(shop.world.clock.monotonic())  # the server's loop does so four times a second
         shop.world.tick()
-    known = shop.ask("GET", f"/experiments/{created['id']}")["workers"]
-    assert {found["id"]: found["state"] for found in known}[worker] == "lost"
+    workers = shop.ask("GET", f"/experiments/{created['id']}")["workers"]
+    assert {worker_state["id"]: worker_state["state"] for worker_state in workers}[worker] == "lost"
     shop.server.server.config.app.state.context.callers.clear()  # type: ignore[union-attr]
     data = b"weights"
     digest = hashlib.sha256(data).hexdigest()

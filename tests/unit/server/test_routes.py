@@ -21,7 +21,7 @@ from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.core import Caller, Core
 from orchestune.wire.files import KeepArtifacts, PublishCheckpoint
 from orchestune.wire.registration import Registration
-from tests.unit.server.harness import OWNER, PATIENCE, Live, live, until
+from tests.unit.server.harness import OWNER, TIMEOUT, Live, live, until
 
 PROTOCOL = Path(__file__).parents[3] / "docs/reference/protocol.md"
 DIGEST = "a" * 64
@@ -216,7 +216,7 @@ def test_whoever_waits_for_the_place_for_files_keeps_nobody_else(
     go_on = threading.Event()
 
     def hangs(*args: object) -> Any:
-        go_on.wait(2 * PATIENCE)
+        go_on.wait(2 * TIMEOUT)
         raise StoreUnavailable("it does not answer")
 
     server.script.answers |= {service: hangs, "status": {"handle": "sgd"}}
@@ -247,16 +247,16 @@ def test_an_answer_without_a_body_has_its_error_in_a_header(server: Live) -> Non
 @pytest.mark.parametrize("size", [0, 10, 3 * 2**20 + 7])
 def test_a_bundle_of_any_size_reaches_the_store_whole(server: Live, size: int) -> None:
     content = bytes(range(251)) * (size // 251 + 1)
-    taken = []
+    bodies = []
 
     def store(core: object, digest: str, stream: io.BufferedIOBase) -> dict[str, object]:
-        taken.append(stream.read())
-        return {"digest": digest, "size": len(taken[0])}
+        bodies.append(stream.read())
+        return {"digest": digest, "size": len(bodies[0])}
 
     server.script.answers["store"] = store
     reply = server.ask("PUT", f"/api/v1/bundles/{DIGEST}", content[:size], headers={"Content-Type": "application/gzip"})
     assert reply.json() == {"digest": DIGEST, "size": size}
-    assert taken == [content[:size]]
+    assert bodies == [content[:size]]
 
 
 @pytest.mark.parametrize(
@@ -294,19 +294,19 @@ def test_downloads_that_hang_keep_no_stream_waiting(server: Live) -> None:
 
     class Hanging(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            goes_on.wait(2 * PATIENCE)
+            goes_on.wait(2 * TIMEOUT)
             return super().read(size)
 
     server.script.answers |= {"open_artifact": lambda core, *args: (Hanging(b"x"), 1), "status": {"id": "exp-1"}}
     with ThreadPoolExecutor(STREAM_THREADS) as pool:  # the head of a response comes with the first bytes of its body
-        asked = [pool.submit(server.ask, "GET", f"{X}/sgd/trials/3/artifacts/a") for _ in range(STREAM_THREADS)]
+        downloads = [pool.submit(server.ask, "GET", f"{X}/sgd/trials/3/artifacts/a") for _ in range(STREAM_THREADS)]
         try:
             until(lambda: len(server.script.of("open_artifact")) == STREAM_THREADS, "all read")
             stream = server.stream(f"{X}/sgd")
             assert any(line.startswith(b"event: status") for line in iter(stream.readline, b""))
         finally:
             goes_on.set()
-        assert [download.result().body for download in asked] == [b"x"] * STREAM_THREADS
+        assert [download.result().body for download in downloads] == [b"x"] * STREAM_THREADS
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_logs_that_hang_keep_no_other_stream_waiting(server: Live, path: str, se
     goes_on = threading.Event()
 
     def hangs(*args: object, **more: object) -> Any:
-        goes_on.wait(2 * PATIENCE)
+        goes_on.wait(2 * TIMEOUT)
         raise StoreUnavailable("it does not answer")
 
     server.script.answers |= {service: hangs, "status": {"id": "exp-1"}, "end": 7}
@@ -336,7 +336,7 @@ def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> N
     goes_on = threading.Event()
 
     def computed(core: object, *args: object) -> dict[str, Any]:
-        goes_on.wait(2 * PATIENCE)
+        goes_on.wait(2 * TIMEOUT)
         return {}
 
     server.script.answers |= dict.fromkeys(("importance", "explain", "code", "text", "diff"), computed)
@@ -345,13 +345,13 @@ def test_what_takes_long_to_compute_keeps_nobody_else_waiting(server: Live) -> N
         "/api/v1/diff?old=a/1&new=a/2"
     ]
     with ThreadPoolExecutor(3 * len(paths)) as pool:
-        asked = [pool.submit(server.ask, "GET", path) for path in 3 * paths]
+        replies = [pool.submit(server.ask, "GET", path) for path in 3 * paths]
         try:
             until(lambda: len(server.script.calls) >= ANALYSIS_THREADS, "some are computed")
             assert server.ask("GET", X).status == 200
         finally:
             goes_on.set()
-    assert [reply.result().status for reply in asked] == [200] * len(asked)
+    assert [reply.result().status for reply in replies] == [200] * len(replies)
 
 
 @pytest.mark.parametrize(
@@ -398,17 +398,17 @@ def test_a_download_that_breaks_off_leaves_no_file_open(server: Live) -> None:
     ],
 )
 def test_a_report_is_a_form_or_json_and_needs_no_token(server: Live, body: bytes, values: dict[str, Any]) -> None:
-    server.script.answers["report"] = said = {"stop": False, "reason": None}
+    server.script.answers["report"] = answer = {"stop": False, "reason": None}
     reply = server.ask("POST", "/api/v1/report/attempt/signature", body, token=None)
-    assert (reply.status, reply.json()) == (200, said)
+    assert (reply.status, reply.json()) == (200, answer)
     assert server.script.of("report") == [("attempt", "signature", values)]
 
 
 def test_a_trial_asks_whether_to_stop_without_a_token(server: Live) -> None:
-    said = {"stop": True, "reason": {"code": "pruned", "message": "asha: behind"}}
-    server.script.answers["should_stop"] = said
+    answer = {"stop": True, "reason": {"code": "pruned", "message": "asha: behind"}}
+    server.script.answers["should_stop"] = answer
     reply = server.ask("GET", "/api/v1/report/attempt/signature", token=None)
-    assert (reply.status, reply.json()) == (200, said)
+    assert (reply.status, reply.json()) == (200, answer)
 
 
 @pytest.mark.parametrize("body", [b"", b"accuracy", b"{", b"\xff=1"])

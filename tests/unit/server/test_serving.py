@@ -24,7 +24,7 @@ from orchestune.errors import UsageError
 from orchestune.server.main import MAX_OPEN_FILES, main, open_more_files
 from orchestune.server.serving import listen
 from orchestune.server.settings import Settings
-from tests.unit.server.harness import PATIENCE, Live, live, until
+from tests.unit.server.harness import TIMEOUT, Live, live, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,10 +37,10 @@ class Process:
         state.mkdir(exist_ok=True)
         self.log = state.parent / f"{state.name}.log"
         command = [sys.executable, "-m", "orchestune", "server", "--state", str(state), *options]
-        known = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
+        base_environ = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTUNE_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**known, "PYTHONPATH": str(ROOT / "src"), **environ}
+                command, stdout=log, stderr=log, env={**base_environ, "PYTHONPATH": str(ROOT / "src"), **environ}
             )
 
     def entries(self) -> list[dict[str, Any]]:
@@ -56,14 +56,14 @@ class Process:
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         host, _, port = self.url().removeprefix("http://").rpartition(":")
-        with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+        with closing(HTTPConnection(host, int(port), timeout=TIMEOUT)) as connection:
             token = (self.state / "token").read_text()
             connection.request(method, path, headers={"Authorization": f"Bearer {token}", **(headers or {})})
             response = connection.getresponse()
             return response.status, response.read()
 
     def ended(self) -> int:
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def test_a_hosted_server_says_when_it_starts_that_it_cannot_keep_files(
     processes.append(one)
     one.url()
 
-    def told() -> list[str]:
+    def log_warnings() -> list[str]:
         return [entry["message"] for entry in one.entries() if entry["level"] == "warning"]
 
-    until(lambda: bool(told()), "a warning")
-    assert "cannot store files" in told()[0] and "/proc/none" in told()[0]
+    until(lambda: bool(log_warnings()), "a warning")
+    assert "cannot store files" in log_warnings()[0] and "/proc/none" in log_warnings()[0]
 
 
 def test_an_embedded_server_is_found_by_its_file_is_one_alone_and_ends_by_request(
@@ -154,7 +154,7 @@ def test_an_embedded_server_is_not_idle_while_it_takes_or_sends_something(
     processes.append(one)
     archive = gzip.compress(b"code" * 1000)
     host, _, port = one.url().removeprefix("http://").rpartition(":")
-    with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+    with closing(HTTPConnection(host, int(port), timeout=TIMEOUT)) as connection:
         connection.putrequest("PUT", f"/api/v1/bundles/{hashlib.sha256(archive).hexdigest()}")
         connection.putheader("Authorization", f"Bearer {(one.state / 'token').read_text()}")
         connection.putheader("Content-Length", str(len(archive)))
@@ -215,10 +215,10 @@ def test_small_answers_are_sent_at_once_and_connections_stay_open(server: Live) 
     connection = server.connect()
     for _ in range(3):
         assert server.ask("GET", "/healthz", connection=connection).status == 200
-    kept = server.server.server_state.connections
-    assert len(kept) == 1
+    connections = server.server.server_state.connections
+    assert len(connections) == 1
     options = [
-        one.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in kept
+        one.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in connections
     ]
     assert options == [1]
     assert server.server.config.timeout_keep_alive >= 75
@@ -233,7 +233,7 @@ def test_requests_finish_before_the_end() -> None:
     with live() as server:
         server.script.answers["statuses"] = statuses
         assert server.ask("GET", "/api/v1/experiments").json() == {"items": [], "next": None}
-        assert server.ended.wait(PATIENCE)
+        assert server.ended.wait(TIMEOUT)
 
 
 def test_while_it_drains_it_is_not_ready() -> None:
@@ -245,15 +245,15 @@ def test_while_it_drains_it_is_not_ready() -> None:
 
 
 def test_a_port_that_is_taken_is_named_unless_any_will_do(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(
             UsageError, match=f"cannot listen on 127.0.0.1 port {port}: another program uses 127.0.0.1:{port}"
         ):
             listen(Settings(port=port))
         (tmp_path / "port").write_text(str(port))
-        with listen(Settings(state=tmp_path, embedded=True)) as found:
-            assert found.number != port
+        with listen(Settings(state=tmp_path, embedded=True)) as port_found:
+            assert port_found.number != port
 
 
 def test_a_host_that_is_none_of_this_machine_is_named() -> None:
@@ -266,10 +266,10 @@ def test_every_address_of_the_machine_is_one_of_either_kind(monkeypatch: pytest.
     if both and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: both)
-    with listen(Settings(host="::", port=0)) as found:
-        assert (found.sockets[0].family == socket.AF_INET6) is both
+    with listen(Settings(host="::", port=0)) as listener:
+        assert (listener.sockets[0].family == socket.AF_INET6) is both
         for address in ["127.0.0.1", "::1"] if both else ["127.0.0.1"]:
-            with socket.create_connection((address, found.number)):
+            with socket.create_connection((address, listener.number)):
                 pass
 
 

@@ -171,8 +171,8 @@ def test_neither_passwords_nor_tokens_are_shown(home: dict[str, str], tmp_path: 
 def test_what_a_list_of_processes_should_not_show_is_known(
     home: dict[str, str], flags: list[str], exposed: list[str]
 ) -> None:
-    found = load(flags, home).exposed
-    assert [name.removeprefix("ORCHESTUNE_") for name in found] == exposed
+    exposed_names = load(flags, home).exposed
+    assert [name.removeprefix("ORCHESTUNE_") for name in exposed_names] == exposed
     pairs = zip(flags[::2], flags[1::2], strict=True)
     environ = {f"ORCHESTUNE_{flag[2:].upper().replace('-', '_')}": value for flag, value in pairs}
     assert load([], home | environ).exposed == []
@@ -196,10 +196,10 @@ def test_the_address_is_one_that_others_can_use(settings: Settings, address: str
 def test_the_help_shows_an_example_and_every_flag(home: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         load(["--help"], home)
-    shown = capsys.readouterr().out
+    help_text = capsys.readouterr().out
     assert ended.value.code == 0
-    assert "example: orchestune server" in shown
-    assert "--token-file" in shown
+    assert "example: orchestune server" in help_text
+    assert "--token-file" in help_text
 
 
 def test_a_server_of_several_people_sends_to_the_internet_and_what_is_allowed_one_of_a_user_anywhere(

@@ -22,9 +22,9 @@ class Source:
 
     async def reading(self) -> int:
         self.read += 1
-        found = self.version
+        version = self.version
         await asyncio.sleep(0)
-        return found
+        return version
 
     async def ask(self, shared: SharedReads[int], pause: float = 0.0, turn: Turn = nullcontext) -> int:
         return await shared.fresh("k", lambda: self.version, pause, turn, self.reading)
@@ -44,9 +44,9 @@ def test_who_asks_after_a_change_is_told_of_it_however_short_before_somebody_els
     source, shared = Source(), SharedReads[int]()
 
     async def ask() -> list[int]:
-        found = [await source.ask(shared, 0.05)]
+        answers = [await source.ask(shared, 0.05)]
         source.version = 2
-        return found + await asyncio.gather(*(source.ask(shared, 0.05) for _ in range(9)))
+        return answers + await asyncio.gather(*(source.ask(shared, 0.05) for _ in range(9)))
 
     assert asyncio.run(ask()) == [1] + [2] * 9
     assert source.read == 2
@@ -74,8 +74,8 @@ def test_a_request_that_waits_for_its_turn_delays_no_other_one() -> None:
         async with turns.of("vera"):
             queued = asyncio.create_task(source.ask(shared, turn=lambda: turns.of("vera")))
             await asyncio.sleep(0)
-            found = [await asyncio.wait_for(source.ask(shared, turn=lambda: turns.of("eve")), 60)]
-        return [*found, await queued]
+            answers = [await asyncio.wait_for(source.ask(shared, turn=lambda: turns.of("eve")), 60)]
+        return [*answers, await queued]
 
     assert asyncio.run(ask()) == [1, 1]
     assert source.read == 1

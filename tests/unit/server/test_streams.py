@@ -58,36 +58,36 @@ def watch(server: Live, rows: Rows, path: str = PATH, **headers: str) -> Iterato
     response = server.stream(path, {name.replace("_", "-"): value for name, value in headers.items()})
     assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
     assert response.headers["Cache-Control"] == "no-store"
-    found = blocks(response)
-    assert next(found) == {"retry": "1000"}
-    return found
+    stream = blocks(response)
+    assert next(stream) == {"retry": "1000"}
+    return stream
 
 
-def ids(found: Iterator[dict[str, str]], count: int) -> list[int]:
-    return [int(next(found)["id"]) for _ in range(count)]
+def ids(stream: Iterator[dict[str, str]], count: int) -> list[int]:
+    return [int(next(stream)["id"]) for _ in range(count)]
 
 
 def test_a_stream_sends_what_happened_and_what_happens_and_ends_with_the_experiment(server: Live) -> None:
     rows = Rows(count=2)
-    found = watch(server, rows)
-    first = next(found)
+    stream = watch(server, rows)
+    first = next(stream)
     assert (first["id"], first["event"]) == ("1", "trial_finished")
     assert json.loads(first["data"])["seq"] == 1
-    assert ids(found, 1) == [2]
+    assert ids(stream, 1) == [2]
     rows.count = 4
     server.core.signals.notify("events:exp-1")
-    assert ids(found, 2) == [3, 4]
+    assert ids(stream, 2) == [3, 4]
     rows.over = True
     server.core.signals.notify("events:exp-1")
-    assert next(found) == {"event": "end", "data": "{}"}
-    assert list(found) == []
+    assert next(stream) == {"event": "end", "data": "{}"}
+    assert list(stream) == []
 
 
 @pytest.mark.parametrize("length", [0, 99, 100, 101, 350])
 def test_a_long_history_comes_whole_and_in_order(server: Live, length: int) -> None:
-    found = list(watch(server, Rows(length, over=True)))
-    assert [int(block["id"]) for block in found[:-1]] == list(range(1, length + 1))
-    assert found[-1]["event"] == "end"
+    stream = list(watch(server, Rows(length, over=True)))
+    assert [int(block["id"]) for block in stream[:-1]] == list(range(1, length + 1))
+    assert stream[-1]["event"] == "end"
 
 
 def test_events_are_read_where_no_thread_takes_turns_with_what_workers_bring_and_logs_beside_it(server: Live) -> None:
@@ -130,12 +130,12 @@ def test_without_the_accept_header_it_is_a_page(server: Live) -> None:
 
 def test_the_logs_follow_from_the_tail_on(server: Live) -> None:
     rows = Rows(10)
-    found = watch(server, rows, f"{LOGS}?tail=2&trial=3")
-    assert next(found) == {"id": "9", "event": "log", "data": '{"cursor":9,"text":"line 9\\n"}'}
-    assert ids(found, 1) == [10]
+    stream = watch(server, rows, f"{LOGS}?tail=2&trial=3")
+    assert next(stream) == {"id": "9", "event": "log", "data": '{"cursor":9,"text":"line 9\\n"}'}
+    assert ids(stream, 1) == [10]
     rows.count = 11
     server.core.signals.notify("logs:exp-1")
-    assert ids(found, 1) == [11]
+    assert ids(stream, 1) == [11]
     first, *later = server.script.of("logs")
     assert first == ("exp-1", 0, 100, 3, None, 2)
     assert {args[5] for args in later} == {None}
@@ -143,41 +143,41 @@ def test_the_logs_follow_from_the_tail_on(server: Live) -> None:
 
 def test_what_is_logged_after_an_empty_tail_comes_whole(server: Live) -> None:
     rows = Rows(0)
-    found = watch(server, rows, f"{LOGS}?tail=2")
+    stream = watch(server, rows, f"{LOGS}?tail=2")
     rows.count = 5
     server.core.signals.notify("logs:exp-1")
-    assert ids(found, 5) == [1, 2, 3, 4, 5]
+    assert ids(stream, 5) == [1, 2, 3, 4, 5]
     rows.over = True
     server.core.signals.notify("logs:exp-1")
-    assert list(found)[-1]["event"] == "end"
+    assert list(stream)[-1]["event"] == "end"
 
 
 def test_a_silent_stream_sends_comments_and_finds_what_no_signal_told() -> None:
     with live(pace=ServerTimeouts(ping=0.05, poll=0.02, gather=0.0)) as server:
         rows = Rows()
-        found = watch(server, rows)
-        assert [next(found) for _ in range(3)] == [{"comment": "ping"}] * 3
+        stream = watch(server, rows)
+        assert [next(stream) for _ in range(3)] == [{"comment": "ping"}] * 3
         rows.count = 1
-        assert next(block for block in found if "id" in block)["id"] == "1"
+        assert next(block for block in stream if "id" in block)["id"] == "1"
 
 
 def test_many_signals_are_few_reads() -> None:
     with live(pace=ServerTimeouts(gather=0.2, poll=60.0, ping=60.0)) as server:
         rows = Rows()
-        found = watch(server, rows)
+        stream = watch(server, rows)
         for number in range(1, 301):
             rows.count = number
             server.core.signals.notify("events:exp-1")
-        assert ids(found, 300) == list(range(1, 301))
+        assert ids(stream, 300) == list(range(1, 301))
         assert len(server.script.of("events")) < 100
 
 
 def test_a_server_that_drains_ends_its_streams_without_saying_that_it_is_over() -> None:
     with live() as server:
-        found = watch(server, Rows(1))
-        assert ids(found, 1) == [1]
+        stream = watch(server, Rows(1))
+        assert ids(stream, 1) == [1]
         server.server.end()
-        assert list(found) == []
+        assert list(stream) == []
         assert server.ended.wait(60)
 
 
@@ -218,12 +218,12 @@ def test_a_stream_ends_where_its_source_is_gone_and_the_log_has_no_trace(
     server: Live, caplog: pytest.LogCaptureFixture, path: str, error: OrchestuneError
 ) -> None:
     server.script.answers["status"] = {"id": "exp-1"}
-    found = watch(server, Rows(count=1), path)
-    assert next(found)["event"] in ("trial_finished", "log", "status")
+    stream = watch(server, Rows(count=1), path)
+    assert next(stream)["event"] in ("trial_finished", "log", "status")
     server.script.answers |= dict.fromkeys(("events", "logs", "status"), error)
     for topic in ("events:exp-1", "logs:exp-1"):
         server.core.signals.notify(topic)
-    assert all("event" not in block or block["event"] == "ready" for block in found)
+    assert all("event" not in block or block["event"] == "ready" for block in stream)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -243,8 +243,8 @@ def test_a_page_that_is_no_full_one_since_its_lines_are_long_is_followed_by_the_
         return page | {"more": more, "over": not more}
 
     server.script.answers["logs"] = logs
-    found = blocks(server.stream(LOGS))
-    assert next(found) == {"retry": "1000"}
-    assert ids(found, 6) == [1, 2, 3, 4, 5, 6]
-    assert next(found)["event"] == "end"
+    stream = blocks(server.stream(LOGS))
+    assert next(stream) == {"retry": "1000"}
+    assert ids(stream, 6) == [1, 2, 3, 4, 5, 6]
+    assert next(stream)["event"] == "end"
     assert not waited

@@ -99,8 +99,8 @@ def test_a_server_keeps_a_limited_number_of_terminals_and_those_that_are_open() 
 def test_a_terminal_of_an_attempt_that_is_over_is_not_kept() -> None:
     terminals = Terminals()
     assert terminals.of("a", "w", is_open=False) is not terminals.of("a", "w", is_open=False)
-    known = terminals.of("b", "w")
-    assert terminals.of("b", "w", is_open=False) is known, "what it printed last is still to be read"
+    terminal = terminals.of("b", "w")
+    assert terminals.of("b", "w", is_open=False) is terminal, "what it printed last is still to be read"
 
 
 ATTEMPT = AttemptInTrial(
@@ -113,9 +113,9 @@ ATTEMPT = AttemptInTrial(
 
 @pytest.fixture
 def server() -> Iterator[Live]:
-    with live() as found:
-        found.script.answers |= {"of_user": ATTEMPT, "of_worker": ATTEMPT}
-        yield found
+    with live() as live_server:
+        live_server.script.answers |= {"of_user": ATTEMPT, "of_worker": ATTEMPT}
+        yield live_server
 
 
 def call(server: Live, path: str, **body: Any) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def call(server: Live, path: str, **body: Any) -> dict[str, Any]:
     token = {} if path == USER else {"token": WORKER}
     reply = server.ask("PUT", path, {"attempt": "a", **body}, **token)
     assert reply.status == 200, reply.body
-    found: dict[str, Any] = reply.json()
-    return found | {"data": base64.b64decode(found.get("data") or "")}
+    answer: dict[str, Any] = reply.json()
+    return answer | {"data": base64.b64decode(answer.get("data") or "")}
 
 
 def test_what_one_end_sends_wakes_the_other_one(server: Live) -> None:

@@ -40,63 +40,63 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
 
 def test_a_caller_is_forgotten_after_a_minute() -> None:
     now = [0.0]
-    known = KnownCallers(lambda: now[0])
+    callers = KnownCallers(lambda: now[0])
     ada = Caller("ada", "owner")
-    known.remember("token", ada, known.revocations)
+    callers.remember("token", ada, callers.revocations)
     now[0] = 59.0
-    assert known.get("token") is ada
+    assert callers.get("token") is ada
     now[0] = 61.0
-    assert known.get("token") is None
+    assert callers.get("token") is None
 
 
 def test_memory_of_callers_is_bounded() -> None:
-    known = KnownCallers()
+    callers = KnownCallers()
     for number in range(10_000):
-        known.remember(str(number), Caller("w", "worker"), known.revocations)
-    assert len(known._callers) <= 4096
-    assert known.get("9999") is not None
+        callers.remember(str(number), Caller("w", "worker"), callers.revocations)
+    assert len(callers._callers) <= 4096
+    assert callers.get("9999") is not None
 
 
-@pytest.mark.parametrize("take_back", [KnownCallers.clear, lambda known: known.forget("token")])
+@pytest.mark.parametrize("take_back", [KnownCallers.clear, lambda callers: callers.forget("token")])
 def test_what_is_taken_back_while_it_is_looked_up_is_not_remembered(take_back: Callable[[KnownCallers], None]) -> None:
-    known = KnownCallers()
-    before = known.revocations
-    take_back(known)
-    known.remember("token", Caller("ada", "owner"), before)
-    assert known.get("token") is None
+    callers = KnownCallers()
+    before = callers.revocations
+    take_back(callers)
+    callers.remember("token", Caller("ada", "owner"), before)
+    assert callers.get("token") is None
 
 
 def test_a_revocation_of_one_token_does_not_concern_the_look_up_of_another() -> None:
-    known = KnownCallers()
-    before = known.revocations
-    known.forget("another token")
-    known.remember("token", Caller("ada", "owner"), before)
-    assert known.get("token") is not None
+    callers = KnownCallers()
+    before = callers.revocations
+    callers.forget("another token")
+    callers.remember("token", Caller("ada", "owner"), before)
+    assert callers.get("token") is not None
 
 
 def test_many_forgotten_tokens_are_remembered_as_one_revocation_of_all() -> None:
-    known = KnownCallers()
-    before = known.revocations
+    callers = KnownCallers()
+    before = callers.revocations
     for number in range(5000):
-        known.forget(f"t{number}")
-    known.remember("t1", Caller("eve", "editor"), before)
-    assert known.get("t1") is None and len(known._forgotten) <= 4096
+        callers.forget(f"t{number}")
+    callers.remember("t1", Caller("eve", "editor"), before)
+    assert callers.get("t1") is None and len(callers._forgotten) <= 4096
 
 
 def test_accepted_tokens_are_checked_again_after_a_revocation_and_stay_known() -> None:
-    known = KnownCallers()
-    known.remember("token", Caller("ada", "editor"), known.revocations)
-    known.clear()
-    assert known.get("token") is None and known.was_known("token")
-    known.reject("token")
-    assert not known.was_known("token")
+    callers = KnownCallers()
+    callers.remember("token", Caller("ada", "editor"), callers.revocations)
+    callers.clear()
+    assert callers.get("token") is None and callers.was_known("token")
+    callers.reject("token")
+    assert not callers.was_known("token")
 
 
 def test_the_token_that_was_checked_least_recently_is_dropped_first() -> None:
-    known = KnownCallers()
-    known.remember("ada", Caller("ada", "editor"), known.revocations)
+    callers = KnownCallers()
+    callers.remember("ada", Caller("ada", "editor"), callers.revocations)
     for number in range(4095):
-        known.remember(str(number), Caller("w", "worker"), known.revocations)
-    known.remember("ada", Caller("ada", "editor"), known.revocations)
-    known.remember("another", Caller("w", "worker"), known.revocations)
-    assert known.was_known("ada") and not known.was_known("0")
+        callers.remember(str(number), Caller("w", "worker"), callers.revocations)
+    callers.remember("ada", Caller("ada", "editor"), callers.revocations)
+    callers.remember("another", Caller("w", "worker"), callers.revocations)
+    assert callers.was_known("ada") and not callers.was_known("0")

@@ -32,7 +32,7 @@ def nothing(**parts: Any) -> CallResult:
     return CallResult(WorkAnswer(**empty | parts), "exp-1")
 
 
-def told(parts: dict[str, Any]) -> dict[str, Any]:
+def work_document(parts: dict[str, Any]) -> dict[str, Any]:
     """The document that the worker receives."""
     document: dict[str, Any] = msgspec.json.decode(encode(nothing(**parts).answer))
     return document
@@ -44,7 +44,7 @@ def told(parts: dict[str, Any]) -> dict[str, Any]:
 def test_news_are_told_at_once(server: Live, news: dict[str, Any]) -> None:
     server.script.answers["work"] = lambda core, worker, body: nothing(**news)
     reply = server.ask("POST", PATH, BODY, token=WORKER)
-    assert (reply.status, reply.json()) == (200, told(news))
+    assert (reply.status, reply.json()) == (200, work_document(news))
     assert server.script.of("work") == [("worker-1", CALL)]
 
 
@@ -52,13 +52,13 @@ def test_news_are_told_at_once(server: Live, news: dict[str, Any]) -> None:
 def test_a_worker_that_does_not_wait_is_answered_at_once(server: Live, change: dict[str, Any]) -> None:
     server.script.answers["work"] = lambda core, worker, body: nothing()
     reply = server.ask("POST", PATH, {**BODY, **change}, token=WORKER)
-    assert reply.json() == told({})
+    assert reply.json() == work_document({})
     assert len(server.script.of("work")) == 1
 
 
 def test_wait_may_be_left_out(server: Live) -> None:
     server.script.answers["work"] = lambda core, worker, body: nothing()
-    assert server.ask("POST", PATH, {"boot": "b", "beat": 1, "want": 1}, token=WORKER).json() == told({})
+    assert server.ask("POST", PATH, {"boot": "b", "beat": 1, "want": 1}, token=WORKER).json() == work_document({})
 
 
 def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_was_taken(server: Live) -> None:
@@ -67,11 +67,11 @@ def test_a_worker_that_waits_is_woken_by_a_signal_and_asks_again_without_what_wa
     ended = {"attempt": "x", "token": 1, "state": "succeeded"}
     body = {**BODY, "finished": [ended, {}], "beats": [{"attempt": "y", "token": 1}], "live": ["y"], "sending": 1}
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(server.ask, "POST", PATH, body, token=WORKER)
+        reply = pool.submit(server.ask, "POST", PATH, body, token=WORKER)
         until(lambda: server.script.of("work"), "the first look")
         ready.set()
         server.core.signals.notify("work:exp-1")
-        assert asked.result().json() == told({"leases": [LEASE]})
+        assert reply.result().json() == work_document({"leases": [LEASE]})
     first, second = (args[1] for args in server.script.of("work"))
     assert (len(first.finished), len(first.beats), len(first.rejected), first.sending) == (1, 1, 1, 1)
     assert second == Work(boot="b", beat=3, want=1, wait=30, live=("y",))
@@ -88,19 +88,19 @@ def test_a_signal_between_look_and_wait_is_not_lost(server: Live) -> None:
         return nothing(leases=[LEASE])
 
     server.script.answers["work"] = work
-    assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})
+    assert server.ask("POST", PATH, BODY, token=WORKER).json() == work_document({"leases": [LEASE]})
 
 
 def test_an_owner_who_asks_for_a_worker_learns_the_topic_first(server: Live) -> None:
     server.script.answers["work"] = lambda core, *args: nothing(
         leases=[LEASE] if len(server.script.of("work")) > 1 else []
     )
-    assert server.ask("POST", PATH, BODY, token=OWNER).json() == told({"leases": [LEASE]})
+    assert server.ask("POST", PATH, BODY, token=OWNER).json() == work_document({"leases": [LEASE]})
 
 
 def test_the_wait_ends_after_what_the_worker_said(server: Live) -> None:
     server.script.answers["work"] = lambda core, *args: nothing()
-    assert server.ask("POST", PATH, {**BODY, "wait": 0.05}, token=WORKER).json() == told({})
+    assert server.ask("POST", PATH, {**BODY, "wait": 0.05}, token=WORKER).json() == work_document({})
 
 
 def test_a_worker_that_hangs_up_while_it_waits_is_given_nothing(server: Live) -> None:
@@ -121,20 +121,20 @@ def test_who_hangs_up_leaves_what_it_may_have_been_woken_for_to_the_next(server:
     connection.request("POST", PATH, b'{"boot":"b","beat":1,"want":1,"wait":30}', {"Authorization": f"Bearer {WORKER}"})
     until(lambda: server.script.of("work"), "the first look")
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(server.ask, "POST", PATH, BODY, token=WORKER)
+        reply = pool.submit(server.ask, "POST", PATH, BODY, token=WORKER)
         until(lambda: len(server.script.of("work")) == 2, "the look of another one")
         server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE])
         connection.close()
-        assert asked.result().json() == told({"leases": [LEASE]})
+        assert reply.result().json() == work_document({"leases": [LEASE]})
 
 
 def test_a_server_that_drains_lets_go_of_who_waits() -> None:
     with live() as server, ThreadPoolExecutor() as pool:
         server.script.answers["work"] = lambda core, *args: nothing()
-        asked = [pool.submit(server.ask, "POST", PATH, BODY, token=WORKER) for _ in range(3)]
+        replies = [pool.submit(server.ask, "POST", PATH, BODY, token=WORKER) for _ in range(3)]
         until(lambda: len(server.script.of("work")) == 3, "all wait")
         server.server.end()
-        assert [one.result().json() for one in asked] == [told({})] * 3
+        assert [one.result().json() for one in replies] == [work_document({})] * 3
         assert server.ended.wait(60)
     assert len(server.script.of("work")) == 3
 
@@ -182,4 +182,4 @@ def test_what_another_replica_caused_is_found_within_a_poll() -> None:
     with live(in_process=False, pace=ServerTimeouts(poll=0.02)) as server:
         looks = server.script.calls
         server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE] if len(looks) > 5 else [])
-        assert server.ask("POST", PATH, BODY, token=WORKER).json() == told({"leases": [LEASE]})
+        assert server.ask("POST", PATH, BODY, token=WORKER).json() == work_document({"leases": [LEASE]})

@@ -27,8 +27,8 @@ def test_a_trial_has_the_files_it_began_with(core: Core, handles: dict[str, str]
 
 
 def test_without_code_nothing_is_listed(core: Core, handles: dict[str, str]) -> None:
-    found = read_code.code(core, handles["broken script"], 1)
-    assert found == {"bundle": None, "size": None, "files": [], "more": False}
+    listing = read_code.code(core, handles["broken script"], 1)
+    assert listing == {"bundle": None, "size": None, "files": [], "more": False}
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "data", "train.py/", ""])
@@ -39,10 +39,10 @@ def test_only_files_of_the_archive_are_read(core: Core, handles: dict[str, str],
 
 def test_differences_are_those_of_values_and_of_lines(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    found = read_code.diff(core, f"{ref}/1", f"{ref}/120")
+    difference = read_code.diff(core, f"{ref}/1", f"{ref}/120")
     trials = [read_trials.trial(core, ref, number) for number in (1, 120)]
-    assert found["configuration"]["parameters.alpha"] == [trial["parameters"]["alpha"] for trial in trials]
-    changes = {each["path"]: (each["change"], each["added"], each["removed"]) for each in found["code"]["files"]}
+    assert difference["configuration"]["parameters.alpha"] == [trial["parameters"]["alpha"] for trial in trials]
+    changes = {each["path"]: (each["change"], each["added"], each["removed"]) for each in difference["code"]["files"]}
     assert changes == {"README.md": ("added", 1, 0), "train.py": ("changed", 1, 1)}
     assert read_code.diff(core, f"{ref}/1", f"{ref}/1")["code"]["files"] == []
 

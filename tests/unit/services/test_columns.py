@@ -39,18 +39,20 @@ def everything(core: Core, ref: str) -> list[dict[str, Any]]:
 
 def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    known = {trial["number"]: trial for trial in everything(core, ref)}
+    trials_by_number = {trial["number"]: trial for trial in everything(core, ref)}
     answer = read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 500)
     read(documents.TrialPage, answer)
     values = [trial["metrics"]["accuracy"]["value"] for trial in answer["items"] if trial["metrics"]]
-    assert values == sorted(values, reverse=True) and len(answer["items"]) == answer["total"] == len(known)
-    assert [trial["state"] for trial in answer["items"][len(values) :]] == ["failed"] * (len(known) - len(values))
+    assert values == sorted(values, reverse=True) and len(answer["items"]) == answer["total"] == len(trials_by_number)
+    assert [trial["state"] for trial in answer["items"][len(values) :]] == ["failed"] * (
+        len(trials_by_number) - len(values)
+    )
     words = [
         t["parameters"]["penalty"]
         for t in read_columns.ordered(core, ref, "parameters.penalty", None, None, 0, 500)["items"]
     ]
     assert words == sorted(words)
-    assert all(trial == known[trial["number"]] for trial in answer["items"])
+    assert all(trial == trials_by_number[trial["number"]] for trial in answer["items"])
 
 
 def test_a_part_of_the_order_is_the_same_as_the_whole(core: Core, handles: dict[str, str]) -> None:
@@ -118,10 +120,10 @@ def test_of_very_many_curves_each_is_told_in_fewer_values(own_core: Core, handle
         ]
         session.connection.execute(insert(points), many)
     items = decoded(read_columns.points(own_core, ref, 3)["items"])
-    found = {item["metric"]: item for item in items}
-    assert {len(found[f"layer {name}"]["points"]) for name in range(300)} == {89}
-    assert found["layer 7"]["points"] == [[place, place / 2] for place in [*range(0, 350, 4), 349]]
-    assert found["layer 7"]["reported"] == 350
+    curves = {item["metric"]: item for item in items}
+    assert {len(curves[f"layer {name}"]["points"]) for name in range(300)} == {89}
+    assert curves["layer 7"]["points"] == [[place, place / 2] for place in [*range(0, 350, 4), 349]]
+    assert curves["layer 7"]["reported"] == 350
 
 
 def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, str]) -> None:
@@ -131,25 +133,25 @@ def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, st
 
 def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    found = decoded(read_columns.columns(core, ref, 4000, None))
-    read(documents.Columns, found)
-    assert found["total"] == found["shown"] == 120
-    known = {trial["number"]: trial for trial in everything(core, ref)}
-    for index, number in enumerate(found["number"]):
-        trial = known[number]
-        assert found["state"][index] == trial["state"]
-        for name, values in found["parameters"].items():
+    table = decoded(read_columns.columns(core, ref, 4000, None))
+    read(documents.Columns, table)
+    assert table["total"] == table["shown"] == 120
+    trials_by_number = {trial["number"]: trial for trial in everything(core, ref)}
+    for index, number in enumerate(table["number"]):
+        trial = trials_by_number[number]
+        assert table["state"][index] == trial["state"]
+        for name, values in table["parameters"].items():
             expected = trial["parameters"].get(name)
             assert values[index] == (pytest.approx(expected, rel=1e-5) if isinstance(expected, float) else expected)
     best = read_experiments.status(core, ref)["best"][0]
-    assert found["best"]["number"][-1] == best["trial"] and found["front"] == [best["trial"]]
-    assert found["best"]["value"] == sorted(found["best"]["value"])
-    costs = dict(zip(found["number"], found["seconds"], strict=True))
-    assert found["best"]["all_seconds"] == pytest.approx(sum(costs.values()), rel=1e-4)
-    for place, number in enumerate(found["best"]["number"]):
-        assert found["best"]["finished_at"][place] == known[number]["finished_at"]
-        before = found["number"][: found["best"]["finished"][place]]
-        assert found["best"]["seconds"][place] == pytest.approx(sum(costs[each] for each in before), rel=1e-4)
+    assert table["best"]["number"][-1] == best["trial"] and table["front"] == [best["trial"]]
+    assert table["best"]["value"] == sorted(table["best"]["value"])
+    costs = dict(zip(table["number"], table["seconds"], strict=True))
+    assert table["best"]["all_seconds"] == pytest.approx(sum(costs.values()), rel=1e-4)
+    for place, number in enumerate(table["best"]["number"]):
+        assert table["best"]["finished_at"][place] == trials_by_number[number]["finished_at"]
+        before = table["number"][: table["best"]["finished"][place]]
+        assert table["best"]["seconds"][place] == pytest.approx(sum(costs[each] for each in before), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sgd classifier", "image model"])
@@ -157,19 +159,19 @@ def test_trials_are_sorted_by_what_the_table_says_they_took(core: Core, handles:
     ref = handles[name]
     took = {trial["number"]: seconds(read(documents.Trial, trial)) for trial in everything(core, ref)}
     order = [t["number"] for t in read_columns.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
-    found = read_columns.columns(core, ref, 4000, None)
-    known = {number: cost for number, cost in zip(found["number"], found["seconds"], strict=True) if cost is not None}
-    assert known == {number: pytest.approx(took[number], rel=1e-5) for number in known} and len(known) > 50
-    assert [number for number in order if number in known] == sorted(known, key=lambda number: took[number] or 0.0)
+    table = read_columns.columns(core, ref, 4000, None)
+    costs = {number: cost for number, cost in zip(table["number"], table["seconds"], strict=True) if cost is not None}
+    assert costs == {number: pytest.approx(took[number], rel=1e-5) for number in costs} and len(costs) > 50
+    assert [number for number in order if number in costs] == sorted(costs, key=lambda number: took[number] or 0.0)
 
 
 def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
-    found = read_columns.columns(core, ref, 40, None)
-    assert (found["total"], found["shown"], len(set(found["number"]))) == (120, 40, 40)
+    table = read_columns.columns(core, ref, 40, None)
+    assert (table["total"], table["shown"], len(set(table["number"]))) == (120, 40, 40)
     order = [t["number"] for t in read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 10)["items"]]
-    assert set(order) <= set(found["number"])
-    assert found["best"] == read_columns.columns(core, ref, 4000, None)["best"]
+    assert set(order) <= set(table["number"])
+    assert table["best"] == read_columns.columns(core, ref, 4000, None)["best"]
 
 
 def test_a_trial_that_finishes_joins_the_columns(
@@ -191,11 +193,11 @@ def test_a_trial_that_finishes_joins_the_columns(
 
 
 def test_failures_are_grouped_and_what_ran_is_counted(core: Core, handles: dict[str, str]) -> None:
-    found = read_columns.overview(core, handles["broken script"])
-    read(documents.Overview, found)
-    assert [each["reason"]["code"] for each in found["failures"]] == ["exit_code", "metric_missing"]
-    assert sum(each["trials"] for each in found["failures"]) == 30
-    running = found["busy"]["running"]
+    overview = read_columns.overview(core, handles["broken script"])
+    read(documents.Overview, overview)
+    assert [each["reason"]["code"] for each in overview["failures"]] == ["exit_code", "metric_missing"]
+    assert sum(each["trials"] for each in overview["failures"]) == 30
+    running = overview["busy"]["running"]
     assert len(running) == 240 and 0 < max(running) <= 9
 
 
@@ -210,9 +212,9 @@ def test_numbers_have_six_digits_whatever_their_size() -> None:
     chance = np.random.default_rng(3)
     values = chance.normal(size=5000) * 10.0 ** chance.integers(-30, 30, 5000)
     values = np.concatenate([values, [0.0, -0.0, 1.0, 1e5, 999999.5, 123456.5, 1e22, 5e-324, 1.7e308]])
-    for found, value in zip(read_columns._plain(values), values, strict=True):
-        assert found is not None and found == pytest.approx(value, rel=5.1e-6)
-        assert len(f"{found!r}".partition("e")[0].strip("-").replace(".", "").strip("0")) <= 6
+    for decimal, value in zip(read_columns._plain(values), values, strict=True):
+        assert decimal is not None and decimal == pytest.approx(value, rel=5.1e-6)
+        assert len(f"{decimal!r}".partition("e")[0].strip("-").replace(".", "").strip("0")) <= 6
     assert read_columns._plain(np.array([np.nan, np.inf, -np.inf])) == [None, None, None]
 
 
@@ -224,26 +226,26 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
     read_columns.overview(own_core, identity)
     own = trials.c.experiment == identity
     with own_core.store.transaction() as session:
-        told = store_experiments.get(session, identity).history_seq
+        history_seq = store_experiments.get(session, identity).history_seq
     for step, number in enumerate((61, 62, 63), 1):
         ended = {"state": "failed", "reason": '{"code": "timeout", "message": "it took too long"}'}
         with own_core.store.transaction() as session:
-            place = told + step
+            place = history_seq + step
             at = session.now + 60 * step
             session.change(update(trials).where(own, trials.c.number == number).values(history_seq=place, **ended))
             session.change(update(experiments).where(experiments.c.id == identity).values(history_seq=place))
             theirs = attempts.c.experiment == identity, attempts.c.trial == (62 if number == 63 else number)
             if number != 62:  # whose attempt ends with the next trial, and that one's never
                 session.change(update(attempts).where(*theirs).values(finished_at=at))
-        found = read_columns.overview(own_core, identity)
-        timeout = [each for each in found["failures"] if each["reason"]["code"] == "timeout"]
+        overview = read_columns.overview(own_core, identity)
+        timeout = [each for each in overview["failures"] if each["reason"]["code"] == "timeout"]
         assert [(each["trials"], each["newest"]) for each in timeout] == [(step, number)]
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
-            fresh, known = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
-            assert fresh.read(session, row).begins.tolist() == known.read(session, row).begins.tolist()
-            assert fresh.ends.tolist() == known.ends.tolist()
-        assert known.late & {61, 62, 63} == ({number} if number > 61 else set())
+            fresh, tally = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
+            assert fresh.read(session, row).begins.tolist() == tally.read(session, row).begins.tolist()
+            assert fresh.ends.tolist() == tally.ends.tolist()
+        assert tally.late & {61, 62, 63} == ({number} if number > 61 else set())
 
 
 @pytest.mark.parametrize(
@@ -258,20 +260,20 @@ def test_who_waits_for_another_reader_sees_what_is_so_when_his_turn_comes(
 ) -> None:
     """With an older view of the store he would read on from what is newer, and count it twice later."""
     identity = read_experiments.resolve(own_core, handles["image model"])
-    before, found = count(own_core, identity), list[int]()
-    waiting = threading.Thread(target=lambda: found.append(count(own_core, identity)))
+    before, counts = count(own_core, identity), list[int]()
+    waiting = threading.Thread(target=lambda: counts.append(count(own_core, identity)))
     with own_core.experiment_cache._entries[identity, None].turn:
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()
         with own_core.store.transaction() as session:
-            told = store_experiments.get(session, identity).history_seq
+            history_seq = store_experiments.get(session, identity).history_seq
             own = trials.c.experiment == identity, trials.c.number == 64
-            session.change(update(trials).where(*own).values(state="failed", history_seq=told + 1))
-            newer = {"history_seq": told + 1, "event_seq": experiments.c.event_seq + 1}
+            session.change(update(trials).where(*own).values(state="failed", history_seq=history_seq + 1))
+            newer = {"history_seq": history_seq + 1, "event_seq": experiments.c.event_seq + 1}
             session.change(update(experiments).where(experiments.c.id == identity).values(newer))
     waiting.join()
-    assert found == [before + 1]
+    assert counts == [before + 1]
     assert count(own_core, identity) == before + 1
 
 
@@ -285,10 +287,10 @@ def test_every_kind_of_experiment_has_its_plots(core: Core, handles: dict[str, s
 
 
 def test_a_trials_curve_is_what_it_reported(core: Core, handles: dict[str, str]) -> None:
-    found = read_columns.points(core, handles["sgd classifier"], 3)
-    read(documents.Points, found)
-    assert found["items"] and [step for step, _ in found["items"][0]["points"]] == sorted(
-        step for step, _ in found["items"][0]["points"]
+    curve = read_columns.points(core, handles["sgd classifier"], 3)
+    read(documents.Points, curve)
+    assert curve["items"] and [step for step, _ in curve["items"][0]["points"]] == sorted(
+        step for step, _ in curve["items"][0]["points"]
     )
 
 
@@ -302,13 +304,13 @@ def test_what_pages_ask_for_again_and_again_looks_through_no_attempts_that_are_o
     with core.store.reading() as session:
         driver = session.connection.connection.driver_connection
     assert driver is not None
-    said = list[str]()
-    driver.set_trace_callback(said.append)
+    all_statements = list[str]()
+    driver.set_trace_callback(all_statements.append)
     try:
         read(core, ref)
     finally:
         driver.set_trace_callback(None)
-    statements = [text for text in said if "FROM attempts" in text or "JOIN attempts" in text]
+    statements = [text for text in all_statements if "FROM attempts" in text or "JOIN attempts" in text]
     assert statements, "another connection was taken"
     for statement in statements:
         plan = [str(step[3]) for step in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]

@@ -43,52 +43,54 @@ def written(core: Core, value: Callable[[Any], float], trials: int, failed: int 
 
 
 def test_it_follows_the_metric_and_says_of_how_many_trials_it_is_made(core: Core) -> None:
-    ref = written(core, lambda given: given["width"], 400, failed=10)
-    found = contour(core, ref, "rate", "width", None)
-    TypeAdapter(documents.Contour).validate_python(found)
-    assert (found["metric"], found["x"], found["y"], found["trials"]) == ("loss", "rate", "width", 390)
-    lowest, *_, highest = found["across"]  # equal steps of the logarithm
+    ref = written(core, lambda configuration: configuration["width"], 400, failed=10)
+    grid = contour(core, ref, "rate", "width", None)
+    TypeAdapter(documents.Contour).validate_python(grid)
+    assert (grid["metric"], grid["x"], grid["y"], grid["trials"]) == ("loss", "rate", "width", 390)
+    lowest, *_, highest = grid["across"]  # equal steps of the logarithm
     assert isinstance(lowest, float) and isinstance(highest, float) and lowest < 2e-4 and highest > 0.5
-    middle = [row[len(row) // 2] for row in found["values"]]
-    for width, value in list(zip(found["up"], middle, strict=True))[8:-8]:  # at the edges it leans inwards
+    middle = [row[len(row) // 2] for row in grid["values"]]
+    for width, value in list(zip(grid["up"], middle, strict=True))[8:-8]:  # at the edges it leans inwards
         assert value == pytest.approx(width, abs=1.2)
 
 
 def test_where_no_trial_is_near_nothing_is_told(core: Core) -> None:
-    found = contour(core, written(core, lambda given: 1.0, 2), "rate", "width", "loss")
-    known = [value for row in found["values"] for value in row if value is not None]
-    assert known and set(known) == {1.0}
-    assert len(known) < 0.8 * len(found["up"]) * len(found["across"])
+    grid = contour(core, written(core, lambda configuration: 1.0, 2), "rate", "width", "loss")
+    values_near = [value for row in grid["values"] for value in row if value is not None]
+    assert values_near and set(values_near) == {1.0}
+    assert len(values_near) < 0.8 * len(grid["up"]) * len(grid["across"])
 
 
 def test_few_values_and_words_have_a_cell_each(core: Core) -> None:
-    ref = written(core, lambda given: given["layers"] + (10 if given["kind"] == "b" else 0), 300)
-    found = contour(core, ref, "layers", "kind", None)
-    assert (found["across"], found["up"]) == ([1, 2, 3, 4], ["a", "b"])
-    below, above = found["values"]
+    ref = written(
+        core, lambda configuration: configuration["layers"] + (10 if configuration["kind"] == "b" else 0), 300
+    )
+    grid = contour(core, ref, "layers", "kind", None)
+    assert (grid["across"], grid["up"]) == ([1, 2, 3, 4], ["a", "b"])
+    below, above = grid["values"]
     steps = [b - a for a, b in zip(below, above, strict=True) if a is not None and b is not None]
     assert steps == pytest.approx([10] * 4, abs=0.5)
 
 
 def test_trials_without_the_parameter_do_not_count(core: Core) -> None:
-    ref = written(core, lambda given: 2.0, 60)
-    found = contour(core, ref, "extra", "rate", None)
-    assert 0 < found["trials"] < 60
+    ref = written(core, lambda configuration: 2.0, 60)
+    grid = contour(core, ref, "extra", "rate", None)
+    assert 0 < grid["trials"] < 60
 
 
 def test_one_value_that_diverged_hides_nothing(core: Core) -> None:
     values = iter([1e30, *([1.0, 2.0] * 100)])
-    found = contour(core, written(core, lambda given: next(values), 200), "rate", "width", None)
-    assert max(value for row in found["values"] for value in row if value is not None) < 10
+    grid = contour(core, written(core, lambda configuration: next(values), 200), "rate", "width", None)
+    assert max(value for row in grid["values"] for value in row if value is not None) < 10
 
 
 def test_without_a_trial_it_is_empty(core: Core) -> None:
-    found = contour(core, written(core, lambda given: 1.0, 0), "kind", "layers", None)
-    assert found["trials"] == 0 and found["values"] == [[None, None], [None, None], [None, None], [None, None]]
+    grid = contour(core, written(core, lambda configuration: 1.0, 0), "kind", "layers", None)
+    assert grid["trials"] == 0 and grid["values"] == [[None, None], [None, None], [None, None], [None, None]]
 
 
 def test_what_is_not_there_is_said(core: Core) -> None:
-    ref = written(core, lambda given: 1.0, 3)
+    ref = written(core, lambda configuration: 1.0, 3)
     with pytest.raises(BadInput, match="unknown parameter: 'speed'"):
         contour(core, ref, "speed", "rate", None)
     with pytest.raises(UsageError, match="two different"):
@@ -98,6 +100,12 @@ def test_what_is_not_there_is_said(core: Core) -> None:
 
 
 def test_values_of_diverged_trials_are_numbers_all_the_same(core: Core) -> None:
-    found = contour(core, written(core, lambda given: 1.5e308 * (0.5 + given["width"] / 20), 15), "rate", "width", None)
-    known = [value for row in found["values"] for value in row if value is not None]
-    assert known and all(7e307 < value < 1.6e308 for value in known)
+    grid = contour(
+        core,
+        written(core, lambda configuration: 1.5e308 * (0.5 + configuration["width"] / 20), 15),
+        "rate",
+        "width",
+        None,
+    )
+    finite = [value for row in grid["values"] for value in row if value is not None]
+    assert finite and all(7e307 < value < 1.6e308 for value in finite)

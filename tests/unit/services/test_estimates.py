@@ -1,4 +1,4 @@
-"""The best of noisy searches, as the server tells it."""
+"""The best of noisy searches, as the server reports it."""
 
 from __future__ import annotations
 
@@ -60,22 +60,22 @@ def test_the_best_of_a_noisy_search_is_the_one_that_a_model_expects_most_of(core
 @pytest.mark.parametrize("stddev", [0.2, None])
 def test_a_server_that_begins_later_knows_what_was_found(core: Core, stddev: float | None) -> None:
     ref = written(core, stddev)
-    (found,) = decoded(read_experiments.best(core, ref))
+    (best,) = decoded(read_experiments.best(core, ref))
     later = replace(core, estimates=Estimates())
-    assert [item["best"] for item in list_experiments.listed(later)["items"]] == [[found]]
-    assert read_experiments.statuses(later)["items"][0]["best"] == [found]
+    assert [item["best"] for item in list_experiments.listed(later)["items"]] == [[best]]
+    assert read_experiments.statuses(later)["items"][0]["best"] == [best]
 
 
 def test_what_was_found_of_fewer_results_is_not_the_best_of_more(core: Core) -> None:
     ref = written(core, 0.2)
-    (found,) = decoded(read_experiments.best(core, ref))
+    (best,) = decoded(read_experiments.best(core, ref))
     with core.store.transaction() as session:
         identity = experiments.find(session, ref).id
         change = update(tables.estimates).where(tables.estimates.c.experiment == identity)
         session.change(change.values(history_seq=20, trial=1))
     later = replace(core, estimates=Estimates())
     assert read_experiments.statuses(later)["items"][0]["best"][0]["trial"] == 1, "better than the raw one"
-    assert read_experiments.best(later, ref) == [found]
+    assert read_experiments.best(later, ref) == [best]
 
 
 def test_what_was_found_of_a_removed_search_is_not_the_best_of_what_came_in_its_place_in_any_server(core: Core) -> None:
@@ -122,17 +122,17 @@ def test_of_a_long_search_the_best_values_are_always_looked_at(core: Core) -> No
 
 
 def test_a_model_is_made_once_for_each_length_of_the_history(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    history_lengths: list[int] = []
 
     def estimate(space: object, metrics: object, history: list[object]) -> tuple[int, float, float]:
-        asked.append(len(history))
+        history_lengths.append(len(history))
         return 7, 0.1, 0.02
 
     monkeypatch.setattr(analyses, "best_estimate", estimate)
     ref = written(core, 0.2)
     for _ in range(3):
         assert read_experiments.status(core, ref)["best"][0]["trial"] == 7
-    assert asked == [40]
+    assert history_lengths == [40]
 
 
 def test_who_looks_at_a_search_that_is_over_waits_for_the_model_that_is_being_made(
@@ -179,10 +179,10 @@ def test_a_search_that_ends_while_a_model_is_made_shows_the_best_of_all_its_resu
 
 
 def test_the_raw_best_stands_while_the_engines_process_is_gone(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(space: object, metrics: object, history: object) -> None:
+    def raise_engine_error(space: object, metrics: object, history: object) -> None:
         raise EngineLost("it is gone")
 
-    monkeypatch.setattr(analyses, "best_estimate", gone)
+    monkeypatch.setattr(analyses, "best_estimate", raise_engine_error)
     (best,) = decoded(read_experiments.best(core, written(core, 0.2)))
     assert best["trial"] == LUCKY and best["expected"] is None
 

@@ -22,9 +22,9 @@ from tests.testbeds.disks import small_disk
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[CoreWorld]:
     with small_disk(tmp_path / "disk", 4) as disk:
-        made = CoreWorld(disk)
-        yield made
-        made.close()
+        core_world = CoreWorld(disk)
+        yield core_world
+        core_world.close()
 
 
 def fill(world: CoreWorld) -> None:
@@ -77,7 +77,7 @@ def test_a_worker_whose_reports_find_no_room_is_not_taken_for_silent(world: Core
         with suppress(StoreUnavailable), world.core.store.transaction() as session:
             blobs.put(session, "report", "x" * 1_000_000, 1)
         world.lost_workers.tick()
-    assert [shown["state"] for shown in world.status(running)["workers"]] == ["busy"]
+    assert [worker["state"] for worker in world.status(running)["workers"]] == ["busy"]
 
 
 def test_no_secret_is_left_of_what_could_not_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +91,8 @@ def test_no_secret_is_left_of_what_could_not_be_created(tmp_path: Path, monkeypa
         keep(name, values)
 
     monkeypatch.setattr(core.secrets, "put", full_by_then)
-    asked = world.request(secrets=[{"name": "KEY", "source": "env:KEY"}], notify=[{"url": "https://192.0.2.1/hook"}])
+    request = world.request(secrets=[{"name": "KEY", "source": "env:KEY"}], notify=[{"url": "https://192.0.2.1/hook"}])
     with pytest.raises(StoreUnavailable):
-        create_experiment.create_experiment(core, replace(asked, secrets={"KEY": "value"}), "ada")
+        create_experiment.create_experiment(core, replace(request, secrets={"KEY": "value"}), "ada")
     assert list((tmp_path / "secrets").iterdir()) == []
     world.close()

@@ -39,14 +39,14 @@ def written(core: Core, metrics: object, outcomes: list[tuple[str, dict[str, flo
 
 
 def test_each_result_that_nothing_beats_adds_what_it_alone_covers(core: Core) -> None:
-    found = [
+    results = [
         ("completed", {"error": 2.0, "score": 2.0}),
         ("completed", {"error": 3.0, "score": 1.0}),  # beaten by the first
         ("failed", {}),
         ("completed", {"error": 1.0, "score": 1.0}),
         ("completed", {"error": 3.0, "score": 3.0}),
     ]
-    answer = read_hypervolume.hypervolume(core, written(core, TWO, found))
+    answer = read_hypervolume.hypervolume(core, written(core, TWO, results))
     TypeAdapter(documents.Hypervolume).validate_python(answer)
     assert answer["metrics"] == ["error", "score"]
     assert answer["reference"] == pytest.approx({"error": 3.2, "score": 0.8})
@@ -56,12 +56,12 @@ def test_each_result_that_nothing_beats_adds_what_it_alone_covers(core: Core) ->
 
 def test_a_result_beyond_a_limit_covers_nothing(core: Core) -> None:
     metrics = [*TWO, {"name": "size", "goal": "minimize", "constraint": "<= 10", "optimized": False}]
-    found = [
+    results = [
         ("completed", {"error": 0.1, "score": 9.0, "size": 11.0}),
         ("completed", {"error": 2.0, "score": 2.0, "size": 10.0}),
         ("completed", {"error": 1.0, "score": 1.0, "size": 3.0}),
     ]
-    answer = read_hypervolume.hypervolume(core, written(core, metrics, found))
+    answer = read_hypervolume.hypervolume(core, written(core, metrics, results))
     assert answer["number"] == [2, 3]
     assert answer["reference"] is not None and answer["reference"]["error"] == pytest.approx(2.1)
 
@@ -115,8 +115,8 @@ def test_a_result_that_diverged_does_not_move_the_reference() -> None:
 
 def test_the_last_volume_is_that_of_the_front_that_best_shows(core: Core) -> None:
     draw = random.Random(5)
-    found = [("completed", {"error": draw.random(), "score": draw.random()}) for _ in range(60)]
-    ref = written(core, TWO, found)
+    results = [("completed", {"error": draw.random(), "score": draw.random()}) for _ in range(60)]
+    ref = written(core, TWO, results)
     answer = read_hypervolume.hypervolume(core, ref)
     front = {best["trial"] for best in read_experiments.best(core, ref)}
     assert front <= set(answer["number"]) and answer["value"] == sorted(answer["value"])
@@ -130,16 +130,16 @@ def test_the_volume_begins_at_the_thresholds(core: Core) -> None:
     ref = written(
         core, metrics, [("completed", {"error": e, "score": s}) for e, s in ((0.6, 9.0), (0.3, 4.0), (0.1, 1.0))]
     )
-    found = read_hypervolume.hypervolume(core, ref)
-    assert found["reference"] == {"error": 0.5, "score": 2.0}
-    assert found["number"] == [2] and found["value"] == pytest.approx([0.2 * 2.0])
+    volume = read_hypervolume.hypervolume(core, ref)
+    assert volume["reference"] == {"error": 0.5, "score": 2.0}
+    assert volume["number"] == [2] and volume["value"] == pytest.approx([0.2 * 2.0])
 
 
 def test_volumes_beyond_all_numbers_are_left_out(core: Core) -> None:
     chance = random.Random(1)
-    found = [
+    results = [
         ("completed", {"error": chance.uniform(-1.7e308, 1.7e308), "score": chance.uniform(-1.7e308, 1.7e308)})
         for _ in range(20)
     ]
-    answer = read_hypervolume.hypervolume(core, written(core, TWO, found))
+    answer = read_hypervolume.hypervolume(core, written(core, TWO, results))
     assert json.dumps(answer, allow_nan=False)

@@ -21,16 +21,16 @@ OWNERS = ("ada", "Émile")
 
 @pytest.fixture
 def core(tmp_path: Path) -> Iterator[Core]:
-    made = core_of(tmp_path)
-    yield made
-    made.store.close()
+    new_core = core_of(tmp_path)
+    yield new_core
+    new_core.store.close()
 
 
 @pytest.fixture
 def names(core: Core) -> list[str]:
     """Thirty experiments, the oldest first, each with as many failed trials as it has in its name."""
     chance = random.Random(3)
-    found = []
+    experiment_names = []
     for place in range(30):
         plan = Plan(
             f"Run {place:02}", SGD, ACCURACY, lambda values, chance: ("failed", {}, {"code": "x", "message": "x"}),
@@ -39,12 +39,12 @@ def names(core: Core) -> list[str]:
             owner=OWNERS[place % 2], ago=1000.0 - place,
         )  # fmt: skip
         Writer(core.store, plan, chance).write()
-        found.append(plan.name)
-    return found
+        experiment_names.append(plan.name)
+    return experiment_names
 
 
-def listed(core: Core, **asked: object) -> tuple[list[str], int]:
-    answer = list_experiments.listed(core, **asked)  # type: ignore[arg-type]
+def listed(core: Core, **filters: object) -> tuple[list[str], int]:
+    answer = list_experiments.listed(core, **filters)  # type: ignore[arg-type]
     assert answer["known"] == 30
     return [item["name"] for item in answer["items"]], answer["total"]
 
@@ -79,8 +79,8 @@ def test_columns_sort_both_ways_and_among_equals_the_newest_comes_first(core: Co
 
 @pytest.mark.parametrize("details", [False, True])
 def test_of_many_that_are_over_the_store_is_asked_as_often_as_of_few(core: Core, details: bool) -> None:
-    asked: list[str] = []
-    event.listen(core.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    statements: list[str] = []
+    event.listen(core.store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     counts = []
     for number in range(12):
         plan = Plan(
@@ -89,9 +89,9 @@ def test_of_many_that_are_over_the_store_is_asked_as_often_as_of_few(core: Core,
             finished=3 + number, budget=20, ago=1000.0 - number,
         )  # fmt: skip
         Writer(core.store, plan, random.Random(number)).write()
-        asked.clear()
+        statements.clear()
         items = read_experiments.statuses(core, details=details)["items"]
-        counts.append(len(asked))
+        counts.append(len(statements))
         assert [item["counts"]["completed"] for item in items] == [*range(3 + number, 2, -1)]
         for item in items:
             (best,) = item["best"]

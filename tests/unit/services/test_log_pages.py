@@ -29,16 +29,16 @@ def printed(world: CoreWorld) -> tuple[str, list[str]]:
     return experiment, texts
 
 
-def pages(world: CoreWorld, experiment: str, **asked: Any) -> Iterator[list[str]]:
+def pages(world: CoreWorld, experiment: str, **filters: Any) -> Iterator[list[str]]:
     after = 0
     while True:
-        page = read_logs.logs(world.core, experiment, after, 1000, **asked)
+        page = read_logs.logs(world.core, experiment, after, 1000, **filters)
         yield [item["text"] for item in page["items"]]
         assert page["more"] is not page["over"]
         if not page["more"]:
             return
         after = page["next"]
-        asked.pop("tail", None)
+        filters.pop("tail", None)
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["in rows", "in files"])
@@ -48,10 +48,10 @@ def test_a_page_holds_no_more_than_some_megabytes_and_all_of_them_hold_everythin
     experiment, texts = printed(world)
     if moved:
         GarbageCollection(world.core).move_logs()
-    found = list(pages(world, experiment, trial=1))
-    assert [text for page in found for text in page] == texts
-    assert all(len("".join(page)) <= 4 * 2**20 for page in found)
-    assert 2 < len(found) < 6
+    all_pages = list(pages(world, experiment, trial=1))
+    assert [text for page in all_pages for text in page] == texts
+    assert all(len("".join(page)) <= 4 * 2**20 for page in all_pages)
+    assert 2 < len(all_pages) < 6
     tail = [text for page in pages(world, experiment, tail=PARTS * PART // 8 - PART // 4) for text in page]
     assert tail == texts[-len(tail) :] and PARTS - 3 <= len(tail) < PARTS
 

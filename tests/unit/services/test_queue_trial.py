@@ -1,4 +1,4 @@
-"""A configuration that somebody wants tried, within the budget."""
+"""A configuration that a user queues, within the budget."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from orchestune.services.commands.change_experiment import resume
 from orchestune.services.commands.queue_trial import queue_trial
 from tests.contract.world import CoreWorld
 
-WANTED = {"x": 0.123}
+PARAMETERS = {"x": 0.123}
 
 
 def test_it_takes_the_place_of_the_last_suggestion_that_nobody_has_begun(world: CoreWorld) -> None:
     experiment = world.create(budget=4, parallelism=1, engine="random")
     world.tick(3)
     assert [trial["state"] for trial in world.trials(experiment)] == ["queued"] * 4
-    made = queue_trial(world.core, experiment, WANTED, "ada")
-    assert (made["number"], made["parameters"], made["source"]) == (5, WANTED, "user")
+    trial = queue_trial(world.core, experiment, PARAMETERS, "ada")
+    assert (trial["number"], trial["parameters"], trial["source"]) == (5, PARAMETERS, "user")
     displaced = world.trials(experiment)[3]
     assert displaced["state"] == "cancelled"
     assert displaced["reason"]["message"] == "replaced by a configuration that was queued by ada"
@@ -30,7 +30,7 @@ def test_nothing_that_runs_or_that_a_user_asked_for_gives_way(world: CoreWorld) 
     experiment = world.create(budget=2, parallelism=1, engine="random")
     world.tick(3)
     [(_, lease)] = world.lease()
-    assert queue_trial(world.core, experiment, WANTED, "ada")["number"] == 3
+    assert queue_trial(world.core, experiment, PARAMETERS, "ada")["number"] == 3
     with pytest.raises(Conflict, match="the budget of 2 trials is used up: 0 finished, 2 running or"):
         queue_trial(world.core, experiment, {"x": 0.5}, "ada")
     assert [trial["state"] for trial in world.trials(experiment)] == ["running", "cancelled", "queued"]
@@ -41,7 +41,7 @@ def test_one_that_a_rule_ended_is_told_what_goes_on_with_it(world: CoreWorld) ->
     experiment = world.create(budget=9, stop={"target": 2.0})
     assert world.run(experiment)["reason"]["code"] == "target"
     with pytest.raises(Conflict, match="is completed") as refused:
-        queue_trial(world.core, experiment, WANTED, "ada")
+        queue_trial(world.core, experiment, PARAMETERS, "ada")
     assert "--warm-start" in refused.value.hint
     assert world.status(experiment) == resume(world.core, experiment, "ada"), "it would change nothing"
 
@@ -53,5 +53,5 @@ def test_the_program_gets_each_value_as_its_parameter_spells_it(world: CoreWorld
         {"name": "lr", "type": "float", "min": 0.0, "max": 1.0},
     ]
     experiment = world.create(budget=4, parallelism=1, engine="random", parameters=parameters, run="true {args}")
-    made = queue_trial(world.core, experiment, {"layers": 2.0, "lr": 1}, "ada")
-    assert repr(made["parameters"]) == repr({"layers": 2, "lr": 1.0})
+    trial = queue_trial(world.core, experiment, {"layers": 2.0, "lr": 1}, "ada")
+    assert repr(trial["parameters"]) == repr({"layers": 2, "lr": 1.0})

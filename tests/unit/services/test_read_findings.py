@@ -32,8 +32,8 @@ def test_the_best_trial_is_the_one_that_keeps_the_limits(world: CoreWorld) -> No
             finished=[worker.finish(lease, points=[[0, "loss", loss, None, None], [1, "size", size, None, None]])]
         )
     assert [entry["trial"] for entry in read_experiments.best(world.core, experiment)] == [3]
-    said = read_findings.explain(world.core, experiment, None)["findings"][0]["message"]
-    assert said == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
+    message = read_findings.explain(world.core, experiment, None)["findings"][0]["message"]
+    assert message == "the best loss, 0.4, came from trial 3, the 3rd of 3 to finish"
 
 
 def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: CoreWorld) -> None:
@@ -41,9 +41,9 @@ def test_a_rule_of_early_stopping_that_can_end_nothing_is_told(world: CoreWorld)
     for _ in range(5):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease)])
-    found = read_findings.explain(world.core, experiment, None)["findings"][-1]
-    assert found["code"] == "nothing_pruned"
-    assert "each reports loss only once" in found["message"]
+    finding = read_findings.explain(world.core, experiment, None)["findings"][-1]
+    assert finding["code"] == "nothing_pruned"
+    assert "each reports loss only once" in finding["message"]
 
 
 @pytest.mark.parametrize("weights", [{}, {"x": 1.0}])
@@ -55,8 +55,8 @@ def test_a_wider_range_is_advised_only_where_a_parameter_is_known_to_matter(
     for _ in range(12):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease)])
-    found = read_findings.explain(world.core, experiment, None)
-    assert ("at_bound" in {finding["code"] for finding in found["findings"]}) is bool(weights)
+    explanation = read_findings.explain(world.core, experiment, None)
+    assert ("at_bound" in {finding["code"] for finding in explanation["findings"]}) is bool(weights)
 
 
 def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: CoreWorld) -> None:
@@ -64,8 +64,10 @@ def test_the_noise_of_trials_with_folds_is_that_of_their_mean(world: CoreWorld) 
     for loss in (0.4, 0.6, 0.45, 0.65):
         [(worker, lease)] = world.lease()
         worker.call(finished=[worker.finish(lease, loss)])
-    said = [found["message"] for found in read_findings.explain(world.core, experiment, None)["findings"]]
-    assert any("1 other trial is within one standard error of 2 folds (0.1) of the best" in message for message in said)
+    messages = [finding["message"] for finding in read_findings.explain(world.core, experiment, None)["findings"]]
+    assert any(
+        "1 other trial is within one standard error of 2 folds (0.1) of the best" in message for message in messages
+    )
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -89,17 +91,19 @@ def test_of_many_trials_an_even_selection_is_looked_at_and_the_best_is_that_of_a
             finished=[worker.finish(lease, points=[[0, "loss", loss, None, None], [1, "size", loss, None, None]])]
         )
 
-    def told() -> dict[str, str]:
-        found = read_findings.explain(world.core, experiment, None)["findings"]
+    def finding_messages() -> dict[str, str]:
+        all_findings = read_findings.explain(world.core, experiment, None)["findings"]
         return {
-            item["code"]: item["message"] for item in found if item["code"] in ("converged", "duplicates", "selection")
+            item["code"]: item["message"]
+            for item in all_findings
+            if item["code"] in ("converged", "duplicates", "selection")
         }
 
-    whole = told()
+    whole = finding_messages()
     assert "trial 5, and none of the 7 trials that finished after it" in whole["converged"]
     assert whole["duplicates"].startswith("1 trial ")
     monkeypatch.setattr(read_findings, "_MAX_TRIALS", 4)
-    assert told() == whole | {
+    assert finding_messages() == whole | {
         "selection": "findings about ties and parameters are based on an even sample of 4 of the 12 trials"
     }
     assert weighed == [12, 4]

@@ -7,16 +7,16 @@ from orchestune.services.memory.lru_cache import LruCache, Recent
 
 def test_a_thing_is_made_once_for_each_version() -> None:
     recent: Recent[int] = Recent()
-    made = [recent.get("a", version, lambda version=version: version) for version in (1, 1, 2, 3)]  # type: ignore[misc]
-    assert made == [1, 1, 2, 3]
+    values = [recent.get("a", version, lambda version=version: version) for version in (1, 1, 2, 3)]  # type: ignore[misc]
+    assert values == [1, 1, 2, 3]
 
 
 def test_those_that_nobody_asked_for_longest_are_forgotten() -> None:
-    made = list[int]()
+    keys = list[int]()
     recent: Recent[None] = Recent()
     for key in [*range(60), 59, 0]:
-        recent.get(key, 1, lambda key=key: made.append(key))  # type: ignore[misc]
-    assert made == [*range(60), 0]
+        recent.get(key, 1, lambda key=key: keys.append(key))  # type: ignore[misc]
+    assert keys == [*range(60), 0]
 
 
 def test_what_nobody_used_for_long_is_forgotten() -> None:
@@ -28,15 +28,15 @@ def test_what_nobody_used_for_long_is_forgotten() -> None:
 
 def test_large_values_are_kept_up_to_their_size_in_all() -> None:
     recent: Recent[bytes] = Recent(most=10, size=len)
-    made: list[int] = []
+    sizes: list[int] = []
 
     def get(size: int) -> bytes:
         def make() -> bytes:
-            made.append(size)
+            sizes.append(size)
             return bytes(size)
 
         return recent.get(size, 1, make)
 
     for size in (4, 5, 4, 6, 5, 6, 11, 11, 6):
         assert len(get(size)) == size
-    assert made == [4, 5, 6, 5, 6, 11, 11, 6]
+    assert sizes == [4, 5, 6, 5, 6, 11, 11, 6]

@@ -25,13 +25,13 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
     for _ in range(2):
         copied.append(copy(source, shelf, experiment, tmp_path)["imported"])
         drop_files(world.core, experiment)
-    [kept] = shelf.records()
-    assert (copied, kept.counts["log"]) == ([True, False], 1)
+    [record] = shelf.records()
+    assert (copied, record.counts["log"]) == ([True, False], 1)
     change_experiment(world.core, experiment, Changes(budget=3), "ada")
     world.run(experiment)
     copy(source, shelf, experiment, tmp_path)
-    [kept] = shelf.records()
-    assert kept.counts["trial"] == 3, "what went on is taken in anew"
+    [record] = shelf.records()
+    assert record.counts["trial"] == 3, "what went on is taken in anew"
     world.close()
 
 
@@ -49,12 +49,12 @@ def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_h
     done = 0
 
     def full(act: Any) -> Any:
-        def called(*given: Any) -> Any:
+        def called(*arguments: Any) -> Any:
             nonlocal done
             done += 1
             if done >= cut_off:
                 raise StoreUnavailable("no space is left")
-            return act(*given)
+            return act(*arguments)
 
         return called
 
@@ -63,10 +63,10 @@ def test_a_shelf_that_is_full_when_a_newer_record_comes_keeps_the_older_one_or_h
             patch.setattr(files, name, full(getattr(files, name)))
         with suppress(StoreUnavailable):
             copy(source, ArchiveStore(files), experiment, tmp_path)
-    [kept] = ArchiveStore(files).records()
+    [record] = ArchiveStore(files).records()
     ArchiveStore(files).fetch_record(experiment, tmp_path / "fetched")
-    assert kept.counts["trial"] in (1, 3)
+    assert record.counts["trial"] in (1, 3)
     copy(source, ArchiveStore(files), experiment, tmp_path)
-    [kept] = ArchiveStore(files).records()
-    assert (kept.counts["trial"], len(list(files.keys("experiments/")))) == (3, 1)
+    [record] = ArchiveStore(files).records()
+    assert (record.counts["trial"], len(list(files.keys("experiments/")))) == (3, 1)
     world.close()

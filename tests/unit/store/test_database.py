@@ -305,8 +305,8 @@ def test_a_store_keeps_its_log_whatever_other_programs_look_into_it(tmp_path: Pa
     look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT digest FROM blobs').fetchall())"
     for digest in "bc":
         put(store, digest)
-        seen = subprocess.run([sys.executable, "-c", look, path], check=True, capture_output=True, text=True).stdout
-        assert f"('{digest}',)" in seen
+        output = subprocess.run([sys.executable, "-c", look, path], check=True, capture_output=True, text=True).stdout
+        assert f"('{digest}',)" in output
         assert path.with_name("old.db-wal").exists(), "the other program took itself for the only one"
     assert digests(store) == ["a", "b", "c"]
     store.close()

@@ -17,22 +17,22 @@ from tests.testbeds.waiting import until
 
 @pytest.fixture
 def stores(postgres_database: str) -> Iterator[list[Store]]:
-    made = [open_store(postgres_database) for _ in range(2)]
-    yield made
-    for store in made:
+    new_stores = [open_store(postgres_database) for _ in range(2)]
+    yield new_stores
+    for store in new_stores:
         store.close()
 
 
 @pytest.fixture
 def leaderships(stores: list[Store]) -> Iterator[list[Leadership]]:
-    made = [Leadership(store) for store in stores]
-    yield made
-    for leads in made:
+    leases = [Leadership(store) for store in stores]
+    yield leases
+    for leads in leases:
         leads.resign()
 
 
 def cut_off(store: Store) -> None:
-    """Ends, in the database, the connection of whoever leads, and waits until it has gone."""
+    """Terminate the leader's connection in the database, and wait until it has gone."""
     with store.transaction() as session:
         session.rows(Query(bool, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"), {})
     until("nobody to lead", lambda: not _locks(store))

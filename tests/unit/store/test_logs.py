@@ -23,11 +23,13 @@ from orchestune.store.session import Session
     ids=["from the start", "its end"],
 )
 def test_the_log_of_one_trial_is_read_without_those_of_others(store: Store, read: Callable[[Session], object]) -> None:
-    asked: list[tuple[str, Any]] = []
-    event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    statements: list[tuple[str, Any]] = []
+    event.listen(
+        store.engine, "before_cursor_execute", lambda *arguments: statements.append((arguments[2], arguments[3]))
+    )
     with store.reading() as session:
         read(session)
-        statement, parameters = asked[-1]
+        statement, parameters = statements[-1]
         plan = [row[3] for row in session.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     step = "ix_log_segments_experiment_trial_seq (experiment=? AND trial=?"
     assert [line for line in plan if "SEARCH log_segments" in line and step in line], plan

@@ -17,29 +17,29 @@ from orchestune.store.session import Session
 
 MANY = range(70_000)
 """PostgreSQL takes 65,535, SQLite as its sources have it 32,766"""
-THERE = (1, 400, 69_999)
+EXISTING = (1, 400, 69_999)
 
 
-def kept(session: Session) -> list[int]:
+def kept_artifacts(session: Session) -> list[int]:
     artifacts.drop(session, "e", {*MANY} - {1})
-    return [number for number in THERE if artifacts.of_trial(session, "e", number)]
+    return [number for number in EXISTING if artifacts.of_trial(session, "e", number)]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 @pytest.mark.parametrize(
-    ("ask", "found"),
+    ("ask", "expected"),
     [
-        (lambda session: trials.metrics_of(session, "e", MANY), THERE),
-        (lambda session: [row.number for row in trials.of_numbers(session, "e", MANY)], THERE),
-        (lambda session: trials.places(session, "e", MANY), THERE),
-        (lambda session: attempts.of_trials(session, "e", MANY), THERE),
-        (lambda session: [span.trial for span in attempts.spans_of(session, "e", MANY)], THERE),
-        (kept, THERE[1:]),
+        (lambda session: trials.metrics_of(session, "e", MANY), EXISTING),
+        (lambda session: [row.number for row in trials.of_numbers(session, "e", MANY)], EXISTING),
+        (lambda session: trials.places(session, "e", MANY), EXISTING),
+        (lambda session: attempts.of_trials(session, "e", MANY), EXISTING),
+        (lambda session: [span.trial for span in attempts.spans_of(session, "e", MANY)], EXISTING),
+        (kept_artifacts, EXISTING[1:]),
     ],
     ids=["metrics", "trials", "places", "attempts", "spans", "files"],
 )
 def test_as_many_trials_may_be_named_as_there_are(
-    kind: str, ask: Callable[[Session], Any], found: tuple[int, ...], tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, ask: Callable[[Session], Any], expected: tuple[int, ...], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue("postgres_database") if kind == "postgresql" else f"sqlite:///{tmp_path / 'one.db'}"
     store = open_store(url)
@@ -52,7 +52,7 @@ def test_as_many_trials_may_be_named_as_there_are(
                          "leased_at": 1.0},
             "artifacts": {"path": "model", "attempt": "a", "digest": "d", "size": 1, "created_at": 1.0},
         }.items():  # fmt: skip
-            for trial in THERE:
+            for trial in EXISTING:
                 named = {"number" if table == "trials" else "trial": trial, "id": f"a{trial}"}
                 columns = tables.metadata.tables[table].c
                 own = {name: value for name, value in named.items() if name in columns}
@@ -60,5 +60,5 @@ def test_as_many_trials_may_be_named_as_there_are(
         driver: Any = session.connection.connection.driver_connection
         if kind == "sqlite":
             driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
-        assert sorted(ask(session)) == list(found)
+        assert sorted(ask(session)) == list(expected)
     store.close()

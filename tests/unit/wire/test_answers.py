@@ -51,7 +51,7 @@ REGISTERED = {
     "lease_seconds": 15.0, "slots": 8, "job": JOB,
 }  # fmt: skip
 EMPTY = {"acks": [], "orders": [], "leases": [], "slots": 8, "drain": False, "again": False}
-NEWS: dict[str, Any] = {"acks": [{"attempt": "a", "result": "ok"}], "orders": [STOP], "leases": [LEASE], "drain": True}
+WORK: dict[str, Any] = {"acks": [{"attempt": "a", "result": "ok"}], "orders": [STOP], "leases": [LEASE], "drain": True}
 
 
 def parsed(document: dict[str, Any], kind: type[T]) -> T:
@@ -68,7 +68,7 @@ def parsed(document: dict[str, Any], kind: type[T]) -> T:
         (Lease, LEASE), (Lease, LEASE | {"bundle": "d", "gpus": ["0"], "checkpoint": {"digest": "d", "step": 3.0}}),
         (JobDocument, JOB), (JobDocument, JOB | EVERY_OPTION), (Registered, REGISTERED),
         (Uploaded, {"size": 4096}), (KeptArtifacts, {"kept": ["model.bin"]}), (Published, {"accepted": True}),
-        (WorkAnswer, EMPTY), (WorkAnswer, EMPTY | NEWS | {"again": True}),
+        (WorkAnswer, EMPTY), (WorkAnswer, EMPTY | WORK | {"again": True}),
     ],
 )  # fmt: skip
 def test_an_answer_has_each_form_that_the_protocol_describes(kind: type[Any], document: dict[str, Any]) -> None:
@@ -101,9 +101,9 @@ def test_a_reason_is_its_code_and_its_sentence() -> None:
     assert json.loads(encode(document)) == {"code": "timeout", "message": "60 s are over"}
 
 
-@pytest.mark.parametrize("field", sorted(NEWS))
+@pytest.mark.parametrize("field", sorted(WORK))
 def test_each_kind_of_news_is_answered_at_once(field: str) -> None:
-    answer = parsed(EMPTY | {field: NEWS[field]}, WorkAnswer)
+    answer = parsed(EMPTY | {field: WORK[field]}, WorkAnswer)
     assert answer.has_news is True
 
 

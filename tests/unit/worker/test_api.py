@@ -14,7 +14,7 @@ from tests.testbeds.proving import answer_to
 
 
 @pytest.mark.parametrize(
-    ("said", "sent"),
+    ("text", "sent"),
     [
         ("caf\udce9.txt", "caf\ufffd.txt"),
         ("\ud800\ud800\udc00 \udc00", "\ufffd\U00010000 \ufffd"),
@@ -22,8 +22,8 @@ from tests.testbeds.proving import answer_to
         (r"\ud800 \\ud800", r"\ud800 \\ud800"),
     ],
 )
-def test_half_of_a_pair_of_surrogates_is_sent_as_the_character_for_none(said: str, sent: str) -> None:
-    assert json.loads(encoded({said: [said]})) == {sent: [sent]}
+def test_half_of_a_pair_of_surrogates_is_sent_as_the_character_for_none(text: str, sent: str) -> None:
+    assert json.loads(encoded({text: [text]})) == {sent: [sent]}
 
 
 def test_a_file_that_arrives_in_part_is_one_to_ask_for_again(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from orchestune.worker.command import overrides, placeholders, render, variable
 
 NAMES = ["optim.lr", "amp", "model/depth", "warm-up", "name"]
 VALUES = {"optim.lr": 3e-4, "amp": True, "model/depth": 3, "name": "a b"}
-SOME = ["--optim.lr=0.0003", "--amp", "--model/depth=3"]
+ARGUMENTS = ["--optim.lr=0.0003", "--amp", "--model/depth=3"]
 TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 
 
 @pytest.mark.parametrize(
-    ("run", "found"),
+    ("run", "expected"),
     [
         ("python model.py {args}", ["args"]),
         ("{optim.lr} {amp} {optim.lr}", ["optim.lr", "amp"]),
@@ -30,9 +30,9 @@ TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=2
     ],
 )
 def test_placeholders_are_found_once_each_and_braces_of_the_shell_are_left_alone(
-    run: str | list[str], found: list[str]
+    run: str | list[str], expected: list[str]
 ) -> None:
-    assert placeholders(run) == found
+    assert placeholders(run) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_placeholders_are_found_once_each_and_braces_of_the_shell_are_left_alone
         ("python m.py {args}", ["python", "m.py", "--optim.lr=0.0003", "--amp", "--model/depth=3", "--name=a b"]),
         ("python m.py {hydra}", ["python", "m.py", "optim.lr=0.0003", "amp=true", "model/depth=3", "name=a b"]),
         ("m --lr={optim.lr} '{name}' {warm-up}", ["m", "--lr=0.0003", "a b", ""]),
-        (["m", "{args}", "{name}", "x{warm-up}y"], ["m", *SOME, "--name=a b", "a b", "xy"]),
+        (["m", "{args}", "{name}", "x{warm-up}y"], ["m", *ARGUMENTS, "--name=a b", "a b", "xy"]),
         ("m {name} # don't {name}\nn {name}", ["sh", "-c", "m 'a b' # don't 'a b'\nn 'a b'"]),
         ("m $(echo \"{name}\" {name}) \"{name}\"", ["sh", "-c", "m $(echo \"a b\" 'a b') \"a b\""]),
         ("(m {name}) && n '(' {name}", ["sh", "-c", "(m 'a b') && n '(' 'a b'"]),

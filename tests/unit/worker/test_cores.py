@@ -49,8 +49,8 @@ def test_what_a_worker_held_is_free_when_it_is_gone(tmp_path: Path) -> None:
         "import sys, pathlib; from orchestune.worker.processes.cores import Cores;"
         "print(Cores(pathlib.Path(sys.argv[1])).reserve('a', int(sys.argv[2])))"
     )
-    taken = subprocess.check_output([sys.executable, "-c", code, str(tmp_path), str(len(mine))], text=True)
-    assert sorted(map(int, taken.strip("[]\n").split(","))) == mine
+    output = subprocess.check_output([sys.executable, "-c", code, str(tmp_path), str(len(mine))], text=True)
+    assert sorted(map(int, output.strip("[]\n").split(","))) == mine
     assert sorted(Cores(tmp_path).reserve("b", len(mine))) == mine
 
 
@@ -58,8 +58,10 @@ def test_a_child_runs_on_the_cores_and_its_parent_anywhere() -> None:
     before = os.sched_getaffinity(0)
     one = min(before)
     with pinned_to([one]):
-        shown = subprocess.check_output([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True)
-    assert shown.strip() == str({one})
+        affinity = subprocess.check_output(
+            [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True
+        )
+    assert affinity.strip() == str({one})
     assert os.sched_getaffinity(0) == before
 
 

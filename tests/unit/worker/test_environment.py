@@ -23,13 +23,13 @@ def test_where_there_is_no_such_home_a_folder_takes_its_place(tmp_path: Path, ho
 
 
 def job(base: dict[str, str] | None = None, **document: Any) -> dict[str, str]:
-    found = of_job(base or {}, document, "id", "sgd-7f3a")
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in found.items()}
+    environment = of_job(base or {}, document, "id", "sgd-7f3a")
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
 
 
 def test_libraries_are_told_of_as_many_threads_as_the_trial_has_cores() -> None:
-    found = job(cpu=2.5)
-    assert {found[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")} == {"2"}
+    environment = job(cpu=2.5)
+    assert {environment[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")} == {"2"}
     assert job(cpu=0.5)["OMP_NUM_THREADS"] == "1"
     assert "OMP_NUM_THREADS" not in job()
 
@@ -37,14 +37,14 @@ def test_libraries_are_told_of_as_many_threads_as_the_trial_has_cores() -> None:
 def test_what_the_user_says_of_threads_stays() -> None:
     assert "MKL_NUM_THREADS" not in job({"OMP_NUM_THREADS": "8"}, cpu=2)
     assert "MKL_NUM_THREADS" not in job(cpu=2, env={"OMP_NUM_THREADS": 8})
-    found = job({"MKL_NUM_THREADS": "3"}, cpu=2)
-    assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"]) == ("3", "2")
+    environment = job({"MKL_NUM_THREADS": "3"}, cpu=2)
+    assert (environment["MKL_NUM_THREADS"], environment["OMP_NUM_THREADS"]) == ("3", "2")
 
 
 def test_frameworks_are_told_to_leave_the_others_of_a_card_their_memory() -> None:
-    found = job(gpu=0.25)
-    assert found["ORCHESTUNE_GPU_SHARE"] == "0.25"
-    assert found["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.225"
-    assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    environment = job(gpu=0.25)
+    assert environment["ORCHESTUNE_GPU_SHARE"] == "0.25"
+    assert environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.225"
+    assert environment["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     assert job(gpu=0.25, env={"XLA_PYTHON_CLIENT_MEM_FRACTION": ".5"})["XLA_PYTHON_CLIENT_MEM_FRACTION"] == ".5"
     assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in job(gpu=1)

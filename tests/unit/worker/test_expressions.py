@@ -28,21 +28,21 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("order", [(SLOW, QUICK), (QUICK, SLOW)])
 def test_one_that_takes_for_ever_is_given_up_and_named_and_the_others_go_on(order: tuple[str, str]) -> None:
-    said: list[str] = []
-    scanner = Scanner(Declared(["loss"], order), said.append)
-    found = scanner.feed(b"Loss 0\nloss 1 " + ENDLESS + b"\nloss 2\n")
-    found += scanner.feed(ENDLESS + b"\nloss 3\n")
-    assert found == [Reported("loss", float(value), None, None) for value in (1, 2, 3)]
-    [told] = said
-    assert f"the expression {SLOW} of `collect` took longer than" in told
+    messages: list[str] = []
+    scanner = Scanner(Declared(["loss"], order), messages.append)
+    reports = scanner.feed(b"Loss 0\nloss 1 " + ENDLESS + b"\nloss 2\n")
+    reports += scanner.feed(ENDLESS + b"\nloss 3\n")
+    assert reports == [Reported("loss", float(value), None, None) for value in (1, 2, 3)]
+    [message] = messages
+    assert f"the expression {SLOW} of `collect` took longer than" in message
 
 
 def test_another_attempt_of_the_same_job_tries_it_again() -> None:
-    said: list[str] = []
+    messages: list[str] = []
     declared = Declared(["loss"], [SLOW])
     for _ in range(2):
-        Scanner(declared, said.append).feed(ENDLESS + b"\n")
-    assert len(said) == 2
+        Scanner(declared, messages.append).feed(ENDLESS + b"\n")
+    assert len(messages) == 2
 
 
 def test_the_alarms_of_the_program_around_it_stay_as_they_were() -> None:
@@ -63,9 +63,9 @@ def test_the_alarms_of_the_program_around_it_stay_as_they_were() -> None:
 
 def test_an_alarm_that_rings_late_does_nothing() -> None:
     signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
-    found: list[Any] = Expressions([re.compile(QUICK.encode())], lambda text: None).find([b"loss 5"])
+    matches: list[Any] = Expressions([re.compile(QUICK.encode())], lambda text: None).find([b"loss 5"])
     signal.raise_signal(signal.SIGVTALRM)
-    assert found == [{"loss": b"5"}]
+    assert matches == [{"loss": b"5"}]
 
 
 def test_beside_the_main_thread_they_find_the_same() -> None:

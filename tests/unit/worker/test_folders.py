@@ -248,8 +248,8 @@ def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(
 def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: UnpackedBundle) -> None:
     for name in ("a.txt", "data"):
         (tmp_path / name).touch()
-    found = project_links(str(tmp_path), ["a.txt", "data", "absent", "../x", "/etc", "link/x", "sub"], pristine)
-    assert found == {"data": str(tmp_path / "data")}
+    links = project_links(str(tmp_path), ["a.txt", "data", "absent", "../x", "/etc", "link/x", "sub"], pristine)
+    assert links == {"data": str(tmp_path / "data")}
 
 
 def test_a_name_below_another_file_is_left_out(tmp_path: Path) -> None:
@@ -378,12 +378,12 @@ def test_a_checkpoint_is_packed_once_per_change_with_its_links_and_step(tmp_path
     (folder / "step").write_text("12\n")
     packed = checkpoint.pack(outbox, folder, "x", 1, 3.0, None)
     assert packed is not None
-    parcel, seen = packed
+    parcel, marks = packed
     assert '"step": 12' in (parcel / "manifest.json").read_text()
     unpack(parcel / "archive", tmp_path / "restored")
     assert (tmp_path / "restored" / "latest").read_text() == "w"
     assert not os.path.lexists(tmp_path / "restored" / "elsewhere")
-    assert checkpoint.pack(outbox, folder, "x", 1, 3.0, seen) is None
+    assert checkpoint.pack(outbox, folder, "x", 1, 3.0, marks) is None
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -420,8 +420,8 @@ def test_a_step_is_a_number_that_a_database_can_have(
     (tmp_path / "checkpoint" / "step").write_text(text)
     packed = checkpoint.pack(Outbox(tmp_path / "outbox"), tmp_path / "checkpoint", "x", 1, reported, None)
     assert packed is not None
-    told = json.loads((packed[0] / "manifest.json").read_text())["body"]["step"]
-    assert (told, type(told)) == (step, type(step))
+    packed_step = json.loads((packed[0] / "manifest.json").read_text())["body"]["step"]
+    assert (packed_step, type(packed_step)) == (step, type(step))
 
 
 def test_a_checkpoint_holds_files_of_any_name_and_neither_pipes_nor_sockets(

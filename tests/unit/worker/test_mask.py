@@ -18,13 +18,13 @@ def test_no_secret_is_shown_however_the_stream_is_cut(secrets: list[str], text: 
     data = text.encode()
     mask = Mask(spellings(secrets))
     borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    shown = b""
+    output = b""
     for start, stop in pairwise(borders):
-        shown += mask.feed(data[start:stop])
-    shown += mask.flush()
-    assert not any(secret.encode() in piece for secret in secrets for piece in shown.split(HIDDEN))
+        output += mask.feed(data[start:stop])
+    output += mask.flush()
+    assert not any(secret.encode() in piece for secret in secrets for piece in output.split(HIDDEN))
     if not any(secret in text for secret in secrets):
-        assert shown == data
+        assert output == data
 
 
 def test_a_stream_without_secrets_is_not_held_back() -> None:
@@ -41,8 +41,8 @@ def test_encodings_and_lines_of_a_secret_are_hidden_too() -> None:
 @pytest.mark.parametrize("secret", ['p@ss"w\\1234567', """it's "both" \\ and\tmore""", "caf\xe9\x1b'\\"])
 def test_a_secret_is_hidden_as_python_shows_it(secret: str) -> None:
     text = f"{secret!r} {[secret, secret]}".encode()
-    shown = Mask(spellings([secret])).once(text).decode()
-    assert shown.replace('"', "'") == "'***' ['***', '***']"
+    output = Mask(spellings([secret])).once(text).decode()
+    assert output.replace('"', "'") == "'***' ['***', '***']"
 
 
 def test_values_that_are_no_secrets_do_not_shred_the_log() -> None:

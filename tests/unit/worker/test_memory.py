@@ -66,9 +66,9 @@ def test_where_there_is_no_group_nothing_is_known(tmp_path: Path, cgroup: str) -
 
 
 def test_the_limit_is_named() -> None:
-    said = "out of memory: killed at its memory limit of"
-    assert explain(3 * 2**29, 2**30) == f"{said} 1.5 GiB; its peak was 1 GiB"
-    assert explain(64 * 2**20, 0) == f"{said} 64 MiB"
+    message = "out of memory: killed at its memory limit of"
+    assert explain(3 * 2**29, 2**30) == f"{message} 1.5 GiB; its peak was 1 GiB"
+    assert explain(64 * 2**20, 0) == f"{message} 64 MiB"
     assert (
         explain(None, 5 * 2**20) == "out of memory: killed because the machine had no memory left; its peak was 5 MiB"
     )

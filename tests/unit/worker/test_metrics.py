@@ -22,12 +22,12 @@ def scan(text: str | bytes, names: list[str] = NAMES) -> list[Reported]:
     return scanner.feed(text.encode() if isinstance(text, str) else text) + scanner.flush()
 
 
-def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
-    return [(item.name, item.value, item.step, item.stddev) for item in found]
+def brief(reports: list[Reported]) -> list[tuple[Any, ...]]:
+    return [(item.name, item.value, item.step, item.stddev) for item in reports]
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("accuracy=0.92", [("accuracy", 0.92, None, None)]),
         ("Accuracy: 0.92 +/- 0.058", [("accuracy", 0.92, None, 0.058)]),
@@ -43,7 +43,7 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ('{"name": "ACCURACY", "value": 0.9, "stddev": 0.1}', [("accuracy", 0.9, None, 0.1)]),
         ('{"accuracy": 0.9, "stddev": 0.1, "epoch": 2, "note": "x"}', [("accuracy", 0.9, 2.0, 0.1)]),
         (
-            '{"accuracy": 0.9, "val_loss": 1, "stddev": 0.1}',  # whose it is nobody knows
+            '{"accuracy": 0.9, "val_loss": 1, "stddev": 0.1}',  # of an unknown owner
             [("accuracy", 0.9, None, None), ("Val_Loss", 1.0, None, None), ("stddev", 0.1, None, None)],
         ),
         ('{"accuracy": NaN}', [("accuracy", math.nan, None, None)]),
@@ -92,10 +92,10 @@ def brief(found: list[Reported]) -> list[tuple[Any, ...]]:
         ("accuracy was 0.5.", [("accuracy", 0.5, None, None)]),
     ],
 )
-def test_a_line_reports(line: str, found: list[tuple[Any, ...]]) -> None:
-    assert repr(brief(scan(line))) == repr(found)
-    assert repr(brief(scan(line + "\n"))) == repr(found)
-    assert repr(brief(scan("x\r" + line + "\r"))) == repr(found)
+def test_a_line_reports(line: str, expected: list[tuple[Any, ...]]) -> None:
+    assert repr(brief(scan(line))) == repr(expected)
+    assert repr(brief(scan(line + "\n"))) == repr(expected)
+    assert repr(brief(scan("x\r" + line + "\r"))) == repr(expected)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_line_reports_nothing(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("Accuracy: 65.6%, Avg loss: 1.07", [("accuracy%", 65.6, None, None)]),
         ("epoch 2 Val Acc: 93.1% | val_acc=0.931", [("val_acc", 0.931, 2.0, None), ("val_acc%", 93.1, 2.0, None)]),
@@ -149,8 +149,8 @@ def test_a_line_reports_nothing(line: str) -> None:
         ("accuracy: x%", []),
     ],
 )
-def test_percents_are_a_metric_of_their_own(line: str, found: list[tuple[Any, ...]]) -> None:
-    assert brief(scan(line, ["accuracy%", "val_acc"])) == found
+def test_percents_are_a_metric_of_their_own(line: str, expected: list[tuple[Any, ...]]) -> None:
+    assert brief(scan(line, ["accuracy%", "val_acc"])) == expected
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_what_was_trained_on_is_no_metric_where_it_comes_without_that_word(text:
 
 
 def test_other_names_are_kept_up_to_a_number() -> None:
-    found = scan("".join(f"name{index}=1\n" for index in range(3 * MAX_EXTRA_NAMES)))
-    assert len({item.name for item in found}) == MAX_EXTRA_NAMES
+    reports = scan("".join(f"name{index}=1\n" for index in range(3 * MAX_EXTRA_NAMES)))
+    assert len({item.name for item in reports}) == MAX_EXTRA_NAMES
     assert scan("other: 3\n") == []
 
 
@@ -203,8 +203,8 @@ rest=3
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_what_errors_and_warnings_tell_is_no_metric_that_nobody_declared(size: int, end: str) -> None:
     scanner, text = Scanner(Declared(NAMES)), TRACED.replace("\n", end).encode()
-    found = [item for at in range(0, len(text), size) for item in scanner.feed(text[at : at + size])]
-    assert [item.name for item in found] == ["lr", "accuracy", "loss", "indented", "rest"]
+    reports = [item for at in range(0, len(text), size) for item in scanner.feed(text[at : at + size])]
+    assert [item.name for item in reports] == ["lr", "accuracy", "loss", "indented", "rest"]
 
 
 def test_a_line_without_end_does_not_fill_the_memory() -> None:
@@ -231,33 +231,33 @@ def test_how_the_output_is_cut_into_chunks_changes_nothing(lines: list[bytes], e
     whole = Scanner(Declared(NAMES))
     expected = whole.feed(data) + whole.flush()
     pieces = Scanner(Declared(NAMES))
-    found: list[Reported] = []
+    reports: list[Reported] = []
     borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, stop in pairwise(borders):
-        found += pieces.feed(data[start:stop])
-    found += pieces.flush()
-    assert repr(found) == repr(expected)
+        reports += pieces.feed(data[start:stop])
+    reports += pieces.flush()
+    assert repr(reports) == repr(expected)
 
 
 @given(st.floats(), st.none() | st.floats(min_value=0, allow_infinity=False, allow_nan=False))
 def test_every_number_is_read_back_exactly(value: float, spread: float | None) -> None:
     text = f"accuracy: {value!r}" + ("" if spread is None or not math.isfinite(value) else f" +/- {spread!r}")
-    (found,) = scan(text)
-    assert repr(found.value) == repr(value)
+    (report,) = scan(text)
+    assert repr(report.value) == repr(value)
     if spread is not None and math.isfinite(value):
-        assert found.stddev == spread
+        assert report.stddev == spread
 
 
 def test_a_secret_is_hidden_in_a_name_however_it_comes_and_what_was_declared_is_none() -> None:
     scanner = Scanner(Declared(["loss", "word/acc"]), hide=Mask(spellings(["word", "loss"])).text)
-    found = [
+    reports = [
         *scanner.document(b'{"loss": 1, "password": 2}'),
         *scanner.document(b'{"name": "word", "value": 3}'),
         *scanner.document(b'{"half\\ud800word": 4}'),
         *scanner.values({"word/acc": 5, "word/f1": 6}),
         *scanner.feed(b"loss=7 word=8\n"),
     ]
-    assert [(item.name, item.value) for item in found] == [
+    assert [(item.name, item.value) for item in reports] == [
         ("loss", 1), ("pass***", 2), ("***", 3), ("half\ufffd***", 4), ("word/acc", 5), ("***/f1", 6), ("loss", 7),
         ("***", 8),
     ]  # fmt: skip
@@ -270,7 +270,7 @@ def test_rubbish_does_no_harm(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("Epoch 3 loss: 0.5, acc=0.9", ["loss", "acc"]),
         ("Train Loss: 0.4, Val Loss: 0.5 | Test Accuracy = 0.9", ["train_loss", "val_loss", "test_accuracy"]),
@@ -282,14 +282,14 @@ def test_rubbish_does_no_harm(data: bytes) -> None:
         ("RMSE on test: 0.19, accuracy over 3 folds is 0.9", ["RMSE", "accuracy"]),
     ],
 )
-def test_what_could_be_declared(line: str, found: list[str]) -> None:
+def test_what_could_be_declared(line: str, expected: list[str]) -> None:
     """And what is found is what would be read."""
-    assert names(line.encode()) == found
-    assert [item.name for item in scan(line, found) if item.name in found] == found
+    assert names(line.encode()) == expected
+    assert [item.name for item in scan(line, expected) if item.name in expected] == expected
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ('{"accuracy": "0.5"}', ['accuracy came as the text "0.5", which is not a number']),
         ('{"Val_loss": {"value": 0.5}}', ['Val_Loss came as the object {"value": 0.5}, which is not a number']),
@@ -302,10 +302,10 @@ def test_what_could_be_declared(line: str, found: list[str]) -> None:
         ('{"accuracy": " -Infinity ", "f1-score": "+nan"}', []),
     ],
 )  # fmt: skip
-def test_a_declared_metric_that_is_no_number_in_json_is_told(line: str, told: list[str]) -> None:
+def test_a_declared_metric_that_is_no_number_in_json_is_told(line: str, expected: list[str]) -> None:
     scanner = Scanner(Declared(NAMES))
     scanner.document(line.encode())
-    assert scanner.no_numbers(()) == told
+    assert scanner.no_numbers(()) == expected
     assert scanner.no_numbers(NAMES) == []
 
 
@@ -319,7 +319,7 @@ def test_a_number_that_may_mean_two_is_told_whatever_else_came() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "value", "told"),
+    ("printed", "value", "expected"),
     [
         ("1,234.5", 1234.5, []),
         ("1,234,567", 1234567.0, []),
@@ -330,12 +330,12 @@ def test_a_number_that_may_mean_two_is_told_whatever_else_came() -> None:
     ],
 )
 def test_an_expression_finds_no_other_number_than_the_one_that_is_meant(
-    printed: str, value: float | None, told: list[str]
+    printed: str, value: float | None, expected: list[str]
 ) -> None:
     scanner = Scanner(Declared(["loss"], [r"^L (?P<loss>\S+) at (?P<step>\S+)"]))
-    found = [(item.value, item.step) for item in scanner.feed(f"L {printed} at 1,000\n".encode())]
-    assert repr(found) == repr([] if value is None else [(value, 1000.0)])
-    assert scanner.no_numbers(()) == told
+    reports = [(item.value, item.step) for item in scanner.feed(f"L {printed} at 1,000\n".encode())]
+    assert repr(reports) == repr([] if value is None else [(value, 1000.0)])
+    assert scanner.no_numbers(()) == expected
 
 
 def test_a_step_that_is_null_leaves_the_word_to_another() -> None:
@@ -349,8 +349,8 @@ def test_a_group_that_is_called_as_a_metric_is_that_one(declared: list[str]) -> 
 
 
 def test_a_name_and_a_value_beside_a_declared_metric_are_something_else() -> None:
-    found = brief(scan('{"name": "resnet", "value": 3, "accuracy": 0.5}'))
-    assert found == [("value", 3.0, None, None), ("accuracy", 0.5, None, None)]
+    reports = brief(scan('{"name": "resnet", "value": 3, "accuracy": 0.5}'))
+    assert reports == [("value", 3.0, None, None), ("accuracy", 0.5, None, None)]
 
 
 @pytest.mark.parametrize("printed", [b"acc=" + b"1" * 60_000, b"acc=1." + b"1" * 60_000, b"acc=1" + b",111" * 15_000])

@@ -86,9 +86,9 @@ def _play(actions: list[tuple[str, int]], cap: int, spill: Path) -> None:
         assert server.data == written
     else:
         tail = min(output.MAX_TAIL_BYTES, cap // 2)
-        kept = len(server.data)
+        received_count = len(server.data)
         assert any(
-            server.data == written[:head] + written[len(written) - (kept - head) :]
+            server.data == written[:head] + written[len(written) - (received_count - head) :]
             for head in range(max(0, cap - tail - 3), cap - tail + 1)
         )
     log.discard()

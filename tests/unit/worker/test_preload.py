@@ -43,8 +43,8 @@ def test_python_with_a_script_is_taken_apart(command: list[str], expected: Pytho
     ],
 )
 def test_what_is_no_python_with_a_script_says_so(command: list[str], why: str) -> None:
-    found = program(command)
-    assert isinstance(found, str) and why in found
+    problem = program(command)
+    assert isinstance(problem, str) and why in problem
 
 
 def test_a_process_that_is_given_up_while_somebody_listens_is_of_no_use() -> None:

@@ -69,24 +69,24 @@ def test_more_children_than_the_system_tells_at_once_are_all_seen(
     assert pids <= (tree.adopted() or set())
 
 
-@pytest.mark.parametrize(("release", "seen"), [("3.10.0-1160.el7.x86_64", True), ("6.1.0-18-amd64", False)])
+@pytest.mark.parametrize(("release", "is_adopted"), [("3.10.0-1160.el7.x86_64", True), ("6.1.0-18-amd64", False)])
 def test_children_of_other_threads_are_orphans_only_where_the_system_makes_them_so(
-    asleep: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, release: str, seen: bool
+    asleep: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, release: str, is_adopted: bool
 ) -> None:
-    asked, over, pids = threading.Event(), threading.Event(), []
+    is_waiting, over, pids = threading.Event(), threading.Event(), []
 
     def work() -> None:
         pids.append(asleep().pid)
-        asked.set()
+        is_waiting.set()
         over.wait(60)
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert asked.wait(60)
+        assert is_waiting.wait(60)
         tree.main_thread_adopts.cache_clear()
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
-        assert (pids[0] in (tree.adopted() or ())) is seen
+        assert (pids[0] in (tree.adopted() or ())) is is_adopted
     finally:
         tree.main_thread_adopts.cache_clear()
         over.set()
@@ -110,9 +110,9 @@ def test_a_tree_s_memory_and_time_are_sampled() -> None:
         assert child.stdout is not None and child.stdin is not None
         child.stdout.readline()
         watched = {"x": usage.WatchedTree(child.pid), "gone": usage.WatchedTree(2**22 + 1)}
-        found = usage.sample(watched, Nvml())
-        assert list(found) == ["x"]
-        assert 50_000_000 < found["x"].memory < 100_000_000
+        samples = usage.sample(watched, Nvml())
+        assert list(samples) == ["x"]
+        assert 50_000_000 < samples["x"].memory < 100_000_000
         child.stdin.close()
 
 
@@ -226,9 +226,9 @@ def test_a_child_that_the_thread_which_starts_commands_has_waited_for_is_passed_
     child, look = os.posix_spawn("/bin/true", ["true"], {}), os.waitid
 
     def find(*_: int) -> object:
-        found = look(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        child_state = look(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         os.waitpid(child, 0)
-        return found
+        return child_state
 
     monkeypatch.setattr(os, "waitid", find)
     assert list(reaping.reap_children({})) == []

@@ -37,11 +37,11 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    stopped = SimpleNamespace(monotonic=lambda: made.now)
+    fake_clock = Clock()
+    stopped = SimpleNamespace(monotonic=lambda: fake_clock.now)
     monkeypatch.setattr(reporting, "time", stopped)
     monkeypatch.setattr(conversation, "time", stopped)
-    return made
+    return fake_clock
 
 
 class Network:
@@ -78,8 +78,8 @@ class Worker:
         self.reporting.finish(name, {"attempt": name, "state": "succeeded"})
         del self.supervisor.attempts[name]
 
-    def told(self) -> list[tuple[list[str], list[str]]]:
-        """Of each call the attempts that go on, and those that ended."""
+    def reported_attempts(self) -> list[tuple[list[str], list[str]]]:
+        """Return, of each call, the running attempts and those that ended."""
         self.talk.step(self.clock.now)
         return [
             tuple([item["attempt"] for item in body.get(part, ())] for part in ("beats", "finished"))  # type: ignore[misc]
@@ -95,21 +95,21 @@ def worker(tmp_path: Path, clock: Clock) -> Worker:
 def test_the_end_of_the_only_attempt_is_told_at_once(worker: Worker) -> None:
     worker.begin("a")
     worker.end("a")
-    assert worker.told() == [([], ["a"])]
+    assert worker.reported_attempts() == [([], ["a"])]
 
 
 def test_the_end_of_a_brief_attempt_waits_a_moment_for_others_while_others_run(worker: Worker, clock: Clock) -> None:
     for name in "abcd":
         worker.begin(name)
     worker.end("a")
-    assert worker.told() == []
+    assert worker.reported_attempts() == []
     assert worker.talk.next_step() == pytest.approx(clock.now + RESULT_BATCH_SECONDS)
     start = clock.now
     clock.now = start + RESULT_BATCH_SECONDS / 2
     worker.end("b")
-    assert worker.told() == []
+    assert worker.reported_attempts() == []
     clock.now = start + RESULT_BATCH_SECONDS  # two halves, added one by one, may be a little less
-    assert worker.told() == [([], ["a", "b"])]
+    assert worker.reported_attempts() == [([], ["a", "b"])]
 
 
 def test_nobody_asks_for_work_while_ends_wait_which_say_what_is_free(worker: Worker, clock: Clock) -> None:
@@ -117,9 +117,9 @@ def test_nobody_asks_for_work_while_ends_wait_which_say_what_is_free(worker: Wor
         worker.begin(name)
     worker.end("a")
     worker.supervisor.idle = 1
-    assert worker.told() == []
+    assert worker.reported_attempts() == []
     clock.now += RESULT_BATCH_SECONDS
-    assert worker.told() == [([], ["a"])]
+    assert worker.reported_attempts() == [([], ["a"])]
     assert [body["want"] for body in worker.network.sent] == [1]
 
 
@@ -127,9 +127,9 @@ def test_ends_are_told_once_fewer_attempts_run_than_ended(worker: Worker) -> Non
     for name in "abc":
         worker.begin(name)
     worker.end("a")
-    assert worker.told() == []
+    assert worker.reported_attempts() == []
     worker.end("b")
-    assert worker.told() == [([], ["a", "b"])]
+    assert worker.reported_attempts() == [([], ["a", "b"])]
 
 
 def test_the_end_of_an_attempt_that_lasted_waits_for_nobody(worker: Worker, clock: Clock) -> None:
@@ -138,7 +138,7 @@ def test_the_end_of_an_attempt_that_lasted_waits_for_nobody(worker: Worker, cloc
     for name in "bcd":
         worker.begin(name)
     worker.end("a")
-    assert worker.told() == [([], ["a"])]
+    assert worker.reported_attempts() == [([], ["a"])]
 
 
 def test_of_a_brief_attempt_everything_is_told_at_its_end(worker: Worker, clock: Clock) -> None:
@@ -147,7 +147,7 @@ def test_of_a_brief_attempt_everything_is_told_at_its_end(worker: Worker, clock:
     clock.now += 2 * BRIEF_SECONDS
     worker.begin("c")
     worker.end("a")
-    assert worker.told() == [(["b"], ["a"])]
+    assert worker.reported_attempts() == [(["b"], ["a"])]
 
 
 def test_the_rest_of_a_brief_attempts_log_follows_its_end(worker: Worker) -> None:
@@ -172,7 +172,7 @@ def test_what_never_started_is_told_at_once(worker: Worker) -> None:
     refused = worker.begin("d")
     refused.started = None
     worker.end("d")
-    assert worker.told() == [([], ["d"])]
+    assert worker.reported_attempts() == [([], ["d"])]
 
 
 @pytest.mark.parametrize("others", [0, MAX_ATTEMPT_POINTS + 1])

@@ -1,4 +1,4 @@
-"""A slot's files, whatever the attempt before left in their places."""
+"""A slot's files, regardless of what the previous attempt left in their places."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 Values = list[tuple[str, Any, float | None]]
 
 
-def brief(found: list[Reported]) -> Values:
-    return [(item.name, pytest.approx(item.value, rel=1e-6), item.step) for item in found]
+def brief(reports: list[Reported]) -> Values:
+    return [(item.name, pytest.approx(item.value, rel=1e-6), item.step) for item in reports]
 
 
 def sources(folder: Path, kind: str, where: str, *declared: str) -> Sources:
@@ -81,21 +81,21 @@ def test_an_expression_that_would_take_for_ever_sees_short_lines_alone() -> None
 
 def test_a_growing_table_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    found = sources(tmp_path, "csv", "metrics.csv")
-    assert found.read() == []
+    tables = sources(tmp_path, "csv", "metrics.csv")
+    assert tables.read() == []
     path.write_text("epoch,loss,lr,note\n0,0.5,1e-3,x\n1,0.2")
-    assert brief(found.read()) == [("loss", 0.5, 0.0), ("lr", 0.001, 0.0)]
+    assert brief(tables.read()) == [("loss", 0.5, 0.0), ("lr", 0.001, 0.0)]
     with path.open("a") as file:
         file.write("5,1e-3,x\n2,0.125,,")
-    assert brief(found.read()) == [("loss", 0.25, 1.0), ("lr", 0.001, 1.0)]
-    assert brief(found.finish()) == [("loss", 0.125, 2.0)]
+    assert brief(tables.read()) == [("loss", 0.25, 1.0), ("lr", 0.001, 1.0)]
+    assert brief(tables.finish()) == [("loss", 0.125, 2.0)]
 
 
 def test_a_cell_that_may_mean_two_numbers_is_none_and_one_with_a_comma_for_a_point_is_told(tmp_path: Path) -> None:
     scanner = Scanner(Declared(["loss", "acc"]))
     (tmp_path / "metrics.csv").write_text("step;loss;acc\n1,000;999;0,5\n2,000;1,234;0,6\n")
-    found = Sources([{"kind": "csv", "where": "metrics.csv"}], str(tmp_path), scanner).finish()
-    assert repr([(item.name, item.value, item.step) for item in found]) == (
+    reports = Sources([{"kind": "csv", "where": "metrics.csv"}], str(tmp_path), scanner).finish()
+    assert repr([(item.name, item.value, item.step) for item in reports]) == (
         "[('loss', 999.0, 1000.0), ('loss', nan, 2000.0)]"
     )
     assert scanner.no_numbers(("loss",)) == [
@@ -105,54 +105,54 @@ def test_a_cell_that_may_mean_two_numbers_is_none_and_one_with_a_comma_for_a_poi
 
 def test_a_cell_that_goes_on_in_other_lines_is_one_and_a_quote_that_nobody_closes_costs_little(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    found = sources(tmp_path, "csv", "metrics.csv")
+    tables = sources(tmp_path, "csv", "metrics.csv")
     path.write_text('step,loss,"no\nte"\n1,0.5,"a\n7,0.1,b"\n2,0.25,5" wide\n')
-    assert [item for item in brief(found.read()) if item[0] == "loss"] == [("loss", 0.5, 1.0), ("loss", 0.25, 2.0)]
+    assert [item for item in brief(tables.read()) if item[0] == "loss"] == [("loss", 0.5, 1.0), ("loss", 0.25, 2.0)]
     with path.open("a") as file:
         file.write('3,0.125,"half')
-    assert brief(found.read()) == []
+    assert brief(tables.read()) == []
     with path.open("a") as file:
         file.write(' ""a""\n9,9"\n4,0.0625,"open\n' + f"x,y{'z' * 1000}\n" * 100 + "5,0.03125,\n")
-    assert [item for item in brief(found.finish()) if item[0] == "loss"] == [
+    assert [item for item in brief(tables.finish()) if item[0] == "loss"] == [
         ("loss", 0.125, 3.0), ("loss", 0.0625, 4.0), ("loss", 0.03125, 5.0),
     ]  # fmt: skip
 
 
 def test_a_table_that_is_written_anew_with_another_column_counts_no_row_twice(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    found = sources(tmp_path, "csv", "metrics.csv")
+    tables = sources(tmp_path, "csv", "metrics.csv")
     path.write_text("step;train\n0;0.5\n1;0.4\n" + "2;0.30000000000000000000000000000\n")
-    assert [item.step for item in found.read()] == [0.0, 1.0, 2.0]
+    assert [item.step for item in tables.read()] == [0.0, 1.0, 2.0]
     path.write_text("step;train;loss\n0;0.5;\n1;0.4;\n2;0.3;\n3;;0.2\n")
-    assert brief(found.finish()) == [("loss", 0.2, 3.0)]
+    assert brief(tables.finish()) == [("loss", 0.2, 3.0)]
 
 
 def test_a_table_that_grew_while_it_was_written_anew_is_read_by_its_new_heading(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    found = sources(tmp_path, "csv", "metrics.csv")
+    tables = sources(tmp_path, "csv", "metrics.csv")
     path.write_text("step,train\n0,0.5\n")
-    assert brief(found.read()) == [("train", 0.5, 0.0)]
+    assert brief(tables.read()) == [("train", 0.5, 0.0)]
     path.write_text("step,train,loss\n0,0.5,\n1,,0.25\n")
-    assert brief(found.read()) == [("loss", 0.25, 1.0)]
-    assert found.finish() == []
+    assert brief(tables.read()) == [("loss", 0.25, 1.0)]
+    assert tables.finish() == []
 
 
 def test_a_table_that_has_other_rows_by_now_is_another_one(tmp_path: Path) -> None:
     """As where a program writes down its latest result alone."""
     path = tmp_path / "results.csv"
-    found = sources(tmp_path, "csv", "results.csv")
+    tables = sources(tmp_path, "csv", "results.csv")
     for epoch, loss in enumerate((0.5, 0.25, 0.125)):
         path.write_text(f"epoch,train,loss\n{epoch},,{loss}\n")
-        assert brief(found.read()) == [("loss", loss, epoch)]
+        assert brief(tables.read()) == [("loss", loss, epoch)]
     path.write_text("epoch,train,loss\n7,0.3,0.0625\n8,0.2,0.03125\n")
-    assert [item for item in brief(found.finish()) if item[0] == "loss"] == [("loss", 0.0625, 7), ("loss", 0.03125, 8)]
+    assert [item for item in brief(tables.finish()) if item[0] == "loss"] == [("loss", 0.0625, 7), ("loss", 0.03125, 8)]
 
 
 @pytest.mark.parametrize("cell", ["a\rb", "a" * 200_000])
 def test_a_line_of_a_table_that_cannot_be_taken_apart_reports_nothing(tmp_path: Path, cell: str) -> None:
     (tmp_path / "metrics.csv").write_bytes(f"loss,note\n0.5,{cell}\n0.25,fine\n".encode())
-    found = sources(tmp_path, "csv", "metrics.csv")
-    assert brief(found.finish()) == [("loss", 0.25, None)]
+    tables = sources(tmp_path, "csv", "metrics.csv")
+    assert brief(tables.finish()) == [("loss", 0.25, None)]
 
 
 def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_json_lines_and_a_json_file(tmp_path: Path) -> None:
     (tmp_path / "logs/a.jsonl").write_text('{"loss": 0.5, "step": 1}\nno json\n{"loss": 0.25, "step": 2}')
     assert brief(sources(tmp_path, "jsonl", "logs/*.jsonl").finish()) == [("loss", 0.5, 1.0), ("loss", 0.25, 2.0)]
     (tmp_path / "all_results.json").write_text('{\n  "loss": 0.125,\n  "model": "x"\n}\n')
-    found = sources(tmp_path, "json", "all_results.json")
-    assert found.read() == []
-    assert brief(found.finish()) == [("loss", 0.125, None)]
+    json_sources = sources(tmp_path, "json", "all_results.json")
+    assert json_sources.read() == []
+    assert brief(json_sources.finish()) == [("loss", 0.125, None)]
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
@@ -170,8 +170,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "endless").symlink_to("/dev/zero")
     for where in ("pipe", "endless"):
-        found = sources(tmp_path, kind, where)
-        assert found.read() == found.finish() == []
+        sources_read = sources(tmp_path, kind, where)
+        assert sources_read.read() == sources_read.finish() == []
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, kind: str, tex
 def test_metrics_within_objects_of_json_lines_are_found_by_their_paths(tmp_path: Path) -> None:
     lines = '{"step": 1, "eval": {"loss": 0.5, "other": 1}}\n{"eval": {"deep": {"auc": 0.9}}, "lr": 0.1}\n{"eval": {'
     (tmp_path / "a.jsonl").write_text(lines)
-    found = sources(tmp_path, "jsonl", "a.jsonl", "eval/loss", "eval.deep.auc").finish()
-    assert brief(found) == [("eval/loss", 0.5, 1.0), ("lr", 0.1, None), ("eval.deep.auc", 0.9, None)]
+    reports = sources(tmp_path, "jsonl", "a.jsonl", "eval/loss", "eval.deep.auc").finish()
+    assert brief(reports) == [("eval/loss", 0.5, 1.0), ("lr", 0.1, None), ("eval.deep.auc", 0.9, None)]
 
 
 @pytest.mark.parametrize("depth", [500, 900, 1500, 8000])
@@ -203,16 +203,16 @@ def test_a_declared_metric_within_objects_that_is_no_number_is_told(tmp_path: Pa
         '{"eval": {"f1": 0.5}}',
     ]
     scanner = Scanner(Declared(("eval/loss", "eval.deep.auc", "eval.f1")))
-    found = [reported for line in lines for reported in JsonLinesParser(scanner, "").line(line.encode())]
-    assert brief(found) == [("eval.f1", 0.5, None)]
-    assert scanner.no_numbers({item.name for item in found}) == [
+    reports = [reported for line in lines for reported in JsonLinesParser(scanner, "").line(line.encode())]
+    assert brief(reports) == [("eval.f1", 0.5, None)]
+    assert scanner.no_numbers({item.name for item in reports}) == [
         'eval/loss came as the text "0.5", which is not a number',
         'eval.deep.auc came as the object {"value": 0.9}, which is not a number',
     ]
 
 
 def test_tensorboards_events_are_followed(tmp_path: Path) -> None:
-    found = sources(tmp_path, "tensorboard", "runs", "val/loss")
+    events = sources(tmp_path, "tensorboard", "runs", "val/loss")
     with SummaryWriter(str(tmp_path / "runs/Nov25_host")) as writer:
         writer.add_scalar("val/loss", 0.5, 1)
         writer.add_histogram("weights", [1.0, 2.0, 3.0], 1)
@@ -222,11 +222,11 @@ def test_tensorboards_events_are_followed(tmp_path: Path) -> None:
         while not first:
             assert time.monotonic() < deadline
             writer.flush()  # of what the writer's thread has taken out of its queue by now
-            first = found.read()
+            first = events.read()
         assert brief(first) == [("val/loss", 0.5, 1.0)]
         writer.add_scalar("val/loss", 1e-7, 2**33)
         writer.add_scalar("val/loss", float("nan"), 5)
-    [small, none] = found.finish()
+    [small, none] = events.finish()
     assert (small.name, small.step) == ("val/loss", 2**33)
     assert small.value == pytest.approx(1e-7)
     assert none.value != none.value
@@ -236,9 +236,9 @@ def test_runs_that_share_a_tag_are_told_apart(tmp_path: Path) -> None:
     for run, value in (("train", 0.1), ("validation", 0.2)):
         with SummaryWriter(str(tmp_path / "logs" / run)) as writer:
             writer.add_scalar("epoch_loss", value, 1)
-    found = sources(tmp_path, "tensorboard", "logs", "validation/epoch_loss").finish()
-    assert ("validation/epoch_loss", pytest.approx(0.2), 1.0) in brief(found)
-    assert len({item.name for item in found}) == 2
+    reports = sources(tmp_path, "tensorboard", "logs", "validation/epoch_loss").finish()
+    assert ("validation/epoch_loss", pytest.approx(0.2), 1.0) in brief(reports)
+    assert len({item.name for item in reports}) == 2
 
 
 def tensor_event(**fields: Any) -> bytes:
@@ -286,8 +286,8 @@ def test_mlflows_folder(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "loss").write_text("1700000000000 0.5 0\n1700000000001 0.25 1\n")
     (folder.parents[1] / "meta.yaml").write_text("x: 1\n")
-    found = sources(tmp_path, "mlflow", "mlruns", "val/loss").finish()
-    assert brief(found) == [("val/loss", 0.5, 0.0), ("val/loss", 0.25, 1.0)]
+    reports = sources(tmp_path, "mlflow", "mlruns", "val/loss").finish()
+    assert brief(reports) == [("val/loss", 0.5, 0.0), ("val/loss", 0.25, 1.0)]
 
 
 @pytest.mark.parametrize("where", ["mlruns", "mlruns/0", "mlruns/0/run", "mlruns/0/run/metrics", "ml*/*/run"])
@@ -305,10 +305,10 @@ def test_of_very_many_metrics_of_mlflow_the_declared_ones_are_read(tmp_path: Pat
     folder.mkdir(parents=True)
     for number in range(sources_module.MAX_FILES):
         (folder / f"class_{number}").write_text("1700000000000 0.5 0\n")
-    found = sources(tmp_path, "mlflow", "mlruns")
-    assert len(found.read()) == MAX_EXTRA_NAMES
+    folders = sources(tmp_path, "mlflow", "mlruns")
+    assert len(folders.read()) == MAX_EXTRA_NAMES
     (folder / "loss").write_text("1700000000000 0.25 1\n")
-    assert brief(found.finish()) == [("loss", 0.25, 1.0)]
+    assert brief(folders.finish()) == [("loss", 0.25, 1.0)]
 
 
 def test_two_stars_are_any_number_of_folders(tmp_path: Path) -> None:
@@ -316,15 +316,15 @@ def test_two_stars_are_any_number_of_folders(tmp_path: Path) -> None:
         folder = tmp_path.joinpath("logs", *"ab"[:depth])
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "m.csv").write_text(f"loss\n{depth}\n")
-    found = sources(tmp_path, "csv", "logs/**/m.csv").finish()
-    assert sorted(item.value for item in found) == [0.0, 1.0, 2.0]
+    reports = sources(tmp_path, "csv", "logs/**/m.csv").finish()
+    assert sorted(item.value for item in reports) == [0.0, 1.0, 2.0]
 
 
 def test_a_path_that_is_there_is_no_pattern(tmp_path: Path) -> None:
     (tmp_path / "out[1]").mkdir()
     (tmp_path / "out[1]" / "m.csv").write_text("loss\n1\n")
-    found = sources(tmp_path, "csv", "out[1]/m.csv")
-    assert (found.absent(), brief(found.finish())) == ([], [("loss", 1.0, None)])
+    table = sources(tmp_path, "csv", "out[1]/m.csv")
+    assert (table.absent(), brief(table.finish())) == ([], [("loss", 1.0, None)])
 
 
 @pytest.mark.parametrize(
@@ -350,13 +350,13 @@ def test_folders_with_very_many_files_are_looked_through_now_and_then(
     monkeypatch.setattr(sources_module, "_files", files)
     monkeypatch.setattr(sources_module, "time", SimpleNamespace(monotonic=lambda: now))
     (tmp_path / "runs").mkdir()
-    found = sources(tmp_path, "tensorboard", "runs")
+    event_files = sources(tmp_path, "tensorboard", "runs")
     for _ in range(100):
-        found.read()
+        event_files.read()
         now += 1.0
     before = looks
     assert before <= 4
-    found.finish()
+    event_files.finish()
     assert looks == before + 1, "at the end, too"
 
 
@@ -381,18 +381,18 @@ def at(value: float, step: float | None = None, name: str = "loss") -> Reported:
 def test_of_what_two_sources_report_at_once_the_later_step_comes_last_and_the_whole_trial_behind_it(
     files: list[Reported], printed: list[Reported], last: float
 ) -> None:
-    found = in_order(files, printed)
-    assert sorted(map(str, found)) == sorted(map(str, [*files, *printed]))
-    assert [item.value for item in found if item.name == "loss"][-1] == last
+    reports = in_order(files, printed)
+    assert sorted(map(str, reports)) == sorted(map(str, [*files, *printed]))
+    assert [item.value for item in reports if item.name == "loss"][-1] == last
     for source in (files, printed):
-        assert [item for item in found if item in source] == source
+        assert [item for item in reports if item in source] == source
 
 
 def test_metrics_within_objects_of_a_json_file_are_found_by_their_paths(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('{"loss": {"train": 0.5}, "a": {"b": {"c": 1}}, "other": {"x": 2}, "n": [1]}')
     scanner = Scanner(Declared(["loss/train", "a.b.c"]))
-    found = Sources([{"kind": "json", "where": "r.json"}], str(tmp_path), scanner).finish()
-    assert [(item.name, item.value) for item in found] == [("loss/train", 0.5), ("a.b.c", 1.0)]
+    reports = Sources([{"kind": "json", "where": "r.json"}], str(tmp_path), scanner).finish()
+    assert [(item.name, item.value) for item in reports] == [("loss/train", 0.5), ("a.b.c", 1.0)]
 
 
 @pytest.mark.parametrize(("kind", "where"), [("csv", "log*.csv"), ("mlflow", "log*")])
@@ -401,9 +401,9 @@ def test_a_folder_whose_own_name_reads_like_a_pattern_is_no_pattern(tmp_path: Pa
     (folder / "logs" / "metrics").mkdir(parents=True)
     (folder / "log.csv").write_text("loss\n0.5\n")
     (folder / "logs" / "metrics" / "loss").write_text("1 0.5 3\n")
-    found = sources(folder, kind, where)
-    assert [(item.name, item.value) for item in found.finish()] == [("loss", 0.5)]
-    assert found.absent() == []
+    source = sources(folder, kind, where)
+    assert [(item.name, item.value) for item in source.finish()] == [("loss", 0.5)]
+    assert source.absent() == []
 
 
 def test_places_that_hold_nothing_are_told(tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_event_files_are_found_in_more_folders_in_folders_than_python_recurses(t
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(500)
     try:
-        found = brief(sources(tmp_path, "mlflow", "runs").finish())
+        reports = brief(sources(tmp_path, "mlflow", "runs").finish())
     finally:
         sys.setrecursionlimit(limit)
-    assert found == [("loss", 0.5, 3.0)]
+    assert reports == [("loss", 0.5, 3.0)]

@@ -1,4 +1,4 @@
-"""A command's process: what it finds, and what it is told of what cannot be started."""
+"""A command's process: its environment, and the errors of commands that cannot be started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from orchestune.worker.processes import spawn
 from orchestune.worker.processes.spawn import StartedProcess, TrialCommand
 
-SEE = (
+PRINT_PROCESS = (
     "import os, signal, sys\n"
     "print(os.getcwd(), os.getsid(0) == os.getpid(), sorted(os.environ), sys.stdin.read(), sep='|')\n"
     "print(signal.getsignal(signal.SIGPIPE), sorted(os.sched_getaffinity(0)), sep='|', file=sys.stderr)\n"
@@ -57,11 +57,11 @@ def test_it_runs_in_its_folder_session_and_environment_alone(run: Run, tmp_path:
     core = min(os.sched_getaffinity(0))
     environment = {b"X": b"1", b"LC_ALL": b"C.UTF-8"}
     with open(os.devnull) as own:
-        written, status = run(sys.executable, "-ISu", "-c", SEE, environment=environment, cores=(core,))
+        written, status = run(sys.executable, "-ISu", "-c", PRINT_PROCESS, environment=environment, cores=(core,))
         mine = str(own.fileno())
     assert status == 0
-    found, error, files = written.splitlines()
-    assert found == f"{tmp_path / 'folder'}|True|['LC_ALL', 'X']|hello"
+    output, error, files = written.splitlines()
+    assert output == f"{tmp_path / 'folder'}|True|['LC_ALL', 'X']|hello"
     assert error.endswith(f"|[{core}]") and mine not in files.split()
 
 
@@ -73,8 +73,8 @@ def test_the_shell_of_a_pipe_ends_quietly(run: Run) -> None:
 def test_it_hears_signals_which_the_thread_that_starts_it_does_not(run: Run) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
-        found, status = run("/bin/grep", "SigBlk", "/proc/self/status")
-        assert (found.split(), status) == (["SigBlk:", "0" * 16], 0)
+        output, status = run("/bin/grep", "SigBlk", "/proc/self/status")
+        assert (output.split(), status) == (["SigBlk:", "0" * 16], 0)
         assert signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -39,11 +39,11 @@ def shipped(record: UnsentReport) -> dict[str, object]:
 def test_the_end_of_an_attempt_is_told_by_the_next_life_as_the_first_one_would_have(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     record = finished(spool)
-    told = shipped(record)
+    requests = shipped(record)
     spool.save(record)
     [again] = Spool(tmp_path).load()
-    assert shipped(again) == told
-    assert told["usage"] == [[0, 10.0, 0.5, 1000, None, None]]
+    assert shipped(again) == requests
+    assert requests["usage"] == [[0, 10.0, 0.5, 1000, None, None]]
 
 
 def test_what_an_earlier_version_wrote_down_is_read(tmp_path: Path) -> None:
@@ -72,21 +72,21 @@ def test_an_end_whose_log_went_before_its_points_outlives_another_end_of_the_wor
     assert again.result == record.result and again.log.waiting == 7
 
 
-@pytest.mark.parametrize("there", [None, 3])
-def test_a_log_that_the_disk_lost_costs_nothing_else(tmp_path: Path, there: int | None) -> None:
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_log_that_the_disk_lost_costs_nothing_else(tmp_path: Path, size: int | None) -> None:
     spool = Spool(tmp_path)
     spool.save(finished(spool))
     file = spool.log_file("a1")
-    if there is None:
+    if size is None:
         file.unlink()
     else:
-        file.write_bytes(file.read_bytes()[:there])
+        file.write_bytes(file.read_bytes()[:size])
     [again] = Spool(tmp_path).load()
     reporting = Reporting()
     reporting.add(again)
     shipment = reporting.ship()
     [item] = shipment.finished
-    assert item["logs"] == ([[0, "ste", 0]] if there else [])
+    assert item["logs"] == ([[0, "ste", 0]] if size else [])
     reporting.acknowledge(shipment, [{"attempt": "a1", "result": "ok"}])
     assert reporting.pop_reported() == [again]
 

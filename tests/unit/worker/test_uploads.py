@@ -15,8 +15,8 @@ from orchestune.worker.files import uploads
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"size": null}'])
 def test_an_answer_that_is_none_of_the_servers_is_one_of_a_server_that_is_away(tmp_path: Path, answer: bytes) -> None:
-    said = [({"X-Size": "0"}, b""), ({}, answer)]
-    connection: Any = SimpleNamespace(send=lambda *words: None, receive=lambda: said.pop(0))
+    answers = [({"X-Size": "0"}, b""), ({}, answer)]
+    connection: Any = SimpleNamespace(send=lambda *words: None, receive=lambda: answers.pop(0))
     server: Any = SimpleNamespace(path=lambda rest: rest)
     file = tmp_path / "file"
     file.write_bytes(b"12345")

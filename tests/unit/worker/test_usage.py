@@ -35,28 +35,28 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "nvml.so"
 
 
-def taken(at: float, cpu: float, busy: GpuUtilization | None = None) -> Sample:
+def sample(at: float, cpu: float, busy: GpuUtilization | None = None) -> Sample:
     return Sample(at, cpu, 1000, busy)
 
 
 def test_cores_are_those_used_since_the_last_sample() -> None:
     series = Series()
-    series.add(100.0, taken(110.0, 5.0))
-    series.add(100.0, taken(115.0, 15.0, GpuUtilization(0.5, 7)))
+    series.add(100.0, sample(110.0, 5.0))
+    series.add(100.0, sample(115.0, 15.0, GpuUtilization(0.5, 7)))
     assert series.parts() == [[0, 10.0, 0.5, 1000, None, None], [1, 15.0, 2.0, 1000, 0.5, 7]]
 
 
 def test_a_sample_that_is_seen_twice_or_too_soon_is_not_told() -> None:
     series = Series()
     for at in (2.0, 5.0, 5.0, 7.0, 9.0):
-        series.add(0.0, taken(at, at))
+        series.add(0.0, sample(at, at))
     assert [age for _, age, *_ in series.parts()] == [5.0, 9.0]
 
 
 def test_of_a_long_attempt_less_is_told() -> None:
     series = Series()
     for second in range(0, 3600, 2):
-        series.add(0.0, taken(float(second), float(second)))
+        series.add(0.0, sample(float(second), float(second)))
     ages = [age for _, age, *_ in series.parts()]
     assert len(ages) < 400
     assert min(later - earlier for earlier, later in pairwise(ages) if earlier > 60) >= 9.9
@@ -64,18 +64,18 @@ def test_of_a_long_attempt_less_is_told() -> None:
 
 def test_what_the_server_has_is_not_told_again_and_what_came_meanwhile_is() -> None:
     series = Series()
-    series.add(0.0, taken(5.0, 1.0))
-    told = series.parts()
-    series.add(0.0, taken(10.0, 2.0))
-    series.acknowledge(told)
-    series.acknowledge(told)  # an answer that comes twice
+    series.add(0.0, sample(5.0, 1.0))
+    parts = series.parts()
+    series.add(0.0, sample(10.0, 2.0))
+    series.acknowledge(parts)
+    series.acknowledge(parts)  # an answer that comes twice
     assert [number for number, *_ in series.parts()] == [1]
 
 
 def test_without_a_server_the_oldest_are_forgotten() -> None:
     series = Series()
     for number in range(1, MAX_SAMPLES + 11):
-        series.add(0.0, taken(60.0 + 10 * number, float(number)))
+        series.add(0.0, sample(60.0 + 10 * number, float(number)))
     assert len(series.parts()) == MAX_SAMPLES
     old = [[0, *[0] * 5]]
     series.acknowledge(old)  # of one that was dropped since
@@ -98,15 +98,15 @@ def test_of_cards_that_are_not_known_nothing_is_told(library: Path) -> None:
 
 
 def test_a_machine_without_a_driver_is_asked_once() -> None:
-    asked = []
+    libraries = []
 
     def load(name: str) -> Any:
-        asked.append(name)
+        libraries.append(name)
         raise OSError(name)
 
     cards = Nvml(load)
     assert [cards.busy(["0"]) for _ in range(3)] == [None] * 3
-    assert asked.count("libnvidia-ml.so.1") == 1
+    assert libraries.count("libnvidia-ml.so.1") == 1
 
 
 @pytest.mark.parametrize(

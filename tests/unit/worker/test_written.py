@@ -67,8 +67,8 @@ def test_the_work_folder_of_a_running_attempt_is_found_by_its_id(tmp_path: Path,
 
 
 def test_without_a_folder_the_log_names_the_files_and_the_key_that_keeps_them(view: TrialFolder) -> None:
-    [said] = ended(WrittenFiles(None), view, "a1", size=3_200_000).said
-    assert said == "wrote out/model (3.2 MB), log.txt (5 B); keep them with `keep: [out/model, log.txt]`"
+    [message] = ended(WrittenFiles(None), view, "a1", size=3_200_000).said
+    assert message == "wrote out/model (3.2 MB), log.txt (5 B); keep them with `keep: [out/model, log.txt]`"
     assert ended(WrittenFiles(None), view, "a2", keep=("out/*",)).said == []
     assert ended(WrittenFiles(None), view, "a3", state="failed").said == []
 

@@ -26,11 +26,11 @@ class Addons:
 
     def of(self, call: Call) -> tuple[Cluster, Becoming]:
         cluster, name = self._clusters.of(call), call.parameters["addonName"]
-        found = cluster.addons.get(name)
-        if found is None:
+        addon = cluster.addons.get(name)
+        if addon is None:
             text = f"No addon: {name} found in cluster: {cluster.name}"
             raise Refused("ResourceNotFoundException", text, 404, clusterName=cluster.name, addonName=name)
-        return cluster, found
+        return cluster, addon
 
     def create_addon(self, call: Call) -> dict[str, Any]:
         cluster, request = self._clusters.ready(call), call.parameters
@@ -88,28 +88,28 @@ class Addons:
         return {"addons": sorted(self._clusters.of(call).addons)}
 
     def delete_addon(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        name = found.document["addonName"]
+        cluster, addon = self.of(call)
+        name = addon.document["addonName"]
 
-        def gone() -> None:
+        def remove() -> None:
             cluster.addons.pop(name, None)
-            for identity in found.document.get("podIdentityAssociations", ()):
+            for identity in addon.document.get("podIdentityAssociations", ()):
                 cluster.associations.pop(identity.rpartition("/")[2], None)
 
-        found.begin("DELETING", self._world.behaviour.polls, gone)
-        return {"addon": found.document}
+        addon.begin("DELETING", self._world.behaviour.polls, remove)
+        return {"addon": addon.document}
 
     def update_addon(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
+        cluster, addon = self.of(call)
         self._check(call, cluster)
         for key in ("addonVersion", "serviceAccountRoleArn", "configurationValues"):
             if key in call.parameters:
-                found.document[key] = call.parameters[key]
+                addon.document[key] = call.parameters[key]
         if "podIdentityAssociations" in call.parameters:
-            for identity in found.document.pop("podIdentityAssociations", ()):
+            for identity in addon.document.pop("podIdentityAssociations", ()):
                 cluster.associations.pop(identity.rpartition("/")[2], None)
-            found.document["podIdentityAssociations"] = self._pods.own(call, cluster, found.document["addonArn"])
-        return self._clusters.begin_update(cluster, "AddonUpdate", found)
+            addon.document["podIdentityAssociations"] = self._pods.own(call, cluster, addon.document["addonArn"])
+        return self._clusters.begin_update(cluster, "AddonUpdate", addon)
 
 
 def _configuration(text: str, addon: str) -> None:

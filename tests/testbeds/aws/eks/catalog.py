@@ -46,8 +46,8 @@ class Catalog:
     """Answers that depend on nothing."""
 
     def describe_cluster_versions(self, call: Call) -> dict[str, Any]:
-        wanted = call.parameters.get("clusterVersions")
-        found = [
+        versions = call.parameters.get("clusterVersions")
+        descriptions = [
             {
                 "clusterVersion": version, "clusterType": "eks", "defaultPlatformVersion": platform(version),
                 "defaultVersion": version == DEFAULT_VERSION, "releaseDate": datetime(2026, 1, 1, tzinfo=UTC),
@@ -57,12 +57,12 @@ class Catalog:
                 "kubernetesPatchVersion": f"{version}.2",
             }
             for version, status in VERSIONS.items()
-            if (not wanted or version in wanted)
+            if (not versions or version in versions)
             and (not call.parameters.get("defaultOnly") or version == DEFAULT_VERSION)
             and call.parameters.get("versionStatus") in (None, status)
             and call.parameters.get("status") in (None, status.lower().replace("_", "-"))
         ]  # fmt: skip
-        return {"clusterVersions": found}
+        return {"clusterVersions": descriptions}
 
     def describe_addon_versions(self, call: Call) -> dict[str, Any]:
         version, name = call.parameters.get("kubernetesVersion"), call.parameters.get("addonName")

@@ -48,19 +48,19 @@ class Clusters:
     def of(self, call: Call, name: str | None = None) -> Cluster:
         """The cluster that a call names. Refused where there is none."""
         name = name or call.parameters.get("clusterName") or call.parameters["name"]
-        found = self.known.get((call.region, name))
-        if found is None:
+        cluster = self.known.get((call.region, name))
+        if cluster is None:
             text = f"No cluster found for name: {name}."
             raise Refused("ResourceNotFoundException", text, 404, clusterName=name)
-        return found
+        return cluster
 
     def ready(self, call: Call) -> Cluster:
         """Return the cluster, which must be ACTIVE. (An update does not change its status here.)"""
-        found = self.of(call)
-        if found.document["status"] not in ("ACTIVE", "UPDATING"):
-            text = f"Cluster '{found.name}' is not in ACTIVE status"
-            raise Refused("InvalidRequestException", text, 400, clusterName=found.name)
-        return found
+        cluster = self.of(call)
+        if cluster.document["status"] not in ("ACTIVE", "UPDATING"):
+            text = f"Cluster '{cluster.name}' is not in ACTIVE status"
+            raise Refused("InvalidRequestException", text, 400, clusterName=cluster.name)
+        return cluster
 
     def create_cluster(self, call: Call) -> dict[str, Any]:
         request = call.parameters
@@ -85,23 +85,23 @@ class Clusters:
         return {"cluster": cluster.document}
 
     def _network(self, call: Call) -> dict[str, Any]:
-        wanted = call.parameters["resourcesVpcConfig"]
+        network = call.parameters["resourcesVpcConfig"]
         ec2 = cloud.backend("ec2", call.region)
         subnets = {subnet.id: subnet for zone in ec2.subnets.values() for subnet in zone.values()}
-        for one in wanted.get("subnetIds", ()):
+        for one in network.get("subnetIds", ()):
             if one not in subnets:
                 text = f"The subnet ID '{one}' does not exist (Service: Ec2, Status Code: 400)"
                 raise Refused("InvalidParameterException", text)
-        chosen = [subnets[one] for one in wanted.get("subnetIds", ())]
+        chosen = [subnets[one] for one in network.get("subnetIds", ())]
         if len({subnet.availability_zone for subnet in chosen}) < 2:
             raise Refused("InvalidParameterException", "Subnets specified must be in at least two different AZs")
         if len({subnet.vpc_id for subnet in chosen}) > 1:
             raise Refused("InvalidParameterException", "Subnets must be in the same VPC")
         return {
-            "subnetIds": [subnet.id for subnet in chosen], "securityGroupIds": wanted.get("securityGroupIds", []),
-            "vpcId": chosen[0].vpc_id, "endpointPublicAccess": wanted.get("endpointPublicAccess", True),
-            "endpointPrivateAccess": wanted.get("endpointPrivateAccess", False),
-            "publicAccessCidrs": wanted.get("publicAccessCidrs", ["0.0.0.0/0"]),
+            "subnetIds": [subnet.id for subnet in chosen], "securityGroupIds": network.get("securityGroupIds", []),
+            "vpcId": chosen[0].vpc_id, "endpointPublicAccess": network.get("endpointPublicAccess", True),
+            "endpointPrivateAccess": network.get("endpointPrivateAccess", False),
+            "publicAccessCidrs": network.get("publicAccessCidrs", ["0.0.0.0/0"]),
         }  # fmt: skip
 
     def _document(self, call: Call, network: dict[str, Any]) -> dict[str, Any]:
@@ -156,26 +156,26 @@ class Clusters:
         )  # fmt: skip
 
     def describe_cluster(self, call: Call) -> dict[str, Any]:
-        found = self.of(call)
-        found.look()
+        cluster = self.of(call)
+        cluster.look()
         return {"cluster": self.of(call).document}
 
     def list_clusters(self, call: Call) -> dict[str, Any]:
         return {"clusters": sorted(name for region, name in self.known if region == call.region)}
 
     def delete_cluster(self, call: Call) -> dict[str, Any]:
-        found = self.of(call)
-        if found.nodegroups:
-            raise Refused("ResourceInUseException", "Cluster has nodegroups attached", 409, clusterName=found.name,
-                          nodegroupName=",".join(found.nodegroups))  # fmt: skip
-        if found.document["status"] != "ACTIVE":
-            text = f"Cannot delete because cluster {found.name} currently has an update in progress"
-            raise Refused("ResourceInUseException", text, 409, clusterName=found.name)
-        if found.document["deletionProtection"]:
-            text = f"Cannot delete cluster {found.name} because deletion protection is enabled"
-            raise Refused("InvalidRequestException", text, clusterName=found.name)
-        found.begin("DELETING", self.world.behaviour.polls, lambda: self.remove(found))
-        return {"cluster": found.document}
+        cluster = self.of(call)
+        if cluster.nodegroups:
+            raise Refused("ResourceInUseException", "Cluster has nodegroups attached", 409, clusterName=cluster.name,
+                          nodegroupName=",".join(cluster.nodegroups))  # fmt: skip
+        if cluster.document["status"] != "ACTIVE":
+            text = f"Cannot delete because cluster {cluster.name} currently has an update in progress"
+            raise Refused("ResourceInUseException", text, 409, clusterName=cluster.name)
+        if cluster.document["deletionProtection"]:
+            text = f"Cannot delete cluster {cluster.name} because deletion protection is enabled"
+            raise Refused("InvalidRequestException", text, clusterName=cluster.name)
+        cluster.begin("DELETING", self.world.behaviour.polls, lambda: self.remove(cluster))
+        return {"cluster": cluster.document}
 
     def remove(self, cluster: Cluster) -> None:
         """It is gone, and what the service kept in the network with it."""
@@ -192,30 +192,30 @@ class Clusters:
 
     def update_cluster_config(self, call: Call) -> dict[str, Any]:
         token = call.parameters.get("clientRequestToken", "")
-        if token not in self.answers:  # whoever does not hear the answer asks again, and gets it
+        if token not in self.answers:  # a client that lost the answer retries, and gets it
             self.answers[token] = self._update_config(call)
         return self.answers[token]
 
     def _update_config(self, call: Call) -> dict[str, Any]:
-        found, request = self.ready(call), call.parameters
+        cluster, request = self.ready(call), call.parameters
         keys = {"resourcesVpcConfig": "EndpointAccessUpdate", "logging": "LoggingUpdate",
                 "accessConfig": "AccessConfigUpdate", "upgradePolicy": "UpgradePolicyUpdate",
                 "deletionProtection": "DeletionProtectionUpdate"}  # fmt: skip
         for key, kind in keys.items():
             if key in request:
                 new = request[key]
-                whole = {**found.document[key], **new} if isinstance(new, dict) else new
-                if whole == found.document[key]:
+                whole = {**cluster.document[key], **new} if isinstance(new, dict) else new
+                if whole == cluster.document[key]:
                     break
-                return self.begin_update(found, kind, then=partial(found.document.__setitem__, key, whole))
-        raise Refused("InvalidParameterException", "No changes needed for the cluster", clusterName=found.name)
+                return self.begin_update(cluster, kind, then=partial(cluster.document.__setitem__, key, whole))
+        raise Refused("InvalidParameterException", "No changes needed for the cluster", clusterName=cluster.name)
 
     def update_cluster_version(self, call: Call) -> dict[str, Any]:
-        found, version = self.ready(call), call.parameters["version"]
+        cluster, version = self.ready(call), call.parameters["version"]
         if version not in VERSIONS:
-            raise Refused("InvalidParameterException", "unsupported Kubernetes version", clusterName=found.name)
-        found.document.update(version=version, platformVersion=platform(version))
-        return self.begin_update(found, "VersionUpdate")
+            raise Refused("InvalidParameterException", "unsupported Kubernetes version", clusterName=cluster.name)
+        cluster.document.update(version=version, platformVersion=platform(version))
+        return self.begin_update(cluster, "VersionUpdate")
 
     def begin_update(
         self, cluster: Cluster, kind: str, owner: Becoming | None = None, then: Callable[[], None] = lambda: None
@@ -242,12 +242,12 @@ class Clusters:
         return {"update": dict(document)}
 
     def describe_update(self, call: Call) -> dict[str, Any]:
-        found = self.of(call).updates.get(call.parameters["updateId"])
-        if found is None:
+        update = self.of(call).updates.get(call.parameters["updateId"])
+        if update is None:
             text = f"No update found for id: {call.parameters['updateId']}"
             raise Refused("ResourceNotFoundException", text, 404)
-        found.look()
-        return {"update": found.document}
+        update.look()
+        return {"update": update.document}
 
     def list_updates(self, call: Call) -> dict[str, Any]:
         return {"updateIds": list(self.of(call).updates)}

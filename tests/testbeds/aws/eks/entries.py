@@ -64,37 +64,37 @@ class AccessEntries:
         return {"accessEntries": sorted(self._open(call).entries)}
 
     def update_access_entry(self, call: Call) -> dict[str, Any]:
-        _, found = self.of(call)
+        _, entry = self.of(call)
         for key in ("kubernetesGroups", "username"):
             if key in call.parameters:
-                found[key] = call.parameters[key]
-        return {"accessEntry": found}
+                entry[key] = call.parameters[key]
+        return {"accessEntry": entry}
 
     def delete_access_entry(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        del cluster.entries[found["principalArn"]]
-        cluster.policies.pop(found["principalArn"], None)
+        cluster, entry = self.of(call)
+        del cluster.entries[entry["principalArn"]]
+        cluster.policies.pop(entry["principalArn"], None)
         return {}
 
     def associate_access_policy(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
+        cluster, entry = self.of(call)
         policy = call.parameters["policyArn"]
         if policy.rpartition("/")[2] not in POLICIES:
             raise Refused("InvalidParameterException", f"The policyArn {policy} is invalid")
         scope = {"namespaces": [], **call.parameters["accessScope"]}
         associated = {"policyArn": policy, "accessScope": scope, "associatedAt": self._world.now,
                       "modifiedAt": self._world.now}  # fmt: skip
-        cluster.policies.setdefault(found["principalArn"], {})[policy] = associated
-        return {"clusterName": cluster.name, "principalArn": found["principalArn"],
+        cluster.policies.setdefault(entry["principalArn"], {})[policy] = associated
+        return {"clusterName": cluster.name, "principalArn": entry["principalArn"],
                 "associatedAccessPolicy": associated}  # fmt: skip
 
     def disassociate_access_policy(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        if cluster.policies.get(found["principalArn"], {}).pop(call.parameters["policyArn"], None) is None:
+        cluster, entry = self.of(call)
+        if cluster.policies.get(entry["principalArn"], {}).pop(call.parameters["policyArn"], None) is None:
             raise Refused("ResourceNotFoundException", "The specified policyArn is not associated", 404)
         return {}
 
     def list_associated_access_policies(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        return {"clusterName": cluster.name, "principalArn": found["principalArn"],
-                "associatedAccessPolicies": list(cluster.policies.get(found["principalArn"], {}).values())}  # fmt: skip
+        cluster, entry = self.of(call)
+        return {"clusterName": cluster.name, "principalArn": entry["principalArn"],
+                "associatedAccessPolicies": list(cluster.policies.get(entry["principalArn"], {}).values())}  # fmt: skip

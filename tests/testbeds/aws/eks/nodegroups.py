@@ -39,12 +39,12 @@ class Nodegroups:
 
     def of(self, call: Call) -> tuple[Cluster, Nodegroup]:
         cluster, name = self._clusters.of(call), call.parameters["nodegroupName"]
-        found = cluster.nodegroups.get(name)
-        if found is None:
+        nodegroup = cluster.nodegroups.get(name)
+        if nodegroup is None:
             text = f"No node group found for name: {name}."
             raise Refused("ResourceNotFoundException", text, 404, clusterName=cluster.name, nodegroupName=name)
-        assert isinstance(found, Nodegroup)
-        return cluster, found
+        assert isinstance(nodegroup, Nodegroup)
+        return cluster, nodegroup
 
     def create_nodegroup(self, call: Call) -> dict[str, Any]:
         cluster, request = self._clusters.ready(call), call.parameters
@@ -89,9 +89,9 @@ class Nodegroups:
             raise Refused(invalid, "Requested Nodegroup release version is not valid")
         for kind in types:
             machines.check_image(kind, request.get("amiType", "AL2023_x86_64_STANDARD"))
-        known = set(machines.zones(call))
+        subnet_zones = set(machines.zones(call))
         for subnet in request["subnets"]:
-            if subnet not in known:
+            if subnet not in subnet_zones:
                 raise Refused(invalid, f"The subnet ID '{subnet}' does not exist")
 
     def _document(self, call: Call, cluster: Cluster, types: list[str]) -> dict[str, Any]:
@@ -136,73 +136,73 @@ class Nodegroups:
     def _unable_to_join(self, pool: Nodegroup, desired: int) -> list[dict[str, Any]]:
         role = self._world.role(pool.document["nodeRole"])
         names = [policy.rpartition("/")[2] for policy in (role.managed_policies if role else {})]
-        if desired and not all(any(name.startswith(wanted) for name in names) for wanted in WANTED_POLICIES):
+        if desired and not all(any(name.startswith(policy) for name in names) for policy in WANTED_POLICIES):
             text = "Instances failed to join the kubernetes cluster"
             return [{"code": "NodeCreationFailure", "message": text, "resourceIds": [pool.group]}]
         return []
 
     def describe_nodegroup(self, call: Call) -> dict[str, Any]:
-        _, found = self.of(call)
-        found.look()
+        _, nodegroup = self.of(call)
+        nodegroup.look()
         return {"nodegroup": self.of(call)[1].document}
 
     def list_nodegroups(self, call: Call) -> dict[str, Any]:
         return {"nodegroups": sorted(self._clusters.of(call).nodegroups)}
 
     def delete_nodegroup(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        if found.document["status"] in ("CREATING", "UPDATING"):
-            text = f"Nodegroup cannot be deleted while it is {found.document['status']}"
+        cluster, nodegroup = self.of(call)
+        if nodegroup.document["status"] in ("CREATING", "UPDATING"):
+            text = f"Nodegroup cannot be deleted while it is {nodegroup.document['status']}"
             raise Refused("ResourceInUseException", text, 409, clusterName=cluster.name)
 
-        def gone() -> None:
-            machines.remove_group(call, found.group)
-            cluster.nodegroups.pop(found.document["nodegroupName"], None)
+        def remove() -> None:
+            machines.remove_group(call, nodegroup.group)
+            cluster.nodegroups.pop(nodegroup.document["nodegroupName"], None)
 
-        found.begin("DELETING", self._world.behaviour.polls, gone)
-        return {"nodegroup": found.document}
+        nodegroup.begin("DELETING", self._world.behaviour.polls, remove)
+        return {"nodegroup": nodegroup.document}
 
     def update_nodegroup_config(self, call: Call) -> dict[str, Any]:
         token = call.parameters.get("clientRequestToken", "")
-        if token not in self._updates:  # whoever does not hear the answer asks again, and gets it
+        if token not in self._updates:  # a client that lost the answer retries, and gets it
             self._updates[token] = self._update_config(call)
         return self._updates[token]
 
     def _update_config(self, call: Call) -> dict[str, Any]:
-        cluster, found, request = *self._still(call), call.parameters
-        scaling = {**found.document["scalingConfig"], **request.get("scalingConfig", {})}
+        cluster, nodegroup, request = *self._still(call), call.parameters
+        scaling = {**nodegroup.document["scalingConfig"], **request.get("scalingConfig", {})}
         if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
             text = f"Minimum capacity {scaling['minSize']} can't be greater than desired size {scaling['desiredSize']}"
             raise Refused("InvalidParameterException", text)
-        labels = {**found.document["labels"], **request.get("labels", {}).get("addOrUpdateLabels", {})}
-        for gone in request.get("labels", {}).get("removeLabels", ()):
-            labels.pop(gone, None)
+        labels = {**nodegroup.document["labels"], **request.get("labels", {}).get("addOrUpdateLabels", {})}
+        for label in request.get("labels", {}).get("removeLabels", ()):
+            labels.pop(label, None)
         changed = request.get("taints", {})
         dropped = {(taint["key"], taint["effect"]) for part in changed.values() for taint in part}
-        taints = [one for one in found.document["taints"] if (one["key"], one["effect"]) not in dropped]
-        found.document.update(
+        taints = [one for one in nodegroup.document["taints"] if (one["key"], one["effect"]) not in dropped]
+        nodegroup.document.update(
             scalingConfig=scaling, labels=labels, taints=taints + changed.get("addOrUpdateTaints", [])
         )
         if "updateConfig" in request:
-            found.document["updateConfig"] = request["updateConfig"]
-        machines.resize(self._world, call, found.group, found.document, found.types)
-        return self._clusters.begin_update(cluster, "ConfigUpdate", found)
+            nodegroup.document["updateConfig"] = request["updateConfig"]
+        machines.resize(self._world, call, nodegroup.group, nodegroup.document, nodegroup.types)
+        return self._clusters.begin_update(cluster, "ConfigUpdate", nodegroup)
 
     def update_nodegroup_version(self, call: Call) -> dict[str, Any]:
-        cluster, found = self._still(call)
+        cluster, nodegroup = self._still(call)
         if "launchTemplate" in call.parameters:
             machines.template(call, call.parameters["launchTemplate"])
-            found.document["launchTemplate"] = call.parameters["launchTemplate"]
+            nodegroup.document["launchTemplate"] = call.parameters["launchTemplate"]
         version = call.parameters.get("version", cluster.document["version"])
-        found.document.update(version=version, releaseVersion=f"{version}.2-20260101")
-        return self._clusters.begin_update(cluster, "VersionUpdate", found)
+        nodegroup.document.update(version=version, releaseVersion=f"{version}.2-20260101")
+        return self._clusters.begin_update(cluster, "VersionUpdate", nodegroup)
 
     def _still(self, call: Call) -> tuple[Cluster, Nodegroup]:
-        cluster, found = self.of(call)
-        if found.document["status"] not in ("ACTIVE", "DEGRADED"):
+        cluster, nodegroup = self.of(call)
+        if nodegroup.document["status"] not in ("ACTIVE", "DEGRADED"):
             text = "Nodegroup cannot be updated as it is currently not in Active State"
             raise Refused("ResourceInUseException", text, 409, clusterName=cluster.name)
-        return cluster, found
+        return cluster, nodegroup
 
     def running(self, cluster: Cluster) -> int:
         """Return the number of machines of a cluster."""

@@ -20,13 +20,13 @@ class PodIdentities:
     def create_pod_identity_association(self, call: Call) -> dict[str, Any]:
         cluster, request = self._clusters.ready(call), call.parameters
         self._trusted(request["roleArn"])
-        for found in cluster.associations.values():
-            if (found["namespace"], found["serviceAccount"]) == (request["namespace"], request["serviceAccount"]):
-                text = f"Association already exists: {found['associationId']}"
+        for existing in cluster.associations.values():
+            if (existing["namespace"], existing["serviceAccount"]) == (request["namespace"], request["serviceAccount"]):
+                text = f"Association already exists: {existing['associationId']}"
                 raise Refused("ResourceInUseException", text, 409)
-        made = self._make(call, cluster, request["namespace"], request["serviceAccount"], request["roleArn"])
-        made["tags"] = request.get("tags", {})
-        return {"association": made}
+        association = self._make(call, cluster, request["namespace"], request["serviceAccount"], request["roleArn"])
+        association["tags"] = request.get("tags", {})
+        return {"association": association}
 
     def _make(self, call: Call, cluster: Cluster, namespace: str, account: str, role: str) -> dict[str, Any]:
         identity = f"a-{self._world.number():017x}"
@@ -40,16 +40,18 @@ class PodIdentities:
 
     def own(self, call: Call, cluster: Cluster, owner: str) -> list[str]:
         """The associations that belong to an add-on, as its request wants them; their ARNs."""
-        found = []
-        for wanted in call.parameters["podIdentityAssociations"]:
-            made = self._make(call, cluster, "kube-system", wanted["serviceAccount"], wanted["roleArn"])
-            made["ownerArn"] = owner
-            found.append(made["associationArn"])
-        return found
+        arns = []
+        for requested in call.parameters["podIdentityAssociations"]:
+            association = self._make(call, cluster, "kube-system", requested["serviceAccount"], requested["roleArn"])
+            association["ownerArn"] = owner
+            arns.append(association["associationArn"])
+        return arns
 
     def _trusted(self, role: str) -> None:
-        found = self._world.role(role)
-        if found is not None and "pods.eks.amazonaws.com" not in trust.trusted(found.assume_role_policy_document):
+        role_entry = self._world.role(role)
+        if role_entry is not None and "pods.eks.amazonaws.com" not in trust.trusted(
+            role_entry.assume_role_policy_document
+        ):
             raise Refused("InvalidParameterException", "Trust policy of the role provided is invalid.")
         trust.check(self._world, role, "pods.eks.amazonaws.com", "role")
 
@@ -64,23 +66,23 @@ class PodIdentities:
 
     def list_pod_identity_associations(self, call: Call) -> dict[str, Any]:
         keys = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId", "ownerArn")
-        wanted = call.parameters
+        parameters = call.parameters
         return {
             "associations": [
-                {key: found[key] for key in keys if key in found}
-                for found in self._clusters.of(call).associations.values()
-                if all(wanted.get(key) in (None, found[key]) for key in ("namespace", "serviceAccount"))
+                {key: association[key] for key in keys if key in association}
+                for association in self._clusters.of(call).associations.values()
+                if all(parameters.get(key) in (None, association[key]) for key in ("namespace", "serviceAccount"))
             ]
         }
 
     def update_pod_identity_association(self, call: Call) -> dict[str, Any]:
-        _, found = self.of(call)
+        _, association = self.of(call)
         if "roleArn" in call.parameters:
             self._trusted(call.parameters["roleArn"])
-            found["roleArn"] = call.parameters["roleArn"]
-        return {"association": found}
+            association["roleArn"] = call.parameters["roleArn"]
+        return {"association": association}
 
     def delete_pod_identity_association(self, call: Call) -> dict[str, Any]:
-        cluster, found = self.of(call)
-        del cluster.associations[found["associationId"]]
-        return {"association": found}
+        cluster, association = self.of(call)
+        del cluster.associations[association["associationId"]]
+        return {"association": association}

@@ -43,20 +43,20 @@ class Eks:
 
     def tagged(self) -> dict[str, dict[str, str]]:
         """The tags of everything by ARN. Changing them changes the resources."""
-        found: dict[str, dict[str, str]] = {}
+        tags_of: dict[str, dict[str, str]] = {}
         for cluster in self.clusters.known.values():
-            found[cluster.document["arn"]] = cluster.document["tags"]
+            tags_of[cluster.document["arn"]] = cluster.document["tags"]
             for key, parts in (("nodegroupArn", cluster.nodegroups), ("addonArn", cluster.addons)):
-                found |= {part.document[key]: part.document["tags"] for part in parts.values()}
-            found |= {entry["accessEntryArn"]: entry["tags"] for entry in cluster.entries.values()}
-            found |= {one["associationArn"]: one["tags"] for one in cluster.associations.values()}
-        return found
+                tags_of |= {part.document[key]: part.document["tags"] for part in parts.values()}
+            tags_of |= {entry["accessEntryArn"]: entry["tags"] for entry in cluster.entries.values()}
+            tags_of |= {one["associationArn"]: one["tags"] for one in cluster.associations.values()}
+        return tags_of
 
     def _tags(self, call: Call) -> dict[str, str]:
-        found = self.tagged().get(call.parameters["resourceArn"])
-        if found is None:
+        tags = self.tagged().get(call.parameters["resourceArn"])
+        if tags is None:
             raise Refused("NotFoundException", "Resource was not found", 404)
-        return found
+        return tags
 
     def tag_resource(self, call: Call) -> dict[str, Any]:
         self._tags(call).update(call.parameters["tags"])

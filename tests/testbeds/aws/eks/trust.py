@@ -10,13 +10,13 @@ from tests.testbeds.aws.world import World
 
 def check(world: World, role: str, service: str, what: str) -> None:
     """Refused while the role does not exist, does not trust `service`, or was made a moment ago."""
-    found = world.role(role)
+    role_entry = world.role(role)
     cannot = (
         f"Role with arn: {role}, could not be assumed because it does not exist or the trusted entity is not correct"
     )
-    if found is None:
+    if role_entry is None:
         raise Refused("InvalidParameterException", cannot)
-    if service not in trusted(found.assume_role_policy_document):
+    if service not in trusted(role_entry.assume_role_policy_document):
         text = (
             f"Following required service principals [{service}] were not found in the trust relationships of "
             f"{what} {role}"
@@ -29,8 +29,8 @@ def check(world: World, role: str, service: str, what: str) -> None:
 
 def trusted(document: str) -> set[str]:
     """The services that a trust policy names."""
-    found: set[str] = set()
+    services_of_policy: set[str] = set()
     for statement in json.loads(document)["Statement"]:
         services = statement["Principal"].get("Service", [])
-        found |= {services} if isinstance(services, str) else set(services)
-    return found
+        services_of_policy |= {services} if isinstance(services, str) else set(services)
+    return services_of_policy

@@ -18,10 +18,10 @@ from orchestune.domain.resources.resources import Resources
 from orchestune.errors import UsageError
 from orchestune.ports.backend import WorkerOrder
 
-HERE = DockerHost("lab-1", 8.0, 32 * 2**30, "amd64")
+HOST = DockerHost("lab-1", 8.0, 32 * 2**30, "amd64")
 MOUNTS = MountPolicy(Path("/state"), allow=("/srv/sets",), own_projects=True)
 SITE = ContainerDefaults(
-    "5a7e", HERE, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server", mounts=MOUNTS
+    "5a7e", HOST, "/state/cache/runtime-1", "http://127.0.0.1:8470", "/state/docker/server", mounts=MOUNTS
 )
 ORDER = WorkerOrder(
     "01a21212-1015-7940-8188-2bed67e883cc",
@@ -80,9 +80,9 @@ def test_the_token_is_in_the_workers_file_alone_which_any_user_of_the_image_may_
         modes = {entry.name: entry.mode for entry in archive}
         file = archive.extractfile("worker.json")
         assert file is not None
-        told = json.load(file)
+        worker_file = json.load(file)
     assert modes == {"state": 0o1777, "worker.json": 0o444}
-    assert told == {
+    assert worker_file == {
         "url": "http://127.0.0.1:8470",
         "endpoint": "/orchestune/server/address.json",
         "token": "w.the-token",
@@ -95,15 +95,19 @@ def test_the_token_is_in_the_workers_file_alone_which_any_user_of_the_image_may_
 
 
 def config(order: WorkerOrder, site: ContainerDefaults = SITE) -> dict[str, Any]:
-    found: dict[str, Any] = plan.container(order, site)["HostConfig"]
-    return found
+    host_config: dict[str, Any] = plan.container(order, site)["HostConfig"]
+    return host_config
 
 
 def test_what_a_trial_asks_for_is_its_limit_and_swap_is_none() -> None:
-    found = config(replace(ORDER, each=Resources(1.5, 2 * 2**30)))
-    assert (found["NanoCpus"], found["Memory"], found["MemorySwap"]) == (1_500_000_000, 2 * 2**30, 2 * 2**30)
-    assert found["ShmSize"] == 2**30
-    assert "DeviceRequests" not in found
+    host_config = config(replace(ORDER, each=Resources(1.5, 2 * 2**30)))
+    assert (host_config["NanoCpus"], host_config["Memory"], host_config["MemorySwap"]) == (
+        1_500_000_000,
+        2 * 2**30,
+        2 * 2**30,
+    )
+    assert host_config["ShmSize"] == 2**30
+    assert "DeviceRequests" not in host_config
 
 
 def test_the_size_of_shared_memory_can_be_said() -> None:
@@ -137,21 +141,21 @@ def test_what_the_bundle_left_out_is_mounted_read_only_but_for_what_is_personal(
 
 
 @pytest.mark.parametrize(
-    ("host", "url", "mode", "seen"),
+    ("host", "url", "mode", "endpoint_url"),
     [
-        (HERE, "http://127.0.0.1:80", "host", "http://127.0.0.1:80"),
-        (HERE, "http://[::1]:80", "host", "http://[::1]:80"),
-        (HERE, "https://tune.lab/x", "default", "https://tune.lab/x"),
-        (replace(HERE, here=False), "http://tune.lab:80", "default", "http://tune.lab:80"),
-        (replace(HERE, desktop=True), "http://127.0.0.1:80/x", "default", "http://host.docker.internal:80/x"),
+        (HOST, "http://127.0.0.1:80", "host", "http://127.0.0.1:80"),
+        (HOST, "http://[::1]:80", "host", "http://[::1]:80"),
+        (HOST, "https://tune.lab/x", "default", "https://tune.lab/x"),
+        (replace(HOST, here=False), "http://tune.lab:80", "default", "http://tune.lab:80"),
+        (replace(HOST, desktop=True), "http://127.0.0.1:80/x", "default", "http://host.docker.internal:80/x"),
     ],
 )
-def test_a_container_reaches_the_server(host: DockerHost, url: str, mode: str, seen: str) -> None:
+def test_a_container_reaches_the_server(host: DockerHost, url: str, mode: str, endpoint_url: str) -> None:
     network = plan.network(host, url)
-    assert (network.mode, network.url(url)) == (mode, seen)
+    assert (network.mode, network.url(url)) == (mode, endpoint_url)
 
 
-@pytest.mark.parametrize("host", [replace(HERE, here=False), replace(HERE, rootless=True)])
+@pytest.mark.parametrize("host", [replace(HOST, here=False), replace(HOST, rootless=True)])
 def test_a_server_that_containers_cannot_reach_is_refused_with_what_to_do(host: DockerHost) -> None:
     with pytest.raises(UsageError, match="cannot reach the server") as caught:
         plan.network(host, "http://localhost:8470")
@@ -159,14 +163,14 @@ def test_a_server_that_containers_cannot_reach_is_refused_with_what_to_do(host: 
 
 
 def test_a_daemon_elsewhere_gets_the_private_python_in_a_volume_and_the_address_itself() -> None:
-    site = ContainerDefaults("5a7e", replace(HERE, here=False), "orchestune-runtime-1", "http://tune.lab:8470")
+    site = ContainerDefaults("5a7e", replace(HOST, here=False), "orchestune-runtime-1", "http://tune.lab:8470")
     order = replace(ORDER, launch={"root": "/", "links": ["etc"]})
     assert config(order, site)["Mounts"] == [
         {"Type": "volume", "Source": "orchestune-runtime-1", "Target": "/orchestune/runtime", "ReadOnly": True},
         {"Type": "volume", "Target": "/orchestune/worker"},
     ]
-    told = json.loads(plan.document(ORDER, site))
-    assert (told["url"], told["endpoint"]) == ("http://tune.lab:8470", None)
+    worker_file = json.loads(plan.document(ORDER, site))
+    assert (worker_file["url"], worker_file["endpoint"]) == ("http://tune.lab:8470", None)
 
 
 @pytest.mark.parametrize("handle", ["sgd-7f3a", "", "a b/c", "größe-1"])
@@ -198,7 +202,7 @@ def test_the_account_of_another_user_with_the_uid_of_an_image_is_named(
 
     monkeypatch.setattr("pwd.getpwuid", getpwuid)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert plan.account_of_image(user, HERE) == account
-    elsewhere = replace(HERE, here=False), replace(HERE, desktop=True)
-    for host in (*elsewhere, replace(HERE, rootless=True), replace(HERE, remapped=True)):
+    assert plan.account_of_image(user, HOST) == account
+    elsewhere = replace(HOST, here=False), replace(HOST, desktop=True)
+    for host in (*elsewhere, replace(HOST, rootless=True), replace(HOST, remapped=True)):
         assert plan.account_of_image(user, host) == ""

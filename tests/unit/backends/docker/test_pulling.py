@@ -30,11 +30,11 @@ class Daemon(DockerEngine):
         self.has = True
 
 
-def fetch(daemon: Daemon, wanted: bool = True) -> tuple[list[str], list[float]]:
-    said: list[str] = []
+def fetch(daemon: Daemon, is_wanted: bool = True) -> tuple[list[str], list[float]]:
+    messages: list[str] = []
     pauses: list[float] = []
-    pulling.fetch(daemon, "lab/train:1", said.append, lambda: wanted, pauses.append)
-    return said, pauses
+    pulling.fetch(daemon, "lab/train:1", messages.append, lambda: is_wanted, pauses.append)
+    return messages, pauses
 
 
 def test_an_image_that_is_there_is_not_pulled() -> None:
@@ -46,9 +46,9 @@ def test_an_image_that_is_there_is_not_pulled() -> None:
 def test_the_progress_of_all_layers_is_told() -> None:
     other = {"status": "Downloading", "id": "b2", "progressDetail": {"current": 1_000_000, "total": 30_000_000}}
     done = {"status": "Download complete", "id": "a1"}
-    said, _ = fetch(Daemon([{"status": "Pulling from lab/train"}, LAYER, other, done]))
-    assert said[0] == "pulling the image lab/train:1"
-    assert said[-2:] == [
+    messages, _ = fetch(Daemon([{"status": "Pulling from lab/train"}, LAYER, other, done]))
+    assert messages[0] == "pulling the image lab/train:1"
+    assert messages[-2:] == [
         "pulling the image lab/train:1: 6 of 50 MB",
         "pulling the image lab/train:1: 21 of 50 MB",
     ]
@@ -61,16 +61,16 @@ def test_what_the_registry_refuses_is_final_and_told_in_its_words() -> None:
 
 
 def test_no_registry_is_asked_for_what_was_built_here_and_is_gone() -> None:
-    gone = "sha256:" + "ab" * 32
-    with pytest.raises(pulling.ImageUnavailable, match=f"Docker no longer has the image {gone}") as caught:
-        pulling.fetch(Daemon(), gone, print, lambda: True, print)
+    image = "sha256:" + "ab" * 32
+    with pytest.raises(pulling.ImageUnavailable, match=f"Docker no longer has the image {image}") as caught:
+        pulling.fetch(Daemon(), image, print, lambda: True, print)
     assert "start the experiment again" in caught.value.hint
 
 
 def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
     daemon = Daemon(DaemonError("connection refused", answer=500), DaemonError("timeout", answer=500), [LAYER])
-    said, pauses = fetch(daemon)
-    assert "cannot pull the image lab/train:1 yet: connection refused" in said
+    messages, pauses = fetch(daemon)
+    assert "cannot pull the image lab/train:1 yet: connection refused" in messages
     assert pauses == [1.0, 3.0]
     with pytest.raises(pulling.ImageUnavailable, match="the third"):
         fetch(Daemon(*(DaemonError(f"the {word}", answer=500) for word in ("first", "second", "third"))))
@@ -78,6 +78,6 @@ def test_a_registry_that_does_not_answer_is_asked_three_times() -> None:
 
 def test_nobody_waits_for_an_image_that_nobody_wants_any_more() -> None:
     with pytest.raises(pulling.PullCancelled):
-        fetch(Daemon([LAYER]), wanted=False)
+        fetch(Daemon([LAYER]), is_wanted=False)
     with pytest.raises(pulling.PullCancelled):
-        fetch(Daemon(DaemonError("busy", answer=500)), wanted=False)
+        fetch(Daemon(DaemonError("busy", answer=500)), is_wanted=False)

@@ -21,7 +21,7 @@ SITE = ContainerDefaults("x", DockerHost("lab", 2.0, 2**30, "amd64"), "/runtime"
 
 
 class Daemon(DockerEngine):
-    """Does what it is told to and remembers it. `pulled` is set once the image may come."""
+    """Does what it is ordered to and remembers it. `pulled` is set once the image may come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,11 +128,11 @@ def test_what_the_daemon_says_of_an_order_is_final_and_its_own_failure_is_not(tm
             WorkerLoss.REFUSED,
         ),
     }
-    for index, (error, gone) in enumerate(cases.values()):
+    for index, (error, loss) in enumerate(cases.values()):
         daemon.failures = [error]
         folder = take(new(daemon, tmp_path), tmp_path, f"w{index}")
         wait_until(lambda folder=folder: folder.end())  # type: ignore[misc]
-        assert folder.end() == WorkerEnd(gone, error.message)
+        assert folder.end() == WorkerEnd(loss, error.message)
     assert "remove" in daemon.calls
 
 

@@ -28,21 +28,21 @@ class Engine(Listening):
     """Docker's API as far as it is asked here. Answers by method and path, and remembers what was asked."""
 
     def __init__(self) -> None:
-        super().__init__(_Asked)
+        super().__init__(_RecordingHandler)
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, Any]] = {"GET /version": (200, {"ApiVersion": "1.44", "Arch": "amd64"})}
 
 
-class _Asked(Handler):
+class _RecordingHandler(Handler):
     server: Engine
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/v1.44")
-        asked = f"{self.command} {path}"
-        self.server.asked.append(asked)
-        if asked == "POST /images/create":
+        request_line = f"{self.command} {path}"
+        self.server.asked.append(request_line)
+        if request_line == "POST /images/create":
             return self._break_off()
-        status, document = self.server.answers.get(asked, (404, {"message": "No such container"}))
+        status, document = self.server.answers.get(request_line, (404, {"message": "No such container"}))
         self.send_json(status, document)
 
     do_POST = do_DELETE = do_GET
@@ -59,8 +59,8 @@ class _Asked(Handler):
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with serving(Engine()) as made:
-        yield made
+    with serving(Engine()) as daemon:
+        yield daemon
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ def test_a_container_that_cannot_be_signalled_or_looked_at_hides_nobody(
     for name, _, worker in containers:
         started(tmp_path, worker, name)
     backend.terminate("w1", {}, 0.0)
-    seen = backend.observe({"w1": {}, "w2": {}, "w3": {}})
-    assert [sighting.phase for sighting in seen] == [Phase.RUNNING] * 3
+    statuses = backend.observe({"w1": {}, "w2": {}, "w3": {}})
+    assert [sighting.phase for sighting in statuses] == [Phase.RUNNING] * 3
     assert engine.asked.count("POST /containers/s/kill") == 2
 
 

@@ -30,10 +30,10 @@ ORDER = WorkerOrder(
 def test_an_order_is_read_as_it_was_written_without_the_shells_environment(tmp_path: Path) -> None:
     place = WorkerFolder(tmp_path / "workers", "w-1")
     place.take(ORDER)
-    found = WorkerFolder(tmp_path / "workers", "w-1").order()
-    assert found is not None
-    assert found.launch == {"root": "/p", "links": ["data"]}
-    assert found == WorkerOrder(**{**vars(ORDER), "launch": found.launch})
+    order = WorkerFolder(tmp_path / "workers", "w-1").order()
+    assert order is not None
+    assert order.launch == {"root": "/p", "links": ["data"]}
+    assert order == WorkerOrder(**{**vars(ORDER), "launch": order.launch})
 
 
 def test_an_order_can_be_read_by_its_owner_alone_and_goes_once_its_container_runs(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_verdict_stays_and_is_the_end_of_the_order(tmp_path: Path) -> None:
     place.take(ORDER)
     again = WorkerFolder(tmp_path / "workers", "w-1")
     assert (again.order(), again.end()) == (None, WorkerEnd(WorkerLoss.REFUSED, "no image"))
-    assert [found.worker for found in all_worker_folders(tmp_path / "workers")] == ["w-1"]
+    assert [folder.worker for folder in all_worker_folders(tmp_path / "workers")] == ["w-1"]
     again.remove()
     assert list(all_worker_folders(tmp_path / "workers")) == []
 

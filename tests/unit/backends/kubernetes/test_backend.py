@@ -36,8 +36,8 @@ class Cluster:
 
     def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
         ours = "labelSelector" in query
-        found = self.kinds.get(path.rpartition("/")[2], [])
-        return [each for each in found if each["metadata"].get("labels") or not ours], "1"
+        resources = self.kinds.get(path.rpartition("/")[2], [])
+        return [each for each in resources if each["metadata"].get("labels") or not ours], "1"
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Cluster:
         return self
@@ -51,7 +51,7 @@ class Cluster:
 
 
 def pod(name: str, cpu: str, worker: str = "", node: str | None = None) -> Document:
-    said = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
     return {
         "metadata": {
             "name": name,
@@ -59,7 +59,7 @@ def pod(name: str, cpu: str, worker: str = "", node: str | None = None) -> Docum
             "labels": of_worker("e", "sgd-7f3a", worker, "http://o") if worker else {},
         },
         "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]},
-        "status": {"phase": "Pending" if worker else "Running", "conditions": [said] if worker else []},
+        "status": {"phase": "Pending" if worker else "Running", "conditions": [condition] if worker else []},
     }
 
 
@@ -78,12 +78,12 @@ def test_what_many_workers_wait_for_is_computed_once_for_each_size(monkeypatch: 
     monkeypatch.setattr(capacity, "shortage", shortage)
     backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), cluster)  # type: ignore[arg-type]
     try:
-        seen = backend.observe({f"w{number}": {} for number in range(20)})
+        statuses = backend.observe({f"w{number}": {} for number in range(20)})
     finally:
         backend.close()
-    assert {sighting.phase for sighting in seen} == {Phase.PENDING}
-    assert seen[1].reason.startswith("needs 4 cpu, 3 of 8 free; held by others (5)")
-    assert seen[2].reason.startswith("needs 6 cpu, 3 of 8 free; held by others (5)")
+    assert {sighting.phase for sighting in statuses} == {Phase.PENDING}
+    assert statuses[1].reason.startswith("needs 4 cpu, 3 of 8 free; held by others (5)")
+    assert statuses[2].reason.startswith("needs 6 cpu, 3 of 8 free; held by others (5)")
     assert len(computed) == 2
 
 
@@ -110,10 +110,10 @@ def test_of_two_servers_in_a_namespace_each_sweeps_its_own_workers_alone() -> No
 
 def node(name: str, *taints: tuple[str, str], **labels: str) -> Document:
     """`taints`: keys and values."""
-    kept = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in taints]
+    node_taints = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in taints]
     labels = {"kubernetes.io/os": "linux", **{key.replace("_", "/"): value for key, value in labels.items()}}
     status = {"allocatable": {"cpu": "8", "nvidia.com/gpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]}
-    return {"metadata": {"name": name, "labels": labels}, "spec": {"taints": kept}, "status": status}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"taints": node_taints}, "status": status}
 
 
 SPOT = ("cloud/spot", "yes")
@@ -136,7 +136,7 @@ def tolerating(**toleration: str) -> Placement:
         (Resources(1), Placement(), {"plain"}),
         (Resources(1, gpu=1), Placement(), {"plain", "cards"}),
         (Resources(1), Placement(pool="vision"), {"plain", "vision"}),
-        (Resources(1), Placement(pool="own"), {"plain", "spot", "own"}),  # the pool itself is told by its label
+        (Resources(1), Placement(pool="own"), {"plain", "spot", "own"}),  # the pool itself is known by its label
         (Resources(1), tolerating(key="cloud/spot", value="yes"), {"plain", "spot", "own"}),
         (Resources(1), tolerating(key="cloud/spot", operator="Exists", effect="NoSchedule"), {"plain", "spot", "own"}),
         (Resources(1), tolerating(key="cloud/spot", value="no"), {"plain"}),
@@ -164,11 +164,11 @@ def test_a_cordoned_node_is_told_since_trials_may_run_there_yet() -> None:
     cluster = Cluster(nodes=[cordoned, node("new")])
     backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://o", "o:1"), cluster)  # type: ignore[arg-type]
     try:
-        found = backend.capacity()
+        cluster_capacity = backend.capacity()
     finally:
         backend.close()
-    assert [machine.name for machine in found.machines] == ["new"]
-    assert found.unschedulable == {"old"}
+    assert [machine.name for machine in cluster_capacity.machines] == ["new"]
+    assert cluster_capacity.unschedulable == {"old"}
 
 
 class Full(Cluster):
@@ -224,7 +224,7 @@ def test_a_worker_whose_job_could_not_be_made_is_started_as_soon_as_it_can_be() 
 
 
 @pytest.mark.parametrize(
-    ("pool", "avoid", "there", "gone"),
+    ("pool", "avoid", "node_names", "is_gone"),
     [
         ("cpu", set(), ["n1"], False),
         ("cpu", set(), ["n1", "n2"], True),
@@ -234,7 +234,7 @@ def test_a_worker_whose_job_could_not_be_made_is_started_as_soon_as_it_can_be() 
     ],
 )
 def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_are_others(
-    pool: str | None, avoid: set[str], there: list[str], gone: bool
+    pool: str | None, avoid: set[str], node_names: list[str], is_gone: bool
 ) -> None:
     config, each = KubernetesConfig("lab", "ml", "http://o", "o:1"), Resources(1)
     order = WorkerOrder(
@@ -247,12 +247,12 @@ def test_a_worker_that_waits_for_the_nodes_of_its_pool_is_made_anew_once_there_a
     template = plan.template(config, order, plan.ClusterRequirements(node_pool=node_pool), [])
     waiting = pod("p", "1", "w")
     waiting["spec"] = {**template["spec"], "nodeName": None}
-    cluster = Cluster(nodes=[nodes[name] for name in there], pods=[waiting])
+    cluster = Cluster(nodes=[nodes[name] for name in node_names], pods=[waiting])
     backend = KubernetesBackend(config, cluster)  # type: ignore[arg-type]
     try:
         backend.capacity()
-        [seen] = backend.observe({"w": {"namespace": "ml", "job": "j"}})
+        [status] = backend.observe({"w": {"namespace": "ml", "job": "j"}})
     finally:
         backend.close()
-    assert (seen.phase is Phase.GONE) is gone
-    assert not gone or (seen.loss is WorkerLoss.PLACE and "(n2)" in seen.reason)
+    assert (status.phase is Phase.GONE) is is_gone
+    assert not is_gone or (status.loss is WorkerLoss.PLACE and "(n2)" in status.reason)

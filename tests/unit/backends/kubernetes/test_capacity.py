@@ -34,7 +34,9 @@ CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 GIB = 2**30
 
 
-def shown(name: str, *, cpu: str = "4", memory: str = "8Gi", gpu: int = 0, ready: str = "True", **more: Any) -> Node:
+def node_document(
+    name: str, *, cpu: str = "4", memory: str = "8Gi", gpu: int = 0, ready: str = "True", **more: Any
+) -> Node:
     labels, spec = more.pop("labels", {}), more
     allocatable = {"cpu": cpu, "memory": memory} | ({"nvidia.com/gpu": str(gpu)} if gpu else {})
     condition = {"type": "Ready", "status": ready, "message": "" if ready == "True" else "Kubelet stopped posting"}
@@ -66,7 +68,7 @@ def test_what_others_hold_is_taken_off_and_lent_where_it_may_come_back() -> None
         pod({"cpu": "1500m", "memory": "1Gi"}),
         pod({"cpu": "1"}, ours="sgd-7f3a"),
     ]
-    (machine,) = machines([shown("n1")], loads)
+    (machine,) = machines([node_document("n1")], loads)
     assert (machine.cpu, machine.memory) == (2.0, 6 * GIB)
     assert (machine.whole.cpu, machine.whole.memory) == (3.5, 7 * GIB)
 
@@ -74,14 +76,14 @@ def test_what_others_hold_is_taken_off_and_lent_where_it_may_come_back() -> None
 @pytest.mark.parametrize("other", [replace(CONFIG, namespace="team"), replace(CONFIG, url="http://elsewhere")])
 def test_workers_of_another_server_are_others(other: KubernetesConfig) -> None:
     loads = [pod({"cpu": "1"}, ours="sgd-7f3a"), pod({"cpu": "2"}, ours="net-1a2b", config=other)]
-    (machine,) = machines([shown("n1")], loads)
+    (machine,) = machines([node_document("n1")], loads)
     assert (machine.cpu, machine.whole.cpu) == (2.0, 4.0)
-    (found,) = survey([shown("n1")], loads, True)
-    assert found.ours.cpu == 1 and found.others is not None and found.others.cpu == 2
+    (machine_view,) = survey([node_document("n1")], loads, True)
+    assert machine_view.ours.cpu == 1 and machine_view.others is not None and machine_view.others.cpu == 2
 
 
 def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
-    capacity = Capacity(machines([shown("n1")], [pod({"cpu": "3"})]))
+    capacity = Capacity(machines([node_document("n1")], [pod({"cpu": "3"})]))
     assert fits(capacity, Resources(4, GIB)) is None
     assert fits(capacity, Resources(5, GIB)) == "a trial needs 5 cpu, n1 has 4"
 
@@ -89,9 +91,9 @@ def test_what_others_hold_now_refuses_nothing_for_ever() -> None:
 @pytest.mark.parametrize(
     "unfit",
     [
-        shown("n", ready="Unknown"),
-        shown("n", unschedulable=True),
-        shown("n", taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]),
+        node_document("n", ready="Unknown"),
+        node_document("n", unschedulable=True),
+        node_document("n", taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]),
     ],
     ids=["not ready", "cordoned", "under pressure"],
 )
@@ -103,43 +105,49 @@ def test_a_node_that_takes_nobody_is_no_machine(unfit: Node) -> None:
 def test_a_node_of_windows_is_no_machine_and_says_so() -> None:
     ready = {"type": "Ready", "status": "True"}
     status = {"allocatable": {"cpu": "8"}, "conditions": [ready], "nodeInfo": {"operatingSystem": "windows"}}
-    found = node({"metadata": {"name": "win1"}, "spec": {}, "status": status}, CONFIG)
-    assert machines([found], []) == ()
-    assert survey([found], [], True)[0].trouble == "runs windows, and trials run on Linux"
+    windows_node = node({"metadata": {"name": "win1"}, "spec": {}, "status": status}, CONFIG)
+    assert machines([windows_node], []) == ()
+    assert survey([windows_node], [], True)[0].trouble == "runs windows, and trials run on Linux"
 
 
 def test_a_node_of_another_architecture_than_the_workers_python_is_no_machine_and_says_so() -> None:
-    def seen(architecture: str, wanted: str) -> Node:
+    def arm_or_other_node(architecture: str, worker_architecture: str) -> Node:
         ready = {"type": "Ready", "status": "True"}
         info = {"operatingSystem": "linux", "architecture": architecture}
         status = {"allocatable": {"cpu": "8"}, "conditions": [ready], "nodeInfo": info}
         document = {"metadata": {"name": "n1"}, "spec": {}, "status": status}
-        return node(document, replace(CONFIG, architecture=wanted))
+        return node(document, replace(CONFIG, architecture=worker_architecture))
 
-    assert machines([seen("arm64", "amd64")], []) == ()
-    assert survey([seen("arm64", "amd64")], [], True)[0].trouble == "is arm64, and the worker's Python is for amd64"
-    for architecture, wanted in (("arm64", "arm64"), ("arm64", ""), ("", "arm64")):
-        assert len(machines([seen(architecture, wanted)], [])) == 1
+    assert machines([arm_or_other_node("arm64", "amd64")], []) == ()
+    assert (
+        survey([arm_or_other_node("arm64", "amd64")], [], True)[0].trouble
+        == "is arm64, and the worker's Python is for amd64"
+    )
+    for architecture, worker_architecture in (("arm64", "arm64"), ("arm64", ""), ("", "arm64")):
+        assert len(machines([arm_or_other_node(architecture, worker_architecture)], [])) == 1
 
 
 def test_a_tainted_node_with_a_pool_is_for_those_who_name_it() -> None:
-    spot = shown(
+    spot = node_document(
         "s1", labels={"orchestune.dev/pool": "spot"}, taints=[{"key": "spot", "value": "y", "effect": "NoSchedule"}]
     )
-    nodes = [spot, shown("n1")]
+    nodes = [spot, node_document("n1")]
     capacity = Capacity(machines(nodes, []))
 
-    def found(pool: str | None) -> list[str]:
+    def open_nodes(pool: str | None) -> list[str]:
         tolerations = [{"key": key, "value": value} for key, value, _ in node_pool(nodes, pool, Resources()).taints]
         closed = frozenset(each.name for each in nodes if not admits(each, {"tolerations": tolerations}))
         return [machine.name for machine in usable(capacity, Resources(1), pool, closed)]
 
-    assert (found(None), found("spot")) == (["n1"], ["s1"])
+    assert (open_nodes(None), open_nodes("spot")) == (["n1"], ["s1"])
     assert node_pool([spot], "spot", Resources()) == NodePool((), (("spot", "y", "NoSchedule"),))
 
 
 def test_a_node_whose_label_names_no_pool_is_found_by_its_name() -> None:
-    nodes = [shown("n1", labels={"orchestune.dev/pool": ""}), shown("n2", labels={"orchestune.dev/pool": "cpu"})]
+    nodes = [
+        node_document("n1", labels={"orchestune.dev/pool": ""}),
+        node_document("n2", labels={"orchestune.dev/pool": "cpu"}),
+    ]
     assert [machine.pool for machine in machines(nodes, [])] == ["cpu", "cpu"]
     assert node_pool(nodes, "cpu", Resources()).nodes == ("n1",)
 
@@ -152,7 +160,7 @@ def test_a_node_whose_label_names_no_pool_is_found_by_its_name() -> None:
 def test_nobody_tolerates_that_a_node_of_a_pool_is_about_to_go_or_not_up_yet(key: str) -> None:
     labels, own = {"orchestune.dev/pool": "spot"}, {"key": "spot", "value": "y", "effect": "NoSchedule"}
     taints = [own, {"key": key, "value": "1700000000", "effect": "NoSchedule"}]
-    going, stays = shown("s1", labels=labels, taints=taints), shown("s2", labels=labels, taints=[own])
+    going, stays = node_document("s1", labels=labels, taints=taints), node_document("s2", labels=labels, taints=[own])
     assert [machine.name for machine in machines([going, stays], [])] == ["s2"]
     assert node_pool([going, stays], "spot", Resources()).taints == (("spot", "y", "NoSchedule"),)
     assert node_pool([going], "spot", Resources()).taints == ()
@@ -160,10 +168,10 @@ def test_nobody_tolerates_that_a_node_of_a_pool_is_about_to_go_or_not_up_yet(key
 
 
 def test_the_taint_of_cards_keeps_no_pool_apart() -> None:
-    cards = shown("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
+    cards = node_document("g1", gpu=4, taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}])
     (machine,) = machines([cards], [])
     assert (machine.pool, [card.id for card in machine.gpus]) == ("gpu", ["g1/0", "g1/1", "g1/2", "g1/3"])
-    assert node_pool([cards, shown("n1")], "gpu", Resources()) == NodePool(("g1",), ())
+    assert node_pool([cards, node_document("n1")], "gpu", Resources()) == NodePool(("g1",), ())
 
 
 def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
@@ -171,19 +179,19 @@ def test_nodes_whose_cards_are_sliced_have_the_taint_of_whole_cards() -> None:
     taints = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
     metadata = {"name": "g1", "labels": {"kubernetes.io/os": "linux"}}
     status = {"allocatable": {"nvidia.com/gpu.shared": "8"}, "conditions": [{"type": "Ready", "status": "True"}]}
-    found = node({"metadata": metadata, "spec": {"taints": taints}, "status": status}, config)
+    sliced_node = node({"metadata": metadata, "spec": {"taints": taints}, "status": status}, config)
 
     def spec(each: Resources) -> dict[str, Any]:
-        return node_constraints(config, each, Placement(), node_pool([found], None, each))
+        return node_constraints(config, each, Placement(), node_pool([sliced_node], None, each))
 
-    assert found.open
-    assert admits(found, spec(Resources(gpu=1))) and not admits(found, spec(Resources(1)))
+    assert sliced_node.open
+    assert admits(sliced_node, spec(Resources(gpu=1))) and not admits(sliced_node, spec(Resources(1)))
 
 
 @pytest.mark.parametrize("label", ["1e400", "nan", "infinity", "forty"])
 def test_a_label_that_is_no_amount_says_nothing_and_hides_no_node(label: str) -> None:
-    found = shown("g1", gpu=1, labels={"nvidia.com/gpu.memory": label})
-    assert (found.has.gpu, found.has.gpu_memory) == (1, None)
+    labelled_node = node_document("g1", gpu=1, labels={"nvidia.com/gpu.memory": label})
+    assert (labelled_node.has.gpu, labelled_node.has.gpu_memory) == (1, None)
 
 
 def test_pods_that_are_over_or_nowhere_hold_nothing() -> None:
@@ -200,25 +208,25 @@ def test_a_pod_holds_its_containers_together_or_its_largest_first_step() -> None
         "nodeName": "n1", "containers": containers, "overhead": {"memory": "1Gi"},
         "initContainers": [{"name": "c", "resources": {"requests": {"cpu": "2", "memory": "3Gi"}}}],
     }  # fmt: skip
-    found = load({"metadata": {"name": "p"}, "spec": spec, "status": {}}, CONFIG)
-    assert found is not None
-    assert found.holds == Resources(3.0, 4 * GIB, 0)  # the overhead comes on top of either
+    pod_load = load({"metadata": {"name": "p"}, "spec": spec, "status": {}}, CONFIG)
+    assert pod_load is not None
+    assert pod_load.holds == Resources(3.0, 4 * GIB, 0)  # the overhead comes on top of either
 
 
 def test_a_shortage_says_how_much_is_free_and_who_holds_the_rest() -> None:
-    nodes = [shown("g1", gpu=4), shown("g2", gpu=4), shown("n1")]
+    nodes = [node_document("g1", gpu=4), node_document("g2", gpu=4), node_document("n1")]
     loads: list[Load] = [
         pod({"nvidia.com/gpu": "3"}, "g1", ours="sgd-7f3a"),
         pod({"nvidia.com/gpu": "3"}, "g2"),
     ]
-    said = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-    assert shortage(Resources(1, GIB, 2), said, nodes, loads) == (
+    message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    assert shortage(Resources(1, GIB, 2), message, nodes, loads) == (
         "needs 2 gpu, 2 of 8 free, at most 1 on one node (g1); held by sgd-7f3a (3), others (3)"
     )
 
 
 def test_the_amounts_of_a_large_cluster_are_written_in_full() -> None:
-    nodes = [shown(f"n{number}") for number in range(2500)]
+    nodes = [node_document(f"n{number}") for number in range(2500)]
     loads: list[Load] = [pod({"cpu": "3"}, node.name) for node in nodes]
     assert shortage(Resources(4), "0/2500 nodes are available: 2500 Insufficient cpu.", nodes, loads) == (
         "needs 4 cpu, 2500 of 10000 free, at most 1 on one node (n0); held by others (7500)"
@@ -226,14 +234,17 @@ def test_the_amounts_of_a_large_cluster_are_written_in_full() -> None:
 
 
 def test_a_shortage_that_the_nodes_do_not_explain_is_left_to_the_schedulers_words() -> None:
-    assert shortage(Resources(1), "0/1 nodes are available: 1 node(s) had untolerated taint", [shown("n1")], []) == ""
-    assert shortage(Resources(1), "0/1 nodes are available: 1 Insufficient cpu", [shown("n1")], []) == ""
+    assert (
+        shortage(Resources(1), "0/1 nodes are available: 1 node(s) had untolerated taint", [node_document("n1")], [])
+        == ""
+    )
+    assert shortage(Resources(1), "0/1 nodes are available: 1 Insufficient cpu", [node_document("n1")], []) == ""
 
 
 def test_a_survey_tells_ours_from_others_where_others_are_seen() -> None:
     loads = [pod({"cpu": "1"}, ours="sgd-7f3a"), pod({"cpu": "2"})]
-    (known,), (unknown,) = survey([shown("n1")], loads, True), survey([shown("n1")], loads, False)
-    assert (known.ours.cpu, known.others and known.others.cpu, known.trouble) == (1.0, 2.0, "")
+    (visible,), (unknown,) = survey([node_document("n1")], loads, True), survey([node_document("n1")], loads, False)
+    assert (visible.ours.cpu, visible.others and visible.others.cpu, visible.trouble) == (1.0, 2.0, "")
     assert unknown.others is None
 
 
@@ -244,15 +255,20 @@ def test_the_server_itself_counts_as_ours_and_leaves_trials_no_more_room() -> No
     }
     held = load(server, CONFIG)
     assert held is not None
-    (found,) = survey([shown("n1")], [held], True)
-    assert found.ours.cpu == 1 and found.others is not None and not found.others.cpu
-    (machine,) = machines([shown("n1")], [held])
-    assert machine.cpu == (shown("n1").has.cpu or 0) - 1
+    (machine_view,) = survey([node_document("n1")], [held], True)
+    assert machine_view.ours.cpu == 1 and machine_view.others is not None and not machine_view.others.cpu
+    (machine,) = machines([node_document("n1")], [held])
+    assert machine.cpu == (node_document("n1").has.cpu or 0) - 1
 
 
 A100 = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB", "nvidia.com/gpu.memory": "40960"}
 T4 = {"nvidia.com/gpu.product": "Tesla-T4", "nvidia.com/gpu.memory": "15360"}
-FLEET = [shown("a1", gpu=4, labels=A100), shown("t1", gpu=2, labels=T4), shown("bare", gpu=2), shown("n1")]
+FLEET = [
+    node_document("a1", gpu=4, labels=A100),
+    node_document("t1", gpu=2, labels=T4),
+    node_document("bare", gpu=2),
+    node_document("n1"),
+]
 
 
 def test_labels_say_which_cards_a_node_has() -> None:

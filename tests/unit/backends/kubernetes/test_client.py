@@ -22,26 +22,26 @@ class Server(Listening):
     """Answers who comes with the token that counts."""
 
     def __init__(self) -> None:
-        super().__init__(_Asked)
+        super().__init__(_RecordingHandler)
         self.cluster = add_tls(self)
         self.token = "first"
 
 
-class _Asked(Handler):
+class _RecordingHandler(Handler):
     server: Server
 
     def do_GET(self) -> None:
         if self.path.startswith("/led-away"):
             self.send(302, headers={"Location": "https://sso.example.org/"})
             return
-        known = self.headers.get("Authorization") == f"Bearer {self.server.token}"
-        self.send_json(200 if known else 401, {"known": known, "message": "Unauthorized"})
+        is_authorized = self.headers.get("Authorization") == f"Bearer {self.server.token}"
+        self.send_json(200 if is_authorized else 401, {"known": is_authorized, "message": "Unauthorized"})
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving(Server()) as made:
-        yield made
+    with serving(Server()) as http_server:
+        yield http_server
 
 
 def connected(server: Server, folder: Path, **status: str) -> ApiServer:

@@ -24,8 +24,8 @@ def test_the_least_is_enough(tmp_path: Path) -> None:
 
 def test_everything_is_read(tmp_path: Path) -> None:
     more = {"pull_secrets": ["a"], "cpu": 2, "memory": 2**30, "elastic": True, "restricted": None, "default_image": "x"}
-    found = read(written(tmp_path, LEAST | more))
-    assert (found.pull_secrets, found.cpu, found.memory, found.elastic) == (("a",), 2.0, 2**30, True)
+    config = read(written(tmp_path, LEAST | more))
+    assert (config.pull_secrets, config.cpu, config.memory, config.elastic) == (("a",), 2.0, 2**30, True)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ CONFIG = KubernetesConfig("lab", "ml", "http://o:8470", "registry.lab/server:1",
 ORDER = WorkerOrder("01a21224-9798-78f8-96c6-562d7bb027d4", "e", "a-token", 1, each=Resources(1), placement=Placement())
 OLD_CONTAINERD = 'failed to generate spec: failed to mkdir "": mkdir : no such file or directory'
 OLD_CRIO = "mount.HostPath is empty"
-NOTHING_IN_IT = (
+EMPTY_VOLUME = (
     "failed to create containerd task: OCI runtime create failed: unable to start container process: error during "
     'container init: exec: "/orchestune/opt/orchestune/runtime/py/lib/ld.so": stat /orchestune/opt/orchestune/runtime/'
     "py/lib/ld.so: no such file or directory"
@@ -61,9 +61,9 @@ def nodes(*documents: Document) -> list[Node]:
     ],
 )  # fmt: skip
 def test_the_versions_decide(version: str, machines: list[Document], why: str) -> None:
-    found = decide(None, version, nodes(*machines))
-    assert found.volume is not bool(why)
-    assert why in found.why
+    decision = decide(None, version, nodes(*machines))
+    assert decision.volume is not bool(why)
+    assert why in decision.why
 
 
 def test_a_node_where_nothing_is_started_decides_nothing() -> None:
@@ -79,7 +79,7 @@ def test_a_setting_decides_whatever_the_versions_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "message"),
     [
         ({"waiting": {"reason": "CreateContainerError", "message": OLD_CRIO}}, OLD_CRIO),
         ({"waiting": {"reason": "RunContainerError"}}, "RunContainerError"),
@@ -89,8 +89,8 @@ def test_a_setting_decides_whatever_the_versions_are() -> None:
         ({"running": {}}, ""),
     ],
 )
-def test_what_a_runtime_said_when_it_could_not_start_the_worker(state: Document, said: str) -> None:
-    assert start_failure({"status": {"containerStatuses": [{"name": "worker", "state": state}]}}) == said
+def test_what_a_runtime_said_when_it_could_not_start_the_worker(state: Document, message: str) -> None:
+    assert start_failure({"status": {"containerStatuses": [{"name": "worker", "state": state}]}}) == message
 
 
 class Stream:
@@ -133,7 +133,7 @@ class FakeApi:
         return self._stream(path)
 
     def tell(self, kind: str, document: Document) -> None:
-        """A watch tells of an object of the namespace."""
+        """Let a watch report an object of the namespace."""
         self._stream(f"/api/v1/namespaces/ml/{kind}").queue.put(("ADDED", document))
 
     def _stream(self, path: str) -> Stream:
@@ -143,15 +143,15 @@ class FakeApi:
 
 @pytest.fixture
 def place() -> Iterator[Callable[..., tuple[KubernetesBackend, FakeApi]]]:
-    made: list[KubernetesBackend] = []
+    backends: list[KubernetesBackend] = []
 
     def make(**settings: Any) -> tuple[KubernetesBackend, FakeApi]:
         api = FakeApi()
-        made.append(KubernetesBackend(replace(CONFIG, **settings), api))  # type: ignore[arg-type]
-        return made[-1], api
+        backends.append(KubernetesBackend(replace(CONFIG, **settings), api))  # type: ignore[arg-type]
+        return backends[-1], api
 
     yield make
-    for backend in made:
+    for backend in backends:
         backend.close()
 
 
@@ -167,15 +167,15 @@ def order(number: int) -> WorkerOrder:
     return replace(ORDER, worker=f"{ORDER.worker[:-1]}{number}")
 
 
-def seen(backend: KubernetesBackend, number: int, enough: Callable[[WorkerStatus], bool]) -> WorkerStatus:
-    found: list[WorkerStatus] = []
+def eventual_status(backend: KubernetesBackend, number: int, enough: Callable[[WorkerStatus], bool]) -> WorkerStatus:
+    statuses: list[WorkerStatus] = []
 
     def look() -> bool:
-        found[:] = backend.observe({order(number).worker: {"namespace": "ml", "job": "j"}})
-        return enough(found[0])
+        statuses[:] = backend.observe({order(number).worker: {"namespace": "ml", "job": "j"}})
+        return enough(statuses[0])
 
     wait_until(look)
-    return found[0]
+    return statuses[0]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def seen(backend: KubernetesBackend, number: int, enough: Callable[[WorkerStatus
     [
         ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CONTAINERD}}, True),
         ("Pending", {"waiting": {"reason": "CreateContainerError", "message": OLD_CRIO}}, True),
-        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOTHING_IN_IT}}, False),
+        ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": EMPTY_VOLUME}}, False),
         ("Failed", {"terminated": {"reason": "StartError", "exitCode": 128, "message": NOEXEC}}, False),
         (
             "Failed",
@@ -200,7 +200,7 @@ def test_where_a_kubelet_cannot_the_next_pod_gets_a_copy_and_nothing_is_counted(
     backend.start(order(1))
     assert uses_volume(api.jobs[0])
     api.tell("pods", pod_of(api.jobs[0], phase, **state))
-    assert seen(backend, 1, lambda found: found.phase is Phase.GONE).loss is WorkerLoss.PLACE
+    assert eventual_status(backend, 1, lambda status: status.phase is Phase.GONE).loss is WorkerLoss.PLACE
     backend.start(order(2))
     assert not uses_volume(api.jobs[1])
     assert api.jobs[1]["spec"]["template"]["spec"]["initContainers"]
@@ -249,8 +249,8 @@ def test_only_the_standard_that_a_namespace_enforces_makes_the_pods_of_all_other
         "reason": "FailedCreate", "type": "Warning", "message": f"Error creating: {message}",
     }  # fmt: skip
     api.tell("events", event)
-    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
-    assert (gone is WorkerLoss.PLACE) is restricted
+    loss = eventual_status(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
+    assert (loss is WorkerLoss.PLACE) is restricted
     backend.start(replace(order(2), experiment="another"))
     assert api.jobs[1]["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) is restricted
 
@@ -268,9 +268,9 @@ def test_what_a_kubelet_says_of_one_image_changes_the_pods_of_no_other_experimen
     backend, api = place()
     backend.start(order(1))
     api.tell("pods", pod_of(api.jobs[0], "Pending", waiting={"reason": reason, "message": message}))
-    gone = seen(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
+    loss = eventual_status(backend, 1, lambda sighting: sighting.phase is Phase.GONE).loss
     about_root = reason == "CreateContainerConfigError"
-    assert gone is (WorkerLoss.PLACE if about_root else WorkerLoss.REFUSED)
+    assert loss is (WorkerLoss.PLACE if about_root else WorkerLoss.REFUSED)
     backend.start(order(2))
     backend.start(replace(order(3), experiment="another"))
     non_root = [job["spec"]["template"]["spec"]["securityContext"].get("runAsNonRoot", False) for job in api.jobs[1:]]
@@ -313,15 +313,15 @@ def test_once_a_pod_has_run_so_only_words_that_name_the_volume_count(
     backend, api = place()
     backend.start(order(1))
     api.tell("pods", pod_of(api.jobs[0], "Running", running={}))
-    seen(backend, 1, lambda found: found.phase is Phase.RUNNING and found.node == "n1")
+    eventual_status(backend, 1, lambda status: status.phase is Phase.RUNNING and status.node == "n1")
     backend.start(order(2))
     mine = {"reason": "CreateContainerError", "message": "a mount of the user's own"}
     api.tell("pods", pod_of(api.jobs[1], "Pending", waiting=mine))
-    assert seen(backend, 2, lambda found: "user's own" in found.reason).phase is Phase.PENDING
+    assert eventual_status(backend, 2, lambda status: "user's own" in status.reason).phase is Phase.PENDING
     backend.start(order(3))
     assert uses_volume(api.jobs[2])
     api.tell("pods", pod_of(api.jobs[2], "Pending", waiting={"reason": "CreateContainerError", "message": OLD_CRIO}))
-    seen(backend, 3, lambda found: found.loss is WorkerLoss.PLACE)
+    eventual_status(backend, 3, lambda status: status.loss is WorkerLoss.PLACE)
 
 
 def test_a_mount_that_is_late_is_waited_for(place: Callable[..., tuple[KubernetesBackend, FakeApi]]) -> None:
@@ -335,7 +335,7 @@ def test_a_mount_that_is_late_is_waited_for(place: Callable[..., tuple[Kubernete
     }  # fmt: skip
     api.tell("pods", pod)
     api.tell("events", late)
-    assert seen(backend, 1, lambda found: "orders" in found.reason).phase is Phase.PENDING
+    assert eventual_status(backend, 1, lambda status: "orders" in status.reason).phase is Phase.PENDING
     assert backend.notes() == ["the worker's Python comes into pods as an image volume"]
 
 
@@ -347,7 +347,7 @@ def test_where_a_setting_wants_image_volumes_nothing_falls_back(
     api.tell(
         "pods", pod_of(api.jobs[0], "Failed", terminated={"reason": "StartError", "exitCode": 128, "message": NOEXEC})
     )
-    found = seen(backend, 1, lambda found: found.phase is Phase.GONE)
-    assert found.loss is not WorkerLoss.PLACE and "could not run" in found.reason
+    status = eventual_status(backend, 1, lambda status: status.phase is Phase.GONE)
+    assert status.loss is not WorkerLoss.PLACE and "could not run" in status.reason
     backend.start(order(2))
     assert uses_volume(api.jobs[1])

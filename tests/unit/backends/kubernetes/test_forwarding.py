@@ -25,7 +25,7 @@ from orchestune.store.leadership import Leadership
 from tests.testbeds.waiting import until
 
 Document = dict[str, Any]
-TO_ALL = {"apiGroups": [""], "resources": [FORWARDING], "verbs": ["create", "get"]}
+FORWARD_TO_ANY_POD = {"apiGroups": [""], "resources": [FORWARDING], "verbs": ["create", "get"]}
 
 
 def pod(name: str, account: str = "orchestune-server", phase: str = "Running") -> Document:
@@ -97,7 +97,12 @@ def test_only_pods_of_the_server_that_have_not_ended_are_its_pods() -> None:
 
 @pytest.mark.parametrize(
     "before",
-    [[TO_ALL], [{**TO_ALL, "resourceNames": ["postgres"]}], [TO_ALL, {**TO_ALL, "verbs": ["*"]}], []],
+    [
+        [FORWARD_TO_ANY_POD],
+        [{**FORWARD_TO_ANY_POD, "resourceNames": ["postgres"]}],
+        [FORWARD_TO_ANY_POD, {**FORWARD_TO_ANY_POD, "verbs": ["*"]}],
+        [],
+    ],
     ids=["all pods", "another pod", "two rules", "none"],
 )
 def test_rules_are_limited_to_the_pods_whatever_they_were(before: list[Document]) -> None:
@@ -106,7 +111,7 @@ def test_rules_are_limited_to_the_pods_whatever_they_were(before: list[Document]
 
 
 def test_without_a_pod_there_is_no_rule_since_one_without_names_would_be_of_all_pods() -> None:
-    assert limit_forwarding([TO_ALL], []) == []
+    assert limit_forwarding([FORWARD_TO_ANY_POD], []) == []
 
 
 def test_what_a_rule_allows_beside_the_forwarding_stays() -> None:

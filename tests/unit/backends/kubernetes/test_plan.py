@@ -86,8 +86,8 @@ def as_yaml(documents: list[dict[str, Any]]) -> str:
 def test_the_manifests_are_those_of_the_golden_file(case: str) -> None:
     config, order, setting = CASES[case]
     job = plan.job(config, order, setting, ["/the/worker"])
-    made = {**job, "metadata": {**job["metadata"], "uid": "the-jobs-uid"}}
-    text = as_yaml([job, plan.secret(config, order, made)])
+    created_job = {**job, "metadata": {**job["metadata"], "uid": "the-jobs-uid"}}
+    text = as_yaml([job, plan.secret(config, order, created_job)])
     file = GOLDEN / f"{case}.yaml"
     if os.environ.get("ORCHESTUNE_WRITE_GOLDEN") == "1":
         file.parent.mkdir(exist_ok=True)
@@ -145,16 +145,16 @@ def test_cards_of_a_type_are_looked_for_by_the_label_of_their_nodes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "said"),
+    ("pod", "message"),
     [
         ({"metadata": None}, "`pod.metadata` has to be a mapping, found null"),
         ({"spec": ["hostNetwork"]}, '`pod.spec` has to be a mapping, found \\["hostNetwork"\\]'),
         ({"metadata": {"labels": ["team"]}}, '`pod.metadata.labels` has to be a mapping, found \\["team"\\]'),
     ],
 )
-def test_a_patch_that_leaves_no_template_is_refused_before_anything_starts(pod: dict[str, Any], said: str) -> None:
+def test_a_patch_that_leaves_no_template_is_refused_before_anything_starts(pod: dict[str, Any], message: str) -> None:
     api: Any = None  # is not asked
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         check(api, CONFIG, Placement(image="x", pod=pod))
     check(api, CONFIG, Placement(image="x", pod={"metadata": {"labels": None}, "spec": {}}))
 

@@ -79,7 +79,7 @@ def failed_create(message: str) -> list[ObjectEvent]:
 
 def kueue_says(why: str) -> ObjectEvent:
     """Build the event of Kueue about the Workload of a Job, as the API shows it."""
-    found = event(
+    kueue_event = event(
         {
             "metadata": {"creationTimestamp": "2026-01-31T12:00:00Z"},
             "involvedObject": {"kind": "Workload", "name": "job-orchestune-sgd-7f3a-w1-0f1e2"},
@@ -88,9 +88,9 @@ def kueue_says(why: str) -> ObjectEvent:
             "message": f"couldn't assign flavors to pod set main: {why}",
         }
     )
-    assert found is not None
-    assert found.name == "orchestune-sgd-7f3a-w1"
-    return found
+    assert kueue_event is not None
+    assert kueue_event.name == "orchestune-sgd-7f3a-w1"
+    return kueue_event
 
 
 IN_QUEUE: dict[str, Any] = {
@@ -104,7 +104,7 @@ def kueue_holds(*conditions: tuple[str, str, str], active: bool = True, **status
         "metadata": {"ownerReferences": [{"kind": "Job", "name": "j"}]},
         "spec": {"active": active},
         "status": {
-            "conditions": [{"type": kind, "status": holds, "message": said} for kind, holds, said in conditions],
+            "conditions": [{"type": kind, "status": holds, "message": message} for kind, holds, message in conditions],
             **status,
         },
     }
@@ -136,7 +136,7 @@ GATED = {"schedulingGates": [{"name": "lab"}]}
 IS_ROOT = "container has runAsNonRoot and image will run as root"
 PLACE, REFUSED, OOM, UNKNOWN = WorkerLoss.PLACE, WorkerLoss.REFUSED, WorkerLoss.OUT_OF_MEMORY, WorkerLoss.UNKNOWN
 
-GONE: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
+LOST: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
     "out of memory": (
         WorkerEvidence(JOB, pod("Failed", **ended(137, "OOMKilled"))),
         OOM,
@@ -543,23 +543,23 @@ PENDING: dict[str, tuple[WorkerEvidence, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", GONE)
+@pytest.mark.parametrize("case", LOST)
 def test_why_a_worker_is_gone(case: str) -> None:
-    evidence, gone, words = GONE[case]
-    found = judge(evidence)
-    assert (found.phase, found.loss, found.words) == (Phase.GONE, gone, words)
+    evidence, loss, words = LOST[case]
+    diagnosis = judge(evidence)
+    assert (diagnosis.phase, diagnosis.loss, diagnosis.words) == (Phase.GONE, loss, words)
 
 
 @pytest.mark.parametrize("case", PENDING)
 def test_what_a_worker_waits_for(case: str) -> None:
     evidence, words = PENDING[case]
-    found = judge(evidence)
+    diagnosis = judge(evidence)
     phase = Phase.QUEUED if "waits in the queue" in words else Phase.PENDING
-    assert (found.phase, found.words) == (phase, words)
+    assert (diagnosis.phase, diagnosis.words) == (phase, words)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         'pods "x" is forbidden: status unknown for quota: team, resources: requests.cpu',
         "the server is currently unable to handle the request",
@@ -569,9 +569,9 @@ def test_what_a_worker_waits_for(case: str) -> None:
         "rpc error: code = Unavailable desc = transport is closing",
     ],
 )
-def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(said: str) -> None:
-    found = judge(WorkerEvidence(JOB, events=failed_create(said)))
-    assert (found.phase, found.words) == (Phase.PENDING, f"its pod cannot be made now: {said}")
+def test_a_cluster_that_is_in_trouble_itself_refuses_no_worker(message: str) -> None:
+    diagnosis = judge(WorkerEvidence(JOB, events=failed_create(message)))
+    assert (diagnosis.phase, diagnosis.words) == (Phase.PENDING, f"its pod cannot be made now: {message}")
 
 
 @pytest.mark.parametrize(

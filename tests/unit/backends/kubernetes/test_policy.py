@@ -23,7 +23,7 @@ from orchestune.ports.backend import WorkerOrder
 
 ROOT = Path(__file__).parents[4]
 CONFIG = KubernetesConfig("lab", "ml", "http://orchestune.ml.svc:8470", "registry.lab/server:1", pull_secrets=("hub",))
-EACH = Resources(1, 2**30, 1)
+RESOURCES = Resources(1, 2**30, 1)
 Pod = dict[str, Any]
 
 
@@ -51,7 +51,7 @@ def refused(placement: Placement, *allow: str) -> dict[str, str]:
     """The refusals by their keys, with their hints."""
     config = replace(CONFIG, allow=Allowances.of(allow))
     try:
-        refuse_placement(config, EACH, placement)
+        refuse_placement(config, RESOURCES, placement)
     except PolicyRefused as exc:
         return {problem.key: f"{problem.message} ({problem.hint})" for problem in exc.problems}
     return {}
@@ -366,7 +366,7 @@ def test_a_pod_nested_beyond_all_measure_is_refused_without_recursion() -> None:
 
 def test_containers_that_an_experiment_adds_are_hardened_and_its_own_settings_stay() -> None:
     pod = side(securityContext={"runAsUser": 5}, env=[{"name": "A", "value": "1"}])
-    order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
+    order = WorkerOrder("w-1", "e", "t", 1, each=RESOURCES, placement=of(pod))
     [_, added] = plan.template(CONFIG, order, plan.ClusterRequirements(), [])["spec"]["containers"]
     dropped = {"drop": ["MKNOD", "NET_RAW"]}
     assert added["securityContext"] == {"runAsUser": 5, "allowPrivilegeEscalation": False, "capabilities": dropped}
@@ -396,7 +396,7 @@ def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
     cleared = {"requests": {"nvidia.com/gpu": None}, "limits": {"nvidia.com/gpu": None}}
     pod = spec(containers=[{"name": name, "resources": {key: {**cleared[key], **resources.get(key, {})}
                                                          for key in cleared}}])  # fmt: skip
-    order = WorkerOrder("w-1", "e", "t", 1, each=EACH, placement=of(pod))
+    order = WorkerOrder("w-1", "e", "t", 1, each=RESOURCES, placement=of(pod))
     containers = plan.template(CONFIG, order, plan.ClusterRequirements(), [])["spec"]["containers"]
     [container] = [each for each in containers if each["name"] == name]
     variables = {item["name"]: item.get("value") for item in container.get("env", [])}
@@ -424,8 +424,8 @@ def test_a_container_without_a_gpu_sees_none_whatever_its_image_says(
 def test_a_container_has_the_devices_of_a_vendor_only_if_it_requests_some(
     resource: str, counted: str, open_to: set[str]
 ) -> None:
-    given = {"name": "side", "resources": {"limits": {resource: 1}}}
-    [container] = cast(list[dict[str, Any]], hardened([given], frozenset(), counted, restricted=False))
+    sidecar = {"name": "side", "resources": {"limits": {resource: 1}}}
+    [container] = cast(list[dict[str, Any]], hardened([sidecar], frozenset(), counted, restricted=False))
     assert set(DEVICES) - {item["name"] for item in container["env"]} == open_to
 
 

@@ -21,7 +21,7 @@ LABEL = 'the cluster refuses this: Job.batch "x" is invalid: spec.template.label
 
 
 class Server:
-    """Answers as it is told, by how strictly it is asked to look."""
+    """Answers as configured, by the strictness of the request."""
 
     def __init__(self, strict: OrchestuneError | None = None, otherwise: OrchestuneError | None = None) -> None:
         self.answers = {"Strict": strict, "Ignore": otherwise}
@@ -46,8 +46,8 @@ def refusal(server: Server) -> str:
 
 
 def unknown(*paths: str) -> UsageError:
-    said = ", ".join(f'unknown field "{path}"' for path in paths)
-    return UsageError(f"{HANDLED}strict decoding error: {said}")
+    fields = ", ".join(f'unknown field "{path}"' for path in paths)
+    return UsageError(f"{HANDLED}strict decoding error: {fields}")
 
 
 def test_what_a_pod_does_not_have_is_named() -> None:

@@ -33,12 +33,12 @@ class FakeApi:
     def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Document:
         if method == "GET":
             self.reads += 1
-            found = self.objects.get(path)
+            secret = self.objects.get(path)
             hook, self.after_read = self.after_read, ignore
             hook()
-            if found is None:
+            if secret is None:
                 raise NotFound(path)
-            return found
+            return secret
         hook, self.before_write = self.before_write, ignore
         hook()
         if method == "POST":

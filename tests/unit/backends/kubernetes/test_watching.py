@@ -52,9 +52,9 @@ class FakeApi:
         if self.refusing is not None:
             raise self.refusing
         self.lists += 1
-        found = list(self.listed)
+        documents = list(self.listed)
         self.during_list()
-        return found, str(self.version)
+        return documents, str(self.version)
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:
         stream = Stream(since)
@@ -70,36 +70,36 @@ Names = Callable[[], list[str]]
 
 @pytest.fixture
 def watched() -> Iterator[Callable[..., WatchCache[Document]]]:
-    made: list[WatchCache[Document]] = []
+    caches: list[WatchCache[Document]] = []
 
     def start(api: FakeApi, forgotten: Callable[[Document], None] = lambda _: None) -> WatchCache[Document]:
-        kept: WatchCache[Document] = WatchCache(api, "/api/v1/things", {}, lambda found: found, forgotten)  # type: ignore[arg-type]
-        kept.start()
-        made.append(kept)
-        return kept
+        cache: WatchCache[Document] = WatchCache(api, "/api/v1/things", {}, lambda document: document, forgotten)  # type: ignore[arg-type]
+        cache.start()
+        caches.append(cache)
+        return cache
 
     yield start
-    for kept in made:
-        kept.stop()
-        kept.join(60)
+    for cache in caches:
+        cache.stop()
+        cache.join(60)
 
 
-def names(kept: WatchCache[Document]) -> list[str]:
-    return sorted(found["metadata"]["name"] for found in kept.all())
+def names(cache: WatchCache[Document]) -> list[str]:
+    return sorted(document["metadata"]["name"] for document in cache.all())
 
 
 def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1), version=5)
-    kept = watched(api)
-    assert kept.known(60)
+    cache = watched(api)
+    assert cache.known(60)
     stream = api.stream()
-    assert (names(kept), stream.since) == (["a"], "5")
+    assert (names(cache), stream.since) == (["a"], "5")
     stream.queue.put(("ADDED", item("b", 6)))
     stream.queue.put(("MODIFIED", item("a", 7, colour="red")))
-    wait_until(lambda: (kept.get("ml", "a") or {}).get("colour") == "red")
-    assert names(kept) == ["a", "b"]
+    wait_until(lambda: (cache.get("ml", "a") or {}).get("colour") == "red")
+    assert names(cache) == ["a", "b"]
     stream.queue.put(("DELETED", item("b", 8)))
-    wait_until(lambda: names(kept) == ["a"])
+    wait_until(lambda: names(cache) == ["a"])
 
 
 def test_a_watch_goes_on_where_it_ended(watched: Callable[..., WatchCache[Document]]) -> None:
@@ -119,12 +119,12 @@ def test_a_watch_goes_on_where_it_ended(watched: Callable[..., WatchCache[Docume
 def test_a_point_that_is_forgotten_means_a_new_list(watched: Callable[..., WatchCache[Document]]) -> None:
     forgotten: list[str] = []
     api = FakeApi(item("a", 1), item("b", 2), version=5)
-    kept = watched(api, lambda found: forgotten.append(found["metadata"]["name"]))
+    cache = watched(api, lambda document: forgotten.append(document["metadata"]["name"]))
     stream = api.stream()
     api.listed, api.version = [item("b", 2), item("c", 30)], 31
     stream.queue.put(WatchExpired("too old resource version"))
     assert api.stream().since == "31"
-    assert names(kept) == ["b", "c"]
+    assert names(cache) == ["b", "c"]
     assert forgotten == ["a"]
 
 
@@ -150,60 +150,60 @@ def test_watches_that_end_at_once_do_not_flood_the_server(
     watched: Callable[..., WatchCache[Document]], refusal: Exception | None
 ) -> None:
     api = Hasty(refusal)
-    kept = watched(api)
-    assert kept.known(60)
+    cache = watched(api)
+    assert cache.known(60)
     threading.Event().wait(0.5)
-    assert api.watches < 20  # thousands, where nobody waits in between
+    assert api.watches < 20  # thousands, without a pause in between
 
 
 def test_while_the_server_is_away_the_last_state_stays(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1))
-    kept = watched(api)
+    cache = watched(api)
     stream = api.stream()
     api.refusing = Unreachable("away")
     stream.queue.put(WatchExpired("list again"))
-    wait_until(lambda: kept.trouble is not None)
-    assert names(kept) == ["a"]
+    wait_until(lambda: cache.trouble is not None)
+    assert names(cache) == ["a"]
     api.refusing = None
     api.stream()
-    wait_until(lambda: kept.trouble is None)
+    wait_until(lambda: cache.trouble is None)
 
 
 def test_a_missing_right_is_told_apart_from_a_server_that_is_away(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi()
     api.refusing = PermissionMissing("the server may not list things")
-    kept = watched(api)
-    assert kept.asked(60)
-    assert not kept.permitted
-    assert not kept.known(0)
+    cache = watched(api)
+    assert cache.asked(60)
+    assert not cache.permitted
+    assert not cache.known(0)
 
 
 def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(version=5)
-    kept = watched(api)
+    cache = watched(api)
     stream = api.stream()
-    api.during_list = lambda: kept.put(item("new", 40))
+    api.during_list = lambda: cache.put(item("new", 40))
     stream.queue.put(WatchExpired("list again"))
     stream = api.stream()
-    assert names(kept) == ["new"]
+    assert names(cache) == ["new"]
     stream.queue.put(("ADDED", item("new", 40)))
     stream.queue.put(("DELETED", item("new", 41)))
-    wait_until(lambda: not kept.all())
+    wait_until(lambda: not cache.all())
 
 
 def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 9, colour="red"))
-    kept = watched(api)
-    assert kept.known(60)
-    kept.put(item("a", 1, colour="pale"))
-    assert (kept.get("ml", "a") or {})["colour"] == "red"
+    cache = watched(api)
+    assert cache.known(60)
+    cache.put(item("a", 1, colour="pale"))
+    assert (cache.get("ml", "a") or {})["colour"] == "red"
 
 
 def test_a_document_that_nobody_can_read_does_not_end_the_watch(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1))
-    kept = watched(api)
+    cache = watched(api)
     api.stream().queue.put(("ADDED", {"metadata": {}}))
-    wait_until(lambda: kept.trouble is not None)
+    wait_until(lambda: cache.trouble is not None)
     api.stream()
     assert threading.active_count() > 1
-    assert names(kept) == ["a"]
+    assert names(cache) == ["a"]

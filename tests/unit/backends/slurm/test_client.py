@@ -24,14 +24,14 @@ def test_the_variables_of_a_site_reach_sbatch_and_those_that_change_what_an_orde
         SLURM_CONF="/etc/x", SBATCH_ACCOUNT="lab", SBATCH_WAIT="1", SBATCH_ARRAY_INX="1-9", SLURM_JOB_ID="7", TOKEN="t",
     )  # fmt: skip
     assert slurm.submit("#!/bin/sh\n", ["--mem=1M"], {"PATH": os.environ["PATH"], "MINE": "1"}) == "42"
-    seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines())
-    assert (seen["SLURM_CONF"], seen["SBATCH_ACCOUNT"], seen["MINE"]) == ("/etc/x", "lab", "1")
-    assert not {"SBATCH_WAIT", "SBATCH_ARRAY_INX", "SLURM_JOB_ID", "TOKEN"} & seen.keys()
+    environment = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines())
+    assert (environment["SLURM_CONF"], environment["SBATCH_ACCOUNT"], environment["MINE"]) == ("/etc/x", "lab", "1")
+    assert not {"SBATCH_WAIT", "SBATCH_ARRAY_INX", "SLURM_JOB_ID", "TOKEN"} & environment.keys()
     assert (tmp_path / "script").read_text() == "#!/bin/sh\n"
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("message", "kind"),
     [
         ("sbatch: error: Unable to contact slurm controller (connect failure)", TemporaryError),
         ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", TemporaryError),
@@ -40,21 +40,21 @@ def test_the_variables_of_a_site_reach_sbatch_and_those_that_change_what_an_orde
         ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination", UsageError),
     ],
 )  # fmt: skip
-def test_what_may_go_well_later_is_tried_again(tmp_path: Path, said: str, kind: type[Exception]) -> None:
-    slurm = commands(tmp_path, f"echo '{said}' >&2; exit 1")
+def test_what_may_go_well_later_is_tried_again(tmp_path: Path, message: str, kind: type[Exception]) -> None:
+    slurm = commands(tmp_path, f"echo '{message}' >&2; exit 1")
     with pytest.raises(kind, match="Slurm"):
         slurm.submit("", [], {})
 
 
 def test_a_controller_that_was_away_has_its_rest(tmp_path: Path) -> None:
-    asked = tmp_path / "asked"
+    calls = tmp_path / "asked"
     slurm = commands(
-        tmp_path, f"echo x >> {asked}; echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1"
+        tmp_path, f"echo x >> {calls}; echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1"
     )
     for _ in range(3):
         with pytest.raises(TemporaryError, match="Unable to contact"):
             slurm.jobs()
-    assert asked.read_text() == "x\n"
+    assert calls.read_text() == "x\n"
     slurm = commands(tmp_path, "echo '5|RUNNING|n1|None|2|300M|gres:gpu:1|a|b'")
     [job] = slurm.jobs().values()
     assert (job.id, job.node, job.cpus, job.memory, job.gpus, job.name) == ("5", "n1", 2, 300 * 2**20, 1, "a|b")

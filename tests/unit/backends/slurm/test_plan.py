@@ -16,7 +16,7 @@ from tests.contract.backend_contract import new_order
 
 
 @pytest.mark.parametrize(
-    ("each", "placement", "wanted"),
+    ("each", "placement", "expected_options"),
     [
         (Resources(), Placement(), []),
         (Resources(cpu=1.5), Placement(), ["--cpus-per-task=2"]),
@@ -31,10 +31,12 @@ from tests.contract.backend_contract import new_order
     ],
 )  # fmt: skip
 def test_what_a_trial_needs_is_said_in_slurms_words_and_the_files_own_come_last(
-    each: Resources, placement: Placement, wanted: list[str]
+    each: Resources, placement: Placement, expected_options: list[str]
 ) -> None:
     always = plan.resource_options(Resources(), Placement(), 10.0)
-    assert [option for option in plan.resource_options(each, placement, 10.0) if option not in always] == wanted
+    assert [
+        option for option in plan.resource_options(each, placement, 10.0) if option not in always
+    ] == expected_options
 
 
 @pytest.mark.parametrize(("grace", "seconds"), [(0.5, 60), (10.0, 60), (31.2, 62), (600.0, 630)])
@@ -78,7 +80,7 @@ class Silent(Slurm):
 
 
 @pytest.mark.parametrize(
-    ("each", "placement", "said"),
+    ("each", "placement", "message"),
     [
         (Resources(gpu=0.5), Placement(), "whole GPUs"),
         (Resources(gpu=1, gpu_memory=2**30), Placement(), "by type"),
@@ -86,8 +88,8 @@ class Silent(Slurm):
         (Resources(), Placement(volumes=(Volume("/data", path="/d"),)), "volumes are for containers"),
     ],
 )
-def test_what_slurm_cannot_be_asked_for_is_refused(each: Resources, placement: Placement, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_what_slurm_cannot_be_asked_for_is_refused(each: Resources, placement: Placement, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         preflight.check(Silent(), each, placement)
 
 

@@ -11,7 +11,7 @@ def listen(host: str, port: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("url", "said", "found", "port", "wanted"),
+    ("url", "setting", "own", "port", "expected"),
     [
         ("http://10.0.0.1:80", "", "10.0.0.2", 0, "http://10.0.0.1:80"),
         ("https://host.example/x", "10.0.0.3", "10.0.0.2", 0, "https://host.example/x"),
@@ -26,12 +26,12 @@ def listen(host: str, port: int) -> int:
     ],
 )
 def test_nodes_reach_the_server_where_it_listens_for_them(
-    url: str, said: str, found: str, port: int, wanted: str
+    url: str, setting: str, own: str, port: int, expected: str
 ) -> None:
-    assert address_for_nodes(url, said, lambda: found, listen, port) == wanted
+    assert address_for_nodes(url, setting, lambda: own, listen, port) == expected
 
 
-class Told(Slurm):
+class ConfiguredSlurm(Slurm):
     """A controller and a node at these addresses."""
 
     def __init__(self, controller: str, node: str) -> None:
@@ -46,8 +46,8 @@ class Told(Slurm):
 
 
 def test_where_all_of_slurm_is_on_this_machine_it_is_reached_at_home() -> None:
-    assert own_address(Told("127.0.0.1", "127.0.0.1")) == "127.0.0.1"
+    assert own_address(ConfiguredSlurm("127.0.0.1", "127.0.0.1")) == "127.0.0.1"
 
 
 def test_an_address_that_leads_nowhere_is_passed_over() -> None:
-    assert own_address(Told("no.such.host.invalid", "127.0.0.1")) == "127.0.0.1"
+    assert own_address(ConfiguredSlurm("no.such.host.invalid", "127.0.0.1")) == "127.0.0.1"

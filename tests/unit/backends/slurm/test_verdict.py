@@ -12,7 +12,7 @@ def job(state: str, reason: str = "None") -> SlurmJob:
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "seen", "said"),
+    ("state", "reason", "expected_phase", "words"),
     [
         ("PENDING", "Priority", Phase.QUEUED, "others come first (Priority)"),
         ("PENDING", "(Resources)", Phase.QUEUED, "become free (Resources)"),
@@ -32,13 +32,13 @@ def job(state: str, reason: str = "None") -> SlurmJob:
         ("SOME_STATE_OF_LATER_VERSIONS", "None", Phase.GONE, ""),
     ],
 )
-def test_where_a_worker_is(state: str, reason: str, seen: Phase, said: str) -> None:
-    found, why = phase(job(state, reason))
-    assert found is seen and said in why
+def test_where_a_worker_is(state: str, reason: str, expected_phase: Phase, words: str) -> None:
+    worker_phase, why = phase(job(state, reason))
+    assert worker_phase is expected_phase and words in why
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "whose", "said"),
+    ("state", "code", "whose", "words"),
     [
         ("COMPLETED", None, WorkerLoss.UNKNOWN, "the worker ended"),
         ("PREEMPTED", None, WorkerLoss.PLACE, "another job"),
@@ -53,13 +53,13 @@ def test_where_a_worker_is(state: str, reason: str, seen: Phase, said: str) -> N
         ("FAILED", None, WorkerLoss.UNKNOWN, "exit code 0"),
     ],
 )
-def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: WorkerLoss, said: str) -> None:
-    found, why = judge(job(state), code, False, ["last words"], "/shared")
-    assert found is whose and said in why
+def test_whose_fault_an_end_is(state: str, code: tuple[int, int] | None, whose: WorkerLoss, words: str) -> None:
+    loss, why = judge(job(state), code, False, ["last words"], "/shared")
+    assert loss is whose and words in why
     assert judge(job(state), code, True, [], "/shared") == (WorkerLoss.UNKNOWN, "the worker was asked to terminate")
 
 
 def test_what_a_command_says_is_told_without_its_name() -> None:
-    said = "sbatch: error: invalid partition specified: gone\nsbatch: error: Batch job submission failed: Invalid\n"
-    assert error_message("sbatch", said) == "invalid partition specified: gone; Batch job submission failed: Invalid"
+    stderr = "sbatch: error: invalid partition specified: gone\nsbatch: error: Batch job submission failed: Invalid\n"
+    assert error_message("sbatch", stderr) == "invalid partition specified: gone; Batch job submission failed: Invalid"
     assert error_message("sbatch", "") == "sbatch failed"

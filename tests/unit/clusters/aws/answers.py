@@ -39,14 +39,14 @@ class Answers(Aws):
     ) -> dict[str, Any]:
         name = f"{service}:{operation}".replace("-", "")
         self.calls.append((name, request or {}))
-        found = self.answers[name]
+        answer = self.answers[name]
         try:
-            found = found(request or {}) if callable(found) else found
-            if isinstance(found, Exception):
-                raise found
+            answer = answer(request or {}) if callable(answer) else answer
+            if isinstance(answer, Exception):
+                raise answer
         except ClientError as exc:
             raise translate(exc, service, operation, about, f"{service}:{operation}") from exc
-        return dict(found)
+        return dict(answer)
 
     def pages(
         self, service: str, operation: str, key: str, request: Mapping[str, Any] | None = None, *, about: str = ""

@@ -15,7 +15,7 @@ cluster_name: orchestrate-cluster
 gpu: {instance_type: p3.8xlarge, min_nodes: 4, max_nodes: 4}
 cpu: {instance_type: c4.xlarge, min_nodes: 4, max_nodes: 4}
 """
-EVERYTHING = """\
+FULL_FILE = """\
 cloud_provider: aws
 cluster_name: vision
 region: eu-central-1

@@ -28,9 +28,9 @@ def quota(limit: float) -> Answers:
     )  # fmt: skip
 
 
-def said(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) -> dict[str, str]:
-    found, _ = preflight.check(aws or quota(1000), specs.spec(HEAD + text), OFFER, zones, ["1.33", "1.32"], {})
-    return {item.key: f"{item.message} ({item.hint})" for item in found}
+def problems(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) -> dict[str, str]:
+    found_problems, _ = preflight.check(aws or quota(1000), specs.spec(HEAD + text), OFFER, zones, ["1.33", "1.32"], {})
+    return {item.key: f"{item.message} ({item.hint})" for item in found_problems}
 
 
 @pytest.mark.parametrize(
@@ -48,37 +48,39 @@ def said(text: str, aws: Answers | None = None, zones: tuple[str, ...] = ZONES) 
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_with_its_key(text: str, key: str, words: str) -> None:
-    assert words in said(text)[key]
+    assert words in problems(text)[key]
 
 
 def test_machines_that_no_zone_of_the_cluster_has_are_told() -> None:
     text = CPU + "gpu: {instance_type: p4d.24xlarge, max_nodes: 1}\n"
-    found = said(text, zones=(ZONES[0], ZONES[2]))
-    assert "add a zone that offers one: eu-central-1b" in found["gpu.instance_type"]
+    by_key = problems(text, zones=(ZONES[0], ZONES[2]))
+    assert "add a zone that offers one: eu-central-1b" in by_key["gpu.instance_type"]
 
 
 def test_the_machine_for_the_server_is_one_that_the_region_offers() -> None:
     spec = specs.spec(HEAD + CPU.replace("min_nodes: 1", "min_nodes: 0"))
-    offer = replace(OFFER, types={name: found for name, found in OFFER.types.items() if name != "t3a.large"})
+    offer = replace(OFFER, types={name: zones for name, zones in OFFER.types.items() if name != "t3a.large"})
     assert offerings.with_offered_types(spec, offer).pools[0].instance_types == ("t3.large",)
-    nowhere = replace(offer, types={name: found for name, found in offer.types.items() if name != "t3.large"})
-    found, _ = preflight.check(quota(1000), offerings.with_offered_types(spec, nowhere), nowhere, ZONES, ["1.33"], {})
-    assert {item.key for item in found} == {"system.instance_type"}
+    nowhere = replace(offer, types={name: zones for name, zones in offer.types.items() if name != "t3.large"})
+    found_problems, _ = preflight.check(
+        quota(1000), offerings.with_offered_types(spec, nowhere), nowhere, ZONES, ["1.33"], {}
+    )
+    assert {item.key for item in found_problems} == {"system.instance_type"}
     named = specs.spec(HEAD + "pools: {a: {instance_type: [t3.large, t3a.large], min_nodes: 1, max_nodes: 2}}\n")
     assert offerings.with_offered_types(named, offer) == named
 
 
 def test_what_fits_is_not_complained_about() -> None:
-    assert said(CPU + "gpu: {instance_type: p3.8xlarge, min_nodes: 1, max_nodes: 4}\n") == {}
+    assert problems(CPU + "gpu: {instance_type: p3.8xlarge, min_nodes: 1, max_nodes: 4}\n") == {}
 
 
 def test_a_quota_that_is_too_small_for_the_least_is_a_mistake_and_for_the_most_a_remark() -> None:
     spec = specs.spec(HEAD + CPU)
-    found, notes = preflight.check(quota(3), spec, OFFER, ZONES, ["1.33"], {})
-    assert [item.key for item in found] == ["cpu.min_nodes"]
-    assert "4 cores: the quota L-1216C47A of eu-central-1 allows 3 cores" in found[0].message
-    found, notes = preflight.check(quota(4), spec, OFFER, ZONES, ["1.33"], {})
-    assert found == []
+    found_problems, notes = preflight.check(quota(3), spec, OFFER, ZONES, ["1.33"], {})
+    assert [item.key for item in found_problems] == ["cpu.min_nodes"]
+    assert "4 cores: the quota L-1216C47A of eu-central-1 allows 3 cores" in found_problems[0].message
+    found_problems, notes = preflight.check(quota(4), spec, OFFER, ZONES, ["1.33"], {})
+    assert found_problems == []
     assert "not all 2 x c4.xlarge may start" in notes[0]
 
 
@@ -92,10 +94,10 @@ def test_machines_that_run_already_count_and_those_of_the_pool_itself_do_not_cou
                "ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}  # fmt: skip
     aws.answers["ec2:DescribeInstanceTypes"] = {"InstanceTypes": [machine]}
     spec = specs.spec(HEAD + CPU)
-    found, _ = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {})
-    assert [item.key for item in found] == ["cpu.min_nodes"]
-    found, notes = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
-    assert found == [] and not [note for note in notes if "quota" in note]
+    found_problems, _ = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {})
+    assert [item.key for item in found_problems] == ["cpu.min_nodes"]
+    found_problems, notes = preflight.check(aws, spec, OFFER, ZONES, ["1.33"], {"cpu": 2})
+    assert found_problems == [] and not [note for note in notes if "quota" in note]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +142,8 @@ def test_where_an_account_has_one_quota_for_all_p_spot_machines_that_one_counts(
     text = "gpu: {instance_type: p5.48xlarge, min_nodes: 1, max_nodes: 1, spot: true}\n"
     machine = offerings.MachineType("p5.48xlarge", 192, "x86_64", 8, specs.EVERYWHERE)
     offer = RegionOffer(ZONES, {**OFFER.types, machine.name: machine})
-    found, _ = quotas.check(aws, specs.spec(HEAD + CPU + text), offer, {})
-    [about] = [item for item in found if item.key == "gpu.min_nodes"]
+    found_problems, _ = quotas.check(aws, specs.spec(HEAD + CPU + text), offer, {})
+    [about] = [item for item in found_problems if item.key == "gpu.min_nodes"]
     assert "the quota L-7212CCBC of eu-central-1 allows 100 cores" in about.message
 
 
@@ -149,7 +151,7 @@ def test_a_quota_that_nobody_has_changed_has_its_default() -> None:
     aws = quota(0)
     aws.answers["servicequotas:GetServiceQuota"] = refusal("GetServiceQuota", "NoSuchResourceException")
     aws.answers["servicequotas:GetAWSDefaultServiceQuota"] = {"Quota": {"Value": 5.0}}
-    assert said(CPU, aws) == {}
+    assert problems(CPU, aws) == {}
 
 
 def test_zones_are_chosen_by_what_they_offer_and_stay_within_three() -> None:
@@ -165,19 +167,22 @@ def test_subnets_that_are_named_must_be_there_in_their_network_and_in_two_zones(
     text = "network: {vpc: vpc-0a1b2c3d, subnets: [subnet-00000001, subnet-00000002]}\n"
     spec = specs.spec(HEAD + CPU + text)
 
-    def found(*items: tuple[str, str, str]) -> list[str]:
-        shown: list[dict[str, Any]] = [
+    def subnet_problems(*items: tuple[str, str, str]) -> list[str]:
+        subnets: list[dict[str, Any]] = [
             {"SubnetId": f"subnet-{name}", "VpcId": vpc, "AvailabilityZone": zone} for name, vpc, zone in items
         ]
         return [
-            item.message for item in preflight.check_subnets(Answers(ec2__DescribeSubnets={"Subnets": shown}), spec)[1]
+            item.message
+            for item in preflight.check_subnets(Answers(ec2__DescribeSubnets={"Subnets": subnets}), spec)[1]
         ]
 
     one, two = ("00000001", "vpc-0a1b2c3d", ZONES[0]), ("00000002", "vpc-0a1b2c3d", ZONES[1])
-    assert found(one, two) == []
-    assert found(one) == ["no such subnet in eu-central-1: subnet-00000002"]
-    assert found(one, ("00000002", "vpc-0ther", ZONES[1])) == ["subnet-00000002 is in vpc-0ther, not in vpc-0a1b2c3d"]
-    assert found(one, ("00000002", "vpc-0a1b2c3d", ZONES[0])) == ["all are in one zone"]
+    assert subnet_problems(one, two) == []
+    assert subnet_problems(one) == ["no such subnet in eu-central-1: subnet-00000002"]
+    assert subnet_problems(one, ("00000002", "vpc-0ther", ZONES[1])) == [
+        "subnet-00000002 is in vpc-0ther, not in vpc-0a1b2c3d"
+    ]
+    assert subnet_problems(one, ("00000002", "vpc-0a1b2c3d", ZONES[0])) == ["all are in one zone"]
 
 
 def test_the_version_of_an_add_on_is_the_default_for_that_version_of_kubernetes() -> None:
@@ -208,7 +213,7 @@ def test_where_a_machine_may_come_up_away_from_the_disk_of_the_server_that_is_no
 
 
 @pytest.mark.parametrize(
-    ("text", "here", "noted"),
+    ("text", "architecture", "noted"),
     [
         (CPU, "x86_64", []),
         (CPU, "aarch64", ["cpu"]),
@@ -219,9 +224,9 @@ def test_where_a_machine_may_come_up_away_from_the_disk_of_the_server_that_is_no
     ],
 )  # fmt: skip
 def test_a_server_whose_image_cannot_be_made_here_is_noted_before_anything_costs_money(
-    text: str, here: str, noted: list[str], monkeypatch: pytest.MonkeyPatch
+    text: str, architecture: str, noted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platform.machine", lambda: here)
+    monkeypatch.setattr("platform.machine", lambda: architecture)
     complaints, notes = preflight.check(quota(1000), specs.spec(HEAD + text), OFFER, ZONES, ["1.33"], {})
     assert not complaints
     assert [note.partition(":")[0] for note in notes if "--server-image" in note] == noted
@@ -234,8 +239,8 @@ def unreachable() -> None:
 
 
 def test_a_region_that_is_mistyped_is_told_once_nobody_answers_there() -> None:
-    found = preflight.check_region(Aws("us-wst-2"), unreachable)
-    assert found == PlanProblem("region", "cannot reach AWS in the region 'us-wst-2'", "did you mean us-west-2?")
+    problem = preflight.check_region(Aws("us-wst-2"), unreachable)
+    assert problem == PlanProblem("region", "cannot reach AWS in the region 'us-wst-2'", "did you mean us-west-2?")
     assert preflight.check_region(Aws("us-wst-2"), lambda: None) is None  # one of AWS's that is younger than the SDK
     for region in ("us-west-2", "moon"):  # the network is down, or it is like nothing that there is
         with pytest.raises(Unreachable):

@@ -1,4 +1,4 @@
-"""Two at once: one works, the other one says so; who has died keeps nobody away."""
+"""Two at once: one works, the other one reports it; a dead process blocks no other."""
 
 from __future__ import annotations
 

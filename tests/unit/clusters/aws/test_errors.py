@@ -20,7 +20,7 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "kind", "said"),
+    ("code", "message", "kind", "words"),
     [
         ("AccessDenied", "User: x is not authorized to perform: iam:CreateRole on resource: y", Denied,
          "missing permission iam:CreateRole"),
@@ -40,25 +40,25 @@ ENCODED = " Encoded authorization failure message: SAh2nDlM"
         ("InvalidParameterException", "unsupported Kubernetes version", RequestRejected, "unsupported Kubernetes"),
     ],
 )  # fmt: skip
-def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[OrchestuneError], said: str) -> None:
-    found = translate(refusal("CreateVpc", code, message), "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
-    assert type(found) is kind
-    assert said in found.message
-    assert "SAh2" not in found.message
-    assert found.message.startswith("network lab: ") or kind is Denied
+def test_an_answer_becomes_an_error_of_ours(code: str, message: str, kind: type[OrchestuneError], words: str) -> None:
+    error = translate(refusal("CreateVpc", code, message), "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    assert type(error) is kind
+    assert words in error.message
+    assert "SAh2" not in error.message
+    assert error.message.startswith("network lab: ") or kind is Denied
 
 
 def test_an_address_that_something_uses_is_in_use_and_not_forbidden() -> None:
-    said = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
-    assert type(translate(said, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
+    response = refusal("ReleaseAddress", "AuthFailure", "You do not have permission to access the specified resource.")
+    assert type(translate(response, "ec2", "ReleaseAddress", "eipalloc-1", "ec2:ReleaseAddress")) is Conflict
 
 
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "AuthFailure"])
 def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that_has_not_enabled_it(code: str) -> None:
-    said = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
-    found = translate(said, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
-    assert type(found) is Denied and "AWS rejects the credentials" in found.message
-    assert "must be enabled in the account first" in found.hint
+    response = refusal("DescribeVpcs", code, "AWS was not able to validate the provided access credentials")
+    error = translate(response, "ec2", "DescribeVpcs", "", "ec2:DescribeVpcs")
+    assert type(error) is Denied and "AWS rejects the credentials" in error.message
+    assert "must be enabled in the account first" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_credentials_that_a_region_does_not_know_may_be_those_of_an_account_that
     ],
 )
 def test_what_botocore_itself_fails_at_becomes_an_error_of_ours(error: Exception, kind: type[OrchestuneError]) -> None:
-    found = translate(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
-    assert type(found) is kind
-    assert found.hint
+    own_error = translate(error, "ec2", "CreateVpc", "network lab", "ec2:CreateVpc")
+    assert type(own_error) is kind
+    assert own_error.hint
 
 
 def test_no_error_of_botocore_is_left_as_it_is() -> None:
@@ -86,7 +86,7 @@ def test_no_error_of_botocore_is_left_as_it_is() -> None:
     ]  # fmt: skip
     ours = [translate(kind.__new__(kind), "ec2", "X", "", "ec2:X") for kind in kinds]
     assert len(ours) > 50
-    assert all(isinstance(found, OrchestuneError) for found in ours)
+    assert all(isinstance(error, OrchestuneError) for error in ours)
 
 
 def test_what_was_done_before_is_no_mistake_and_anything_else_is() -> None:

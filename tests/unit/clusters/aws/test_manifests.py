@@ -21,19 +21,19 @@ GOLDEN = Path(__file__).parent / "golden" / "manifests.yaml"
 
 
 def test_manifests_are_what_the_file_says() -> None:
-    text = as_yaml(components.manifests(site(specs.spec(specs.EVERYTHING))))
+    text = as_yaml(components.manifests(site(specs.spec(specs.FULL_FILE))))
     if os.environ.get("ORCHESTUNE_WRITE_GOLDEN"):
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
 
 
 def test_everything_is_marked_as_ours_so_that_it_may_be_applied_again() -> None:
-    for document in components.manifests(site(specs.spec(specs.EVERYTHING))):
+    for document in components.manifests(site(specs.spec(specs.FULL_FILE))):
         assert OWN_LABELS.items() <= document["metadata"]["labels"].items()
 
 
 def test_without_cards_there_is_no_device_plugin() -> None:
-    spec = specs.spec(specs.EVERYTHING)
+    spec = specs.spec(specs.FULL_FILE)
     spec = replace(spec, pools=tuple(pool for pool in spec.pools if not pool.gpu))
     assert "DaemonSet" not in {document["kind"] for document in components.manifests(site(spec))}
 

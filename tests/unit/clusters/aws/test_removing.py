@@ -26,8 +26,8 @@ class Bucket(Answers):
             s3__ListMultipartUploads={"Uploads": [{"Key": "a", "UploadId": "1"}]},
             s3__AbortMultipartUpload={},
             s3__ListObjectVersions=lambda _: {
-                kind: [{"Key": f"{number}", "VersionId": "1"} for number in range(left)]
-                for kind, left in self.left.items()
+                kind: [{"Key": f"{number}", "VersionId": "1"} for number in range(count)]
+                for kind, count in self.left.items()
             },
             s3__DeleteObjects=self._delete,
             s3__DeleteBucket=self._remove,

@@ -1,4 +1,4 @@
-"""Every request that makes something, against files that people read; `ORCHESTUNE_WRITE_GOLDEN=1` writes them anew."""
+"""Every request that makes something, against files that people read; `ORCHESTUNE_WRITE_GOLDEN=1` updates them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestune.domain.clusters.cluster import ClusterSpec
 from tests.unit.clusters.aws import specs
 
 GOLDEN = Path(__file__).parent / "golden"
-CASES = {"paper": specs.PAPER, "everything": specs.EVERYTHING}
+CASES = {"paper": specs.PAPER, "everything": specs.FULL_FILE}
 Request = tuple[str, str, dict[str, Any]]
 
 
@@ -38,7 +38,7 @@ def site(spec: ClusterSpec) -> ClusterSite:
 
 def requests(text: str) -> Iterator[Request]:
     spec = specs.spec(text)
-    names, made = specs.names(spec), {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
+    names, zone_subnets = specs.names(spec), {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
     for role in roles.roles(spec, names):
         yield "iam", "CreateRole", roles.create(names, role)
         for policy in role.managed:
@@ -53,7 +53,7 @@ def requests(text: str) -> Iterator[Request]:
         yield "s3", "CreateBucket", storage.bucket(names)
         yield "s3", "PutBucketTagging", storage.bucket_tags(names)
         yield "s3", "PutPublicAccessBlock", storage.public_access_block(names)
-    yield "eks", "CreateCluster", control.cluster(spec, names, "1.33", list(made.values()))
+    yield "eks", "CreateCluster", control.cluster(spec, names, "1.33", list(zone_subnets.values()))
     for grant in spec.access:
         yield "eks", "CreateAccessEntry", control.access_entry(names, grant)
         if grant.role == "admin":
@@ -65,7 +65,7 @@ def requests(text: str) -> Iterator[Request]:
     place = site(spec)
     for pool in spec.pools:
         yield "ec2", "CreateLaunchTemplate", pools.template(names, pool)
-        subnets = place.node_subnets(made, pool)
+        subnets = place.node_subnets(zone_subnets, pool)
         yield "eks", "CreateNodegroup", pools.group(names, pool, place.node_kind(pool), subnets, "lt-1")
     if spec.retirement:
         yield (
@@ -97,8 +97,8 @@ def readable(request: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_requests_are_what_the_file_of_that_name_says(case: str) -> None:
-    found = [{f"{service}:{operation}": readable(request)} for service, operation, request in requests(CASES[case])]
-    text = json.dumps(found, indent=1) + "\n"
+    documents = [{f"{service}:{operation}": readable(request)} for service, operation, request in requests(CASES[case])]
+    text = json.dumps(documents, indent=1) + "\n"
     path = GOLDEN / f"{case}.json"
     if os.environ.get("ORCHESTUNE_WRITE_GOLDEN"):
         path.write_text(text)
@@ -135,7 +135,7 @@ def test_whatever_can_have_tags_says_whose_it_is(case: str) -> None:
 
 
 def test_pools_of_cards_get_the_images_with_drivers_and_taints_that_keep_others_away() -> None:
-    groups = {request["nodegroupName"]: request for _, operation, request in requests(specs.EVERYTHING)
+    groups = {request["nodegroupName"]: request for _, operation, request in requests(specs.FULL_FILE)
               if operation == "CreateNodegroup"}  # fmt: skip
     assert groups["big"]["amiType"] == "AL2023_x86_64_NVIDIA"
     assert groups["arm"]["amiType"] == "AL2023_ARM_64_STANDARD"
@@ -148,9 +148,9 @@ def test_pools_of_cards_get_the_images_with_drivers_and_taints_that_keep_others_
 
 @pytest.mark.parametrize("cidr", ["10.42.0.0/16", "10.8.0.0/18", "192.168.16.0/20"])
 def test_subnets_lie_inside_of_the_network_and_beside_each_other(cidr: str) -> None:
-    found = [IPv4Network(block) for pair in network.blocks(cidr, 6) for block in pair]
-    assert all(block.subnet_of(IPv4Network(cidr)) for block in found)
-    assert not any(one.overlaps(other) for one in found for other in found if one is not other)
+    subnets = [IPv4Network(block) for pair in network.blocks(cidr, 6) for block in pair]
+    assert all(block.subnet_of(IPv4Network(cidr)) for block in subnets)
+    assert not any(one.overlaps(other) for one in subnets for other in subnets if one is not other)
 
 
 def test_long_names_stay_within_limits_and_apart() -> None:
@@ -165,8 +165,8 @@ def test_long_names_stay_within_limits_and_apart() -> None:
 
 def test_templates_of_two_clusters_never_have_one_name() -> None:
     pools = [("ml", "gpu-spot"), ("ml-gpu", "spot"), ("ml", "gpu"), ("ml-gpu", "gpu")]
-    found = {Names(cluster, "eu-central-1", "123456789012").launch_template(pool) for cluster, pool in pools}
-    assert len(found) == len(pools)
+    names = {Names(cluster, "eu-central-1", "123456789012").launch_template(pool) for cluster, pool in pools}
+    assert len(names) == len(pools)
 
 
 def test_machines_trust_the_service_that_starts_them_in_their_partition() -> None:
@@ -178,13 +178,13 @@ def test_machines_trust_the_service_that_starts_them_in_their_partition() -> Non
 
 
 def test_the_pool_of_the_server_stands_in_one_zone_and_others_wherever_they_find_machines() -> None:
-    place = site(specs.spec(specs.EVERYTHING))
-    made = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
-    found = {pool.name: place.node_subnets(made, pool) for pool in place.spec.pools}
-    assert found["system"] == ["subnet-a"] and found["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
-    assert found["big"] == ["subnet-b"]
+    place = site(specs.spec(specs.FULL_FILE))
+    subnets = {f"private-{zone}": f"subnet-{zone[-1]}" for zone in specs.ZONES}
+    subnets_by_pool = {pool.name: place.node_subnets(subnets, pool) for pool in place.spec.pools}
+    assert subnets_by_pool["system"] == ["subnet-a"] and subnets_by_pool["cpu"] == ["subnet-a", "subnet-b", "subnet-c"]
+    assert subnets_by_pool["big"] == ["subnet-b"]
 
 
 def test_runtimes_are_those_of_python_newest_first() -> None:
-    known = ["nodejs22.x", "python3.9", "python3.10", "python2.7", "python3.14", "provided.al2023", "python3.13"]
-    assert teardown.runtimes(known) == ["python3.14", "python3.13", "python3.10", "python3.9"]
+    runtimes = ["nodejs22.x", "python3.9", "python3.10", "python2.7", "python3.14", "provided.al2023", "python3.13"]
+    assert teardown.runtimes(runtimes) == ["python3.14", "python3.13", "python3.10", "python3.9"]

@@ -38,7 +38,7 @@ aws:
   additional_policies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
   keys: {aws_access_key_id: AKIA, aws_secret_access_key: s3cr3t}
 """
-EVERYTHING = """\
+FULL_FILE = """\
 cloud_provider: aws
 cluster_name: vision
 region: eu-central-1
@@ -90,7 +90,7 @@ def test_the_spelling_of_orchestrate_is_read_and_keys_in_it_are_not() -> None:
 
 
 def test_every_key_arrives() -> None:
-    spec = parse(EVERYTHING, "cluster.yml").spec
+    spec = parse(FULL_FILE, "cluster.yml").spec
     assert spec.version == "1.30"
     big = next(pool for pool in spec.pools if pool.name == "big")
     assert (big.gpu, big.disk, big.key) == (True, 500 * GIB, "pools.big")
@@ -128,14 +128,14 @@ def test_a_cluster_that_is_not_made_here_is_told_so_and_nothing_of_its_pools() -
 
 
 def test_all_mistakes_are_told_together_each_at_its_place() -> None:
-    said = problems(
+    messages = problems(
         "provider: aws\n"
         "name: Foo--b-\n"
         "gpuu: {instance_type: p3.8xlarge, min_nodes: 5, max_nodes: 4}\n"
         "cpu: {instance_tpe: c4.xlarge, min_nodes: 7, max_nodes: 4, labels: {kubernetes.io/a: b}, taints: [a]}\n"
         "idle: {destroy: 8h}\n"
     )
-    assert said == [
+    assert messages == [
         (
             "cluster.yml:2:7: cluster_name: 'Foo--b-' has uppercase letters, which Kubernetes and registries reject"
             " (write foo-b)"
@@ -159,7 +159,7 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("cloud_provider: aws\ncluster_name: x\n", "cluster.yml:1:1: has no pool"),
         ("", "cluster.yml:1:1: the file is empty"),
@@ -203,12 +203,12 @@ HEAD = "cloud_provider: aws\ncluster_name: x\ncpu: {instance_type: c5.large, min
         (HEAD + "cpu: {instance_type: c5.large, max_nodes: 2}\n", "duplicate key"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_what_is_allowed(text: str, said: str) -> None:
-    assert said in "\n".join(problems(text))
+def test_a_mistake_is_told_with_what_is_allowed(text: str, message: str) -> None:
+    assert message in "\n".join(problems(text))
 
 
 def test_what_the_provider_says_of_the_file_is_told_at_its_place() -> None:
-    loaded = parse(EVERYTHING, "cluster.yml")
+    loaded = parse(FULL_FILE, "cluster.yml")
     complaints = [
         PlanProblem("pools.big.instance_type", "there is no p4d.24xlarge here", "did you mean p4de.24xlarge?"),
         PlanProblem("system.instance_type", "no"),
@@ -230,7 +230,7 @@ def test_the_schema_allows_what_the_parser_allows() -> None:
     document = json.loads((ROOT / "src/orchestune/config/cluster.schema.json").read_text())
     Draft202012Validator.check_schema(document)
     validator = Draft202012Validator(document)
-    for text in (PAPER, EVERYTHING, HEAD):
+    for text in (PAPER, FULL_FILE, HEAD):
         assert not list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))
     for text in (HEAD + "gpuu: {}\n", HEAD.replace("1, max", "-1, max"), "cloud_provider: aws\ncluster_name: x\n"):
         assert list(validator.iter_errors(plain(compose(text, "file", ProblemReport()))))

@@ -78,14 +78,14 @@ def read(folder: Path, text: str) -> Draft:
     return reading.read(str(folder / "katib.yaml"))
 
 
-def made(folder: Path, old: str = "", new: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+def draft_of(folder: Path, old: str = "", new: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
     assert old in KATIB
     draft = read(folder, KATIB.replace(old, new))
     return plain(draft.document), draft.notes
 
 
 def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> None:
-    document, notes = made(tmp_path)
+    document, notes = draft_of(tmp_path)
     assert document == {
         "name": "random",
         "run": "env LAYERS={layers} python3 /opt/mnist.py --epochs=1 --lr={lr} --width {width}",
@@ -129,7 +129,7 @@ def test_an_experiment_of_katib_becomes_the_same_one_here(tmp_path: Path) -> Non
     ],
 )  # fmt: skip
 def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path: Path) -> None:
-    assert [text for text in made(tmp_path, old, new)[1] if note in text]
+    assert [text for text in draft_of(tmp_path, old, new)[1] if note in text]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_has_no_counterpart_is_told(old: str, new: str, note: str, tmp_path
 def test_a_normal_distribution_is_a_prior_with_three_deviations_to_each_bound(
     distribution: str, expected: Any, tmp_path: Path
 ) -> None:
-    document, notes = made(tmp_path, "logUniform", distribution)
+    document, notes = draft_of(tmp_path, "logUniform", distribution)
     assert (document["parameters"]["lr"], notes) == (expected, ())
 
 
@@ -152,19 +152,19 @@ def test_a_normal_distribution_is_a_prior_with_three_deviations_to_each_bound(
     ("name", "engine"), [("tpe", "tpe"), ("bayesianoptimization", "gp"), ("cmaes", "cma"), ("sobol", "sobol")]
 )
 def test_the_algorithm_is_the_engine_that_does_the_same(name: str, engine: str, tmp_path: Path) -> None:
-    document, notes = made(tmp_path, "algorithmName: random", f"algorithmName: {name}")
+    document, notes = draft_of(tmp_path, "algorithmName: random", f"algorithmName: {name}")
     assert (document["engine"], notes) == (engine, ())
 
 
 def test_a_range_of_one_value_is_that_value(tmp_path: Path) -> None:
-    document, _ = made(tmp_path, '{min: "1", max: "5"}', '{min: "3", max: "3"}')
+    document, _ = draft_of(tmp_path, '{min: "1", max: "5"}', '{min: "3", max: "3"}')
     assert document["parameters"]["layers"] == [3]
 
 
 def test_median_stopping_and_event_files_are_taken_over(tmp_path: Path) -> None:
     early = "earlyStopping: {algorithmName: medianstop, algorithmSettings: [{name: start_step, value: '4'}]}"
     collector = "metricsCollectorSpec: {collector: {kind: TensorFlowEvent}, source: {fileSystemPath: {path: runs}}}"
-    document, notes = made(tmp_path, "  parallelTrialCount: 3", f"  {early}\n  {collector}")
+    document, notes = draft_of(tmp_path, "  parallelTrialCount: 3", f"  {early}\n  {collector}")
     assert document["early_stopping"] == {"type": "median", "min_steps": 4}
     assert document["collect"] == {"tensorboard": "runs"}
     assert notes == ()
@@ -181,7 +181,7 @@ def test_median_stopping_and_event_files_are_taken_over(tmp_path: Path) -> None:
     ],
 )
 def test_a_deadline_of_the_job_or_of_its_pod_is_the_timeout(old: str, new: str, tmp_path: Path) -> None:
-    document, notes = made(tmp_path, old, new)
+    document, notes = draft_of(tmp_path, old, new)
     assert (document["timeout"], notes) == ("300s", ())
 
 
@@ -236,6 +236,6 @@ def test_the_strategy_of_a_metric_says_which_value_counts(
     more = f"objectiveMetricName: loss\n    metricStrategies: [{{name: loss, value: {strategy}}}]"
     path = tmp_path / "katib.yaml"
     path.write_text(KATIB.replace("objectiveMetricName: loss", more))
-    found = reading.read(str(path))
-    assert plain(found.document)["metrics"] == {"loss": {"goal": "minimize", "take": take}}
-    assert any("the strategy max has no counterpart" in note for note in found.notes) is noted
+    draft = reading.read(str(path))
+    assert plain(draft.document)["metrics"] == {"loss": {"goal": "minimize", "take": take}}
+    assert any("the strategy max has no counterpart" in note for note in draft.notes) is noted

@@ -47,13 +47,13 @@ ODD: tuple[Any, ...] = (
 
 
 def parsed(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return found
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return document
 
 
 def the_sweep() -> dict[str, Any]:
-    found = parsed(SWEEP)
-    return {**found, **ENDS, "parameters": {**found["parameters"], **MORE_OF_A_SWEEP}}
+    document = parsed(SWEEP)
+    return {**document, **ENDS, "parameters": {**document["parameters"], **MORE_OF_A_SWEEP}}
 
 
 FILES: dict[str, tuple[dict[str, Any], Callable[[Entries, ProblemReport], Draft | Entries]]] = {

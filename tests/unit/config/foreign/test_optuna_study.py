@@ -54,7 +54,7 @@ def filled(storage: BaseStorage, name: str = "mnist") -> optuna.Study:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with the study mnist; making one takes its time."""
     path = tmp_path_factory.mktemp("optuna") / "study.db"
     storage = RDBStorage(f"sqlite:///{path}")
@@ -65,14 +65,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def source(made: Path, tmp_path: Path) -> str:
-    shutil.copy(made, tmp_path)
+def source(study_path: Path, tmp_path: Path) -> str:
+    shutil.copy(study_path, tmp_path)
     return f"sqlite:///{tmp_path}/study.db"
 
 
 def document(draft: Draft) -> dict[str, Any]:
-    made: dict[str, Any] = plain(draft.document)
-    return made
+    plain_document: dict[str, Any] = plain(draft.document)
+    return plain_document
 
 
 def results(draft: Draft) -> list[dict[str, Any]]:
@@ -130,9 +130,9 @@ def test_what_is_read_is_what_optuna_says(tmp_path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     draft = reading.read(f"sqlite:///{tmp_path}/own.db")
-    made = document(draft)
-    assert made["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
-    assert made["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
+    experiment = document(draft)
+    assert experiment["parameters"] == {"x": "-1.0..1.0", "n": "8..64 step 8"}
+    assert experiment["metrics"] == {"loss": "minimize", "accuracy": "maximize"}
     assert [one["parameters"] for one in results(draft)] == [trial.params for trial in trials]
     assert [list(one["metrics"].values()) for one in results(draft)] == [trial.values for trial in trials]
 
@@ -144,8 +144,8 @@ def test_pruned_and_failed_trials_are_results_without_values(source: str) -> Non
         study.add_trial(create_trial(state=state, params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}))
     storage.remove_session()
     storage.engine.dispose()
-    found = results(reading.read(source))
-    assert [(one["metrics"], one["state"]) for one in found[3:]] == [({}, "pruned"), ({}, "failed")]
+    rows = results(reading.read(source))
+    assert [(one["metrics"], one["state"]) for one in rows[3:]] == [({}, "pruned"), ({}, "failed")]
 
 
 def test_a_range_that_changed_holds_all_of_them(source: str) -> None:
@@ -242,7 +242,7 @@ def test_one_and_true_are_two_choices(source: str) -> None:
     assert repr(document(reading.read(source, "mixed"))["parameters"]) == repr({"x": [1, True]})
 
 
-def made_by(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
+def draft_of_study(source: str, objective: Callable[[optuna.Trial], float]) -> Draft:
     """Read a study that Optuna made of 14 trials of this function."""
     storage = RDBStorage(source)
     study = optuna.create_study(study_name="made", storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
@@ -260,19 +260,19 @@ def test_a_number_of_layers_decides_which_layers_there_are(source: str) -> None:
         last = trial.suggest_float("last", 0, 1) if layers < 3 else 0.0
         return sum(units) + last
 
-    draft = made_by(source, objective)
-    found = document(draft)["parameters"]
+    draft = draft_of_study(source, objective)
+    parameters = document(draft)["parameters"]
     units = {"type": "int", "min": 8, "max": 64, "step": 8}
-    assert found["units_0"] == "8..64 step 8"
-    assert found["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
-    assert found["units_3"] == {**units, "when": {"layers": 4}}
-    assert found["last"]["when"] == {"layers": [1, 2]}
+    assert parameters["units_0"] == "8..64 step 8"
+    assert parameters["units_1"] == {**units, "when": {"layers": [2, 3, 4]}}
+    assert parameters["units_3"] == {**units, "when": {"layers": 4}}
+    assert parameters["last"]["when"] == {"layers": [1, 2]}
     assert "parameters.units_2: only trials with layers 3 or 4 have it; used as its condition" in draft.notes
     assert not [note for note in draft.notes if "with `when`" in note]
 
 
 def test_true_and_false_beside_none_are_words_as_it_is(source: str) -> None:
-    draft = made_by(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
+    draft = draft_of_study(source, lambda trial: float(trial.suggest_categorical("bn", [True, False, None]) is None))
     assert document(draft)["parameters"] == {"bn": ["True", "False", "None"]}
     assert {one["parameters"]["bn"] for one in results(draft)} == {"True", "False", "None"}
     assert "parameters.bn: None, True and False are passed to the program as these words" in draft.notes
@@ -283,7 +283,7 @@ def test_names_that_none_can_have_here_are_written_otherwise(source: str) -> Non
         kind = trial.suggest_categorical("which model", ["svm", "net"])
         return trial.suggest_float("learning rate", 0, 1) if kind == "net" else 0.5
 
-    draft = made_by(source, objective)
+    draft = draft_of_study(source, objective)
     assert document(draft)["parameters"] == {
         "which_model": ["svm", "net"],
         "learning_rate": {"type": "float", "min": 0.0, "max": 1.0, "when": {"which_model": "net"}},

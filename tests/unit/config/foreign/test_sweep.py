@@ -99,8 +99,8 @@ def test_every_exact_distribution_is_read_without_a_note(parameter: str, expecte
     ],
 )  # fmt: skip
 def test_what_is_not_exact_is_told(parameter: str, expected: Any, note: str, tmp_path: Path) -> None:
-    found, notes = space(tmp_path, parameter)
-    assert found == expected
+    parameters, notes = space(tmp_path, parameter)
+    assert parameters == expected
     assert [text for text in notes if note in text and text.startswith("parameters.x: ")]
 
 
@@ -109,8 +109,8 @@ def test_nested_parameters_have_names_with_dots(tmp_path: Path) -> None:
         SWEEP
         + "  opt:\n    parameters:\n      beta: {min: 0.8, max: 0.99}\n      decay: {parameters: {rate: {value: 1}}}\n"
     )
-    found = plain(read(tmp_path, text).document)["parameters"]
-    assert (found["opt.beta"], found["opt.decay.rate"]) == ("0.8..0.99", [1])
+    parameters = plain(read(tmp_path, text).document)["parameters"]
+    assert (parameters["opt.beta"], parameters["opt.decay.rate"]) == ("0.8..0.99", [1])
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_what_has_no_counterpart_is_told(tmp_path: Path) -> None:
 
 def test_a_grid_has_its_size_as_budget(tmp_path: Path) -> None:
     text = "program: train.py\nmethod: grid\nmetric: {name: a}\nparameters: {x: {values: [1, 2]}}\n"
-    made = plain(read(tmp_path, text).document)
-    assert (made["engine"], "budget" in made) == ("grid", False)
+    experiment = plain(read(tmp_path, text).document)
+    assert (experiment["engine"], "budget" in experiment) == ("grid", False)
 
 
 def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_sweep_without_a_program_has_no_command(tmp_path: Path) -> None:
 def test_a_script_that_logs_with_wandb_runs_untouched(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import os, wandb\nwandb.init()\nwandb.log({'val/loss': wandb.config.lr})\n")
     draft = read(tmp_path, SWEEP)
-    made = plain(draft.document)
-    assert made["env"] == {"WANDB_MODE": "offline"}
-    assert made["collect"]["regex"].startswith(r"^wandb:\s+val/loss\s+(?P<val_loss>")
+    experiment = plain(draft.document)
+    assert experiment["env"] == {"WANDB_MODE": "offline"}
+    assert experiment["collect"]["regex"].startswith(r"^wandb:\s+val/loss\s+(?P<val_loss>")
     assert len(draft.notes) == 2
     assert "train.py reads wandb.config, which no agent fills: fill it with wandb.init(" in draft.notes[1]
 
@@ -247,12 +247,12 @@ def test_names_that_none_can_have_here_are_written_otherwise(tmp_path: Path) -> 
     text = SWEEP.replace("val/loss", "Validation Loss") + "  learning rate: {min: 0.1, max: 0.5}\n"
     text += "  width 1: {value: 1}\n  width_1: {value: 2}\n  width-1: {value: 3}\n"
     draft = read(tmp_path, text + "  my opt: {parameters: {beta 1: {min: 0.1, max: 0.5}}}\n")
-    made = plain(draft.document)
-    assert list(made["parameters"]) == [
+    experiment = plain(draft.document)
+    assert list(experiment["parameters"]) == [
         "lr", "layers", "epochs", "learning_rate", "width_1_", "width_1", "width-1", "my_opt.beta_1",
     ]  # fmt: skip
-    assert made["metrics"] == {"Validation_Loss": "minimize"}
-    assert "Validation\\ Loss\\s+(?P<Validation_Loss>" in made["collect"]["regex"]
+    assert experiment["metrics"] == {"Validation_Loss": "minimize"}
+    assert "Validation\\ Loss\\s+(?P<Validation_Loss>" in experiment["collect"]["regex"]
     assert [note for note in draft.notes if note.startswith("parameters.learning rate: renamed to learning_rate: ")]
 
 

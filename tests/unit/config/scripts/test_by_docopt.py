@@ -47,15 +47,15 @@ def main():
 
 def script(folder: Path, text: str) -> Script:
     (folder / "train.py").write_text(text)
-    found = reading.read(folder / "train.py", folder, "python").script
-    assert found is not None
-    return found
+    reading_of_script = reading.read(folder / "train.py", folder, "python").script
+    assert reading_of_script is not None
+    return reading_of_script
 
 
 def test_options_are_those_of_the_text(tmp_path: Path) -> None:
-    found = script(tmp_path, TEXT)
-    assert (found.reader, found.argument_template, dict(found.commands)) == ("docopt", "{args}", {})
-    assert found.options == (
+    options = script(tmp_path, TEXT)
+    assert (options.reader, options.argument_template, dict(options.commands)) == ("docopt", "{args}", {})
+    assert options.options == (
         Option("adam", "bool", False, rivals="11"),
         Option("sgd", "bool", False, rivals="11"),
         Option("lr", "float", 0.01, about="How fast"),
@@ -69,16 +69,16 @@ def test_options_are_those_of_the_text(tmp_path: Path) -> None:
 
 
 def test_each_command_has_its_own_and_what_is_needed_is_asked_for(tmp_path: Path) -> None:
-    found = script(tmp_path, COMMANDS)
-    assert {name: [option.name for option in options] for name, options in found.commands.items()} == {
+    options = script(tmp_path, COMMANDS)
+    assert {name: [option.name for option in options] for name, options in options.commands.items()} == {
         "train": ["v", "out", "lr", "FILE"],
         "score": ["top", "run"],
     }
     chosen = drafting.with_command(reading.read(tmp_path / "train.py", tmp_path, "python"), ())
     assert [option.name for option in drafting.missing(chosen)] == ["out", "FILE"]
-    made: Any = plain(drafting.draft(chosen, tmp_path, {"out": "there", "FILE": "a.csv"}).document)
-    assert made["run"] == "python train.py train --out=there a.csv {args}"
-    assert list(made["parameters"]) == ["lr"]
+    experiment: Any = plain(drafting.draft(chosen, tmp_path, {"out": "there", "FILE": "a.csv"}).document)
+    assert experiment["run"] == "python train.py train --out=there a.csv {args}"
+    assert list(experiment["parameters"]) == ["lr"]
 
 
 def test_a_text_that_is_not_known_says_nothing(tmp_path: Path) -> None:

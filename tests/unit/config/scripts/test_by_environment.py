@@ -28,9 +28,9 @@ optimizer = os.environ.setdefault("OPTIMIZER", "adam")
 name = os.environ["NAME"]
 os.environ["EPOCHS"] = "3"
 """
-    found = script(tmp_path, text)
-    assert found is not None and (found.reader, found.argument_template) == ("the environment", "")
-    assert found.options == (
+    options = script(tmp_path, text)
+    assert options is not None and (options.reader, options.argument_template) == ("the environment", "")
+    assert options.options == (
         Option("LR", "float", 0.01),
         Option("LAYERS", "int", 3),
         Option("WEIGHT_DECAY", "float"),
@@ -59,5 +59,5 @@ workers = int(os.environ.get("WORKERS", "4"))
 parser = argparse.ArgumentParser()
 parser.add_argument("--lr", type=float, default=0.1)
 """
-    found = script(tmp_path, text)
-    assert found is not None and [option.name for option in found.options] == ["lr"]
+    options = script(tmp_path, text)
+    assert options is not None and [option.name for option in options.options] == ["lr"]

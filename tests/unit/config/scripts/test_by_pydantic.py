@@ -53,9 +53,9 @@ def script(folder: Path, text: str) -> Script | None:
 
 
 def test_fields_are_variables_of_the_environment(tmp_path: Path) -> None:
-    found = script(tmp_path, ENVIRONMENT)
-    assert found is not None and (found.reader, found.argument_template) == ("pydantic-settings", "")
-    assert found.options == (
+    options = script(tmp_path, ENVIRONMENT)
+    assert options is not None and (options.reader, options.argument_template) == ("pydantic-settings", "")
+    assert options.options == (
         Option("TRAIN_OPTIM__LR", "float", 0.01, least=0, most=1, about="how fast"),
         Option("TRAIN_LAYERS", "int", 3),
         Option("TRAIN_NESTEROV", "bool", False),
@@ -64,9 +64,9 @@ def test_fields_are_variables_of_the_environment(tmp_path: Path) -> None:
 
 
 def test_fields_are_options_where_a_command_line_is_read(tmp_path: Path) -> None:
-    found = script(tmp_path, ARGUMENTS)
-    assert found is not None and found.argument_template == "{args}"
-    assert found.options == (
+    options = script(tmp_path, ARGUMENTS)
+    assert options is not None and options.argument_template == "{args}"
+    assert options.options == (
         Option("seed", "int", 1),
         Option("optim.lr", "float", 0.001, least=1e-6),
         Option("optim.kind", "text", "adam", ("adam", "sgd")),
@@ -81,21 +81,21 @@ def test_fields_are_options_where_a_command_line_is_read(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "made",
+    "settings",
     ["Settings(_cli_parse_args=True)", "CliApp.run(Settings)", "pydantic_settings.CliApp.run(Settings)"],
 )
-def test_whoever_makes_the_settings_may_say_that_a_command_line_is_read(tmp_path: Path, made: str) -> None:
-    text = ENVIRONMENT.replace("Settings()\n", f"{made}\n").replace(
+def test_whoever_makes_the_settings_may_say_that_a_command_line_is_read(tmp_path: Path, settings: str) -> None:
+    text = ENVIRONMENT.replace("Settings()\n", f"{settings}\n").replace(
         "import BaseSettings", "import CliApp, BaseSettings"
     )
-    found = script(tmp_path, f"import pydantic_settings\n{text}")
-    assert found is not None and [option.name for option in found.options][:2] == ["optim.lr", "layers"]
+    options = script(tmp_path, f"import pydantic_settings\n{text}")
+    assert options is not None and [option.name for option in options.options][:2] == ["optim.lr", "layers"]
 
 
 def test_settings_beside_options_of_argparse_are_no_options(tmp_path: Path) -> None:
     more = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float, default=0.1)\n"
-    found = script(tmp_path, ENVIRONMENT + more)
-    assert found is not None and [option.name for option in found.options] == ["lr"]
+    options = script(tmp_path, ENVIRONMENT + more)
+    assert options is not None and [option.name for option in options.options] == ["lr"]
 
 
 def test_settings_without_numbers_leave_the_word_to_what_else_reads_the_environment(tmp_path: Path) -> None:
@@ -107,5 +107,5 @@ class Keys(BaseSettings):
 keys = Keys()
 lr = float(os.environ.get("LR", "0.1"))
 """
-    found = script(tmp_path, text)
-    assert found is not None and [option.name for option in found.options] == ["LR"]
+    options = script(tmp_path, text)
+    assert options is not None and [option.name for option in options.options] == ["LR"]

@@ -84,15 +84,17 @@ def draft(folder: Path, name: str, text: str) -> Draft:
 def test_the_calls_of_a_library_tell_the_options(
     name: str, text: str, run: str, parameters: dict[str, Any], tmp_path: Path
 ) -> None:
-    made = plain(draft(tmp_path, name, text).document)
-    assert (made["run"], made["parameters"]) == (run, parameters)
+    experiment = plain(draft(tmp_path, name, text).document)
+    assert (experiment["run"], experiment["parameters"]) == (run, parameters)
 
 
 def test_a_makefile_is_made_with_its_variables(tmp_path: Path) -> None:
     text = "LR ?= 0.01  # how fast\nLAYERS::=3\nDATA = $(HOME)/data\n.PHONY: train\ndata: fetch.sh\n\tsh fetch.sh\n"
     text += "train: data\n\tpython train.py $(LR) $(LAYERS)\n"
-    made = draft(tmp_path, "Makefile", text)
-    assert plain(made.document)["run"] == "make train {hydra}"
-    assert plain(made.document)["parameters"] == {"LR": "0.0001..1.0 log", "LAYERS": "1..6"}
-    assert made.notes == ("its command train is used; for another (data), end with -- and the whole command",)
+    draft_of_makefile = draft(tmp_path, "Makefile", text)
+    assert plain(draft_of_makefile.document)["run"] == "make train {hydra}"
+    assert plain(draft_of_makefile.document)["parameters"] == {"LR": "0.0001..1.0 log", "LAYERS": "1..6"}
+    assert draft_of_makefile.notes == (
+        "its command train is used; for another (data), end with -- and the whole command",
+    )
     assert plain(draft(tmp_path, "search.mk", text).document)["run"] == "make -f search.mk train {hydra}"

@@ -71,29 +71,29 @@ def show(top: int = 3): ...
 """
 
 
-def draft_of(folder: Path, text: str, *words: str, **given: str) -> Draft:
+def draft_of(folder: Path, text: str, *words: str, **answers: str) -> Draft:
     (folder / "train.py").write_text(text)
-    found = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), words)
-    return drafting.draft(found, folder, given)
+    script = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), words)
+    return drafting.draft(script, folder, answers)
 
 
 def document(draft: Draft) -> dict[str, Any]:
-    made: dict[str, Any] = plain(draft.document)
-    return made
+    plain_document: dict[str, Any] = plain(draft.document)
+    return plain_document
 
 
 def missing(folder: Path, text: str) -> list[str]:
     (folder / "train.py").write_text(text)
-    found = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), ())
-    return [option.name for option in drafting.missing(found)]
+    script = drafting.with_command(reading.read(folder / "train.py", folder, "python", None), ())
+    return [option.name for option in drafting.missing(script)]
 
 
 def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> None:
     draft = draft_of(tmp_path, ARGPARSE)
-    made = document(draft)
+    experiment = document(draft)
     assert draft.defaults["size"] == 64
-    assert made["run"] == "python train.py fit {args}"
-    assert made["parameters"] == {
+    assert experiment["run"] == "python train.py fit {args}"
+    assert experiment["parameters"] == {
         "lr": "3e-6..0.03 log", "opt": ["adam", "sgd"], "kind": ["adam", "sgd"], "norm": ["batch", "layer"],
         "size": [32, 64], "dropout": "0.0..0.5", "layers": "2..8", "width": [16, 32, 64, 128, 256],
     }  # fmt: skip
@@ -101,8 +101,8 @@ def test_argparse_may_stand_in_attributes_aliases_and_tables(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("command", "name"), [("score", "threshold"), ("again", "times")])
 def test_each_command_has_its_own_options(command: str, name: str, tmp_path: Path) -> None:
-    made = document(draft_of(tmp_path, ARGPARSE, "python", "train.py", command))
-    assert list(made["parameters"]) == [name]
+    experiment = document(draft_of(tmp_path, ARGPARSE, "python", "train.py", command))
+    assert list(experiment["parameters"]) == [name]
 
 
 BEFORE = """\
@@ -224,8 +224,8 @@ def test_click_shares_options_by_decorators_of_other_modules_by_names_and_in_lis
         "@click.command()\n@{}\n@rate\n@add(more)\n@add([click.option('--dropout', default=0.1)])\ndef main(**k): ...\n"
     )
     for decorator in ("usual", "shared.common"):
-        made = document(draft_of(tmp_path, text + command.format(decorator)))
-        assert list(made["parameters"]) == ["lr", "depth", "rate", "gain", "dropout"]
+        experiment = document(draft_of(tmp_path, text + command.format(decorator)))
+        assert list(experiment["parameters"]) == ["lr", "depth", "rate", "gain", "dropout"]
 
 
 def test_typer_has_applications_within_applications(tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_what_imports_from_beside_itself_is_run_as_a_part_of_its_package(name: s
     (tmp_path / "model/options.py").write_text("def add(p):\n    p.add_argument('--lr', type=float, default=0.1)\n")
     path = tmp_path / name
     path.write_text("import argparse\nfrom .options import add\nadd(argparse.ArgumentParser())\n")
-    made = document(drafting.draft(reading.read(path, tmp_path, "python", None), tmp_path, {}))
-    assert (made["run"], list(made["parameters"])) == (run, ["lr"])
+    experiment = document(drafting.draft(reading.read(path, tmp_path, "python", None), tmp_path, {}))
+    assert (experiment["run"], list(experiment["parameters"])) == (run, ["lr"])
 
 
 def test_what_hydra_cannot_do_without_is_told(tmp_path: Path) -> None:
@@ -279,9 +279,9 @@ def test_what_hydra_cannot_do_without_is_told(tmp_path: Path) -> None:
 def test_a_shell_script_is_run_by_its_own_shell_and_its_variables_are_found_in_every_spelling(tmp_path: Path) -> None:
     text = '#!/usr/bin/env bash\nLR=${LR:-0.01}\n: "${DROPOUT:=0.1}"\n: ${LAYERS=3}\n'
     (tmp_path / "train.sh").write_text(text)
-    made = document(drafting.draft(reading.read(tmp_path / "train.sh", tmp_path, "python", None), tmp_path, {}))
-    assert made["run"] == "LR={LR} DROPOUT={DROPOUT} LAYERS={LAYERS} bash train.sh"
-    assert list(made["parameters"]) == ["LR", "DROPOUT", "LAYERS"]
+    experiment = document(drafting.draft(reading.read(tmp_path / "train.sh", tmp_path, "python", None), tmp_path, {}))
+    assert experiment["run"] == "LR={LR} DROPOUT={DROPOUT} LAYERS={LAYERS} bash train.sh"
+    assert list(experiment["parameters"]) == ["LR", "DROPOUT", "LAYERS"]
 
 
 def test_a_module_is_not_read_again_for_every_name_that_comes_from_it(

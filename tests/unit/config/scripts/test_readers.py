@@ -97,7 +97,7 @@ EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 
-def found_in(
+def draft_source(
     folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None
 ) -> ScriptInvocation:
     (folder / name).write_text(text)
@@ -106,23 +106,25 @@ def found_in(
 
 def drafted(folder: Path, text: str, *words: str, name: str = "train.py", config: str | None = None,
             values: Mapping[str, str] | None = None, named: bool = False) -> Draft:  # fmt: skip
-    return drafting.draft(found_in(folder, text, *words, name=name, config=config), folder, values or {}, named=named)
+    return drafting.draft(
+        draft_source(folder, text, *words, name=name, config=config), folder, values or {}, named=named
+    )
 
 
 def document(draft: Draft) -> dict[str, Any]:
-    made: dict[str, Any] = plain(draft.document)
-    return made
+    plain_document: dict[str, Any] = plain(draft.document)
+    return plain_document
 
 
 @pytest.mark.parametrize("reader", EXPECTED)
 def test_a_script_becomes_ranges_around_its_defaults(reader: str, tmp_path: Path) -> None:
     text, parameters = EXPECTED[reader]
-    found = found_in(tmp_path, text)
-    made = document(drafting.draft(found, tmp_path, {}))
-    assert found.script is not None
-    assert found.script.reader == reader
-    assert made["parameters"] == parameters
-    assert made["run"] == "python train.py {args}"
+    script = draft_source(tmp_path, text)
+    experiment = document(drafting.draft(script, tmp_path, {}))
+    assert script.script is not None
+    assert script.script.reader == reader
+    assert experiment["parameters"] == parameters
+    assert experiment["run"] == "python train.py {args}"
 
 
 def test_what_is_no_question_of_search_stands_aside(tmp_path: Path) -> None:
@@ -166,10 +168,10 @@ def test_whatever_a_script_says_the_file_can_be_read(default: str, about: str, o
     draft = drafting.draft(ScriptInvocation(("python", "train.py"), Script("argparse", options)), Path(), {})
     text = save.text(draft.document, "x", draft.remarks, draft.asides)
     report = ProblemReport()
-    found = compose(text, "experiment.yml", report)
-    assert isinstance(found, Entries)
+    entries = compose(text, "experiment.yml", report)
+    assert isinstance(entries, Entries)
     assert report.problems == []
-    assert plain(found) == document(draft)
+    assert plain(entries) == document(draft)
 
 
 def test_a_name_with_braces_stands_for_itself(tmp_path: Path) -> None:
@@ -209,12 +211,12 @@ p.add_argument("--lr", type=float, default=0.01)
 
 
 def test_what_the_script_cannot_do_without_is_told_and_put_into_the_command(tmp_path: Path) -> None:
-    found = found_in(tmp_path, REQUIRED)
-    assert [option.name for option in drafting.missing(found)] == ["data", "target"]
-    draft = drafting.draft(found, tmp_path, {"data": "my data.csv", "target": "y{1}"})
-    made = document(draft)
+    script = draft_source(tmp_path, REQUIRED)
+    assert [option.name for option in drafting.missing(script)] == ["data", "target"]
+    draft = drafting.draft(script, tmp_path, {"data": "my data.csv", "target": "y{1}"})
+    experiment = document(draft)
     assert draft.asides == ()
-    assert made["run"] == "python train.py 'my data.csv' --target='y{{1}}' {args}"
+    assert experiment["run"] == "python train.py 'my data.csv' --target='y{{1}}' {args}"
 
 
 def test_short_options_stand_one_by_one(tmp_path: Path) -> None:
@@ -225,10 +227,10 @@ def test_short_options_stand_one_by_one(tmp_path: Path) -> None:
 def test_options_may_stand_in_a_module_that_the_script_imports(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "options.py").write_text(ARGPARSE)
-    found = found_in(tmp_path, "import os\nfrom lib.options import p\nprint(p.parse_args())\n")
-    assert found.module == "lib/options.py"
-    assert found.script is not None
-    assert len(found.script.options) == 14
+    script = draft_source(tmp_path, "import os\nfrom lib.options import p\nprint(p.parse_args())\n")
+    assert script.module == "lib/options.py"
+    assert script.script is not None
+    assert len(script.script.options) == 14
 
 
 def test_nothing_of_the_script_runs(tmp_path: Path) -> None:
@@ -267,10 +269,14 @@ model:
 def test_a_configuration_that_is_named_is_varied_at_its_paths(tmp_path: Path) -> None:
     (tmp_path / "base.yml").write_text(CONFIG)
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--cfg')\n"
-    made = document(drafted(tmp_path, text, config="base.yml"))
-    assert made["config"] == "base.yml"
-    assert made["run"] == "python train.py --cfg={config}"
-    assert made["parameters"] == {"optim.lr": "1e-5..0.1 log", "model.layers": "1..6", "model.dropout": "0.0..0.5"}
+    experiment = document(drafted(tmp_path, text, config="base.yml"))
+    assert experiment["config"] == "base.yml"
+    assert experiment["run"] == "python train.py --cfg={config}"
+    assert experiment["parameters"] == {
+        "optim.lr": "1e-5..0.1 log",
+        "model.layers": "1..6",
+        "model.dropout": "0.0..0.5",
+    }
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,7 @@ def test_a_configuration_that_cannot_be_read_is_told(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as error:
-        found_in(tmp_path, "import argparse\n", config=name)
+        draft_source(tmp_path, "import argparse\n", config=name)
     assert message in str(error.value)
 
 
@@ -298,18 +304,18 @@ def test_what_a_script_needs_beside_its_configuration_is_told(tmp_path: Path) ->
     (tmp_path / "base.yml").write_text(CONFIG)
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\n"
     text += "p.add_argument('--cfg', required=True)\n"
-    found = found_in(tmp_path, text, config="base.yml")
-    assert [option.name for option in drafting.missing(found)] == ["data"]
-    made = document(drafting.draft(found, tmp_path, {"data": "x.csv"}))
-    assert made["run"] == "python train.py x.csv --cfg={config}"
+    script = draft_source(tmp_path, text, config="base.yml")
+    assert [option.name for option in drafting.missing(script)] == ["data"]
+    experiment = document(drafting.draft(script, tmp_path, {"data": "x.csv"}))
+    assert experiment["run"] == "python train.py x.csv --cfg={config}"
 
 
 def test_a_configuration_that_the_script_reads_by_default_is_found(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text('{"optim": {"lr": 0.01}, "list": [1, 2]}')
     text = "import argparse\np = argparse.ArgumentParser()\np.add_argument('config', nargs='?', default='base.json')\n"
-    made = document(drafted(tmp_path, text))
-    assert (made["config"], made["run"]) == ("base.json", "python train.py {config}")
-    assert made["parameters"] == {"optim.lr": "0.0001..1.0 log"}
+    experiment = document(drafted(tmp_path, text))
+    assert (experiment["config"], experiment["run"]) == ("base.json", "python train.py {config}")
+    assert experiment["parameters"] == {"optim.lr": "0.0001..1.0 log"}
 
 
 HYDRA = """\
@@ -332,9 +338,9 @@ def hydra(folder: Path, sgd: str) -> Draft:
 
 
 def test_hydra_is_read_with_what_its_defaults_choose(tmp_path: Path) -> None:
-    made = document(hydra(tmp_path, "name: sgd\nlr: 0.1\n"))
-    assert made["run"] == "python train.py {hydra}"
-    assert made["parameters"] == {
+    experiment = document(hydra(tmp_path, "name: sgd\nlr: 0.1\n"))
+    assert experiment["run"] == "python train.py {hydra}"
+    assert experiment["parameters"] == {
         "optim": ["adam", "sgd"],
         "optim.lr": "1e-5..0.1 log",
         "o.lr": "1e-5..0.1 log",
@@ -345,9 +351,9 @@ def test_hydra_is_read_with_what_its_defaults_choose(tmp_path: Path) -> None:
 
 def test_a_choice_of_hydra_that_decides_nothing_stands_aside(tmp_path: Path) -> None:
     draft = hydra(tmp_path, "lr: 0.1\n")
-    made = document(draft)["parameters"]
-    assert "optim" not in made
-    assert made["optim.lr"] == "1e-5..0.1 log"
+    parameters = document(draft)["parameters"]
+    assert "optim" not in parameters
+    assert parameters["optim.lr"] == "1e-5..0.1 log"
     [remark] = [remark for aside, remark in draft.asides if aside == "optim: ['adam', 'sgd']"]
     assert "no effect while all values of its files are varied" in remark
 
@@ -391,9 +397,9 @@ def test_a_configuration_of_hydra_may_be_a_data_class(tmp_path: Path) -> None:
 def test_omegaconf_is_read_where_words_of_the_command_go_over_it(tmp_path: Path) -> None:
     (tmp_path / "base.yml").write_text(CONFIG)
     text = "from omegaconf import OmegaConf\nc = OmegaConf.merge(OmegaConf.load('base.yml'), OmegaConf.from_cli())\n"
-    made = document(drafted(tmp_path, text))
-    assert made["run"] == "python train.py {hydra}"
-    assert list(made["parameters"]) == ["optim.lr", "model.layers", "model.dropout"]
+    experiment = document(drafted(tmp_path, text))
+    assert experiment["run"] == "python train.py {hydra}"
+    assert list(experiment["parameters"]) == ["optim.lr", "model.layers", "model.dropout"]
 
 
 def test_a_script_of_r_is_read_by_its_look(tmp_path: Path) -> None:
@@ -403,13 +409,13 @@ def test_a_script_of_r_is_read_by_its_look(tmp_path: Path) -> None:
       make_option(c("--depth"), type="integer", default=4),
       make_option(c("--out"), default="results"))
     """
-    made = document(drafted(tmp_path, text, name="train.R"))
-    assert made["run"] == "Rscript train.R {args}"
-    assert made["parameters"] == {"lr": "0.0001..1.0 log", "depth": "2..8"}
+    experiment = document(drafted(tmp_path, text, name="train.R"))
+    assert experiment["run"] == "Rscript train.R {args}"
+    assert experiment["parameters"] == {"lr": "0.0001..1.0 log", "depth": "2..8"}
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "found"),
+    ("name", "line", "expected"),
     [
         ("train.R", 'make_option("--depth", type="integer", default=4L)', {"depth": "2..8"}),
         ("train.jl", '"--depth"\n help = "levels (default: 9)"\n default = 4', {"depth": "2..8"}),
@@ -419,15 +425,15 @@ def test_a_script_of_r_is_read_by_its_look(tmp_path: Path) -> None:
     ],
 )
 def test_defaults_are_read_as_their_languages_write_them(
-    name: str, line: str, found: dict[str, str], tmp_path: Path
+    name: str, line: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    assert document(drafted(tmp_path, line, name=name))["parameters"] == found
+    assert document(drafted(tmp_path, line, name=name))["parameters"] == expected
 
 
 def test_variables_of_a_shell_script_are_set_before_it(tmp_path: Path) -> None:
-    made = document(drafted(tmp_path, "LR=${LR:-0.01}\nDATA=${DATA:-here}\n./train $LR\n", name="train.sh"))
-    assert made["run"] == "LR={LR} sh train.sh"
-    assert made["parameters"] == {"LR": "0.0001..1.0 log"}
+    experiment = document(drafted(tmp_path, "LR=${LR:-0.01}\nDATA=${DATA:-here}\n./train $LR\n", name="train.sh"))
+    assert experiment["run"] == "LR={LR} sh train.sh"
+    assert experiment["parameters"] == {"LR": "0.0001..1.0 log"}
 
 
 @pytest.mark.parametrize("data", ["\0\1binary", "int main() { return 0; }"])

@@ -12,11 +12,13 @@ from orchestune.config.scripts import drafting, reading
 from orchestune.errors import UsageError
 
 
-def drafted(folder: Path, text: str, given: dict[str, str] | None = None) -> dict[str, Any]:
+def drafted(folder: Path, text: str, answers: dict[str, str] | None = None) -> dict[str, Any]:
     path = folder / "train.sh"
     path.write_text(text)
-    found: dict[str, Any] = plain(drafting.draft(reading.read(path, folder, "python"), folder, given or {}).document)
-    return found
+    experiment: dict[str, Any] = plain(
+        drafting.draft(reading.read(path, folder, "python"), folder, answers or {}).document
+    )
+    return experiment
 
 
 @pytest.mark.parametrize(
@@ -35,8 +37,8 @@ def test_what_has_a_default_is_set_before_the_command(tmp_path: Path, text: str,
 
 def test_arguments_stand_in_their_places_up_to_the_last_that_is_varied(tmp_path: Path) -> None:
     text = '#!/bin/bash\nLR=${1:-0.01}\nSEED="${2:-1}"\nexport BATCH=${3-64}\nNAME=${4:-a b}\npython train.py $LR\n'
-    made = drafted(tmp_path, text)
-    assert (made["run"], list(made["parameters"])) == ("bash train.sh {LR} 1 {BATCH}", ["LR", "BATCH"])
+    experiment = drafted(tmp_path, text)
+    assert (experiment["run"], list(experiment["parameters"])) == ("bash train.sh {LR} 1 {BATCH}", ["LR", "BATCH"])
 
 
 def test_variables_beside_arguments_are_noted(tmp_path: Path) -> None:
