@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from orchestune.domain.search.space import Space
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.constraints.deduplication import Proposer
+from orchestune.engines.samplers.center_first import CenterFirst
 
 
 def proposer(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     """Return a new proposer with an empty history."""
+    if name in ("auto", "gp") and all(parameter.numeric for parameter in space.parameters):
+        return CenterFirst(name, space, partial(_built, name, space, metrics, seed, options))
+    return _built(name, space, metrics, seed, options)
+
+
+def _built(name: str, space: Space, metrics: Sequence[Metric], seed: int, options: Mapping[str, Any]) -> Proposer:
     with warnings.catch_warnings():
         # from Optuna's progress bar, which is never shown, in a notebook without ipywidgets
         warnings.filterwarnings("ignore", "IProgress not found")

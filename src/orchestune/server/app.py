@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from orchestune import __version__
 from orchestune.errors import (
@@ -33,46 +34,21 @@ from orchestune.server.auditing import Auditing
 from orchestune.server.boundary import Boundary
 from orchestune.server.caller_address import Network
 from orchestune.server.context import COLD_THREADS, Context, ServerTimeouts
+from orchestune.server.deferred_routes import DeferredRoutes
 from orchestune.server.draining import DrainSignal
 from orchestune.server.idempotency import IdempotentResponses
-from orchestune.server.pages import routes as pages
 from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
-from orchestune.server.routes import (
-    archive,
-    audit,
-    bundles,
-    code,
-    experiments,
-    following,
-    grants,
-    plots,
-    proof,
-    report,
-    server,
-    sign_in,
-    terminal,
-    trials,
-    work,
-    workers,
-)
+from orchestune.server.routes import bundles, experiments, following, proof, report, server, work, workers
 from orchestune.server.strict_transport import StrictTransport
 from orchestune.services.core import Core
 from orchestune.services.memory.loop_clock import TICK_SECONDS
 
 _TIMEOUTS = ServerTimeouts()
-_CLIENTS = (server, sign_in, grants, audit, bundles, archive, code, experiments, trials, following, plots, terminal)
-_ROUTERS = (
-    *(part.router for part in _CLIENTS),
-    workers.router,
-    terminal.of_workers,
-    report.router,
-    proof.router,
-    server.probes,
-    pages.router,
-)
+_DEFERRED_SECONDS = 3.0
+"""seconds after the start at which an embedded server imports the routes that starting an experiment does not need"""
 
 
 class NotAllowed(UsageError):
@@ -93,12 +69,14 @@ def create_app(
     addresses: Addresses | None = None,
     proxies: Sequence[Network] = (),
     folders: Sequence[Path] = (),
+    deferred: bool = False,
 ) -> FastAPI:
     """Build the application.
 
     `on_shutdown`: called if an owner requests the shutdown. `draining`: ends long polls and streams. `started_at`: Unix
     time in seconds, by default now. `addresses`: listening addresses other than `core.url` that workers use. `proxies`:
     trusted sources of `X-Forwarded-For`. `folders`: folders that the server writes to, for `/readyz`.
+    `deferred`: import the routes that an experiment does not need to start after the server has begun to serve.
     """
     context = Context(
         core=core,
@@ -131,14 +109,36 @@ def create_app(
         docs_url=None,  # the page would load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
-        routes=[work.route, *(route for router in _ROUTERS for route in router.routes)],
+        routes=_routes_of_experiments(),
         middleware=layers,
         lifespan=_lifespan,
         exception_handlers={HTTPException: _routing_error, RequestValidationError: _validation_error},
     )
     app.state.context = context
+    if deferred:
+        app.state.deferred = DeferredRoutes(app.router, other_routes)
+        app.router.routes.append(app.state.deferred)
+    else:
+        app.router.routes += other_routes()
     openapi.describe(app)
     return app
+
+
+def _routes_of_experiments() -> list[BaseRoute]:
+    """Return the routes by which experiments start, their workers work and a command follows them."""
+    routers = (bundles.router, experiments.router, following.router, server.router, workers.router)
+    trials = (report.router, proof.router, server.probes)
+    return [work.route, *(route for router in (*routers, *trials) for route in router.routes)]
+
+
+def other_routes() -> list[BaseRoute]:
+    """Import and return the other routes, which takes 0.5 s."""
+    from orchestune.server.pages import routes as pages
+    from orchestune.server.routes import archive, audit, code, grants, plots, sign_in, terminal, trials
+
+    routers = (sign_in, grants, audit, archive, code, trials, plots, terminal)
+    all_routers = (*(module.router for module in routers), terminal.of_workers, pages.router)
+    return [route for router in all_routers for route in router.routes]
 
 
 @asynccontextmanager
@@ -146,11 +146,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = COLD_THREADS
     core: Core = app.state.context.core
     core.listening.tick(core.clock.monotonic())  # before the controllers start
-    ticking = asyncio.create_task(_tick(core))
+    tasks = [asyncio.create_task(_tick(core))]
+    if deferred := getattr(app.state, "deferred", None):
+        tasks.append(asyncio.create_task(_load_later(deferred)))
     try:
         yield
     finally:
-        ticking.cancel()
+        for task in tasks:
+            task.cancel()
+
+
+async def _load_later(deferred: DeferredRoutes) -> None:
+    await asyncio.sleep(_DEFERRED_SECONDS)
+    await deferred.load()
 
 
 async def _tick(core: Core) -> None:

@@ -313,6 +313,7 @@ def _serve(
         addresses=listeners.addresses,
         proxies=settings.trusted_proxies,
         folders=_folders(settings),
+        deferred=settings.embedded,
     )
     local = listeners.local
     server = UvicornServer(settings, app, on_started=started, on_draining=drain, local=local.socket if local else None)

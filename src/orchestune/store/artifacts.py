@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.store.session import Session, batches
 from orchestune.store.tables import artifacts, trials
@@ -40,7 +39,7 @@ def put(session: Session, rows: Sequence[ArtifactRow]) -> None:
     """Insert artifacts; a file replaces one of an earlier attempt at the same path."""
     if not rows:
         return
-    insert = (postgresql if session.postgres else sqlite).insert(artifacts)
+    insert = session.insert(artifacts)
     key = artifacts.primary_key.columns.keys()
     others = {column.name: column for column in insert.excluded if column.name not in key}
     session.change(insert.on_conflict_do_update(index_elements=key, set_=others), [asdict(row) for row in rows])

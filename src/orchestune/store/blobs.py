@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.errors import StoreUnavailable
 from orchestune.store.session import Session, batches
@@ -33,8 +32,7 @@ def put(session: Session, digest: str, kind: str, size: int) -> None:
     """
     if use(session, digest):
         return
-    dialect = postgresql if session.postgres else sqlite
-    row = dialect.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
+    row = session.insert(blobs).values(digest=digest, kind=kind, size=size, created_at=session.now)
     session.change(row.on_conflict_do_nothing())
     hold(session, digest)
 

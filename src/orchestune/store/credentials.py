@@ -6,7 +6,6 @@ from typing import Literal
 
 from msgspec import Struct
 from sqlalchemy import Select, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestune.domain.lifecycle.states import Visibility
 from orchestune.store.session import Session, batches
@@ -49,8 +48,7 @@ def put(
     """
     session.change(delete(credentials).where(credentials.c.expires_at <= session.now))
     expires = session.now + seconds
-    dialect = postgresql if session.postgres else sqlite
-    row = dialect.insert(credentials).values(
+    row = session.insert(credentials).values(
         digest=digest,
         kind=kind,
         name=name,

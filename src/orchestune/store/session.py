@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Executable, Select
+from sqlalchemy import ColumnElement, Connection, Executable, Select, Table
+from sqlalchemy.dialects import sqlite
 
 from orchestune.store.rows import Cursor, Query, row_builder
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 Parameters = Mapping[str, Any]
 _Value = TypeVar("_Value")
@@ -41,6 +45,14 @@ class Session:
         self.now = now  # the time of the whole transaction
         self.postgres = connection.dialect.name == "postgresql"
         self._driver: Any = connection.connection.driver_connection
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """Return an INSERT statement of this database, to which a clause for rows that exist can be added."""
+        if not self.postgres:
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # 60 ms that a server with SQLite need not take to start
+
+        return postgresql.insert(table)
 
     def rows(self, query: Query[_Row], parameters: Parameters) -> list[_Row]:
         """Return the rows of a hot query."""

@@ -145,7 +145,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
     gets = "arguments such as --alpha=VALUE; also ORCHESTUNE_PARAM_ALPHA and $ORCHESTUNE_PARAMS (a JSON file)"
     shared = "all trials share them and can change them, and a cluster would not have them"
     assert plan == [
-        "sgd-7f3a  SGD classifier",
+        "SGD classifier",
         f"  where      the server at {server.url}",
         "  budget     40 trials, 2 at a time with 1 cpu, 2.0 GiB each, engine auto",
         "  parameters alpha     1e-06..0.1 log",
@@ -156,6 +156,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         "  metrics    accuracy (maximize); for example a line `accuracy=0.5` on its output",
         "  code       3 files, 385 B",
         f"  note       linked from this folder, not packed: data; {shared}",
+        "  experiment sgd-7f3a",
     ]
 
 
@@ -163,15 +164,16 @@ def test_the_plan_is_one_line_and_its_notes_from_the_second_run_on(server: FakeS
     server.update("sgd-7f3a", state="completed")
     index = ExperimentIndex(state_folder())
     index.add(StartedExperiment("other-1a2b", "1", "local", folder_key(project)))
-    index.add(StartedExperiment("sgd-1a2b", "2", "local", folder_key(project.parent)))
+    index.add(StartedExperiment("sgd-classifier-1a2b", "2", "local", folder_key(project.parent)))
     assert "  passed as  " in cli("run").out, "neither another experiment nor another folder has shown this plan"
-    index.add(StartedExperiment("sgd-1a2b", "3", "local", folder_key(project)))
+    index.add(StartedExperiment("sgd-classifier-1a2b", "3", "local", folder_key(project)))
     trials = "40 trials of alpha, penalty, l1_ratio; 2 at a time with 1 cpu, 2.0 GiB each; engine auto"
     shared = "all trials share them and can change them, and a cluster would not have them"
     assert cli("run").out.split("\n\n")[0].splitlines() == [
-        "sgd-7f3a  SGD classifier",
+        "SGD classifier",
         f"  plan       {trials}; accuracy (maximize); on the server at {server.url} (all: --verbose)",
         f"  note       linked from this folder, not packed: data; {shared}",
+        "  experiment sgd-7f3a",
     ]
     assert "  passed as  " in cli("run", "--verbose").out
     assert "  passed as  " in cli("run", "--dry-run").out

@@ -15,7 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from orchestune.ports.clock import SystemClock
-from orchestune.server.app import create_app
+from orchestune.server.app import create_app, other_routes
 from orchestune.server.context import Context, ServerTimeouts
 from orchestune.server.draining import DrainSignal
 from orchestune.server.serving import UvicornServer
@@ -95,6 +95,7 @@ class Scripted:
         return call
 
 
+other_routes()  # imports the modules that an embedded server imports later
 for _module in [module for name, module in sys.modules.items() if name.startswith("orchestune.server.")]:
     for _name, _value in list(vars(_module).items()):
         if isinstance(_value, ModuleType) and _value.__name__.startswith("orchestune.services."):

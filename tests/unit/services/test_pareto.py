@@ -7,7 +7,7 @@ import random
 import pytest
 
 from orchestune.domain.specification.metrics import Metric, pareto_front
-from orchestune.services.memory.pareto import extended
+from orchestune.services.memory import large_front, pareto
 
 METRICS = [Metric("a", "minimize"), Metric("b", "maximize"), Metric("c", "minimize")]
 
@@ -28,11 +28,11 @@ def test_a_front_that_grows_is_the_front_of_all_trials(count: int, seed: int) ->
     while numbers:
         finished = [numbers.pop() for _ in range(min(len(numbers), chance.randrange(1, 9)))]
         batch = {number: trials[number] for number in finished}
-        front = extended(metrics, {number: done[number] for number in front}, batch)
+        front = large_front.extended(metrics, {number: done[number] for number in front}, batch)
         done |= batch
         assert front == pareto_front(metrics, list(done.items()))
-    assert extended(metrics, {}, trials) == front
+    assert large_front.extended(metrics, {}, trials) == front == pareto.extended(metrics, {}, trials)
 
 
 def test_an_empty_experiment_has_an_empty_front() -> None:
-    assert extended(METRICS, {}, {}) == []
+    assert large_front.extended(METRICS, {}, {}) == pareto.extended(METRICS, {}, {}) == []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from orchestune.cli.experiments.check_script import missing_program, unpassed_variables
 from orchestune.cli.experiments.prepare import PreparedExperiment
-from orchestune.cli.inspect.get import is_download_folder
 from orchestune.cli.terminal.render import size
 from orchestune.client.address import ServerPlace
+from orchestune.client.local import download_folder
 from orchestune.client.local.launch_context import BASE_NAMES, environment
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import some
@@ -59,7 +59,7 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
 def _notes_on_links(place: ServerPlace, project: ProjectFiles) -> list[str]:
     """Return a note on the paths of the project that are linked instead of packed; none if there are none."""
     # `get` has already reported the folders that it downloaded
-    links = [path for path in project.links if not is_download_folder(project.root / path)]
+    links = [path for path in project.links if not download_folder.is_one(project.root / path)]
     if not links:
         return []
     sized = [f"{path} ({size(project.large[path])})" if path in project.large else path for path in links]

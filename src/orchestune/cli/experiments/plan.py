@@ -91,6 +91,11 @@ def short_plan_lines(
     return _aligned([("plan", one_line(plan)), *(("note", note) for note in notes)], paint, columns)
 
 
+def experiment_line(handle: str, paint: Paint) -> str:
+    """Return the line below the plan that names the experiment once it exists."""
+    return "".join(_aligned([("experiment", paint.bold(handle))], paint, None))
+
+
 def _folded(text: str, columns: int | None) -> list[str]:
     if columns is None or len(text) + _INDENT <= columns:
         return [text]

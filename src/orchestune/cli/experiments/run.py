@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from orchestune.cli.experiments import destination, image, upload
+from orchestune.cli.experiments import destination, upload
 from orchestune.cli.experiments.command_words import add_saving, write
-from orchestune.cli.experiments.plan import plan_lines, short_plan_lines
+from orchestune.cli.experiments.plan import experiment_line, plan_lines, short_plan_lines
 from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare, warmed
 from orchestune.cli.experiments.start import add_detach_option, start
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.render import one_line
+from orchestune.client.local import embedded
 from orchestune.client.local.experiment_index import inputs_digest
 from orchestune.client.local.launch_context import folder_key, secret_values
+from orchestune.domain.lifecycle.ids import slug
 from orchestune.sdk.submitting import outgoing
 
 
@@ -42,6 +44,8 @@ def add(commands: Commands) -> None:
 def run(console: Console, args: argparse.Namespace) -> int:
     """Check the file, pack and upload the code, start the experiment and follow it."""
     destination_server = console.place
+    if destination_server.embedded and not args.dry_run:
+        embedded.start_in_background(console.environ)
     prepared = prepare(args)
     destination.need_image(destination_server, prepared)
     destination.need_files(destination_server, prepared.project)
@@ -55,33 +59,35 @@ def run(console: Console, args: argparse.Namespace) -> int:
     prepared = warmed(console, prepared, start=not args.dry_run)
     if args.dry_run:
         return _dry_run(console, prepared)
-    prepared = replace(prepared, specification=image.pinned(console, prepared))
+    if destination.in_images(destination_server):
+        from orchestune.cli.experiments import image  # imports clients of clusters and registries
+
+        prepared = replace(prepared, specification=image.pinned(console, prepared))
+    if not args.detach and not console.json:
+        console.say(*_plan(console, prepared, short=not args.verbose and _is_known(console, prepared)))
     digest = upload.upload(console, prepared)
-    earlier = [] if args.verbose else _earlier_names(console, prepared)
     return start(
         console,
         lambda: upload.create(console, prepared, prepared.specification, digest, secrets),
-        lambda status: _heading(console, prepared, status["handle"], short=_name_of(status["handle"]) in earlier),
+        lambda status: [experiment_line(status["handle"], console.paint)],
         folder_key(prepared.folder),
         inputs_digest(prepared.specification.to_json(), upload.launched(console, prepared)),
         args.detach,
     )
 
 
-def _earlier_names(console: Console, prepared: PreparedExperiment) -> list[str]:
-    """Return the names in the handles of the experiments that were run in this folder before."""
-    return [_name_of(started.handle) for started in console.experiment_index.of_folder(folder_key(prepared.folder))]
+def _is_known(console: Console, prepared: PreparedExperiment) -> bool:
+    """Return True if an experiment of this name was run in this folder before, so that the user knows its plan."""
+    name = slug(prepared.specification.name)
+    started = console.experiment_index.of_folder(folder_key(prepared.folder))
+    return any(each.handle.rpartition("-")[0] == name for each in started)
 
 
-def _name_of(handle: str) -> str:
-    return handle.rpartition("-")[0]
-
-
-def _heading(console: Console, prepared: PreparedExperiment, handle: str, *, short: bool = False) -> list[str]:
-    """Return the plan under the handle; a short one if the user has seen all of it."""
-    paint = console.paint
-    place = console.place
-    title = f"{paint.bold(handle)}  {one_line(prepared.specification.name)}".strip()
+def _plan(console: Console, prepared: PreparedExperiment, *, mode: str = "", short: bool = False) -> list[str]:
+    """Return the plan under the experiment's name; a short one if the user has seen all of it."""
+    paint, place = console.paint, console.place
+    name = paint.bold(one_line(prepared.specification.name))
+    title = f"{mode}  {name}" if mode else name
     if short:
         where = f"on {destination.in_words(place)}"
         lines = short_plan_lines(prepared.specification, prepared.notes, paint, where, console.columns)
@@ -122,7 +128,7 @@ def _dry_run(console: Console, prepared: PreparedExperiment) -> int:
         )
         return 0
     prepared = replace(prepared, notes=(*prepared.notes, *unchecked))
-    console.say(*_heading(console, prepared, "dry run"), "", "nothing was started; run without --dry-run to start it")
+    console.say(*_plan(console, prepared, mode="dry run"), "", "nothing was started; run without --dry-run to start it")
     if worker and worker.title:
         dry_run.show(console, worker)
     return 0

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestune.cli.experiments.follow import follow
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.interrupts import Interrupts
 
@@ -42,6 +41,8 @@ def start(
         return status
 
     if not detach:
+        from orchestune.cli.experiments.follow import follow  # after the plan, which a user waits for
+
         return follow(console, begin)
     with Interrupts():
         status = begin()

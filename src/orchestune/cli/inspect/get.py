@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import shlex
 import shutil
@@ -18,8 +17,8 @@ from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
 from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.connection.transfer import local_name
+from orchestune.client.local import download_folder
 from orchestune.client.local.work_folders import locate, written_files
-from orchestune.domain.specification.code import FETCHED
 from orchestune.errors import NotFound, UsageError
 from orchestune.worker.files.unkept import WrittenFile, note
 
@@ -89,34 +88,6 @@ def _lost_files_reason(trial: documents.Trial) -> str:
     return attempt["reason"]["message"] if attempt is not None and attempt["reason"] is not None else ""
 
 
-def _default_folder(folder: Path) -> Path:
-    """Create the folder if missing, marked so that git and later runs ignore it.
-
-    Raises UsageError if the folder belongs to another user, who could replace the downloaded files.
-    """
-    from orchestune.bundles.ignore import GIT_FILE  # pathspec is slow to import, and only needed here
-
-    if not folder.exists():
-        try:
-            folder.mkdir()
-            (folder / GIT_FILE).write_text(FETCHED)
-        except OSError as exc:
-            raise UsageError(f"cannot write '{folder}': {exc.strerror}", "choose another folder with -o") from exc
-    if any(status.st_uid not in (os.geteuid(), 0) for status in (folder.lstat(), folder.stat())):
-        raise UsageError(f"'{folder}' belongs to another user", "choose another folder with -o")
-    return folder
-
-
-def is_download_folder(folder: Path) -> bool:
-    """Return True if `get` created the folder."""
-    from orchestune.bundles.ignore import GIT_FILE  # as above
-
-    try:
-        return (folder / GIT_FILE).read_text() == FETCHED
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def _download(client: Client, ref: str, number: int, artifact: documents.Artifact, target: Path) -> bool:
     """Download a file. Return False if a folder or another file has its name or a part of its path.
 
@@ -143,7 +114,7 @@ def _get_paths(console: Console, args: argparse.Namespace, name: str, trial: doc
                 f"{name} has no file '{path}'",
                 _missing_path_hint(trial, path, [*sorted(artifacts), *_written(console, trial)]),
             )
-    folder: Path = args.output or _default_folder(console.folder / f"{handle}-{number}")
+    folder: Path = args.output or download_folder.create(console.folder / f"{handle}-{number}")
     downloads = []
     for path in args.paths:
         target, work_file = local_name(folder, path), work_files.get(path)
@@ -226,7 +197,7 @@ def get(console: Console, args: argparse.Namespace) -> int:
             or _missing_files_hint(client.specification(ref)["specification"], trial["state"])
         )
         raise NotFound(f"{handle}/{number} has no files", hint)
-    folder: Path = args.output or _default_folder(console.folder / f"{handle}-{number}")
+    folder: Path = args.output or download_folder.create(console.folder / f"{handle}-{number}")
     downloads, unwritable = [], []
     for artifact in artifacts:
         target = local_name(folder, artifact["path"])

@@ -15,7 +15,6 @@ from orchestune import __version__
 from orchestune.cli.terminal.render import Paint, displayed, one_line
 from orchestune.cli.terminal.silence import retry_message
 from orchestune.client.address import ServerPlace, named_server, place
-from orchestune.client.api import Client
 from orchestune.client.connection.versions import difference, remedy
 from orchestune.client.local.experiment_index import ExperimentIndex, StartedExperiment
 from orchestune.client.local.home import state_folder
@@ -26,6 +25,7 @@ from orchestune.errors import NotFound, OrchestuneError, TemporaryError, UsageEr
 
 if TYPE_CHECKING:
     from orchestune import documents
+    from orchestune.client.api import Client
 
 
 _CANDIDATES = 20
@@ -69,6 +69,8 @@ class Console:
     def client(self) -> Client:
         """The client of that server. The server is chosen at the first request."""
         if self._client is None:
+            from orchestune.client.api import Client  # http.client is slow to import, and a plan is printed without it
+
             self._client = Client.connect(lambda: self.place.resolve(), on_wait=self._wait)
         return self._client
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from orchestune import __version__
 from orchestune.client.connection.versions import release
 from orchestune.client.local import endpoint, home, write_errors
 from orchestune.client.local.endpoint import EmbeddedEndpoint, SocketAddress
-from orchestune.errors import Unreachable, UsageError
+from orchestune.errors import OrchestuneError, Unreachable, UsageError
 from orchestune.system import local_socket
 
 if TYPE_CHECKING:
@@ -52,6 +54,21 @@ def connect(
         search.unwanted = EmbeddedEndpoint.read(state / endpoint.FILE)
     server = search.running() or search.start(timeout)
     return server.address
+
+
+def start_in_background(environ: Mapping[str, str]) -> None:
+    """Begin to start the server of `environ` if none runs, while the caller prepares what it will send.
+
+    A failure has no effect: `connect` waits for that server, or tries again and reports why it does not start.
+    """
+    if endpoint.runs(home.state_path(environ)):
+        return
+
+    def start() -> None:
+        with suppress(OrchestuneError):
+            connect(environ=environ)
+
+    threading.Thread(target=start, name="server-start", daemon=True).start()
 
 
 def end(state: Path, timeout: float = 60.0) -> int | None:

@@ -22,6 +22,7 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.constraints.deduplication import DistinctEngine
 from orchestune.engines.learners import proposer
 from orchestune.engines.process.messages import encode, observation_from_json
+from orchestune.engines.samplers.center_first import CenterFirst
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
 
 _NICENESS = 5  # trials and the server have priority
@@ -30,12 +31,16 @@ _NICENESS = 5  # trials and the server have priority
 def serve(connection: socket.socket) -> None:
     """Serve requests until the connection is closed."""
     engines: dict[int, Engine] = {}
+    not_loaded: list[CenterFirst] = []
     with connection, connection.makefile("rb") as requests, contextlib.suppress(ConnectionError):
         for line in requests:
-            connection.sendall(encode(_answer(engines, json.loads(line))))
+            connection.sendall(encode(_answer(engines, not_loaded, json.loads(line))))
+            while not_loaded:
+                with contextlib.suppress(Exception):  # raised again by the suggestion that needs the engine
+                    not_loaded.pop().load()
 
 
-def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(engines: dict[int, Engine], not_loaded: list[CenterFirst], request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         for closed in request["closed"]:
             engines.pop(closed, None)
@@ -45,7 +50,7 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
             return _estimate(request["estimate"])
         if "front" in request:
             return _front(request["front"])
-        return _ask(engines, request) if "engine" in request else {}
+        return _ask(engines, not_loaded, request) if "engine" in request else {}
     except StillLooking:
         return {"looking": True}
     except Exhausted as exc:
@@ -54,13 +59,15 @@ def _answer(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str,
         return {"failed": f"{type(exc).__name__}: {exc}", "traceback": traceback.format_exc()}
 
 
-def _ask(engines: dict[int, Engine], request: Mapping[str, Any]) -> dict[str, Any]:
+def _ask(engines: dict[int, Engine], not_loaded: list[CenterFirst], request: Mapping[str, Any]) -> dict[str, Any]:
     engine = request["engine"]
     if "create" in request:
         how = request["create"]
         space = Space.from_json(how["space"], how["constraints"])
         metrics = [Metric.from_json(metric) for metric in how["metrics"]]
-        engines[engine] = DistinctEngine(space, proposer(how["name"], space, metrics, how["seed"], how["options"]))
+        created = proposer(how["name"], space, metrics, how["seed"], how["options"])
+        not_loaded += [created] if isinstance(created, CenterFirst) else []
+        engines[engine] = DistinctEngine(space, created)
     engines[engine].tell([observation_from_json(document) for document in request["observations"]])
     if "number" not in request:
         return {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.types import Scope
 
 from orchestune import __version__
@@ -17,6 +17,9 @@ from orchestune.server.answers import refusal
 from orchestune.server.cookies import header
 from orchestune.server.pages import assets
 from orchestune.services.core import Caller
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _POLICY = "; ".join(
     [
@@ -45,6 +48,8 @@ _COPIED_HEADERS = ("retry-after", "www-authenticate")
 @cache
 def templates() -> Environment:
     """Return the templates of the pages; they escape every value."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not needed until the first page
+
     folder = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.globals |= {"static": f"/static/{assets.version()}", "imported": assets.imported}

@@ -10,7 +10,6 @@ from functools import partial
 from types import MappingProxyType
 
 from orchestune import documents
-from orchestune.archives.record import FILES_DROPPED
 from orchestune.config.sections.tokens import looks_like_a_secret
 from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, TrialState
 from orchestune.domain.specification.experiment import TEST_LABEL
@@ -298,4 +297,4 @@ def drop_files(core: Core, experiment: str) -> None:
         core.files.delete(key)
     with locked(core, experiment) as ledger:
         removal.files_dropped(ledger.session, experiment)
-        ledger.record(FILES_DROPPED, {})
+        ledger.record("files_dropped", {})

@@ -6,16 +6,19 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from orchestune import documents
-from orchestune.services.memory.attempt_statistics import BusyIntervals, TrialTotals
 from orchestune.services.memory.lru_cache import LruCache
-from orchestune.services.memory.trial_columns import TrialColumns
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
 from orchestune.store.database import Store
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
+
+if TYPE_CHECKING:  # they import NumPy, which a server does not need to start its first experiment
+    from orchestune.services.memory.attempt_statistics import BusyIntervals, TrialTotals
+    from orchestune.services.memory.trial_columns import TrialColumns
 
 _PAGE_TRIALS = 2000
 """Trials read per query; larger pages are slower (measured: 10,000 takes a quarter longer)."""
@@ -34,7 +37,7 @@ class _Entry:
     """Finished and unfinished trials."""
     version: tuple[int, int] | None = None
     """Version of `all`: the experiment's last event and its revision."""
-    tally: TrialTotals = field(default_factory=TrialTotals)
+    tally: TrialTotals | None = None
 
 
 class ExperimentCache:
@@ -46,6 +49,8 @@ class ExperimentCache:
 
     def columns(self, store: Store, ref: str) -> tuple[ExperimentRow, TrialColumns]:
         """Return the experiment and its trials by columns."""
+        from orchestune.services.memory.trial_columns import TrialColumns
+
         with self._turn(store, ref) as (session, row, entry):
             version = row.event_seq, row.revision
             if entry.all is None or entry.version != version:
@@ -56,7 +61,10 @@ class ExperimentCache:
 
     def attempts(self, store: Store, ref: str) -> tuple[BusyIntervals, list[documents.Failures]]:
         """Return when attempts ran, and the failure reasons of trials."""
+        from orchestune.services.memory.attempt_statistics import TrialTotals
+
         with self._turn(store, ref) as (session, row, entry):
+            entry.tally = entry.tally or TrialTotals()
             return entry.tally.read(session, row), entry.tally.failures()
 
     @contextmanager
