@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from orchestune.server.change_journal import Journals
-from orchestune.services.queries import list_experiments, read_experiments, read_trials
+from orchestune.services.queries import list_experiments, read_code, read_experiments, read_trials
 from orchestune.wire.work import MAX_PROBLEM, decode
 from tests.contract.world import CoreWorld
 
@@ -82,3 +82,47 @@ def test_a_view_beyond_the_bound_is_kept_alone() -> None:
     assert large.size == 4000
     assert journals.evict() == ["small"]
     assert journals.of("large") is large
+
+
+LONG = {"name": "x", "type": "categorical", "choices": ["'" * 1000, "\U000e0001" * 1000]}
+
+
+@pytest.mark.parametrize("beginning", ["true ", "true; echo ", ""])
+@pytest.mark.parametrize("placeholder", ["{x} ", "{args} ", "{hydra} "])
+def test_a_command_that_repeats_long_values_is_shown_as_its_template(
+    world: CoreWorld, beginning: str, placeholder: str
+) -> None:
+    several = [{**LONG, "name": name} for name in ("x", "y", "z")]
+    run = beginning + placeholder * 10_000 if beginning else ["true", *[placeholder] * 10_000]
+    experiment = world.create(budget=1, parameters=several, run=run)
+    world.tick()
+    command = str(read_trials.trial(world.core, experiment, 1)["command"])
+    assert placeholder in command
+    assert len(command) < 200_000
+
+
+def test_a_command_with_long_values_is_rendered(world: CoreWorld) -> None:
+    experiment = world.create(budget=1, parameters=[LONG], run="true {x} {args}")
+    world.tick()
+    command = str(read_trials.trial(world.core, experiment, 1)["command"])
+    assert "{x}" not in command
+    assert len(command) > 2000
+
+
+def test_lines_of_constants_that_repeat_a_long_value_are_not_compared(world: CoreWorld) -> None:
+    def names_of(count: int, path: str = "train.py") -> list[str]:
+        line = {"number": 1, "parts": ["x = ", *[["x", "1"]] * count]}
+        experiment = world.create(
+            budget=2,
+            parallelism=2,
+            parameters=[LONG],
+            try_first=[{"x": choice} for choice in LONG["choices"]],
+            constants={"path": path, "lines": [line] * (1 if path == "train.py" else 100)},
+        )
+        world.tick(3)
+        return [*read_code.diff(world.core, f"{experiment}/1", f"{experiment}/2")["configuration"]]
+
+    assert {"parameters.x", "train.py:1"} <= {*names_of(1)}
+    assert "parameters.x" in names_of(50_000)
+    assert "train.py:1" not in names_of(50_000)
+    assert max(map(len, names_of(1, "a" * 10_000 + ".py"))) < 1000

@@ -26,12 +26,14 @@ from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import FoldRow, TrialRow
-from orchestune.worker.command import render
+from orchestune.worker.command import length, render
 
 _PAGE_BYTES = 4 * 2**20
 """size as JSON at which a page ends"""
 _ROWS = 25
 """trials read first; then as many as the page has already"""
+_MAX_COMMAND = 2**17
+"""characters of a command, as of a program's argument in Linux; of a longer one the template is shown"""
 _SEGMENTS = 40
 """Newest log segments that are searched for the log tail."""
 
@@ -89,10 +91,13 @@ def _command(specification: Specification, parameters: Mapping[str, Value]) -> s
     """Return the command line for display: of the config file only the name is known here, not its directory."""
     config = specification.config.name if specification.config else ""
     names = [parameter.name for parameter in specification.space.parameters]
+    template = specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
+    if length(specification.run, parameters, names, config) > _MAX_COMMAND:
+        return template
     try:
         words = render(specification.run, parameters, names, config)
     except ValueError:  # the trial fails with this error when it starts
-        return specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
+        return template
     return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 
