@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from orchestune.server.change_journal import Journals
-from orchestune.services.queries import list_experiments, read_code, read_experiments, read_trials
+from orchestune.services.memory import experiment_cache, trial_columns
+from orchestune.services.queries import list_experiments, read_code, read_columns, read_experiments, read_trials
 from orchestune.wire.work import MAX_PROBLEM, decode
 from tests.contract.world import CoreWorld
 
@@ -126,3 +127,27 @@ def test_lines_of_constants_that_repeat_a_long_value_are_not_compared(world: Cor
     assert "parameters.x" in names_of(50_000)
     assert "train.py:1" not in names_of(50_000)
     assert max(map(len, names_of(1, "a" * 10_000 + ".py"))) < 1000
+
+
+def test_plots_have_few_columns_of_metrics_whose_names_differ_in_each_trial(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment_cache, "_PAGE_TRIALS", 7)
+    monkeypatch.setattr(experiment_cache, "_PAGE_VALUES", 15)
+    monkeypatch.setattr(trial_columns, "_MAX_OTHER_VALUES", 120)
+    experiment = world.create(budget=20, parallelism=1)
+    for number in range(1, 21):
+        [(worker, lease)] = world.lease()
+        points = [[0, name, 1.0, None, None] for name in ("loss", *(f"{number} {n}" for n in range(5)))]
+        worker.call(finished=[worker.finish(lease, points=points)])
+        if number == 10:  # reads continue from those before
+            columns = read_columns.columns(world.core, experiment, 100, None)
+            assert [*columns["metrics"]][:7] == ["loss", *(f"1 {n}" for n in range(5)), "2 0"]
+            assert len(columns["metrics"]) <= 1 + 12
+    columns = read_columns.columns(world.core, experiment, 100, None)
+    assert [*columns["metrics"]] == ["loss", *(f"1 {n}" for n in range(5)), "2 0"]
+    assert columns["metrics"]["loss"] == [1.0] * 20
+    assert columns["metrics"]["2 0"] == [None, 1.0, *[None] * 18]
+    table = read_columns.ordered(world.core, experiment, "-metrics.2 0", None, None, 0, 1)
+    assert table["items"][0]["number"] == 2
+    assert table["total"] == 20
