@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from orchestune.server.change_journal import Journals
+from orchestune.services.execution import usage
 from orchestune.services.memory import experiment_cache, trial_columns
 from orchestune.services.queries import list_experiments, read_code, read_columns, read_experiments, read_trials
+from orchestune.store import attempts, logs
 from orchestune.wire.work import MAX_PROBLEM, decode
 from tests.contract.world import CoreWorld
 
@@ -151,3 +153,58 @@ def test_plots_have_few_columns_of_metrics_whose_names_differ_in_each_trial(
     table = read_columns.ordered(world.core, experiment, "-metrics.2 0", None, None, 0, 1)
     assert table["items"][0]["number"] == 2
     assert table["total"] == 20
+
+
+def test_documents_have_the_newest_attempts_of_a_trial_that_is_preempted_for_ever(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "MAX_SHOWN_ATTEMPTS", 5)
+    monkeypatch.setattr(attempts, "_MAX_SHOWN_USAGE", 3)
+    monkeypatch.setattr(attempts, "_MAX_SHOWN_CURVES", 4)
+    monkeypatch.setattr(read_trials, "_MAX_TAILS", 2)
+    experiment = world.create(budget=2, parallelism=1)
+    [(worker, lease)] = world.lease()
+    for number in range(1, 9):
+        reason = {"code": "worker_stopped", "message": "m" * 60_000}
+        tail = "t" * 60_000 if number < 6 else ""
+        samples = [[0, 1.0, 1.0, 1.0, None, None]]
+        values = [[place, "loss", 1.0, place, None] for place in range(2)]
+        ended = worker.finish(lease, state="preempted", points=values, usage=samples, reason=reason, tail=tail)
+        worker.call(finished=[ended])
+        [(worker, lease)] = world.lease()
+    worker.call(finished=[worker.finish(lease)])
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert [attempt["number"] for attempt in trial["attempts"]] == [5, 6, 7, 8, 9]
+    assert {len(attempt["reason"]["message"]) for attempt in trial["attempts"] if attempt["reason"]} == {4096}
+    assert [len(attempt["tail"] or "") for attempt in trial["attempts"]][:2] == [4096, 0]
+    assert all(attempt["tail"] for attempt in trial["attempts"][2:])
+    [listed, *_] = read_trials.trials(world.core, experiment, 0, 100, None)["items"]
+    assert [attempt["number"] for attempt in listed["attempts"]] == [5, 6, 7, 8, 9]
+    assert [used["attempt_number"] for used in usage.usage(world.core, experiment, 1)["items"]] == [7, 8]
+    curves = read_columns.points(world.core, experiment, 1)["items"]
+    assert [curve["attempt_number"] for curve in curves] == [5, 6, 7, 8]
+
+
+def test_a_log_tail_is_read_from_as_few_segments_as_have_it(world: CoreWorld) -> None:
+    world.create(budget=1)
+    [(worker, lease)] = world.lease()
+    for number in range(5):
+        worker.call(beats=[worker.started(lease) | {"logs": [[number * 3000, "x" * 3000, 0]]}])
+    with world.core.store.reading() as session:
+        assert len(logs.newest_of(session, lease["attempt"], 40, 4096)) == 2
+        assert len(logs.newest_of(session, lease["attempt"], 40, 10**6)) == 5
+
+
+def test_reasons_that_differ_in_each_trial_are_counted_by_their_digests(world: CoreWorld) -> None:
+    experiment = world.create(budget=3, parallelism=1)
+    for number in (1, 2, 3):
+        [(worker, lease)] = world.lease()
+        reason = {"code": "exit_code", "message": "m" * 4000 + str(min(number, 2))}
+        worker.call(finished=[worker.finish(lease, state="failed", exit_code=1, reason=reason)])
+    failures = read_columns.overview(world.core, experiment)["failures"]
+    assert [(each["trials"], each["newest"], each["reason"]["message"][-2:]) for each in failures] == [
+        (2, 3, "m2"),
+        (1, 1, "m1"),
+    ]
+    [entry] = world.core.experiment_cache._entries.values()
+    assert {len(key) for key in entry.tally.reasons} == {16}

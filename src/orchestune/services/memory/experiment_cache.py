@@ -60,7 +60,7 @@ class ExperimentCache:
     def attempts(self, store: Store, ref: str) -> tuple[BusyIntervals, list[documents.Failures]]:
         """Return when attempts ran, and the failure reasons of trials."""
         with self._turn(store, ref) as (session, row, entry):
-            return entry.tally.read(session, row), entry.tally.failures()
+            return entry.tally.read(session, row), entry.tally.failures(session, row)
 
     @contextmanager
     def _turn(self, store: Store, ref: str) -> Iterator[tuple[Session, ExperimentRow, _Entry]]:

@@ -27,6 +27,7 @@ from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import FoldRow, TrialRow
 from orchestune.worker.command import length, render
+from orchestune.worker.output import LAST_BYTES
 
 _PAGE_BYTES = 4 * 2**20
 """size as JSON at which a page ends"""
@@ -36,6 +37,8 @@ _MAX_COMMAND = 2**17
 """characters of a command, as of a program's argument in Linux; of a longer one the template is shown"""
 _SEGMENTS = 40
 """Newest log segments that are searched for the log tail."""
+_MAX_TAILS = 50
+"""Attempts whose log tail is read from their log: a segment has up to 2 MiB."""
 
 
 def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> documents.TrialPage:
@@ -66,10 +69,9 @@ def trial(core: Core, ref: str, number: int) -> documents.Trial:
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         document = of_number(session, experiment, number)
-        without_tail = [
-            attempt for attempt in document["attempts"] if not attempt["tail"]
-        ]  # it runs, or its worker was lost
-        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in without_tail]
+        # it runs, or its worker was lost
+        without_tail = [attempt for attempt in document["attempts"] if not attempt["tail"]][-_MAX_TAILS:]
+        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS, LAST_BYTES) for attempt in without_tail]
     for attempt, newest in zip(without_tail, printed, strict=True):
         attempt["tail"] = end_of(core.files, newest)
     return document
@@ -145,7 +147,7 @@ def trial_documents(
     """Return documents of trials whose rows were read in this session, without the fields that lists omit."""
     numbers = [row.number for row in trial_rows]
     metrics = rows.metrics_of(session, experiment, numbers)
-    attempts = attempts_of(session, experiment, numbers)
+    attempts = attempts_of(session, experiment, numbers, tails=tails)
     return [
         {
             "number": row.number,
