@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from orchestune.server.change_journal import Journals
-from orchestune.services.execution import usage
+from orchestune.services.execution import folds, usage
+from orchestune.services.execution.folds import Folds
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.memory import experiment_cache, trial_columns
 from orchestune.services.queries import list_experiments, read_code, read_columns, read_experiments, read_trials
 from orchestune.store import attempts, logs
@@ -208,3 +210,30 @@ def test_reasons_that_differ_in_each_trial_are_counted_by_their_digests(world: C
     ]
     [entry] = world.core.experiment_cache._entries.values()
     assert {len(key) for key in entry.tally.reasons} == {16}
+
+
+def test_folds_store_few_metrics_together_and_only_the_last_one_reads_all(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folds, "_MAX_OTHER_VALUES", 12)
+    reads: list[int] = []
+    read = folds._metrics_of_done
+
+    def noted(ledger: Ledger, trial: int) -> Folds:
+        reads.append(trial)
+        return read(ledger, trial)
+
+    monkeypatch.setattr(folds, "_metrics_of_done", noted)
+    experiment = world.create(budget=1, parallelism=1, folds={"count": 4})
+    for fold in range(4):
+        [(worker, lease)] = world.lease()
+        assert reads == []
+        names = [f"m{number}" for number in range(9)]
+        points = [[0, name, float(fold), None, None] for name in (names if fold % 2 else names[::-1])]
+        worker.call(finished=[worker.finish(lease, points=[*points, [0, "loss", float(fold), None, None]])])
+    assert reads == [1]
+    trial = read_trials.trial(world.core, experiment, 1)
+    assert {name: value["value"] for name, value in trial["metrics"].items()} == dict.fromkeys(
+        ("loss", "m0", "m1", "m2"), 1.5
+    )
+    assert {len(fold["metrics"]) for fold in trial["folds"]} == {4}
