@@ -12,7 +12,14 @@ from orchestune.services.execution import folds, usage
 from orchestune.services.execution.folds import Folds
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.memory import experiment_cache, trial_columns
-from orchestune.services.queries import list_experiments, read_code, read_columns, read_experiments, read_trials
+from orchestune.services.queries import (
+    best_trials,
+    list_experiments,
+    read_code,
+    read_columns,
+    read_experiments,
+    read_trials,
+)
 from orchestune.store import attempts, logs
 from orchestune.wire.work import MAX_PROBLEM, decode
 from tests.contract.world import CoreWorld
@@ -237,3 +244,29 @@ def test_folds_store_few_metrics_together_and_only_the_last_one_reads_all(
         ("loss", "m0", "m1", "m2"), 1.5
     )
     assert {len(fold["metrics"]) for fold in trial["folds"]} == {4}
+
+
+def test_lists_show_few_trials_of_a_front_of_large_configurations(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best_trials, "_MAX_LISTED_FRONT_BYTES", 10_000)
+    large = [{"name": f"p{n}", "type": "categorical", "choices": ["a" * 450, "b" * 450]} for n in range(6)]
+    metrics = [{"name": name, "goal": "minimize"} for name in ("loss", "size")]
+    experiment = world.create(budget=12, parallelism=1, parameters=large, metrics=metrics)
+    for number in range(12):
+        [(worker, lease)] = world.lease()
+        points = [[0, "loss", number, None, None], [0, "size", -number, None, None], [0, "other", 1, None, None]]
+        worker.call(finished=[worker.finish(lease, points=points)])
+    whole = read_experiments.status(world.core, experiment)["best"]
+    assert len(whole) == 12
+    assert {"loss", "size", "other"} == {*whole[0]["metrics"]}
+    listed = [
+        list_experiments.listed(world.core)["items"],
+        read_experiments.statuses(world.core)["items"],
+        read_experiments.statuses(world.core, details=True)["items"],
+        list_experiments.several(world.core, [experiment]),
+    ]
+    for [item] in listed:
+        assert 1 <= len(item["best"]) <= 4
+        assert len(json.dumps(item["best"])) < 13_000
+        assert {"loss", "size"} == {*item["best"][0]["metrics"]}
