@@ -14,6 +14,7 @@ from orchestune.errors import BadInput, TooLarge
 from orchestune.services import environments
 from orchestune.services.commands import change_experiment, create_experiment, rerun_trial
 from orchestune.services.commands.rerun_trial import Rerun
+from orchestune.store import experiments
 from tests.contract.world import CoreWorld
 from tests.e2e.scene import eventually, launch, reached, write
 from tests.e2e.test_promises_secrets import contains_secret
@@ -119,6 +120,13 @@ def test_only_local_trials_that_inherit_get_any_and_not_without_a_limit(world: C
     with pytest.raises(TooLarge, match="environment"):
         _create(world, {"A": "x" * environments.MAX_ENVIRONMENT_BYTES})
     assert environments.stored(world.core) == frozenset()
+
+
+def test_an_experiment_of_a_cluster_that_this_server_lacks_gets_none(world: CoreWorld) -> None:
+    with world.core.store.reading() as session:
+        specification = experiments.get(session, _create(world, {})).specification
+    with pytest.raises(BadInput, match="trials in 'elsewhere' inherit no environment"):
+        environments.check(world.core, specification, "elsewhere", {"A": "1"})
 
 
 def test_what_looks_like_a_token_is_stored_and_masked_as_a_secret(world: CoreWorld) -> None:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
+
+from orchestune.errors import BadInput
 from orchestune.ports.backend import WorkerLoss
 from orchestune.services.commands import create_experiment
+from orchestune.services.core import Core
+from orchestune.services.execution import locked_experiment, report_metrics
+from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.queries import read_cluster, read_experiments
+from orchestune.services.signatures import report_signature
+from orchestune.worker.mask import Mask
 from tests.contract.world import CoreWorld
 
 VALUE = "correct horse battery staple"
@@ -61,3 +71,41 @@ def test_a_pending_worker_shows_no_secret(world: CoreWorld) -> None:
             controller.tick()
     text = events_text(world, experiment)
     assert MASKED in text and "horse" not in text
+
+
+def test_names_are_masked_before_the_store_is_locked(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = create(world)
+    [(worker, lease)] = world.lease()
+    worker.call(beats=[worker.started(lease)])
+    signature = report_signature(world.core, lease["attempt"])
+
+    masked: list[str] = []
+    original = Mask.text
+
+    def mask(self: Mask, text: str) -> str:
+        masked.append(text)
+        return original(self, text)
+
+    @contextmanager
+    def locked(core: Core, experiment: str) -> Iterator[Ledger]:
+        assert len(masked) == 2
+        with locked_experiment.locked(core, experiment) as ledger:
+            yield ledger
+
+    monkeypatch.setattr(Mask, "text", mask)
+    monkeypatch.setattr(report_metrics, "locked", locked)
+    report_metrics.report(world.core, lease["attempt"], signature, {f"key {VALUE}": 1, "loss": 2})
+    assert VALUE not in shown(world, experiment)
+
+
+def test_a_report_whose_names_take_seconds_to_mask_is_refused(world: CoreWorld) -> None:
+    secrets = {f"S{number}": f"aaa{number:05}" for number in range(2500)}
+    request = replace(world.request(budget=1, parallelism=1), secrets=secrets)
+    create_experiment.create_experiment(world.core, request, "ada")
+    [(worker, lease)] = world.lease()
+    worker.call(beats=[worker.started(lease)])
+    signature = report_signature(world.core, lease["attempt"])
+    names = {"a" * 400 + str(number): 1.0 for number in range(900)}
+    with pytest.raises(BadInput, match="2,500 secrets are masked"):
+        report_metrics.report(world.core, lease["attempt"], signature, names)
+    report_metrics.report(world.core, lease["attempt"], signature, {"a" * 400: 1.0, "loss": 1.0})

@@ -24,7 +24,8 @@ def check(core: Core, specification: Specification, cluster: str, values: Mappin
     """Raise BadInput if trials in the cluster inherit no environment, TooLarge if it exceeds its limit."""
     if not values:
         return
-    if core.environments is None or core.backends[cluster].name != "local":
+    backend = core.backends.get(cluster)  # None for an imported experiment of another server
+    if core.environments is None or backend is None or backend.name != "local":
         raise BadInput.one(f"trials in '{cluster}' inherit no environment", "environment", "use `env` and `secrets`")
     if not specification.inherit_env:
         raise BadInput.one("sent although `env` has `inherit: false`", "environment", "leave it out")

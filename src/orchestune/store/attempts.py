@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import and_, select
+from sqlalchemy import Subquery, and_, func, null, select
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.metrics import Point
 from orchestune.store.rows import Query
-from orchestune.store.session import Session
+from orchestune.store.session import Session, batches
 from orchestune.store.statements.points import CURVE_ENDS, LAST_POINTS, SPACED_POINTS
 from orchestune.store.statements.spans import OPEN_RAN, OPEN_SPANS, RAN_BETWEEN, SPANS_BETWEEN, AttemptSpan, RunColumns
 from orchestune.store.tables import attempts, trials, usage, workers
@@ -119,18 +119,44 @@ def find(session: Session, attempt: str) -> AttemptRow | None:
     return session.first(select(attempts).where(attempts.c.id == attempt), AttemptRow)
 
 
-def of_trials(session: Session, experiment: str, numbers: Iterable[int]) -> dict[int, list[AttemptOfWorker]]:
-    """Return the attempts of these trials by trial number, ordered by fold and attempt number."""
-    query = (
-        select(attempts, workers.c.name.label("worker_name"))
-        .join(workers, workers.c.id == attempts.c.worker, isouter=True)
-        .where(attempts.c.experiment == experiment)
-        .order_by(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number)
-    )
+MAX_SHOWN_ATTEMPTS = 1000
+"""Newest attempts of a trial, which documents contain: it may have any number, each with a reason and a log tail."""
+_MAX_SHOWN_USAGE = 200
+"""Attempts of a trial with their resource usage, up to 30 KiB each."""
+_MAX_SHOWN_CURVES = 10_000
+"""Curves of all trials of a document: an attempt may report a thousand metrics."""
+
+
+def of_trials(
+    session: Session, experiment: str, numbers: Iterable[int], *, tails: bool = True
+) -> dict[int, list[AttemptOfWorker]]:
+    """Return the newest attempts of these trials by trial number, ordered by fold and attempt number.
+
+    Columns that no document contains are left empty, as are the log tails without `tails`.
+    """
+    left_out = {"non_finite"} if tails else {"non_finite", "log_tail"}
+    columns = [null().label(column.name) if column.name in left_out else column for column in attempts.c]
     by_trial: dict[int, list[AttemptOfWorker]] = defaultdict(list)
-    for attempt in session.among(query, attempts.c.trial, numbers, AttemptOfWorker):
-        by_trial[attempt.trial].append(attempt)
+    for batch in batches(numbers):
+        ranked = _newest(experiment, batch)
+        query = (
+            select(*columns, workers.c.name.label("worker_name"))
+            .join(ranked, ranked.c.id == attempts.c.id)
+            .join(workers, workers.c.id == attempts.c.worker, isouter=True)
+            .where(ranked.c.place <= MAX_SHOWN_ATTEMPTS)
+            .order_by(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number)
+        )
+        for attempt in session.select(query, AttemptOfWorker):
+            by_trial[attempt.trial].append(attempt)
     return by_trial
+
+
+def _newest(experiment: str, numbers: Sequence[object]) -> Subquery:
+    """Return a query for the attempts of these trials, each with its `place` in its trial, from 1 for the newest."""
+    newest_first = (attempts.c.leased_at.desc(), attempts.c.fold, attempts.c.attempt_number.desc())
+    place = func.row_number().over(partition_by=attempts.c.trial, order_by=newest_first).label("place")
+    query = select(attempts.c.id, place)
+    return query.where(attempts.c.experiment == experiment, attempts.c.trial.in_(numbers)).subquery()
 
 
 def live(session: Session, experiment: str, limit: int = 100) -> list[LiveAttempt]:
@@ -242,18 +268,26 @@ def points_of(
     """Return the curves that attempts of these trials reported, ordered by trial, fold, attempt and name.
 
     A curve is thinned to about `most` values: every k-th and the last. If all curves together would exceed `in_all`,
-    each gets fewer, but at least `MIN_CURVE_POINTS`. Each curve is read by its own query in the order of the index:
-    sorting a million values takes seconds.
+    each gets fewer, but at least `MIN_CURVE_POINTS`; of very many curves, those of the newest attempts are returned.
+    Each curve is read by its own query in the order of the index: sorting a million values takes seconds.
     """
-    query = select(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number, attempts.c.id)
-    query = query.where(attempts.c.experiment == experiment)
-    query = query.order_by(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number)
+    newest_first: list[_AttemptId] = []
+    for batch in batches(sorted(numbers, reverse=True)):
+        ranked = _newest(experiment, batch)
+        query = (
+            select(attempts.c.trial, attempts.c.fold, attempts.c.attempt_number, attempts.c.id)
+            .join(ranked, ranked.c.id == attempts.c.id)
+            .where(ranked.c.place <= MAX_SHOWN_ATTEMPTS)
+            .order_by(attempts.c.trial.desc(), ranked.c.place)
+        )
+        newest_first += session.select(query, _AttemptId)
     counted = _COUNTED if name is None else _COUNTED_ALONE
-    counts = [
-        (attempt, reported)
-        for attempt in session.among(query, attempts.c.trial, sorted(numbers), _AttemptId)
-        for reported in session.rows(counted, {"attempt": attempt.id, "name": name})
-    ]
+    counts: list[tuple[_AttemptId, _ReportedCount]] = []
+    for attempt in newest_first:
+        if len(counts) >= _MAX_SHOWN_CURVES:
+            break
+        counts += [(attempt, reported) for reported in session.rows(counted, {"attempt": attempt.id, "name": name})]
+    counts.sort(key=lambda count: (count[0].trial, count[0].fold, count[0].attempt_number))
     each = int(min(most, max(in_all / max(len(counts), 1), MIN_CURVE_POINTS)))
     curves: list[AttemptCurve] = []
     for attempt, reported in counts:
@@ -267,11 +301,13 @@ def points_of(
 
 
 def usage_of(session: Session, experiment: str, number: int) -> list[UsageOfAttempt]:
-    """Return the resource usage of a trial's attempts, ordered by fold and attempt number."""
+    """Return the resource usage of a trial's newest attempts, ordered by fold and attempt number."""
+    ranked = _newest(experiment, [number])
     query = (
         select(attempts.c.fold, attempts.c.attempt_number, attempts.c.state, attempts.c.started_at, usage.c.samples)
         .join(usage, usage.c.attempt == attempts.c.id)
-        .where(attempts.c.experiment == experiment, attempts.c.trial == number)
+        .join(ranked, ranked.c.id == attempts.c.id)
+        .where(ranked.c.place <= _MAX_SHOWN_USAGE)
     )
     return session.select(query.order_by(attempts.c.fold, attempts.c.attempt_number), UsageOfAttempt)
 

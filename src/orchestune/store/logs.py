@@ -149,10 +149,15 @@ def last_segments(
     return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit), SegmentRow)
 
 
-def newest_of(session: Session, attempt: str, limit: int) -> list[SegmentRow]:
-    """Return the last `limit` segments of one attempt, newest first."""
+def newest_of(session: Session, attempt: str, limit: int, needed: int) -> list[SegmentRow]:
+    """Return the last segments of one attempt, newest first: up to `limit`, and no more than have `needed` bytes."""
+    total, count = 0, 0
+    for length in newest_lengths(session, attempt, 0, limit):
+        total, count = total + length, count + 1
+        if total >= needed:
+            break
     query = select(log_segments).where(log_segments.c.attempt == attempt)
-    return session.select(query.order_by(log_segments.c.offset.desc()).limit(limit), SegmentRow)
+    return session.select(query.order_by(log_segments.c.offset.desc()).limit(count), SegmentRow)
 
 
 def newest_lengths(session: Session, attempt: str, start: int, limit: int) -> list[int]:

@@ -18,6 +18,7 @@ from orchestune.errors import NotFound
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.statements.history import (
+    COUNT_VALUES,
     FINISHED_COLUMNS,
     OPEN_COLUMNS,
     VALUE_COLUMNS,
@@ -391,6 +392,11 @@ def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
 def finished_after(session: Session, experiment: str, after: int, limit: int) -> FinishedColumns:
     """Return up to `limit` finished trials with `history_seq > after`, in history order."""
     return session.columns(FINISHED_COLUMNS, {"experiment": experiment, "after": after, "limit": limit})
+
+
+def count_values(session: Session, experiment: str, after: int, upto: int) -> int:
+    """Return the number of metrics of all trials with `after < history_seq <= upto`."""
+    return session.row(COUNT_VALUES, {"experiment": experiment, "after": after, "upto": upto}) or 0
 
 
 def values_between(session: Session, experiment: str, after: int, upto: int) -> ValueColumns:

@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 from orchestune.errors import InvalidCall
 
 MAX_TEXT = 2**16  # characters of a reason or log tail, which views of a trial include; workers send 4 KiB
+MAX_STORED_TEXT = 2**12  # of these are stored; documents contain the texts of many attempts
 INT32, INT64 = 2**31 - 1, 2**63 - 1  # largest values of the databases' INTEGER and BIGINT
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL rejects NUL in parameters of queries

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
-from orchestune.wire.decoding import Count, Digest, Id, Seconds, Text, decoded, replace_nul
+from orchestune.wire.decoding import MAX_STORED_TEXT, Count, Digest, Id, Seconds, Text, decoded, replace_nul
 
 MAX_FILES = 1_000  # files in one call; workers send at most 100
 
@@ -34,6 +35,8 @@ class KeepArtifacts(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         replace_nul(self, "refused")
+        if self.refused is not None:
+            force_setattr(self, "refused", self.refused[:MAX_STORED_TEXT])
 
 
 class PublishCheckpoint(Struct, frozen=True, kw_only=True):

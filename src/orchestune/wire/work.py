@@ -11,11 +11,24 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import force_setattr
 
 from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Point, storable
 from orchestune.errors import InvalidCall
-from orchestune.wire.decoding import ERRORS, INT32, Age, Count, Id, Offset, Seconds, Text, decoded, replace_nul
+from orchestune.wire.decoding import (
+    ERRORS,
+    INT32,
+    MAX_STORED_TEXT,
+    Age,
+    Count,
+    Id,
+    Offset,
+    Seconds,
+    Text,
+    decoded,
+    replace_nul,
+)
 
 MAX_LIVE = 10_000  # attempts that run or whose end is not acknowledged; nodes have far fewer slots
 MAX_ITEMS = 10_000  # reports in one call
@@ -98,6 +111,8 @@ class EndReason(Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         replace_nul(self, "message")
+        if len(self.message) > MAX_STORED_TEXT:
+            force_setattr(self, "message", self.message[: MAX_STORED_TEXT - 1] + "…")
 
     def reason(self) -> Reason:
         """Convert to the domain's type."""
@@ -137,6 +152,8 @@ class Finished(AttemptReport, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         replace_nul(self, "tail")
+        if len(self.tail) > MAX_STORED_TEXT:
+            force_setattr(self, "tail", self.tail[-MAX_STORED_TEXT:])
 
 
 class Rejected(Struct, frozen=True):

@@ -39,7 +39,21 @@ def placeholders(run: str | Sequence[str]) -> list[str]:
 
 @lru_cache(maxsize=256)  # the same few texts for every trial
 def _named(text: str) -> tuple[str, ...]:
-    return tuple(match.group(1) for match in _TOKEN.finditer(text) if match.group(1))
+    return tuple(dict.fromkeys(match.group(1) for match in _TOKEN.finditer(text) if match.group(1)))
+
+
+def length(run: str | Sequence[str], parameters: Mapping[str, Any], names: Sequence[str], config: str = "") -> int:
+    """Return how many characters `render` substitutes and copies, without quotes and without building the command.
+
+    A short text with many placeholders, each for a long value, may be rendered to gigabytes.
+    """
+    of_each = {"config": len(config)} | {name: len(plain(value)) for name, value in parameters.items()}
+    of_all = sum(len(name) + of_each.get(name, 0) + 3 for name in names)
+    sizes = dict.fromkeys(ALL_PARAMETERS, of_all)
+    return sum(
+        len(text) + sum(sizes.get(name) or of_each.get(name, 0) for name in _TOKEN.findall(text))
+        for text in ([run] if isinstance(run, str) else run)
+    )
 
 
 def render(

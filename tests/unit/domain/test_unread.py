@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
-from orchestune.domain.specification import unparsed_metrics
+from orchestune.domain.specification import metric_lines, unparsed_metrics
 from orchestune.domain.specification.unparsed_metrics import (
     ambiguity_hint,
     not_a_number_hint,
@@ -107,3 +109,16 @@ def test_only_the_end_of_a_long_output_is_searched() -> None:
     assert unparsed_hint("loss", "loss: 5ms" + " " * 4000)
     assert unparsed_hint("loss", "loss: 5ms" + " " * 5000) == ""
     assert unparsed_hint("loss", "val_loss: 5ms" + " " * 4087) == "", "the part of a name that is left is no name"
+
+
+@pytest.mark.parametrize("line", ["x l", "l x", "l,", "l|"])
+def test_of_many_short_lines_the_last_ones_are_compared(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Mock(wraps=metric_lines._cells)
+    monkeypatch.setattr(metric_lines, "_cells", cells)
+    unparsed_hint("l", f"{line}\n" * 1024)  # with 1,024 lines half a million rows, 2 s
+    assert cells.call_count < 1000
+
+
+def test_a_name_of_very_many_words_is_not_looked_for_in_sentences() -> None:
+    assert unparsed_hint("loss", "loss is 0.5 today\n")
+    assert unparsed_hint("_".join(["loss"] * 25), "loss is 0.5 today\n") == ""

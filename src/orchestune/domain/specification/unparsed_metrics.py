@@ -14,6 +14,8 @@ _UNIT = r"[A-Za-z\u00b0\u00b5\u03bc][\w/]*"
 _SEPARATED = "[-+]?\\d[\\d.]*[,'\u2019\u00a0\u2009\u202f]\\d[\\d.,'\u2019\u00a0\u2009\u202f]*"
 _MAX_EXCERPT_CHARS = 60
 _TAIL = 4096  # characters at the end of the output that are searched, which is as much as a worker sends
+_TAIL_LINES = 40  # lines of these; a worker sends 20, and each may be compared with each
+_MAX_NAME_CHARS = 100  # of a metric that is looked for in sentences: its words are compared with each word
 APART = "set a pattern in `collect: {regex: …}`"
 PLAIN = "print a decimal point, and no thousands separators"
 
@@ -35,7 +37,7 @@ def separated(name: str, printed: str) -> str:
 
 def unparsed_hint(name: str, printed: str) -> str:
     """Return a hint from the output why a metric was not parsed, and how to print it; empty if there is none."""
-    line = metric_line(name, _last_lines(printed))
+    line = metric_line(name, _last_lines(printed)) if len(name) <= _MAX_NAME_CHARS else None
     if excerpt := with_unit(name, printed):
         return f"`{excerpt}` has a unit; print the number alone, or {_pattern(line)}"
     if excerpt := separated(name, printed):
@@ -53,9 +55,10 @@ def _pattern(line: MetricLine | None) -> str:
 
 
 def _last_lines(printed: str) -> str:
-    """Return the complete lines in the last `_TAIL` characters."""
+    """Return the last `_TAIL_LINES` complete lines in the last `_TAIL` characters."""
     start = max(0, len(printed) - _TAIL)
-    return printed[start:].partition("\n")[2] if start else printed
+    complete = printed[start:].partition("\n")[2] if start else printed
+    return "\n".join(complete.splitlines()[-_TAIL_LINES:])
 
 
 def ambiguity_hint(name: str, printed: str) -> str:

@@ -13,16 +13,24 @@ from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.store import trials as rows
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.statements.trials import FOLDS_OF_TRIAL, MEASURE_FOLD
+from orchestune.store.statements.trials import FOLDS_OF_TRIAL, MEASURE_FOLD, STATES_OF_FOLDS
 
 Folds = dict[int, Mapping[str, ReducedMetric]]
+
+_MAX_OTHER_VALUES = 20_000
+"""Values of undeclared metrics that are stored of all folds of a trial together: the last fold reads all of them."""
 
 
 def done(ledger: Ledger, trial: int, fold: int, old: TrialState, measured: Mapping[str, ReducedMetric]) -> None:
     """Record a succeeded fold. The last one completes the trial; an earlier one may prune it as hopeless."""
-    _store_metrics(ledger, trial, fold, measured)
-    states, measured_folds = _states_and_metrics(ledger, trial)
-    if all(state is FoldState.DONE for state in states):
+    _store_metrics(ledger, trial, fold, _bounded(ledger.row, measured))
+    states = ledger.session.rows(STATES_OF_FOLDS, {"experiment": ledger.row.id, "trial": trial})
+    is_complete = all(state == FoldState.DONE for state in states)
+    if not is_complete and ledger.row.specification.folds.prune_after is None:
+        trials.keep_running(ledger, trial, old)
+        return
+    measured_folds = _metrics_of_done(ledger, trial)
+    if is_complete:
         trials.finish(ledger, trial, old, Cause.SUCCEED, None, folds.combine(list(measured_folds.values())))
         return
     pruning = _prune_reason(ledger, measured_folds)
@@ -47,7 +55,7 @@ def ended(
     why = f": {reason.message}" if reason else ""
     word = "was pruned" if cause is Cause.PRUNE else "failed"
     trials.cancel_folds(ledger, trial, Reason(ReasonCode.CANCELLED, f"another fold {word}{why}"))
-    _, measured_folds = _states_and_metrics(ledger, trial)
+    measured_folds = _metrics_of_done(ledger, trial)
     several = [*measured_folds.values(), measured] if measured else list(measured_folds.values())
     trials.finish(ledger, trial, old, cause, reason, folds.combine(several) if several else {}, missing)
 
@@ -82,12 +90,19 @@ def _store_metrics(ledger: Ledger, trial: int, fold: int, measured: Mapping[str,
         row.best_by_fold = json.dumps(bests if len(metrics) > 1 else bests[metrics[0].name])
 
 
-def _states_and_metrics(ledger: Ledger, trial: int) -> tuple[list[FoldState], Folds]:
-    """Return the state of each fold, and the metrics of the completed ones."""
+def _bounded(row: ExperimentRow, measured: Mapping[str, ReducedMetric]) -> dict[str, ReducedMetric]:
+    """Return the declared metrics and the first others by name, the same number of each fold."""
+    declared = {metric.name for metric in row.specification.metrics}
+    others = sorted(measured.keys() - declared)
+    left_out = set(others[_MAX_OTHER_VALUES // row.specification.folds.count :])
+    return {name: value for name, value in measured.items() if name not in left_out}
+
+
+def _metrics_of_done(ledger: Ledger, trial: int) -> Folds:
+    """Return the metrics of the completed folds."""
     folds = ledger.session.rows(FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": trial})
     measured = {fold.fold: json.loads(fold.metrics) for fold in folds if fold.state == FoldState.DONE and fold.metrics}
-    measured_folds: Folds = {
+    return {
         fold: {name: ReducedMetric(value["value"], value["stddev"]) for name, value in metrics.items()}
         for fold, metrics in measured.items()
     }
-    return [FoldState(fold.state) for fold in folds], measured_folds

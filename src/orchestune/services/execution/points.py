@@ -16,6 +16,7 @@ from orchestune.store.statements.points import (
     COUNT_NAMES,
     HIGHEST_POINT,
     INSERT_POINT,
+    LAST_BETWEEN,
     LAST_POINTS,
     LAST_STEP_BEYOND,
     LOWEST_POINT,
@@ -23,11 +24,20 @@ from orchestune.store.statements.points import (
     REPORTED_NAMES,
     SELECT_CURVE,
     PointRow,
+    ReportedName,
 )
 from orchestune.wire.work import Measurement
 
 MAX_METRIC_NAMES = 1000
 """Metric names stored per attempt, besides the declared metrics. Each view of a trial contains all of them."""
+
+_MAX_LINEAGE = 100
+"""Attempts whose values count for one that resumed from them, itself included; they are read under the lock."""
+_MAX_REDUCED_NAMES = MAX_METRIC_NAMES
+"""Metrics of all these attempts together; beyond them, of older attempts only the declared metrics count."""
+_MAX_MERGED_POINTS = 10_000
+"""Last points of a metric from the worker and from HTTP, each, that are merged, unless its mean needs more."""
+_MAX_SEQUENCE = 2**31 - 1
 
 MAX_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
 
@@ -147,24 +157,42 @@ def record(ledger: Ledger, trial: int, points: Sequence[Point]) -> None:
 def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: Sequence[Metric]) -> list[Point]:
     """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
 
-    An attempt may have millions of points. If the worker and HTTP both reported a name, which is rare, all its points
-    are returned.
+    An attempt may have millions of points, and its trial thousands of attempts, each of which resumed from the one
+    before. The newest attempts are read first, until they have many metrics together.
     """
     declared = {metric.name: metric for metric in metrics}
-    points: list[Point] = []
-    for origin, upto in _lineage(session, experiment, attempt):
-        for name in session.rows(REPORTED_NAMES, {"attempt": origin}):
-            if name.first < FIRST_HTTP_SEQUENCE <= name.last:
-                points += _within(curve(session, origin, name.name), upto)
-                continue
-            metric = declared.get(name.name)
-            query = LAST_POINTS
-            if metric and metric.take == "best":
-                query = HIGHEST_POINT if metric.goal == "maximize" else LOWEST_POINT
-            count = metric.counted if metric else 1
-            parameters = {"attempt": origin, "name": name.name, "upto": upto, "count": count}
-            points += reversed(session.rows(query, parameters))
-    return points
+    newest_first: list[list[Point]] = []
+    remaining = _MAX_REDUCED_NAMES
+    for origin, upto in reversed(_lineage(session, experiment, attempt)):
+        names = session.rows(REPORTED_NAMES, {"attempt": origin})
+        if len(names) > remaining:
+            names = [name for name in names if name.name in declared]
+        remaining -= len(names)
+        newest_first.append(
+            [point for name in names for point in _reduced(session, origin, upto, name, declared.get(name.name))]
+        )
+    return [point for points in reversed(newest_first) for point in points]
+
+
+def _reduced(session: Session, attempt: str, upto: float, name: ReportedName, metric: Metric | None) -> Sequence[Point]:
+    """Return the points of one metric of an attempt that `reduce` needs, in order; `metric` if it is declared."""
+    if metric is not None and metric.take == "best":
+        query, count = HIGHEST_POINT if metric.goal == "maximize" else LOWEST_POINT, 1
+    elif name.first < FIRST_HTTP_SEQUENCE <= name.last:  # rare
+        count = max(_MAX_MERGED_POINTS, metric.counted if metric else 1)
+        return _within(_last_merged(session, attempt, name.name, count), upto)
+    else:
+        query, count = LAST_POINTS, metric.counted if metric else 1
+    where = {"attempt": attempt, "name": name.name, "upto": upto, "count": count}
+    return session.rows(query, where)[::-1]
+
+
+def _last_merged(session: Session, attempt: str, name: str, count: int) -> list[Point]:
+    """Return the last points of a metric that the worker and HTTP both reported, up to `count` of each, in order."""
+    where = {"attempt": attempt, "name": name, "count": count}
+    by_worker = session.rows(LAST_BETWEEN, {**where, "first": 0, "last": FIRST_HTTP_SEQUENCE - 1})
+    by_http = session.rows(LAST_BETWEEN, {**where, "first": FIRST_HTTP_SEQUENCE, "last": _MAX_SEQUENCE})
+    return _in_order([*reversed(by_worker), *reversed(by_http)])
 
 
 def furthest(session: Session, attempt: str, until: float, step: float | None) -> float | None:
@@ -206,10 +234,11 @@ def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str,
     """Return the chain of attempts that this one resumed from, itself last, each with the last step that counts.
 
     Points after the checkpoint's step are excluded: the model that produced them is lost. Without a step all count.
+    Beyond `_MAX_LINEAGE` the oldest attempts are left out.
     """
     lineage, upto, visited = [(attempt, math.inf)], math.inf, {attempt}
     row = session.row(SELECT_RESUMED_FROM, {"id": attempt, "experiment": experiment})
-    while row and row.resumed_from:
+    while row and row.resumed_from and len(lineage) < _MAX_LINEAGE:
         origin = json.loads(row.resumed_from)
         if origin["attempt"] in visited:  # only an imported record can contain a cycle
             break

@@ -28,6 +28,8 @@ from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
 
 MAX_VALUES = 5000
 """Upper bound of the values in one report, non-numeric ones included: the store is locked while they are parsed."""
+_MAX_MASKING = 10**9
+"""Upper bound of the characters of all names in a report times the bytes of the secrets masked in them: about 0.5 s."""
 
 
 def report(core: Core, attempt: str, signature: str, values: Mapping[str, object]) -> documents.ShouldStop:
@@ -40,7 +42,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     if len(values) > MAX_VALUES:
         raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MAX_VALUES:,})")
     experiment = _experiment(core, attempt, signature)
-    mask = Mask(spellings(environments.secrets_of(core, experiment).values()))
+    masked_names = _masked(values, spellings(environments.secrets_of(core, experiment).values()))
     with locked(core, experiment) as ledger:
         row = attempts.find(ledger, attempt)
         if row is None or not row.accepts_result:
@@ -49,7 +51,7 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
         step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
         reported = [
-            Point(declared.get(folded(name)) or mask.text(name), value, step, stddev)
+            Point(declared.get(folded(name)) or masked_names[name], value, step, stddev)
             for name, value in named.items()
             if folded(name) in declared or folded(name) not in STEP_NAMES
         ]
@@ -64,6 +66,17 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
             points.append(ledger, attempt, reported)
             points.record(ledger, row.trial, reported)
         return _answer(attempts.find(ledger, attempt))
+
+
+def _masked(names: Collection[str], secrets: list[bytes]) -> dict[str, str]:
+    """Return each name without secrets. Raises BadInput if that would take too long."""
+    characters, size = sum(map(len, names)), sum(map(len, secrets))
+    if characters * size > _MAX_MASKING:
+        text = f"the names of the values have {characters:,} characters, in which {len(secrets):,} secrets are masked"
+        most = f"expected at most {_MAX_MASKING // size:,}"
+        raise BadInput.one(f"{text} ({most})", hint="report fewer values at once")
+    mask = Mask(secrets)
+    return {name: mask.text(name) for name in names}
 
 
 def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, reported: Sequence[Point]) -> None:

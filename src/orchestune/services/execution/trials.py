@@ -21,12 +21,12 @@ from orchestune.store import trials as rows
 from orchestune.store.statements.trials import (
     CHANGE_FOLD,
     FINISH_TRIAL,
-    FOLDS_OF_TRIAL,
     INSERT_FOLD,
     INSERT_METRIC,
     INSERT_TRIAL,
     REQUEUE_TRIAL,
     START_TRIAL,
+    STATES_OF_FOLDS,
 )
 
 
@@ -129,8 +129,8 @@ def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: 
 
 
 def _others_run(ledger: Ledger, number: int) -> bool:
-    folds = ledger.session.rows(FOLDS_OF_TRIAL, {"experiment": ledger.row.id, "trial": number})
-    return trial_state(FoldState(fold.state) for fold in folds) is TrialState.RUNNING
+    states = ledger.session.rows(STATES_OF_FOLDS, {"experiment": ledger.row.id, "trial": number})
+    return trial_state(map(FoldState, states)) is TrialState.RUNNING
 
 
 def keep_running(ledger: Ledger, number: int, old: TrialState) -> None:

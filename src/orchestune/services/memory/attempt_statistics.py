@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,16 +53,17 @@ class TrialTotals:
     """Start and end times of ended attempts, each sorted."""
     late: set[int] = field(default_factory=set)
     """Finished trials with attempts that have not ended."""
-    reasons: dict[str | None, FailureCount] = field(default_factory=dict)
-    """Failure counts, keyed by the reason as JSON."""
+    reasons: dict[bytes, FailureCount] = field(default_factory=dict)
+    """Failure counts, keyed by a digest of the reason: each of very many trials may have another one."""
 
     def read(self, session: Session, row: ExperimentRow) -> BusyIntervals:
         """Read new rows and return when attempts ran; live attempts end now."""
         spans = attempts.spans_between(session, row.id, self.read_up_to, row.history_seq)
         spans += attempts.spans_of(session, row.id, sorted(self.late))
         for trial in rows.failed_between(session, row.id, self.read_up_to, row.history_seq):
-            tally = self.reasons.get(trial.reason, FailureCount(0, 0))
-            self.reasons[trial.reason] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
+            digest = hashlib.blake2b((trial.reason or "").encode(), digest_size=16).digest()
+            tally = self.reasons.get(digest, FailureCount(0, 0))
+            self.reasons[digest] = FailureCount(tally.trials + 1, max(tally.newest, trial.number))
         self.read_up_to = row.history_seq
         self.late = {span.trial for span in spans if span.finished_at is None}
         late = self.late
@@ -72,12 +74,17 @@ class TrialTotals:
         ends = [session.now if span.finished_at is None else span.finished_at for span in live]
         return BusyIntervals(_merged(self.begins, [span.leased_at for span in live]), _merged(self.ends, ends))
 
-    def failures(self) -> list[documents.Failures]:
+    def failures(self, session: Session, row: ExperimentRow) -> list[documents.Failures]:
         """Return at most `_MAX_REASONS` failure reasons of trials, the most frequent one first."""
-        ordered = sorted(self.reasons.items(), key=lambda each: -each[1].trials)
+        counts = sorted(self.reasons.values(), key=lambda count: -count.trials)[:_MAX_REASONS]
+        reasons = {trial.number: trial.reason for trial in rows.of_numbers(session, row.id, [c.newest for c in counts])}
         return [
-            {"reason": json.loads(text) if text else _UNKNOWN, "trials": count.trials, "newest": count.newest}
-            for text, count in ordered[:_MAX_REASONS]
+            {
+                "reason": json.loads(text) if (text := reasons.get(count.newest)) else _UNKNOWN,
+                "trials": count.trials,
+                "newest": count.newest,
+            }
+            for count in counts
         ]
 
 

@@ -26,6 +26,10 @@ Places = NDArray[np.intp]
 STATES = tuple(state.value for state in TrialState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _NUMBERS = {float, int, type(None)}
+_MAX_OTHER_METRICS = 1000
+"""Upper bound of the metrics that are not declared: programs choose their names, which may differ in each trial."""
+_MAX_OTHER_VALUES = 2**22
+"""Upper bound of the values of all of them, including absent ones: 32 MiB, or about 40 metrics of 100,000 trials."""
 
 
 @dataclass
@@ -69,6 +73,8 @@ class TrialColumns:
             for parameter in row.specification.space.parameters
         }
         self.metrics: dict[str, Column] = {metric.name: Column() for metric in row.specification.metrics}
+        """the declared metrics, followed by others in the order in which they were reported"""
+        self._declared = len(self.metrics)
         plain = ("number", "state", "created_at", "started_at", "finished_at", "seconds")
         self.plain = {name: Column() for name in plain}
         self.length = 0
@@ -96,20 +102,24 @@ class TrialColumns:
         self.length += len(numbers)
 
     def _add_metrics(self, numbers: Sequence[int], measured: ValueColumns) -> None:
-        for name in dict.fromkeys(measured.name):
-            self.metrics.setdefault(name, Column([np.full(self.length, np.nan)]))
+        length = self.length + len(numbers)
+        most = self._declared + min(_MAX_OTHER_METRICS, _MAX_OTHER_VALUES // max(length, 1))
+        names = [*dict.fromkeys([*self.metrics, *measured.name])][:most]
+        self.metrics = {name: self.metrics.get(name) or Column([np.full(self.length, np.nan)]) for name in names}
         place = {number: index for index, number in enumerate(numbers)}
-        line = {name: index for index, name in enumerate(self.metrics)}
+        line = {name: index for index, name in enumerate(names)}
         table = np.full((len(line), len(numbers)), np.nan)
-        lines, places = map(line.__getitem__, measured.name), map(place.__getitem__, measured.trial)
-        table[list(lines), list(places)] = measured.value
+        lines = np.array([line.get(name, -1) for name in measured.name], int)
+        places = np.array([place[trial] for trial in measured.trial], int)
+        kept = lines >= 0
+        table[lines[kept], places[kept]] = np.array(measured.value, float)[kept]
         for column, values in zip(self.metrics.values(), table, strict=True):
             column.values.append(values)
 
     def with_open(self, trials: ColumnRows, measured: ValueColumns, runs: RunColumns) -> TrialColumns:
         """Return a copy with the open trials appended; `self` is unchanged."""
         view = TrialColumns.__new__(TrialColumns)
-        view.read_up_to, view.length = self.read_up_to, self.length
+        view.read_up_to, view.length, view._declared = self.read_up_to, self.length, self._declared
         for kind in ("parameters", "metrics", "plain"):
             mine: Mapping[str, Column] = getattr(self, kind)
             setattr(view, kind, {name: Column([column.array()], column.words) for name, column in mine.items()})

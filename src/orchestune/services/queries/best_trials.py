@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestune import documents
@@ -23,6 +23,8 @@ front, and with enough metrics every trial is on it.
 """
 _MAX_FRONT_BYTES = 2**22
 """maximum bytes of their documents: a configuration may have 64 KiB"""
+_MAX_LISTED_FRONT_BYTES = 2**16
+"""maximum bytes of them for each experiment of a list, unless one trial has more"""
 _MAX_CACHED_FRONT_BYTES = 2**26
 
 
@@ -31,7 +33,8 @@ def of_all(
 ) -> dict[str, list[documents.Best]]:
     """Return the best trial or Pareto front of each experiment; `rows` must have been read in this session.
 
-    `only_declared` leaves out the other metrics: programs choose their number and names, up to megabytes for a trial.
+    `only_declared`, for lists, leaves out the other metrics: programs choose their number and names, up to megabytes
+    for a trial. Of a long front it shows fewer trials.
     All experiments with one metric and no noise together take one query.
     """
     chosen = core.estimates.of(session, rows)
@@ -40,22 +43,28 @@ def of_all(
     best = {row.id: [_entry(row, measured[row.id])] if row.id in measured else [] for row in plain}
     others = {row.id: _others(session, row, chosen.get(row.id)) for row in rows if row.id not in best}
     if only_declared:
-        others = {row.id: _declared(row, others[row.id]) for row in rows if row.id in others}
-    return best | others
+        others = {row.id: _listed(row, others[row.id]) for row in rows if row.id in others}
+    return best | {experiment: list(front.entries.values()) for experiment, front in others.items()}
 
 
-def _declared(row: ExperimentRow, best: Sequence[documents.Best]) -> list[documents.Best]:
+def _listed(row: ExperimentRow, front: _FrontDocuments) -> _FrontDocuments:
+    """Return every k-th trial, with the declared metrics alone: a list has the fronts of many experiments."""
     names = {metric.name for metric in row.specification.metrics}
-    return [
-        {**entry, "metrics": {name: value for name, value in entry["metrics"].items() if name in names}}
-        for entry in best
-    ]
+    limit = len(front.entries) * _MAX_LISTED_FRONT_BYTES // max(front.bytes, 1)
+    entries: dict[int, documents.Best] = {
+        number: {
+            **front.entries[number],
+            "metrics": {name: value for name, value in front.entries[number]["metrics"].items() if name in names},
+        }
+        for number in _every([*front.entries], limit)
+    }
+    return _FrontDocuments(entries, front.bytes)
 
 
-def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> list[documents.Best]:
+def _others(session: Session, row: ExperimentRow, choice: Choice | None) -> _FrontDocuments:
     if choice is not None:
-        return list(_entries(session, row, choice.trials, choice.estimate).values())
-    return list(_of_front(session, row).entries.values()) if row.best_trial is not None else []
+        return _fitting(_entries(session, row, _every(choice.trials, _MAX_FRONT_TRIALS), choice.estimate))
+    return _of_front(session, row) if row.best_trial is not None else _FrontDocuments({}, 0)
 
 
 def numbers(core: Core, session: Session, row: ExperimentRow) -> Sequence[int]:
@@ -158,13 +167,23 @@ def _of_front(session: Session, row: ExperimentRow) -> _FrontDocuments:
         front = _every(_front(session, row), _MAX_FRONT_TRIALS)
         new = _entries(session, row, [number for number in front if number not in cached])
         entries = {number: cached[number] if number in cached else new[number] for number in front}
-        size = sum(len(str(entry)) for entry in entries.values())
-        if size > _MAX_FRONT_BYTES:
-            entries = {number: entries[number] for number in _every(front, len(front) * _MAX_FRONT_BYTES // size)}
-            size = sum(len(str(entry)) for entry in entries.values())
-        return _FrontDocuments(entries, size)
+        return _fitting(entries)
 
     return _OF_FRONTS.updated(_key(row), row.history_seq, build)
+
+
+def _fitting(entries: Mapping[int, documents.Best]) -> _FrontDocuments:
+    """Return the documents, or those of every k-th trial if they take too many bytes."""
+    size = _size(entries.values())
+    if size > _MAX_FRONT_BYTES:
+        numbers = [*entries]
+        entries = {number: entries[number] for number in _every(numbers, len(numbers) * _MAX_FRONT_BYTES // size)}
+        size = _size(entries.values())
+    return _FrontDocuments(entries, size)
+
+
+def _size(entries: Iterable[documents.Best]) -> int:
+    return sum(len(str(entry)) for entry in entries)
 
 
 def _every(front: Sequence[int], limit: int) -> Sequence[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from orchestune import documents
 from orchestune.bundles.compare import compare
@@ -11,6 +12,7 @@ from orchestune.bundles.unpack import MAX_TEXT_FILE_BYTES, Archive, ArchiveMembe
 from orchestune.domain import differences
 from orchestune.domain.differences import ComparedTrial
 from orchestune.domain.lifecycle.ids import split_reference
+from orchestune.domain.search.parameters import Value
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.bundles import blob_key
 from orchestune.services.core import Core
@@ -19,12 +21,15 @@ from orchestune.services.queries.read_experiments import specification, status
 from orchestune.services.queries.read_trials import trial
 from orchestune.store import blobs, experiments
 from orchestune.worker.files.constants import lines as constant_lines
+from orchestune.worker.files.parts import length
 
 _MAX_FILES = 5000
 """Upper bound of the listed files of a bundle."""
 _MAX_KEPT = 64 * 2**20
 """Upper bound of the bytes of all cached members: those of one bundle with 100,000 files take 40 MiB and more."""
 _MEMBER_BYTES = 400  # of a short path, measured
+_MAX_CONSTANTS = 2**18
+"""Upper bound of the characters of a trial's lines with constants: each has the path, and long values many times."""
 
 
 def _size(files_of_bundle: Mapping[str, ArchiveMember]) -> int:
@@ -87,8 +92,17 @@ def _side(core: Core, name: str, key: str) -> ComparedTrial:
         raise BadInput.one(f"invalid trial: '{name}' (expected such as sgd-7f3a/12)", key=key)
     compared = trial(core, ref, number)
     document = specification(core, ref, compared["revision"])
-    constants = constant_lines(document["specification"].get("constants"), compared["parameters"])
+    constants = _constants(document["specification"].get("constants"), compared["parameters"])
     return ComparedTrial(status(core, ref), compared, document, constants)
+
+
+def _constants(template: Mapping[str, Any] | None, parameters: Mapping[str, Value]) -> dict[str, str]:
+    """Return the lines with constants of one trial, none if they are too long; the parameters are compared anyway."""
+    if template is not None:
+        sizes = (len(template["path"]) + length(line["parts"], parameters) for line in template["lines"])
+        if sum(sizes) > _MAX_CONSTANTS:
+            return {}
+    return constant_lines(template, parameters)
 
 
 def _digest(core: Core, ref: str, number: int | None) -> str | None:

@@ -157,14 +157,20 @@ def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = 
 
 def status_of(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> documents.Status:
     """Return the `Status` of a row that was read in this session."""
-    return statuses_of(core, session, [row], details=details)[0]
+    return _statuses_of(core, session, [row], details=details, is_list=False)[0]
 
 
 def statuses_of(
     core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool
 ) -> list[documents.Status]:
     """Return the `Status` of several rows; finished experiments take as many queries together as one alone."""
-    best = best_trials.of_all(core, session, rows, only_declared=not details)
+    return _statuses_of(core, session, rows, details=details, is_list=True)
+
+
+def _statuses_of(
+    core: Core, session: Session, rows: Sequence[ExperimentRow], *, details: bool, is_list: bool
+) -> list[documents.Status]:
+    best = best_trials.of_all(core, session, rows, only_declared=is_list)
     statuses = [_document(core, session, row, best[row.id]) for row in rows]
     if details:
         _add_details(core, session, rows, statuses)

@@ -26,14 +26,19 @@ from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
 from orchestune.store.trials import FoldRow, TrialRow
-from orchestune.worker.command import render
+from orchestune.worker.command import length, render
+from orchestune.worker.output import LAST_BYTES
 
 _PAGE_BYTES = 4 * 2**20
 """size as JSON at which a page ends"""
 _ROWS = 25
 """trials read first; then as many as the page has already"""
+_MAX_COMMAND = 2**17
+"""characters of a command, as of a program's argument in Linux; of a longer one the template is shown"""
 _SEGMENTS = 40
 """Newest log segments that are searched for the log tail."""
+_MAX_TAILS = 50
+"""Attempts whose log tail is read from their log: a segment has up to 2 MiB."""
 
 
 def trials(core: Core, ref: str, after: int, limit: int, state: str | None, tails: bool = False) -> documents.TrialPage:
@@ -64,10 +69,9 @@ def trial(core: Core, ref: str, number: int) -> documents.Trial:
     with core.store.reading() as session:
         experiment = experiments.find(session, ref)
         document = of_number(session, experiment, number)
-        without_tail = [
-            attempt for attempt in document["attempts"] if not attempt["tail"]
-        ]  # it runs, or its worker was lost
-        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS) for attempt in without_tail]
+        # it runs, or its worker was lost
+        without_tail = [attempt for attempt in document["attempts"] if not attempt["tail"]][-_MAX_TAILS:]
+        printed = [logs.newest_of(session, attempt["id"], _SEGMENTS, LAST_BYTES) for attempt in without_tail]
     for attempt, newest in zip(without_tail, printed, strict=True):
         attempt["tail"] = end_of(core.files, newest)
     return document
@@ -89,10 +93,13 @@ def _command(specification: Specification, parameters: Mapping[str, Value]) -> s
     """Return the command line for display: of the config file only the name is known here, not its directory."""
     config = specification.config.name if specification.config else ""
     names = [parameter.name for parameter in specification.space.parameters]
+    template = specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
+    if length(specification.run, parameters, names, config) > _MAX_COMMAND:
+        return template
     try:
         words = render(specification.run, parameters, names, config)
     except ValueError:  # the trial fails with this error when it starts
-        return specification.run if isinstance(specification.run, str) else shlex.join(specification.run)
+        return template
     return words[2] if words[:2] == ["sh", "-c"] and isinstance(specification.run, str) else shlex.join(words)
 
 
@@ -140,7 +147,7 @@ def trial_documents(
     """Return documents of trials whose rows were read in this session, without the fields that lists omit."""
     numbers = [row.number for row in trial_rows]
     metrics = rows.metrics_of(session, experiment, numbers)
-    attempts = attempts_of(session, experiment, numbers)
+    attempts = attempts_of(session, experiment, numbers, tails=tails)
     return [
         {
             "number": row.number,

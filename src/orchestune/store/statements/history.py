@@ -110,3 +110,10 @@ SELECT m.trial, m.name, m.value FROM trials r JOIN trial_metrics m ON m.experime
 WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
 """,
 )
+COUNT_VALUES = Query(
+    int,
+    """
+SELECT COUNT(*) AS count FROM trials r JOIN trial_metrics m ON m.experiment = r.experiment AND m.trial = r.number
+WHERE r.experiment = :experiment AND r.history_seq > :after AND r.history_seq <= :upto
+""",
+)

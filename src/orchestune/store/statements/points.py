@@ -28,11 +28,18 @@ class CurveEnds(Struct, frozen=True, gc=False):
     last: int | None
 
 
+# lookups in the primary key per name, independent of the number of points
 REPORTED_NAMES = Query(
     ReportedName,
     """
-SELECT name, MIN(sequence) AS first, MAX(sequence) AS last FROM points WHERE attempt = :attempt
-GROUP BY name ORDER BY name
+WITH RECURSIVE names (name) AS (
+    SELECT MIN(name) FROM points WHERE attempt = :attempt
+    UNION ALL
+    SELECT (SELECT MIN(p.name) FROM points p WHERE p.attempt = :attempt AND p.name > n.name)
+    FROM names n WHERE n.name IS NOT NULL
+) SELECT n.name, (SELECT MIN(sequence) FROM points p WHERE p.attempt = :attempt AND p.name = n.name) AS first,
+(SELECT MAX(sequence) FROM points p WHERE p.attempt = :attempt AND p.name = n.name) AS last
+FROM names n WHERE n.name IS NOT NULL ORDER BY n.name
 """,
 )
 REPORTED = Query(int, "SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name LIMIT 1")
@@ -92,6 +99,14 @@ SELECT_CURVE = Query(
     PointRow,
     """
 SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
+""",
+)
+# the last points of a metric among those with certain sequence numbers, the newest first
+LAST_BETWEEN = Query(
+    PointRow,
+    """
+SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name
+AND sequence >= :first AND sequence <= :last ORDER BY sequence DESC LIMIT :count
 """,
 )
 ANY_BETWEEN = Query(

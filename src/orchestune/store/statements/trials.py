@@ -84,6 +84,7 @@ FOLDS_OF_TRIAL = Query(
     FoldOfTrial,
     "SELECT fold, state, metrics FROM folds WHERE experiment = :experiment AND trial = :trial ORDER BY fold",
 )
+STATES_OF_FOLDS = Query(str, "SELECT state FROM folds WHERE experiment = :experiment AND trial = :trial")
 PUBLISH_CHECKPOINT = """
 UPDATE folds SET checkpoint = :checkpoint WHERE experiment = :experiment AND trial = :trial AND fold = :fold
 """

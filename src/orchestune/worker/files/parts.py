@@ -20,3 +20,8 @@ def join(parts: Sequence[Any], parameters: Mapping[str, Any], spell: Callable[[A
             value = parameters.get(name)
             pieces.append(str(text) if value is None else spell(value, str(text)))
     return "".join(pieces)
+
+
+def length(parts: Sequence[Any], parameters: Mapping[str, Any]) -> int:
+    """Return the characters of the joined parts before their values are formatted, without joining them."""
+    return sum(len(part) if isinstance(part, str) else len(str(parameters.get(part[0], part[1]))) for part in parts)
