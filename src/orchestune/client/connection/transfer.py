@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from orchestune.client.local.write_errors import DISK_ERRORS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
 
 _BLOCK_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
@@ -43,6 +45,7 @@ def download(transport: Transport, path: str, target: Path, digest: str, size: i
     Replaces `target` atomically. Raises Unreachable if the server does not answer, OSError if the disk fails, and
     OrchestuneError if the content does not match the digest.
     """
+    _check_digest(digest)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{digest[:32]}.part")  # fixed length: the name of the file may be as long as names can be
     failures = 0
@@ -88,6 +91,7 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
 
 def fetch_bundle(transport: Transport, digest: str, target: Path) -> None:
     """Download the archive with this digest, and verify it. Raises NotFound, and what `fetch` raises."""
+    _check_digest(digest)
     fetch(transport, f"/api/v1/bundles/{digest}", target)
     actual_digest = _digest(target)
     if actual_digest != digest:
@@ -109,6 +113,12 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
             received += len(block)
         if expected is not None and received < expected:
             raise Unreachable("the connection broke off")
+
+
+def _check_digest(digest: str) -> None:
+    """Raise OrchestuneError unless this is a SHA-256: it becomes a part of file names."""
+    if not _DIGEST.fullmatch(digest):
+        raise OrchestuneError(f"invalid digest from the server: {digest[:80]!a} (expected a SHA-256 in hex)")
 
 
 def _is_disk_error(exc: Exception) -> bool:
