@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ import pytest
 from orchestune.backends.slurm.backend import SlurmBackend
 from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
+from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -28,6 +30,7 @@ from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
 from orchestune.worker.processes import umask
 from tests.testbeds.home import Home
+from tests.unit.client.fake_server import FakeServer, status, trial
 
 OTHERS = 0o077
 NOBODY = 65534
@@ -346,6 +349,35 @@ def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
         command_words.write(path, tmp_path, "overwritten", force=True)
     assert precious.read_text() == "precious"
     assert planted.is_symlink()
+
+
+@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
+def test_downloads_follow_no_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], planted: str
+) -> None:
+    content = b"data of the trial"
+    digest = hashlib.sha256(content).hexdigest()
+    keys, out = tmp_path / "keys", tmp_path / "out"
+    keys.mkdir()
+    (keys / "precious").write_text("precious")
+    path = {"out": out, "out/sub": out / "sub"}.get(planted, out / "sub" / f".{digest[:32]}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(keys / "precious" if "part" in planted else keys)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir(mode=0o700)
+    with FakeServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        server.put(status("sgd-7f3a", state="completed"))
+        artifact = {"path": "sub/model", "digest": digest, "size": len(content)}
+        server.world.trials["sgd-7f3a"] = [trial(1, state="completed", artifacts=[artifact])]
+        server.world.files["sub/model"] = content
+        if planted != "own part":
+            plant(path, monkeypatch)
+        assert main(["get", "sgd/1", "-o", str(out)]) != 0
+    assert "link" in capsys.readouterr().err
+    assert [entry.name for entry in keys.iterdir()] == ["precious"]
+    assert (keys / "precious").read_text() == "precious"
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
