@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.cli.develop.probe_parser import ParserProbe
 from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.main import main
@@ -151,14 +152,14 @@ def test_a_state_folder_that_another_user_has_planted_is_refused(
 def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planted, make = tmp_path / "orchestune-ada", client_home._created
+    planted, make = tmp_path / "orchestune-ada", client_home.create_private_folder
 
     def plant_first(folder: Path) -> Path:
         folder.mkdir()
         plant(folder, monkeypatch)
         return make(folder)
 
-    monkeypatch.setattr(client_home, "_created", plant_first)
+    monkeypatch.setattr(client_home, "create_private_folder", plant_first)
     with pytest.raises(UsageError, match="belongs to the user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(planted)})
     assert list(planted.iterdir()) == []
@@ -167,14 +168,14 @@ def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
 def test_a_folder_above_the_state_folder_that_another_user_plants_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    above, make = tmp_path / "orchestune-ada", client_home._created
+    above, make = tmp_path / "orchestune-ada", client_home.create_private_folder
 
     def plant_first(folder: Path) -> Path:
         above.mkdir()
         above.chmod(0o777)
         return make(folder)
 
-    monkeypatch.setattr(client_home, "_created", plant_first)
+    monkeypatch.setattr(client_home, "create_private_folder", plant_first)
     with pytest.raises(UsageError, match=r"other users can replace it through .*/orchestune-ada: every user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(above / "state")})
     assert list((above / "state").iterdir()) == []
@@ -349,6 +350,36 @@ def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
         command_words.write(path, tmp_path, "overwritten", force=True)
     assert precious.read_text() == "precious"
     assert planted.is_symlink()
+
+
+@pytest.mark.parametrize("planted", ["train.py", "helper.py", "ignored.py", "folder"])
+def test_reading_options_runs_no_code_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    project, ran = tmp_path / "project", tmp_path / "ran"
+    project.mkdir()
+    (project / "train.py").write_text("import argparse, helper, ignored\nargparse.ArgumentParser().parse_args()\n")
+    (project / ".gitignore").write_text("ignored.py")
+    for name in ("helper.py", "ignored.py"):
+        (project / name).write_text(f"open({str(ran)!r}, 'a')")
+    probe = ParserProbe(project, sys.executable, os.environ, tmp_path / "state" / "options")
+    if planted == "folder":
+        share(project, monkeypatch)
+    else:
+        plant(project / planted, monkeypatch)
+        (project / ("helper.py" if planted == "ignored.py" else "ignored.py")).write_text("")
+    assert probe(["train.py"], ["argparse"]) is None
+    assert not ran.exists()
+
+
+def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, careless: None) -> None:
+    (tmp_path / "project").mkdir(mode=0o700)
+    (tmp_path / "project" / "train.py").write_text("import argparse\nargparse.ArgumentParser().parse_args()\n")
+    (tmp_path / "project" / "train.py").chmod(0o600)
+    state = tmp_path / "state"
+    probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, state / "options")
+    assert probe(["train.py"], ["argparse"]) is not None
+    assert mode(state) == 0o700
 
 
 @pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
