@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -40,23 +39,20 @@ def run(program, *words, **options):
 def server():
     """Run the server until the block ends."""
     run("initdb", "-D", "data", "--username=bench", "--auth=trust", "--no-sync")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings = {
         "shared_buffers": f"{args.shared_buffers_mb}MB",
         "wal_buffers": f"{args.wal_buffers_mb}MB",
         "synchronous_commit": args.synchronous_commit,
         "commit_delay": args.commit_delay,
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": "",
+        "listen_addresses": "",  # a port would let every user of the machine in, as a superuser without a password
+        "unix_socket_directories": FOLDER,  # only this user can enter it
         "max_connections": 40,
     }
     options = " ".join(f"-c {name}={value if value != '' else chr(39) * 2}" for name, value in settings.items())
     # --wait returns when the server accepts connections, and fails when it does not start
     run("pg_ctl", "start", "-D", "data", "--wait", "--timeout=60", "-l", "log", "-o", options)
     try:
-        yield ["-h", "127.0.0.1", "-p", str(port), "-U", "bench", "postgres"]
+        yield ["-h", str(FOLDER), "-U", "bench", "postgres"]
     finally:
         run("pg_ctl", "stop", "-D", "data", "--mode=fast", "--wait")
 

@@ -111,6 +111,9 @@ def test_a_server_that_a_trial_has_started_ends_with_the_trial(shared_home: Home
     before = servers()
     while not (started := servers() - before):
         assert time.monotonic() < deadline, home.look("logs", cwd=project)
+    while (addresses := [listen_addresses(folder) for folder in started]) == [None]:
+        assert time.monotonic() < deadline, home.look("logs", cwd=project)
+    assert addresses == [""], "other users of the machine could connect, as a superuser without a password"
     home.run("stop", cwd=project)
     while servers() & started or any(Path(folder).exists() for folder in started):
         assert time.monotonic() < deadline, home.look("logs", cwd=project)
@@ -123,6 +126,15 @@ def servers() -> set[str]:
         with suppress(OSError):  # it ended meanwhile
             folders.add(os.readlink(process / "cwd"))
     return {folder for folder in folders if Path(folder).parent.name.startswith("postgresql-")}
+
+
+def listen_addresses(folder: str) -> str | None:
+    """Return the addresses of the TCP ports of a server; None until it is ready."""
+    with suppress(OSError):
+        lines = (Path(folder) / "postmaster.pid").read_text().splitlines()
+        if len(lines) > 7 and "ready" in lines[7]:
+            return lines[5]
+    return None
 
 
 @pytest.mark.parametrize("project", ["06-checkpoint-and-resume"], indirect=True)

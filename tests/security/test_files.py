@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -16,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.cli.develop.probe_parser import ParserProbe
 from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
+from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
 from orchestune.errors import UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -28,6 +31,7 @@ from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
 from orchestune.worker.processes import umask
 from tests.testbeds.home import Home
+from tests.unit.client.fake_server import FakeServer, status, trial
 
 OTHERS = 0o077
 NOBODY = 65534
@@ -148,14 +152,14 @@ def test_a_state_folder_that_another_user_has_planted_is_refused(
 def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planted, make = tmp_path / "orchestune-ada", client_home._created
+    planted, make = tmp_path / "orchestune-ada", client_home.create_private_folder
 
     def plant_first(folder: Path) -> Path:
         folder.mkdir()
         plant(folder, monkeypatch)
         return make(folder)
 
-    monkeypatch.setattr(client_home, "_created", plant_first)
+    monkeypatch.setattr(client_home, "create_private_folder", plant_first)
     with pytest.raises(UsageError, match="belongs to the user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(planted)})
     assert list(planted.iterdir()) == []
@@ -164,14 +168,14 @@ def test_a_state_folder_that_another_user_plants_while_it_is_made_is_refused(
 def test_a_folder_above_the_state_folder_that_another_user_plants_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    above, make = tmp_path / "orchestune-ada", client_home._created
+    above, make = tmp_path / "orchestune-ada", client_home.create_private_folder
 
     def plant_first(folder: Path) -> Path:
         above.mkdir()
         above.chmod(0o777)
         return make(folder)
 
-    monkeypatch.setattr(client_home, "_created", plant_first)
+    monkeypatch.setattr(client_home, "create_private_folder", plant_first)
     with pytest.raises(UsageError, match=r"other users can replace it through .*/orchestune-ada: every user"):
         client_home.state_folder({"ORCHESTUNE_HOME": str(above / "state")})
     assert list((above / "state").iterdir()) == []
@@ -346,6 +350,65 @@ def test_exports_and_saved_files_are_not_written_through_a_link_of_another_user(
         command_words.write(path, tmp_path, "overwritten", force=True)
     assert precious.read_text() == "precious"
     assert planted.is_symlink()
+
+
+@pytest.mark.parametrize("planted", ["train.py", "helper.py", "ignored.py", "folder"])
+def test_reading_options_runs_no_code_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    project, ran = tmp_path / "project", tmp_path / "ran"
+    project.mkdir()
+    (project / "train.py").write_text("import argparse, helper, ignored\nargparse.ArgumentParser().parse_args()\n")
+    (project / ".gitignore").write_text("ignored.py")
+    for name in ("helper.py", "ignored.py"):
+        (project / name).write_text(f"open({str(ran)!r}, 'a')")
+    probe = ParserProbe(project, sys.executable, os.environ, tmp_path / "state" / "options")
+    if planted == "folder":
+        share(project, monkeypatch)
+    else:
+        plant(project / planted, monkeypatch)
+        (project / ("helper.py" if planted == "ignored.py" else "ignored.py")).write_text("")
+    assert probe(["train.py"], ["argparse"]) is None
+    assert not ran.exists()
+
+
+def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, careless: None) -> None:
+    (tmp_path / "project").mkdir(mode=0o700)
+    (tmp_path / "project" / "train.py").write_text("import argparse\nargparse.ArgumentParser().parse_args()\n")
+    (tmp_path / "project" / "train.py").chmod(0o600)
+    state = tmp_path / "state"
+    probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, state / "options")
+    assert probe(["train.py"], ["argparse"]) is not None
+    assert mode(state) == 0o700
+
+
+@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
+def test_downloads_follow_no_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], planted: str
+) -> None:
+    content = b"data of the trial"
+    digest = hashlib.sha256(content).hexdigest()
+    keys, out = tmp_path / "keys", tmp_path / "out"
+    keys.mkdir()
+    (keys / "precious").write_text("precious")
+    path = {"out": out, "out/sub": out / "sub"}.get(planted, out / "sub" / f".{digest[:32]}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(keys / "precious" if "part" in planted else keys)
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir(mode=0o700)
+    with FakeServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        server.put(status("sgd-7f3a", state="completed"))
+        artifact = {"path": "sub/model", "digest": digest, "size": len(content)}
+        server.world.trials["sgd-7f3a"] = [trial(1, state="completed", artifacts=[artifact])]
+        server.world.files["sub/model"] = content
+        if planted != "own part":
+            plant(path, monkeypatch)
+        assert main(["get", "sgd/1", "-o", str(out)]) != 0
+    assert "link" in capsys.readouterr().err
+    assert [entry.name for entry in keys.iterdir()] == ["precious"]
+    assert (keys / "precious").read_text() == "precious"
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +26,7 @@ _RECORD_TIMEOUT_SECONDS = 3600.0
 _PAGE_SIZE = 500
 """trials per page"""
 
-
+_IDENTITY = re.compile(r"[A-Za-z0-9-]+")
 _ENCODING_ERRORS = "surrogateescape"
 """percent-encodes command-line arguments that are not UTF-8 byte by byte"""
 
@@ -131,7 +132,7 @@ class Client:
 
     def create_experiment(self, body: Mapping[str, Any]) -> documents.Status:
         """Start an experiment."""
-        return _with_handle(self._send("POST", "/experiments", body))
+        return _checked(self._send("POST", "/experiments", body))
 
     def experiments(
         self,
@@ -153,7 +154,7 @@ class Client:
         while limit is None or len(statuses) < limit:
             page_size = 200 if limit is None else min(limit - len(statuses), 200)
             page = self._get("/experiments", folder=folder, limit=page_size, before=before, **filters)
-            statuses += map(_with_handle, page["items"])
+            statuses += map(_checked, page["items"])
             before = page.get("next")
             if before is None or not page["items"]:
                 break
@@ -161,7 +162,7 @@ class Client:
 
     def experiment(self, ref: str) -> documents.Status:
         """Return the status of an experiment."""
-        return _with_handle(self._get(_experiment(ref)))
+        return _checked(self._get(_experiment(ref)))
 
     def specification(self, ref: str, revision: int | None = None) -> documents.Specification:
         """Return its specification, current or at a revision."""
@@ -169,24 +170,24 @@ class Client:
 
     def change_code(self, ref: str, bundle: str, launch: Mapping[str, Any]) -> documents.Status:
         """Continue the experiment with other code; `launch` describes its origin."""
-        return _with_handle(self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
+        return _checked(self._send("PUT", f"{_experiment(ref)}/code", {"bundle": bundle, "launch": dict(launch)}))
 
     def change(self, ref: str, **changes: Any) -> documents.Status:
         """Change budget, parallelism or priority."""
-        return _with_handle(self._send("PATCH", _experiment(ref), changes))
+        return _checked(self._send("PATCH", _experiment(ref), changes))
 
     def pause(self, ref: str, *, now: bool = False) -> documents.Status:
         """Start no more trials; with `now`, cancel and requeue the running ones."""
-        return _with_handle(self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
+        return _checked(self._send("POST", f"{_experiment(ref)}/pause", {"now": now}))
 
     def resume(self, ref: str, environment: Mapping[str, str] | None = None) -> documents.Status:
         """Resume a paused experiment, or one that is over, whose trials then inherit `environment`."""
         body = {"environment": dict(environment)} if environment else {}
-        return _with_handle(self._send("POST", f"{_experiment(ref)}/resume", body))
+        return _checked(self._send("POST", f"{_experiment(ref)}/resume", body))
 
     def stop(self, ref: str) -> documents.Status:
         """Stop it; results of finished trials remain."""
-        return _with_handle(self._send("POST", f"{_experiment(ref)}/stop", {}))
+        return _checked(self._send("POST", f"{_experiment(ref)}/stop", {}))
 
     def delete(self, ref: str, *, purge: bool = False) -> None:
         """Stop and hide it; with `purge`, delete its records and files."""
@@ -194,7 +195,7 @@ class Client:
 
     def best(self, ref: str) -> list[documents.Best]:
         """Return the best trial, or the Pareto front."""
-        return cast("list[documents.Best]", self._get(f"{_experiment(ref)}/best"))
+        return _with_numbers(self._get(f"{_experiment(ref)}/best"))
 
     def importance(self, ref: str, metric: str | None = None) -> documents.Importance:
         """Return the importance of each parameter for a metric, by default the first one."""
@@ -282,7 +283,7 @@ class Client:
 
     def rerun(self, ref: str, number: int, body: Mapping[str, Any]) -> documents.Status:
         """Run the trial again as a new experiment with budget 1."""
-        return _with_handle(self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
+        return _checked(self._send("POST", f"{_experiment(ref)}/trials/{number}/rerun", body))
 
     def stop_trial(self, ref: str, number: int) -> documents.Trial:
         """Cancel one trial; another one replaces it in the budget."""
@@ -346,19 +347,33 @@ class Client:
         return self.transport.request(method, _V1 + path, data, {"Content-Type": "application/json"}).json()
 
 
-def _with_handle(status: Any) -> documents.Status:
+def _checked(status: Any) -> documents.Status:
     """Return the status.
 
-    Raises OrchestuneError if its handle is malformed: it is used in shells, files and terminals, and the server need
-    not be trusted.
+    Raises OrchestuneError if its handle, its id or the number of a trial is malformed: they are used in shells, files
+    and terminals, and the server need not be trusted.
     """
-    handle = str(status["handle"])
-    if not is_handle(handle):
-        raise OrchestuneError(
-            f"the server answered with the handle {handle[:80]!a} (expected words of a-z and 0-9, joined by dashes)",
-            "it is broken or hostile: check its address",
-        )
+    if not is_handle(str(status["handle"])):
+        raise _malformed("handle", status["handle"], "words of a-z and 0-9, joined by dashes")
+    if not _IDENTITY.fullmatch(str(status["id"])):
+        raise _malformed("experiment id", status["id"], "letters, digits and dashes")
+    _with_numbers(status["best"])
     return cast("documents.Status", status)
+
+
+def _with_numbers(best: Any) -> list[documents.Best]:
+    """Return the best trials. Raises OrchestuneError if the number of one is not an integer."""
+    for number in (entry["trial"] for entry in best):
+        if type(number) is not int:
+            raise _malformed("trial number", number, "an integer")
+    return cast("list[documents.Best]", best)
+
+
+def _malformed(kind: str, value: object, expected: str) -> OrchestuneError:
+    return OrchestuneError(
+        f"the server answered with the {kind} {str(value)[:80]!a} (expected {expected})",
+        "it is broken or hostile: check its address",
+    )
 
 
 def _experiment(ref: str) -> str:

@@ -18,12 +18,15 @@ _MAX_ROWS = 12
 
 
 def as_html(status: documents.Status) -> str:
-    """Render a progress bar of the budget, the trial counts, and the best trial."""
+    """Render a progress bar of the budget, the trial counts, and the best trial.
+
+    Numbers are escaped too: scripts in a notebook can run code, and the server need not be trusted.
+    """
     counts, budget, done = status["counts"], status["budget"], finished(status)
     parts = [f"{done} of {budget} trials", *(f"{counts[name]} {name}" for name in _STATES_SHOWN if counts[name])]  # type: ignore[literal-required]
     reason = f" — {escape(status['reason']['message'])}" if status["reason"] else ""
-    bar = f'<progress value="{done}" max="{budget}" style="width:24em"></progress>'
-    head = f"<b>{escape(status['handle'])}</b> {escape(status['state'])}{reason}<br>{bar} {', '.join(parts)}"
+    bar = f'<progress value="{escape(str(done))}" max="{escape(str(budget))}" style="width:24em"></progress>'
+    head = f"<b>{escape(status['handle'])}</b> {escape(status['state'])}{reason}<br>{bar} {escape(', '.join(parts))}"
     return f"<div>{head}{_best(status)}</div>"
 
 
@@ -70,4 +73,4 @@ def _best(status: documents.Status) -> str:
         f"<tr><td>{escape(name)}</td><td>{escape(f'{value:.6g}' if isinstance(value, float) else str(value))}</td></tr>"
         for name, value in list(values.items())[:_MAX_ROWS]
     )
-    return f"<table><caption>best: trial {best['trial']}</caption>{rows}</table>"
+    return f"<table><caption>best: trial {escape(str(best['trial']))}</caption>{rows}</table>"

@@ -150,16 +150,32 @@ def open_for_writing(path: Path) -> TextIO:
         if target.parent.resolve().is_relative_to("/proc"):  # as of /dev/stdout: links of the kernel, to no path
             return target.open("w", newline="", encoding="utf-8")
         if not target.is_symlink():
-            return open(target, "w", newline="", encoding="utf-8", opener=_open_without_link)
+            return open(target, "w", newline="", encoding="utf-8", opener=open_without_link)
         if (uid := target.lstat().st_uid) not in (os.geteuid(), 0):
             raise PermissionError(errno.EPERM, f"it is a symbolic link of {_user(uid)}", str(target))
         target = target.parent / os.readlink(target)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
-def _open_without_link(path: str, flags: int) -> int:
-    """Open a file for `open`; fails if another user has put a link in its place meanwhile."""
+def open_without_link(path: str, flags: int) -> int:
+    """Open a file for `open`; fails if there is a link, which another user may have put in its place meanwhile."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def is_own_file(path: Path) -> bool:
+    """Return True if `path` is a regular file of this user, not a link to one."""
+    status = path.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def refuse_links_of_others(folder: Path, path: Path) -> None:
+    """Raise PermissionError if `folder`, or a folder between it and `path`, is a symbolic link of another user.
+
+    That user would decide where a new file `path` is created.
+    """
+    for parent in (folder, *(one for one in path.parents if one.is_relative_to(folder))):
+        if parent.is_symlink() and (uid := parent.lstat().st_uid) not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, f"'{parent}' is a symbolic link of {_user(uid)}", str(path))
 
 
 def refuse_replaceable(folder: Path, name: str, setting: str) -> None:

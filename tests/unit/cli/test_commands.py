@@ -760,6 +760,19 @@ def test_a_terminal_obeys_nothing_of_logs_but_colours(
     assert not any(escape in screen.screen for escape in ("\x1b]", "\x1b[2J", "\x9d", "\x07"))
 
 
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_a_terminal_obeys_nothing_of_an_export(
+    server: FakeServer, cli: Cli, terminal: Callable[..., Terminal], format: str
+) -> None:
+    hostile = "a\x1b]52;c;ZXZpbA==\x07\x9d0;title\x07\x1b[2J"
+    server.world.specification = {"specification": {"parameters": [{"name": "x"}]}}
+    server.world.trials["sgd-7f3a"] = [trial(1, parameters={"x": hostile}), trial(2, parameters={"x": "end"})]
+    assert hostile in cli("export", "sgd").out, "what goes into a file or a program is as it was"
+    screen = terminal("export", "sgd", "--format", format)
+    screen.wait_for("end")
+    assert not any(escape in screen.screen for escape in ("\x1b]", "\x1b[2J", "\x9d", "\x07"))
+
+
 @pytest.mark.parametrize("handle", ["sgd-$(touch executed)", "sgd-7f3a\x1b[2J", "-sgd", "../sgd", "", "SGD-7f3a"])
 def test_a_handle_that_no_server_makes_is_refused(server: FakeServer, cli: Cli, handle: str) -> None:
     server.world.experiments["sgd-7f3a"]["handle"] = handle

@@ -118,6 +118,12 @@ def test_a_named_metric_needs_no_run(cli: Cli, project: Path) -> None:
     assert "# seed" not in written(project)
 
 
+def test_no_run_runs_no_line_of_the_script(cli: Cli, project: Path) -> None:
+    (project / "train.py").write_text(f"open('{project}/ran', 'w')\n{SCRIPT}")
+    assert cli("init", "train.py", "--no-run", "--minimize", "loss").code == 0
+    assert not (project / "ran").exists()
+
+
 def test_without_a_terminal_nothing_is_guessed_unless_it_is_allowed(cli: Cli, project: Path) -> None:
     done = cli("init", "train.py")
     assert done.code == 2

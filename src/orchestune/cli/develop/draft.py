@@ -81,7 +81,7 @@ def _read(console: Console, args: argparse.Namespace, folder: Path) -> ScriptInv
         raise UsageError(f"cannot run '{args.script}': it is a notebook", hint)
     python = _python(console)
     cache, announce = state_path(console.environ) / "options", (lambda _: None) if console.json else console.note
-    probe = ParserProbe(folder, python, console.environ, cache, announce)
+    probe = None if args.no_run else ParserProbe(folder, python, console.environ, cache, announce)
     invocation = reading.read(Path(args.script), folder, python, args.set_config, probe)
     return drafting.with_command(invocation, args.words)
 

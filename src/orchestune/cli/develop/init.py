@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
                         help=f"file to write (default: {DEFAULT_FILE})")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     parser.add_argument("-y", "--yes", action="store_true", help="run it once and accept all proposals without asking")
-    parser.add_argument("--no-run", action="store_true", help="do not run the script")
+    parser.add_argument("--no-run", action="store_true", help="do not run the script, not even up to its help")
     add_description(parser)
 
 

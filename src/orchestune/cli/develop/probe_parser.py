@@ -1,7 +1,7 @@
 """Options of a Python script from the parser that it builds: `SCRIPT --help` in a copy of its folder, up to the help.
 
-Only for scripts of this user that import a parser which `capture_parser` knows. Anything that fails, such as a missing
-module, leaves the options to the static readers.
+Only for scripts that no other user can change, and that import a parser which `capture_parser` knows. Anything that
+fails, such as a missing module, leaves the options to the static readers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from pathlib import Path
 
 from orchestune.bundles.listing import EntryKind, Listing, plan
 from orchestune.cli.terminal.temporary_folder import temporary_folder
+from orchestune.client.local.home import create_private_folder
 from orchestune.config.scripts import capture_parser
 from orchestune.config.scripts.option import Option, Script
 from orchestune.domain.specification.code import DEFAULT_LIMIT
 from orchestune.errors import OrchestuneError
+from orchestune.system.private import access_of_others
 
 _TIMEOUT_SECONDS = 60.0  # importing a large library from a cold disk takes half of it
 _PROGRAM = Path(capture_parser.__file__)
@@ -53,7 +55,7 @@ class ParserProbe:
         try:
             listing = plan(self._folder, (), DEFAULT_LIMIT)
             if not _is_own(self._folder, listing):
-                return None  # reading the options of another user's script must not run it
+                return None  # reading the options of a script must not run code of another user
             cached = self._cache / f"{_digest(listing, self._python, arguments)}.json"
             if not cached.is_file():
                 program = f"{' '.join(arguments)} --help"
@@ -66,7 +68,7 @@ class ParserProbe:
     def _run(
         self, listing: Listing, python: str, arguments: Sequence[str], libraries: Sequence[str], target: Path
     ) -> None:
-        self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_private_folder(self._cache)
         with temporary_folder("orchestune-options-") as folder:
             _copy(listing, folder)
             command = [python, str(_PROGRAM), str(target), ",".join(libraries), *arguments]
@@ -86,7 +88,7 @@ class ParserProbe:
 
 
 def _copy(listing: Listing, folder: Path) -> None:
-    """Copy the code into `folder`, and link what is not packed."""
+    """Copy the code into `folder`, and link what is not packed, except what other users can change."""
     for entry in listing.entries:
         source, target = listing.folder / entry.path, folder / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,14 +99,13 @@ def _copy(listing: Listing, folder: Path) -> None:
     for path in listing.left_out:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(target):
+        if not os.path.lexists(target) and not access_of_others(listing.folder / path):
             target.symlink_to(listing.folder.resolve() / path)
 
 
 def _is_own(folder: Path, listing: Listing) -> bool:
-    """Return True if this user or root owns every file that the script could import."""
-    owners = {os.geteuid(), 0}
-    return all((folder / entry.path).lstat().st_uid in owners for entry in listing.entries)
+    """Return True if only this user and root can change the packed files that the script could import."""
+    return not any(map(access_of_others, (folder, *(folder / entry.path for entry in listing.entries))))
 
 
 def _digest(listing: Listing, python: str, arguments: Sequence[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orchestune.bundles import download_folder
 from orchestune.cli.experiments.check_script import missing_program, unpassed_variables
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.terminal.render import size
 from orchestune.client.address import ServerPlace
-from orchestune.client.local import download_folder
 from orchestune.client.local.launch_context import BASE_NAMES, environment
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import some

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestune.bundles import download_folder
 from orchestune.cli.inspect.logs import dropped_message
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
 from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.connection.transfer import local_name
-from orchestune.client.local import download_folder
 from orchestune.client.local.work_folders import locate, written_files
 from orchestune.errors import NotFound, UsageError
+from orchestune.system.private import refuse_links_of_others
 from orchestune.worker.files.unkept import WrittenFile, note
 
 if TYPE_CHECKING:
@@ -88,12 +89,13 @@ def _lost_files_reason(trial: documents.Trial) -> str:
     return attempt["reason"]["message"] if attempt is not None and attempt["reason"] is not None else ""
 
 
-def _download(client: Client, ref: str, number: int, artifact: documents.Artifact, target: Path) -> bool:
-    """Download a file. Return False if a folder or another file has its name or a part of its path.
+def _download(client: Client, ref: str, number: int, artifact: documents.Artifact, folder: Path, target: Path) -> bool:
+    """Download a file into `folder`. Return False if a folder or another file has its name or a part of its path.
 
     Other files can still be written then. Raises UsageError if the disk refuses for another reason.
     """
     try:
+        refuse_links_of_others(folder, target)
         client.download(ref, number, artifact, target)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         return False
@@ -119,10 +121,10 @@ def _get_paths(console: Console, args: argparse.Namespace, name: str, trial: doc
     for path in args.paths:
         target, work_file = local_name(folder, path), work_files.get(path)
         if path in artifacts:
-            if not _download(console.client, handle, int(number), artifacts[path], target):
+            if not _download(console.client, handle, int(number), artifacts[path], folder, target):
                 raise UsageError(f"cannot write '{target}': a file and a folder have the same name")
         elif work_file is not None:
-            _copy(work_file, target)
+            _copy(work_file, folder, target)
         downloads.append({"path": path, "file": str(target), "size": target.stat().st_size})
         if not console.json:
             console.say(f"{one_line(str(target))}  {console.paint.dim(size(target.stat().st_size))}")
@@ -151,10 +153,11 @@ def _missing_path_hint(trial: documents.Trial, path: str, files: Sequence[str]) 
     return f"its work folder no longer exists: add `keep: [{path}]`, and `orchestune rerun` writes the file again"
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file completely or not at all, and not through a link at the target."""
+def _copy(source: Path, folder: Path, target: Path) -> None:
+    """Copy a file into `folder`, completely or not at all, and not through a link at the target."""
     part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.part")
     try:
+        refuse_links_of_others(folder, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as original, part.open("xb") as copy:
             shutil.copyfileobj(original, copy)
@@ -201,7 +204,7 @@ def get(console: Console, args: argparse.Namespace) -> int:
     downloads, unwritable = [], []
     for artifact in artifacts:
         target = local_name(folder, artifact["path"])
-        if not _download(client, ref, number, artifact, target):
+        if not _download(client, ref, number, artifact, folder, target):
             unwritable.append(one_line(str(target)))
             continue
         downloads.append({**artifact, "file": str(target)})

@@ -6,22 +6,43 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOBase
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
+from orchestune.cli.terminal.render import displayed
 from orchestune.errors import UsageError
 from orchestune.system.private import open_for_writing
+
+
+class _Terminal(TextIOBase):
+    """A terminal without the control sequences that names and values from other users may contain."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # the stub has an attribute, the class a property
+        return self._terminal.encoding
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._terminal.write(displayed(text))
+        return len(text)
 
 
 @contextmanager
 def output_file(path: Path | None, folder_hint: str) -> Iterator[TextIO]:
     """Open standard output (None), or a file that is written completely or not at all.
 
+    A terminal gets no control sequences other than colours.
     Pipes, devices and links are written to, not replaced. Raises UsageError if the file cannot be written; for a
     folder with `folder_hint`.
     """
     if path is None:
-        yield sys.stdout
+        yield cast(TextIO, _Terminal(sys.stdout)) if sys.stdout.isatty() else sys.stdout
         return
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder (expected a file)", folder_hint)

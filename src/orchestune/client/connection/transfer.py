@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -11,8 +13,10 @@ from urllib.parse import quote
 from orchestune.client.connection.transport import Transport
 from orchestune.client.local.write_errors import DISK_ERRORS
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError, Unreachable
+from orchestune.system.private import is_own_file, open_without_link
 
 _BLOCK_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def upload_bundle(transport: Transport, digest: str, archive: Path) -> bool:
@@ -40,11 +44,14 @@ def has_bundle(transport: Transport, digest: str) -> bool:
 def download(transport: Transport, path: str, target: Path, digest: str, size: int) -> None:
     """Download the file at `path` and verify its SHA-256. Resumes an interrupted download (`.part`).
 
-    Replaces `target` atomically. Raises Unreachable if the server does not answer, OSError if the disk fails, and
-    OrchestuneError if the content does not match the digest.
+    Replaces `target` atomically. Raises Unreachable if the server does not answer, OSError if the disk fails or another
+    user has created the `.part`, and OrchestuneError if the content does not match the digest.
     """
+    _check_digest(digest)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{digest[:32]}.part")  # fixed length: the name of the file may be as long as names can be
+    if os.path.lexists(part) and not is_own_file(part):
+        raise PermissionError(errno.EPERM, "another user has created it, or it is a link", str(part))
     failures = 0
     while not part.exists() or part.stat().st_size < size or size == 0:
         offset = _received_bytes(part)
@@ -88,6 +95,7 @@ def fetch(transport: Transport, path: str, target: Path) -> None:
 
 def fetch_bundle(transport: Transport, digest: str, target: Path) -> None:
     """Download the archive with this digest, and verify it. Raises NotFound, and what `fetch` raises."""
+    _check_digest(digest)
     fetch(transport, f"/api/v1/bundles/{digest}", target)
     actual_digest = _digest(target)
     if actual_digest != digest:
@@ -102,13 +110,19 @@ def _fetch(transport: Transport, path: str, part: Path, offset: int) -> None:
     response = transport.open(path, headers)
     resumed = response.status == 206
     expected = response.length
-    with part.open("ab" if resumed else "wb") as file:
+    with open(part, "ab" if resumed else "wb", opener=open_without_link) as file:
         received = 0
         while block := response.read(_BLOCK_BYTES):
             file.write(block)
             received += len(block)
         if expected is not None and received < expected:
             raise Unreachable("the connection broke off")
+
+
+def _check_digest(digest: str) -> None:
+    """Raise OrchestuneError unless this is a SHA-256: it becomes a part of file names."""
+    if not _DIGEST.fullmatch(digest):
+        raise OrchestuneError(f"invalid digest from the server: {digest[:80]!a} (expected a SHA-256 in hex)")
 
 
 def _is_disk_error(exc: Exception) -> bool:

@@ -23,7 +23,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
     Raises UsageError if it cannot be created, or its path is too long.
     """
-    folder = _created(state_path(environ))
+    folder = create_private_folder(state_path(environ))
     _refuse_others(folder)  # again: another user may have created it, or a folder above, meanwhile
     mark(folder)
     return folder
@@ -92,8 +92,11 @@ def check_length(folder: Path, name: str, hint: str) -> None:
             )
 
 
-def _created(folder: Path) -> Path:
-    """Create the folder and missing parents, for the owner only. An existing folder is left unchanged."""
+def create_private_folder(folder: Path) -> Path:
+    """Create the folder and missing parents, for the owner only. An existing folder is left unchanged.
+
+    Raises UsageError if that fails.
+    """
     path = folder
     try:
         missing = [folder]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -103,7 +102,7 @@ class Export:
     def _tracked(self, document: documents.Trial) -> TrackedTrial:
         reason = document["reason"]
         return TrackedTrial(
-            experiment=_checked(self._status["id"]),
+            experiment=self._status["id"],
             handle=self._status["handle"],
             number=int(document["number"]),
             state=document["state"],
@@ -111,13 +110,6 @@ class Export:
             parameters=document["parameters"],
             metrics={name: measured["value"] for name, measured in document["metrics"].items()},
         )
-
-
-def _checked(identity: str) -> str:
-    """Return the id. Raises OrchestuneError if it could not be part of a folder's name, as trackers use it."""
-    if not re.fullmatch(r"[A-Za-z0-9-]+", identity):
-        raise OrchestuneError(f"the server sent an invalid id of an experiment: {identity!r}")
-    return identity
 
 
 class _OpenRun:
