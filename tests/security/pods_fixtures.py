@@ -45,10 +45,10 @@ class Cluster:
     def delete_object(self, path: str, options: Mapping[str, object]) -> bool:
         return True
 
-    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def pages(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
         status = {"allocatable": {"cpu": "64"}, "conditions": [{"type": "Ready", "status": "True"}]}
         node = {"metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}, "spec": {}, "status": status}
-        return ([node] if path.endswith("/nodes") else []), "1"
+        yield {"items": [node] if path.endswith("/nodes") else []}
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Cluster:
         return self

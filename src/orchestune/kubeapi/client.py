@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 T = TypeVar("T")
 _JSON = {"Accept": "application/json"}  # not for a websocket: the API server would answer 406
-_OBJECTS_PER_PAGE = 500
+_OBJECTS_PER_PAGE = 100
+"""objects per response. Pods to which users have added 64 KiB take almost 1 MiB each as Python objects"""
 _MAX_RESPONSE_BYTES = 256 * 2**20
 """of one response, which is held in memory: a page of objects has some tens of MiB at most"""
 _WATCH_SECONDS = 30

@@ -20,7 +20,7 @@ from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Node
 from orchestune.backends.kubernetes.policy import pod_policy, preflight
 from orchestune.backends.kubernetes.policy.dry_run import dry_run_job
-from orchestune.backends.kubernetes.policy.node_admission import admits
+from orchestune.backends.kubernetes.policy.node_admission import admitting
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Resources
@@ -92,7 +92,7 @@ class KubernetesPlanner(ABC):
     def infeasible_nodes(self, each: Resources, placement: Placement) -> frozenset[str]:
         nodes = () if self._config.elastic else self._nodes() or ()
         spec = plan.node_constraints(self._config, each, placement, capacity.node_pool(nodes, placement.pool, each))
-        return frozenset(node.name for node in nodes if not admits(node, spec))
+        return frozenset(node.name for node in nodes) - admitting(nodes, spec)
 
     def plan(self, order: WorkerOrder) -> PlannedWorker:
         job = self._manifest(order, self._requirements(order))

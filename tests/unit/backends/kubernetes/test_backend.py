@@ -34,10 +34,10 @@ class Cluster:
         self.deleted.append(path)
         return True
 
-    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def pages(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
         ours = "labelSelector" in query
         resources = self.kinds.get(path.rpartition("/")[2], [])
-        return [each for each in resources if each["metadata"].get("labels") or not ours], "1"
+        yield {"items": [each for each in resources if each["metadata"].get("labels") or not ours]}
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Cluster:
         return self

@@ -126,8 +126,8 @@ class FakeApi:
             self.jobs.append(body)
         return body or {"metadata": {}}
 
-    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
-        return ([machine("n1")] if path.endswith("/nodes") else []), "1"
+    def pages(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
+        yield {"items": [machine("n1")] if path.endswith("/nodes") else []}
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:
         return self._stream(path)

@@ -48,13 +48,15 @@ class FakeApi:
         self.during_list: Callable[[], None] = lambda: None
         self.streams: queue.Queue[Stream] = queue.Queue()
 
-    def list_objects(self, path: str, query: Mapping[str, object]) -> tuple[list[Document], str]:
+    def pages(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
         if self.refusing is not None:
             raise self.refusing
         self.lists += 1
         documents = list(self.listed)
         self.during_list()
-        return documents, str(self.version)
+        half = len(documents) // 2
+        yield {"items": documents[:half], "metadata": {"resourceVersion": str(self.version)}}
+        yield {"items": documents[half:], "metadata": {"resourceVersion": str(self.version)}}
 
     def watch(self, path: str, query: Mapping[str, object], since: str) -> Stream:
         stream = Stream(since)

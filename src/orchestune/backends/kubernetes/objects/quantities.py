@@ -10,6 +10,8 @@ from typing import Any
 from orchestune.domain.resources.resources import Resources
 from orchestune.kubeapi.quantities import parse_quantity
 
+_MAX_AMOUNT = 2.0**63  # the API server reduces larger quantities to this; integers above 2**1024 have no float
+
 
 def amount(quantity: object) -> float:
     """Parse a quantity: `500m` → 0.5, `2Gi` → 2147483648. Empty, invalid or infinite ones count as 0."""
@@ -17,7 +19,7 @@ def amount(quantity: object) -> float:
         number = float(parse_quantity(str(quantity)))
     except (ValueError, ArithmeticError):
         return 0.0
-    return number if math.isfinite(number) else 0.0
+    return min(number, _MAX_AMOUNT) if math.isfinite(number) else 0.0
 
 
 def cores(number: float) -> str:

@@ -13,7 +13,8 @@ from orchestune.backends.kubernetes.objects.labels import WORKER
 from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Load, Node
 from orchestune.backends.kubernetes.observation.queues import Queues, Workload, queue_of
-from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, event, slim
+from orchestune.backends.kubernetes.observation.slim import slim_job, slim_pod
+from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, event
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import TemporaryError
 from orchestune.kubeapi.client import ApiServer
@@ -29,13 +30,14 @@ class ClusterView:
     def __init__(self, api: ApiServer, config: KubernetesConfig) -> None:
         inside = f"/namespaces/{config.namespace}"
         ours = {"labelSelector": selector(WORKERS)}
+        self._config = config
         self._lock = threading.Lock()
         self._last_pods: dict[str, Document] = {}
         self._has_run: set[str] = set()
         self._started: float | None = None
         self._sees_neighbours = False
         loads = partial(capacity.load, config=config)
-        self.jobs: WatchCache[Document] = WatchCache(api, f"/apis/batch/v1{inside}/jobs", ours, slim)
+        self.jobs: WatchCache[Document] = WatchCache(api, f"/apis/batch/v1{inside}/jobs", ours, slim_job)
         self.pods: WatchCache[Document] = WatchCache(api, f"/api/v1{inside}/pods", ours, self._see, self._remember)
         self.events: WatchCache[ObjectEvent] = WatchCache(api, f"/api/v1{inside}/events", {}, event)
         self.nodes: WatchCache[Node] = WatchCache(api, "/api/v1/nodes", {}, partial(capacity.node, config=config))
@@ -166,7 +168,7 @@ class ClusterView:
         if (pod.get("status") or {}).get("phase") == "Running":
             with self._lock:
                 self._has_run.add(_worker(pod))
-        return slim(pod)
+        return slim_pod(pod, self._config)
 
     def _remember(self, pod: Document) -> None:
         with self._lock:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 Document = dict[str, Any]
-_DROPPED = ("managedFields",)
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,6 @@ def event(document: Mapping[str, Any]) -> ObjectEvent | None:
         document.get("type") == "Warning",
         at,
     )
-
-
-def slim(document: Document) -> Document:
-    """Return the document without unused fields."""
-    metadata = {key: value for key, value in document["metadata"].items() if key not in _DROPPED}
-    return {**document, "metadata": metadata, "status": document.get("status") or {}}
 
 
 def condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:

@@ -142,8 +142,13 @@ class WatchCache(Generic[T]):
 
     def _list(self) -> str:
         began = time.monotonic()
-        items, since = self._api.list_objects(self._path, self._query)
-        objects = {_key(item): value for item in items if (value := self._reduce(item)) is not None}
+        objects: dict[tuple[str, str], T] = {}
+        since = ""
+        for page in self._api.pages(self._path, self._query):
+            items = page.get("items") or []
+            objects |= {_key(item): value for item in items if (value := self._reduce(item)) is not None}
+            items.clear()  # the next page is read before this one goes out of scope
+            since = str((page.get("metadata") or {}).get("resourceVersion") or "")
         with self._lock:
             self._put = {key: at for key, at in self._put.items() if key not in objects and at >= began}
             created = {key: self._objects[key] for key in self._put if key in self._objects}

@@ -30,6 +30,10 @@ MOST_BYTES = 64 * 1024
 USER_LABELS = "user.orchestune.dev/"
 """prefix of the labels that experiments may set: by any other label, a Service, a network policy, a disruption budget
 or an identity provider of another team may select pods"""
+_MAX_CONTAINERS = 32
+"""maximum of containers, and of init containers. The server parses the requests of all pending pods in each tick"""
+_MAX_TOLERATIONS = 100
+"""the launching controller compares them with the taints of the nodes in each tick, for each unfinished experiment"""
 _HARMLESS_DOMAINS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
 """annotation domains that only keep a pod on its node or enable scraping of its metrics"""
 _ACCOUNTS = ("serviceAccountName", "serviceAccount")
@@ -117,7 +121,7 @@ _SPEC: Table = {
     "activeDeadlineSeconds": free,
     "affinity": _AFFINITY,
     "automountServiceAccountToken": free,
-    "containers": each(container),
+    "containers": each(container, _MAX_CONTAINERS),
     "dnsConfig": free,
     "dnsPolicy": free,
     "enableServiceLinks": free,
@@ -128,7 +132,7 @@ _SPEC: Table = {
     "hostUsers": free,
     "hostname": free,
     "imagePullSecrets": each(_pull_secret),
-    "initContainers": each(container),
+    "initContainers": each(container, _MAX_CONTAINERS),
     "nodeName": unless("node-name"),
     "nodeSelector": free,
     "os": only({"name": "linux"}),
@@ -146,7 +150,7 @@ _SPEC: Table = {
     "setHostnameAsFQDN": free,
     "shareProcessNamespace": free,
     "terminationGracePeriodSeconds": _grace,
-    "tolerations": free,
+    "tolerations": each(free, _MAX_TOLERATIONS),
     "topologySpreadConstraints": free,
     "volumes": each(volume),
 }

@@ -113,12 +113,15 @@ def named(kind: str, *usual: str) -> Check:
     return check
 
 
-def each(inner: Check) -> Check:
-    """Check every item of a list."""
+def each(inner: Check, most: int | None = None) -> Check:
+    """Check every item of a list, and that there are at most `most`."""
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, list):
             yield scope.refuse(path, f"found {shown(value)} (expected a list)")
+            return
+        if most is not None and len(value) > most:
+            yield Problem(f"has {len(value):,} entries (expected at most {most})", key=scope.key(path))
             return
         for index, item in enumerate(value):
             yield from inner(scope, f"{path}[{label(item, index)}]", item)
