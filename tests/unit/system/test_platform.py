@@ -59,3 +59,9 @@ def test_the_user_at_a_socket_is_read_in_the_form_of_macos(monkeypatch: pytest.M
     monkeypatch.setattr(socket, "LOCAL_PEERCRED", 1, raising=False)
     with pytest.raises(PermissionError, match=r"another user \(uid 4711\)"):
         local_socket._refuse_other_users(Connection(), "server.sock")  # type: ignore[arg-type]
+
+
+def test_the_python_interface_names_wsl_where_a_module_of_unix_is_missing() -> None:
+    script = "import sys; sys.modules['fcntl'] = None\nimport orchestune\norchestune.tune"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "ImportError: orchestune does not run on native Windows; install WSL" in done.stderr.splitlines()[-1]
