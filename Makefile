@@ -132,8 +132,9 @@ lint: $(VENV)/dev.stamp ## ruff, and no new handlers of any exception
 	@$(BIN)/ruff format --check
 	@$(BIN)/python -m tests.broad_excepts
 
-types: $(VENV)/dev.stamp ## mypy --strict
+types: $(VENV)/dev.stamp ## mypy --strict, and the sources once more as on macOS
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
 
 imports: $(VENV)/dev.stamp ## the layers
 	@$(BIN)/lint-imports

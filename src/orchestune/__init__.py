@@ -23,13 +23,22 @@ _HOMES = {
 }
 """where each public name lives; `__init__.pyi` tells the same to type checkers and editors"""
 __all__ = ["__version__", *_HOMES]
+_UNIX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios")
+"""modules of the standard library that native Windows lacks"""
 
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         from importlib import import_module  # only a name that is used is loaded
 
-        value = getattr(import_module(_HOMES[name]), name)
+        try:
+            value = getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as exc:
+            if exc.name not in _UNIX_ONLY:
+                raise
+            from orchestune.system import platform  # within a trial, where it is missing, these modules are there
+
+            raise ImportError(f"{platform.WINDOWS}; {platform.WSL}") from exc
         globals()[name] = value
         return value
     raise AttributeError(f"module 'orchestune' has no attribute {name!r}")

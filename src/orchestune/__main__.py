@@ -3,9 +3,14 @@
 import os
 import sys
 
+from orchestune.system import platform
+
 
 def main() -> int:
     """Run one command; return its exit code."""
+    if platform.is_windows():  # before any import of what exists on Unix only
+        sys.stderr.write(f"error: {platform.WINDOWS}\nhint:  {platform.WSL}\n")
+        return 2
     try:
         from orchestune.cli.main import main as run  # imported here, so that Ctrl-C is quiet during the import too
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestune.store.logs import unpacked
 from tests.chaos.proxy import Proxy
 from tests.testbeds.ports import free_port
 from tests.testbeds.processes import children_of
@@ -305,8 +306,10 @@ class Chaos:
     def _check_logs(self, database: sqlite3.Connection) -> None:
         query = "SELECT id, trial, log_end, log_bytes FROM attempts WHERE state = 'succeeded'"
         for attempt, trial, end, size in database.execute(query).fetchall():
-            parts = database.execute('SELECT data FROM log_segments WHERE attempt = ? ORDER BY "offset"', (attempt,))
-            lines = b"".join(row[0] for row in parts).decode().splitlines()
+            parts = database.execute(
+                'SELECT data, length FROM log_segments WHERE attempt = ? ORDER BY "offset"', (attempt,)
+            )
+            lines = b"".join(unpacked(*row) for row in parts).decode().splitlines()
             lines = [line for line in lines if line != "Killed"]  # what the shell says when its sleep was killed
             if end != size or lines[:-1] != LINES or not lines[-1].startswith("loss="):
                 self.outcome.wrong.append(f"the log of trial {trial} is not whole: {end} of {size} bytes, {lines}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -38,6 +39,7 @@ PROGRAMS = {
     "24-nodejs": "node",
     "25-go": "go",
     "29-postgresql": PGBENCH,
+    "31-r": "Rscript",
 }
 """what an example takes beside Python"""
 DEADLINE = 120.0
@@ -152,3 +154,23 @@ def test_a_paused_trial_goes_on_from_its_checkpoint(shared_home: Home, project: 
     assert "resumed after epoch" in home.run("logs", cwd=project).stdout
     status = newest(home)
     assert status["counts"]["completed"] == status["budget"]
+
+
+@pytest.mark.parametrize("project", ["31-r"], indirect=True)
+def test_each_trial_of_an_r_script_has_its_own_constants_and_the_script_stays(shared_home: Home, project: Path) -> None:
+    source = (project / "ridge.R").read_text()
+    proposed = shared_home.run("init", "ridge.R", "--minimize", "rmse", "-o", "proposed.yml", cwd=project)
+    assert "4 constants" in proposed.stdout + proposed.stderr
+    shared_home.run("run", "--set", "budget=4", cwd=project)
+    handle = newest(shared_home)["handle"]
+    for number in range(1, 5):
+        trial = shared_home.json("trials", f"{handle}/{number}")
+        direct = source
+        for name, value in trial["parameters"].items():
+            literal = {True: "TRUE", False: "FALSE"}[value] if isinstance(value, bool) else json.dumps(value)
+            direct = re.sub(rf"^{name} <- \S+", f"{name} <- {literal}", direct, flags=re.MULTILINE)
+        script = project / "direct.R"
+        script.write_text(direct)
+        printed = subprocess.run(["Rscript", str(script)], capture_output=True, text=True, check=True).stdout
+        assert float(printed.removeprefix("rmse:")) == trial["metrics"]["rmse"]["value"]
+    assert (project / "ridge.R").read_text() == source

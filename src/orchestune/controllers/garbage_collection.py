@@ -1,14 +1,13 @@
-"""Garbage collection: deletes unreferenced files and old uploads, and moves long logs out of the rows into objects."""
+"""Garbage collection: deletes unreferenced files and old uploads, and moves long logs into compressed objects."""
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
 from functools import partial
-from itertools import accumulate
 from typing import TypeVar
 
+from orchestune.controllers import log_objects
 from orchestune.controllers.isolated_jobs import each
 from orchestune.errors import StoreUnavailable
 from orchestune.ports.files import FileStoreUnreachable
@@ -18,7 +17,6 @@ from orchestune.services.memory import estimates
 from orchestune.services.queries import best_trials
 from orchestune.store import artifacts, blobs, experiment_lists, experiments, logs, trials
 from orchestune.store.experiments import ExperimentRow
-from orchestune.store.logs import MovedSegment
 from orchestune.store.session import Session
 
 log = logging.getLogger(__name__)
@@ -31,7 +29,6 @@ SCAN_PAUSE_FACTOR = 50.0
 """the next scan starts at least 50x the last scan's duration later: with very many trials a scan reads all of them, and
 may take at most 2 % of the time
 """
-_MAX_SEGMENTS = 50_000  # moved into one object at most: they are in memory meanwhile, with about 600 bytes each
 _MAX_LOGS = 1000
 """maximum number of logs moved per scan"""
 UPLOAD_SECONDS = 86_400.0
@@ -50,6 +47,7 @@ class GarbageCollection:
         self._core = core
         self._next = core.clock.monotonic() + EVERY_SECONDS
         self._sweep = self._next
+        self._compress_at = self._next
         self._looked = 0.0
         """seconds spent on the scans of this run"""
         self._retained_at: dict[tuple[str, float | None], int] = {}
@@ -61,7 +59,7 @@ class GarbageCollection:
             return
         self._looked = 0.0
         try:
-            each((self.retain_artifacts, self.move_logs, self.drop_orphans, self._drop_uploads))
+            each((self.retain_artifacts, self.move_logs, self._compress_logs, self.drop_orphans, self._drop_uploads))
         finally:
             self._next = self._core.clock.monotonic() + max(EVERY_SECONDS, SCAN_PAUSE_FACTOR * self._looked)
 
@@ -73,23 +71,15 @@ class GarbageCollection:
         return records
 
     def move_logs(self) -> None:
-        """Move each long log of a finished attempt into one object."""
+        """Move each long log of a finished attempt into one compressed object."""
         attempts = self._look(lambda session: logs.to_move(session, _MAX_LOGS, INLINE_BYTES))
-        each(partial(self._move_log, attempt) for attempt in attempts)
+        each(partial(log_objects.move, self._core, attempt) for attempt in attempts)
 
-    def _move_log(self, attempt: str) -> None:
-        with self._core.store.reading() as session:
-            segments = logs.inline_segments(session, attempt, _MAX_SEGMENTS)
-        if not segments:
-            return
-        first, data = segments[0], b"".join(segment.data or b"" for segment in segments)
-        # The key includes the length: objects are immutable, and an interrupted run may have left a shorter one.
-        key = f"{logs.prefix(first.experiment)}{attempt}-{first.offset}-{len(data)}"
-        self._core.files.put(key, io.BytesIO(data))
-        starts = accumulate((segment.length for segment in segments), initial=0)
-        moved = [MovedSegment(each.experiment, each.seq, start) for each, start in zip(segments, starts, strict=False)]
-        with self._core.store.transaction() as session:
-            logs.moved(session, key, moved)
+    def _compress_logs(self) -> None:
+        """Compress the logs that a server of an earlier version moved."""
+        if (now := self._core.clock.monotonic()) >= self._compress_at:
+            self._compress_at = now + SWEEP_SECONDS  # set first: an object that cannot be read is not retried each time
+            each(partial(log_objects.compress, self._core, key) for key in log_objects.uncompressed(self._core))
 
     def _drop_uploads(self) -> None:
         if self._core.clock.monotonic() >= self._sweep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -13,6 +14,11 @@ from orchestune.domain.lifecycle.states import AttemptState, TrialState, WorkerS
 from orchestune.store.session import Session
 from orchestune.store.statements.journal import MOVE_SEGMENT
 from orchestune.store.tables import attempts, events, log_segments, trials, workers
+
+ALL_OBJECTS = "logs/"
+"""key prefix of all log objects in the file store"""
+_MIN_PACKED_BYTES = 256  # shorter ones gain too little
+_FAST = 1  # a segment is compressed within the transaction that adds it: text shrinks to 20 % at 150 MB/s
 
 
 class EventRow(Struct, frozen=True, gc=False):
@@ -27,7 +33,10 @@ class EventRow(Struct, frozen=True, gc=False):
 
 
 class Segment(Struct, frozen=True, gc=False):
-    """The bytes of a log segment: `data`, or `length` bytes of `object_key` in the file store at `object_offset`."""
+    """The bytes of a log segment: `data`, or `length` bytes of `object_key` in the file store at `object_offset`.
+
+    `data` may be packed. `object_offset` is a virtual offset (`files.gzip_blocks`) if the object is compressed.
+    """
 
     length: int
     data: bytes | None
@@ -56,8 +65,23 @@ class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
     worker_name: str | None
 
 
+def packed(data: bytes) -> bytes:
+    """Return the bytes as a row stores them: compressed if that makes them shorter than the row's `length`."""
+    if len(data) < _MIN_PACKED_BYTES:
+        return data
+    compressed = zlib.compress(data, _FAST)
+    return compressed if len(compressed) < len(data) else data
+
+
+def unpacked(data: bytes | None, length: int) -> bytes:
+    """Return the `length` bytes of a segment from those of its row."""
+    if data is None or len(data) == length:
+        return data or b""
+    return zlib.decompress(data)
+
+
 class MovedSegment(Struct, frozen=True, gc=False):
-    """A segment whose bytes were moved to the offset `at` of an object."""
+    """A segment whose bytes were moved to the offset `at` of an object, a virtual one."""
 
     experiment: str
     seq: int
@@ -201,7 +225,25 @@ def ended(session: Session, experiment: str, trial: int) -> bool:
 
 def prefix(experiment: str) -> str:
     """Return the key prefix of an experiment's log objects in the file store."""
-    return f"logs/{experiment}/"
+    return f"{ALL_OBJECTS}{experiment}/"
+
+
+def experiment_of(key: str) -> str:
+    """Return the experiment of a log object."""
+    return key.removeprefix(ALL_OBJECTS).partition("/")[0]
+
+
+def object_key(attempt: str, experiment: str, offset: int, length: int) -> str:
+    """Return the key of the object with `length` bytes of an attempt's log from `offset` on, without its suffix.
+
+    The length is part of it: objects are immutable, and an interrupted run may have left a shorter one.
+    """
+    return f"{prefix(experiment)}{attempt}-{offset}-{length}"
+
+
+def converted_prefix(key: str) -> str:
+    """Return the key prefix of the compressed form of an object."""
+    return f"{key}-"
 
 
 def to_move(session: Session, limit: int, inline_bytes: int) -> list[str]:
@@ -228,3 +270,9 @@ def inline_segments(session: Session, attempt: str, limit: int) -> list[SegmentR
 def moved(session: Session, key: str, segments: Sequence[MovedSegment]) -> None:
     """Record that the bytes of these segments are in the object `key` of the file store."""
     session.many(MOVE_SEGMENT, [asdict(segment) | {"key": key} for segment in segments])
+
+
+def segments_of_object(session: Session, experiment: str, key: str) -> list[SegmentRow]:
+    """Return the segments whose bytes are in one object, in the order of their numbers."""
+    query = select(log_segments).where(log_segments.c.experiment == experiment, log_segments.c.object_key == key)
+    return session.select(query.order_by(log_segments.c.seq), SegmentRow)

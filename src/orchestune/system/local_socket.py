@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 _MAX_PATH_BYTES = 100  # `sun_path` holds 108 bytes on Linux and 104 elsewhere, with the null byte at the end
-_CREDENTIALS = struct.Struct("3i")  # pid, uid and gid of a peer (struct ucred)
+_CREDENTIALS = struct.Struct("3i")  # pid, uid and gid of a peer (struct ucred of Linux)
+_BSD_CREDENTIALS = struct.Struct(
+    "2Ih16I"
+)  # version, uid, number of groups, and groups of a peer (struct xucred of macOS)
+_SOL_LOCAL = 0  # level of options of Unix sockets on macOS
 
 
 class LocalListener(NamedTuple):
@@ -112,10 +116,17 @@ def _socket_address(path: str) -> Iterator[str]:
 
 
 def _refuse_other_users(connection: socket.socket, path: str) -> None:
-    option = getattr(socket, "SO_PEERCRED", None)  # Linux only; elsewhere the folder's mode has to suffice
-    if option is None:
-        return
-    credentials = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(credentials)
-    if user not in (os.geteuid(), 0):
+    user = _peer_uid(connection)
+    if user is not None and user not in (os.geteuid(), 0):
         raise PermissionError(f"another user (uid {user}) listens at {path}")
+
+
+def _peer_uid(connection: socket.socket) -> int | None:
+    """Return the uid of the other end; None if the system does not tell: then the folder's mode has to suffice."""
+    if (option := getattr(socket, "SO_PEERCRED", None)) is not None:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(credentials)[1])
+    if (option := getattr(socket, "LOCAL_PEERCRED", None)) is not None:
+        credentials = connection.getsockopt(_SOL_LOCAL, option, _BSD_CREDENTIALS.size)
+        return int(_BSD_CREDENTIALS.unpack(credentials)[1])
+    return None

@@ -73,6 +73,8 @@ def user_of(connection: socket.socket) -> int:
         uid = listed_user(client, server)
     # Addresses and ports are those of one connection only as long as it is open: after a reset another process, which
     # the kernel has just named, may have the client's port.
+    if not hasattr(socket, "TCP_INFO"):
+        raise NoTable("this system does not show the state of a connection")
     if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED_STATE:
         raise UnknownPeer("the client has closed the connection")
     return uid

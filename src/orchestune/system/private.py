@@ -235,10 +235,12 @@ class _AclEntry(NamedTuple):
 
 def _access_acl(path: Path) -> list[_AclEntry] | None:
     """Return the POSIX ACL of a file or folder; None if it has none, or the file system has other ones or none."""
+    if not hasattr(os, "getxattr"):  # macOS has ACLs of another kind, in which entries for others are an exception
+        return None
     try:
         acl = os.getxattr(path, "system.posix_acl_access")
         return [_AclEntry(*fields) for fields in _ACL_ENTRY.iter_unpack(acl[_ACL_HEADER:])]
-    except (AttributeError, OSError, struct.error):  # AttributeError: not Linux
+    except (OSError, struct.error):
         return None
 
 

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_PROC = Path("/proc")
+from orchestune.system.process_status import PROC, all_pids, boot, status_of
+
+_EXITED = "ZXx"  # states of processes that have exited
 _MAX_ENVIRONMENT_BYTES = 6 << 20
 """Linux accepts at most 6 MiB of arguments and environment; a process can later declare any range of its memory as its
 environment"""
@@ -22,15 +23,15 @@ class Process:
 
     pid: int
     started: int
-    """clock ticks from the boot of the machine to the start of the process (field 22 of `/proc/PID/stat`)"""
+    """start of the process, in the unit of `ProcessStatus`"""
     boot: str
     """identity of the machine's current boot"""
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
         """Return the process that has this pid now, including a zombie; None if there is none."""
-        fields = _stat(pid)
-        return cls(pid, int(fields[19]), boot_id()) if fields else None
+        status = status_of(pid)
+        return cls(pid, status.started, boot_id()) if status else None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Process | None:
@@ -47,13 +48,15 @@ class Process:
 
     def alive(self) -> bool:
         """Return True if the process is running on this machine. A zombie is not."""
-        fields = _stat(self.pid)
-        return (
-            fields is not None and fields[0] not in "ZXx" and int(fields[19]) == self.started and boot_id() == self.boot
-        )
+        status = status_of(self.pid)
+        if status is None or status.state in _EXITED:
+            return False
+        return status.started == self.started and boot_id() == self.boot
 
     def send(self, number: signal.Signals) -> bool:
         """Signal this process, never one that reuses its pid. Return False if it has exited or is another user's."""
+        if not hasattr(os, "pidfd_open") or not hasattr(signal, "pidfd_send_signal"):  # not Linux
+            return self._send_by_pid(number)
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -83,31 +86,27 @@ class Process:
 @cache
 def boot_id() -> str:
     """Return the identity of the machine's current boot; unique across reboots and machines."""
-    try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # a sandbox without that file: use the boot time in seconds
-        lines = (_PROC / "stat").read_text().splitlines()
-        return next((line for line in lines if line.startswith("btime ")), "unknown")
+    return boot()
 
 
 def pids() -> Iterator[int]:
     """Return the pids of all visible processes."""
-    return (int(name) for name in os.listdir(_PROC) if name.isdecimal())
+    return iter(all_pids())
 
 
 def parent_and_session(pid: int) -> tuple[int, int] | None:
     """Return the pids of the parent and of the session leader; None if the process has exited or is a zombie."""
-    fields = _stat(pid)
-    return (int(fields[1]), int(fields[3])) if fields and fields[0] not in "ZXx" else None
+    status = status_of(pid)
+    return (status.parent, status.session) if status and status.state not in _EXITED else None
 
 
 def has_variable(pid: int, variable: bytes) -> bool:
     """Return True if the initial environment of this process contains `variable`, `NAME=value`.
 
-    False if the process has exited or is another user's: root can read all environments, but another user chooses both
-    the content and the size of theirs.
+    False if the process has exited, is another user's, or the system (such as macOS) shows none: root can
+    read all of them, but another user chooses both the content and the size of theirs.
     """
-    folder = _PROC / str(pid)
+    folder = PROC / str(pid)
     try:
         if folder.stat().st_uid != os.geteuid():  # the folder has the effective uid even if its files are root's
             return False
@@ -116,12 +115,3 @@ def has_variable(pid: int, variable: bytes) -> bool:
     except OSError:
         return False
     return b"\0%b\0" % variable in b"\0%b\0" % variables
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return the fields after the name: state, parent, group, session, ..."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split() or None

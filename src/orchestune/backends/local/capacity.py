@@ -25,7 +25,7 @@ def with_gpus(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[s
 
 def cores(root: Path = Path("/")) -> float:
     """Return the cores in this process's affinity mask, at most what its control groups allow."""
-    allowed = float(len(os.sched_getaffinity(0)))
+    allowed = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     for folder in _groups(root, "cpu"):
         words = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
         if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # otherwise "max" or -1: no limit
@@ -35,7 +35,10 @@ def cores(root: Path = Path("/")) -> float:
 
 def memory(root: Path = Path("/")) -> int:
     """Return the machine's memory in bytes, at most what this process's control groups allow."""
-    match = re.search(r"^MemTotal:\s*(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
+    try:
+        match = re.search(r"^MemTotal:\s*(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
+    except FileNotFoundError:  # not Linux
+        match = None
     allowed = int(match[1]) * 1024 if match else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for folder in _groups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):

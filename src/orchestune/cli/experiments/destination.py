@@ -15,7 +15,8 @@ from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import some
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import ProjectFiles, note_of_secrets
-from orchestune.sdk.submitting import inherited, shares_files
+from orchestune.sdk.submitting import at_hand, inherited, shares_files
+from orchestune.system import platform
 
 _MAX_LISTED_LINKS = 8
 
@@ -38,7 +39,8 @@ def in_words(place: ServerPlace) -> str:
 def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
     """Return notes about files, secrets and programs of this folder at the destination."""
     project = prepared.project
-    notes = _notes_on_links(place, project)
+    notes = [platform.UNTESTED] if place.embedded and at_hand(place) and platform.is_macos() else []
+    notes += _notes_on_links(place, project)
     if project.secrets:
         notes.append(note_of_secrets(project.secrets))
     if project.own:

@@ -23,6 +23,7 @@ from pathlib import Path
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.images.runtime import bytecode, copy
 from orchestune.images.runtime.linking import linked, opened_by_libc
+from orchestune.system import platform
 from orchestune.worker import build as worker_archive
 
 LIBRARIES = "py/lib"
@@ -67,9 +68,9 @@ def copy_command(mount: str, target: str) -> list[str]:
 
 def build_runtime(target: Path) -> Path:
     """Build the folder atomically, in a few seconds, and return it. Raises UsageError if this machine is unsuitable."""
-    if sys.platform != "linux":
+    if not platform.is_linux():
         raise UsageError(
-            f"cannot build the worker's Python on {sys.platform}: it needs Linux",
+            f"cannot build the worker's Python on {platform.name()}: it needs Linux",
             "name an image of the server with --server-image",
         )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

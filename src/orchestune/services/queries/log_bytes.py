@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import BinaryIO
 
 from orchestune.errors import NotFound
+from orchestune.files import gzip_blocks
+from orchestune.files.gzip_blocks import BlockReader
 from orchestune.ports.files import FileStore
-from orchestune.store.logs import Segment
+from orchestune.store.logs import Segment, converted_prefix, unpacked
 from orchestune.worker.output import LAST_BYTES, last_lines
 
 
@@ -18,7 +20,7 @@ class LogBytes:
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
-        self._stream: BinaryIO = io.BytesIO()
+        self._stream: BinaryIO | BlockReader = io.BytesIO()
         self._place = ("", 0)
         """object key of the stream, and the offset read so far"""
 
@@ -32,18 +34,30 @@ class LogBytes:
         """Return the segment's bytes, or a message if they were deleted, so that the rest of the log stays readable."""
         key, start, length = segment.object_key, segment.object_offset or 0, segment.length
         if key is None or not length:
-            return segment.data or b""
+            return unpacked(segment.data, length)
         is_next = self._place == (key, start)
         self._place = ("", 0)  # unknown if reading fails
         try:
             if not is_next:
                 self._stream.close()
-                self._stream = self._files.open(key, start)
+                self._stream = self._open(key, start)
             data = self._stream.read(length)
-        except NotFound:
+        except (NotFound, *gzip_blocks.ERRORS):
             return _lost(length)
-        self._place = (key, start + length)
+        self._place = (key, self._stream.tell() if key.endswith(gzip_blocks.SUFFIX) else start + length)
         return data
+
+    def _open(self, key: str, start: int) -> BinaryIO | BlockReader:
+        if key.endswith(gzip_blocks.SUFFIX):
+            return BlockReader(self._files.open(key, gzip_blocks.object_offset(start)), start)
+        try:
+            return self._files.open(key, start)
+        except NotFound:  # it was compressed after the rows of its segments were read
+            for converted in self._files.keys(converted_prefix(key)):
+                self._stream = reader = BlockReader(self._files.open(converted))
+                reader.read(start)
+                return reader
+            raise
 
 
 def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:

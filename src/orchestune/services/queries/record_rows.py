@@ -12,6 +12,7 @@ from msgspec import Raw, Struct, inspect
 
 from orchestune.archives import format
 from orchestune.archives.format import Item
+from orchestune.store import logs
 from orchestune.store.archive import Row
 
 TABLE_OF: Mapping[type[Struct], str] = {
@@ -101,5 +102,5 @@ def row_of(item: Item, experiment: str) -> Row:
     if not isinstance(item, format.ExperimentItem | format.PointItem):
         row["experiment"] = experiment
     if isinstance(item, format.LogItem):
-        row["length"] = len(item.data)
+        row |= {"length": len(item.data), "data": logs.packed(item.data)}
     return row

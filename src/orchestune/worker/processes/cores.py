@@ -79,12 +79,17 @@ def pinned_to(cores: Collection[int]) -> Iterator[None]:
     if not cores:
         yield
         return
-    previous = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
+    previous = usable()
+    _pin(cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, previous)
+        _pin(previous)
+
+
+def _pin(cores: Collection[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):  # cores are only chosen where it exists
+        os.sched_setaffinity(0, cores)
 
 
 def choose(free: Sequence[Sequence[int]], count: int) -> list[int]:

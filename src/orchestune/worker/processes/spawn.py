@@ -103,10 +103,9 @@ class _Library:
 
 @lru_cache(maxsize=None)
 def _library() -> _Library | None:
-    if sys.platform != "linux":
-        return None
+    is_linux = sys.platform == "linux"  # mypy would take the rest for unreachable elsewhere
     try:
-        return _Library()
+        return _Library() if is_linux else None
     except (AttributeError, OSError):
         return None
 

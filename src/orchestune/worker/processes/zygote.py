@@ -144,7 +144,7 @@ def _set_up(request: dict[str, Any], descriptors: list[int]) -> None:
     _write_attempt_id(environment.get(MARK[:-1], b""))
     os.environb.clear()
     os.environb.update(environment)
-    if request["cores"]:
+    if request["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, request["cores"])
     try:
         os.chdir(request["cwd"])
