@@ -1,4 +1,4 @@
-"""What trials write is named at the end, and can be fetched without `keep` on this machine."""
+"""Files that trials write are named at the end, and can be fetched without `keep` on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release consists of, and who may publish it."""
+"""The contents of a release, and the rights to publish it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ EMPTY_POLICY: dict[str, object] = {"Version": "2012-10-17", "Statement": []}
 
 @pytest.fixture
 def acting(aws: Fake, monkeypatch: pytest.MonkeyPatch) -> As:
-    """Whose credentials are in the environment from here on."""
+    """A function that puts the credentials of an identity into the environment."""
 
     def become(who: Identity) -> None:
         for name, value in aws.environment(who).items():

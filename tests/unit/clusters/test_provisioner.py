@@ -31,7 +31,7 @@ class Interrupted(Exception):
 
 
 class Ready(World):
-    """Whose Deployments are ready at once; interrupted before the change number `at`."""
+    """A cluster with Deployments that are ready at once; interrupted before the change number `at`."""
 
     def __init__(self, *documents: dict[str, Any], at: int | None = None) -> None:
         self.at: int | None = None
@@ -199,7 +199,7 @@ def test_the_key_of_workers_is_that_of_the_connect_which_created_it() -> None:
     keys: list[str] = []
 
     class Slow(Ready):
-        """Whose first creation of the Secret comes after that of another command."""
+        """A cluster in which the first creation of the Secret comes after that of another command."""
 
         def create(self, document: dict[str, Any]) -> dict[str, Any]:
             if document["kind"] == "Secret" and not keys:
@@ -295,7 +295,7 @@ def test_a_namespace_that_we_made_goes_also_where_nothing_else_was_left_to_tell_
 
 
 class Veiled(Ready):
-    """Whose user may not look at namespaces."""
+    """A cluster with a user who may not read namespaces."""
 
     def get(self, version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         if kind == "Namespace" and self.at is not None:
@@ -316,7 +316,7 @@ def test_who_may_not_look_at_the_namespace_removes_all_that_is_in_it(creates_nam
 
 
 class Guarded(Ready):
-    """Whose user may remove all but the namespace."""
+    """A cluster with a user who may remove all but the namespace."""
 
     def delete(self, document: dict[str, Any]) -> bool:
         if document["kind"] == "Namespace":

@@ -1,4 +1,4 @@
-"""Whom the client of a registry trusts: the registry's own authority, and all others as well."""
+"""The authorities that the client of a registry trusts: the registry's own, and all others as well."""
 
 from __future__ import annotations
 
