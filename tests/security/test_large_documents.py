@@ -216,7 +216,7 @@ def test_reasons_that_differ_in_each_trial_are_counted_by_their_digests(world: C
         (1, 1, "m1"),
     ]
     [entry] = world.core.experiment_cache._entries.values()
-    assert {len(key) for key in entry.tally.reasons} == {16}
+    assert entry.tally is not None and {len(key) for key in entry.tally.reasons} == {16}
 
 
 def test_folds_store_few_metrics_together_and_only_the_last_one_reads_all(

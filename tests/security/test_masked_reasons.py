@@ -95,7 +95,7 @@ def test_names_are_masked_before_the_store_is_locked(world: CoreWorld, monkeypat
     monkeypatch.setattr(Mask, "text", mask)
     monkeypatch.setattr(report_metrics, "locked", locked)
     report_metrics.report(world.core, lease["attempt"], signature, {f"key {VALUE}": 1, "loss": 2})
-    assert VALUE not in shown(world, experiment)
+    assert VALUE not in events_text(world, experiment)
 
 
 def test_a_report_whose_names_take_seconds_to_mask_is_refused(world: CoreWorld) -> None:

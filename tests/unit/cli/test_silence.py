@@ -51,7 +51,7 @@ def test_what_is_tried_again_is_told_once_with_its_cause(error: TemporaryError, 
     on_wait = console.client.transport._on_wait
     on_wait(error)
     on_wait(error)
-    assert console.err.getvalue() == f"the server {said}, retrying ({error.message})\n"  # type: ignore[attr-defined]
+    assert console.err.getvalue() == f"the server {message}, retrying ({error.message})\n"  # type: ignore[attr-defined]
 
 
 def test_a_cause_of_many_lines_such_as_the_end_of_a_log_is_told_in_one() -> None:

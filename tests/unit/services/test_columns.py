@@ -243,6 +243,7 @@ def test_what_was_counted_before_is_not_read_again_and_the_rest_is_counted_as_an
         with own_core.store.reading() as session:
             row = stored_experiments.get(session, identity)
             fresh, tally = TrialTotals(), own_core.experiment_cache._entries[identity, None].tally
+            assert tally is not None
             assert fresh.read(session, row).begins.tolist() == tally.read(session, row).begins.tolist()
             assert fresh.ends.tolist() == tally.ends.tolist()
         assert tally.late & {61, 62, 63} == ({number} if number > 61 else set())
