@@ -12,6 +12,7 @@ import pytest
 from orchestune.controllers.garbage_collection import UPLOAD_SECONDS
 from orchestune.errors import Throttled
 from orchestune.server import unfinished
+from orchestune.services.execution import uploads
 from tests.security.target import SPECIFICATION, Target, Trial, attacked, digest_of
 from tests.unit.server.harness import Reply
 
@@ -173,6 +174,19 @@ def test_a_worker_that_ignores_the_limit_of_keep_is_refused(target: Target, monk
     assert trial.artifacts() == ["a"]
     assert keep(trial, "a", b"A" * 100).status == 200, "a call that is repeated replaces the file"
     assert keep(trial, "b", b"").status == 200
+
+
+def test_a_trial_has_as_many_files_as_its_document_can_list(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_MAX_LISTING_BYTES", 3000)
+    trial = target.trial()
+    digest = trial.upload(b"x")
+    files = [{"path": f"{number:03}", "digest": digest, "size": 1} for number in range(30)]
+    assert trial.keep(*files[:10]).status == 200
+    trial.upload(b"x")
+    refused = trial.keep(*files[10:])
+    assert refused.status == 413 and "30 files" in refused.json()["error"]["message"]
+    assert len(trial.artifacts()) == 10
+    assert trial.keep(*files[10:19]).status == 200
 
 
 @pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("a", "a/b/c")])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from orchestune.domain.access.artifact_path import problem_of
@@ -25,6 +25,8 @@ from orchestune.wire.files import KeepArtifacts, PublishCheckpoint, UploadedArti
 
 # Bounds of the paths in an event: those of one call may have 2 MB, and every client of the experiment reads its events.
 _SHOWN_PATHS, _SHOWN_CHARACTERS = 3, 200
+# JSON of the paths of a trial's artifacts, which its document has; a worker sends at most 3 MiB for each attempt.
+_MAX_LISTING_BYTES, _BYTES_PER_ENTRY = 16 * 2**20, 150
 _FILES_AT_ONCE = 100  # artifacts per transaction, which locks the experiment and, in SQLite, the whole store for writes
 
 
@@ -110,10 +112,10 @@ def _check_paths(below: str, files: Sequence[UploadedArtifact]) -> None:
 
 
 def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> None:
-    """Raise TooLarge if the files (path → size) exceed `keep.limit`, BadInput if one lies below another file's path.
+    """Raise TooLarge if the files (path → size) exceed `keep.limit` or are too many for the trial's document.
 
-    Honest workers respect both. Concurrent calls of one worker may each pass the check and together exceed the limit,
-    by no more than the few server threads allow.
+    Raises BadInput if one lies below another file's path. Honest workers respect all of them. Concurrent calls of one
+    worker may each pass the check and together exceed the limit, by no more than the few server threads allow.
     """
     with core.store.reading() as session:
         limit = experiments.get(session, attempt.experiment).specification.keep.limit
@@ -123,12 +125,25 @@ def _check_files(core: Core, attempt: AttemptRow, files: Mapping[str, int]) -> N
         text = f"the files have {sum(own.values()):,} bytes together (expected at most {limit:,}, see `keep.limit`)"
         raise TooLarge(text, "raise the limit in the experiment file")
     paths = own.keys() | {artifact.path for artifact in stored}
-    for path in paths:
-        for folder in map(str, PurePosixPath(path).parents):
-            if folder in paths and (path in files or folder in files):
-                raise BadInput.one(
-                    f"{path[:200]!r} cannot be stored: {folder[:200]!r} is a file too (expected a folder)"
-                )
+    if sum(_BYTES_PER_ENTRY + len(path) for path in paths) > _MAX_LISTING_BYTES:
+        text = f"trial {attempt.trial} would have {len(paths):,} files, whose list takes more than"
+        raise TooLarge(f"{text} {_MAX_LISTING_BYTES // 2**20} MiB", "pack them into an archive")
+    ordered = sorted(paths)
+    for path in files:
+        folder = next((above for above in _folders_above(path) if above in paths), None)
+        if folder is not None:
+            raise _below_a_file(path, folder)
+        place = bisect_left(ordered, f"{path}/")  # paths below it follow one another
+        if place < len(ordered) and ordered[place].startswith(f"{path}/"):
+            raise _below_a_file(ordered[place], path)
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    return (path[:place] for place, character in enumerate(path) if character == "/")
+
+
+def _below_a_file(path: str, folder: str) -> BadInput:
+    return BadInput.one(f"{path[:200]!r} cannot be stored: {folder[:200]!r} is a file too (expected a folder)")
 
 
 def keep_artifacts(core: Core, worker: str, call: KeepArtifacts) -> KeptArtifacts:
