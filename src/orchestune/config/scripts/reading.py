@@ -11,15 +11,15 @@ from pathlib import Path
 
 from orchestune.config.scripts import (
     argparse_options,
-    by_constants,
-    by_docopt,
-    by_environment,
-    by_pydantic,
-    by_text,
-    by_typer,
     click_options,
     config_files,
+    constant_options,
+    docopt_options,
+    environment_options,
     library_options,
+    pydantic_options,
+    text_options,
+    typer_options,
 )
 from orchestune.config.scripts.option import Script
 from orchestune.config.scripts.proposing import propose
@@ -30,7 +30,7 @@ MAX_BYTES = 4 * 2**20
 MAX_PYTHON_CHARACTERS = 2**20
 """characters; parsing more takes too long"""
 MAX_MODULES = 50
-_READERS = (click_options.read, by_typer.read, by_docopt.read, argparse_options.read, by_pydantic.read)
+_READERS = (click_options.read, typer_options.read, docopt_options.read, argparse_options.read, pydantic_options.read)
 _INTERPRETERS = {
     ".sh": ("sh",), ".bash": ("bash",), ".zsh": ("zsh",), ".r": ("Rscript",), ".jl": ("julia",), ".js": ("node",),
     ".mjs": ("node",), ".cjs": ("node",), ".rb": ("ruby",), ".pl": ("perl",), ".lua": ("lua",), ".php": ("php",),
@@ -97,9 +97,9 @@ def read(
     words, suffix = (*(command or ()), program), path.suffix.lower()
     if path.name in _MAKEFILES or suffix == ".mk":
         words = ("make", *(() if str(relative) in _MAKEFILES else ("-f", str(relative))))
-        script: Script | None = by_text.makefile(text)
+        script: Script | None = text_options.makefile(text)
     else:
-        script = library_options.read(text, suffix) or by_text.read(text, suffix)
+        script = library_options.read(text, suffix) or text_options.read(text, suffix)
     if config is not None:
         return ScriptInvocation(words, config_files.by_path(script, config, folder))
     return ScriptInvocation(words, _or_constants(script, [path], folder))
@@ -129,7 +129,7 @@ def _of_python(
             break
     if script is None:
         script_tree = _parse(path)
-        script = by_environment.read(script_tree, ModuleScope(script_tree))
+        script = environment_options.read(script_tree, ModuleScope(script_tree))
     if config is not None:
         script = config_files.by_path(script, config, folder)
     else:
@@ -156,7 +156,7 @@ def _or_constants(script: Script | None, files: Iterable[Path], folder: Path) ->
         return script
     if script is not None and (script.config or script.argument_template in ("{hydra}", "{config}")):
         return script
-    constants = by_constants.read(files, folder)
+    constants = constant_options.read(files, folder)
     if constants is None or script is None:
         return constants or script
     required = tuple(option for option in script.options if option.required)

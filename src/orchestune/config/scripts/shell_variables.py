@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from orchestune.config.document.scalars import resolve
-from orchestune.config.scripts.by_environment import NOT_HYPERPARAMETERS
+from orchestune.config.scripts.environment_options import NOT_HYPERPARAMETERS
 from orchestune.config.scripts.option import KINDS, Kind, Option, Script, plain
 from orchestune.config.scripts.proposing import propose
 
