@@ -159,7 +159,7 @@ def test_plots_have_few_columns_of_metrics_whose_names_differ_in_each_trial(
     assert [*columns["metrics"]] == ["loss", *(f"1 {n}" for n in range(5)), "2 0"]
     assert columns["metrics"]["loss"] == [1.0] * 20
     assert columns["metrics"]["2 0"] == [None, 1.0, *[None] * 18]
-    table = read_columns.ordered(world.core, experiment, "-metrics.2 0", None, None, 0, 1)
+    table = read_trials.ordered(world.core, experiment, "-metrics.2 0", None, None, 0, 1)
     assert table["items"][0]["number"] == 2
     assert table["total"] == 20
 
@@ -190,7 +190,7 @@ def test_documents_have_the_newest_attempts_of_a_trial_that_is_preempted_for_eve
     [listed, *_] = read_trials.trials(world.core, experiment, 0, 100, None)["items"]
     assert [attempt["number"] for attempt in listed["attempts"]] == [5, 6, 7, 8, 9]
     assert [used["attempt_number"] for used in usage.usage(world.core, experiment, 1)["items"]] == [7, 8]
-    curves = read_columns.points(world.core, experiment, 1)["items"]
+    curves = read_trials.points(world.core, experiment, 1)["items"]
     assert [curve["attempt_number"] for curve in curves] == [5, 6, 7, 8]
 
 

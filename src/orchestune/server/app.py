@@ -41,7 +41,7 @@ from orchestune.server.pages.origin import Origin
 from orchestune.server.pages.render import refused
 from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
-from orchestune.server.routes import bundles, experiments, following, proof, report, server, work, workers
+from orchestune.server.routes import bundles, experiments, following, proof, report, server, trials, work, workers
 from orchestune.server.strict_transport import StrictTransport
 from orchestune.services.core import Core
 from orchestune.services.memory.loop_clock import TICK_SECONDS
@@ -126,17 +126,17 @@ def create_app(
 
 def _routes_of_experiments() -> list[BaseRoute]:
     """Return the routes by which experiments start, their workers work and a command follows them."""
-    routers = (bundles.router, experiments.router, following.router, server.router, workers.router)
-    trials = (report.router, proof.router, server.probes)
-    return [work.route, *(route for router in (*routers, *trials) for route in router.routes)]
+    clients = (bundles.router, experiments.router, trials.router, following.router, server.router)
+    workers_and_trials = (workers.router, report.router, proof.router, server.probes)
+    return [work.route, *(route for router in (*clients, *workers_and_trials) for route in router.routes)]
 
 
 def other_routes() -> list[BaseRoute]:
     """Import and return the other routes, which takes 0.5 s."""
     from orchestune.server.pages import routes as pages
-    from orchestune.server.routes import archive, audit, code, grants, plots, sign_in, terminal, trials
+    from orchestune.server.routes import archive, audit, code, grants, plots, sign_in, terminal
 
-    routers = (sign_in, grants, audit, archive, code, trials, plots, terminal)
+    routers = (sign_in, grants, audit, archive, code, plots, terminal)
     all_routers = (*(module.router for module in routers), terminal.of_workers, pages.router)
     return [route for router in all_routers for route in router.routes]
 

@@ -66,7 +66,7 @@ class ReportsContract(WorldContract):
         expected_steps = [n for n in numbers if (n - 1) % 3 == 0 or n == 1200]
         assert (curve["trial"], curve["state"], curve["reported"]) == (1, "running", 1200)
         assert curve["points"] == [[10.0 * n, n / 2] for n in expected_steps]
-        loss, size = decoded(read_columns.points(world.core, experiment, 1)["items"])
+        loss, size = decoded(read_trials.points(world.core, experiment, 1)["items"])
         assert (loss["metric"], loss["points"]) == ("loss", [[10.0 * n, n / 2] for n in numbers])
         assert (size["metric"], size["points"]) == ("size", [[n - 1, n / 2] for n in numbers]), "without steps"
         assert world.status(experiment)["running"][0]["latest"] == {"step": 12000.0, "value": 600.0}

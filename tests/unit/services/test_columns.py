@@ -40,7 +40,7 @@ def everything(core: Core, ref: str) -> list[dict[str, Any]]:
 def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
     trials_by_number = {trial["number"]: trial for trial in everything(core, ref)}
-    answer = read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 500)
+    answer = read_trials.ordered(core, ref, "-metrics.accuracy", None, None, 0, 500)
     read(documents.TrialPage, answer)
     values = [trial["metrics"]["accuracy"]["value"] for trial in answer["items"] if trial["metrics"]]
     assert values == sorted(values, reverse=True) and len(answer["items"]) == answer["total"] == len(trials_by_number)
@@ -49,7 +49,7 @@ def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Cor
     )
     words = [
         t["parameters"]["penalty"]
-        for t in read_columns.ordered(core, ref, "parameters.penalty", None, None, 0, 500)["items"]
+        for t in read_trials.ordered(core, ref, "parameters.penalty", None, None, 0, 500)["items"]
     ]
     assert words == sorted(words)
     assert all(trial == trials_by_number[trial["number"]] for trial in answer["items"])
@@ -57,15 +57,15 @@ def test_trials_are_sorted_by_what_they_were_given_and_what_came_of_it(core: Cor
 
 def test_a_part_of_the_order_is_the_same_as_the_whole(core: Core, handles: dict[str, str]) -> None:
     ref = handles["image model"]
-    whole = [trial["number"] for trial in read_columns.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
-    parts = [read_columns.ordered(core, ref, "seconds", None, None, offset, 7)["items"] for offset in range(0, 70, 7)]
+    whole = [trial["number"] for trial in read_trials.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
+    parts = [read_trials.ordered(core, ref, "seconds", None, None, offset, 7)["items"] for offset in range(0, 70, 7)]
     assert [trial["number"] for part in parts for trial in part] == whole
 
 
 def test_trials_are_chosen_by_ranges_words_and_state(core: Core, handles: dict[str, str]) -> None:
     ref = handles["sgd classifier"]
     where = '{"parameters.alpha": [1e-4, 1e-2], "parameters.penalty": ["l1", "l2"]}'
-    answer = read_columns.ordered(core, ref, "number", where, "completed,failed", 0, 500)
+    answer = read_trials.ordered(core, ref, "number", where, "completed,failed", 0, 500)
     expected = [
         trial["number"]
         for trial in everything(core, ref)
@@ -88,7 +88,7 @@ def test_trials_are_chosen_by_ranges_words_and_state(core: Core, handles: dict[s
 )
 def test_nonsense_is_refused_in_words(core: Core, handles: dict[str, str], sort: str, where: str | None) -> None:
     with pytest.raises(BadInput):
-        read_columns.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
+        read_trials.ordered(core, handles["sgd classifier"], sort, where, None, 0, 10)
 
 
 def test_of_a_long_curve_every_kth_value_is_told_and_the_last(own_core: Core, handles: dict[str, str]) -> None:
@@ -101,10 +101,10 @@ def test_of_a_long_curve_every_kth_value_is_told_and_the_last(own_core: Core, ha
         ]
         session.connection.execute(insert(points), long)
         session.change(update(attempts).where(attempts.c.id == attempt).values(point_count=11_000))
-    (whole,) = (item for item in decoded(read_columns.points(own_core, ref, 3)["items"]) if item["metric"] == "long")
+    (whole,) = (item for item in decoded(read_trials.points(own_core, ref, 3)["items"]) if item["metric"] == "long")
     assert whole["reported"] == 11_000
     assert whole["points"] == [[place, place / 2] for place in [*range(0, 11_000, 3), 10_999]]
-    read(documents.Points, read_columns.points(own_core, ref, 3))
+    read(documents.Points, read_trials.points(own_core, ref, 3))
     (brief,) = decoded(read_columns.curves(own_core, ref, "long", 500)["items"])
     assert brief["reported"] == 11_000 and [step for step, _ in brief["points"]] == [*range(0, 11_000, 22), 10_999]
 
@@ -119,7 +119,7 @@ def test_of_very_many_curves_each_is_told_in_fewer_values(own_core: Core, handle
             for place in range(350)
         ]
         session.connection.execute(insert(points), many)
-    items = decoded(read_columns.points(own_core, ref, 3)["items"])
+    items = decoded(read_trials.points(own_core, ref, 3)["items"])
     curves = {item["metric"]: item for item in items}
     assert {len(curves[f"layer {name}"]["points"]) for name in range(300)} == {89}
     assert curves["layer 7"]["points"] == [[place, place / 2] for place in [*range(0, 350, 4), 349]]
@@ -128,7 +128,7 @@ def test_of_very_many_curves_each_is_told_in_fewer_values(own_core: Core, handle
 
 def test_a_bound_may_be_larger_than_any_number(core: Core, handles: dict[str, str]) -> None:
     ref, where = handles["sgd classifier"], json.dumps({"number": [-(10**400), 10**400]})
-    assert read_columns.ordered(core, ref, "number", where, None, 0, 10)["total"] == len(everything(core, ref))
+    assert read_trials.ordered(core, ref, "number", where, None, 0, 10)["total"] == len(everything(core, ref))
 
 
 def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) -> None:
@@ -158,7 +158,7 @@ def test_columns_hold_what_the_trials_do(core: Core, handles: dict[str, str]) ->
 def test_trials_are_sorted_by_what_the_table_says_they_took(core: Core, handles: dict[str, str], name: str) -> None:
     ref = handles[name]
     took = {trial["number"]: seconds(read(documents.Trial, trial)) for trial in everything(core, ref)}
-    order = [t["number"] for t in read_columns.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
+    order = [t["number"] for t in read_trials.ordered(core, ref, "seconds", None, None, 0, 500)["items"]]
     table = read_columns.columns(core, ref, 4000, None)
     costs = {number: cost for number, cost in zip(table["number"], table["seconds"], strict=True) if cost is not None}
     assert costs == {number: pytest.approx(took[number], rel=1e-5) for number in costs} and len(costs) > 50
@@ -169,7 +169,7 @@ def test_of_many_trials_the_best_ones_and_a_part_of_the_others_are_drawn(core: C
     ref = handles["sgd classifier"]
     table = read_columns.columns(core, ref, 40, None)
     assert (table["total"], table["shown"], len(set(table["number"]))) == (120, 40, 40)
-    order = [t["number"] for t in read_columns.ordered(core, ref, "-metrics.accuracy", None, None, 0, 10)["items"]]
+    order = [t["number"] for t in read_trials.ordered(core, ref, "-metrics.accuracy", None, None, 0, 10)["items"]]
     assert set(order) <= set(table["number"])
     assert table["best"] == read_columns.columns(core, ref, 4000, None)["best"]
 
@@ -288,7 +288,7 @@ def test_every_kind_of_experiment_has_its_plots(core: Core, handles: dict[str, s
 
 
 def test_a_trials_curve_is_what_it_reported(core: Core, handles: dict[str, str]) -> None:
-    curve = read_columns.points(core, handles["sgd classifier"], 3)
+    curve = read_trials.points(core, handles["sgd classifier"], 3)
     read(documents.Points, curve)
     assert curve["items"] and [step for step, _ in curve["items"][0]["points"]] == sorted(
         step for step, _ in curve["items"][0]["points"]

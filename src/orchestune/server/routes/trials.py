@@ -30,7 +30,7 @@ from orchestune.services.commands import queue_trial, rerun_trial, stop_trial
 from orchestune.services.commands.rerun_trial import Rerun
 from orchestune.services.execution import usage as read_usage
 from orchestune.services.ownership import principal_of_new
-from orchestune.services.queries import read_columns, read_experiments, read_trials
+from orchestune.services.queries import read_experiments, read_trials
 
 router = routers.of_clients("trials", "/experiments/{ref}/trials")
 
@@ -60,7 +60,7 @@ async def trials(
         read = read_trials.trials
         return answer(await context.cold(read, context.core, ref, after, limit, state_name, tails))
     part = (sort or "number", where, state_name, offset, limit)
-    ordered = partial(read_columns.ordered, context.core, ref, *part)
+    ordered = partial(read_trials.ordered, context.core, ref, *part)
     return await shared_document(context, f"trials {ref} {part}" if limit <= _MAX_SHARED_TRIALS else None, ordered)
 
 
@@ -102,7 +102,7 @@ def _documents(context: Context, ref: str, number: int) -> dict[str, object]:
     return {
         "status": read_experiments.status(core, ref),
         "trial": read_trials.trial(core, ref, number),
-        "points": read_columns.points(core, ref, number),
+        "points": read_trials.points(core, ref, number),
         "usage": read_usage.usage(core, ref, number),
     }
 
@@ -110,7 +110,7 @@ def _documents(context: Context, ref: str, number: int) -> dict[str, object]:
 @router.get("/{number}/points", response_model=documents.Points)
 def points(context: RequestContext, ref: str, number: Number) -> Response:
     """Return all values that a trial reported, with their steps."""
-    return answer(read_columns.points(context.core, ref, number))
+    return answer(read_trials.points(context.core, ref, number))
 
 
 @router.get("/{number}/usage", response_model=documents.Usage)

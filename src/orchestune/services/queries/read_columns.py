@@ -16,32 +16,17 @@ from orchestune.services.memory.attempt_statistics import BusyIntervals
 from orchestune.services.memory.trial_columns import STATES, Column, Numbers, Places, TrialColumns
 from orchestune.services.queries import best_trials
 from orchestune.services.queries.read_experiments import declared
-from orchestune.services.queries.read_trials import trial_documents
+from orchestune.services.queries.read_trials import curve_points
 from orchestune.store import attempts, experiments
 from orchestune.store import trials as rows
-from orchestune.store.attempts import AttemptCurve
 from orchestune.store.experiments import ExperimentRow
 
 _BEST_SHARE = 0.25
 """Share of the best trials in a sample, if not all trials are shown."""
-_MAX_POINTS_OF_CURVE, _MAX_POINTS_OF_CURVES = 5000, 500
-"""Points shown per curve: in a view of one trial, in a view of many."""
-_MAX_POINTS_OF_TRIAL = 25_000
-"""Approximate number of points of all curves of one trial: its page reads them on each event of the experiment."""
+_MAX_POINTS_OF_CURVES = 500
+"""Points shown per curve in a view of many trials."""
 _TIME_BINS = 240
 """Time bins of the plot of running attempts."""
-
-
-def ordered(
-    core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
-) -> documents.TrialPage:
-    """Return a page of the matching trials in the order of `sort`, and their total number."""
-    row, columns = core.experiment_cache.columns(core.store, ref)
-    places = columns.order(columns.matching(where, state), sort)
-    numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
-    with core.store.reading() as session:
-        items = trial_documents(session, row.id, rows.of_numbers(session, row.id, numbers))
-    return {"items": items, "next": None, "total": len(places)}
 
 
 def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | None = None) -> documents.Columns:
@@ -196,15 +181,11 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Cu
             "attempt_number": curve.attempt_number,
             "state": states.get(curve.trial, "running"),
             "reported": curve.reported,
-            "points": _points(curve),
+            "points": curve_points(curve),
         }
         for curve in reported
     ]
     return {"metric": name, "items": items}
-
-
-def _points(curve: AttemptCurve) -> list[tuple[float, float]]:
-    return [(point.step, point.value) for point in curve.points]
 
 
 def _metric_name(row: ExperimentRow, metric: str | None) -> str:
@@ -214,22 +195,3 @@ def _metric_name(row: ExperimentRow, metric: str | None) -> str:
     if not metric:
         raise UsageError("empty metric name", f"it has {', '.join(names)}")
     return metric
-
-
-def points(core: Core, ref: str, number: int) -> documents.Points:
-    """Return the learning curves of one trial."""
-    with core.store.reading() as session:
-        row = experiments.find(session, ref)
-        rows.need(session, row, number)
-        reported = attempts.points_of(session, row.id, [number], _MAX_POINTS_OF_CURVE, in_all=_MAX_POINTS_OF_TRIAL)
-    items: list[documents.TrialCurve] = [
-        {
-            "fold": curve.fold,
-            "attempt_number": curve.attempt_number,
-            "metric": curve.name,
-            "reported": curve.reported,
-            "points": _points(curve),
-        }
-        for curve in reported
-    ]
-    return {"items": items}

@@ -21,7 +21,7 @@ from orchestune.services.queries.log_bytes import end_of
 from orchestune.store import artifacts as files
 from orchestune.store import experiments, logs
 from orchestune.store import trials as rows
-from orchestune.store.attempts import AttemptOfWorker
+from orchestune.store.attempts import AttemptCurve, AttemptOfWorker, points_of
 from orchestune.store.attempts import of_trials as attempts_of
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session
@@ -35,6 +35,10 @@ _ROWS = 25
 """trials read first; then as many as the page has already"""
 _MAX_COMMAND = 2**17
 """characters of a command, as of a program's argument in Linux; of a longer one the template is shown"""
+_MAX_POINTS_OF_CURVE = 5000
+"""Points shown per curve of one trial."""
+_MAX_POINTS_OF_TRIAL = 25_000
+"""Approximate number of points of all curves of one trial: its page reads them on each event of the experiment."""
 _SEGMENTS = 40
 """Newest log segments that are searched for the log tail."""
 _MAX_TAILS = 50
@@ -199,3 +203,39 @@ def _attempt(attempt: AttemptOfWorker, tail: bool) -> documents.Attempt:
     if tail:
         document["tail"] = attempt.log_tail
     return document
+
+
+def ordered(
+    core: Core, ref: str, sort: str, where: str | None, state: str | None, offset: int, limit: int
+) -> documents.TrialPage:
+    """Return a page of the matching trials in the order of `sort`, and their total number."""
+    row, columns = core.experiment_cache.columns(core.store, ref)
+    places = columns.order(columns.matching(where, state), sort)
+    numbers = [int(number) for number in columns.number()[places[offset : offset + limit]]]
+    with core.store.reading() as session:
+        items = trial_documents(session, row.id, rows.of_numbers(session, row.id, numbers))
+    return {"items": items, "next": None, "total": len(places)}
+
+
+def points(core: Core, ref: str, number: int) -> documents.Points:
+    """Return the learning curves of one trial."""
+    with core.store.reading() as session:
+        row = experiments.find(session, ref)
+        rows.need(session, row, number)
+        reported = points_of(session, row.id, [number], _MAX_POINTS_OF_CURVE, in_all=_MAX_POINTS_OF_TRIAL)
+    items: list[documents.TrialCurve] = [
+        {
+            "fold": curve.fold,
+            "attempt_number": curve.attempt_number,
+            "metric": curve.name,
+            "reported": curve.reported,
+            "points": curve_points(curve),
+        }
+        for curve in reported
+    ]
+    return {"items": items}
+
+
+def curve_points(curve: AttemptCurve) -> list[tuple[float, float]]:
+    """Return the steps and values of a learning curve."""
+    return [(point.step, point.value) for point in curve.points]
