@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+# the suites that take longest name their slowest tests, which may have to move to a target of their own
+SLOWEST := --durations=20 --durations-min=5
 SPREAD := -n auto --dist worksteal
 # two clusters at a time: what one waits for, leases and grace periods, the other uses; a developer's own is one
 CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
@@ -65,7 +67,7 @@ test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and not slow'
 
 test-long: $(VENV)/dev.stamp ## the slow ones: examples, promises, attacks, the API as a whole, simulated AWS
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) -m '$(FAST) and slow'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) $(SLOWEST) -m '$(FAST) and slow'
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'
@@ -83,16 +85,16 @@ testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >=
 	@$(BIN)/python -m tests.testbeds.kubernetes build
 
 test-docker: $(VENV)/dev.stamp ## Docker and image registries, on real ones (root, Debian packages: see CONTRIBUTING.md)
-	@$(PYTEST) -m 'docker and not kubernetes and not long'
+	@$(PYTEST) $(SLOWEST) -m 'docker and not kubernetes and not long'
 
 test-docker-long: $(VENV)/dev.stamp ## images built by docker, podman and buildah (Debian packages of these names)
 	@$(PYTEST) -m 'docker and long and not kubernetes'
 
 test-slurm: $(VENV)/dev.stamp ## a real Slurm of three nodes (root, Debian packages: see CONTRIBUTING.md)
-	@$(PYTEST) -m slurm
+	@$(PYTEST) $(SLOWEST) -m slurm
 
 test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHESTUNE_TEST_KUBECONFIG
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(CLUSTERS) -m 'kubernetes and not long'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(CLUSTERS) $(SLOWEST) -m 'kubernetes and not long'
 
 test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and long'
@@ -109,10 +111,10 @@ types-pages: $(VENV)/tsc.stamp ## the types of the pages' scripts (npm must be i
 test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Chromium must be installed)
 	@alone() { unshare --net sh -c 'ip link set lo up && exec "$$@"' alone "$$@"; }; \
 	unshare --net true 2>/dev/null || alone() { "$$@"; }; \
-	export PATH="$(CURDIR)/$(BIN):$$PATH"; alone $(PYTEST) -m pages
+	export PATH="$(CURDIR)/$(BIN):$$PATH"; alone $(PYTEST) $(SLOWEST) -m pages
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
-	@$(PYTEST) -m wheel
+	@$(PYTEST) $(SLOWEST) -m wheel
 
 $(VENV)/mutants.stamp: $(VENV)/dev.stamp
 	@$(INSTALL) --group mutants
