@@ -193,7 +193,7 @@ def test_trials_keep_to_the_nodes_that_their_image_is_for(
     text = EXPERIMENT.format(image="model") + (f"pod: {{spec: {{nodeSelector: {pod}}}}}\n" if pod else "")
     (tmp_path / "experiment.yml").write_text(text)
     with FakeApiServer(1) as api:
-        api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(*(("linux", each) for each in node_architectures))}
+        api.objects["/api/v1/nodes?limit=100"] = {"items": nodes(*(("linux", each) for each in node_architectures))}
         Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
         experiment = pinned(Console(err=io.StringIO(), cluster="lab"), prepared_from(load(tmp_path / "experiment.yml")))
     assert experiment.placement.pod == ({"spec": {"nodeSelector": node_selector}} if node_selector else {})
@@ -241,7 +241,7 @@ def test_an_experiment_without_an_image_has_the_clusters_by_digest_on_the_nodes_
         with FakeApiServer(1) as api:
             settings = plan.settings(ConnectionSettings("lab", "ml", default_image=default))
             api.objects["/api/v1/namespaces/ml/configmaps/orchestune-config"] = settings
-            api.objects["/api/v1/nodes?limit=500"] = {"items": nodes(("linux", "amd64"), ("linux", "arm64"))}
+            api.objects["/api/v1/nodes?limit=100"] = {"items": nodes(("linux", "amd64"), ("linux", "arm64"))}
             Clusters(tmp_path / "home").add(api.cluster(tmp_path, user="ada"))
             prepared = pinned(console, prepared_from(load(tmp_path / "experiment.yml")))
         return prepared.placement, console.err.getvalue()  # type: ignore[attr-defined]

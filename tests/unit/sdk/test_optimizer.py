@@ -315,7 +315,7 @@ def test_a_notebook_without_widgets_hears_of_no_bar_that_nobody_shows() -> None:
         "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=Shell)\n"
         "sys.modules |= {'ipykernel.zmqshell': types.ModuleType('shell'), 'ipywidgets': None}\n"
         "import orchestune\n"
-        "orchestune.Optimizer({'x': '0.0..1.0'}, {'loss': 'minimize'})\n"
+        "orchestune.Optimizer({'x': ['a', 'b']}, {'loss': 'minimize'})\n"
         "assert 'tqdm.notebook' in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
