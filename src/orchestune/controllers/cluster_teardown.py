@@ -86,7 +86,7 @@ class TeardownController:
 
     def _copy(self) -> None:
         """Copy all experiments that are missing or outdated in the archive; each is verified by reading it back."""
-        extents = cluster_teardown.kept(self._core)
+        extents = cluster_teardown.all_extents(self._core)
         if extents == self._copied:
             return
         shutil.rmtree(self._scratch, ignore_errors=True)

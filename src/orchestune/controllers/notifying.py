@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from orchestune.domain.specification.notify import Hook, format_of, shown
+from orchestune.domain.specification.notify import Hook, format_of, public_part
 from orchestune.errors import BadInput, Denied, NotFound, TemporaryError, Unreachable
 from orchestune.outgoing.destinations import parse
 from orchestune.outgoing.http import HttpLink, HttpResponse
@@ -158,7 +158,7 @@ class Notifying:
     def _failed(self, notice: Notice, hook: Hook, why: str, seconds: float | None) -> Callable[[], None]:
         if notice.delivery_attempts >= len(RETRY_DELAYS):
             return partial(self._give_up, notice, hook, why)
-        log.warning("delivery of message %s to %s failed: %s", notice.kind, shown(hook.url), why)
+        log.warning("delivery of message %s to %s failed: %s", notice.kind, public_part(hook.url), why)
         return partial(self._later, notice, seconds)
 
     def _drop(self, notice: Notice) -> None:
@@ -172,10 +172,10 @@ class Notifying:
 
     def _give_up(self, notice: Notice, hook: Hook, why: str) -> None:
         """Drop the message and record the failure in the events of the experiment, where users see it."""
-        log.warning("giving up on message %s to %s: %s", notice.kind, shown(hook.url), why)
+        log.warning("giving up on message %s to %s: %s", notice.kind, public_part(hook.url), why)
         with locked(self._core, notice.experiment) as ledger:
             if notifications.drop(ledger.session, notice):
-                to = shown(hook.url)
+                to = public_part(hook.url)
                 ledger.record(
                     "message_failed",
                     {"about": notice.kind, "to": to, "tries": notice.delivery_attempts + 1, "why": why},

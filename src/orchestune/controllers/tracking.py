@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestune.controllers.isolated_jobs import each
-from orchestune.domain.specification.notify import shown
+from orchestune.domain.specification.notify import public_part
 from orchestune.domain.specification.tracker import Tracker
 from orchestune.errors import NotFound, OrchestuneError, TemporaryError
 from orchestune.outgoing.mlflow import MlflowClient
@@ -198,9 +198,9 @@ class _Server:
             if place[0] != tracker
         }
         if backoff is None:
-            log.warning("%s cannot be recorded in %s: %s", experiment, shown(tracker.uri), error)
+            log.warning("%s cannot be recorded in %s: %s", experiment, public_part(tracker.uri), error)
             with locked(self._core, experiment) as ledger:
-                ledger.record("tracking_failed", {"to": shown(tracker.uri), "why": error.message})
+                ledger.record("tracking_failed", {"to": public_part(tracker.uri), "why": error.message})
 
 
 class _Recording:

@@ -15,7 +15,7 @@ from array import array
 from bisect import insort
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import PrunerObservation, shown
+from orchestune.domain.specification.curves import PrunerObservation, formatted
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.schedule import every
 
@@ -57,9 +57,10 @@ class QuantilePruner:
         if observation.best <= limit:
             return None
         limit_name = "median of the averages" if self._reduction is None else f"best 1/{self._reduction:g}"
+        best = formatted(self._metric, observation.best)
         return (
-            f"the best {self._metric.name} up to step {observation.step:g} is {shown(self._metric, observation.best)};"
-            f" the {limit_name} of {len(completed)} completed trials is {shown(self._metric, limit)} there"
+            f"the best {self._metric.name} up to step {observation.step:g} is {best};"
+            f" the {limit_name} of {len(completed)} completed trials is {formatted(self._metric, limit)} there"
         )
 
 

@@ -19,7 +19,7 @@ import math
 from bisect import bisect_left, insort
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import PrunerObservation, shown
+from orchestune.domain.specification.curves import PrunerObservation, formatted
 from orchestune.domain.specification.metrics import Metric
 
 BRACKETS = 3
@@ -74,7 +74,7 @@ class RungPruner:
         worst = losses[max(int(len(losses) / self._reduction), 1) - 1]
         if self._standing(observation) <= worst:
             return None
-        own_value, limit = shown(self._metric, self._standing(observation)), shown(self._metric, worst)
+        own_value, limit = formatted(self._metric, self._standing(observation)), formatted(self._metric, worst)
         return (
             f"{self._metric.name} {own_value} at step {observation.step:g} is not among the best"
             f" 1/{self._reduction:g} of {len(losses)} trials there, which have {limit} or better"

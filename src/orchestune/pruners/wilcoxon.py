@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.specification.curves import PrunerObservation, shown
+from orchestune.domain.specification.curves import PrunerObservation, formatted
 from orchestune.domain.specification.metrics import Metric
 from orchestune.pruners.schedule import every
 
@@ -62,7 +62,7 @@ class WilcoxonPruner:
             return None
         return (
             f"{self._metric.name} up to step {observation.step:g} is worse than that of trial {best}, which has"
-            f" {shown(self._metric, average)} on average (signed-rank test over {len(differences)} steps,"
+            f" {formatted(self._metric, average)} on average (signed-rank test over {len(differences)} steps,"
             f" p = {chance:.2g})"
         )
 

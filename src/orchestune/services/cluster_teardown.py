@@ -27,7 +27,7 @@ def at_rest(core: Core) -> bool:
         return not unfinished(session) and not workers.any_present(session)
 
 
-def kept(core: Core) -> list[Extent]:
+def all_extents(core: Core) -> list[Extent]:
     """Return every experiment with the number of its last event, which changes whenever the experiment does."""
     with core.store.reading() as session:
         return archive.everything(session)

@@ -372,12 +372,12 @@ def best_numbers(session: Session, experiment: str, metrics: Sequence[Metric], c
     )
     for metric in metrics:
         if metric.limit is not None:
-            query = query.order_by(case((_kept(metric.name, metric.limit), 0), else_=1))
+            query = query.order_by(case((_is_within(metric.name, metric.limit), 0), else_=1))
     query = query.order_by(value.desc() if objective.goal == "maximize" else value, trial_metrics.c.trial)
     return session.select(query.limit(count), int)
 
 
-def _kept(name: str, limit: Limit) -> ColumnElement[bool]:
+def _is_within(name: str, limit: Limit) -> ColumnElement[bool]:
     """Return a condition that is true if the trial of a `trial_metrics` row reported `name` within `limit`."""
     other = trial_metrics.alias()
     keeps = select(other.c.value).where(

@@ -166,7 +166,7 @@ def test_an_image_runs_with_a_read_only_root(place: Containers) -> None:
     site = ContainerDefaults(
         "x",
         client.DockerEngine(daemon=place.daemon).about(),
-        str(local_build.made(place.cache)),
+        str(local_build.build(place.cache)),
         place.url,
         command=STAND_IN,
     )

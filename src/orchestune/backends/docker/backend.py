@@ -211,7 +211,7 @@ class DockerBackend:
         return replace(defaults, command=self._program) if self._program else defaults
 
     def _runtime(self) -> Path:
-        return local_build.made(self._cache)
+        return local_build.build(self._cache)
 
     def _identity(self) -> str:
         """Return the id that distinguishes our containers from those of other state folders."""

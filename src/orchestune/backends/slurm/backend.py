@@ -248,7 +248,7 @@ class SlurmBackend:
             return Path("/")
         if self._making is None:
             maker = ThreadPoolExecutor(1, "slurm-runtime")
-            self._making = maker.submit(local_build.made, self._common)
+            self._making = maker.submit(local_build.build, self._common)
             maker.shutdown(wait=False)
         if not self._making.done():
             raise TemporaryError("the worker's Python is being built, once, in the folder that nodes share")

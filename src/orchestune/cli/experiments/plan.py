@@ -13,7 +13,7 @@ from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
-from orchestune.domain.specification.notify import Hook, shown
+from orchestune.domain.specification.notify import Hook, public_part
 from orchestune.domain.words import plural, some
 from orchestune.worker.command import placeholders, split, variable
 
@@ -63,7 +63,7 @@ def plan_lines(
         lines.append(("preloads", _preloads(specification)))
     lines += [("" if index else "notifies", _hook(hook)) for index, hook in enumerate(specification.notify)]
     if specification.mlflow is not None:
-        lines.append(("recorded", f"in MLflow, {shown(specification.mlflow.uri)}"))
+        lines.append(("recorded", f"in MLflow, {public_part(specification.mlflow.uri)}"))
     lines += [("note", note) for note in notes]
     return _aligned(lines, paint, columns)
 
@@ -107,7 +107,7 @@ def _hook(hook: Hook) -> str:
     conditions = list(hook.on)
     conditions += [f"better than {hook.better:g}"] if hook.better is not None else []
     conditions += [f"stuck for {duration(hook.stuck)}"] if hook.stuck is not None else []
-    return f"{shown(hook.url)} when {' or '.join(conditions)}"
+    return f"{public_part(hook.url)} when {' or '.join(conditions)}"
 
 
 def _preloads(specification: Specification) -> str:

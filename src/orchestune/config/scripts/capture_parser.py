@@ -176,7 +176,7 @@ def _kind(action: Any, default: Any) -> tuple[str, list[Any]]:
     if hint is not None:
         return _of_hint(hint)
     if action.choices is not None:
-        choices = list(_taken(action.choices))
+        choices = list(_first_choices(action.choices))
         plain = [choice.name if isinstance(choice, Enum) else choice for choice in choices]
         return _KINDS.get(type(plain[0]), "other") if plain else "other", plain
     convert = action.type
@@ -192,7 +192,7 @@ def _kind(action: Any, default: Any) -> tuple[str, list[Any]]:
     return _of_function(convert, default)
 
 
-def _taken(values: Iterable[Any]) -> Iterable[Any]:
+def _first_choices(values: Iterable[Any]) -> Iterable[Any]:
     for index, value in enumerate(values):
         if index >= _MAX_CHOICES:
             return

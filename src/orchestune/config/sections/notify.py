@@ -9,7 +9,7 @@ from orchestune.config.document.nodes import ScalarNode
 from orchestune.config.document.report import Field
 from orchestune.config.document.shapes import converted, either, list_of, section
 from orchestune.config.sections.environment import SOURCE, SOURCE_PATTERN, read_source
-from orchestune.domain.specification.notify import FORMATS, MOMENTS, Hook, shown
+from orchestune.domain.specification.notify import FORMATS, MOMENTS, Hook, public_part
 
 ADDRESS_WORDS = f"a URL that starts with https:// or http://, or {SOURCE}"
 _ADDRESS = r"[hH][tT][tT][pP][sS]?://[^\s/?#]+[^\s]*"
@@ -24,7 +24,7 @@ def _read_url(field: Field) -> str | None:
         if re.match(r"https?://[^/]*@", text, re.IGNORECASE):
             field.reject("contains a password, which must not be written to a file", f"write {SOURCE}")
             return None
-        if shown(text) != text.rstrip("/"):
+        if public_part(text) != text.rstrip("/"):
             field.note("the URL is uploaded with the code; if it grants write access by itself, use env:NAME instead")
         return text
     if text.partition(":")[0] in ("env", "file"):

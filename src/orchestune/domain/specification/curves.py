@@ -69,6 +69,6 @@ def loss(metric: Metric, value: float) -> float:
     return max(min(value if metric.goal == "minimize" else -value, WORST), -WORST)
 
 
-def shown(metric: Metric, loss: float) -> str:
+def formatted(metric: Metric, loss: float) -> str:
     """Format a loss as the value that was reported."""
     return "not finite" if loss >= WORST else f"{loss if metric.goal == 'minimize' else -loss:.6g}"

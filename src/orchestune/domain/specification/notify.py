@@ -55,7 +55,7 @@ class Hook:
     def to_json(self) -> dict[str, Any]:
         """Serialize for storage, with the URL redacted."""
         return {
-            "url": shown(self.url),
+            "url": public_part(self.url),
             "secret": self.secret,
             "on": list(self.on),
             "better": self.better,
@@ -86,7 +86,7 @@ def is_address(text: str) -> bool:
     return _ORIGIN.match(text) is not None
 
 
-def shown(url: str) -> str:
+def public_part(url: str) -> str:
     """Return the URL without parts that may be secret: credentials, path and query (a Slack URL is itself a key)."""
     origin_match = _ORIGIN.match(url)
     if origin_match is None:

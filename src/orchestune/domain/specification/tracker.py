@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestune.domain.specification.notify import shown
+from orchestune.domain.specification.notify import public_part
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Tracker:
 
     def to_json(self) -> dict[str, Any]:
         """Serialize for storage, with the URL redacted."""
-        return {"uri": shown(self.uri), "token": self.token, "experiment": self.experiment}
+        return {"uri": public_part(self.uri), "token": self.token, "experiment": self.experiment}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> Tracker | None:

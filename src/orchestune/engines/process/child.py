@@ -87,17 +87,17 @@ def _weigh(request: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate(request: Mapping[str, Any]) -> dict[str, Any]:
     from orchestune.engines.models.estimate import best_estimate  # imported here: rarely needed
 
-    estimate = best_estimate(*_told(request))
+    estimate = best_estimate(*_search_data(request))
     return {"estimate": astuple(estimate) if estimate else None}
 
 
 def _front(request: Mapping[str, Any]) -> dict[str, Any]:
     from orchestune.engines.models.estimate import expected_front  # imported here: rarely needed
 
-    return {"front": expected_front(*_told(request))}
+    return {"front": expected_front(*_search_data(request))}
 
 
-def _told(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[Observation]]:
+def _search_data(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[Observation]]:
     history = [observation_from_json(document) for document in request["history"]]
     return Space.from_json(request["space"]), [Metric.from_json(metric) for metric in request["metrics"]], history
 

@@ -17,7 +17,7 @@ def location(cache: Path) -> Path:
     return cache / f"runtime-{key()}"
 
 
-def made(cache: Path) -> Path:
+def build(cache: Path) -> Path:
     """Return its folder, built by the first call in a few seconds. Raises OrchestuneError if that fails."""
     folder = location(cache)
     with _build_lock:

@@ -29,11 +29,11 @@ class HeldGpu:
 
 def gpus(backend: Backend, machines: Sequence[MachineAllocation], held: HeldGpu) -> list[documents.Gpu]:
     """Return each GPU with its holders; `holders` is None if the cluster allocates GPUs without saying to whom."""
-    gpus = _told(backend, held) if backend.assigns_gpus else _counted(machines)
+    gpus = _assigned(backend, held) if backend.assigns_gpus else _counted(machines)
     return gpus[:MAX_GPUS]
 
 
-def _told(backend: Backend, held: HeldGpu) -> list[documents.Gpu]:
+def _assigned(backend: Backend, held: HeldGpu) -> list[documents.Gpu]:
     holders: dict[str, list[documents.GpuHolder]] = {}
     for worker in held.present:
         each = held.needs.get(worker.experiment, Resources()).gpu

@@ -49,7 +49,7 @@ def columns(core: Core, ref: str, limit: int, where: str | None, metric: str | N
         "finished_at": [rfc3339(at) if at == at else None for at in columns.plain["finished_at"].array()[places]],
         "seconds": _plain(columns.seconds()[places]),
         "metrics": {name: _plain(column.array()[places]) for name, column in columns.metrics.items()},
-        "parameters": {name: _shown(column, places) for name, column in columns.parameters.items()},
+        "parameters": {name: _values_at(column, places) for name, column in columns.parameters.items()},
         "best": best,
         "front": front,
     }
@@ -94,7 +94,7 @@ def _best_so_far(columns: TrialColumns, metrics: Sequence[Metric], metric: Metri
     }
 
 
-def _shown(column: Column, places: Places) -> list[Value | None]:
+def _values_at(column: Column, places: Places) -> list[Value | None]:
     values = column.array()[places]
     if column.words is None:
         return [*_plain(values)]

@@ -15,7 +15,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     mappings,
     never,
     only,
-    shown,
+    shortened,
     switch,
     table,
     unless,
@@ -36,7 +36,7 @@ def _capabilities(scope: RuleScope, path: str, value: object) -> Iterator[Proble
     for name in added if isinstance(added, list) else [added]:
         capability = str(name).upper().removeprefix("CAP_")
         if not scope.allowances.permit("capability", capability):
-            yield scope.refuse(f"{path}.add", f"adds the capability {shown(name)}", "capability", capability)
+            yield scope.refuse(f"{path}.add", f"adds the capability {shortened(name)}", "capability", capability)
     dropped = mapping(value).get("drop") or []
     kept = isinstance(dropped, list) and not {"ALL", "NET_RAW"} & set(map(str, dropped))
     if kept and not scope.allowances.permit("capability", "NET_RAW"):
@@ -63,7 +63,7 @@ _SECURITY: Table = {
 def _no_host(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse a host: the kubelet sends these requests from the node, so they would bypass every NetworkPolicy."""
     if value != "":
-        yield scope.refuse(path, f"has the node connect to '{shown(value)}' (expected no host: the pod itself)")
+        yield scope.refuse(path, f"has the node connect to '{shortened(value)}' (expected no host: the pod itself)")
 
 
 _HTTP: Table = {"host": _no_host, "httpHeaders": free, "path": free, "port": free, "scheme": free}
@@ -80,7 +80,7 @@ _TIMING = ("failureThreshold", "initialDelaySeconds", "periodSeconds", "successT
 def grace(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check the termination grace period of a container."""
     if not isinstance(value, int) or not 0 <= value <= MAX_GRACE_SECONDS:
-        yield scope.refuse(path, f"found {shown(value)} (expected 0 to {MAX_GRACE_SECONDS:g} seconds)")
+        yield scope.refuse(path, f"found {shortened(value)} (expected 0 to {MAX_GRACE_SECONDS:g} seconds)")
 
 
 _PROBE: Check = table({**_ACTION, **dict.fromkeys(_TIMING, free), "terminationGracePeriodSeconds": grace})
@@ -116,12 +116,12 @@ def amounts(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Check requests or limits: devices other than the GPUs that Orchestune counts need an allowance."""
     for name, count in mapping(value).items():
         if str(count).strip().startswith("-"):
-            yield scope.refuse(f"{path}.{shown(name)}", f"found {shown(count)} (expected no negative amount)")
+            yield scope.refuse(f"{path}.{shortened(name)}", f"found {shortened(count)} (expected no negative amount)")
         counted = name in (*_COUNTED_RESOURCES, scope.gpu_resource) or str(name).startswith("hugepages-")
         if not counted and not scope.allowances.permit("resource", str(name)):
-            yield scope.refuse(f"{path}.{shown(name)}", "is not counted by Orchestune", "resource", str(name))
+            yield scope.refuse(f"{path}.{shortened(name)}", "is not counted by Orchestune", "resource", str(name))
     if not isinstance(value, Mapping):
-        yield scope.refuse(path, f"found {shown(value)} (expected a mapping)")
+        yield scope.refuse(path, f"found {shortened(value)} (expected a mapping)")
 
 
 RESOURCES: Check = table({"requests": amounts, "limits": amounts})

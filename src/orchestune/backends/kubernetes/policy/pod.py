@@ -17,7 +17,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     named,
     never,
     only,
-    shown,
+    shortened,
     switch,
     table,
     unless,
@@ -47,7 +47,7 @@ def refusals(scope: RuleScope, template: Mapping[str, object]) -> list[Problem]:
         return [Problem(f"adds {size} bytes to the pod (expected at most {MOST_BYTES})", "pod", hint="make it shorter")]
     parts: Table = {"metadata": table({"labels": _labels, "annotations": _annotations}), "spec": _spec}
     return [problem for key, check in parts.items() for problem in check(scope, key, template.get(key) or {})] + [
-        scope.refuse(shown(key), "a pod template has no such key") for key in template if key not in parts
+        scope.refuse(shortened(key), "a pod template has no such key") for key in template if key not in parts
     ]
 
 
@@ -58,7 +58,7 @@ def _labels(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if (key in own and own[key] == text) or free_key or scope.allowances.permit("label", str(key)):
             continue
         message = f"others may act on this label of a pod (expected a key that begins with {USER_LABELS})"
-        yield scope.refuse(f"{path}.{shown(key)}", message, "label", str(key))
+        yield scope.refuse(f"{path}.{shortened(key)}", message, "label", str(key))
 
 
 def _annotations(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
@@ -68,7 +68,9 @@ def _annotations(scope: RuleScope, path: str, value: object) -> Iterator[Problem
         harmless = _UNQUALIFIED_KEY.fullmatch(str(key)) or str(key).partition("/")[0] in _HARMLESS_DOMAINS
         if (key in own and own[key] == text) or harmless or scope.allowances.permit("annotation", str(key)):
             continue
-        yield scope.refuse(f"{path}.{shown(key)}", "others may act on this annotation of a pod", "annotation", str(key))
+        yield scope.refuse(
+            f"{path}.{shortened(key)}", "others may act on this annotation of a pod", "annotation", str(key)
+        )
 
 
 def _account(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
@@ -81,7 +83,7 @@ def _token(scope: RuleScope, path: str, spec: Mapping[str, object]) -> Iterator[
     accounts = [spec[key] for key in _ACCOUNTS if spec.get(key) is not None]
     allowed = accounts and all(scope.allowances.permit("service-account", str(each)) for each in accounts)
     if mounted is not False and not allowed:
-        text = "is left out, which means true" if mounted is None else f"found {shown(mounted)}"
+        text = "is left out, which means true" if mounted is None else f"found {shortened(mounted)}"
         yield scope.refuse(path, f"{text} (expected false, or an allowed `service_account`)")
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.policy import pod
-from orchestune.backends.kubernetes.policy.rules import RuleScope, label, mapping, mappings, shown
+from orchestune.backends.kubernetes.policy.rules import RuleScope, label, mapping, mappings, shortened
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Denied, NotFound, PolicyRefused, Problem
@@ -93,7 +93,7 @@ def _invalid_names(placement: Placement) -> Iterator[Problem]:
     for key, name in names.items():
         if name is not None and not _NAME.fullmatch(name):
             yield Problem(
-                f"invalid name '{shown(name)}' (expected at most 253 lower-case letters, digits, - and .)", key=key
+                f"invalid name '{shortened(name)}' (expected at most 253 lower-case letters, digits, - and .)", key=key
             )
 
 

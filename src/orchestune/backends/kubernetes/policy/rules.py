@@ -53,7 +53,7 @@ Check = Callable[[RuleScope, str, object], Iterator[Problem]]
 Table = Mapping[str, Check]
 
 
-def shown(value: object) -> str:
+def shortened(value: object) -> str:
     """Format a value for a message: shortened, on one line."""
     text = str(value)
     return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
@@ -74,7 +74,7 @@ def only(*allowed: object) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not any(value == each and type(value) is type(each) for each in allowed):
-            yield scope.refuse(path, f"found {shown(value)} (expected {' or '.join(map(str, allowed))})")
+            yield scope.refuse(path, f"found {shortened(value)} (expected {' or '.join(map(str, allowed))})")
 
     return check
 
@@ -84,7 +84,7 @@ def switch(kind: str) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if value is not False and not scope.allowances.permit(kind):
-            yield scope.refuse(path, f"found {shown(value)}; experiments may not have it", kind)
+            yield scope.refuse(path, f"found {shortened(value)}; experiments may not have it", kind)
 
     return check
 
@@ -94,7 +94,7 @@ def unless(kind: str, *allowed: object) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if value not in allowed and not scope.allowances.permit(kind):
-            yield scope.refuse(path, f"found {shown(value)}", kind)
+            yield scope.refuse(path, f"found {shortened(value)}", kind)
 
     return check
 
@@ -104,10 +104,10 @@ def named(kind: str, *usual: str) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, str):
-            yield scope.refuse(path, f"found {shown(value)} (expected a name)")
+            yield scope.refuse(path, f"found {shortened(value)} (expected a name)")
         elif value not in usual and not scope.allowances.permit(kind, value):
             yield scope.refuse(
-                path, f"{kind.replace('-', ' ')} '{shown(value)}' is not allowed to experiments", kind, value
+                path, f"{kind.replace('-', ' ')} '{shortened(value)}' is not allowed to experiments", kind, value
             )
 
     return check
@@ -118,7 +118,7 @@ def each(inner: Check, most: int | None = None) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, list):
-            yield scope.refuse(path, f"found {shown(value)} (expected a list)")
+            yield scope.refuse(path, f"found {shortened(value)} (expected a list)")
             return
         if most is not None and len(value) > most:
             yield Problem(f"has {len(value):,} entries (expected at most {most})", key=scope.key(path))
@@ -134,12 +134,12 @@ def table(known: Table) -> Check:
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, Mapping):
-            yield scope.refuse(path, f"found {shown(value)} (expected a mapping)")
+            yield scope.refuse(path, f"found {shortened(value)} (expected a mapping)")
             return
         for key, below in value.items():
             if below is not None:
                 rule = known.get(key, never) if isinstance(key, str) else never
-                yield from rule(scope, f"{path}.{shown(key)}", below)
+                yield from rule(scope, f"{path}.{shortened(key)}", below)
 
     return check
 

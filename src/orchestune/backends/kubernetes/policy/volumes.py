@@ -15,7 +15,7 @@ from orchestune.backends.kubernetes.policy.rules import (
     named,
     never,
     only,
-    shown,
+    shortened,
     table,
 )
 from orchestune.errors import Problem
@@ -36,7 +36,7 @@ def _host_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     folder = mapping(value).get("path")
     clean = folder.rstrip("/") or "/" if isinstance(folder, str) else ""
     if not clean or posixpath.normpath(clean) != clean or not scope.allowances.permit("path", clean):
-        yield scope.refuse(path, f"mounts the folder '{shown(folder)}' of the node", "path", clean)
+        yield scope.refuse(path, f"mounts the folder '{shortened(folder)}' of the node", "path", clean)
     elif (outer := scope.allowances.around(clean)) is not None:
         message = f"mounts a folder of the node that lies in '{outer}', in which a trial could replace it by a link"
         yield scope.refuse(path, f"{message} (expected '{outer}' itself)")
@@ -105,17 +105,17 @@ def volume(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
 def mount_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     """Refuse paths that hide a folder of the worker, or put files where the node's runtime looks for its own."""
     if not isinstance(value, str) or not value.startswith("/"):
-        yield scope.refuse(path, f"found {shown(value)} (expected an absolute path)")
+        yield scope.refuse(path, f"found {shortened(value)} (expected an absolute path)")
         return
     clean = posixpath.normpath("/" + value.lstrip("/"))
     below = [folder for folder in scope.protected if clean == folder or clean.startswith(f"{folder}/")]
     if clean == "/" or (below and clean != "/dev/shm"):
-        yield scope.refuse(path, f"found {shown(value)}, which is not free for volumes (expected another folder)")
+        yield scope.refuse(path, f"found {shortened(value)}, which is not free for volumes (expected another folder)")
 
 
 def _sub_path(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
     if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
-        yield scope.refuse(path, f"found {shown(value)} (expected a relative path without ..)")
+        yield scope.refuse(path, f"found {shortened(value)} (expected a relative path without ..)")
 
 
 _MOUNT: Table = {
