@@ -192,17 +192,17 @@ def test_a_damaged_object_hides_nothing_of_other_logs(world: CoreWorld) -> None:
         content = file.read()
     world.core.files.delete(first)
     world.core.files.put(first, io.BytesIO(content[: len(content) // 2]))
-    shown = texts(world.core, experiment)
+    lines = texts(world.core, experiment)
     missing = "orchestune: 1,024 bytes of this log are missing in the server's file store\n"
-    assert shown.count(LINE) >= 100 and shown.count(missing) > 10 and {*shown} == {LINE, missing}
+    assert lines.count(LINE) >= 100 and lines.count(missing) > 10 and {*lines} == {LINE, missing}
 
 
 def test_a_running_log_is_compressed_in_its_rows_and_grows(world: CoreWorld) -> None:
     experiment = world.create(budget=1)
     [(worker, lease)] = world.lease()
-    said, at = worker.started(lease), 0
+    beat, at = worker.started(lease), 0
     for text in ("short\n", "epoch 1 loss 0.5\n" * 100, LINE):
-        worker.call(beats=[said | {"logs": [[at, text, 0]]}])
+        worker.call(beats=[beat | {"logs": [[at, text, 0]]}])
         at += len(text)
     assert texts(world.core, experiment) == ["short\n", "epoch 1 loss 0.5\n" * 100, LINE]
     with world.core.store.reading() as session:
