@@ -245,6 +245,28 @@ def test_what_python_compiled_stays_for_the_next_trial_and_nothing_else_does(
     ]  # fmt: skip
 
 
+def test_a_small_file_outside_the_bundle_is_copied_so_that_a_trial_does_not_change_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = TrialFolder(tmp_path / "slot")
+    monkeypatch.setattr("orchestune.worker.files.view.MAX_COPIED_BYTES", 100)
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    for name, size in {"model.pkl": 60, "large.bin": 101, "smaller.bin": 50}.items():
+        (project / name).write_bytes(b"x" * size)
+    links = {name: str(project / name) for name in ("model.pkl", "large.bin", "smaller.bin", "data")}
+    view.prepare(None, links)
+    assert {path.name for path in view.folder.iterdir() if path.is_symlink()} == {"model.pkl", "large.bin", "data"}
+    (view.folder / "smaller.bin").write_bytes(b"of the trial")
+    assert view.written(100) == [("smaller.bin", 12)]
+    assert (project / "smaller.bin").read_bytes() == b"x" * 50
+    view.prepare(None, links)
+    assert (view.folder / "smaller.bin").read_bytes() == b"x" * 50, "the next trial has the user's file"
+    (project / "smaller.bin").write_bytes(b"changed by the user")
+    view.prepare(None, links)
+    assert (view.folder / "smaller.bin").read_bytes() == b"changed by the user"
+
+
 def test_links_stay_out_of_the_bundle_s_way(tmp_path: Path, pristine: UnpackedBundle) -> None:
     for name in ("a.txt", "data"):
         (tmp_path / name).touch()

@@ -18,9 +18,16 @@ from orchestune.worker.files.written import WrittenFiles
 class Attempt:
     """An attempt that has written files into its work folder, as far as `WrittenFiles` knows one."""
 
-    def __init__(self, view: TrialFolder, identity: str, keep: tuple[str, ...] = (), state: str = "succeeded") -> None:
+    def __init__(
+        self,
+        view: TrialFolder,
+        identity: str,
+        keep: tuple[str, ...] = (),
+        state: str = "succeeded",
+        folder: str = "",
+    ) -> None:
         self.id, self.superseded, self.said = identity, False, list[str]()
-        self.job = SimpleNamespace(keep=keep, collect=[{"kind": "csv", "where": "metrics.csv"}])
+        self.job = SimpleNamespace(keep=keep, folder=folder, collect=[{"kind": "csv", "where": "metrics.csv"}])
         self.slot = SimpleNamespace(view=view)
         self.write, self._state = self.said.append, state
 
@@ -50,7 +57,8 @@ def test_what_an_attempt_wrote_outlives_its_work_folder(tmp_path: Path, view: Tr
     assert ended(files, view, "a1").said == []
     view.prepare(None, {})
     assert (tmp_path / "retained/a1/out/model").read_bytes() == b"x" * 10
-    assert json.loads((tmp_path / "retained/a1.json").read_text()) == [["out/model", 10], ["log.txt", 5]]
+    listed = json.loads((tmp_path / "retained/a1.json").read_text())
+    assert listed == {"folder": "", "files": [["out/model", 10], ["log.txt", 5]]}
     assert not (tmp_path / "retained/a1/metrics.csv").exists()
     assert not list(view.folder.iterdir())
 
@@ -69,6 +77,10 @@ def test_the_work_folder_of_a_running_attempt_is_found_by_its_id(tmp_path: Path,
 def test_without_a_folder_the_log_names_the_files_and_the_key_that_keeps_them(view: TrialFolder) -> None:
     [message] = ended(WrittenFiles(None), view, "a1", size=3_200_000).said
     assert message == "wrote out/model (3.2 MB), log.txt (5 B); keep them with `keep: [out/model, log.txt]`"
+    [message] = ended(WrittenFiles(None), view, "a4", folder="out").said
+    assert message == "wrote model (10 B), ../log.txt (5 B); keep them with `keep: [model]`"
+    [message] = ended(WrittenFiles(None), view, "a5", folder="elsewhere/below").said
+    assert message.endswith("../../log.txt (5 B), outside the folder of the command, where `keep` finds nothing")
     assert ended(WrittenFiles(None), view, "a2", keep=("out/*",)).said == []
     assert ended(WrittenFiles(None), view, "a3", state="failed").said == []
 
@@ -85,7 +97,7 @@ def test_the_oldest_files_are_removed_beyond_the_limit(
     ]  # fmt: skip
     ended(files, view, "a5", size=60)
     assert not (tmp_path / "retained/a5/out").exists(), "one that is larger than the limit is only listed"
-    assert json.loads((tmp_path / "retained/a5.json").read_text())[0] == ["out/model", 60]
+    assert json.loads((tmp_path / "retained/a5.json").read_text())["files"][0] == ["out/model", 60]
 
 
 def test_only_new_files_count_and_a_large_folder_is_not_searched(tmp_path: Path, view: TrialFolder) -> None:

@@ -17,6 +17,7 @@ from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import ProjectFiles, note_of_secrets
 from orchestune.sdk.submitting import at_hand, inherited, shares_files
 from orchestune.system import platform
+from orchestune.worker.files.view import copied
 
 _MAX_LISTED_LINKS = 8
 
@@ -64,12 +65,17 @@ def _notes_on_links(place: ServerPlace, project: ProjectFiles) -> list[str]:
     links = [path for path in project.links if not download_folder.is_one(project.root / path)]
     if not links:
         return []
+    own = copied({path: str(project.root / path) for path in links}) if shares_files(place) else {}
+    copies = [f"each trial has its own copy, which a cluster would not have: {some(sorted(own), _MAX_LISTED_LINKS)}"]
+    if len(own) == len(links):
+        return copies
+    links = [path for path in links if path not in own]
     sized = [f"{path} ({size(project.large[path])})" if path in project.large else path for path in links]
     paths = some(sized, _MAX_LISTED_LINKS)
     if shares_files(place):
         effect = "all trials share them and can change them, and a cluster would not have them"
         on_cluster = ": there, mount such data with `volumes:`" if project.large else ""
-        return [f"linked from this folder, not packed: {paths}; {effect}{on_cluster}"]
+        return [f"linked from this folder, not packed: {paths}; {effect}{on_cluster}", *(copies if own else ())]
     if place.embedded:
         return [f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them"]
     return [f"not packed, so trials do not have them: {paths}; use `volumes:` to mount data of the cluster"]

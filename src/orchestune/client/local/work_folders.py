@@ -6,40 +6,52 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from orchestune.client.local.home import state_path
+from orchestune.worker.files.unkept import WrittenFile, relative
 
 _WORKERS = "workers"
 _RETAINED = "retained"
 
 
 def written_files(environ: Mapping[str, str], attempts: Iterable[str]) -> dict[str, int]:
-    """Return path and size of the files that ended attempts wrote and `keep` does not name, the largest first."""
+    """Return path and size of the files that ended attempts wrote and `keep` does not name, the largest first.
+
+    The paths are relative to the folder in which the command ran.
+    """
     for attempt in attempts:
-        for folder in _retained(environ):
-            try:
-                return {
-                    str(path): int(size)
-                    for path, size in json.loads((folder / f"{attempt}.json").read_text(encoding="utf-8"))
-                }
-            except (OSError, ValueError, TypeError):
-                continue
+        for retained in _retained(environ):
+            folder, files = _listed(retained / f"{attempt}.json")
+            if files:
+                return dict(relative(files, folder))
     return {}
 
 
 def locate(environ: Mapping[str, str], attempts: Iterable[str], path: str) -> Path | None:
-    """Return the file `path` in the work folder of the first of these attempts that has it; None if absent."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts:
-        return None
+    """Return the file `path` of the first of these attempts that has it; None if absent.
+
+    It is relative to the folder in which the command ran, or to the project.
+    """
     for attempt in attempts:
-        for folder in _retained(environ):
-            file = folder / attempt / path
-            if file.is_file():
-                return file
+        for retained in _retained(environ):
+            folder, _ = _listed(retained / f"{attempt}.json")
+            for place in dict.fromkeys((posixpath.normpath(posixpath.join(folder, path)), posixpath.normpath(path))):
+                file = retained / attempt / place
+                if place.partition("/")[0] not in ("", "..") and file.is_file():
+                    return file
     return None
+
+
+def _listed(path: Path) -> tuple[str, list[WrittenFile]]:
+    """Return the folder of the command and the files of a list that a worker wrote; neither if there is no list."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["folder"]), [WrittenFile(str(name), int(size)) for name, size in document["files"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return "", []
 
 
 def _retained(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ _PLAIN_NAME = re.compile(r"\w[\w./-]*", re.ASCII)
 
 
 class WrittenFile(NamedTuple):
-    """A file that an attempt wrote: path in its work folder, and size in bytes."""
+    """A file that an attempt wrote: its path, and size in bytes."""
 
     path: str
     size: int
@@ -34,12 +35,23 @@ def worth_keeping(files: Iterable[WrittenFile], sources: Collection[str]) -> lis
     return sorted(visible, key=lambda file: (-file.size, file.path))[:MAX_FILES]
 
 
+def relative(files: Iterable[WrittenFile], folder: str) -> list[WrittenFile]:
+    """Return files of a project with paths relative to `folder`, in which the command runs."""
+    return [WrittenFile(posixpath.relpath(file.path, folder or "."), file.size) for file in files]
+
+
 def note(files: Sequence[WrittenFile]) -> str:
-    """Return which files were written and how to keep them: `wrote out/model.pt (3.2 MB); keep it with …`."""
+    """Return which files were written and how to keep them: `wrote out/model.pt (3.2 MB); keep it with …`.
+
+    The paths are relative to the folder in which the command runs; `keep` can name only files in it.
+    """
     named, left_out = files[:_MAX_NAMED], len(files) - _MAX_NAMED
     names = ", ".join(f"{file.path} ({readable_size(file.size)})" for file in named)
     more = f" and {left_out} more" if left_out > 0 else ""
-    keep = ", ".join(file.path if _PLAIN_NAME.fullmatch(file.path) else json.dumps(file.path) for file in named)
+    below = [file.path for file in named if not file.path.startswith("../")]
+    keep = ", ".join(path if _PLAIN_NAME.fullmatch(path) else json.dumps(path) for path in below)
+    if not below:
+        return f"wrote {names}{more}, outside the folder of the command, where `keep` finds nothing"
     return f"wrote {names}{more}; keep {'it' if len(files) == 1 else 'them'} with `keep: [{keep}]`"
 
 

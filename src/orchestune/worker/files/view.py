@@ -1,4 +1,8 @@
-"""A slot's private, writable view of the bundle: the folder in which the user's command runs."""
+"""A slot's private, writable view of the bundle: the folder in which the user's command runs.
+
+Paths of the project that its bundle leaves out are links to them, so that data need no copy. Small files are copied
+instead: a trial that writes `model.pkl` must not overwrite the one of its user, which git ignores.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Tuple
 
 from orchestune.worker.files.bundle import UnpackedBundle
 from orchestune.worker.files.removal import remove
@@ -20,8 +26,30 @@ MAX_QUICK_ENTRIES = 256
 """entries of a folder up to which comparing and repairing it is faster than passing it to another thread"""
 MAX_QUICK_BYTES = 2**23
 """bytes up to which removing one file is fast, and copying all changed files together"""
+MAX_COPIED_BYTES = 2**26
+"""bytes of files outside the bundle that are copied into a view, the smallest first; larger files are linked"""
 TIMESTAMP_NANOSECONDS = 50_000_000
 """nanoseconds after which two writes surely have different timestamps"""
+
+
+_Stamp = Tuple[int, int, int]
+"""inode, time of the last change in nanoseconds, and size of a file"""
+
+
+def copied(targets: Mapping[str, str]) -> dict[str, _Stamp]:
+    """Return which of these paths are copied into a view, with the stamps of their `targets`."""
+    stamps = {}
+    for path, target in targets.items():
+        with suppress(OSError):
+            status = os.lstat(target)
+            if stat.S_ISREG(status.st_mode) and os.access(target, os.R_OK):
+                stamps[path] = status.st_ino, status.st_mtime_ns, status.st_size
+    total, chosen = 0, {}
+    for path in sorted(stamps, key=lambda path: (stamps[path][2], path)):
+        total += stamps[path][2]
+        if total <= MAX_COPIED_BYTES:
+            chosen[path] = stamps[path]
+    return chosen
 
 
 class _FolderTooLarge(OSError):
@@ -37,6 +65,8 @@ class TrialFolder:
         self.folder = parent / "view-0"
         self._bundle: UnpackedBundle | None = None
         self._links: dict[str, str] = {}
+        self._copied: dict[str, _Stamp] = {}
+        """stamps of the links that are copies instead"""
         self._marks: dict[str, tuple[int, int, int, int]] = {}
         self._scanned_at = 0
         self._ready = False
@@ -67,7 +97,7 @@ class TrialFolder:
 
     def _fits(self, bundle: UnpackedBundle | None, links: dict[str, str]) -> bool:
         same = (self._bundle and self._bundle.folder) == (bundle and bundle.folder)
-        return same and links == self._links
+        return same and links == self._links and copied(links) == self._copied
 
     def _build(self, bundle: UnpackedBundle | None, links: dict[str, str]) -> None:
         self._ready = False
@@ -76,7 +106,7 @@ class TrialFolder:
             self.folder = self._parent / f"view-{self._generation}"
             remove(self.folder)
         self.folder.mkdir(parents=True, mode=0o700)
-        self._bundle, self._links = bundle, dict(links)
+        self._bundle, self._links, self._copied = bundle, dict(links), copied(links)
         if bundle is not None:
             for path in bundle.directories:
                 os.mkdir(str(self.folder / path))
@@ -98,13 +128,16 @@ class TrialFolder:
         if os.path.lexists(str(place)):
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        os.symlink(target, str(place))
+        if path in self._copied:
+            shutil.copy2(target, str(place), follow_symlinks=False)
+        else:
+            os.symlink(target, str(place))
 
     def _store_marks(self, marks: dict[str, tuple[int, int, int, int]]) -> None:
         self._marks, self._scanned_at = marks, time.time_ns()
 
     def written(self, max_entries: int) -> list[tuple[str, int]]:
-        """Return path and size of each file that did not exist when the folder was prepared.
+        """Return path and size of each file that is new since the folder was prepared, or a changed copy of a link.
 
         Empty if the folder has more than `max_entries` entries, or cannot be read.
         """
@@ -112,8 +145,12 @@ class TrialFolder:
             current = self._scan(max_entries, math.inf)
         except OSError:
             return []
-        new = {path: mark for path, mark in current.items() if path not in self._marks}
-        return [(path, mark[3]) for path, mark in new.items() if stat.S_ISREG(mark[1])]
+        return [
+            (path, mark[3])
+            for path, mark in current.items()
+            if stat.S_ISREG(mark[1])
+            and (path not in self._marks or (path in self._copied and mark != self._marks[path]))
+        ]
 
     def _scan(
         self, max_entries: float = math.inf, max_bytes: float = MAX_QUICK_BYTES
@@ -175,6 +212,8 @@ class TrialFolder:
         if os.path.islink(place):
             target = self._links.get(path) or (self._bundle.links.get(path) if self._bundle else None)
             return os.readlink(place) == target
+        if path in self._copied:
+            return filecmp.cmp(place, self._links[path], shallow=False)
         if self._bundle is None or path not in self._bundle.files:
             return False
         return filecmp.cmp(place, str(self._bundle.folder / path), shallow=False)

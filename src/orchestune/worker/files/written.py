@@ -1,7 +1,9 @@
 """Files that trials write and `keep` does not name: retained on the user's machine, noted in the log elsewhere.
 
-While an attempt runs, `FOLDER/ATTEMPT` is a link to its work folder. When it has succeeded, the link is replaced by a
-folder with the files that it wrote, and `FOLDER/ATTEMPT.json` lists them all as `[[path, bytes], …]`.
+While an attempt runs, `FOLDER/ATTEMPT` is a link to its copy of the project. When it has succeeded, the link is
+replaced by a folder with the files that it wrote. `FOLDER/ATTEMPT.json` lists them: `{"folder": …, "files": [[path,
+bytes], …]}`. The paths are relative to the project; users read and type paths relative to `folder`, in which the
+command runs.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from orchestune.worker.attempt import RunningAttempt
 from orchestune.worker.files.removal import remove
-from orchestune.worker.files.unkept import WrittenFile, note, worth_keeping
+from orchestune.worker.files.unkept import WrittenFile, note, relative, worth_keeping
 from orchestune.worker.journal import say
 
 MAX_RETAINED_BYTES = 512 * 2**20
@@ -43,6 +45,7 @@ class WrittenFiles:
             with suppress(OSError):
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.symlink(str(attempt.slot.view.folder), str(self._folder / attempt.id))
+                self._list(attempt, ())
 
     def end(self, attempt: RunningAttempt) -> None:
         """Retain what an ended attempt wrote, since the next one reuses its work folder, or note it in the log."""
@@ -50,17 +53,26 @@ class WrittenFiles:
             if self._folder is not None:
                 with suppress(FileNotFoundError):
                     (self._folder / attempt.id).unlink()
+                    self._list_path(attempt).unlink()
             files = _unkept(attempt)
             if files and self._folder is not None:
+                self._list(attempt, files)
                 self._retain(self._folder / attempt.id, attempt.slot.view.folder, files)
             elif files:
-                attempt.write(note(files))
+                attempt.write(note(relative(files, attempt.job.folder)))
         except OSError as exc:
             say(f"cannot retain the files of attempt {attempt.id}: {exc}")
 
+    def _list_path(self, attempt: RunningAttempt) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{attempt.id}.json"
+
+    def _list(self, attempt: RunningAttempt, files: Sequence[WrittenFile]) -> None:
+        document = {"folder": attempt.job.folder, "files": files}
+        self._list_path(attempt).write_text(json.dumps(document), encoding="utf-8")
+
     def _retain(self, place: Path, view: Path, files: Sequence[WrittenFile]) -> None:
         self._sizes[place.name] = size = 0
-        place.with_suffix(".json").write_text(json.dumps(files), encoding="utf-8")
         for file in files:
             if size + file.size <= MAX_RETAINED_BYTES:
                 (place / file.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
