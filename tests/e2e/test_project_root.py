@@ -91,6 +91,10 @@ def test_a_file_that_init_writes_in_a_subfolder_names_the_project(shared_home: H
     (source / "train.py").write_text(text.replace("rows = ", f"{parsed}options = parser.parse_args()\nrows = "))
     shared_home.run("init", "train.py", "--yes", cwd=source)
     assert "root: .." in (source / "experiment.yml").read_text()
+    shared_home.run("init", "train.py", "--yes", "--force", cwd=source)
+    assert "root: .." in (source / "experiment.yml").read_text(), (
+        "the file of the first time marks no project of its own"
+    )
     assert "(2 completed)" in shared_home.run("run", "--budget", "2", cwd=source).stdout
 
 

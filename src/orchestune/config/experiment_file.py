@@ -120,7 +120,7 @@ def drafted(draft: Draft, described: Description, path: Path) -> Loaded:
     If the defaults are a valid configuration, it becomes the first trial.
     """
     report = ProblemReport()
-    root = _with_root(describe(described, draft.document, report), path, report)
+    root = _with_root(describe(described, draft.document, report), path, report, rewritten=True)
     report_missing(root, report)
     loaded = _experiment(_ordered(root), report, None, path)
     space = loaded.specification.space
@@ -153,13 +153,13 @@ def _experiment(root: Entries, report: ProblemReport, environ: Mapping[str, str]
     return Loaded(specification, code, build, tuple(dict.fromkeys(report.notes)), path, folder, project, root, warm)
 
 
-def _with_root(root: Entries, path: Path, report: ProblemReport) -> Entries:
+def _with_root(root: Entries, path: Path, report: ProblemReport, *, rewritten: bool = False) -> Entries:
     """Add the root of the project to the document of a file that is to be written to `path`, if it is above.
 
-    Otherwise the new file would mark its own folder as the root.
+    Otherwise the new file would mark its own folder as the root, as one there does that is not to be `rewritten`.
     """
     folder = Path(os.path.realpath(path.absolute().parent))
-    project = project_root(folder)
+    project = project_root(folder, rewritten=rewritten)
     code = root.get("code")
     if project.path == folder or (isinstance(code, Entries) and code.get("root") is not None):
         return root

@@ -22,11 +22,12 @@ class ProjectRoot:
     mark: str = ""
 
 
-def project_root(folder: Path) -> ProjectRoot:
+def project_root(folder: Path, *, rewritten: bool = False) -> ProjectRoot:
     """Return the nearest of `folder` (a real path) and the folders above it that has a mark, otherwise `folder`.
 
     The search ends below the home folder, `/` and folders in which every user can create files, such as /tmp: none of
-    these is a project. A mark of another user does not count, unless that user is root or owns `folder`.
+    these is a project. A mark of another user does not count, unless that user is root or owns `folder`. Nor does the
+    experiment file in `folder` that is about to be `rewritten`.
     """
     owners = {os.geteuid(), 0}
     with suppress(OSError):
@@ -35,6 +36,8 @@ def project_root(folder: Path) -> ProjectRoot:
         if is_no_project(candidate):
             break
         for mark in MARKS:
+            if rewritten and (candidate, mark) == (folder, FILE):
+                continue
             if _is_owned(candidate / mark, owners):
                 return ProjectRoot(candidate, mark)
     return ProjectRoot(folder)

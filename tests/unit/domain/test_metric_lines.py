@@ -41,6 +41,9 @@ REPORT = """\
         ("accuracy", REPORT, [(0.97, None)]),
         ("accuracy", "\u2502 accuracy \u2502 0.93 \u2502", [(0.93, None)]),
         ("loss", "\x1b[32mloss\x1b[0m \x1b[1m0.5\x1b[0m", [(0.5, None)]),
+        ("val_loss", "Epoch 3/10 - train loss 0.72 - val loss 0.71", [(0.71, 3.0)]),
+        ("train_loss", "Epoch 3/10 - train loss 0.72 - val loss 0.71", [(0.72, 3.0)]),
+        ("val_acc", "train loss 0.72, val loss 0.71, val acc 0.9", [(0.9, None)]),
         ("step_time", "Step Time: 12.5ms", [(12.5, None)]),
         ("score", "it's the score (mean): 5", [(5.0, None)]),
     ],
@@ -79,6 +82,11 @@ def test_the_values_of_the_training_are_not_taken_for_those_of_the_test() -> Non
     line = metric_line("loss", printed)
     assert line is not None and line.text.startswith("test")
     assert re.findall(line.expression, printed) == ["0.3"]
+
+
+def test_a_name_is_not_put_together_from_both_sides_of_a_number() -> None:
+    assert metric_line("val_acc", "val loss 0.71 test acc 0.9") is None
+    assert metric_line("loss", "Epoch 3/10 - train loss 0.72 - val auc 0.71") is None
 
 
 def test_the_key_of_the_file_is_valid_yaml() -> None:

@@ -19,6 +19,9 @@ _UNIT = re.compile(r" ?%|[A-Za-z\u00b0\u00b5\u03bc][\w/]*")
 _STEP = re.compile(r"\b(?:global_step|step|epoch|iteration|iter)\b[\s=:\[#]{1,3}(\d+)(?![.,]\d)", re.IGNORECASE)
 _BEFORE_STEP = re.compile(r"\b(?:global_step|step|epoch|iteration|iter)\b[\s=:\[#]{1,3}\Z", re.IGNORECASE)
 _STEP_HEADINGS = frozenset(("global_step", "step", "epoch", "iteration", "iter"))
+_SEPARATOR = re.compile(r"[,;|\u2502\u2503]\s|\s[-\u2013]\s|\d\.\d+\s")
+"""what ends the part of a line that another value belongs to"""
+_TRAINING = frozenset(("train", "training"))
 _VALUE = r"[-+.\w]*\w"  # also matches nan and inf, and no full stop after the number
 _RULES = "|\u2502\u2503"  # vertical lines between the columns of a table
 _FULL_WORDS = {
@@ -73,13 +76,16 @@ def _is_same(word: str, other: str) -> bool:
 def _named(name: str, line: str) -> tuple[int, int] | None:
     """Return start and end of the part of the line that names the metric; None if the line does not name it.
 
-    A token with other words is another metric: `val_loss` does not name `loss`.
+    A token with other words is another metric: `val_loss` does not name `loss`. No number is between the words of a
+    name: in `train loss 0.72 - val loss 0.71` the first `loss` is no part of `val_loss`.
     """
     needed, start, end = words_of(name), -1, -1
     missing = set(needed)
     for token in _TOKEN.finditer(line):
         words = words_of(token[0])
         if words and all(any(_is_same(word, other) for other in needed) for word in words):
+            if start >= 0 and missing and _NUMBER.search(line, end, token.start()):
+                missing, start = set(needed), -1
             covered = {other for other in missing if any(_is_same(word, other) for word in words)}
             if covered:
                 missing -= covered
@@ -92,8 +98,10 @@ def _named(name: str, line: str) -> tuple[int, int] | None:
 def _of_sentence(name: str, line: str, lines: Sequence[str]) -> str:
     """Return the expression for a line with the metric's name and its value; empty if it has none."""
     named = _named(name, line)
-    words = words_of(line)
-    if named is None or ({"train", "training"} & {*words} and not {"train", "training"} & {*words_of(name)}):
+    if named is None:
+        return ""
+    words = words_of(_SEPARATOR.split(line[: named[0]])[-1] + line[named[0] :])
+    if _TRAINING & {*words} and not _TRAINING & {*words_of(name)}:
         return ""
     value = _value(line, named[1])
     if value is None:
