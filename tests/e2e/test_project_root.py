@@ -98,6 +98,26 @@ def test_a_file_that_init_writes_in_a_subfolder_names_the_project(shared_home: H
     assert "(2 completed)" in shared_home.run("run", "--budget", "2", cwd=source).stdout
 
 
+def test_constants_of_a_script_in_a_subfolder_are_replaced(shared_home: Home, tmp_path: Path) -> None:
+    files = {"src/legacy.py": "RATE = 0.1\nprint('loss=%g' % RATE)\n"}
+    source = repository(tmp_path / "constants", files) / "src"
+    shared_home.run("init", "legacy.py", "--yes", cwd=source)
+    assert "(2 completed)" in shared_home.run("run", "--budget", "2", "--set", "try_first=[]", cwd=source).stdout
+
+
+def test_a_script_that_opens_its_configuration_file_by_name_gets_the_values(shared_home: Home, tmp_path: Path) -> None:
+    script = "import json\nprint('loss=%g' % json.load(open('settings/net.json'))['optim']['rate'])\n"
+    files = {"src/train.py": script, "src/settings/net.json": '{"optim": {"rate": 0.5}, "epochs": 3}\n'}
+    source = repository(tmp_path / "by-name", files) / "src"
+    shared_home.run("init", "train.py", "--config", "settings/net.json", "--yes", cwd=source)
+    shared_home.run("run", "--budget", "3", cwd=source)
+    trials = shared_home.json("trials", shared_home.json("status", cwd=source)[0]["handle"], cwd=source)
+    values = [trial["metrics"]["loss"]["value"] for trial in trials]
+    rates = [trial["parameters"]["optim.rate"] for trial in trials]
+    assert len({*rates}) == 3 and [f"{value:g}" for value in values] == [f"{rate:g}" for rate in rates]
+    assert (source / "settings/net.json").read_text() == files["src/settings/net.json"], "the file itself is unchanged"
+
+
 def test_a_submodule_is_a_project_of_its_own(shared_home: Home, tmp_path: Path) -> None:
     repository(tmp_path / "model")
     outer = repository(tmp_path / "outer", {"README": "all", "data/rows.csv": "1\n"})

@@ -127,7 +127,8 @@ def _config(root: Field, values: _Values, folder: Path, constants: ConstantTempl
         return None
     if "config" not in used:
         root.report.notes.append(
-            "config: the command has no {config}; the path of the copy is only in $ORCHESTUNE_CONFIG"
+            f"config: the command has no {{config}}; the values are in each trial's own copy of {path}, whose path is"
+            " also in $ORCHESTUNE_CONFIG"
         )
     return config_file(root.find("config"), path, folder, names, names if set(used) & set(ALL_PARAMETERS) else used)
 

@@ -80,10 +80,14 @@ class KeepRule(Struct, frozen=True):
 
 
 class ConfigFile(Struct, frozen=True):
-    """Template of the user's configuration file: texts, and `[parameter, original text]` between them."""
+    """Template of the user's configuration file: texts, and `[parameter, original text]` between them.
+
+    `path`: that of the file in the folder of the command, where the copy replaces it; empty if it is not there.
+    """
 
     name: str
     parts: list[str | list[str]]
+    path: str = ""
 
 
 class ConstantLine(Struct, frozen=True):

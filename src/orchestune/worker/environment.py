@@ -32,17 +32,29 @@ def with_home(base: Mapping[str, str], folder: str) -> dict[str, str]:
     return {**base, "HOME": folder}
 
 
-def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str) -> dict[bytes, bytes]:
+def cores_per_slot(slots: int) -> int:
+    """Return each slot's share of the cores that this process may use; 0, no limit, for a single slot."""
+    if slots < 2:
+        return 0
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, cores // slots)
+
+
+def of_job(
+    base: Mapping[str, str], job: Mapping[str, Any], experiment: str, handle: str, cores: int = 0
+) -> dict[bytes, bytes]:
     """Return the variables shared by all attempts of a revision: base, inherited, `env:`, secrets, experiment.
 
-    They are encoded here so that this is not repeated for each attempt.
+    They are encoded here so that this is not repeated for each attempt. `cores`: for the thread pools of a job that
+    requests none.
     """
     variables = dict(base)
     variables.update({str(name): str(value) for name, value in (job.get("inherited") or {}).items()})
     variables["PYTHONUNBUFFERED"] = "1"
     variables.update({str(name): str(value) for name, value in (job.get("env") or {}).items()})
     variables.update({str(name): str(value) for name, value in (job.get("secrets") or {}).items()})
-    for name, value in {**_threads(job, variables), **_share(job)}.items():
+    for name, value in {**_threads(job.get("cpu") or cores, variables), **_share(job)}.items():
         variables.setdefault(name, value)
     variables["ORCHESTUNE_EXPERIMENT"], variables["ORCHESTUNE_HANDLE"] = experiment, handle
     if job.get("root"):
@@ -51,9 +63,11 @@ def of_job(base: Mapping[str, str], job: Mapping[str, Any], experiment: str, han
     return encoded(variables)
 
 
-def _threads(job: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Limit thread pools to the requested cores, if any; an OMP_NUM_THREADS set by the user disables all of them."""
-    cores = job.get("cpu")
+def _threads(cores: float, environ: Mapping[str, str]) -> dict[str, str]:
+    """Limit thread pools to these cores; 0 or an OMP_NUM_THREADS set by the user disables all of the limits.
+
+    Two trials that each use all cores take far longer than one after the other: their threads wait for each other.
+    """
     if not cores or "OMP_NUM_THREADS" in environ:
         return {}
     return dict.fromkeys(_THREADS, str(max(int(cores), 1)))

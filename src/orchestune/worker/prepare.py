@@ -46,6 +46,7 @@ class Preparation:
         base = environment.with_home(environment.inherited(environ), str(settings.state / "home"))
         self._base = {**base, WORKER_VARIABLE: settings.worker}
         self._experiment, self._handle = str(hello["experiment"]), str(hello["handle"])
+        self._cores = environment.cores_per_slot(settings.slots)
         self._cache = settings.state / "bundles"
         self.is_closing = False
         """the worker is shutting down: do not retry"""
@@ -55,7 +56,7 @@ class Preparation:
 
     def add_job(self, document: Mapping[str, Any]) -> PreparedJob:
         """Compile a job and cache it by revision."""
-        common = environment.of_job(self._base, document, self._experiment, self._handle)
+        common = environment.of_job(self._base, document, self._experiment, self._handle, self._cores)
         job = PreparedJob(document, common)
         self.jobs[job.revision] = job
         return job

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,8 +18,11 @@ from orchestune.system.process import Process
 
 
 @pytest.fixture
-def macos(monkeypatch: pytest.MonkeyPatch) -> None:
+def macos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(platform, "name", lambda: "darwin")
+    process.boot_id.cache_clear()
+    yield
+    process.boot_id.cache_clear()  # later tests in this process are on Linux again
 
 
 def test_native_windows_is_refused_with_the_way_by_wsl(

@@ -39,7 +39,7 @@ JOB = {
     "preload": ["sklearn.svm"], "collect": [{"kind": "csv", "where": "logs/metrics.csv"}], "root": None, "folder": "",
     "links": ["data"], "cap_bytes": 67_108_864,
 }  # fmt: skip
-CONFIG = {"name": "base.yml", "parts": ["text", ["optim.lr", "text without it"], "rest"]}
+CONFIG = {"name": "base.yml", "path": "conf/base.yml", "parts": ["text", ["optim.lr", "text without it"], "rest"]}
 CONSTANTS = {"path": "model.py", "lines": [{"number": 3, "parts": ["lr = ", ["lr", "0.1"], ""]}]}
 EVERY_OPTION = {
     "run": ["python", "model.py"], "timeout": 60.0, "checkpoint_every": 30.5, "config": CONFIG, "cpu": 2.0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.worker.environment import of_job, with_home
+from orchestune.worker.environment import cores_per_slot, of_job, with_home
 
 
 def test_a_home_that_can_be_written_stays(tmp_path: Path) -> None:
@@ -32,6 +32,17 @@ def test_libraries_are_told_of_as_many_threads_as_the_trial_has_cores() -> None:
     assert {environment[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")} == {"2"}
     assert job(cpu=0.5)["OMP_NUM_THREADS"] == "1"
     assert "OMP_NUM_THREADS" not in job()
+
+
+def test_trials_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
+    assert [cores_per_slot(slots) for slots in (1, 2, 4, 16)] == [0, 3, 1, 1]
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert cores_per_slot(4) == 2
+    environment = of_job({}, {}, "id", "sgd-7f3a", cores=3)
+    assert (environment[b"OMP_NUM_THREADS"], environment[b"LOKY_MAX_CPU_COUNT"]) == (b"3", b"3")
+    assert of_job({}, {"cpu": 2}, "id", "sgd-7f3a", cores=3)[b"OMP_NUM_THREADS"] == b"2"
 
 
 def test_what_the_user_says_of_threads_stays() -> None:

@@ -52,7 +52,7 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     path_option = next((option for option in options if option.name in _NAMES), None)
     notes: tuple[str, ...] = ()
     if path_option is None:
-        notes = ("no option for a configuration file found: its path is the last argument",)
+        notes = (f"no option for a configuration file found: each trial has its own {path}, and its path as argument",)
         argument_template = "{config}"
     else:
         argument_template = (

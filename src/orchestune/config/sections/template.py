@@ -43,7 +43,8 @@ def config_file(
         gap = " " if start == end else ""  # the key has no value
         parts += [content[position:start] + gap, (name, content[start:end])]
         position = end
-    return ConfigTemplate(PurePosixPath(path).name, (*parts, content[position:]))
+    in_folder = str(PurePosixPath(path)) if _is_in(folder, str(PurePosixPath(path))) else ""
+    return ConfigTemplate(PurePosixPath(path).name, (*parts, content[position:]), in_folder)
 
 
 def constant_lines(

@@ -17,15 +17,19 @@ class ConfigTemplate:
     name: str
     """file name without its folder"""
     parts: Parts
+    path: str = ""
+    """path of the file relative to the folder of the command; empty if it is not in that folder"""
 
     def to_json(self) -> dict[str, Any]:
         """Serialize for the store and for workers."""
-        return {"name": self.name, "parts": _parts_json(self.parts)}
+        return {"name": self.name, "parts": _parts_json(self.parts), **({"path": self.path} if self.path else {})}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any] | None) -> ConfigTemplate | None:
         """Parse the output of `to_json`; None if absent."""
-        return cls(str(document["name"]), _parts(document["parts"])) if document else None
+        if not document:
+            return None
+        return cls(str(document["name"]), _parts(document["parts"]), str(document.get("path") or ""))
 
 
 SCRIPT_SUFFIXES = (".py", ".r")

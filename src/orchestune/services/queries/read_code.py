@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from orchestune import documents
 from orchestune.bundles.compare import compare
@@ -13,6 +12,7 @@ from orchestune.domain import differences
 from orchestune.domain.differences import ComparedTrial
 from orchestune.domain.lifecycle.ids import split_reference
 from orchestune.domain.search.parameters import Value
+from orchestune.domain.specification.command_channels import ConstantTemplate
 from orchestune.errors import BadInput, NotFound
 from orchestune.services.bundles import blob_key
 from orchestune.services.core import Core
@@ -92,17 +92,16 @@ def _side(core: Core, name: str, key: str) -> ComparedTrial:
         raise BadInput.one(f"invalid trial: '{name}' (expected such as sgd-7f3a/12)", key=key)
     compared = trial(core, ref, number)
     document = specification(core, ref, compared["revision"])
-    constants = _constants(document["specification"].get("constants"), compared["parameters"])
+    template = ConstantTemplate.from_json(document["specification"].get("constants"))
+    constants = _constants(template, compared["parameters"]) if template is not None else {}
     return ComparedTrial(status(core, ref), compared, document, constants)
 
 
-def _constants(template: Mapping[str, Any] | None, parameters: Mapping[str, Value]) -> dict[str, str]:
+def _constants(template: ConstantTemplate, parameters: Mapping[str, Value]) -> dict[str, str]:
     """Return the lines with constants of one trial, none if they are too long; the parameters are compared anyway."""
-    if template is not None:
-        sizes = (len(template["path"]) + length(line["parts"], parameters) for line in template["lines"])
-        if sum(sizes) > _MAX_CONSTANTS:
-            return {}
-    return constant_lines(template, parameters)
+    document = template.to_json()
+    sizes = (len(template.path) + length(line["parts"], parameters) for line in document["lines"])
+    return {} if sum(sizes) > _MAX_CONSTANTS else constant_lines(document, parameters)
 
 
 def _digest(core: Core, ref: str, number: int | None) -> str | None:

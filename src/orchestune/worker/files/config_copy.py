@@ -1,5 +1,7 @@
 """Writes a private copy of the user's configuration file with the values of one trial.
 
+The copy also replaces the file in the trial's folder, for scripts that open it by its own name.
+
 The file arrives in parts, split at the values: parsing YAML needs more than the standard library, so the client that
 created the experiment located them. Layout and comments are preserved.
 """
@@ -32,7 +34,23 @@ def write(folder: str, name: str, parts: Sequence[Any], parameters: Mapping[str,
     """Write the copy into `folder` under the file's own name. Return its path. Raises OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, os.path.basename(name))
+    _write(path, fill(parts, parameters))
+    return path
+
+
+def replace(folder: str, path: str, copy: str) -> None:
+    """Replace the file at `path` in the trial's `folder` by the `copy`, unless it is a link or absent.
+
+    Raises OSError.
+    """
+    root = os.path.realpath(folder)
+    place = os.path.join(root, path)
+    if os.path.realpath(place) == place and place.startswith(root + os.sep) and os.path.isfile(place):
+        with open(copy, "rb") as file:
+            _write(place, file.read())
+
+
+def _write(path: str, content: bytes) -> None:
     clear(path)  # a command may have replaced it by a link
     with open(path, "xb") as file:
-        file.write(fill(parts, parameters))
-    return path
+        file.write(content)

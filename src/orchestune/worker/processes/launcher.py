@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestune.worker import attempt as phases
 from orchestune.worker import environment
 from orchestune.worker.attempt import RunningAttempt
-from orchestune.worker.files import constants
+from orchestune.worker.files import config_copy, constants
 from orchestune.worker.processes.cores import Cores, not_pinned_message
 from orchestune.worker.processes.preload import Preloader, PreloadFailed, Zygote, program
 from orchestune.worker.processes.spawn import StartedProcess, TrialCommand, spawn
@@ -63,9 +63,11 @@ class Launcher:
         """
         job, slot, lease = attempt.job, attempt.slot, attempt.lease
         slot.write_files(lease["parameters"], job.config)
+        if job.config and job.config.get("path"):
+            config_copy.replace(str(attempt.folder), str(job.config["path"]), slot.config)
         if job.constants:
             try:
-                constants.substitute(str(slot.view.folder), job.constants, lease["parameters"])
+                constants.substitute(str(attempt.folder), job.constants, lease["parameters"])
             except ValueError as exc:
                 raise phases.StartError(str(exc)) from exc
         variables = _variables(attempt)
