@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestune.client.local.home import state_path
-from orchestune.worker.files.unkept import WrittenFile, relative
 
 _WORKERS = "workers"
 _RETAINED = "retained"
@@ -26,7 +25,7 @@ def written_files(environ: Mapping[str, str], attempts: Iterable[str]) -> dict[s
         for retained in _retained(environ):
             folder, files = _listed(retained / f"{attempt}.json")
             if files:
-                return dict(relative(files, folder))
+                return {posixpath.relpath(path, folder or "."): size for path, size in files}
     return {}
 
 
@@ -45,11 +44,11 @@ def locate(environ: Mapping[str, str], attempts: Iterable[str], path: str) -> Pa
     return None
 
 
-def _listed(path: Path) -> tuple[str, list[WrittenFile]]:
+def _listed(path: Path) -> tuple[str, list[tuple[str, int]]]:
     """Return the folder of the command and the files of a list that a worker wrote; neither if there is no list."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return str(document["folder"]), [WrittenFile(str(name), int(size)) for name, size in document["files"]]
+        return str(document["folder"]), [(str(name), int(size)) for name, size in document["files"]]
     except (OSError, ValueError, TypeError, KeyError):
         return "", []
 
