@@ -138,6 +138,18 @@ class GuardsContract(WorldContract):
         worker.call(finished=[worker.finish(lease, 0.5)])
         assert world.status(experiment)["state"] == "running"
 
+    def test_trials_that_run_when_a_guard_pauses_do_not_hide_its_reason(self, world: CoreWorld) -> None:
+        for last, code in ((0.5, "identical_metrics"), (0.6, "budget")):
+            experiment = world.create(budget=6, parallelism=2)
+            running, late = world.lease()[0]
+            for _ in range(5):
+                worker, lease = world.lease()[0]
+                worker.call(finished=[worker.finish(lease, 0.5)])
+            assert world.status(experiment)["reason"]["code"] == "identical_metrics"
+            running.call(finished=[running.finish(late, last)])
+            status = world.status(experiment)
+            assert (status["state"], status["reason"]["code"]) == ("completed", code)
+
     @pytest.mark.parametrize("value", ["nan", "inf"])
     def test_a_metric_that_is_not_finite_fails_the_trial(self, world: CoreWorld, value: str) -> None:
         experiment = world.create(budget=9, parallelism=1)

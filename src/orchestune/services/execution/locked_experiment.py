@@ -137,8 +137,16 @@ class Ledger:
             return
         if reason.code is ReasonCode.EXHAUSTED:
             row.is_exhausted = True  # a larger budget does not change that
-        row.ended_by, row.reason = reason.code.value, reason
+        row.ended_by = reason.code.value
+        if reason.code is not ReasonCode.BUDGET or not self._has_identical_metrics():
+            row.reason = reason
         self.to_be_cancelled = row.open > 0
+
+    def _has_identical_metrics(self) -> bool:
+        """Return True if a guard paused the experiment for that, and the trials that were running changed nothing."""
+        row = self.row
+        was_paused = row.reason is not None and row.reason.code is ReasonCode.IDENTICAL_METRICS
+        return was_paused and row.identical_count == row.completed
 
     def pause(self, reason: Reason) -> None:
         """Pause the experiment for a reason that `resume` waives."""
