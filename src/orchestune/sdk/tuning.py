@@ -118,7 +118,7 @@ def start(
     parallelism: int = 1,
     **keys: Any,
 ) -> Experiment:
-    """Start the experiment of `tune` without waiting for it."""
+    """Start the experiment of `tune` without waiting for it. A terminal shows its handle."""
     reserved = _RESERVED_KEYS & keys.keys()
     if reserved:
         raise UsageError(
@@ -158,6 +158,9 @@ def start(
             if _FILE not in exc.message:
                 raise
             raise _too_large(function, Path(folder, _FILE).stat().st_size) from exc
+    if sys.stderr.isatty():
+        handle = status["handle"]
+        print(f"{handle}: follow it with `orchestune status {handle} --watch`", file=sys.stderr)  # noqa: T201
     return Experiment(client, status)
 
 

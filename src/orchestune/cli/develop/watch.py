@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
         commands,
         "watch",
         watch,
-        details="Cancels a test that is still running. Ignores files that are not packed. Ctrl-C stops it.",
+        details="Cancels a test that is still running. Ignores files that are not packed. Ctrl-C stops it."
+        " (To follow an experiment: `status EXP --watch`.)",
         example="orchestune watch\norchestune watch -p alpha=0.01\norchestune watch --cluster docker",
         json=False,
     )

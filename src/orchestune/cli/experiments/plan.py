@@ -196,7 +196,7 @@ def _metrics(metrics: Sequence[Metric], collect: Sequence[MetricSource]) -> str:
         descriptions.append(f"{metric.name} ({', '.join(qualifiers)})")
     line = f"a line `{metrics[0].name}=0.5` on its output"
     sources = ["matches of the `regex`" if source.kind == "regex" else source.where for source in collect]
-    reporting = f"in {', '.join(sources)}, or {line}" if sources else f"for example {line}"
+    reporting = f"in {', '.join(dict.fromkeys(sources))}, or {line}" if sources else f"for example {line}"
     return f"{', '.join(descriptions)}; {one_line(reporting)}"
 
 
