@@ -136,8 +136,13 @@ def test_a_run_that_fails_writes_nothing(cli: Cli, project: Path) -> None:
     (project / "train.py").write_text(SCRIPT + "raise SystemExit(7)\n")
     done = cli("init", "train.py", "--yes")
     assert done.code == 2
-    assert "the run failed: exited with code 7" in done.err
+    assert "the run failed: exited with code 7" in done.err and "to skip the run\n" in done.err
     assert not (project / "experiment.yml").exists()
+    (project / "src").mkdir()
+    (project / "src/train.py").write_text("open('rows.csv')\n" + SCRIPT)
+    assert (
+        "if it expects to run in src, change to that folder first: cd src" in cli("init", "src/train.py", "--yes").err
+    )
 
 
 def test_a_run_that_reports_nothing_of_a_known_name_asks_for_it(cli: Cli, project: Path) -> None:

@@ -180,6 +180,10 @@ class _Init:
         reported = discover_metrics.run_once(self.console, prepared_from(loaded), draft.defaults, asides, self.asks)
         if reported.problem and not self.asks:
             hint = "retry once it runs, or add --minimize METRIC or --maximize METRIC to skip the run"
+            if subfolder := os.path.dirname(self.args.script or ""):
+                hint += (
+                    f"; if it expects to run in {subfolder}, change to that folder first: cd {shlex.quote(subfolder)}"
+                )
             raise UsageError(f"the run failed: {reported.problem}", hint)
         self._say("", *discover_metrics.table(self.console, reported))
         if reported.seconds is not None and not reported.problem:
