@@ -105,11 +105,14 @@ def test_constants_of_a_script_in_a_subfolder_are_replaced(shared_home: Home, tm
     assert "(2 completed)" in shared_home.run("run", "--budget", "2", "--set", "try_first=[]", cwd=source).stdout
 
 
-def test_a_script_that_opens_its_configuration_file_by_name_gets_the_values(shared_home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--config", "settings/net.json")])
+def test_a_script_that_opens_its_configuration_file_by_name_gets_the_values(
+    shared_home: Home, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     script = "import json\nprint('loss=%g' % json.load(open('settings/net.json'))['optim']['rate'])\n"
     files = {"src/train.py": script, "src/settings/net.json": '{"optim": {"rate": 0.5}, "epochs": 3}\n'}
-    source = repository(tmp_path / "by-name", files) / "src"
-    shared_home.run("init", "train.py", "--config", "settings/net.json", "--yes", cwd=source)
+    source = repository(tmp_path / f"by-name-{len(options)}", files) / "src"
+    shared_home.run("init", "train.py", *options, "--yes", cwd=source)
     shared_home.run("run", "--budget", "3", cwd=source)
     trials = shared_home.json("trials", shared_home.json("status", cwd=source)[0]["handle"], cwd=source)
     values = [trial["metrics"]["loss"]["value"] for trial in trials]

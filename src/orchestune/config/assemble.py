@@ -125,12 +125,13 @@ def _config(root: Field, values: _Values, folder: Path, constants: ConstantTempl
             "{config} in `run` is reserved for the configuration file", "rename the parameter"
         )
         return None
-    if "config" not in used:
+    placed = names if set(used) & set(ALL_PARAMETERS) else used
+    template = config_file(root.find("config"), path, folder, names, placed)
+    if "config" not in used and template is not None and not template.path:
         root.report.notes.append(
-            f"config: the command has no {{config}}; the values are in each trial's own copy of {path}, whose path is"
-            " also in $ORCHESTUNE_CONFIG"
+            "config: the command has no {config}; the path of the copy is only in $ORCHESTUNE_CONFIG"
         )
-    return config_file(root.find("config"), path, folder, names, names if set(used) & set(ALL_PARAMETERS) else used)
+    return template
 
 
 def _space(root: Field, values: _Values) -> Space | None:

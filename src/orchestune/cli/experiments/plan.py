@@ -171,7 +171,9 @@ def _parameter_passing(specification: Specification) -> str:
     first = names[0]
     if specification.constants and not used:
         return f"constants of {specification.constants.path}, in each trial's copy of it"
-    if "config" in used and specification.config:
+    if specification.config and specification.config.path and not used:
+        text = f"values of {specification.config.path}, in each trial's copy of it"
+    elif "config" in used and specification.config:
         text = f"a copy of {specification.config.name} as {{config}}"
     elif "args" in used:
         text = f"arguments such as --{first}=VALUE"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from orchestune.config.scripts.signature import of_fields
 from orchestune.errors import BadInput
 
 _PACKAGE = re.compile(r"^#\s*@package:?\s+([\w.]+)", re.MULTILINE)
+_NAMED_FILE = re.compile(r"""["']([\w./-]+\.(?:ya?ml|json|toml))["']""")
 _NAMES = ("config", "cfg", "conf", "config-file", "config_file", "config-path", "config_path", "configuration")
 
 
@@ -65,6 +68,24 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
     varied = [option for option in values.options(document) if option.name in spans and not option.required]
     required = [option for option in options if option.required and option is not path_option]
     return Script("configuration", (*varied, *required), script.words if script else (), argument_template, path, notes)
+
+
+def opened(script: Path, folder: Path) -> Script | None:
+    """Return the values of a file in `folder` that the script names in its source; None if there is no such file.
+
+    Each trial has the file with its own values in its folder, so the script needs no option for it.
+    """
+    try:
+        source = script.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    for path in dict.fromkeys(_NAMED_FILE.findall(source)):
+        with suppress(BadInput, OSError, ValueError):
+            if ".." not in Path(path).parts and (folder / path).is_file():
+                values_of_file = by_path(None, path, folder)
+                note = f"{script.name} names {path}: each trial has that file with its own values"
+                return replace(values_of_file, argument_template="", notes=(note,))
+    return None
 
 
 def _places(path: Path) -> Spans:

@@ -190,7 +190,7 @@ def _run(
     assignments = [f"{option.name}={{{option.name}}}" for option in script.options if _varied(option, propose(option))]
     program = [_literal(word) for word in invocation.command]
     words = [
-        *(assignments if script.argument_template == "" and script.constants is None else ()),
+        *(assignments if script.argument_template == "" and not (script.constants or script.config) else ()),
         *program,
         *fixed_words[True],
         *(placeholders if is_before_command else ()),

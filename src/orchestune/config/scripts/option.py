@@ -45,7 +45,8 @@ class Script:
     words: tuple[str, ...] = ()
     """words after the script and before the options: the name of one of its commands"""
     argument_template: str = "{args}"
-    """the placeholders for all options in the command; empty if they are assigned before it: `LR={LR} sh train.sh`"""
+    """the placeholders for all options in the command; empty if they are assigned before it, `LR={LR} sh train.sh`, or
+    replaced in a file"""
     config: str | None = None
     """the configuration file that has these values"""
     notes: tuple[str, ...] = ()

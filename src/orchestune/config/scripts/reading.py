@@ -102,7 +102,7 @@ def read(
         script = library_options.read(text, suffix) or text_options.read(text, suffix)
     if config is not None:
         return ScriptInvocation(words, config_files.by_path(script, config, folder))
-    return ScriptInvocation(words, _or_constants(script, [path], folder))
+    return ScriptInvocation(words, _or_constants(script, [path], folder) or config_files.opened(path, folder))
 
 
 def _of_python(
@@ -133,7 +133,7 @@ def _of_python(
     if config is not None:
         script = config_files.by_path(script, config, folder)
     else:
-        script = _or_constants(script, _modules(path), folder)
+        script = _or_constants(script, _modules(path), folder) or config_files.opened(path, folder)
     return ScriptInvocation((python, *arguments), script, module_name)
 
 

@@ -69,7 +69,7 @@ def report_missing(root: Entries, report: ProblemReport, proposed: str = "") -> 
     words = [word.text for word in (run.items if isinstance(run, Items) else (run,)) if isinstance(word, ScalarNode)]
     uses_parameters = (
         placeholders(words)
-        or any(root.get(key) is not None for key in ("constants", "stdin"))
+        or any(root.get(key) is not None for key in ("config", "constants", "stdin"))
         or any("ORCHESTUNE_PARAM" in word for word in words)
     )
     if run is not None and not uses_parameters:

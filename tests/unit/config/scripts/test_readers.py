@@ -451,3 +451,16 @@ def test_options_that_no_one_searches_are_named_with_a_range_to_copy(tmp_path: P
         drafted(tmp_path, text)
     assert str(refused.value) == "no option of train.py looks like a hyperparameter: epochs"
     assert refused.value.hint == "name the ones to vary: orchestune init train.py epochs=2..8"
+
+
+def test_a_configuration_file_that_a_script_names_has_its_values(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    (tmp_path / "net.yaml").write_text("lr: 0.1\n")
+    (tmp_path / "broken.json").write_text("{")
+    script.write_text("open('absent.yaml'); open('../up.toml'); open('broken.json'); open('net.yaml')")
+    invocation = reading.read(script, tmp_path, "python")
+    assert invocation.script is not None
+    assert (invocation.script.config, invocation.script.argument_template) == ("net.yaml", "")
+    assert [option.name for option in invocation.script.options] == ["lr"]
+    script.write_text("open('absent.yaml')")
+    assert reading.read(script, tmp_path, "python").script is None
