@@ -69,6 +69,10 @@ def test_status_follows_the_contract(shared_home: Home, finished: Path) -> None:
     assert all({"name", "node", "state"} <= set(worker) for worker in status["workers"])
     [listed] = printed(home, "status")
     assert listed.keys() == status.keys()
+    declared = {metric["name"] for metric in status["metrics"]}
+    for entry in status["best"]:  # a list has only the metrics that the experiment declares
+        assert "extra" in entry["metrics"]
+        entry["metrics"] = {name: value for name, value in entry["metrics"].items() if name in declared}
     assert {**listed, "workers": []} == {**status, "workers": []}
     # workers of an experiment that is over end meanwhile
     assert [worker["id"] for worker in listed["workers"]] == [worker["id"] for worker in status["workers"]]
