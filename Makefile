@@ -15,9 +15,10 @@ CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 # what runs in a user's own Python, which may be of version 3.8
 OLD_PYTHONS := worker config/modules config/scripts/capture_parser.py domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
-FAST := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not trackers and not pages and not long
+NO_SERVER := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not trackers and not pages
+FAST := $(NO_SERVER) and not long
 
-.PHONY: help demo test test-long test-postgres test-torch test-mlflow test-trackers test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
+.PHONY: help demo test test-long test-longest test-postgres test-torch test-mlflow test-trackers test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages test-pages-long types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,6 +70,9 @@ test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server
 test-long: $(VENV)/dev.stamp ## the slow ones: examples, promises, attacks, the API as a whole, simulated AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) $(SLOWEST) -m '$(FAST) and slow'
 
+test-longest: $(VENV)/dev.stamp ## the slowest of them, for which CI has no time: a simulated AWS whose processes die at each step
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m '$(NO_SERVER) and long'
+
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
 	@$(PYTEST) -m 'postgres and not chaos'
 
@@ -108,10 +112,15 @@ types-pages: $(VENV)/tsc.stamp ## the types of the pages' scripts (npm must be i
 
 # Chromium drops every connection when its machine gets a network device, as clusters beside it make: where that may be
 # done it gets a network of its own
-test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Chromium must be installed)
-	@alone() { unshare --net sh -c 'ip link set lo up && exec "$$@"' alone "$$@"; }; \
+ALONE := alone() { unshare --net sh -c 'ip link set lo up && exec "$$@"' alone "$$@"; }; \
 	unshare --net true 2>/dev/null || alone() { "$$@"; }; \
-	export PATH="$(CURDIR)/$(BIN):$$PATH"; alone $(PYTEST) $(SLOWEST) -m pages
+	export PATH="$(CURDIR)/$(BIN):$$PATH"; alone
+
+test-pages: $(VENV)/dev.stamp types-pages ## the web pages in a real browser (Chromium must be installed)
+	@$(ALONE) $(PYTEST) $(SLOWEST) -m 'pages and not long'
+
+test-pages-long: $(VENV)/dev.stamp ## pages that stay open for a whole day, in ten minutes
+	@$(ALONE) $(PYTEST) -m 'pages and long'
 
 test-wheel: $(VENV)/dev.stamp ## build the wheel, install it in an environment of its own, run the demo there
 	@$(PYTEST) $(SLOWEST) -m wheel

@@ -13,7 +13,7 @@ from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.kubernetes.pki import Authority
 from tests.testbeds.registry import Registry
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 SMALL = {"cpu": "100m", "memory": "64Mi"}
 
 

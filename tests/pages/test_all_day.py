@@ -23,6 +23,7 @@ TIMEOUT = 400.0
 """seconds until each of ten pages has heard of so many: with all cores at work two minutes were not enough"""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_no_page_grows_with_what_it_is_told(browser: Browser, core: Core, handles: Mapping[str, str]) -> None:
     """The second half of the events leaves no more behind than the noise of a measurement."""

@@ -78,6 +78,7 @@ def test_connections_that_break_at_every_request_before_or_after_it_took_effect_
     assert aws.inventory() == before and len(lost) > 200
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_processes_that_die_at_every_change_make_one_cluster_change_it_and_remove_it(aws: Fake) -> None:
     before = aws.inventory()
