@@ -109,8 +109,8 @@ class PlainView:
 
     def show(self, status: documents.Status, unreachable: str, *, last: bool = False) -> None:
         self._print_remark(status, unreachable, last)
-        if unreachable or (time.monotonic() < self._next and not last):
-            return
+        if unreachable or (not last and (not self._unreported or time.monotonic() < self._next)):
+            return  # the first result is printed at once: only what follows a line within a second is collected
         self._next = time.monotonic() + _BATCH_SECONDS
         pending, self._unreported = self._unreported, []
         if 0 < len(pending) <= _MAX_LINES_PER_BATCH:
