@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestune.worker.files.own_file import own_path
 from orchestune.worker.files.parts import join
 from orchestune.worker.files.removal import clear
 
@@ -43,9 +44,8 @@ def replace(folder: str, path: str, copy: str) -> None:
 
     Raises OSError.
     """
-    root = os.path.realpath(folder)
-    place = os.path.join(root, path)
-    if os.path.realpath(place) == place and place.startswith(root + os.sep) and os.path.isfile(place):
+    place = own_path(folder, path)
+    if os.path.isfile(place):
         with open(copy, "rb") as file:
             _write(place, file.read())
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestune.worker.files.own_file import own_path
 from orchestune.worker.files.parts import join
 
 _TO_PAST = 2**30
@@ -34,9 +35,8 @@ def substitute(folder: str, document: Mapping[str, Any], parameters: Mapping[str
     A script that is reached through a link is not private, and is not changed: ValueError.
     """
     name = str(document["path"])
-    root = os.path.realpath(folder)
-    path = os.path.join(root, name)
-    if os.path.realpath(path) != path or not path.startswith(root + os.sep):
+    path = own_path(folder, name)
+    if not path:
         raise ValueError(f"cannot replace constants of '{name}': it is a link, not a file that is packed with the code")
     try:
         with open(path, "rb") as file:
