@@ -91,7 +91,7 @@ PRELUDES = {
     "body, now = '{}', datetime.datetime.now(datetime.timezone.utc)\n"
     "signature = Webhook('whsec_c2VjcmV0c2VjcmV0').sign('1', now, body)\n"
     "headers = {'webhook-id': '1', 'webhook-timestamp': str(int(now.timestamp())), 'webhook-signature': signature}",
-    "docs/search.md": "train = lambda lr, model, layers=0: lr * layers",
+    "docs/search.md": "train = lambda lr, model: lr",
     "docs/how-to/python.md": "import orchestune\nfrom pathlib import Path\nPath('model.bin').touch()\n"
     "load = lambda folder: 98\ntrain = lambda *values: 0.5\n"
     "from sklearn.datasets import load_iris\nfrom sklearn.svm import SVC\nX, y = load_iris(return_X_y=True)",

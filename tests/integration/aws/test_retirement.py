@@ -122,7 +122,7 @@ def test_runs_that_have_no_time_left_call_the_next_one_until_all_is_gone(aws: Fa
 def test_runs_that_die_at_any_change_leave_what_the_next_one_removes(aws: Fake, acting: As) -> None:
     before = create_retiring_cluster(aws)
     acting(part(aws, "retirement"))
-    deaths = stage.die_again_and_again(aws, lambda: run() if "function" in aws.inventory() else "nobody calls it")
+    deaths = stage.die_again_and_again(aws, lambda: run() if "function" in aws.inventory() else "not called")
     acting(aws.user)
     stage.destroy()
     assert aws.inventory() == before and deaths > 30

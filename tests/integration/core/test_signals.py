@@ -43,7 +43,7 @@ def test_a_server_that_had_very_many_experiments_remembers_the_latest(monkeypatc
         if number == 500:
             signals.notify("events:old")
     assert len(signals._versions) == 100
-    assert signals.version("events:old") != before["old"], "whoever waits for it hears of it"
+    assert signals.version("events:old") != before["old"], "those that wait for it are notified"
     quiet = signals.version("events:quiet")
     assert signals.version("events:quiet") == signals.version("events:none") == quiet
     signals.notify("events:quiet")

@@ -96,7 +96,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = TIMEOUT) -> 
     """Poll until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.02)
     return value
 

@@ -115,7 +115,7 @@ class FakeServer:
         with self.change:
             while not (value := condition()):
                 remaining = deadline - time.monotonic()
-                assert remaining > 0, f"waited in vain: {what or condition}"
+                assert remaining > 0, f"timed out waiting for: {what or condition}"
                 self.change.wait(min(remaining, 0.5))
             return value
 

@@ -398,7 +398,7 @@ def test_a_trial_whose_checkpoint_was_removed_begins_anew_and_says_so(serve: Ser
     server.stop_attempt(again)
     server.finished(again)
     finished = server.finished(asked_for).finished
-    assert finished is not None and finished["state"] == "lost", "who asked to go on with it does not begin anew"
+    assert finished is not None and finished["state"] == "lost", "it asked for this trial and starts no other"
 
 
 def test_sigterm_to_the_worker_publishes_checkpoints_first(serve: Serve, employ: Employ) -> None:

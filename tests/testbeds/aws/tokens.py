@@ -68,7 +68,7 @@ class Tokens:
             except Refused:
                 continue
             return self._user(cluster.entries, cluster.policies, who)
-        raise ValueError("signed for no cluster here, by nobody known, or too long ago")
+        raise ValueError("signed for another cluster, by an unknown key, or too long ago")
 
     def _user(self, entries: dict[str, Any], policies: dict[str, Any], who: Identity) -> dict[str, Any]:
         entry = entries.get(who.principal)

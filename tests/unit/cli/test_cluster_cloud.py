@@ -76,7 +76,7 @@ class Provider:
             say(ProvisioningEvent(CompletedStep.MADE, Planned("role", name)))
         if self.fails is not None:
             raise self.fails
-        raise AssertionError("no test goes on from here")
+        raise AssertionError("not expected to be called")
 
     def reach(self, name: str) -> ClusterAddresses | None:
         return None

@@ -200,7 +200,7 @@ def test_what_a_cluster_would_refuse_or_everybody_could_read_is_told_before_anyt
     assert [problem.key for problem in caught.value.problems] == [key]
     assert "sesame" not in str(caught.value)
     had = ConnectionSettings.from_json(LAB.to_json() | {key: value})
-    assert had.with_changes({"size": None}) == had, "whoever joins has not said it"
+    assert had.with_changes({"size": None}) == had, "a value left out is not a change"
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "1", '"x"', '{"replicas": 1}'])

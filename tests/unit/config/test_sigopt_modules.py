@@ -77,8 +77,8 @@ def test_a_run_within_the_script_is_the_trial(tmp_path: Path) -> None:
 
 
 def test_a_failure_that_the_script_logs_fails_the_trial(tmp_path: Path) -> None:
-    done, _ = run(tmp_path, "import sigopt\nsigopt.log_failure()\nprint('goes on')\n")
-    assert (done.returncode, done.stdout) == (1, "goes on\n")
+    done, _ = run(tmp_path, "import sigopt\nsigopt.log_failure()\nprint('continues')\n")
+    assert (done.returncode, done.stdout) == (1, "continues\n")
 
 
 @pytest.mark.parametrize("line", ["sigopt.params.lr = 2", "sigopt.Connection()", "sigopt.params.nothing"])

@@ -124,7 +124,7 @@ def test_what_a_page_is_told_ends_with_its_session(core: Core, caplog: pytest.Lo
         stream = pages.send("GET", "/api/v1/experiments", token=None, headers=fields)
         assert b"event: ping\n" in iter(stream.readline, b"")
         ask(pages, "POST", "/sign-out", cookie, Sec_Fetch_Site="same-origin")
-        assert len(list(islice(stream, 1000))) < 1000, "it goes on"
+        assert len(list(islice(stream, 1000))) < 1000, "the stream never ends"
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

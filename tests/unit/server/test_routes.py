@@ -480,4 +480,4 @@ def test_the_openapi_document_describes_every_route() -> None:
 
 def test_no_request_waits_for_a_route_to_be_made() -> None:
     kinds = {type(route) for route in create_app(cast(Core, None), on_shutdown=lambda: None).routes}
-    assert all(issubclass(kind, Route) for kind in kinds), f"a router that was included makes its routes anew: {kinds}"
+    assert all(issubclass(kind, Route) for kind in kinds), f"an included router copies its routes: {kinds}"

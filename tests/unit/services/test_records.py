@@ -31,7 +31,7 @@ def test_a_shelf_keeps_the_logs_that_a_server_has_dropped_since(tmp_path: Path) 
     world.run(experiment)
     copy(source, shelf, experiment, tmp_path)
     [record] = shelf.records()
-    assert record.counts["trial"] == 3, "what went on is taken in anew"
+    assert record.counts["trial"] == 3, "a record that has changed since is imported again"
     world.close()
 
 

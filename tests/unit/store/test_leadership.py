@@ -35,7 +35,7 @@ def cut_off(store: Store) -> None:
     """Terminate the leader's connection in the database, and wait until it has gone."""
     with store.transaction() as session:
         session.rows(Query(bool, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"), {})
-    until("nobody to lead", lambda: not _locks(store))
+    until("no leader", lambda: not _locks(store))
 
 
 def _locks(store: Store) -> list[int]:

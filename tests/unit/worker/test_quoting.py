@@ -23,7 +23,7 @@ PLACES = {
     "a word": "printf '<%s>' {x}; true",
     "behind a here-document with an apostrophe": f"cat >/dev/null <<EOF\nit's here\nEOF\n{PRINTS} {{x}}",
     "behind two here-documents": f"cat >/dev/null <<A <<-'B'\nit's\nA\n\t\"$(\n\tB\n{PRINTS} {{x}}",
-    "behind a here-document that goes on": f"cat >/dev/null <<EOF\na\\\nEOF\n'\nEOF\n{PRINTS} {{x}}",
+    "behind a here-document with a continued line": f"cat >/dev/null <<EOF\na\\\nEOF\n'\nEOF\n{PRINTS} {{x}}",
     "within a here-document": "cat <<EOF\n<{x}>\nEOF\n",
     "within one that is not expanded": "cat <<'EOF'\n<{x}>\nEOF\n",
     "within one with half a quoted word": 'cat <<E"OF"\n<{x}>\nEOF\n',

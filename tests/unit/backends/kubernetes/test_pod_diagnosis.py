@@ -225,7 +225,7 @@ LOST: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
     "the node restarted": (
         WorkerEvidence(JOB, pod("Failed", **ended(137, "ContainerStatusUnknown"))),
         PLACE,
-        "its node lost the container, it was probably started anew",
+        "its node lost the container, it probably restarted",
     ),
     "the node did not take it": (
         WorkerEvidence(JOB, pod("Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")),
@@ -351,12 +351,12 @@ LOST: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
         UNKNOWN,
         "the worker ended with exit code 1; its last lines:\nboom",
     ),
-    "another container goes on, for as long as nobody ends it": (
+    "another container keeps running until it is stopped": (
         WorkerEvidence(JOB, pod("Running", **outlived(ended(1, message="boom")))),
         UNKNOWN,
         "the worker ended with exit code 1; its last lines:\nboom",
     ),
-    "out of memory, and another container goes on": (
+    "out of memory, and another container keeps running": (
         WorkerEvidence(JOB, pod("Running", **outlived(ended(137, "OOMKilled")))),
         WorkerLoss.OUT_OF_MEMORY,
         "out of memory: it was killed when its peak reached its limit of 1 GiB",

@@ -127,9 +127,7 @@ def verdict(pod: Document, evidence: WorkerEvidence) -> ObservedState:
         ):
             return ObservedState(Phase.GONE, _out_of_memory(pod, container["name"]), WorkerLoss.OUT_OF_MEMORY)
         if termination and termination.get("reason") == "ContainerStatusUnknown":
-            return ObservedState(
-                Phase.GONE, "its node lost the container, it was probably started anew", WorkerLoss.PLACE
-            )
+            return ObservedState(Phase.GONE, "its node lost the container, it probably restarted", WorkerLoss.PLACE)
     if pod["metadata"].get("deletionTimestamp") or evidence.pod_deleted:
         if _suspended(evidence.job):
             return _preempted(evidence)
