@@ -70,7 +70,7 @@ test: $(VENV)/dev.stamp ## the tests that need no cluster and no database server
 test-long: $(VENV)/dev.stamp ## the slow ones: examples, promises, attacks, the API as a whole, simulated AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(SPREAD) $(SLOWEST) -m '$(FAST) and slow'
 
-test-longest: $(VENV)/dev.stamp ## the slowest of them, for which CI has no time: a simulated AWS whose processes die at each step
+test-longest: $(VENV)/dev.stamp ## the slowest of them, for which CI has no time: a simulated AWS whose processes die, cross-validation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m '$(NO_SERVER) and long'
 
 test-postgres: $(VENV)/dev.stamp ## the store and the server on a real PostgreSQL (it must be installed)
@@ -91,7 +91,7 @@ testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >=
 test-docker: $(VENV)/dev.stamp ## Docker and image registries, on real ones (root, Debian packages: see CONTRIBUTING.md)
 	@$(PYTEST) $(SLOWEST) -m 'docker and not kubernetes and not long'
 
-test-docker-long: $(VENV)/dev.stamp ## images built by docker, podman and buildah (Debian packages of these names)
+test-docker-long: $(VENV)/dev.stamp ## images built by docker, podman and buildah (Debian packages of these names), and the server's image twice
 	@$(PYTEST) -m 'docker and long and not kubernetes'
 
 test-slurm: $(VENV)/dev.stamp ## a real Slurm of three nodes (root, Debian packages: see CONTRIBUTING.md)
@@ -100,7 +100,7 @@ test-slurm: $(VENV)/dev.stamp ## a real Slurm of three nodes (root, Debian packa
 test-kubernetes: testbeds ## a real cluster of three nodes, or the one in ORCHESTUNE_TEST_KUBECONFIG
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) $(CLUSTERS) $(SLOWEST) -m 'kubernetes and not long'
 
-test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods
+test-kubernetes-long: testbeds ## what takes many minutes there: chaos, a hundred workers, a thousand pods, examples, a simulated AWS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m 'kubernetes and long'
 
 $(VENV)/tsc.stamp:

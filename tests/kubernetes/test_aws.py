@@ -130,6 +130,7 @@ def only(eks: Cluster, *nodes: str) -> None:
         eks.kubectl("uncordon" if node in nodes else "cordon", node)
 
 
+@pytest.mark.long
 def test_a_cluster_at_aws_is_made_runs_an_experiment_loses_a_pool_and_goes_with_everything_kept(
     aws: Fake, eks: Cluster, home: Home, files: Files, server_image_here: str
 ) -> None:

@@ -16,7 +16,7 @@ from tests.testbeds.registry import Registry
 from tests.testbeds.roots import python_root
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 @pytest.fixture

@@ -22,10 +22,13 @@ ROOT = FOLDER.parents[2]
 TORCH = Path(os.environ.get("ORCHESTUNE_TEST_TORCH") or ROOT / ".venv-torch/bin/python")
 FOREVER = 10**7
 """steps that no training gets to in the time of a test"""
-LIGHT = ["train_xgboost", "cross_validate_xgboost", "train_lightgbm", "cross_validate_lightgbm", "train_sklearn"]
+CROSS_VALIDATED = [
+    pytest.param(name, marks=pytest.mark.long) for name in ("cross_validate_xgboost", "cross_validate_lightgbm")
+]
+LIGHT = ["train_xgboost", "train_lightgbm", "train_sklearn", *CROSS_VALIDATED]
 HEAVY = ["train_keras", "train_lightning", "train_transformers"]
 SCRIPTS = [*LIGHT, *(pytest.param(name, marks=pytest.mark.torch) for name in HEAVY)]
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 def start(name: str, folder: Path, *words: object, **variables: str) -> subprocess.Popen[str]:

@@ -125,6 +125,7 @@ def test_an_init_container_brings_the_private_python_into_a_volume_without_a_she
         volume.remove(force=True)
 
 
+@pytest.mark.long
 def test_it_is_found_again_by_its_cached_digest_and_a_second_build_is_equal(
     pushed: Reference, address: str, tmp_path: Path
 ) -> None:

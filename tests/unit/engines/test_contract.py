@@ -55,6 +55,7 @@ class TestAuto(EngineContract):
         return create("auto", space, metrics, seed=7, options={"startup": 3}, in_process=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("end_the_process")
 class TestAutoInItsProcess(EngineContract):
     def make(self, space: Space, metrics: Sequence[Metric] = (LOSS,)) -> Engine:
