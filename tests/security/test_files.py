@@ -29,6 +29,8 @@ from orchestune.server import main as server_main
 from orchestune.server.permissions import tighten
 from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
+from orchestune.worker.files import artifacts
+from orchestune.worker.files.view import TrialFolder
 from orchestune.worker.processes import umask
 from tests.testbeds.home import Home
 from tests.unit.client.fake_server import FakeServer, status, trial
@@ -380,6 +382,31 @@ def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, care
     probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, state / "options")
     assert probe(["train.py"], ["argparse"]) is not None
     assert mode(state) == 0o700
+
+
+@pytest.mark.parametrize("pattern", ["*", "**/*", ".env", "link"])
+def test_keep_stores_no_unpacked_file_that_the_trial_has_not_changed(tmp_path: Path, pattern: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in (".env", "id_key", "model.pt"):
+        (project / name).write_text(f"{name} of the user")
+    view = TrialFolder(tmp_path / "slot")
+    view.prepare(None, {path.name: str(path) for path in project.iterdir()})
+    (view.folder / ".env").chmod(0o644)
+    (view.folder / "link").symlink_to("id_key")
+    (view.folder / "model.pt").write_text("trained")
+    notes: list[str] = []
+    chosen = artifacts.choose(view.folder, [pattern], 1000, notes.append, unchanged=view.unchanged_copies())
+    assert [name for name, _ in chosen] == (["model.pt"] if "*" in pattern else [])
+    assert any("files of the project that are not packed" in note for note in notes)
+
+
+def test_a_trial_s_copy_of_a_file_runs_with_no_other_rights(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "program").chmod(0o6755)
+    view = TrialFolder(tmp_path / "slot")
+    view.prepare(None, {"program": str(tmp_path / "program")})
+    assert mode(view.folder / "program") == 0o755
 
 
 @pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
