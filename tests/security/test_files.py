@@ -374,6 +374,50 @@ def test_reading_options_runs_no_code_of_another_user(
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("planted", ["vendor/lib/late.py", "vendor/lib", "linked/lib", "above", "module path"])
+def test_reading_options_runs_no_code_below_a_folder_that_others_can_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    project, ran = tmp_path / "above" / "project", tmp_path / "ran"
+    folder = tmp_path / "elsewhere" if planted == "linked/lib" else project / "vendor"
+    (folder / "lib").mkdir(parents=True)
+    project.mkdir(parents=True, exist_ok=True)
+    if planted == "linked/lib":
+        (project / "vendor").symlink_to(folder)
+    (project / ".gitignore").write_text("vendor")
+    (project / "train.py").write_text(
+        "import argparse\ntry:\n    import vendor.lib.late\nexcept ImportError:\n    pass\n"
+        "argparse.ArgumentParser().parse_args()\n"
+    )
+    (folder / "lib" / "late.py").write_text(f"open({str(ran)!r}, 'a')")
+    environ = {**os.environ, **({"PYTHONPATH": str(project)} if planted == "module path" else {})}
+    probe = ParserProbe(project, sys.executable, environ, tmp_path / "state" / "options")
+    if planted == "above":
+        share(tmp_path / "above", monkeypatch)
+        assert probe(["train.py"], ["argparse"]) is None
+    else:
+        if planted.endswith(".py"):
+            plant(folder / "lib" / "late.py", monkeypatch)
+        else:
+            share(folder / "lib", monkeypatch)
+        probe(["train.py"], ["argparse"])
+    assert not ran.exists()
+
+
+def test_reading_options_links_own_folders_that_are_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "project" / "vendor" / "lib").mkdir(parents=True)
+    (tmp_path / "project" / "vendor" / "loop").symlink_to(".")
+    (tmp_path / "project" / ".gitignore").write_text("vendor")
+    (tmp_path / "project" / "vendor" / "lib" / "late.py").write_text("DEPTH = 3")
+    (tmp_path / "project" / "train.py").write_text(
+        "import argparse\nimport vendor.lib.late as late\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--depth', type=int, default=late.DEPTH)\np.parse_args()\n"
+    )
+    probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, tmp_path / "state" / "options")
+    script = probe(["train.py"], ["argparse"])
+    assert script is not None and [option.default for option in script.options] == [3]
+
+
 def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, careless: None) -> None:
     (tmp_path / "project").mkdir(mode=0o700)
     (tmp_path / "project" / "train.py").write_text("import argparse\nargparse.ArgumentParser().parse_args()\n")
