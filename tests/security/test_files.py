@@ -22,7 +22,8 @@ from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
-from orchestune.errors import UsageError
+from orchestune.config.experiment_file import parse
+from orchestune.errors import BadInput, UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
@@ -426,6 +427,50 @@ def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, care
     probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, state / "options")
     assert probe(["train.py"], ["argparse"]) is not None
     assert mode(state) == 0o700
+
+
+_READERS_OF_CONFIGURATIONS = {
+    "opened": "import json\nsettings = json.load(open('config.json'))\n",
+    "absolute": "import json\nsettings = json.load(open('KEYS/config.json'))\n",
+    "hydra": "import hydra\n@hydra.main(config_path='../.docker', config_name='config.json')\ndef main(c): ...\n",
+    "omegaconf": "from omegaconf import OmegaConf\nc = OmegaConf.load('KEYS/config.json')\nOmegaConf.from_cli()\n",
+    "option": "import argparse\np = argparse.ArgumentParser()\np.add_argument('--config', default='config.json')\n",
+}
+
+
+@pytest.mark.parametrize("way", _READERS_OF_CONFIGURATIONS)
+def test_no_hidden_file_of_the_user_becomes_the_configuration_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    keys, project = tmp_path / ".docker", tmp_path / "project"
+    keys.mkdir()
+    project.mkdir()
+    (keys / "config.json").write_text('{"lr": 0.1, "auth": "c2VjcmV0"}')
+    (project / "config.json").symlink_to("../.docker/config.json")
+    (project / "train.py").write_text(_READERS_OF_CONFIGURATIONS[way].replace("KEYS", str(keys)))
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(project)
+    main(["init", "train.py", "--no-run", "--minimize", "loss"])
+    output = capsys.readouterr()
+    assert "c2VjcmV0" not in output.out + output.err
+    assert not (project / "experiment.yml").exists()
+
+
+def test_an_experiment_file_reads_no_hidden_file_elsewhere_by_a_link(tmp_path: Path) -> None:
+    for folder in (".kube", "configs", "project"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.yaml").write_text("lr: 0.1\ntoken: c2VjcmV0\n")
+    (tmp_path / "project" / ".hidden").mkdir()
+    (tmp_path / "project" / ".hidden" / "config.yaml").write_text("lr: 0.1\n")
+    text = "run: ./train\nparameters: {lr: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\nconfig: link.yaml\n"
+    link = tmp_path / "project" / "link.yaml"
+    for target in ("../configs/config.yaml", ".hidden/config.yaml"):
+        link.symlink_to(target)
+        assert parse(text, "experiment.yml", path=tmp_path / "project" / "experiment.yml").specification.config
+        link.unlink()
+    link.symlink_to("../.kube/config.yaml")
+    with pytest.raises(BadInput, match="hidden file"):
+        parse(text, "experiment.yml", path=tmp_path / "project" / "experiment.yml")
 
 
 @pytest.mark.parametrize("pattern", ["*", "**/*", ".env", "link"])
