@@ -22,6 +22,8 @@ from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
+from orchestune.client.trackers.tensorboard import TensorBoard
+from orchestune.client.trackers.tracker import TrackedTrial, TrackerFailed
 from orchestune.config.experiment_file import parse
 from orchestune.errors import BadInput, UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
@@ -498,7 +500,7 @@ def test_a_trial_s_copy_of_a_file_runs_with_no_other_rights(tmp_path: Path) -> N
     assert mode(view.folder / "program") == 0o755
 
 
-@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
+@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part", "hard part"])
 def test_downloads_follow_no_link_of_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], planted: str
 ) -> None:
@@ -509,7 +511,10 @@ def test_downloads_follow_no_link_of_another_user(
     (keys / "precious").write_text("precious")
     path = {"out": out, "out/sub": out / "sub"}.get(planted, out / "sub" / f".{digest[:32]}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(keys / "precious" if "part" in planted else keys)
+    if planted == "hard part":
+        path.hardlink_to(keys / "precious")
+    else:
+        path.symlink_to(keys / "precious" if "part" in planted else keys)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
     (tmp_path / "state").mkdir(mode=0o700)
     with FakeServer() as server:
@@ -519,12 +524,27 @@ def test_downloads_follow_no_link_of_another_user(
         artifact = {"path": "sub/model", "digest": digest, "size": len(content)}
         server.world.trials["sgd-7f3a"] = [trial(1, state="completed", artifacts=[artifact])]
         server.world.files["sub/model"] = content
-        if planted != "own part":
+        if planted not in ("own part", "hard part"):
             plant(path, monkeypatch)
         assert main(["get", "sgd/1", "-o", str(out)]) != 0
     assert "link" in capsys.readouterr().err
     assert [entry.name for entry in keys.iterdir()] == ["precious"]
     assert (keys / "precious").read_text() == "precious"
+
+
+def test_event_files_are_not_written_through_a_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboardX")
+    (tmp_path / "precious" / "1").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    link = tmp_path / "runs" / "sgd-7f3a"
+    link.symlink_to(tmp_path / "precious")
+    plant(link, monkeypatch)
+    exported = TrackedTrial("id", "sgd-7f3a", 1, "completed", "", {}, {})
+    with pytest.raises(TrackerFailed, match="symbolic link"):
+        TensorBoard(tmp_path / "runs").open(exported)
+    assert not list((tmp_path / "precious" / "1").iterdir())
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
