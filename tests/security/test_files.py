@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -490,6 +491,11 @@ def test_keep_stores_no_unpacked_file_that_the_trial_has_not_changed(tmp_path: P
     chosen = artifacts.choose(view.folder, [pattern], 1000, notes.append, unchanged=view.unchanged_copies())
     assert [name for name, _ in chosen] == (["model.pt"] if "*" in pattern else [])
     assert any("files of the project that are not packed" in note for note in notes)
+    listing = tmp_path / "listing"
+    lines = ({"path": str(view.folder), "name": "all"}, {"path": str(view.folder / "id_key"), "name": "named"})
+    listing.write_text("\n".join(map(json.dumps, lines)))
+    names = [name for name, _ in artifacts.listed(str(listing), view.unchanged_copies())]
+    assert names == ["all/model.pt", "named"], "a file that the command itself names is its choice"
 
 
 def test_a_trial_s_copy_of_a_file_runs_with_no_other_rights(tmp_path: Path) -> None:

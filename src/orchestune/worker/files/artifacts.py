@@ -27,10 +27,11 @@ _MAX_NAMED = 3
 """skipped copies that a note names"""
 
 
-def listed(listing: str) -> list[tuple[str, Path]]:
+def listed(listing: str, unchanged: Collection[str] = ()) -> list[tuple[str, Path]]:
     """Return names and files that the command listed as lines of `{"path": absolute path, "name": name}`.
 
-    The last line of a name counts. A folder stands for all files in it. Missing files and invalid lines are skipped.
+    The last line of a name counts. A folder stands for all files in it but the `unchanged` ones, as for `choose`.
+    Missing files and invalid lines are skipped.
     """
     files: dict[str, Path] = {}
     try:
@@ -40,7 +41,7 @@ def listed(listing: str) -> list[tuple[str, Path]]:
         return []
     for line in lines:
         try:
-            files.update(_listed_files(json.loads(line)))
+            files.update(_listed_files(json.loads(line), unchanged))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return list(files.items())
@@ -51,13 +52,15 @@ def _open_without_blocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _listed_files(document: Any) -> dict[str, Path]:
+def _listed_files(document: Any, unchanged: Collection[str]) -> dict[str, Path]:
     raw, path = str(document["name"]), Path(document["path"])
     name = "/".join(part for part in raw.split("/") if part not in ("", "."))
     if not name or raw.startswith("/") or ".." in name.split("/") or not path.is_absolute():
         return {}
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_regular(file)]
+        files = [
+            file for file in sorted(path.rglob("*")) if _is_regular(file) and os.path.realpath(file) not in unchanged
+        ]
         return {f"{name}/{file.relative_to(path).as_posix()}": file for file in files}
     return {name: path} if _is_regular(path) else {}
 
