@@ -71,7 +71,8 @@ class ParserProbe:
         self, listing: Listing, python: str, arguments: Sequence[str], libraries: Sequence[str], target: Path
     ) -> None:
         create_private_folder(self._cache)
-        with temporary_folder("orchestune-options-") as folder:
+        # Not in TMPDIR: if that is not sticky, another user can exchange the copy.
+        with temporary_folder("copy-", self._cache) as folder:
             _copy(listing, folder)
             original = os.path.realpath(listing.folder)
             command = [python, str(_PROGRAM), str(target), original, ",".join(libraries), *arguments]
