@@ -155,12 +155,11 @@ class TrialFolder:
 
     def unchanged_copies(self) -> frozenset[str]:
         """Return the real paths of the copies of links whose content the trial has not changed."""
-        root = os.path.realpath(str(self.folder))
         paths = set()
         for path in self._copied:
             with suppress(OSError):
                 if self._marks.get(path) == _file_mark(os.lstat(str(self.folder / path))) or self._same(path):
-                    paths.add(os.path.join(root, path))
+                    paths.add(os.path.realpath(str(self.folder / path)))
         return frozenset(paths)
 
     def _scan(
