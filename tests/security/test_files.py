@@ -459,6 +459,25 @@ def test_no_hidden_file_of_the_user_becomes_the_configuration_of_a_project(
     assert not (project / "experiment.yml").exists()
 
 
+def test_a_file_that_another_user_has_planted_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, file = tmp_path / "shared", tmp_path / "shared" / "experiment.yml"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    file.write_text("run: ./train\nparameters: {lr: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(shared)
+    assert main(["run", "--dry-run"]) == 0
+    if os.geteuid() == 0:
+        os.chown(file, NOBODY, NOBODY)
+    else:
+        monkeypatch.setattr("orchestune.system.project_root._is_owned", lambda path, owners: False)
+    assert main(["run", "--dry-run"]) == 2
+    assert "belongs to another user" in capsys.readouterr().err
+    assert main(["run", "--dry-run", "-f", "experiment.yml"]) == 0
+
+
 def test_an_experiment_file_reads_no_hidden_file_elsewhere_by_a_link(tmp_path: Path) -> None:
     for folder in (".kube", "configs", "project"):
         (tmp_path / folder).mkdir()

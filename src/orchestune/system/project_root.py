@@ -69,6 +69,15 @@ def _is_owned(path: Path, owners: set[int]) -> bool:
         return False
 
 
+def is_planted(path: Path) -> bool:
+    """Return True if the file belongs to another user, and its folder is one in which every user can create files."""
+    try:
+        is_shared = bool(path.absolute().parent.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
+    return is_shared and os.path.lexists(path) and not _is_owned(path, {os.geteuid(), 0})
+
+
 def is_hidden_elsewhere(path: Path, folder: Path) -> bool:
     """Return True if `path` leads out of `folder`, to a hidden file or into a hidden folder such as ~/.config.
 
