@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -22,13 +23,18 @@ from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
-from orchestune.errors import UsageError
+from orchestune.client.trackers.tensorboard import TensorBoard
+from orchestune.client.trackers.tracker import TrackedTrial, TrackerFailed
+from orchestune.config.experiment_file import parse
+from orchestune.errors import BadInput, UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
 from orchestune.server.permissions import tighten
 from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
+from orchestune.worker.files import artifacts
+from orchestune.worker.files.view import TrialFolder
 from orchestune.worker.processes import umask
 from tests.testbeds.home import Home
 from tests.unit.client.fake_server import FakeServer, status, trial
@@ -372,6 +378,50 @@ def test_reading_options_runs_no_code_of_another_user(
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("planted", ["vendor/lib/late.py", "vendor/lib", "linked/lib", "above", "module path"])
+def test_reading_options_runs_no_code_below_a_folder_that_others_can_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    project, ran = tmp_path / "above" / "project", tmp_path / "ran"
+    folder = tmp_path / "elsewhere" if planted == "linked/lib" else project / "vendor"
+    (folder / "lib").mkdir(parents=True)
+    project.mkdir(parents=True, exist_ok=True)
+    if planted == "linked/lib":
+        (project / "vendor").symlink_to(folder)
+    (project / ".gitignore").write_text("vendor")
+    (project / "train.py").write_text(
+        "import argparse\ntry:\n    import vendor.lib.late\nexcept ImportError:\n    pass\n"
+        "argparse.ArgumentParser().parse_args()\n"
+    )
+    (folder / "lib" / "late.py").write_text(f"open({str(ran)!r}, 'a')")
+    environ = {**os.environ, **({"PYTHONPATH": str(project)} if planted == "module path" else {})}
+    probe = ParserProbe(project, sys.executable, environ, tmp_path / "state" / "options")
+    if planted == "above":
+        share(tmp_path / "above", monkeypatch)
+        assert probe(["train.py"], ["argparse"]) is None
+    else:
+        if planted.endswith(".py"):
+            plant(folder / "lib" / "late.py", monkeypatch)
+        else:
+            share(folder / "lib", monkeypatch)
+        probe(["train.py"], ["argparse"])
+    assert not ran.exists()
+
+
+def test_reading_options_links_own_folders_that_are_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "project" / "vendor" / "lib").mkdir(parents=True)
+    (tmp_path / "project" / "vendor" / "loop").symlink_to(".")
+    (tmp_path / "project" / ".gitignore").write_text("vendor")
+    (tmp_path / "project" / "vendor" / "lib" / "late.py").write_text("DEPTH = 3")
+    (tmp_path / "project" / "train.py").write_text(
+        "import argparse\nimport vendor.lib.late as late\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--depth', type=int, default=late.DEPTH)\np.parse_args()\n"
+    )
+    probe = ParserProbe(tmp_path / "project", sys.executable, os.environ, tmp_path / "state" / "options")
+    script = probe(["train.py"], ["argparse"])
+    assert script is not None and [option.default for option in script.options] == [3]
+
+
 def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, careless: None) -> None:
     (tmp_path / "project").mkdir(mode=0o700)
     (tmp_path / "project" / "train.py").write_text("import argparse\nargparse.ArgumentParser().parse_args()\n")
@@ -382,7 +432,100 @@ def test_reading_options_first_creates_no_open_state_folder(tmp_path: Path, care
     assert mode(state) == 0o700
 
 
-@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part"])
+_READERS_OF_CONFIGURATIONS = {
+    "opened": "import json\nsettings = json.load(open('config.json'))\n",
+    "absolute": "import json\nsettings = json.load(open('KEYS/config.json'))\n",
+    "hydra": "import hydra\n@hydra.main(config_path='../.docker', config_name='config.json')\ndef main(c): ...\n",
+    "omegaconf": "from omegaconf import OmegaConf\nc = OmegaConf.load('KEYS/config.json')\nOmegaConf.from_cli()\n",
+    "option": "import argparse\np = argparse.ArgumentParser()\np.add_argument('--config', default='config.json')\n",
+}
+
+
+@pytest.mark.parametrize("way", _READERS_OF_CONFIGURATIONS)
+def test_no_hidden_file_of_the_user_becomes_the_configuration_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    keys, project = tmp_path / ".docker", tmp_path / "project"
+    keys.mkdir()
+    project.mkdir()
+    (keys / "config.json").write_text('{"lr": 0.1, "auth": "c2VjcmV0"}')
+    (project / "config.json").symlink_to("../.docker/config.json")
+    (project / "train.py").write_text(_READERS_OF_CONFIGURATIONS[way].replace("KEYS", str(keys)))
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(project)
+    main(["init", "train.py", "--no-run", "--minimize", "loss"])
+    output = capsys.readouterr()
+    assert "c2VjcmV0" not in output.out + output.err
+    assert not (project / "experiment.yml").exists()
+
+
+def test_a_file_that_another_user_has_planted_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, file = tmp_path / "shared", tmp_path / "shared" / "experiment.yml"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    file.write_text("run: ./train\nparameters: {lr: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(shared)
+    assert main(["run", "--dry-run"]) == 0
+    if os.geteuid() == 0:
+        os.chown(file, NOBODY, NOBODY)
+    else:
+        monkeypatch.setattr("orchestune.system.project_root._is_owned", lambda path, owners: False)
+    assert main(["run", "--dry-run"]) == 2
+    assert "belongs to another user" in capsys.readouterr().err
+    assert main(["run", "--dry-run", "-f", "experiment.yml"]) == 0
+
+
+def test_an_experiment_file_reads_no_hidden_file_elsewhere_by_a_link(tmp_path: Path) -> None:
+    for folder in (".kube", "configs", "project"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.yaml").write_text("lr: 0.1\ntoken: c2VjcmV0\n")
+    (tmp_path / "project" / ".hidden").mkdir()
+    (tmp_path / "project" / ".hidden" / "config.yaml").write_text("lr: 0.1\n")
+    text = "run: ./train\nparameters: {lr: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\nconfig: link.yaml\n"
+    link = tmp_path / "project" / "link.yaml"
+    for target in ("../configs/config.yaml", ".hidden/config.yaml"):
+        link.symlink_to(target)
+        assert parse(text, "experiment.yml", path=tmp_path / "project" / "experiment.yml").specification.config
+        link.unlink()
+    link.symlink_to("../.kube/config.yaml")
+    with pytest.raises(BadInput, match="hidden file"):
+        parse(text, "experiment.yml", path=tmp_path / "project" / "experiment.yml")
+
+
+@pytest.mark.parametrize("pattern", ["*", "**/*", ".env", "link"])
+def test_keep_stores_no_unpacked_file_that_the_trial_has_not_changed(tmp_path: Path, pattern: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in (".env", "id_key", "model.pt"):
+        (project / name).write_text(f"{name} of the user")
+    view = TrialFolder(tmp_path / "slot")
+    view.prepare(None, {path.name: str(path) for path in project.iterdir()})
+    (view.folder / ".env").chmod(0o644)
+    (view.folder / "link").symlink_to("id_key")
+    (view.folder / "model.pt").write_text("trained")
+    notes: list[str] = []
+    chosen = artifacts.choose(view.folder, [pattern], 1000, notes.append, unchanged=view.unchanged_copies())
+    assert [name for name, _ in chosen] == (["model.pt"] if "*" in pattern else [])
+    assert any("files of the project that are not packed" in note for note in notes)
+    listing = tmp_path / "listing"
+    lines = ({"path": str(view.folder), "name": "all"}, {"path": str(view.folder / "id_key"), "name": "named"})
+    listing.write_text("\n".join(map(json.dumps, lines)))
+    names = [name for name, _ in artifacts.listed(str(listing), view.unchanged_copies())]
+    assert names == ["all/model.pt", "named"], "a file that the command itself names is its choice"
+
+
+def test_a_trial_s_copy_of_a_file_runs_with_no_other_rights(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "program").chmod(0o6755)
+    view = TrialFolder(tmp_path / "slot")
+    view.prepare(None, {"program": str(tmp_path / "program")})
+    assert mode(view.folder / "program") == 0o755
+
+
+@pytest.mark.parametrize("planted", ["out", "out/sub", "part", "own part", "hard part"])
 def test_downloads_follow_no_link_of_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], planted: str
 ) -> None:
@@ -393,7 +536,10 @@ def test_downloads_follow_no_link_of_another_user(
     (keys / "precious").write_text("precious")
     path = {"out": out, "out/sub": out / "sub"}.get(planted, out / "sub" / f".{digest[:32]}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(keys / "precious" if "part" in planted else keys)
+    if planted == "hard part":
+        path.hardlink_to(keys / "precious")
+    else:
+        path.symlink_to(keys / "precious" if "part" in planted else keys)
     monkeypatch.setenv("ORCHESTUNE_HOME", str(tmp_path / "state"))
     (tmp_path / "state").mkdir(mode=0o700)
     with FakeServer() as server:
@@ -403,12 +549,27 @@ def test_downloads_follow_no_link_of_another_user(
         artifact = {"path": "sub/model", "digest": digest, "size": len(content)}
         server.world.trials["sgd-7f3a"] = [trial(1, state="completed", artifacts=[artifact])]
         server.world.files["sub/model"] = content
-        if planted != "own part":
+        if planted not in ("own part", "hard part"):
             plant(path, monkeypatch)
         assert main(["get", "sgd/1", "-o", str(out)]) != 0
     assert "link" in capsys.readouterr().err
     assert [entry.name for entry in keys.iterdir()] == ["precious"]
     assert (keys / "precious").read_text() == "precious"
+
+
+def test_event_files_are_not_written_through_a_link_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboardX")
+    (tmp_path / "precious" / "1").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    link = tmp_path / "runs" / "sgd-7f3a"
+    link.symlink_to(tmp_path / "precious")
+    plant(link, monkeypatch)
+    exported = TrackedTrial("id", "sgd-7f3a", 1, "completed", "", {}, {})
+    with pytest.raises(TrackerFailed, match="symbolic link"):
+        TensorBoard(tmp_path / "runs").open(exported)
+    assert not list((tmp_path / "precious" / "1").iterdir())
 
 
 def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,9 +163,9 @@ def open_without_link(path: str, flags: int) -> int:
 
 
 def is_own_file(path: Path) -> bool:
-    """Return True if `path` is a regular file of this user, not a link to one."""
+    """Return True if `path` is a regular file of this user, not a link to one, symbolic or hard."""
     status = path.lstat()
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
 
 
 def refuse_links_of_others(folder: Path, path: Path) -> None:

@@ -69,6 +69,24 @@ def _is_owned(path: Path, owners: set[int]) -> bool:
         return False
 
 
+def is_planted(path: Path) -> bool:
+    """Return True if the file belongs to another user, and its folder is one in which every user can create files."""
+    try:
+        is_shared = bool(path.absolute().parent.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
+    return is_shared and os.path.lexists(path) and not _is_owned(path, {os.geteuid(), 0})
+
+
+def is_hidden_elsewhere(path: Path, folder: Path) -> bool:
+    """Return True if `path` leads out of `folder`, to a hidden file or into a hidden folder such as ~/.config.
+
+    Such files often hold keys of the user, and the author of a project may be another person.
+    """
+    parts = os.path.relpath(os.path.realpath(path), os.path.realpath(folder)).split(os.sep)
+    return parts[0] == os.pardir and any(part.startswith(".") and part != os.pardir for part in parts)
+
+
 def root_at(path: str, folder: Path) -> Path:
     """Return the real path of `path`, which is relative to `folder`; `folder` if it is empty."""
     return Path(os.path.realpath(folder / os.path.expanduser(path)))

@@ -83,7 +83,8 @@ def test_files_that_a_command_names_are_looked_at_beside_the_loop(serve: Serve, 
     server = serve("true")
     attempt = server.queue()
     patch = (
-        "import threading; from orchestune.worker.files import artifacts; artifacts.listed = lambda listing: (print("
+        "import threading; from orchestune.worker.files import artifacts; "
+        "artifacts.listed = lambda listing, unchanged: (print("
     )
     patch += "'looked at in', threading.current_thread().name, flush=True), [])[1]; "
     server.job["run"] = "echo > $ORCHESTUNE_ARTIFACTS"

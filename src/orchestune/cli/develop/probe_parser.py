@@ -23,12 +23,14 @@ from orchestune.config.scripts import capture_parser
 from orchestune.config.scripts.option import Option, Script
 from orchestune.domain.specification.code import DEFAULT_LIMIT
 from orchestune.errors import OrchestuneError
-from orchestune.system.private import access_of_others
+from orchestune.system.private import access_of_others, replaceable_by_others
 
 _TIMEOUT_SECONDS = 60.0  # importing a large library from a cold disk takes half of it
 _PROGRAM = Path(capture_parser.__file__)
 _MAX_HASHED_BYTES = 2**20
 """size of a file up to which its content decides whether the options are read again, above it size and time do"""
+_MAX_LINKED_ENTRIES = 10_000
+"""entries below an unpacked path up to which they are checked, in a third of a second; larger folders are not linked"""
 
 
 class ParserProbe:
@@ -69,9 +71,11 @@ class ParserProbe:
         self, listing: Listing, python: str, arguments: Sequence[str], libraries: Sequence[str], target: Path
     ) -> None:
         create_private_folder(self._cache)
-        with temporary_folder("orchestune-options-") as folder:
+        # Not in TMPDIR: if that is not sticky, another user can exchange the copy.
+        with temporary_folder("copy-", self._cache) as folder:
             _copy(listing, folder)
-            command = [python, str(_PROGRAM), str(target), ",".join(libraries), *arguments]
+            original = os.path.realpath(listing.folder)
+            command = [python, str(_PROGRAM), str(target), original, ",".join(libraries), *arguments]
             environment = {**self._environ, "PYTHON_TYRO_BACKEND": "argparse"}
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, start_new_session=True, stdin=subprocess.DEVNULL,
@@ -88,7 +92,7 @@ class ParserProbe:
 
 
 def _copy(listing: Listing, folder: Path) -> None:
-    """Copy the code into `folder`, and link what is not packed, except what other users can change."""
+    """Copy the code into `folder`, and link what is not packed, except what other users can change or is very large."""
     for entry in listing.entries:
         source, target = listing.folder / entry.path, folder / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +103,38 @@ def _copy(listing: Listing, folder: Path) -> None:
     for path in listing.left_out:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(target) and not access_of_others(listing.folder / path):
+        if not os.path.lexists(target) and _is_own_tree(listing.folder / path):
             target.symlink_to(listing.folder.resolve() / path)
 
 
 def _is_own(folder: Path, listing: Listing) -> bool:
-    """Return True if only this user and root can change the packed files that the script could import."""
-    return not any(map(access_of_others, (folder, *(folder / entry.path for entry in listing.entries))))
+    """Return True if only this user and root can change or replace the packed files that the script could import."""
+    paths = (folder, *(folder / entry.path for entry in listing.entries))
+    return not any(map(access_of_others, paths)) and replaceable_by_others(folder) is None
+
+
+def _is_own_tree(path: Path) -> bool:
+    """Return True if only this user and root can change `path` and everything below it, links followed.
+
+    False too if it cannot be read, or has more than `_MAX_LINKED_ENTRIES` entries.
+    """
+    pending, visited, count = [path], set[str](), 0
+    try:
+        while pending:
+            entry = pending.pop()
+            real = os.path.realpath(entry)
+            if access_of_others(entry) or (entry.is_symlink() and replaceable_by_others(Path(real))):
+                return False
+            if entry.is_dir() and real not in visited:
+                visited.add(real)
+                names = os.listdir(entry)
+                count += len(names)
+                if count > _MAX_LINKED_ENTRIES:
+                    return False
+                pending += [entry / name for name in names]
+    except OSError:
+        return False
+    return True
 
 
 def _digest(listing: Listing, python: str, arguments: Sequence[str]) -> str:

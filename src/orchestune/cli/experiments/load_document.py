@@ -12,6 +12,7 @@ from orchestune.config.experiment_file import Loaded, load, without_file
 from orchestune.config.sources.command_line import MISSING
 from orchestune.config.sources.description import DescribedOption, Description, Goal
 from orchestune.errors import BadInput, UsageError
+from orchestune.system.project_root import is_planted
 
 
 def loaded_from(args: argparse.Namespace) -> Loaded:
@@ -24,7 +25,10 @@ def loaded_from(args: argparse.Namespace) -> Loaded:
     if duplicate := next((setting for setting in words.settings if setting.key in changed), None):
         raise UsageError(f"{duplicate.option} and --set {duplicate.key} set the same value", "remove one of them")
     default = next((path for path in (DEFAULT_FILE, *OTHER_FILES) if path.exists()), None)
-    if file is None and not words.whole:
+    if file is None and not words.whole and default is not None:
+        if is_planted(default):
+            text = f"'{default}' belongs to another user, in a folder where every user can create files"
+            raise UsageError(text, f"check it, then name it: -f {default}")
         file = default
     if file is not None:
         return load(file, overrides, described=words)

@@ -13,13 +13,13 @@ from orchestune.worker.files.removal import remove
 
 
 @contextmanager
-def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Create a folder that is removed at the end.
+def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """Create a folder that is removed at the end, in `parent` if given.
 
     Raises UsageError if that fails; for writes into it see `translated_disk_errors`.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     except OSError as exc:
         raise UsageError(f"cannot create a temporary folder: {exc.strerror or exc}", _hint()) from exc
     try:

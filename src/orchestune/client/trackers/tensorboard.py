@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.client.trackers.tracker import TrackedTrial, TrackerFailed, Value
+from orchestune.system.private import refuse_links_of_others
 
 _FAILED = ("failed", "cancelled")
 
@@ -26,6 +27,10 @@ class TensorBoard:
     def open(self, trial: TrackedTrial) -> EventFileRun:
         """Begin the event file of a trial."""
         folder = self._folder / trial.handle / str(trial.number)
+        try:
+            refuse_links_of_others(self._folder, folder / "events")
+        except PermissionError as exc:
+            raise TrackerFailed(f"cannot write '{folder}': {exc.strerror}", "choose another folder with -o") from exc
         for file in folder.glob("events.out.tfevents.*.orchestune"):
             file.unlink()
         # `flush` of tensorboardX does not wait for its thread; that flushes by itself

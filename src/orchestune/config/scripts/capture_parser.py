@@ -1,8 +1,8 @@
 """Runs a script with `--help`, and writes the options of its parser, where the help would be printed, as JSON.
 
-A program for the script's own interpreter: standard library only, Python 3.8. Its arguments are the file to write, the
-libraries that the script imports, separated by commas, and the script or `-m` and a module. The process ends at the
-capture: nothing of the script after its parser runs.
+A program for the script's own interpreter: standard library only, Python 3.8. It runs in a copy of a folder. Its
+arguments are the file to write, the original folder, the libraries that the script imports, separated by commas, and
+the script or `-m` and a module. The process ends at the capture: nothing of the script after its parser runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _REFUSALS = (argparse.ArgumentTypeError, ArithmeticError, AttributeError, Lookup
 
 def main() -> None:
     """Watch the parsers, and run the script."""
-    target, libraries, *command = sys.argv[1:]
+    target, original, libraries, *command = sys.argv[1:]
+    sys.path[:] = [_in_copy(entry, original) for entry in sys.path]
 
     def finish(reader: str, options: list[Document], commands: dict[str, list[Document]] | None = None) -> NoReturn:
         document = {"reader": reader, "options": options, "commands": commands or {}}
@@ -55,6 +56,16 @@ def main() -> None:
         sys.argv = [command[0], "--help"]
         sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
         runpy.run_path(command[0], run_name="__main__")
+
+
+def _in_copy(entry: str, original: str) -> str:
+    """Return the path in the copy for an entry of `sys.path` in the original folder, such as of an editable install.
+
+    Other users may be able to change what the copy does not have.
+    """
+    relative = os.path.relpath(os.path.realpath(entry), original)
+    is_copied = relative.split(os.sep)[0] != os.pardir and os.path.exists(relative)
+    return os.path.abspath(relative) if is_copied else entry
 
 
 def _option(name: str, kind: str | None, default: Any = None, **fields: Any) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import propose
 from orchestune.config.scripts.scope import ModuleScope, calls, keywords
 from orchestune.config.scripts.signature import of_fields
+from orchestune.config.sections.template import is_in_folder
 from orchestune.errors import BadInput
 
 _PACKAGE = re.compile(r"^#\s*@package:?\s+([\w.]+)", re.MULTILINE)
@@ -42,7 +44,7 @@ def omegaconf(tree: ast.Module, scope: ModuleScope, folder: Path) -> Script | No
     for name, call in named_calls:
         path = scope.or_none(call.args[0]) if call.args else None
         if name.endswith("OmegaConf.load") and isinstance(path, str) and (folder / path).is_file():
-            options += values.options(values.read(folder / path))
+            options += values.options(values.read(folder / path, folder))
         elif name.endswith("OmegaConf.structured") and call.args:
             fields = scope.class_of(call.args[0])
             options += of_fields(fields, scope, by_name=True) if fields is not None else []
@@ -63,7 +65,7 @@ def by_path(script: Script | None, path: str, folder: Path) -> Script:
             if path_option.argument_template
             else f"--{path_option.name}={{config}}"
         )
-    document = values.read(folder / path)
+    document = values.read(folder / path, folder)
     spans = _places(folder / path)
     varied = [option for option in values.options(document) if option.name in spans and not option.required]
     required = [option for option in options if option.required and option is not path_option]
@@ -81,7 +83,7 @@ def opened(script: Path, folder: Path) -> Script | None:
         return None
     for path in dict.fromkeys(_NAMED_FILE.findall(source)):
         with suppress(BadInput, OSError, ValueError):
-            if ".." not in Path(path).parts and (folder / path).is_file():
+            if is_in_folder(folder, os.path.normpath(path)) and (folder / path).is_file():
                 values_of_file = by_path(None, path, folder)
                 note = f"{script.name} names {path}: each trial has that file with its own values"
                 return replace(values_of_file, argument_template="", notes=(note,))
@@ -141,7 +143,7 @@ def _of_main(args: dict[str, ast.expr], scope: ModuleScope, folder: Path) -> Scr
     if path is None:
         return Script("Hydra", tuple(_stored(scope, name)), argument_template="{hydra}", notes=(
             () if any(_stored(scope, name)) else (f"the configuration {name} is not in {root}",)))  # fmt: skip
-    document = values.read(path)
+    document = values.read(path, folder)
     options = {option.name: option for group in _groups(document.pop("defaults", None), root) for option in group}
     own = values.options({key: value for key, value in document.items() if key != "hydra"})
     options |= {option.name: option for option in own}
@@ -187,11 +189,13 @@ def _group(root: Path, group: str, selected: str, package: str) -> list[Option]:
     if path is None:
         return []
     prefix = _before(path, group, package)
-    own = [one for one in values.options(values.read(path), prefix) if not one.name.startswith(f"{prefix}defaults")]
+    own = [
+        one for one in values.options(values.read(path, root), prefix) if not one.name.startswith(f"{prefix}defaults")
+    ]
     # with another package, the override key of the group is not a valid parameter name
     if not group or package or len(files) < 2:
         return own
-    same_keys = all({one.name for one in values.options(values.read(other), _before(other, group, ""))}
+    same_keys = all({one.name for one in values.options(values.read(other, root), _before(other, group, ""))}
                == {one.name for one in own} for other in files.values())  # fmt: skip
     about = "" if same_keys else "its files have different keys, so not every file has those below it"
     if same_keys and own and all(propose(one).vary for one in own):

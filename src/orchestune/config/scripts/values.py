@@ -14,10 +14,16 @@ from orchestune.config.document.report import ProblemReport
 from orchestune.config.document.value_spans import READERS
 from orchestune.config.scripts.option import KINDS, Option
 from orchestune.errors import BadInput
+from orchestune.system.project_root import is_hidden_elsewhere
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Read a configuration file as a dictionary. Raises BadInput, with line and column if known, if it is not one."""
+def read(path: Path, folder: Path) -> dict[str, Any]:
+    """Read a configuration file of a project in `folder` as a dictionary.
+
+    Raises BadInput, with line and column if known, if it is not one, or a hidden file elsewhere.
+    """
+    if is_hidden_elsewhere(path, folder):
+        raise BadInput.one(f"{path} leads to a hidden file outside of the folder", hint="copy the file into the folder")
     if path.suffix.lower() not in READERS:
         raise BadInput.one(f"unsupported file type: {path}", hint=f"supported extensions: {', '.join(READERS)}")
     try:

@@ -13,6 +13,7 @@ from orchestune.config.document.report import Field
 from orchestune.config.document.value_spans import READERS, Unreadable
 from orchestune.domain.specification.command_channels import ConfigTemplate, ConstantTemplate, Parts
 from orchestune.domain.words import did_you_mean, some
+from orchestune.system.project_root import is_hidden_elsewhere
 
 MAX_BYTES = 256 * 1024
 MAX_SCRIPT_BYTES = 1024 * 1024  # its lines alone travel with the specification
@@ -43,7 +44,7 @@ def config_file(
         gap = " " if start == end else ""  # the key has no value
         parts += [content[position:start] + gap, (name, content[start:end])]
         position = end
-    in_folder = str(PurePosixPath(path)) if _is_in(folder, str(PurePosixPath(path))) else ""
+    in_folder = str(PurePosixPath(path)) if is_in_folder(folder, str(PurePosixPath(path))) else ""
     return ConfigTemplate(PurePosixPath(path).name, (*parts, content[position:]), in_folder)
 
 
@@ -59,7 +60,7 @@ def constant_lines(
     if reader is None or content is None:
         return None
     path = str(PurePosixPath(path))
-    if not _is_in(folder, path):
+    if not is_in_folder(folder, path):
         field.reject(f"{path} is a link, and a trial's copy of it would be the file itself", "name the file")
         return None
     try:
@@ -80,7 +81,7 @@ def relocated(old: ConstantTemplate, folder: Path) -> ConstantTemplate:
     A link is not followed: the experiment may be another user's, who would read lines of a file elsewhere.
     """
     try:
-        if not _is_in(folder, old.path):
+        if not is_in_folder(folder, old.path):
             return old
         content = (folder / old.path).read_text(encoding="utf-8")
         by_name = constants.READERS[PurePosixPath(old.path).suffix.lower()](content)
@@ -89,7 +90,7 @@ def relocated(old: ConstantTemplate, folder: Path) -> ConstantTemplate:
         return old
 
 
-def _is_in(folder: Path, path: str) -> bool:
+def is_in_folder(folder: Path, path: str) -> bool:
     """Return True if the path leads to a file in the folder without a link."""
     root, target = os.path.realpath(folder), os.path.realpath(folder / path)
     return target == os.path.join(root, path) and target.startswith(root + os.sep)
@@ -124,6 +125,12 @@ def _read(field: Field, path: str, folder: Path, readers: Mapping[str, object], 
         field.reject("must be inside the folder of the experiment", "write a relative path without ..")
         return None
     file_path = folder / path
+    if is_hidden_elsewhere(file_path, folder):
+        field.reject(
+            f"{path} is a link to a hidden file outside of the folder, which would become part of the experiment",
+            "copy the file into the folder",
+        )
+        return None
     try:
         with file_path.open("rb") as file:
             content = file.read(most + 1)

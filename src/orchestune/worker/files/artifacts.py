@@ -23,12 +23,15 @@ _BYTES_PER_ENTRY = 150
 _NOT_IN_PATHS = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\\]")
 _MAX_PATH_BYTES = 2000
 """leaves room for a fold's folder in front of the path within the server's limit"""
+_MAX_NAMED = 3
+"""skipped copies that a note names"""
 
 
-def listed(listing: str) -> list[tuple[str, Path]]:
+def listed(listing: str, unchanged: Collection[str] = ()) -> list[tuple[str, Path]]:
     """Return names and files that the command listed as lines of `{"path": absolute path, "name": name}`.
 
-    The last line of a name counts. A folder stands for all files in it. Missing files and invalid lines are skipped.
+    The last line of a name counts. A folder stands for all files in it but the `unchanged` ones, as for `choose`.
+    Missing files and invalid lines are skipped.
     """
     files: dict[str, Path] = {}
     try:
@@ -38,7 +41,7 @@ def listed(listing: str) -> list[tuple[str, Path]]:
         return []
     for line in lines:
         try:
-            files.update(_listed_files(json.loads(line)))
+            files.update(_listed_files(json.loads(line), unchanged))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return list(files.items())
@@ -49,13 +52,15 @@ def _open_without_blocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _listed_files(document: Any) -> dict[str, Path]:
+def _listed_files(document: Any, unchanged: Collection[str]) -> dict[str, Path]:
     raw, path = str(document["name"]), Path(document["path"])
     name = "/".join(part for part in raw.split("/") if part not in ("", "."))
     if not name or raw.startswith("/") or ".." in name.split("/") or not path.is_absolute():
         return {}
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_regular(file)]
+        files = [
+            file for file in sorted(path.rglob("*")) if _is_regular(file) and os.path.realpath(file) not in unchanged
+        ]
         return {f"{name}/{file.relative_to(path).as_posix()}": file for file in files}
     return {name: path} if _is_regular(path) else {}
 
@@ -66,28 +71,16 @@ def choose(
     limit: int,
     note: Callable[[str], None],
     listed: Iterable[tuple[str, Path]] = (),
+    unchanged: Collection[str] = (),
 ) -> list[tuple[str, Path]]:
     """Return the files to keep as sorted pairs: path in the trial's folder, and the file itself.
 
     Files that would exceed `limit` bytes in total are skipped and reported to `note`. A folder stands for all files in
-    it; links that leave the trial's folder are skipped. `listed` are names and files, of any folder, that the command
-    listed itself.
+    it; links that leave the trial's folder are skipped, and so are the `unchanged` files of the project that its bundle
+    leaves out, given by their real paths: they may hold secrets. `listed` are names and files, of any folder, that the
+    command listed itself.
     """
-    root = os.path.realpath(str(folder))
-    files: dict[str, Path] = dict(listed)
-    outside: set[str] = set()
-    for pattern in patterns:
-        matches = _matches(folder, pattern, root)
-        if not matches:
-            note(f"keep: no file matches {pattern}")
-        for path in matches:
-            if _is_within(path, root):
-                files[path.relative_to(folder).as_posix()] = path
-                continue
-            name = _leaving_link(folder, path, root).relative_to(folder).as_posix()
-            if name not in outside:
-                outside.add(name)
-                note(f"keep: skipped {name}: outside of the trial's folder")
+    files = {**dict(listed), **_files_by_name(folder, patterns, note, unchanged)}
     chosen: list[tuple[str, Path]] = []
     names: set[str] = set()
     total, listing, skipped = 0, 0, 0
@@ -111,6 +104,36 @@ def choose(
     if skipped:
         note(f"keep: skipped {skipped:,} files: a trial can keep about {len(chosen):,}; pack them into an archive")
     return chosen
+
+
+def _files_by_name(
+    folder: Path, patterns: Iterable[str], note: Callable[[str], None], unchanged: Collection[str]
+) -> dict[str, Path]:
+    """Return the files that match the patterns, by their paths in the folder; report the skipped ones to `note`."""
+    root = os.path.realpath(str(folder))
+    files: dict[str, Path] = {}
+    outside: set[str] = set()
+    copies: set[str] = set()
+    for pattern in patterns:
+        matches = _matches(folder, pattern, root)
+        if not matches:
+            note(f"keep: no file matches {pattern}")
+        for path in matches:
+            if os.path.realpath(str(path)) in unchanged:
+                copies.add(path.relative_to(folder).as_posix())
+                continue
+            if _is_within(path, root):
+                files[path.relative_to(folder).as_posix()] = path
+                continue
+            name = _leaving_link(folder, path, root).relative_to(folder).as_posix()
+            if name not in outside:
+                outside.add(name)
+                note(f"keep: skipped {name}: outside of the trial's folder")
+    if copies:
+        names = ", ".join(sorted(copies)[:_MAX_NAMED])
+        more = f" and {len(copies) - _MAX_NAMED} more" if len(copies) > _MAX_NAMED else ""
+        note(f"keep: skipped {names}{more}: files of the project that are not packed, unchanged by the trial")
+    return files
 
 
 def _problem_of(name: str, names: Collection[str]) -> str | None:

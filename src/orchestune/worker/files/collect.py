@@ -96,8 +96,9 @@ class Collector:
 
         def work() -> tuple[Path, int] | None:
             view = attempt.folder
-            listed = artifacts.listed(listing) if listing else []
-            chosen = artifacts.choose(view, patterns, attempt.job.keep_limit, notes.append, listed)
+            unchanged = attempt.slot.view.unchanged_copies()
+            listed = artifacts.listed(listing, unchanged) if listing else []
+            chosen = artifacts.choose(view, patterns, attempt.job.keep_limit, notes.append, listed, unchanged)
             return (
                 (artifacts.pack(self._outbox, view, attempt.id, attempt.token, chosen), len(chosen)) if chosen else None
             )

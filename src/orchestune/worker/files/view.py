@@ -130,6 +130,7 @@ class TrialFolder:
         place.parent.mkdir(parents=True, exist_ok=True)
         if path in self._copied:
             shutil.copy2(target, str(place), follow_symlinks=False)
+            _drop_special_modes(str(place))
         else:
             os.symlink(target, str(place))
 
@@ -151,6 +152,15 @@ class TrialFolder:
             if stat.S_ISREG(mark[1])
             and (path not in self._marks or (path in self._copied and mark != self._marks[path]))
         ]
+
+    def unchanged_copies(self) -> frozenset[str]:
+        """Return the real paths of the copies of links whose content the trial has not changed."""
+        paths = set()
+        for path in self._copied:
+            with suppress(OSError):
+                if self._marks.get(path) == _file_mark(os.lstat(str(self.folder / path))) or self._same(path):
+                    paths.add(os.path.realpath(str(self.folder / path)))
+        return frozenset(paths)
 
     def _scan(
         self, max_entries: float = math.inf, max_bytes: float = MAX_QUICK_BYTES
@@ -174,7 +184,7 @@ class TrialFolder:
                         pending.append(path)
                         marks[path] = (status.st_ino, status.st_mode, 0, 0)
                     else:
-                        marks[path] = (status.st_ino, status.st_mode, status.st_ctime_ns, status.st_size)
+                        marks[path] = _file_mark(status)
                         if status.st_size > max_bytes and max_entries < math.inf:
                             raise _FolderTooLarge
             if len(marks) > max_entries:
@@ -230,6 +240,17 @@ class TrialFolder:
             self._link(path, self._links[path])
         else:
             place.mkdir(parents=True, exist_ok=True)
+
+
+def _drop_special_modes(path: str) -> None:
+    """Remove the setuid, setgid and sticky bits of a copy: it belongs to this user, the original perhaps to another."""
+    mode = os.lstat(path).st_mode
+    if stat.S_ISREG(mode) and stat.S_IMODE(mode) & ~0o777:
+        os.chmod(path, mode & 0o777)
+
+
+def _file_mark(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_ino, status.st_mode, status.st_ctime_ns, status.st_size
 
 
 def _parents(path: str) -> Iterator[str]:
