@@ -483,6 +483,21 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_metrics_that_are_reported_and_not_declared_are_the_last_columns(server: FakeServer, cli: Cli) -> None:
+    trials = [trial(number) for number in range(1, 4)]
+    trials[1]["metrics"] |= {name: {"value": 0.5, "stddev": None} for name in ("val/loss", "alpha")}
+    server.world.trials["sgd-7f3a"] = trials
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    header, first, second, _ = (line.split(",") for line in cli("export", "sgd").out.splitlines())
+    assert header[-3:] == ["seconds", "metrics.alpha", "val/loss"]
+    assert header.count("alpha") == 1  # the parameter
+    assert (first[-2:], second[-2:]) == (["", ""], ["0.5", "0.5"])
+    trials[2]["metrics"] |= {f"layer{index}": {"value": 1.0, "stddev": None} for index in range(150)}
+    exported = cli("export", "sgd")
+    assert len(exported.out.splitlines()[0].split(",")) == len(header) - 2 + 100
+    assert "52 undeclared metrics left out" in exported.err
+
+
 def test_an_export_follows_no_link_that_waits_for_its_temporary_file(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
