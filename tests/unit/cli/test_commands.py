@@ -610,6 +610,21 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["sgd --best b/a.png -o DIR", "--best sgd -o DIR b/a.png", "-o DIR sgd b/a.png --best", "sgd/2 -o DIR b/a.png"],
+)
+def test_get_takes_its_arguments_in_any_order(server: FakeServer, cli: Cli, tmp_path: Path, words: str) -> None:
+    names, digest = ("a.png", "b/a.png"), hashlib.sha256(b"picture").hexdigest()
+    server.world.files |= dict.fromkeys(names, b"picture")
+    files = [{"path": name, "digest": digest, "size": 7} for name in names]
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
+    server.update("sgd-7f3a", best=[{**BEST[0], "trial": 2}])
+    result = cli("get", *words.replace("DIR", str(tmp_path / "new")).split())
+    assert (result.code, result.err) == (0, "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["b"]
+
+
 def test_get_goes_on_with_the_others_where_one_file_cannot_be_written(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
