@@ -66,8 +66,9 @@ _GUIDES = {
     "explain": "[What each finding means](../how-to/understand.md).",
     "export": "Columns: `trial`, `state`, `reason`, `source`, each declared metric and its `.stddev`, each parameter,"
     " `seed`, `code`, `attempts`, `started_at`, `finished_at`, `seconds` (for which its attempts ran), with folds"
-    " `folds`. A metric or parameter that is called like another column is `metrics.NAME` or `params.NAME`. The JSON is"
-    " a list of `Trial` of [the protocol](protocol.md), with all metrics."
+    " `folds`, then the value of each metric that trials reported without its being declared (at most 100). A metric or"
+    " parameter that is called like another column is `metrics.NAME` or `params.NAME`. The JSON is a"
+    " list of `Trial` of [the protocol](protocol.md), with all metrics."
     " `--to`: [export runs to a tracker](../how-to/trackers.md)."
     " `--all`: [keep experiments, or move them](../how-to/archive.md).",
     "server": "[Every setting](server-settings.md), and [how to run one for a team](../how-to/hosted-server.md).",

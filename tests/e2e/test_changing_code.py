@@ -52,6 +52,7 @@ def test_an_experiment_goes_on_with_code_that_was_tried(home: Home, tmp_path: Pa
     assert home.json("status", handle)["counts"]["completed"] == 0
     output = home.run("try", "--into", handle, cwd=folder).stdout
     assert f"{handle} switched to this code" in output and "2 trials running now finish with the old code" in output
+    assert "results of the old code" not in output
     kill_server(home)
     (folder / "go").touch()
     reached(home, handle, "completed")

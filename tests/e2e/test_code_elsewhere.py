@@ -94,6 +94,7 @@ def test_changed_code_is_tried_there_with_the_seed_of_the_trial_and_handed_over(
     output = team.home.run("try", f"{team.handle}/2", "--into", team.handle, cwd=team.project).stdout
     assert f"as it is {trial['parameters']['x']!r} {trial['seed']}" in output
     assert f"{team.handle} switched to this code" in output and f"orchestune extend {team.handle} --budget 4" in output
+    assert "; 2 results of the old code stay, and the search uses them; " in output
     team.home.run("extend", team.handle, "--budget", "3")
     team.home.run("wait", team.handle)
     assert "as it is" in team.home.run("logs", f"{team.handle}/3").stdout

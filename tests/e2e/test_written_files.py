@@ -58,3 +58,7 @@ def test_the_named_line_of_the_file_keeps_it(tmp_path: Path, shared_home: Home) 
     [single] = shared_home.json("get", "--best", shared_home.json("status", cwd=tmp_path)[0]["handle"], "out/model.pt",
                                 "-o", "single", cwd=tmp_path)  # fmt: skip
     assert (tmp_path / listed["file"]).read_text() == (tmp_path / single["file"]).read_text()
+    [newest] = shared_home.json("get", "--best", "out/model.pt", "-o", "newest", cwd=tmp_path)
+    assert (tmp_path / listed["file"]).read_text() == (tmp_path / newest["file"]).read_text()
+    refused = shared_home.run("get", "--best", "model.pt", cwd=tmp_path, expect=2)
+    assert "has no file 'model.pt'" in refused.stderr and "it has out/model.pt" in refused.stderr

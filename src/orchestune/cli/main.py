@@ -158,9 +158,10 @@ def _parse(argv: list[str], name: str) -> tuple[argparse.ArgumentParser, argpars
     parser = build_parser([name]) if name else _list_parser() if len(argv) < 2 else build_parser()
     own = _own_words(argv)
     args, unknown = parser.parse_known_args(own)
-    if hasattr(args, "spaces"):  # argparse takes only the first consecutive group; users put them between options too
-        args.spaces += [word for word in unknown if not word.startswith("-")]
-        unknown = [word for word in unknown if word.startswith("-")]
+    for name in ("spaces", "paths"):
+        if hasattr(args, name):  # argparse takes only the first consecutive group; users put them between options too
+            getattr(args, name).extend(word for word in unknown if not word.startswith("-"))
+            unknown = [word for word in unknown if word.startswith("-")]
     if hasattr(args, "words"):
         args.words = argv[len(own) + 1 :]
     elif len(own) < len(argv):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestune.config.document.kinds import MAX_TRIALS
+from orchestune.config.document.nodes import yaml_text
 from orchestune.config.document.report import Field
 from orchestune.config.keys import CONFIGURATION
 from orchestune.config.sections.engine import EngineSettings
@@ -313,8 +314,14 @@ def _try_first(root: Field, values: _Values, space: Space | None) -> tuple[Mappi
         for problem in space.configuration_problems(configuration):
             if problem.key in invalid_names:
                 continue
-            hint = "" if problem.key in space.by_name else did_you_mean(problem.key, space.by_name)
             value_field = field.find(problem.key)
+            if (parameter := space.by_name.get(problem.key)) is None:
+                hint = did_you_mean(problem.key, space.by_name)
+            elif problem.key in configuration:
+                hint = ""
+            else:
+                example = yaml_text(parameter.rounded(parameter.from_unit(0.5)))
+                hint = f"add one of its range, such as `{problem.key}: {example}`"
             value_field.reject(
                 problem.message if value_field is not field else f"{problem.key} {problem.message}", hint
             )

@@ -137,7 +137,7 @@ class Finishing:
 
 def _timed_out(row: ExperimentRow, now: float) -> bool:
     limit = row.specification.stop.time
-    return limit is not None and row.started_at is not None and now - row.started_at >= limit
+    return limit is not None and row.seconds_active(now) >= limit
 
 
 def workers_to_end(present: Sequence[PolledWorker], unfinished: dict[str, ExperimentRow]) -> list[PolledWorker]:

@@ -221,6 +221,9 @@ class Status(TypedDict):
     created_at: str
     started_at: str | None
     finished_at: str | None
+    idle_seconds: NotRequired[
+        Annotated[float, Field(description="for which it was finished before an `extend` or `resume`")]
+    ]
     url: str
 
 

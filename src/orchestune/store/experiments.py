@@ -106,6 +106,8 @@ class ExperimentRow(_WithSpecification):
     created_at: float
     started_at: float | None
     finished_at: float | None
+    idle_seconds: float
+    """seconds between an end and the `extend` or `resume` that revoked it, over all of them"""
     files_deleted_at: float | None
     """when its logs and files were deleted; None if they were not"""
     imported_at: float | None
@@ -158,6 +160,12 @@ class ExperimentRow(_WithSpecification):
     def unqueued(self) -> int:
         """Number of pending folds of running trials. They are leased before the folds of queued trials."""
         return self.pending_folds - self.queued * self.specification.folds.count
+
+    def seconds_active(self, now: float) -> float:
+        """Return the seconds from its start to `now` or its end, without those for which it was finished."""
+        if self.started_at is None:
+            return 0.0
+        return (now if self.finished_at is None else self.finished_at) - self.started_at - self.idle_seconds
 
     @property
     def ending(self) -> bool:

@@ -109,6 +109,7 @@ experiments = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
+    Column("idle_seconds", Float, nullable=False, server_default="0"),  # between an end and a later extend or resume
     Column("files_deleted_at", Float),  # when retention deleted its logs and its trials' files
     Column("imported_at", Float),  # when its record was imported
     Column("principal", Text),  # the authenticated caller that created it; null: its owner is unverified

@@ -37,6 +37,31 @@ class IntentContract(WorldContract):
         change_experiment.stop(world.core, other, "ada")
         assert change_experiment.pause(world.core, other, False, "ada")["desired"] == "stopped"
 
+    def test_the_time_between_an_end_and_an_extend_or_a_resume_counts_as_idle(self, world: CoreWorld) -> None:
+        experiment = world.create(budget=1, parallelism=1, stop={"time": 600})
+        before = world.run(experiment)
+        assert before["idle_seconds"] == 0.0
+        world.clock.pass_time(1000.0)
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")
+        extended = world.run(experiment)
+        assert (extended["counts"]["completed"], extended["idle_seconds"]) == (2, pytest.approx(1000.0, abs=5.0))
+        world.clock.pass_time(1000.0)
+        change_experiment.change_experiment(world.core, experiment, Changes(budget=3), "ada")
+        change_experiment.stop(world.core, experiment, "ada")
+        world.tick(5)
+        world.clock.pass_time(1000.0)
+        change_experiment.resume(world.core, experiment, "ada")
+        resumed = world.run(experiment)
+        assert (resumed["counts"]["completed"], resumed["idle_seconds"]) == (3, pytest.approx(3000.0, abs=15.0))
+
+    def test_the_time_before_the_first_start_is_not_idle(self, world: CoreWorld) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        change_experiment.stop(world.core, experiment, "ada")
+        assert world.status(experiment)["state"] == "stopped"
+        world.clock.pass_time(1000.0)
+        change_experiment.resume(world.core, experiment, "ada")
+        assert world.run(experiment)["idle_seconds"] == 0.0
+
     def test_pause_now_takes_running_trials_back_and_offers_them_again(self, world: CoreWorld) -> None:
         experiment = world.create(budget=2, parallelism=1)
         worker, lease = world.lease()[0]

@@ -483,6 +483,21 @@ def test_export_writes_every_trial_as_csv_or_json(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_metrics_that_are_reported_and_not_declared_are_the_last_columns(server: FakeServer, cli: Cli) -> None:
+    trials = [trial(number) for number in range(1, 4)]
+    trials[1]["metrics"] |= {name: {"value": 0.5, "stddev": None} for name in ("val/loss", "alpha")}
+    server.world.trials["sgd-7f3a"] = trials
+    server.world.specification = {"specification": {"parameters": [{"name": "alpha"}]}}
+    header, first, second, _ = (line.split(",") for line in cli("export", "sgd").out.splitlines())
+    assert header[-3:] == ["seconds", "metrics.alpha", "val/loss"]
+    assert header.count("alpha") == 1  # the parameter
+    assert (first[-2:], second[-2:]) == (["", ""], ["0.5", "0.5"])
+    trials[2]["metrics"] |= {f"layer{index}": {"value": 1.0, "stddev": None} for index in range(150)}
+    exported = cli("export", "sgd")
+    assert len(exported.out.splitlines()[0].split(",")) == len(header) - 2 + 100
+    assert "52 undeclared metrics left out" in exported.err
+
+
 def test_an_export_follows_no_link_that_waits_for_its_temporary_file(
     server: FakeServer, cli: Cli, tmp_path: Path
 ) -> None:
@@ -593,6 +608,21 @@ def test_get_fetches_the_files_of_a_trial_or_of_the_best(server: FakeServer, cli
     server.update("sgd-7f3a", best=BEST)
     result = cli("get", "sgd", "--best", "-o", str(tmp_path / "best"), "--json")
     assert json.loads(result.out)[0]["file"] == str(tmp_path / "best" / "plots" / "a.png")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["sgd --best b/a.png -o DIR", "--best sgd -o DIR b/a.png", "-o DIR sgd b/a.png --best", "sgd/2 -o DIR b/a.png"],
+)
+def test_get_takes_its_arguments_in_any_order(server: FakeServer, cli: Cli, tmp_path: Path, words: str) -> None:
+    names, digest = ("a.png", "b/a.png"), hashlib.sha256(b"picture").hexdigest()
+    server.world.files |= dict.fromkeys(names, b"picture")
+    files = [{"path": name, "digest": digest, "size": 7} for name in names]
+    server.world.trials["sgd-7f3a"] = [trial(2, artifacts=files)]
+    server.update("sgd-7f3a", best=[{**BEST[0], "trial": 2}])
+    result = cli("get", *words.replace("DIR", str(tmp_path / "new")).split())
+    assert (result.code, result.err) == (0, "")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["b"]
 
 
 def test_get_goes_on_with_the_others_where_one_file_cannot_be_written(

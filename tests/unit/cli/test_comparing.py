@@ -46,6 +46,14 @@ def test_they_are_compared_after_as_many_trials_as_both_have(two: FakeServer, cl
     assert (lines[1].split()[-2:], lines[2].split()[-2:]) == (["8.0s", "▁▁▁█"], ["4.0s", "▅▅"])
 
 
+def test_the_time_counts_no_seconds_for_which_an_experiment_was_finished(two: FakeServer, cli: Cli) -> None:
+    times = {"started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T02:00:00Z", "idle_seconds": 6600.0}
+    two.world.experiments["sgd-7f3a"].update(times)
+    assert cli("compare", "sgd", "net").out.splitlines()[1].split()[5:7] == ["10m", "00s"]
+    assert "completed, 10m 00s" in cli("status", "sgd-7f3a").out
+    assert "completed: 4 of 4 trials in 10m 00s" in cli("wait", "sgd-7f3a").out
+
+
 def test_parameters_in_which_the_best_differ_come_first(two: FakeServer, cli: Cli) -> None:
     assert [line.split() for line in cli("compare", "sgd", "net").out.splitlines()[4:]] == [
         ["BEST", "HAS", "sgd-7f3a", "net-1a2b"],

@@ -58,7 +58,7 @@ parameters:
   lr: 0.0001..1.0 log  # default 0.01: how fast
   layers: 1..6  # default 3
   #
-  # not varied; remove the # to vary them too:
+  # not varied; remove the # to vary one too, and add its default to try_first:
   # seed: 0..10  # default 0
 
 # The metrics; the first one decides which trial is best, all together the Pareto front
@@ -102,6 +102,20 @@ def test_a_file_is_replaced_with_force_alone(cli: Cli, project: Path) -> None:
     assert written(project) == "mine"
     assert cli("init", "train.py", "--minimize", "loss", "--force").code == 0
     assert "loss: minimize" in written(project)
+
+
+def test_a_parameter_that_the_user_enables_is_missing_in_try_first_and_the_error_says_what_to_add(
+    cli: Cli, project: Path
+) -> None:
+    assert cli("init", "train.py", "--minimize", "loss").code == 0
+    text = (project / "experiment.yml").read_text().replace("# seed:", "seed:")
+    (project / "experiment.yml").write_text(text)
+    refused = cli("run", "--dry-run")
+    assert refused.code == 2
+    assert "try_first[0]: seed has no value" in refused.err
+    assert "add one of its range, such as `seed: 5`" in refused.err
+    (project / "experiment.yml").write_text(text.replace("layers: 3}", "layers: 3, seed: 0}"))
+    assert load(project / "experiment.yml").specification.try_first[0]["seed"] == 0
 
 
 def test_a_named_metric_needs_no_run(cli: Cli, project: Path) -> None:

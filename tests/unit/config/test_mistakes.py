@@ -295,7 +295,10 @@ def alpha(spelling: str) -> str:
             with_lines("try_first: [{alpha: null}]"),
             "8:21: try_first[0].alpha: has no value, expected text, a number, true or false",
         ),
-        (with_lines("try_first: [{}]"), "8:13: try_first[0]: alpha has no value"),
+        (
+            with_lines("try_first: [{}]"),
+            "8:13: try_first[0]: alpha has no value (add one of its range, such as `alpha: 0.0003162`)",
+        ),
         (
             with_lines("try_first: [{alpha: 0.01, alpa: 1}]"),
             "8:33: try_first[0].alpa: is not a parameter of this experiment (did you mean alpha?)",

@@ -16,7 +16,7 @@ from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.inspect.trials import SHORT_DIGEST_DIGITS
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
-from orchestune.client.states import extendable, over
+from orchestune.client.states import extendable, finished, over
 from orchestune.domain.search.space import key
 from orchestune.domain.words import plural
 from orchestune.errors import UsageError
@@ -127,6 +127,9 @@ def _switch_message(status: documents.Status, digest: str, previous: str | None)
         parts.append(
             f"the {plural(running, 'trial')} running now {'finishes' if running == 1 else 'finish'} with the old code"
         )
+    if results := finished(status):
+        stay, them = ("stays", "it") if results == 1 else ("stay", "them")
+        parts.append(f"{plural(results, 'result')} of the old code {stay}, and the search uses {them}")
     if status["desired"] == "paused":
         parts.append(f"it is paused: orchestune resume {handle}")
     elif extendable(status):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_cluster, add_command
-from orchestune.cli.terminal.render import Paint, between, duration, measured, number, table
+from orchestune.cli.terminal.render import Paint, duration, elapsed, measured, number, table
 from orchestune.cli.terminal.sparkline import curves
 from orchestune.client.states import finished
 from orchestune.domain.specification.metrics import Metric, feasible
@@ -59,7 +59,7 @@ class ComparedExperiment:
             "finished": finished(status),
             "best": self.curve[-1] if self.curve else None,
             "best_after": {"trials": trials, "value": self.curve[trials - 1] if trials else None},
-            "wall_seconds": between(status["started_at"], status["finished_at"]),
+            "wall_seconds": elapsed(status) if status["started_at"] else None,
             "compute_seconds": self.compute,
             "parameters": dict(self.best["parameters"]) if self.best else {},
         }

@@ -7,13 +7,15 @@ import csv
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from orchestune.cli.inspect.output_file import output_file
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command, add_experiment
 from orchestune.cli.terminal.render import Paint
 from orchestune.client.attempts import seconds
+from orchestune.domain.words import plural
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 TRACKERS = ("tensorboard", "trackio", "wandb")
 _FORMATS = {"": "csv", ".csv": "csv", ".txt": "csv", ".json": "json"}
 """formats by file suffix"""
+_MAX_UNDECLARED = 100
+"""columns of metrics that trials reported and the experiment does not declare"""
+_SPOOL_BYTES = 16 * 2**20
+"""of trials that are kept in memory until all names of metrics are known; more of them go to a temporary file"""
 
 
 def add(commands: Commands) -> None:
@@ -136,25 +142,48 @@ def _export_csv(console: Console, status: documents.Status, file: TextIO) -> Non
         "metrics", metrics, {*first_columns, *last_columns, *(f"{name}.stddev" for name in metrics)}
     )
     columns = [column for name in metric_columns for column in (name, f"{name}.stddev")]
-    writer.writerow(
-        [
-            *first_columns,
-            *columns,
-            *_distinct_columns("params", parameters, {*first_columns, *last_columns, *columns}),
-            *last_columns,
-        ]
-    )
-    for trial in console.client.trials(status["id"]):
-        values: list[Any] = []
-        for name in metrics:
-            measurement = trial["metrics"].get(name)
-            values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
-        wall_seconds = seconds(trial) if trial["finished_at"] else None
-        reason = trial["reason"]["code"] if trial["reason"] else ""
-        values += [_cell(trial["parameters"].get(name)) for name in parameters]
-        values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
-        values += [None if wall_seconds is None else round(wall_seconds, 3), *folds]
-        writer.writerow([trial["number"], trial["state"], reason, trial["source"], *values])
+    columns += _distinct_columns("params", parameters, {*first_columns, *last_columns, *columns})
+    columns = [*first_columns, *columns, *last_columns]
+    with SpooledTemporaryFile(_SPOOL_BYTES, "w+", encoding="utf-8") as spool:
+        undeclared = _spool(console.client.trials(status["id"]), metrics, spool)
+        if left_out := undeclared[_MAX_UNDECLARED:]:
+            console.note(f"{plural(len(left_out), 'undeclared metric')} left out; `--format json` has all metrics")
+        undeclared = undeclared[:_MAX_UNDECLARED]
+        writer.writerow([*columns, *_distinct_columns("metrics", undeclared, columns)])
+        for line in spool:
+            trial: documents.Trial = json.loads(line)
+            measured = trial["metrics"]
+            writer.writerow(
+                [
+                    *_cells(trial, metrics, parameters),
+                    *folds,
+                    *(measured[name]["value"] if name in measured else None for name in undeclared),
+                ]
+            )
+
+
+def _spool(trials: Iterator[documents.Trial], declared: Collection[str], spool: IO[str]) -> list[str]:
+    """Write trials as lines, to be read from the start, and return the names of their undeclared metrics in order."""
+    undeclared = set[str]()
+    for trial in trials:
+        undeclared.update(trial["metrics"])
+        spool.write(json.dumps(trial) + "\n")
+    spool.seek(0)
+    return sorted(undeclared.difference(declared))
+
+
+def _cells(trial: documents.Trial, metrics: Sequence[str], parameters: Sequence[str]) -> list[Any]:
+    """Return the values of a row, up to `seconds`."""
+    values: list[Any] = []
+    for name in metrics:
+        measurement = trial["metrics"].get(name)
+        values += [measurement["value"], measurement["stddev"]] if measurement else [None, None]
+    wall_seconds = seconds(trial) if trial["finished_at"] else None
+    reason = trial["reason"]["code"] if trial["reason"] else ""
+    values += [_cell(trial["parameters"].get(name)) for name in parameters]
+    values += [trial["seed"], trial["bundle"], len(trial["attempts"]), trial["started_at"], trial["finished_at"]]
+    values.append(None if wall_seconds is None else round(wall_seconds, 3))
+    return [trial["number"], trial["state"], reason, trial["source"], *values]
 
 
 def _distinct_columns(kind: str, names: Sequence[str], others: Collection[str]) -> list[str]:

@@ -19,6 +19,7 @@ from orchestune.cli.terminal.progress import no_best_reason
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.connection.transfer import local_name
 from orchestune.client.local.work_folders import locate, written_files
+from orchestune.domain.lifecycle.ids import is_handle
 from orchestune.errors import NotFound, UsageError
 from orchestune.system.private import refuse_links_of_others
 from orchestune.worker.files.unkept import WrittenFile, note
@@ -41,7 +42,7 @@ def add(commands: Commands) -> None:
         " the trial wrote: one that `keep` names or, on this machine, any file of a running trial and, for a day, of"
         " one that has completed.",
         example="orchestune get sgd-7f3a/12\norchestune get sgd-7f3a --best -o best/\n"
-        "orchestune get sgd-7f3a/12 out/model.pt",
+        "orchestune get sgd-7f3a/12 out/model.pt\norchestune get --best out/model.pt",
     )
     add_cluster(parser)
     parser.add_argument("exp", metavar="EXP/N", nargs="?", help="trial; with --best an experiment")
@@ -166,9 +167,17 @@ def _copy(source: Path, folder: Path, target: Path) -> None:
         raise UsageError(f"cannot write '{target}': {exc.strerror}", "choose another folder with -o") from exc
 
 
+def _is_reference(text: str) -> bool:
+    """Return True if a text has the form of an experiment or a trial; any other is the path of a file."""
+    experiment, slash, number = text.partition("/")
+    return is_handle(experiment or "newest") and (not slash or number.isdecimal())
+
+
 def _trial(console: Console, args: argparse.Namespace) -> tuple[str, int]:
     """Return the experiment and the number of the trial that the arguments name."""
     if args.best:
+        if args.exp and not _is_reference(args.exp):  # `get --best PATH`, of the newest experiment of this folder
+            args.exp, args.paths = None, [args.exp, *args.paths]
         ref = console.experiment(args.exp)
         best_trials = console.client.best(ref)
         if not best_trials:

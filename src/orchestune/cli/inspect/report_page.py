@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestune.cli.terminal.render import Paint, between, duration, measured, number, one_line, size
+from orchestune.cli.terminal.render import Paint, duration, elapsed, measured, number, one_line, size
 from orchestune.client.attempts import seconds
-from orchestune.client.states import FINAL_STATES, finished, owner_of
+from orchestune.client.states import finished, owner_of
 from orchestune.domain.words import plural
 from orchestune.server.pages import inlined
 from orchestune.server.pages.render import templates
@@ -85,8 +85,6 @@ def _facts(report: ReportDocuments) -> list[tuple[str, str, str]]:
     status = report.status
     failed, pruned = status["counts"]["failed"], status["counts"]["pruned"]
     began = _moment(status["started_at"] or status["created_at"])
-    is_over = status["state"] in FINAL_STATES
-    elapsed = duration(between(status["started_at"], status["finished_at"] if is_over else None))
     return [
         ("Best", *_best_fact(status)),
         (
@@ -94,7 +92,7 @@ def _facts(report: ReportDocuments) -> list[tuple[str, str, str]]:
             f"{finished(status)} of {status['budget']}",
             f"{failed} failed, {pruned} pruned",
         ),
-        ("Duration", elapsed, f"{status['parallelism']} at a time"),
+        ("Duration", duration(elapsed(status)), f"{status['parallelism']} at a time"),
         ("Trial time", duration(sum(map(_ran, report.trials))), "of all trials together"),
         ("Started", began[:10], f"{began[11:]}, by {owner_of(status)}"),
     ]

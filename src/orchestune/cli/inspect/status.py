@@ -16,6 +16,7 @@ from orchestune.cli.terminal.render import (
     between,
     cut,
     duration,
+    elapsed,
     first_and_last_line,
     measured,
     one_line,
@@ -293,12 +294,11 @@ def detail_lines(status: documents.Status, console: Console, sparkline: str = ""
     Sentences are not cut to the terminal's width; a repainted block cuts them itself.
     """
     paint, columns = console.paint, console.columns
-    elapsed = duration(between(status["started_at"] or status["created_at"], status["finished_at"]))
     eta_seconds = status.get("eta_seconds")
     eta = f", about {duration(eta_seconds)} left" if eta_seconds is not None and status["state"] == "running" else ""
     lines = [
         f"{paint.bold(status['handle'])}  {_display_name(status)}  {paint.dim(one_line(owner_of(status)))}",
-        f"state         {paint.state(status['state'])}, {elapsed}{eta}",
+        f"state         {paint.state(status['state'])}, {duration(elapsed(status))}{eta}",
     ]
     if status["reason"] is not None:
         lines.append(f"{'why':13} {paint('33', one_line(status['reason']['message']))}")

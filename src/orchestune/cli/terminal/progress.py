@@ -10,9 +10,9 @@ from orchestune.cli.terminal.render import (
     Paint,
     assignments,
     bar,
-    between,
     cut,
     duration,
+    elapsed,
     measured,
     number,
     one_line,
@@ -63,7 +63,7 @@ def live_lines(status: documents.Status, columns: int, rows: int, paint: Paint, 
 
 def _title(status: documents.Status, columns: int, paint: Paint) -> str:
     heading = f"{paint.bold(status['handle'])}  {one_line(status['name'])}"
-    state_text = f"{paint.state(status['state'])}  {duration(between(status['started_at'] or status['created_at']))}"
+    state_text = f"{paint.state(status['state'])}  {duration(elapsed(status))}"
     heading = cut(heading, columns - width(state_text) - 2, paint)
     return f"{heading}{' ' * max(2, columns - width(heading) - width(state_text))}{state_text}"
 
@@ -195,10 +195,7 @@ def end_lines(
     """
     handle, done, state = status["handle"], finished(status), status["state"]
     # a paused experiment may have been idle for days
-    wall_seconds = (
-        between(status["started_at"] or status["created_at"], status["finished_at"]) if state in FINAL_STATES else None
-    )
-    duration_text = f" in {duration(wall_seconds)}" if wall_seconds is not None else ""
+    duration_text = f" in {duration(elapsed(status))}" if state in FINAL_STATES else ""
     text = counts_text(status, paint, always=("completed",))
     lines = [f"{paint.bold(handle)} {paint.state(state)}: {done} of {status['budget']} trials{duration_text} ({text})"]
     reason = status["reason"]

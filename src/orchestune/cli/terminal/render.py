@@ -7,9 +7,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestune.client.connection import clock
+
+if TYPE_CHECKING:
+    from orchestune import documents
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(
@@ -132,6 +135,15 @@ def between(start: str | None, end: str | None = None) -> float | None:
     if started is None:
         return None
     return max(0.0, (clock.now() if ended is None else ended) - started)
+
+
+def elapsed(status: documents.Status) -> float:
+    """Return the seconds from the start of an experiment, or its creation, to its end or now.
+
+    The seconds for which it was finished before it was extended or resumed do not count.
+    """
+    seconds = between(status["started_at"] or status["created_at"], status["finished_at"]) or 0.0
+    return max(0.0, seconds - status.get("idle_seconds", 0.0))
 
 
 def width(text: str) -> int:

@@ -39,7 +39,8 @@ def text(
             lines.append(f"{name}:")
             lines += [f"  {entry}" for entry in _block(key.text, node, remarks or {})]
             if key.text == "parameters" and asides:
-                lines += ["  #", "  # not varied; remove the # to vary them too:"]
+                with_default = ", and add its default to try_first" if document.get("try_first") is not None else ""
+                lines += ["  #", f"  # not varied; remove the # to vary one too{with_default}:"]
                 lines += [f"  # {_with_remark(printable(aside), remark)}" for aside, remark in asides]
         else:
             lines.append(_with_remark(f"{name}: {_flow(node, inside=False)}", (remarks or {}).get(key.text)))

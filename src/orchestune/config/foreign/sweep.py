@@ -33,7 +33,6 @@ def draft(root: Entries, report: ProblemReport, python: str = "python") -> Draft
     Problems and notes are added to the report.
     """
     top = ForeignFile(root, "", report)
-    program = root.get("program")
     method = top.text("method")
     document: dict[str, Any] = {"name": top.text("name")}
     words = _words(top.value("command") or list(_COMMAND))
@@ -44,15 +43,12 @@ def draft(root: Entries, report: ProblemReport, python: str = "python") -> Draft
     document["parameters"] = parameters
     metric = top.below("metric")
     name, target = metric.text("name"), metric.value("target")
+    metric_name = ""
     if name:
         metric_name = valid_names("metrics", [name], report.notes)[name]
         document["metrics"] = {metric_name: metric.text("goal") or "minimize"}
-        if isinstance(program, ScalarNode):
-            script = Path(root.position.file).parent / program.text  # relative to the working directory of the agent
-            collect_keys, notes = wandb_collect(script if script.is_file() else Path(program.text), name, metric_name)
-            document |= collect_keys
-            report.notes += notes
     metric.leave()
+    document |= _wandb_keys(root.get("program"), root.position.file, name, metric_name, report)
     document["engine"] = _engine(method, top)
     document["budget"] = top.value("run_cap")
     if document["budget"] is None and document["engine"] != "grid":
@@ -60,9 +56,24 @@ def draft(root: Entries, report: ProblemReport, python: str = "python") -> Draft
         top.note("a sweep without run_cap never ends; budget 40 is used instead")
     document["stop"] = without_empty({"target": target})
     document["early_stopping"] = _early_stopping(top.below("early_terminate"))
+    if document["early_stopping"] and "collect" in document:
+        example = f'print(f"{metric_name}={{value}}")'
+        top.note(f"needs {name} while a trial runs: print it beside wandb.log, as {example}", "early_terminate")
     document["labels"] = without_empty({key: top.text(key) for key in ("project", "entity", "description")})
     top.leave("controller")
     return Draft(mapping(without_empty(document), root.position))
+
+
+def _wandb_keys(
+    program: Node | None, sweep_file: str, metric: str | None, new_name: str, report: ProblemReport
+) -> dict[str, Any]:
+    """Return what `wandb_collect` returns for the script of the sweep, with its notes added to the report."""
+    if not isinstance(program, ScalarNode):
+        return {}
+    script = Path(sweep_file).parent / program.text  # relative to the working directory of the agent
+    keys, notes = wandb_collect(script if script.is_file() else Path(program.text), metric, new_name)
+    report.notes += notes
+    return keys
 
 
 def _engine(method: str | None, top: ForeignFile) -> str | None:

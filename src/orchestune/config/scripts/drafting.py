@@ -228,4 +228,5 @@ def _aside(option: Option, proposal: Proposal) -> tuple[str, str]:
         spelling = "…" if option.default is None else [option.default]
     if isinstance(spelling, list):
         spelling = f"[{', '.join(yaml_text(item) if not isinstance(item, str) else repr(item) for item in spelling)}]"
-    return f"{option.name}: {spelling}", _remark(option)
+    place = f"add {option.argument_template} to run" if option.argument_template else ""
+    return f"{option.name}: {spelling}", "; ".join(part for part in (_remark(option), place) if part)

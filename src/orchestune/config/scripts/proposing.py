@@ -124,8 +124,10 @@ def _decimal(default: float, name: str, option: Option) -> Spelling | None:
         fraction = _fraction(default, name)
         if fraction is not None and not re.fullmatch(_RATES, name) and default >= 0.5:
             return _bounded(*fraction, option)
-        if default <= 0:
-            return _bounded(1e-6, 0.01, option, log=True) if default == 0 else None
+        if default == 0:
+            return _off_or_magnitudes(option)
+        if default < 0:
+            return None
         upper = min(default * 100, max(1.0, default * 10)) if re.fullmatch(_RATES, name) else default * 100
         return _bounded(_round(default / 100), _round(upper), option, log=True)
     fraction = _fraction(default, name)
@@ -148,6 +150,12 @@ def _fraction(default: float, name: str) -> tuple[float, float] | None:
         if re.fullmatch(pattern, name) and 0 <= default <= 1:
             return min(low, default), max(high, default)
     return None
+
+
+def _off_or_magnitudes(option: Option) -> Spelling | None:
+    """Return values for an option whose default 0 turns it off: no logarithmic range contains it."""
+    values = [value for value in (0.0, 1e-5, 1e-4, 1e-3, 0.01) if _within(value, option)]
+    return list(values) if len(values) > 1 else None
 
 
 def _whole(default: int, name: str, option: Option) -> Spelling | None:

@@ -1,9 +1,11 @@
-"""Variables of shell scripts: those read from the environment, and those assigned from arguments."""
+"""Variables of shell scripts: those read from the environment, and those assigned from arguments or options."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from orchestune.config.document.scalars import resolve
@@ -25,11 +27,20 @@ _POSITIONAL = re.compile(
 """`LR=${1:-0.01}`, only at the start of a line: indented lines may be in functions, which have their own arguments"""
 _PARSES_ARGUMENTS = re.compile(r"\b(?:shift|getopts)\b")
 
+_GETOPTS = re.compile(r"\bgetopts\s+[\"']?:?([A-Za-z0-9:]+)[\"']?\s+[A-Za-z_]\w*")
+_OPTION_VALUE = re.compile(
+    rf"(?:^|[\s;(|\"'])([A-Za-z0-9])[\"']?\s*\)\s*{_DECLARATION}([A-Za-z_]\w*)=[\"']?\$(?:OPTARG\b|\{{OPTARG\}})"
+)
+"""`l) lr=$OPTARG`"""
+_LITERAL_ASSIGNMENT = re.compile(
+    rf"(?:^|[\s;]){_DECLARATION}([A-Za-z_]\w*)=(?:\"([^\"`$]*)\"|'([^']*)'|([^\s\"'`$;]*))(?=[\s;]|$)"
+)
+
 
 def read(text: str) -> Script | None:
     """Return the variables, or None if there are none."""
     text = _COMMENT.sub(r"\1", text.replace("\r\n", "\n"))
-    return _by_position(text) or _by_name(text)
+    return _by_letter(text) or _by_position(text) or _by_name(text)
 
 
 def option(name: str, default: Any) -> Option:
@@ -46,6 +57,35 @@ def _by_name(text: str) -> Script | None:
         if name not in assigned and not NOT_HYPERPARAMETERS.fullmatch(name):
             by_name.setdefault(name, option(name, resolve(default)))
     return Script("variables", tuple(by_name.values()), argument_template="") if by_name else None
+
+
+def _by_letter(text: str) -> Script | None:
+    """Return the options that `getopts` parses with a value and that are assigned to a variable with a default."""
+    call = _GETOPTS.search(text)
+    if call is None:
+        return None
+    defaults = dict(_EXPANSION_WITH_DEFAULT.findall(text))
+    defaults |= {name: "".join(values) for name, *values in _LITERAL_ASSIGNMENT.findall(text[: call.start()])}
+    options: dict[str, Option] = {}
+    for letter, name in _OPTION_VALUE.findall(text[call.end() :]):
+        if f"{letter}:" in call[1] and defaults.get(name):
+            template = f"-{letter} {{{name}}}"
+            options.setdefault(name, replace(option(name, resolve(defaults[name])), argument_template=template))
+    if not options:
+        return None
+    placeholders = " ".join(each.argument_template for each in options.values())
+    notes = _environment_notes(text, options)
+    return Script("getopts", tuple(options.values()), argument_template=placeholders, notes=notes)
+
+
+def _environment_notes(text: str, options: Collection[str]) -> tuple[str, ...]:
+    """Return a note on the variables that are read from the environment, beside the options of the command."""
+    script = _by_name(text)
+    names = [each.name for each in script.options if each.name not in options] if script else []
+    if not names:
+        return ()
+    example = f"to vary it, write `{names[0]}={{{names[0]}}}` before the command"
+    return (f"{', '.join(names)}: read from the environment and not varied; {example}",)
 
 
 def _by_position(text: str) -> Script | None:
@@ -72,7 +112,5 @@ def _by_position(text: str) -> Script | None:
             options.append(candidate)
     if not varied_count:
         return None
-    others = [variable.name for variable in script.options] if (script := _by_name(text)) else []
-    example = f"to vary it, write `{others[0]}={{{others[0]}}}` before the command" if others else ""
-    notes = (f"{', '.join(others)}: read from the environment and not varied; {example}",) if others else ()
+    notes = _environment_notes(text, ())
     return Script("arguments", tuple(options), argument_template=" ".join(words[:varied_count]), notes=notes)

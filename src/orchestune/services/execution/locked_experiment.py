@@ -102,7 +102,7 @@ class Ledger:
             best_value=row.best_value,
             since_best=row.trials_since_best,
             front=len(objectives(row.specification.metrics)) > 1,
-            seconds=self.now - row.started_at if row.started_at else 0.0,
+            seconds=row.seconds_active(self.now),
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
             unsure=incumbent is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
@@ -133,7 +133,7 @@ class Ledger:
             if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:
                 return
             if row.ended_by is not None:
-                row.ended_by, row.reason, row.finished_at = None, None, None
+                row.ended_by, row.reason = None, None
             return
         if reason.code is ReasonCode.EXHAUSTED:
             row.is_exhausted = True  # a larger budget does not change that
@@ -204,7 +204,8 @@ class Ledger:
         if state.over:
             row.waiting_json = None
             row.finished_at = row.finished_at or self.now
-        else:
+        elif row.finished_at is not None:  # it runs again
+            row.idle_seconds += max(self.now - row.finished_at, 0.0) if row.started_at is not None else 0.0
             row.finished_at = None
         row.state = state
 

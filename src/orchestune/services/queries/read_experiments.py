@@ -226,6 +226,7 @@ def _document(core: Core, session: Session, row: ExperimentRow, best: list[docum
         "created_at": rfc3339(row.created_at),
         "started_at": rfc3339(row.started_at),
         "finished_at": rfc3339(row.finished_at),
+        "idle_seconds": round(row.idle_seconds, 3),
         "url": f"{core.url}/experiments/{row.handle}",
     }
 

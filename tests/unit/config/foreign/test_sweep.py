@@ -203,7 +203,40 @@ def test_a_script_that_logs_with_wandb_runs_untouched(tmp_path: Path) -> None:
     assert experiment["env"] == {"WANDB_MODE": "offline"}
     assert experiment["collect"]["regex"].startswith(r"^wandb:\s+val/loss\s+(?P<val_loss>")
     assert len(draft.notes) == 2
-    assert "train.py reads wandb.config, which no agent fills: fill it with wandb.init(" in draft.notes[1]
+    change = "in line 2 write wandb.init(config=dict(orchestune.params()), …), above it `import orchestune`"
+    assert f"train.py reads wandb.config, which no agent fills: {change}" in draft.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("run = wandb.init(project='p')\nlr = run.config.lr\n", "run.config"),
+        ("with wandb.init(project='p') as job:\n    lr = job.config['lr']\n", "job.config"),
+        ("cfg = wandb.init(project='p').config\n", "wandb.init().config"),
+        ("wandb.init()\nmain(wandb.config)\n", "wandb.config"),
+    ],
+)
+def test_a_script_with_parameters_from_wandb_gets_the_line_to_change(script: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"import wandb\n\n{script}")
+    for sweep in (SWEEP, SWEEP.replace("metric:", "other:")):
+        (note,) = [note for note in read(tmp_path, sweep).notes if "no agent fills" in note]
+        assert note.startswith(f"train.py reads {name}, which no agent fills: in line 3 write wandb.init(config=")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["wandb.init(config=args)\n", "wandb.init(config=dict(orchestune.params(lr=0.1)))\nwandb.config.lr\n"],
+)
+def test_a_script_that_needs_no_change_gets_no_such_note(script: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"import orchestune, wandb\n{script}")
+    assert not [note for note in read(tmp_path, SWEEP).notes if "no agent fills" in note]
+
+
+def test_a_script_under_early_stopping_has_to_print_its_metric(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import wandb\n")
+    draft = read(tmp_path, SWEEP + "early_terminate: {type: hyperband, min_iter: 3}\n")
+    example = 'print it beside wandb.log, as print(f"val/loss={value}")'
+    assert f"early_terminate: needs val/loss while a trial runs: {example}" in draft.notes
 
 
 def test_what_wandb_prints_at_the_end_is_understood(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from orchestune.config.scripts.proposing import propose
     [
         ("learning_rate", "float", 3e-4, "3e-6..0.03 log"),
         ("optim.lr", "float", 0.1, "0.001..1.0 log"),
-        ("weight-decay", "float", 0.0, "1e-6..0.01 log"),
+        ("weight-decay", "float", 0.0, [0.0, 1e-5, 1e-4, 1e-3, 0.01]),
         ("alpha", "float", 1e-4, "1e-6..0.01 log"),
         ("dropoutRate", "float", 0.1, "0.0..0.5"),
         ("momentum", "float", 0.9, "0.5..0.99"),
@@ -88,3 +88,21 @@ def test_every_range_is_one_that_the_file_may_have(
     document = mapping({"run": "x {args}", "parameters": {name: proposal.spelling}, "metrics": {"a": "minimize"},
                         "budget": 1}, SourcePosition("x"))  # fmt: skip
     assert parse(text(document), "x").specification.space.by_name[name].kind in ("int", "float", "categorical")
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    name=st.sampled_from(["lr", "alpha", "dropout", "batch_size", "momentum", "width", "anything", "x_size", "gamma"]),
+    whole=st.booleans(),
+    default=st.sampled_from([0.0, 0.5, 0.99, 1.0, 1e-7, 0.015625, 3.0, 49.0, 50.0, -1.0])
+    | st.floats(-1e3, 1e3)
+    | st.integers(0, 10**6),
+)
+def test_every_range_contains_the_default(name: str, whole: bool, default: float) -> None:
+    value = int(default) if whole else float(default)
+    proposal = propose(Option(name, "int" if whole else "float", value))
+    if proposal.spelling is None:
+        return
+    document = mapping({"run": "x {args}", "parameters": {name: proposal.spelling}, "metrics": {"a": "minimize"},
+                        "budget": 1}, SourcePosition("x"))  # fmt: skip
+    assert parse(text(document), "x").specification.space.by_name[name].problem(value) is None

@@ -87,8 +87,9 @@ def main(
 """
 EXPECTED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "argparse": (ARGPARSE, {
-        "lr": "1e-5..0.1 log", "batch-size": [16, 32, 64, 128, 256], "weight_decay": "1e-6..0.01 log", "layers": "1..6",
-        "model": ["resnet", "vgg"], "bias": "bool", "no-nesterov": "bool", "ema": ["true", "false"], "depth": "1..8",
+        "lr": "1e-5..0.1 log", "batch-size": [16, 32, 64, 128, 256], "weight_decay": [0.0, 1e-5, 1e-4, 1e-3, 0.01],
+        "layers": "1..6", "model": ["resnet", "vgg"],
+        "bias": "bool", "no-nesterov": "bool", "ema": ["true", "false"], "depth": "1..8",
     }),
     "click": (CLICK, {"lr": "0.0001..1.0 log", "opt": ["adam", "sgd"], "width": [16, 32, 64], "plain": "bool",
                       "mix": "bool"}),

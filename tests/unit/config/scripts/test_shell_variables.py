@@ -59,6 +59,43 @@ def test_what_an_argument_has_to_be_is_asked_for_and_stands_first(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("text", "run"),
+    [
+        (
+            (
+                'lr=0.01\ndepth=3 wd=1e-4\nwhile getopts "l:d:vw:" o; do\n  case $o in\n    l) lr=$OPTARG ;;\n'
+                '    d)\n      depth="${OPTARG}";;\n    v) verbose=1;;\n    w) wd="$OPTARG";;\n  esac\ndone\n'
+            ),
+            "bash train.sh -l {lr} -d {depth} -w {wd}",
+        ),
+        (
+            (
+                "while getopts ':l:e:' f; do case \"${f}\" in 'l') rate=$OPTARG;; e) epochs=$OPTARG;; esac; done\n"
+                "epochs=${epochs:-5}\npython train.py --lr ${rate:-0.1} --wd ${WD:-0.01}\n"
+            ),
+            "bash train.sh -l {rate}",
+        ),
+    ],
+)
+def test_options_of_getopts_stand_in_the_command_as_letters(tmp_path: Path, text: str, run: str) -> None:
+    assert drafted(tmp_path, f"#!/bin/bash\n{text}")["run"] == run
+
+
+def test_variables_beside_options_of_getopts_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text(
+        "lr=0.1; epochs=5\nwhile getopts l:e: o; do case $o in l) lr=$OPTARG;; e) epochs=$OPTARG;; esac; done\n"
+        "echo $lr ${WD:-0.1}\n"
+    )
+    draft = drafting.draft(reading.read(path, tmp_path, "python"), tmp_path, {})
+    assert draft.defaults == {"lr": 0.1, "epochs": 5}
+    assert draft.asides == (("epochs: 2..10", "default 5; add -e {epochs} to run"),)
+    assert draft.notes == (
+        "WD: read from the environment and not varied; to vary it, write `WD={WD}` before the command",
+    )
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "fit() {\n  local LR=${1:-0.01}\n}\nfit 3\n",

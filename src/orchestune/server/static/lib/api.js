@@ -49,6 +49,7 @@
  * @property {string} created_at
  * @property {string | null} started_at
  * @property {string | null} finished_at
+ * @property {number} [idle_seconds] for which it was finished before it was extended or resumed
  */
 /**
  * @typedef {object} Attempt

@@ -83,6 +83,12 @@ export function between(from, to) {
   return from ? Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000) : null;
 }
 
+/** Return the seconds for which an experiment ran, like `orchestune status`. @param {import("./api.js").Status} status @returns {number | null} */
+export function elapsed(status) {
+  const seconds = between(status.started_at, status.finished_at);
+  return seconds === null ? null : Math.max(0, seconds - (status.idle_seconds ?? 0));
+}
+
 /**
  * Return the seconds in which at least one attempt of a trial ran, like `orchestune trials`; null if it is queued or was
  * never started.

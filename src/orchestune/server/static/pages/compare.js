@@ -4,7 +4,7 @@ import * as address from "../lib/address.js";
 import { errorText } from "../lib/ask.js";
 import { ask, path, query } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
-import { between, count, duration, number } from "../lib/format.js";
+import { between, count, duration, elapsed, number } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { badge, bestValue, empty, finished } from "../lib/pieces.js";
 import { reloader } from "../lib/reload.js";
@@ -153,7 +153,7 @@ function table(all) {
     ["Best", (one) => bestValue(one.status)],
     ["Trials", (one) => `${count(finished(one.status))} of ${count(one.status.budget)}`],
     ["Failed", (one) => count(one.status.counts.failed)],
-    ["Duration", (one) => duration(between(one.status.started_at, one.status.finished_at))],
+    ["Duration", (one) => duration(elapsed(one.status))],
     ["Engine", (one) => one.status.engine],
     ["Parallelism", (one) => one.status.parallelism],
     ["Command", (one) => String(one.specification.run)],

@@ -5,7 +5,7 @@ import * as address from "../lib/address.js";
 import { errorText } from "../lib/ask.js";
 import { path } from "../lib/api.js";
 import { byId, fill, h } from "../lib/dom.js";
-import { ago, count, duration } from "../lib/format.js";
+import { ago, count, duration, elapsed } from "../lib/format.js";
 import { follow } from "../lib/live.js";
 import { badge, bestValue, empty, finished, meter, objectives, ownerOf } from "../lib/pieces.js";
 import { steady } from "../lib/steady.js";
@@ -66,7 +66,6 @@ function drawHead(status) {
 /** @param {Status} status */
 function drawFacts(status) {
   const isFinished = ["completed", "failed", "stopped"].includes(status.state);
-  const elapsed = isFinished ? duration((Date.parse(status.finished_at ?? "") - Date.parse(status.started_at ?? "")) / 1000) : "";
   const metric = status.metrics[0];
   drawnFacts(
     h(
@@ -80,7 +79,7 @@ function drawFacts(status) {
     fact("Running", String(status.counts.running), `of at most ${status.parallelism}`),
     fact("Failed", count(status.counts.failed), `${count(status.counts.pruned)} pruned`),
     isFinished
-      ? fact("Duration", status.started_at && status.finished_at ? elapsed : "–", `ended ${ago(status.finished_at)}`)
+      ? fact("Duration", status.started_at && status.finished_at ? duration(elapsed(status)) : "–", `ended ${ago(status.finished_at)}`)
       : fact("Time left", status.eta_seconds && status.desired === "running" ? duration(status.eta_seconds) : "–", status.started_at ? `started ${ago(status.started_at)}` : "not started"),
     fact("Owner", ownerOf(status), status.cluster),
   );

@@ -181,6 +181,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.Column("idle_seconds", sa.Float(), server_default="0", nullable=False),
         sa.Column("files_deleted_at", sa.Float(), nullable=True),
         sa.Column("imported_at", sa.Float(), nullable=True),
         sa.Column("principal", sa.Text(), nullable=True),
