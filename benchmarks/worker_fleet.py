@@ -117,7 +117,7 @@ class _Trial:
         self._lines = self._samples = self._log = 0
         self._begun = False
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Return the seconds until its end."""
         return self._started + self._takes - time.monotonic()
 
@@ -199,9 +199,9 @@ class FleetWorker:
         """Return the result of a trial of some seconds; None if the server stopped it."""
         trial = _Trial(lease, self._behaviour, self._random)
         own_pace = self._interval / 2 if trial.prints is None else max(trial.prints, BATCH_SECONDS)
-        while (left := trial.left()) > 0:
+        while (remaining := trial.remaining()) > 0:
             pause = max(own_pace, self._pause)
-            await asyncio.sleep(min(left, pause * self._random.uniform(0.95, 1.05)))
+            await asyncio.sleep(min(remaining, pause * self._random.uniform(0.95, 1.05)))
             parts = {"beats": trial.beats(), "want": 0, "live": [trial.own["attempt"]], "sending": 0}
             answer = await self._call(parts, held=False)
             lost = ("superseded", "unknown", "rejected")

@@ -18,17 +18,17 @@ from orchestune.server.listeners import MAX_ACCEPTS_PER_TURN, Listener
 class Greeting(asyncio.Protocol):
     """Counts connections, sends a byte and closes."""
 
-    made = 0
+    count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        type(self).made += 1
+        type(self).count += 1
         transport.write(b"x")  # type: ignore[attr-defined]
         transport.close()
 
 
 @pytest.fixture
 def greeting() -> type[Greeting]:
-    return type("CountedGreeting", (Greeting,), {"made": 0})
+    return type("CountedGreeting", (Greeting,), {"count": 0})
 
 
 @pytest.fixture(params=["tcp", "unix"])
@@ -58,7 +58,7 @@ def test_all_waiting_connections_are_accepted_in_a_few_turns(
     async def turns() -> int:
         listener = Listener(listening, greeting)  # type: ignore[arg-type]
         count = 0
-        while greeting.made < len(clients):
+        while greeting.count < len(clients):
             await asyncio.sleep(0)
             count += 1
         listener.close()
@@ -96,7 +96,7 @@ def test_a_listener_without_free_descriptors_accepts_again_later(
 
     async def serve() -> None:
         listener = Listener(Full(), greeting)  # type: ignore[arg-type]
-        while not greeting.made:
+        while not greeting.count:
             await asyncio.sleep(0.01)
         listener.close()
 
@@ -117,4 +117,4 @@ def test_a_closed_listener_accepts_nothing_more(listening: socket.socket, greeti
 
     with connect(listening):
         uvloop.run(serve())
-    assert greeting.made == 0 and listening.fileno() == -1
+    assert greeting.count == 0 and listening.fileno() == -1

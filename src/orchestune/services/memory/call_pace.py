@@ -2,7 +2,7 @@
 
 Idea: a running worker calls once a second, and two to five times a second when its trial prints. The server counts the
 workers that called lately, and its answers name a minimum pause between two calls by which they make about
-`MAX_CALLS_PER_SECOND` together. The end of a trial is reported without a pause. Workers of experiments that somebody
+`MAX_CALLS_PER_SECOND` together. The end of a trial is reported without a pause. Workers of experiments that a user
 watches are counted apart: their pause follows from their own number, so that a few of them stay as fast as ever.
 
 Invariant: leases last for at least `PAUSES_PER_LEASE` of the longest pause that any worker may still keep. The leader
