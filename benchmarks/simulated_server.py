@@ -1,6 +1,6 @@
 """A real server, in a process of its own, whose backend starts nothing: it writes down whom it would have started.
 
-`python -m benchmarks.simulated_server STATE CORES` is that process; `SimulatedServer` starts it, and hands out its
+`python -m benchmarks.simulated_server STATE CORES PORT` is that process; `SimulatedServer` starts it, and hands out its
 workers.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestune import bootstrap
 from orchestune.domain.resources.placement import Placement
@@ -97,11 +100,41 @@ class SimulatedServer:
             store = open_store(f"sqlite:///{self._state / 'orchestune.db'}")
             Writer(store, before, random.Random(7)).write()
             store.close()
-        command = [sys.executable, "-m", "benchmarks.simulated_server", str(self._state), str(cores)]
-        with (self._state / "log").open("w") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.pid = self._process.pid
+        self._cores = cores
+        self._process = self._start("0")
         self.url = ""
+
+    def _start(self, port: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "benchmarks.simulated_server", str(self._state), str(self._cores), port]
+        with (self._state / "log").open("a") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """Its state folder."""
+        return self._state
+
+    def kill(self) -> None:
+        """End the process at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """Start it at the same address, and wait until it answers."""
+        port = str(urlsplit(self.url).port)
+        self._process = self._start(port)
+        self._await("an answer", self._answers)
+
+    def lost_attempts(self) -> int:
+        """Return how many attempts were lost so far."""
+        with closing(sqlite3.connect(f"file:{self._state / 'orchestune.db'}?mode=ro", uri=True)) as database:
+            [[count]] = database.execute("SELECT COUNT(*) FROM attempts WHERE state = 'lost'")
+        return int(count)
 
     def __enter__(self) -> SimulatedServer:
         try:
@@ -171,14 +204,14 @@ class SimulatedServer:
 
 def main() -> int:
     """Serve until SIGTERM."""
-    state, cores = Path(sys.argv[1]), int(sys.argv[2])
+    state, cores, port = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
     def build(settings: Settings, url: str, endpoint: Path | None, door: ExtraListener) -> bootstrap.RunningCore:
         (state / "url.new").write_text(url)
         (state / "url.new").rename(state / "url")
         return bootstrap.build(settings, url, endpoint, door, {"local": SimulatedBackend(cores, state / "orders")})
 
-    return serve(["--state", str(state), "--port", "0"], build)
+    return serve(["--state", str(state), "--port", port], build)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from orchestune.errors import Throttled
-from orchestune.server import caller_limits, connections, tls
+from orchestune.server import caller_limits, connections, listeners
 from orchestune.server.caller_address import throttle_key
 from orchestune.server.context import (
     ANALYSIS_THREADS_PER_CALLER,
@@ -441,7 +441,7 @@ def test_handshakes_of_strangers_do_not_use_up_the_descriptors(
     """Connections without a handshake were counted by nothing: 1,000 of them ended the answers of a server."""
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (80, 80))
     monkeypatch.setattr(connections, "throttle_key", str)  # loopback addresses have one key
-    monkeypatch.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
+    monkeypatch.setattr(listeners, "REQUEST_TIMEOUT_SECONDS", 1000.0)  # silent ones are closed after that anyway
     with ExitStack() as opened:
         neighbours = [opened.enter_context(encrypted.connect("127.0.0.2")) for _ in range(5)]
         strangers = [opened.enter_context(encrypted.connect("127.0.0.1")) for _ in range(400)]
@@ -459,7 +459,7 @@ def test_handshake_has_a_deadline_and_what_is_no_handshake_ends_at_once(
             while wrong.recv(4096):  # an alert of TLS, then the end
                 pass
     with monkeypatch.context() as patched:
-        patched.setattr(tls, "REQUEST_TIMEOUT_SECONDS", 0.1)
+        patched.setattr(listeners, "REQUEST_TIMEOUT_SECONDS", 0.1)
         with encrypted.connect("127.0.0.1") as silent:
             assert silent.recv(1) == b""
     assert encrypted.health() == 200

@@ -125,7 +125,8 @@ class Finishing:
             return False
         stopped, now = row.desired is Desired.STOPPED, self._core.clock.monotonic()
         since, beat = self._sending.setdefault(worker.id, (now, worker.last_call))
-        if stopped and worker.last_call == beat and now - since >= self._core.beat_seconds:
+        pause = max(self._core.beat_seconds, self._core.pace.longest_pause)
+        if stopped and worker.last_call == beat and now - since >= pause:
             return False  # no heartbeat: it cannot receive the stop order, so the backend must terminate it
         most = STOPPED_FILES_SECONDS if stopped else FILES_SECONDS
         if now - since < most:

@@ -78,6 +78,7 @@ class LostWorkers:
             self._forget()
         present: set[str] = set()
         each(partial(self._look, name, present) for name in self._core.backends)
+        self._core.pace.expect(len(present), self._core.clock.monotonic())
         for of_workers in (self._heard, self._lost_since):
             for absent in of_workers.keys() - present:
                 del of_workers[absent]
@@ -159,11 +160,15 @@ class LostWorkers:
         if last is None or last[0] != sign:
             self._heard[worker.id] = (sign, now)
             return False
-        limit = START_SECONDS if worker.boot_id is None else self._core.lease_seconds
+        limit = START_SECONDS if worker.boot_id is None else self._lease_seconds
         silence = now - last[1]
         if silence >= limit / 3:
             self._write(worker)
         return silence >= limit
+
+    @property
+    def _lease_seconds(self) -> float:
+        return self._core.pace.lease_seconds(self._core.lease_seconds)
 
     def _write(self, worker: PolledWorker) -> None:
         """Write a row as a probe. Raises StoreUnavailable if the store is read-only, so that no heartbeat is stored."""
@@ -214,7 +219,7 @@ class LostWorkers:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:
                 return  # a heartbeat arrived while this thread waited for the lock
-            text = f"no heartbeat from worker {worker.name} for {self._core.lease_seconds:g} s"
+            text = f"no heartbeat from worker {worker.name} for {self._lease_seconds:g} s"
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)

@@ -23,9 +23,9 @@ from starlette.types import ASGIApp
 from orchestune.errors import BadInput, UsageError
 from orchestune.server import embedded
 from orchestune.server.connections import BoundedConnection
+from orchestune.server.listeners import Listener, TlsListener
 from orchestune.server.peers import FOR_WORKERS, OF_ONE_USER
 from orchestune.server.settings import HOSTED_PORT, Settings
-from orchestune.server.tls import TlsListener
 from orchestune.system import local_socket
 from orchestune.system.listening import BoundPort, bind
 from orchestune.system.local_socket import LocalListener
@@ -97,10 +97,9 @@ class UvicornServer(uvicorn.Server):
         self.lifespan.state[OF_ONE_USER] = self._is_embedded
         await super().startup([])
         for listening in sockets or []:
-            await self._listen(listening, self._protocol({}))
+            self._listen(listening, self._protocol({}))
         if self._local is not None:
-            loop = asyncio.get_running_loop()
-            self.servers.append(await loop.create_unix_server(self._protocol({}), sock=self._local, backlog=BACKLOG))
+            self._listen(self._local, self._protocol({}), with_tls=False)
         self._on_started()
 
     async def listen_also(self, host: str, port: int) -> int:
@@ -109,17 +108,20 @@ class UvicornServer(uvicorn.Server):
         bound = bind(host, port, BACKLOG, reserve=not _is_literal(host))
         self._bound.append(bound)
         for listening in bound.sockets:
-            await self._listen(listening, self._protocol({FOR_WORKERS: True}))
+            self._listen(listening, self._protocol({FOR_WORKERS: True}))
         logger.info("serving at another address", extra={"host": host, "port": bound.number})
         return bound.number
 
-    async def _listen(self, listening: socket.socket, protocol: Callable[[], BoundedConnection]) -> None:
+    def _listen(
+        self, listening: socket.socket, protocol: Callable[[], BoundedConnection], *, with_tls: bool = True
+    ) -> None:
         """Serve a bound socket until shutdown."""
-        if self.config.ssl is not None:
-            self.servers.append(TlsListener(listening, self.config.ssl, protocol))  # type: ignore[arg-type]
-            return
-        loop = asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(protocol, sock=listening, backlog=BACKLOG))
+        listening.listen(BACKLOG)
+        if self.config.ssl is not None and with_tls:
+            listener: Listener = TlsListener(listening, self.config.ssl, protocol)
+        else:
+            listener = Listener(listening, protocol)
+        self.servers.append(listener)  # type: ignore[arg-type]
 
     def _protocol(self, state: dict[str, bool]) -> Callable[[], BoundedConnection]:
         """Return the protocol factory of a listener; `state` is added to the state of its requests."""

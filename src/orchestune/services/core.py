@@ -11,6 +11,7 @@ from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
 from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import EnvironmentStore, SecretStore
+from orchestune.services.memory.call_pace import CallPace
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.memory.experiment_cache import ExperimentCache
 from orchestune.services.memory.loop_clock import LoopClock
@@ -35,6 +36,7 @@ class Core:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     signals: Signals = field(default_factory=Signals)
     listening: LoopClock = field(default_factory=LoopClock)
+    pace: CallPace = field(default_factory=CallPace)
     pruners: PrunerCache = field(default_factory=PrunerCache)
     experiment_cache: ExperimentCache = field(default_factory=ExperimentCache)
     estimates: Estimates = field(default_factory=Estimates)

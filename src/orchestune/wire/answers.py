@@ -174,7 +174,8 @@ class Published(Struct, frozen=True):
 class WorkAnswer(Struct, frozen=True, kw_only=True):
     """The response to a `work` call.
 
-    `drain`: request no more leases and shut down; `again`: then register again, for another experiment.
+    `drain`: request no more leases and shut down; `again`: then register again, for another experiment; `pause`: the
+    minimum of seconds until the next call without an ended attempt, if it is longer than the worker's own.
     """
 
     acks: list[Ack]
@@ -183,6 +184,7 @@ class WorkAnswer(Struct, frozen=True, kw_only=True):
     slots: int
     drain: bool
     again: bool
+    pause: float | UnsetType = UNSET
 
     @property
     def has_news(self) -> bool:

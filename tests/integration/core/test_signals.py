@@ -199,3 +199,18 @@ def test_a_stream_of_logs_hears_of_the_end_of_the_experiment_also_without_output
     topics = watch(world, experiment)
     worker.call(finished=[worker.finish(lease, logs=[], log_bytes=0)])
     assert f"logs:{experiment}" in topics.bumped()
+
+
+def test_a_topic_is_awaited_while_a_coroutine_waits_and_for_a_while_after() -> None:
+    signals = Signals()
+
+    async def follow() -> list[bool]:
+        waiting = asyncio.create_task(signals.wait("logs:a", signals.version("logs:a"), 60))
+        await asyncio.sleep(0)
+        during = signals.is_awaited("logs:a", 0)
+        signals.notify("logs:a")
+        await waiting
+        return [during, signals.is_awaited("logs:a", 60), signals.is_awaited("logs:a", -1)]
+
+    assert not signals.is_awaited("logs:a", 60)
+    assert asyncio.run(follow()) == [True, True, False]

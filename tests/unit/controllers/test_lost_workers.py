@@ -12,6 +12,7 @@ import pytest
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.lost_workers import GIVE_UP_SECONDS, LostWorkers
 from orchestune.errors import StoreUnavailable, TemporaryError
+from orchestune.services.memory import call_pace
 from orchestune.store.database import Store
 from tests.contract.world import CoreWorld
 
@@ -70,6 +71,18 @@ def test_a_server_that_stood_still_lets_workers_speak_before_it_counts_them_as_l
         world.lost_workers.tick()
     world.hear_nothing(world.core.lease_seconds)
     assert states(world, experiment) == ["lost"], "this silence is one"
+
+
+def test_leases_last_longer_while_workers_are_asked_to_pause(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_pace, "MAX_CALLS_PER_SECOND", 0.1)  # one worker is as many as 5,000
+    experiment = world.create(budget=2, parallelism=1)
+    worker, lease = world.lease()[0]
+    worker.call(beats=[worker.started(lease)])
+    world.lost_workers.tick()
+    world.hear_nothing(world.core.lease_seconds + 1)
+    assert states(world, experiment) == ["busy"]
+    world.hear_nothing(call_pace.PAUSES_PER_LEASE * 10 - world.core.lease_seconds)
+    assert states(world, experiment) == ["lost"]
 
 
 @pytest.mark.parametrize("what", ["reading", "writing"])

@@ -183,3 +183,23 @@ def test_what_another_replica_caused_is_found_within_a_poll() -> None:
         looks = server.script.calls
         server.script.answers["work"] = lambda core, *args: nothing(leases=[LEASE] if len(looks) > 5 else [])
         assert server.ask("POST", PATH, BODY, token=WORKER).json() == work_document({"leases": [LEASE]})
+
+
+def test_the_answer_names_the_pause_of_many_workers_unless_somebody_watches(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[bool] = []
+
+    def pause(worker: str, now: float, *, watched: bool) -> float:
+        assert worker == "worker-1"
+        return 0.0 if watched else 4.5
+
+    monkeypatch.setattr(server.core.pace, "pause", pause)
+    monkeypatch.setattr(
+        server.core.signals, "is_awaited", lambda topic, seconds: topic == "logs:exp-1" and bool(watched)
+    )
+    server.script.answers["work"] = lambda core, worker, body: nothing()
+    ask = {**BODY, "want": 0}
+    assert server.ask("POST", PATH, ask, token=WORKER).json() == {**work_document({}), "pause": 4.5}
+    watched.append(True)
+    assert server.ask("POST", PATH, ask, token=WORKER).json() == work_document({})

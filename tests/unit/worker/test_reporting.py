@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,7 @@ class Network:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
-        self.replies: list[Any] = []
+        self.replies: deque[Any] = deque()
 
     def call(self, channel: str, body: dict[str, Any], timeout: float) -> None:
         self.sent.append(body)
@@ -287,3 +288,29 @@ def test_a_worker_that_is_asked_to_stop_has_its_time_to_tell_a_server_that_was_a
     assert not ending._is_done()
     vars(ending).update(_stop_since=time.monotonic() - loop.SHUTDOWN_REPORT_SECONDS - 1)
     assert ending._is_done()
+
+
+def test_a_requested_pause_delays_heartbeats_and_news_but_no_result(worker: Worker, clock: Clock) -> None:
+    record = worker.begin("a")
+    clock.now += 2 * BRIEF_SECONDS
+    worker.reported_attempts()
+    answer = {"acks": [{"attempt": "a", "result": "ok"}], "slots": 1, "pause": 40.0}
+    worker.network.replies.append(CallOutcome(REPORT, answer, None))
+    worker.talk.receive(clock.now)
+    sent = clock.now
+    record.log.append(b"loss=2\n")
+    assert worker.talk.next_step() == pytest.approx(sent + 40), "news wait"
+    record.log.acknowledge(1 << 20)
+    assert worker.talk.next_step() == pytest.approx(sent + 40), "so does a heartbeat, which would be due after 30 s"
+    clock.now += 1
+    worker.end("a")
+    assert worker.reported_attempts()[1:] == [([], ["a"])]
+
+
+def test_a_poll_is_held_for_the_requested_pause(worker: Worker, clock: Clock) -> None:
+    worker.supervisor.idle = 1
+    worker.talk.step(clock.now)
+    worker.network.replies.append(CallOutcome(REPORT, {"slots": 1, "pause": 90.0}, None))
+    worker.talk.receive(clock.now)
+    worker.talk.step(clock.now)
+    assert [body.get("wait") for body in worker.network.sent][-1] == 90

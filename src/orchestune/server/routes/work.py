@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from fastapi import Request, Response
+from msgspec.structs import replace
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,6 +18,8 @@ from orchestune.wire.answers import WorkAnswer, encode
 from orchestune.wire.work import decode
 
 MAX_WAIT_SECONDS = 30.0
+WATCHED_SECONDS = 3.0
+"""an experiment is watched if a stream has waited for its events or logs within this time: in between it reads them"""
 _PREFIX, _SUFFIX = "/api/v1/workers/", "/work"
 _SLASH_COUNT = (_PREFIX + _SUFFIX).count("/")
 
@@ -43,17 +46,21 @@ async def work(request: Request) -> Response:
             answer, experiment = await apply(service.work, context.core, worker, call)
         remaining = started + max_wait - time.monotonic()
         if remaining <= 0 or context.draining.begun or answer.has_news:
-            return _response(answer)
+            return _response(context, worker, experiment, answer)
         call = call.as_poll()
         if version is not None:
             wait_started = time.monotonic()
             if await _wait(context, request, f"work:{experiment}", version, remaining):
                 signals.offer(f"work:{experiment}", 1)  # pass the wake-up on to another worker
-                return _response(answer)
+                return _response(context, worker, experiment, answer)
             request.state.waited = getattr(request.state, "waited", 0.0) + time.monotonic() - wait_started
 
 
-def _response(answer: WorkAnswer) -> Response:
+def _response(context: Context, worker: str, experiment: str, answer: WorkAnswer) -> Response:
+    signals = context.core.signals
+    watched = any(signals.is_awaited(f"{topic}:{experiment}", WATCHED_SECONDS) for topic in ("logs", "events"))
+    if pause := context.core.pace.pause(worker, time.monotonic(), watched=watched):
+        answer = replace(answer, pause=pause)
     return Response(encode(answer), media_type="application/json")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from itertools import islice
 
@@ -36,6 +37,8 @@ class Signals:
         that is not stored, which costs its waiters at most one spurious wakeup."""
         self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = defaultdict(dict)
         """Waiting coroutines by topic, the longest waiting first."""
+        self._awaited: OrderedDict[str, float] = OrderedDict()
+        """Topic → monotonic time at which a coroutine last stopped to wait for it, the oldest first."""
         self.without_memory: set[str] = set()
         """Experiments whose engine ignores results, so that a result need not wake the `suggesting` loop."""
 
@@ -80,7 +83,17 @@ class Signals:
                 waiting.pop(event, None)
                 if not waiting:
                     self._waiting.pop(topic, None)
+                self._awaited[topic] = time.monotonic()
+                self._awaited.move_to_end(topic)
+                while len(self._awaited) > _MAX_SIGNALS:
+                    self._awaited.popitem(last=False)
         return self.version(topic)
+
+    def is_awaited(self, topic: str, seconds: float) -> bool:
+        """Return True if a coroutine waits for `topic`, or did so within the last `seconds`."""
+        with self._lock:
+            last = self._awaited.get(topic)
+            return topic in self._waiting or (last is not None and time.monotonic() - last <= seconds)
 
     def wait_blocking(self, topic: str, version: int, timeout: float) -> int:
         """Block a thread like `wait`."""

@@ -49,6 +49,8 @@ class Conversation:
         self._pending_uploads = pending_uploads
         """returns the number of unfinished file uploads"""
         self._boot, self._interval, self._heartbeat = boot, interval, 0
+        self._pause = 0.0
+        """minimum seconds between calls without a result, as the server last requested"""
         self._shipment: Shipment | None = None
         self._poll_want = 0
         self._backoff = Backoff()
@@ -116,12 +118,9 @@ class Conversation:
         if ended:
             return self._batch_deadline(ended)
         if self._reporting.has_news():
-            return self._last_report + min(
-                max(BATCH_SECONDS, BATCH_FACTOR * self._report_seconds), MAX_BATCH_SECONDS, self._interval / 2
-            )
-        if self._poll_want:
-            return self._last_report + self._interval
-        return self._last_report + self._interval / 2
+            batch = max(BATCH_SECONDS, BATCH_FACTOR * self._report_seconds)
+            return self._last_report + max(min(batch, MAX_BATCH_SECONDS, self._interval / 2), self._pause)
+        return self._last_report + max(self._interval if self._poll_want else self._interval / 2, self._pause)
 
     def _batch_deadline(self, ended: Sequence[UnsentReport]) -> float:
         """Return the time until which results are batched: one call each would double the cost of a brief attempt."""
@@ -157,10 +156,10 @@ class Conversation:
     def _poll(self, now: float) -> None:
         want = self._wanted_leases(now)
         body = self._body(want)
-        body["wait"] = self._interval
+        body["wait"] = wait = max(self._interval, self._pause)
         self._poll_want = want
         self._last_report = now
-        self._network.call(POLL, body, self._interval + RESPONSE_TIMEOUT_SECONDS)
+        self._network.call(POLL, body, wait + RESPONSE_TIMEOUT_SECONDS)
 
     def _apply(self, shipment: Shipment | None, response: dict[str, Any], now: float) -> None:
         if shipment is not None:
@@ -179,6 +178,7 @@ class Conversation:
                 self._supervisor.waiting.add(lease)
                 if self.draining:  # the poll was in flight when the worker was asked to stop
                     self._supervisor.stop(str(lease["attempt"]), "preempted", WORKER_STOPPED)
+        self._pause = float(response.get("pause") or 0.0)
         self._supervisor.capacity = int(response.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(response.get("drain"))
         self.must_restart = self.must_restart or bool(response.get("again"))
