@@ -116,3 +116,14 @@ def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
     (tmp_path / "experiment.yml").write_text(EXPERIMENT + f"pod: {pod}\n")
     result = cli("run", "--cluster", "lab", "--dry-run")
     assert (result.code, result.out) == (2, "") and message in result.err
+
+
+def test_cores_that_no_file_requests_are_reserved_without_a_limit_and_the_plan_says_so(
+    lab: FakeApiServer, cli: Callable[..., Result]
+) -> None:
+    result = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json", "--set", "resources.cpu=null").out)
+    resources = result["objects"][0]["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert (resources["requests"]["cpu"], "cpu" in resources["limits"]) == ("1", False), "7 of 8 cores for 4 GPUs"
+    assert any("1 cpu requested for each trial (assumed" in note for note in result["notes"])
+    requested = json.loads(cli("run", "--cluster", "lab", "--dry-run", "--json").out)
+    assert not any("assumed" in note for note in requested["notes"])

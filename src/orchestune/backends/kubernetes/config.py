@@ -88,10 +88,16 @@ class KubernetesConfig:
         """
         return tuple(dict.fromkeys((self.gpu_resource, f"{self.gpu_resource.partition('/')[0]}/gpu")))
 
-    def needs(self, each: Resources) -> Resources:
-        """Return a trial's requests, with defaults for the values that the cluster requires."""
-        cpu = self.cpu if each.cpu is None else each.cpu
-        return replace(each, cpu=cpu, memory=self.memory if each.memory is None else each.memory)
+    def needs(self, each: Resources, cores_per_gpu: float = 0.0) -> Resources:
+        """Return a trial's requests, with defaults for the values that the cluster requires.
+
+        A trial that requests no cores gets those of its share of a node's GPUs, or `cpu`, reserved without a limit: its
+        data loaders may use what others leave idle.
+        """
+        request = replace(each, memory=self.memory if each.memory is None else each.memory)
+        if each.cpu is not None:
+            return request
+        return replace(request, cpu=max(self.cpu, cores_per_gpu * each.gpu), has_assumed_cpu=True)
 
 
 def read(path: Path) -> KubernetesConfig:

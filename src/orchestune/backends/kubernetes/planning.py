@@ -62,7 +62,8 @@ class KubernetesPlanner(ABC):
         """Return the cluster's nodes; None if they may not be listed."""
 
     def needs(self, each: Resources, launch: Mapping[str, Any]) -> Resources:
-        return self._config.needs(each)
+        shared = capacity.cores_per_gpu(self._nodes() or (), each) if each.cpu is None and each.gpu else 0.0
+        return self._config.needs(each, shared)
 
     def total_request(self, each: Resources, placement: Placement) -> Resources:
         return plan.total_request(self._config, each, placement) if placement.pod else each

@@ -20,11 +20,19 @@ from orchestune.system import platform
 from orchestune.worker.files.view import copied
 
 _MAX_LISTED_LINKS = 8
+_ASSUMED_CPU = (
+    "1 cpu requested for each trial (assumed; with GPUs, its share of their node's cores), no limit:"
+    " `resources: {cpu: N}` sets both"
+)
 
 
 def in_images(place: ServerPlace) -> bool:
     """Return True if trials run in containers. Not known for a server that another user operates."""
     return place.cluster is not None and place.cluster.provider in ("docker", "kubernetes")
+
+
+def _runs_in_pods(place: ServerPlace) -> bool:
+    return place.cluster is not None and place.cluster.provider == "kubernetes"
 
 
 def in_words(place: ServerPlace) -> str:
@@ -56,6 +64,8 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
         )
     if place.name == "docker":
         notes += _exposure(prepared)
+    if _runs_in_pods(place) and prepared.specification.resources.cpu is None:
+        notes.append(_ASSUMED_CPU)
     return notes
 
 

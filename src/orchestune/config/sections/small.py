@@ -99,7 +99,8 @@ _RESOURCES = section(
     (
         Key("cpu", CPU, "Cores for each trial. Thread variables of libraries (OMP_NUM_THREADS and others) are set to"
             " this number, unless your environment or `env` sets them. Without it, trials that one worker runs side by"
-            " side share its cores.", "nothing reserved"),
+            " side share its cores, and on Kubernetes one core"
+            " is reserved, or the share of a node's cores that its GPUs have, without a limit.", "nothing reserved"),
         Key("memory", BYTES, "Memory for each trial.", "nothing reserved"),
         Key("gpu", GPU, "GPUs for each trial: a number, a fraction of a GPU such as `0.25`, or"
             " `{count: 2, type: a100, memory: 40Gi}`.", "0"),

@@ -69,6 +69,8 @@ class Resources:
     """minimum bytes of each GPU"""
     pin: bool = False
     """True if each trial gets exclusive cores"""
+    has_assumed_cpu: bool = False
+    """True if the file names no `cpu` and a cluster that requires one assumed it: it reserves cores and limits none"""
     gpu_ids: tuple[str, ...] | None = None
     """the only GPUs it may use; None: any. Set from the environment of the shell that called `run`, never by a file"""
 
@@ -124,7 +126,8 @@ class Resources:
         return f"{text}, and CUDA_VISIBLE_DEVICES names {only}"
 
     def __str__(self) -> str:
-        parts = [] if self.cpu is None else [f"{self.cpu:g} cpu"]
+        assumed = " (assumed)" if self.has_assumed_cpu else ""
+        parts = [] if self.cpu is None else [f"{self.cpu:g} cpu{assumed}"]
         parts += [] if self.memory is None else [f"{self.memory / 2**30:.3g} GiB memory"]
         parts += [self.gpu_text] if self.gpu else []
         return ", ".join(parts) or "no resources"

@@ -15,6 +15,7 @@ from orchestune.backends.kubernetes.observation.capacity import (
     Load,
     Node,
     NodePool,
+    cores_per_gpu,
     load,
     machines,
     node,
@@ -324,3 +325,15 @@ def asks(cpu: str, **more: str) -> dict[str, Any]:
 )
 def test_a_pod_holds_what_the_scheduler_sets_aside_for_it(spec: dict[str, Any], cpu: float) -> None:
     assert requests(spec, "nvidia.com/gpu") == Resources(cpu, 0)
+
+
+def test_the_cores_of_a_gpu_are_its_share_of_the_node_that_has_fewest() -> None:
+    nodes = [
+        node_document("large", cpu="97", gpu=8, labels={"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}),
+        node_document("small", cpu="9", gpu=4, labels={"nvidia.com/gpu.product": "Tesla-T4"}),
+        node_document("away", cpu="3", gpu=2, ready="False"),
+        node_document("none", cpu="64"),
+    ]
+    assert cores_per_gpu(nodes, Resources(gpu=1, gpu_type="a100")) == 12
+    assert cores_per_gpu(nodes, Resources(gpu=1)) == 2
+    assert cores_per_gpu(nodes[3:], Resources(gpu=1)) == 0

@@ -179,3 +179,14 @@ def test_a_machine_has_to_have_what_the_whole_pod_requests(spec: dict[str, Any],
     each = replace(ORDER.each, gpu_type="a100")
     placement = replace(ORDER.placement, pod={"spec": spec})
     assert plan.total_request(CONFIG, each, placement) == replace(takes, gpu_type="a100")
+
+
+def test_cores_that_were_not_requested_are_reserved_without_a_limit() -> None:
+    order = replace(ORDER, each=CONFIG.needs(Resources(memory=2**30, gpu=2), cores_per_gpu=12))
+    pod = plan.job(CONFIG, order, plan.ClusterRequirements(), ["true"])["spec"]["template"]["spec"]
+    parts = [pod["containers"][0], *pod.get("initContainers", [])]
+    assert [part["resources"]["requests"]["cpu"] for part in parts] == ["24"] * len(parts)
+    assert all("cpu" not in part["resources"]["limits"] for part in parts)
+    assert pod["containers"][0]["resources"]["limits"] == {"memory": str(2**30), CONFIG.gpu_resource: "2"}
+    assert CONFIG.needs(Resources(cpu=3), cores_per_gpu=12) == Resources(cpu=3)
+    assert CONFIG.needs(Resources()).cpu == CONFIG.cpu, "one core without GPUs"

@@ -196,7 +196,7 @@ def _runtime_container(config: KubernetesConfig, each: Resources) -> Manifest:
         "image": config.runtime_image,
         "imagePullPolicy": "IfNotPresent",
         "command": private_python.copy_command(_RUNTIME_FOLDER, MOUNT),
-        "resources": _resources(config, Resources(each.cpu, each.memory)),
+        "resources": _resources(config, replace(each, gpu=0)),
         "securityContext": {**_SECURITY, "readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": VOLUME, "mountPath": MOUNT}],
@@ -254,7 +254,8 @@ def _resources(config: KubernetesConfig, each: Resources) -> Manifest:
         amounts["memory"] = str(each.memory)
     if each.gpu:
         amounts[config.gpu_resource] = str(each.gpu)
-    return {"requests": amounts, "limits": dict(amounts)}
+    limits = {name: value for name, value in amounts.items() if name != "cpu" or not each.has_assumed_cpu}
+    return {"requests": amounts, "limits": limits}
 
 
 def _tolerations(config: KubernetesConfig, each: Resources, pool: str | None, node_pool: NodePool) -> list[Manifest]:

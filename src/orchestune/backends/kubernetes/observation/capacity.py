@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -229,6 +230,19 @@ def node_pool(nodes: Iterable[Node], pool: str | None, each: Resources) -> NodeP
         tuple(sorted({taint for item in members if item.labelled and item.usable for taint in item.apart})),
         tuple(sorted({item.product for item in all_nodes if item.product and _suitable(item, each)})),
     )
+
+
+def cores_per_gpu(nodes: Iterable[Node], each: Resources) -> float:
+    """Return the cores for each GPU of a trial: the share of the suitable node that has fewest; 0 if none has GPUs.
+
+    One core of each node is left to the pods that every node runs, so that the last GPU can be used, too.
+    """
+    request = each.gpu_request
+    with_gpus = [item.has for item in nodes if item.has.gpu and item.usable]
+    suitable = [
+        has for has in with_gpus if suits(has.gpu_type or "", has.gpu_memory or 0, request.type, request.memory)
+    ]
+    return min((math.floor(((has.cpu or 0.0) - 1) / has.gpu) for has in suitable), default=0)
 
 
 def _suitable(item: Node, each: Resources) -> bool:
