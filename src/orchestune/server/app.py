@@ -43,6 +43,7 @@ from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
 from orchestune.server.routes import bundles, experiments, following, proof, report, server, trials, work, workers
 from orchestune.server.strict_transport import StrictTransport
+from orchestune.server.token_file import REREAD_SECONDS, TokenFile, note_owners
 from orchestune.services.core import Core
 from orchestune.services.memory.loop_clock import TICK_SECONDS
 
@@ -147,6 +148,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     core: Core = app.state.context.core
     core.listening.tick(core.clock.monotonic())  # before the controllers start
     tasks = [asyncio.create_task(_tick(core))]
+    if isinstance(core.owners, TokenFile):
+        tasks.append(asyncio.create_task(_reread(core.owners, app.state.context)))
     if deferred := getattr(app.state, "deferred", None):
         tasks.append(asyncio.create_task(_load_later(deferred)))
     try:
@@ -159,6 +162,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _load_later(deferred: DeferredRoutes) -> None:
     await asyncio.sleep(_DEFERRED_SECONDS)
     await deferred.load()
+
+
+async def _reread(tokens: TokenFile, context: Context) -> None:
+    """Apply changes of the token file: requests of removed tokens and their sessions are refused from then on."""
+    while True:
+        await asyncio.sleep(REREAD_SECONDS)
+        if await to_thread.run_sync(tokens.reread):
+            context.callers.clear()
+            await to_thread.run_sync(note_owners, context.core)
 
 
 async def _tick(core: Core) -> None:

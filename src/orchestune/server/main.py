@@ -36,7 +36,7 @@ from orchestune.server.serving import (
     listen_for_proxy,
 )
 from orchestune.server.settings import Settings, load
-from orchestune.services import audit
+from orchestune.server.token_file import note_owners
 from orchestune.services.core import Core
 from orchestune.services.queries import read_server
 from orchestune.system.listening import BoundPort
@@ -294,7 +294,7 @@ def _serve(
         logger.info("serving", extra={"url": url, "home": settings.home, "version": __version__, "pid": os.getpid()})
         if lock is None:
             threading.Thread(target=_check_files, args=(running.core,), name="files", daemon=True).start()
-            threading.Thread(target=_note_owners, args=(running.core,), name="owners", daemon=True).start()
+            threading.Thread(target=note_owners, args=(running.core,), name="owners", daemon=True).start()
 
     def drain() -> None:
         deadline.start()
@@ -327,15 +327,6 @@ def _check_files(core: Core) -> None:
         read_server.check(core)
     except StoreUnavailable as error:
         logger.warning("cannot store files: %s (%s)", error.message, error.hint)
-
-
-def _note_owners(core: Core) -> None:
-    """Write an audit event if the owners in the token file differ from those of the previous start."""
-    with contextlib.suppress(StoreUnavailable):
-        event = audit.owners_event(core)
-        if event is not None:
-            audit.log(event)
-            audit.record(core, [event])
 
 
 def _is_idle(running: RunningServer) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +23,10 @@ from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
 from orchestune.server.caller_address import Network
 from orchestune.server.options import setting
-from orchestune.services.core import UNNAMED
+from orchestune.server.token_file import TokenFile
 from orchestune.system.private import access_of_others
 
 HOSTED_PORT = 8470
-_MIN_TOKEN_CHARACTERS = 16
-_COMMENT = re.compile(r"(?:^|\s)#")
 _UNIX_PREFIX = "unix:"
 _MIN_SECONDS = {"lease_seconds": 3.0, "beat_seconds": 0.2}
 """with less, a busy machine or one slow response loses healthy workers, or heartbeats alone keep the server busy"""
@@ -61,7 +58,10 @@ class Settings:
         "text", "", "STATE/files", "storage of logs, bundles and artifacts: a folder or s3://BUCKET/PREFIX"
     )
     token_file: Path | None = setting(
-        "path", None, "STATE/token, created if missing", "file with one owner per line: NAME TOKEN, or only a token"
+        "path",
+        None,
+        "STATE/token, created if missing",
+        "file with one owner per line: NAME TOKEN, or only a token; read again when it changes",
     )
     public_url: str = setting(
         "url", "", "the listening address", "URL at which workers and users reach the server, such as that of a proxy"
@@ -329,29 +329,5 @@ def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
         files=settings.files or str(state / "files"),
         shared=settings.shared.absolute() if settings.shared != Path() else data_folder(environ),
         public_url=settings.public_url.rstrip("/"),
-        owners=read_owners(settings.token_file) if settings.token_file else {},
+        owners=TokenFile(settings.token_file) if settings.token_file else {},
     )
-
-
-def read_owners(path: Path) -> dict[str, str]:
-    """Parse the token file and return the owners' names by token. Raises BadInput if it is unreadable or malformed.
-
-    A line is `NAME TOKEN`, or only a token, whose name is then `owner`. `#` starts a comment, except within a token.
-    """
-    owners: dict[str, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BadInput([Problem(f"cannot read it: {exc}", key="token_file", file=str(path))]) from exc
-    for number, line in enumerate(lines, 1):
-        words = _COMMENT.split(line)[0].split()
-        if not words:
-            continue
-        name = words[0] if len(words) == 2 else UNNAMED
-        if len(words) > 2 or len(words[-1]) < _MIN_TOKEN_CHARACTERS or words[-1] in owners or name in owners.values():
-            message = f"invalid line (expected NAME TOKEN, both unique; at least {_MIN_TOKEN_CHARACTERS} characters)"
-            raise BadInput([Problem(message, key="token_file", file=str(path), line=number)])
-        owners[words[-1]] = name
-    if not owners:
-        raise BadInput([Problem("contains no token", key="token_file", file=str(path))])
-    return owners

@@ -109,6 +109,28 @@ def test_a_hosted_server_serves_until_it_is_told_to_end_and_writes_no_token(
     assert (one.state / "token").read_text().strip() not in one.log.read_text()
 
 
+def test_a_changed_token_file_counts_without_a_restart(tmp_path: Path, processes: list[Process]) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"ada {'a' * 20}\n")
+    one = Process(tmp_path / "state", "--port", "0", "--token-file", str(tokens), ORCHESTUNE_LOG_FORMAT="json")
+    processes.append(one)
+    (one.state / "token").write_text("unused")
+
+    def status(token: str) -> int:
+        return one.ask("GET", "/api/v1/tokens", {"Authorization": f"Bearer {token * 20}"})[0]
+
+    assert (status("a"), status("b")) == (200, 401)
+    tokens.write_text(f"eve {'b' * 20}\n")
+    until(lambda: (status("a"), status("b")) == (401, 200), "the new token alone is valid")
+    headers = {"Authorization": f"Bearer {'b' * 20}"}
+
+    def owners() -> list[str]:
+        events = json.loads(one.ask("GET", "/api/v1/audit", headers)[1])["items"]
+        return [event["details"]["owners"] for event in events if event["kind"] == "role_changed"]
+
+    until(lambda: owners() == ["ada", "eve"], "the audit log has both states")
+
+
 def test_a_hosted_server_says_when_it_starts_that_it_cannot_keep_files(
     tmp_path: Path, processes: list[Process]
 ) -> None:

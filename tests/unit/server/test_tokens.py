@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.errors import BadInput
-from orchestune.server.settings import read_owners
+from orchestune.server.token_file import TokenFile, read_owners
 from orchestune.server.tokens import KnownCallers
 from orchestune.services.core import Caller
 
@@ -100,3 +100,20 @@ def test_the_token_that_was_checked_least_recently_is_dropped_first() -> None:
     callers.remember("ada", Caller("ada", "editor"), callers.revocations)
     callers.remember("another", Caller("w", "worker"), callers.revocations)
     assert callers.was_known("ada") and not callers.was_known("0")
+
+
+def test_a_token_file_is_read_again_and_a_malformed_state_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"ada {A}\n")
+    tokens = TokenFile(path)
+    assert not tokens.reread()
+    path.write_text(f"ada {A}\nbob short\n")
+    assert not tokens.reread() and not tokens.reread()
+    path.unlink()
+    assert not tokens.reread() and dict(tokens) == {A: "ada"}
+    problems = [record.message for record in caplog.records]
+    assert len(problems) == 2 and "tokens:2: token_file: invalid line" in problems[0] and "cannot read" in problems[1]
+    path.write_text(f"bob {B}\n")
+    assert tokens.reread() and dict(tokens) == {B: "bob"} and A not in tokens and len(tokens) == 1
