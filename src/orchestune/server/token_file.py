@@ -23,8 +23,8 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 class TokenFile(Mapping[str, str]):
     """Token → name of each owner in a file.
 
-    Every method returns one state of the whole file; a state that cannot be read or is malformed leaves the last good
-    one in place, so that a slip of the editor locks nobody out.
+    Every method returns one state of the whole file. A state that is malformed or cannot be read leaves the last valid
+    one in place, so that a typing error excludes no owner.
     """
 
     def __init__(self, path: Path) -> None:
