@@ -1,0 +1,81 @@
+"""The engines of many experiments, or of one with extreme options, do not fill the memory of the server."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from orchestune.domain.lifecycle.states import TrialState
+from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.priors import Prior
+from orchestune.domain.search.space import Configuration, Space
+from orchestune.domain.search.trial import Observation
+from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.registry import create
+from orchestune.errors import BadInput
+from orchestune.ports.engine import Engine
+
+LOSS = [Metric("loss", "minimize")]
+EXPERIMENTS = 12
+MOST_BYTES = 40 * 2**20
+
+
+def floats(count: int) -> Space:
+    return Space.of(tuple(Parameter(f"p{index}", "float", 0.0, 1.0) for index in range(count)))
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def held(engines: list[Engine], asks: int = 1) -> int:
+    """Return the bytes that the engines hold after these asks."""
+    before = tracemalloc.get_traced_memory()[0]
+    for engine in engines:
+        newest: list[Configuration] = []
+        for number in range(1, asks + 1):
+            newest = [engine.ask(newest, number, number)]
+    return tracemalloc.get_traced_memory()[0] - before
+
+
+def test_hypercubes_of_many_experiments_are_few_at_a_time(traced: None) -> None:
+    space = floats(100)
+    engines = [create("latin", space, LOSS, seed=seed, options={"size": 10_000}) for seed in range(EXPERIMENTS)]
+    assert held(engines) < MOST_BYTES
+
+
+def test_a_hypercube_that_fills_the_memory_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"engine\.size: 10,000 points of 101 parameters are 1,010,000 numbers"):
+        create("latin", floats(101), LOSS, seed=1, options={"size": 10_000})
+
+
+def test_a_sequence_that_fills_the_memory_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"'halton' takes at most 200 parameters \(found 201\) \(use sobol\)"):
+        create("halton", floats(201), LOSS, seed=1)
+
+
+def test_points_of_a_sequence_that_constraints_allow_are_not_kept(traced: None) -> None:
+    space = Space.of(floats(200).parameters, ["p0 >= 0"])
+    assert held([create("sobol", space, LOSS, seed=1)], asks=150) < 2**20
+
+
+def test_the_rest_of_a_space_is_not_kept_if_draws_find_known_configurations(traced: None) -> None:
+    seldom = Prior("weights", numbers=(1.0, 0.0))
+    switches = tuple(
+        Parameter(f"s{n}", "bool", choices=(False, True), prior=seldom, when=((f"s{n - 1}", (True,)),) if n else ())
+        for n in range(3)
+    )
+    digits = (Parameter(f"d{n}", "categorical", choices=tuple(range(10)), when=(("s2", (True,)),)) for n in range(4))
+    space = Space.of((*switches, *digits))
+    tried = [{"s0": False}, {"s0": True, "s1": False}, {"s0": True, "s1": True, "s2": False}]
+    engines = [create("random", space, LOSS, seed=seed) for seed in range(EXPERIMENTS)]
+    before = tracemalloc.get_traced_memory()[0]
+    for engine in engines:
+        engine.tell([Observation(number, each, TrialState.FAILED) for number, each in enumerate(tried, 1)])
+        assert engine.ask([], 4, 4)["s2"] is True
+    assert tracemalloc.get_traced_memory()[0] - before < 2**20
