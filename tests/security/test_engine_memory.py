@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from random import Random
+from typing import Any, cast
 
 import pytest
 
@@ -13,9 +18,13 @@ from orchestune.domain.search.priors import Prior
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.process import child
+from orchestune.engines.process.parent import ChildHost, ProcessEngine
 from orchestune.engines.registry import create
+from orchestune.engines.samplers import tpe
 from orchestune.errors import BadInput
 from orchestune.ports.engine import Engine
+from orchestune.system.control_groups import memory
 
 LOSS = [Metric("loss", "minimize")]
 EXPERIMENTS = 12
@@ -79,3 +88,58 @@ def test_the_rest_of_a_space_is_not_kept_if_draws_find_known_configurations(trac
         engine.tell([Observation(number, each, TrialState.FAILED) for number, each in enumerate(tried, 1)])
         assert engine.ask([], 4, 4)["s2"] is True
     assert tracemalloc.get_traced_memory()[0] - before < 2**20
+
+
+class Hungry:
+    """An engine that needs more memory than there is."""
+
+    source = "hungry"
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        raise MemoryError
+
+
+def ask_of(engine: int) -> dict[str, Any]:
+    return {"closed": [], "engine": engine, "observations": [], "pending": [], "number": 1, "seed": 1}
+
+
+def test_an_engine_that_fills_its_process_alone_fails() -> None:
+    engines = cast(dict[int, Engine], {1: Hungry()})
+    answer = child._answer(engines, [], ask_of(1))
+    assert "its computations take more than" in answer["failed"] and "MiB of memory" in answer["failed"]
+    assert engines == {}
+
+
+def test_engines_that_fill_their_process_together_get_another_one() -> None:
+    engines = cast(dict[int, Engine], {1: Hungry(), 2: Hungry()})
+    with pytest.raises(SystemExit):
+        child._answer(engines, [], ask_of(1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")
+def test_the_memory_of_the_engines_process_is_limited() -> None:
+    host = ChildHost()
+    with closing(host):
+        engine = ProcessEngine("tpe", floats(2), LOSS, seed=1, options={}, host=host)
+        engine.ask([], 1, 1)
+        limit, _ = resource.prlimit(host.child().process.pid, resource.RLIMIT_DATA)
+    assert limit == child.memory_limit() <= max(memory() / 3, 2**30)
+
+
+def test_a_model_of_very_many_choices_has_fewer_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tpe, "_MAX_WEIGHTS", 12_000)
+    space = Space.of(tuple(Parameter(f"p{n}", "categorical", choices=tuple(range(10))) for n in range(10)))
+    proposer = tpe.TpeProposer(space, LOSS, history=5000)
+    trials: list[int] = []
+    monkeypatch.setattr(proposer._snapshot, "show", lambda snapshot: trials.append(len(snapshot)))
+    monkeypatch.setattr(proposer, "_suggest", lambda _: {f"p{n}": 0 for n in range(10)})
+    draws = Random(1)
+    configurations = [{f"p{n}": draws.randrange(10) for n in range(10)} for _ in range(400)]
+    proposer.tell(
+        [
+            Observation(number, each, TrialState.COMPLETED, {"loss": draws.random()})
+            for number, each in enumerate(configurations, 1)
+        ]
+    )
+    proposer.propose(configurations, 401, 1)
+    assert len(trials) == 1 and trials[0] <= 120 + 120, "observations and pending trials"

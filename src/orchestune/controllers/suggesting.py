@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +44,8 @@ _RUNNING_PER_SUGGESTION = 8
 _MAX_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
 _TURN_SECONDS = 0.1
 """seconds for the suggestions of one experiment before the next one has its turn"""
+_MAX_LOSSES = 5
+"""times that the engine process may end at the same experiment in a row: all experiments share it"""
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Suggesting:
         self._open: dict[str, _Open] = {}
         self._tried_first: set[str] = set()
         """experiments whose `try_first` configurations have all been queued"""
+        self._losses: Counter[str] = Counter()
+        """times in a row that the engine process was lost at an experiment"""
 
     def tick(self) -> None:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
@@ -76,6 +80,8 @@ class Suggesting:
             rows = experiment_lists.unfinished(session)
         unfinished = {row.id for row in rows}
         self._tried_first &= unfinished
+        for finished in self._losses.keys() - unfinished:
+            del self._losses[finished]
         for finished in self._open.keys() - unfinished:
             self._drop(finished)
         each(partial(self._experiment, row) for row in rows if row.can_start_trials and row.unsuggested)
@@ -87,15 +93,22 @@ class Suggesting:
 
     def _experiment(self, row: ExperimentRow) -> None:
         error = failure_of(partial(self._fill, row))
-        if isinstance(error, StoreUnavailable):
+        if error is None:
+            self._losses.pop(row.id, None)
+        elif isinstance(error, StoreUnavailable):
             self._drop(row.id)  # rebuilt from the rows at the next tick
             raise error
-        if isinstance(error, TemporaryError):  # the engine's process died
+        elif isinstance(error, TemporaryError):  # the engine's process died
+            self._losses[row.id] += 1
+            if self._losses[row.id] >= _MAX_LOSSES:
+                del self._losses[row.id]
+                self._engine_failed(row, f"{error}, {_MAX_LOSSES} times in a row")
+                return
             log.warning("%s: %s; recreating the engine", row.handle, error)
             self._drop(row.id)
         elif isinstance(error, OrchestuneError):
             self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
-        elif error is not None:  # of a third-party library, which may raise anything
+        else:  # of a third-party library, which may raise anything
             log.error("the engine of %s failed", row.handle, exc_info=error)
             self._engine_failed(row, f"{type(error).__name__}: {error}")
 
