@@ -24,7 +24,7 @@ from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.execution.prefetch import missing, trials_for
+from orchestune.services.execution.prefetch import missing, most_queued, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING
 from orchestune.store import experiment_lists, experiments, workers
@@ -136,7 +136,7 @@ class Suggesting:
             return
         with self._core.store.reading() as session:
             row = experiments.get(session, row.id)
-            missing_count = self._missing_count(session, row, opened)
+            missing_count = min(self._missing_count(session, row, opened), most_queued(row) - row.queued)
             if missing_count <= 0:
                 return
             observations = read_history.observations(session, row, opened.fed)
