@@ -139,13 +139,19 @@ class Suggesting:
             missing_count = min(self._missing_count(session, row, opened), most_queued(row) - row.queued)
             if missing_count <= 0:
                 return
-            observations = read_history.observations(session, row, opened.fed)
             pending = {
                 trial.number: json.loads(trial.parameters) for trial in session.rows(UNFINISHED, {"experiment": row.id})
             }
-        opened.engine.tell(observations)
-        opened.fed = row.history_seq
+        self._tell_history(row, opened)
         self._ask(row, opened, pending, missing_count)
+
+    def _tell_history(self, row: ExperimentRow, opened: _Open) -> None:
+        """Tell the engine the results that it lacks, by pages: those of a long history together would take memory."""
+        while opened.fed < row.history_seq:
+            with self._core.store.reading() as session:
+                observations, position = read_history.page(session, row, opened.fed)
+            opened.engine.tell(observations)
+            opened.fed = position if observations else row.history_seq
 
     def _first(self, row: ExperimentRow) -> list[SuggestedTrial]:
         """Return the `try_first` configurations not queued yet."""
