@@ -13,18 +13,20 @@ from typing import Any, cast
 import pytest
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.search.parameters import Parameter
+from orchestune.domain.search.parameters import Parameter, Value
 from orchestune.domain.search.priors import Prior
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
+from orchestune.engines.constraints.deduplication import DistinctEngine
 from orchestune.engines.process import child
 from orchestune.engines.process.parent import ChildHost, ProcessEngine
 from orchestune.engines.registry import create
 from orchestune.engines.samplers import tpe
 from orchestune.errors import BadInput
-from orchestune.ports.engine import Engine
+from orchestune.ports.engine import Engine, EnginesCrowded
 from orchestune.system.control_groups import memory
+from tests.contract.world import CoreWorld
 
 LOSS = [Metric("loss", "minimize")]
 EXPERIMENTS = 12
@@ -112,8 +114,28 @@ def test_an_engine_that_fills_its_process_alone_fails() -> None:
 
 def test_engines_that_fill_their_process_together_get_another_one() -> None:
     engines = cast(dict[int, Engine], {1: Hungry(), 2: Hungry()})
-    with pytest.raises(SystemExit):
-        child._answer(engines, [], ask_of(1))
+    assert child._answer(engines, [], ask_of(1)) == {"crowded": True}
+
+
+def test_an_engine_that_finds_its_process_full_is_the_first_one_of_the_next(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = DistinctEngine.ask
+    refused: list[str] = []
+
+    def ask_once_more(
+        engine: DistinctEngine, pending: Sequence[Configuration], number: int, seed: int
+    ) -> dict[str, Value]:
+        if engine.name == "tpe" and len(refused) % 2 == 0:
+            refused.append(engine.name)
+            raise EnginesCrowded("the process of the engines has no memory left")
+        refused.extend(["asked"] * (engine.name == "tpe"))
+        return ask(engine, pending, number, seed)
+
+    monkeypatch.setattr(DistinctEngine, "ask", ask_once_more)
+    experiment = world.create(budget=8, parallelism=1, engine="tpe")
+    assert world.run(experiment)["state"] == "completed"
+    assert refused == ["tpe", "asked"] * 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")

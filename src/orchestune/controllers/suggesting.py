@@ -19,7 +19,7 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
-from orchestune.ports.engine import Engine, Exhausted, StillLooking
+from orchestune.ports.engine import Engine, EnginesCrowded, Exhausted, StillLooking
 from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
@@ -93,6 +93,9 @@ class Suggesting:
 
     def _experiment(self, row: ExperimentRow) -> None:
         error = failure_of(partial(self._fill, row))
+        if isinstance(error, EnginesCrowded):  # the next process has this engine first, which is then alone
+            self._drop(row.id)
+            error = failure_of(partial(self._fill, row))
         if error is None:
             self._losses.pop(row.id, None)
         elif isinstance(error, StoreUnavailable):

@@ -3,8 +3,7 @@
 It serves one request at a time, and exits when the other end of its socket is closed, as by the death of the server.
 
 Its memory is limited, since in a container the kernel may kill the server with it. A request that exceeds the limit
-fails if its engine is the only one. Otherwise the process exits: which engine fills it is unknown, and `parent` creates
-each engine again when it is needed.
+fails if its engine is the only one. Otherwise `parent` replaces the process, since it is unknown which engine fills it.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def _answer(engines: dict[int, Engine], not_loaded: list[CenterFirst], request: 
         return {"exhausted": str(exc)}
     except MemoryError as exc:
         if engines.keys() - {request.get("engine")}:
-            sys.exit("the engines take more memory than they may")
+            return {"crowded": True}
         engines.clear()
         text = f"its computations take more than {memory_limit() / 2**20:,.0f} MiB of memory"
         return {"failed": text, "traceback": "".join(traceback.format_exception_only(exc))}

@@ -26,13 +26,13 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process.messages import encode, observation_to_json
 from orchestune.engines.versions import version_of
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.ports.engine import Exhausted, StillLooking
+from orchestune.ports.engine import EnginesCrowded, Exhausted, StillLooking
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 120.0
-_MAX_RESULTS_PER_MESSAGE, _MAX_VALUES_PER_MESSAGE = 2000, 200_000
-"""the child parses a whole message: one value takes about 100 bytes"""
+_MAX_RESULTS_PER_MESSAGE, _MAX_VALUES_PER_MESSAGE = 2000, 10_000
+"""each engine holds the results of one message until it is asked, and the child parses one; a value takes 100 bytes"""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -205,6 +205,9 @@ class ProcessEngine:
             request["create"] = self._create
         answer = self._child.request(request)
         del self._unsent[: len(sent)]
+        if "crowded" in answer:
+            self._child.end()
+            raise EnginesCrowded("the process of the engines has no memory left")
         if "failed" in answer:
             log.error("an engine failed: %s", answer["traceback"])
             self._failed = True
