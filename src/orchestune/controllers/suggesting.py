@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +19,12 @@ from orchestune.domain.lifecycle.states import Reason, ReasonCode
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
-from orchestune.ports.engine import Engine, Exhausted, StillLooking
+from orchestune.ports.engine import Engine, EnginesCrowded, Exhausted, StillLooking
 from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.execution.prefetch import missing, trials_for
+from orchestune.services.execution.prefetch import missing, most_queued, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING
 from orchestune.store import experiment_lists, experiments, workers
@@ -44,6 +44,8 @@ _RUNNING_PER_SUGGESTION = 8
 _MAX_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
 _TURN_SECONDS = 0.1
 """seconds for the suggestions of one experiment before the next one has its turn"""
+_MAX_LOSSES = 5
+"""times that the engine process may end at the same experiment in a row: all experiments share it"""
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Suggesting:
         self._open: dict[str, _Open] = {}
         self._tried_first: set[str] = set()
         """experiments whose `try_first` configurations have all been queued"""
+        self._losses: Counter[str] = Counter()
+        """times in a row that the engine process was lost at an experiment"""
 
     def tick(self) -> None:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
@@ -76,6 +80,8 @@ class Suggesting:
             rows = experiment_lists.unfinished(session)
         unfinished = {row.id for row in rows}
         self._tried_first &= unfinished
+        for finished in self._losses.keys() - unfinished:
+            del self._losses[finished]
         for finished in self._open.keys() - unfinished:
             self._drop(finished)
         each(partial(self._experiment, row) for row in rows if row.can_start_trials and row.unsuggested)
@@ -87,15 +93,25 @@ class Suggesting:
 
     def _experiment(self, row: ExperimentRow) -> None:
         error = failure_of(partial(self._fill, row))
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, EnginesCrowded):  # the next process has this engine first, which is then alone
+            self._drop(row.id)
+            error = failure_of(partial(self._fill, row))
+        if error is None:
+            self._losses.pop(row.id, None)
+        elif isinstance(error, StoreUnavailable):
             self._drop(row.id)  # rebuilt from the rows at the next tick
             raise error
-        if isinstance(error, TemporaryError):  # the engine's process died
+        elif isinstance(error, TemporaryError):  # the engine's process died
+            self._losses[row.id] += 1
+            if self._losses[row.id] >= _MAX_LOSSES:
+                del self._losses[row.id]
+                self._engine_failed(row, f"{error}, {_MAX_LOSSES} times in a row")
+                return
             log.warning("%s: %s; recreating the engine", row.handle, error)
             self._drop(row.id)
         elif isinstance(error, OrchestuneError):
             self._engine_failed(row, f"{error}; {error.hint}" if error.hint else str(error))
-        elif error is not None:  # of a third-party library, which may raise anything
+        else:  # of a third-party library, which may raise anything
             log.error("the engine of %s failed", row.handle, exc_info=error)
             self._engine_failed(row, f"{type(error).__name__}: {error}")
 
@@ -123,16 +139,22 @@ class Suggesting:
             return
         with self._core.store.reading() as session:
             row = experiments.get(session, row.id)
-            missing_count = self._missing_count(session, row, opened)
+            missing_count = min(self._missing_count(session, row, opened), most_queued(row) - row.queued)
             if missing_count <= 0:
                 return
-            observations = read_history.observations(session, row, opened.fed)
             pending = {
                 trial.number: json.loads(trial.parameters) for trial in session.rows(UNFINISHED, {"experiment": row.id})
             }
-        opened.engine.tell(observations)
-        opened.fed = row.history_seq
+        self._tell_history(row, opened)
         self._ask(row, opened, pending, missing_count)
+
+    def _tell_history(self, row: ExperimentRow, opened: _Open) -> None:
+        """Tell the engine the results that it lacks, by pages: those of a long history together would take memory."""
+        while opened.fed < row.history_seq:
+            with self._core.store.reading() as session:
+                observations, position = read_history.page(session, row, opened.fed)
+            opened.engine.tell(observations)
+            opened.fed = position if observations else row.history_seq
 
     def _first(self, row: ExperimentRow) -> list[SuggestedTrial]:
         """Return the `try_first` configurations not queued yet."""

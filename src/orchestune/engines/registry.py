@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from orchestune.domain.search.engines import LEARNERS, NAMES, OPTION_MAXIMUMS, OPTIONS
+from orchestune.domain.search.engines import (
+    LEARNERS,
+    MAX_HALTON_PARAMETERS,
+    MAX_HYPERCUBE_NUMBERS,
+    NAMES,
+    OPTION_MAXIMUMS,
+    OPTIONS,
+)
 from orchestune.domain.search.space import Space
 from orchestune.domain.specification.metrics import Metric, aimed, objectives
 from orchestune.domain.words import did_you_mean
@@ -83,6 +90,7 @@ def check(name: str, options: Mapping[str, Any], space: Space, metrics: Sequence
     if name not in NAMES:
         raise BadInput([Problem(f"unknown engine '{name}'", key="engine", hint=_advice(name, NAMES))])
     problems = [*_option_problems(name, options), *_objective_problems(name, metrics)]
+    problems = problems or [*_size_problems(name, options, len(space.parameters))]
     if problems:
         raise BadInput(problems)
     feasible.check(space)
@@ -99,6 +107,16 @@ def _option_problems(name: str, options: Mapping[str, Any]) -> Iterable[Problem]
             yield Problem(f"{value!r} is not an integer of at least {minimums[option]}", key=key)
         elif value > OPTION_MAXIMUMS[option]:
             yield Problem(f"must be at most {OPTION_MAXIMUMS[option]:,} (found {value:,})", key=key)
+
+
+def _size_problems(name: str, options: Mapping[str, Any], parameters: int) -> Iterable[Problem]:
+    numbers = options.get("size", 0) * parameters
+    if numbers > MAX_HYPERCUBE_NUMBERS:
+        text = f"{options['size']:,} points of {parameters:,} parameters are {numbers:,} numbers"
+        yield Problem(f"{text} (expected at most {MAX_HYPERCUBE_NUMBERS:,})", key="engine.size")
+    if name == "halton" and parameters > MAX_HALTON_PARAMETERS:
+        text = f"'halton' takes at most {MAX_HALTON_PARAMETERS} parameters (found {parameters:,})"
+        yield Problem(text, key="engine", hint="use sobol")
 
 
 def _objective_problems(name: str, metrics: Sequence[Metric]) -> Iterable[Problem]:

@@ -8,10 +8,15 @@ from typing import Protocol
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import Observation
+from orchestune.errors import TemporaryError
 
 
 class Exhausted(Exception):
     """Every configuration was suggested, or the search for another one gave up."""
+
+
+class EnginesCrowded(TemporaryError):
+    """The engines of all experiments together take more memory than they may, and have to be created again."""
 
 
 class StillLooking(Exception):
@@ -36,7 +41,7 @@ class Engine(Protocol):
     """False if a suggestion depends on the number and the seed alone, so that it can be prefetched"""
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Append observations to the history. Cheap: models are fitted in `ask`."""
+        """Append observations to the history. Models are fitted in `ask`; to send a long history blocks."""
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         """Return the configuration of trial `number`, active parameters only.

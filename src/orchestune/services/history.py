@@ -16,6 +16,8 @@ from orchestune.store.statements.history import HISTORY, HISTORY_METRICS
 from orchestune.store.statements.pruning import LAST_OBSERVATIONS_OF_PRUNED, ObservationOfPruned
 
 _PAGE_TRIALS = 1000
+_PAGE_BYTES = 2**24
+"""configurations of a page as JSON; as Python objects they take several times as much"""
 
 
 def warm_start(session: Session, row: ExperimentRow) -> list[Observation]:
@@ -30,9 +32,19 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
     """Return the observations after position `after` of the history, in order; only each `every`-th one."""
     history: list[Observation] = []
     while after < row.history_seq:
-        rows = session.rows(HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": _PAGE_TRIALS})
-        if not rows:
+        page_of_history, upto = page(session, row, after, every)
+        if not page_of_history:
             break
+        history += page_of_history
+        after = upto
+    return history
+
+
+def page(session: Session, row: ExperimentRow, after: int, every: int = 1) -> tuple[list[Observation], int]:
+    """Return some observations after position `after`, in order, and the position of the last one; none at the end."""
+    history: list[Observation] = []
+    limit = max(1, min(_PAGE_TRIALS, _PAGE_BYTES // max(1, row.specification.space.configuration_bytes)))
+    if rows := session.rows(HISTORY, {"experiment": row.id, "after": after, "every": every, "limit": limit}):
         upto = rows[-1].history_seq
         where = {"experiment": row.id, "after": after, "upto": upto}
         values: dict[int, dict[str, float]] = {}
@@ -50,7 +62,7 @@ def observations(session: Session, row: ExperimentRow, after: int, every: int = 
             measured, stddev = values.get(number, {}), spread.get(number, {})
             history.append(Observation(number, json.loads(trial.parameters), state, measured, stddev, last.get(number)))
         after = upto
-    return history
+    return history, after
 
 
 def best(session: Session, row: ExperimentRow, count: int) -> list[Observation]:

@@ -9,6 +9,7 @@ from orchestune.backends.local import capacity
 from orchestune.backends.local.backend import LocalBackend
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
+from orchestune.system.control_groups import memory
 
 GIB = 2**30
 
@@ -29,7 +30,7 @@ def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
 def test_without_limits_the_machine_and_the_affinity_count(tmp_path: Path) -> None:
     root = machine(tmp_path, "0::/user.slice\n", {"sys/fs/cgroup/user.slice/cpu.max": "max 100000\n"})
     assert capacity.cores(root) == len(os.sched_getaffinity(0))
-    assert capacity.memory(root) == 16 * GIB
+    assert memory(root) == 16 * GIB
 
 
 def test_the_smallest_limit_of_a_version_2_group_and_of_those_above_it_counts(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_the_smallest_limit_of_a_version_2_group_and_of_those_above_it_counts(tm
     }
     root = machine(tmp_path, "0::/pod/box\n", files)
     assert capacity.cores(root) == 0.5
-    assert capacity.memory(root) == 2 * GIB
+    assert memory(root) == 2 * GIB
 
 
 def test_limits_of_version_1_groups_count_also_where_the_container_sees_only_its_own_root(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_limits_of_version_1_groups_count_also_where_the_container_sees_only_its
     }
     root = machine(tmp_path, "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n", files)
     assert capacity.cores(root) == 0.25
-    assert capacity.memory(root) == 3 * GIB
+    assert memory(root) == 3 * GIB
 
 
 def test_version_1_groups_without_a_limit_limit_nothing(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_version_1_groups_without_a_limit_limit_nothing(tmp_path: Path) -> None:
     }
     root = machine(tmp_path, "4:memory:/\n1:cpu:/\n0::/\n", files)
     assert capacity.cores(root) == len(os.sched_getaffinity(0))
-    assert capacity.memory(root) == 16 * GIB
+    assert memory(root) == 16 * GIB
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from orchestune.domain.search.parameters import Value
+from orchestune.domain.search.space import Configuration
+from orchestune.engines.constraints.deduplication import DistinctEngine
+from orchestune.engines.process.parent import EngineLost
 from orchestune.engines.samplers import grid
 from orchestune.services.commands import change_experiment
 from tests.contract.world import CoreWorld
@@ -49,3 +55,27 @@ def test_what_is_found_in_the_end_is_tried(world: CoreWorld) -> None:
     )  # fmt: skip
     status = world.run(looking)
     assert (status["counts"]["completed"], status["reason"]["code"], status["notes"]) == (1, "exhausted", [])
+
+
+def test_an_engine_whose_process_ends_again_and_again_fails_and_others_go_on(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = DistinctEngine.ask
+    deaths: list[int] = []
+
+    def ask_or_die(
+        engine: DistinctEngine, pending: Sequence[Configuration], number: int, seed: int
+    ) -> dict[str, Value]:
+        if engine.name == "tpe":
+            deaths.append(number)
+            raise EngineLost("the process of the engines is gone: it ended")
+        return ask(engine, pending, number, seed)
+
+    monkeypatch.setattr(DistinctEngine, "ask", ask_or_die)
+    fatal = world.create(budget=3, parallelism=1, engine="tpe")
+    other = world.create(budget=3, parallelism=1, engine="evolution")
+    assert world.run(other)["state"] == "completed"
+    status = world.run(fatal)
+    assert (status["state"], status["reason"]["code"]) == ("paused", "engine_failed")
+    assert "5 times in a row" in status["reason"]["message"]
+    assert len(deaths) == 5

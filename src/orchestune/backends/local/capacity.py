@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestune.backends.nvidia import ListedGpus, among, listed, visible
 from orchestune.domain.resources.gpus import Gpu, named
 from orchestune.domain.resources.resources import Machine
+from orchestune.system.control_groups import limiting_groups, memory, words_of
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -26,23 +26,12 @@ def with_gpus(cards: tuple[Gpu, ...], root: Path = Path("/"), environ: Mapping[s
 def cores(root: Path = Path("/")) -> float:
     """Return the cores in this process's affinity mask, at most what its control groups allow."""
     allowed = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    for folder in _groups(root, "cpu"):
-        words = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+    for folder in limiting_groups(root, "cpu"):
+        words = words_of(folder / "cpu.max") or words_of(folder / "cpu.cfs_quota_us") + words_of(
+            folder / "cpu.cfs_period_us"
+        )
         if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # otherwise "max" or -1: no limit
             allowed = min(allowed, int(words[0]) / int(words[1]))
-    return allowed
-
-
-def memory(root: Path = Path("/")) -> int:
-    """Return the machine's memory in bytes, at most what this process's control groups allow."""
-    try:
-        match = re.search(r"^MemTotal:\s*(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE)
-    except FileNotFoundError:  # not Linux
-        match = None
-    allowed = int(match[1]) * 1024 if match else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for folder in _groups(root, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            allowed = min([allowed, *(int(word) for word in _words(folder / name) if word.isdecimal())])
     return allowed
 
 
@@ -73,32 +62,3 @@ def every_gpu(environ: Mapping[str, str] = os.environ) -> tuple[tuple[Gpu, ...],
     every = visible(all_gpus, None, by_uuid=False)
     words = named(environ.get(VARIABLE, ""))
     return (*every, *(Gpu(word) for word in words if not among(every, word, all_gpus))), all_gpus
-
-
-def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of the control groups (v1 or v2) that limit this process, innermost first."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    tree = root / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            tops = [tree, tree / "unified"]
-        elif controller in controllers.split(","):
-            tops = [tree / controllers, tree / controller]
-        else:
-            continue
-        for top in tops:
-            own = top if ".." in path else top / path.lstrip("/")  # "..": above this container's view
-            yield own
-            yield from (parent for parent in own.parents if parent == top or top in parent.parents)
-
-
-def _words(path: Path) -> list[str]:
-    """Return the words of a file; empty if it is missing."""
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []

@@ -23,6 +23,10 @@ OPTION_MAXIMUMS: Mapping[str, int] = {
     "history": 5000,
     "population": 10_000,
     "particles": 10_000,
-    "size": 10_000,  # the points of a hypercube are in the server's memory, one number per parameter
+    "size": 10_000,
 }
 """maximum of each option: all experiments share the process, and their engines take turns computing"""
+MAX_HYPERCUBE_NUMBERS = 1_000_000
+"""maximum of `size` times the parameters: a hypercube is in the server's memory"""
+MAX_HALTON_PARAMETERS = 200
+"""a sequence takes memory of the server that grows with their square, and is uneven long before"""

@@ -11,8 +11,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from orchestune.domain.search.constraints import Constraint, InvalidConstraint, Kind, constraint
@@ -30,6 +31,7 @@ _MAX_ACTIVATING_VALUES = 100_000  # values in the `when` of all parameters toget
 _MAX_COMPARISONS = 10**7  # values in `when`, each compared with every choice of its parent
 MAX_OPERATIONS = 1000  # in all constraints together: the cost of checking one configuration
 _MAX_COUNTING_OPERATIONS = 1_000_000  # operations for counting a space, about one second
+_NUMBER_BYTES = 25  # of the longest float as JSON
 _MAX_BRANCHES = 10_000  # combinations of parents that are counted; a space with more counts as infinite
 
 
@@ -97,6 +99,15 @@ class Space:
         conditions = sum(len(values) for parameter in self.parameters for _, values in parameter.when)
         weights = sum(len(parameter.choices) for parameter in self.parameters if parameter.prior)
         return max(len(self.parameters) + conditions + weights + self.operations, 1)
+
+    @cached_property
+    def configuration_bytes(self) -> int:
+        """Upper bound of the bytes of one configuration as JSON."""
+        return sum(
+            len(encode_basestring_ascii(parameter.name))
+            + max(map(_json_bytes, parameter.choices), default=_NUMBER_BYTES)
+            for parameter in self.parameters
+        )
 
     def allows(self, configuration: Configuration) -> bool:
         """Return True if a configuration satisfies every constraint."""
@@ -289,6 +300,10 @@ class Space:
     def texts(self) -> list[str]:
         """Return the source texts of the constraints."""
         return [each.text for each in self.constraints]
+
+
+def _json_bytes(choice: Value) -> int:
+    return len(encode_basestring_ascii(choice)) if isinstance(choice, str) else _NUMBER_BYTES
 
 
 def _check_limits(parameters: tuple[Parameter, ...]) -> None:

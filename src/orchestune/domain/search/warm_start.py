@@ -13,11 +13,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain.lifecycle.states import TrialState
-from orchestune.domain.search.parameters import Parameter, Value, same
+from orchestune.domain.search.parameters import Parameter, Value, token
 from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
@@ -68,11 +69,11 @@ class WarmStarts:
 
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Map `documents` to observations, with notes about skipped results and missing values."""
-    tally = _Tally()
+    tally, target = _Tally(), _Target(space)
     observations = [
         observation
         for document in documents
-        if (observation := _observation(document, space, metrics, tally)) is not None
+        if (observation := _observation(document, target, metrics, tally)) is not None
     ]
     if tally.skipped[_no_value(metrics[0])] and all(
         observation.state is not TrialState.COMPLETED for observation in observations
@@ -141,9 +142,51 @@ class _Tally:
             yield f"{number} of {count} results have no value of {name}, and do not inform its search"
 
 
+class _Target:
+    """The space to which results are mapped, with lookups: there are thousands of results, parameters and choices."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.spellings = frozenset(text.format(name) for name in space.by_name for text in _PARAMETER_NAMES)
+        """the names that a table may give to the parameters"""
+        self.choices = {each.name: _Choices(each) for each in space.parameters if not each.numeric}
+
+
+class _Choices:
+    """The choices of a parameter by what denotes them in a result: themselves, or their text in a table."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self._exact = {token(choice): choice for choice in reversed(parameter.choices)}
+        others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # text "1": 1 rather than true
+        self._order = {token(choice): place for place, choice in reversed(list(enumerate(others)))}
+        self._by_meaning: dict[tuple[str, object], Value] = {}
+        for choice in others:
+            for meaning in _meanings(choice):
+                self._by_meaning.setdefault(meaning, choice)
+
+    def of(self, raw: Any) -> Value | None:
+        """Return the choice that `raw` denotes, the first one if there are several; None if there is none."""
+        with suppress(TypeError):  # a list or mapping
+            if (exact := self._exact.get(token(raw))) is not None:
+                return exact
+        text = str(raw)
+        meanings = (("text", text), ("truth", text.strip().casefold()), ("number", _number(raw)))
+        denoted = [self._by_meaning[meaning] for meaning in meanings if meaning in self._by_meaning]
+        return min(denoted, key=lambda choice: self._order[token(choice)], default=None)
+
+
+def _meanings(choice: Value) -> Iterator[tuple[str, object]]:
+    """Yield what denotes a choice in a table, as `_Choices.of` looks it up."""
+    if isinstance(choice, bool):
+        yield from (("truth", text) for text in (_TRUE if choice else _FALSE))
+    else:
+        yield ("text", choice) if isinstance(choice, str) else ("number", choice)
+
+
 def _observation(
-    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], tally: _Tally
+    document: Mapping[str, Any], target: _Target, metrics: Sequence[Metric], tally: _Tally
 ) -> Observation | None:
+    space = target.space
     parameter_values, measured = _parts(document)
     key, state_text = _state_of(
         document, [*space.by_name, *(m.name for m in metrics)] if parameter_values is document else ()
@@ -153,7 +196,7 @@ def _observation(
         tally.skip("not finished", f"{key} = {state_text[:40]}")
         return None
     if parameter_values is not document:
-        tally.unknown |= dict.fromkeys(name for name in parameter_values if _name_of(name, space) is None)
+        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in target.spellings)
     parameters: dict[str, Value] = {}
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
@@ -161,7 +204,7 @@ def _observation(
         raw = _first_present(parameter_values, parameter.name, _PARAMETER_NAMES)
         if _is_missing(raw, parameter):
             continue
-        value = _value(parameter, raw)
+        value = _number_in(parameter, raw) if parameter.numeric else target.choices[parameter.name].of(raw)
         if value is None:
             tally.skip("outside this space", f"{parameter.name} = {str(raw)[:40]}")
             return None
@@ -252,10 +295,6 @@ def _first_present(mapping: Mapping[str, Any], name: str, spellings: Sequence[st
     return next((mapping[key] for key in (text.format(name) for text in spellings) if key in mapping), None)
 
 
-def _name_of(key: str, space: Space) -> str | None:
-    return next((name for name in space.by_name if key in (text.format(name) for text in _PARAMETER_NAMES)), None)
-
-
 def _is_missing(raw: Any, parameter: Parameter) -> bool:
     if raw is None or (isinstance(raw, float) and math.isnan(raw)):
         return True
@@ -271,28 +310,14 @@ def _number(raw: Any) -> float | None:
         return None
 
 
-def _value(parameter: Parameter, raw: Any) -> Value | None:
-    """Return the parameter's value for `raw`; None if it is outside the space."""
-    if parameter.numeric:
-        number = _number(raw)
-        if number is None or not math.isfinite(number) or not parameter.within(number):
-            return None
-        value = parameter.snap(number)
-        step = parameter.step or (1 if parameter.kind == "int" else math.inf)
-        return value if abs(value - number) <= _ROUNDING_STEPS * step else None
-    exact = [choice for choice in parameter.choices if same(choice, raw)]
-    others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # text "1": 1 rather than true
-    return next(iter([*exact, *(choice for choice in others if _means(raw, choice))]), None)
-
-
-def _means(raw: Any, choice: Value) -> bool:
-    """Return True if `raw`, possibly a string from a table, denotes this choice."""
-    text = str(raw).strip().casefold()
-    if isinstance(choice, bool):
-        return text in (_TRUE if choice else _FALSE)
-    if isinstance(choice, str):
-        return str(raw) == choice
-    return _number(raw) == choice
+def _number_in(parameter: Parameter, raw: Any) -> Value | None:
+    """Return the numeric parameter's value for `raw`; None if it is outside the space."""
+    number = _number(raw)
+    if number is None or not math.isfinite(number) or not parameter.within(number):
+        return None
+    value = parameter.snap(number)
+    step = parameter.step or (1 if parameter.kind == "int" else math.inf)
+    return value if abs(value - number) <= _ROUNDING_STEPS * step else None
 
 
 def _size(observations: Sequence[Observation]) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import islice
 from random import Random
 from typing import Protocol
 
@@ -20,7 +21,7 @@ _PROBES, _LAST_PROBES = 64, 1000
 _CONSTRAINED = 8  # probes if there are constraints: a draw may need a long random walk
 _CLIMBS = 40
 _OPERATIONS = 4000  # constraint operations times draws or climbs: each evaluates the constraints hundreds of times
-_WALKABLE = 1_000_000  # configurations; in a larger space there are always new ones to draw
+_WALKABLE = 100_000  # values of all configurations: to enumerate these takes 0.2 s, and is repeated for each ask
 _MANY_VALUES = 1000  # values from which on a parameter counts as having many
 
 
@@ -68,7 +69,6 @@ class DistinctEngine:
         self._proposer = proposer
         self._identity = ConfigurationKeys(space)
         self._told: set[bytes] = set()
-        self._left: list[tuple[bytes, dict[str, Value]]] | None = None
         self._finite = not any(map(continuous, space.parameters))
         self._in_order = Walk(space, self._identity)
         self._looking: tuple[int, int] | None = None
@@ -99,7 +99,7 @@ class DistinctEngine:
         return self._next(pending, number, seed) if fallback is None else fallback
 
     def close(self) -> None:
-        self._left = None
+        """Do nothing: it holds no resources."""
 
     def _is_new(self, configuration: Configuration, pending: Sequence[Configuration]) -> bool:
         name = self._identity.of(configuration)
@@ -120,7 +120,7 @@ class DistinctEngine:
             configuration = draw_allowed(self._space, random)
             if self._is_new(configuration, pending):
                 return configuration
-        if self._size <= _WALKABLE:
+        if self._size * len(self._space.parameters) <= _WALKABLE:
             return self._walk(pending, random)
         if self._finite and climbs:
             ends = (climbed(self._space, random) for _ in range(climbs))
@@ -161,20 +161,20 @@ class DistinctEngine:
         return configuration
 
     def _walk(self, pending: Sequence[Configuration], random: Random) -> dict[str, Value]:
-        candidates = self._left if self._left is not None else self._all()
-        self._left = [entry for entry in candidates if entry[0] not in self._told]
+        """Return one of the remaining configurations, which are counted first: a list of them would take memory."""
         busy = self._identity.set_of(pending)
-        free = [configuration for name, configuration in self._left if name not in busy]
-        if not free:
+        count = sum(1 for _ in self._free(busy))
+        if not count:
             each = f"each of the {self._size:.0f} configurations" if self._size > 1 else "the only configuration"
             raise Exhausted(f"{each} has been suggested once")
-        return dict(random.choice(free))
+        return next(islice(self._free(busy), random.randrange(count), None))
 
-    def _all(self) -> Iterator[tuple[bytes, dict[str, Value]]]:
+    def _free(self, busy: Set[bytes]) -> Iterator[dict[str, Value]]:
+        """Yield the configurations that are neither observed nor in `busy`, in order."""
         for configuration in self._space.walk():
             name = self._identity.of(configuration)
-            if name not in self._told:
-                yield name, configuration
+            if name not in self._told and name not in busy:
+                yield configuration
 
 
 def _branch(space: Space, way: Mapping[str, Sequence[Value]]) -> Space:

@@ -1,6 +1,9 @@
 """The process that runs the learning engines: `python -m orchestune.engines.process.child FD`, started by `parent`.
 
 It serves one request at a time, and exits when the other end of its socket is closed, as by the death of the server.
+
+Its memory is limited, since in a container the kernel may kill the server with it. A request that exceeds the limit
+fails if its engine is the only one. Otherwise `parent` replaces the process, since it is unknown which engine fills it.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,8 +28,13 @@ from orchestune.engines.learners import proposer
 from orchestune.engines.process.messages import encode, observation_from_json
 from orchestune.engines.samplers.center_first import CenterFirst
 from orchestune.ports.engine import Engine, Exhausted, StillLooking
+from orchestune.system.control_groups import memory
 
 _NICENESS = 5  # trials and the server have priority
+_MEMORY_SHARE = 0.3
+"""of the machine or container: there are two such processes beside the server"""
+_MIN_MEMORY = 384 * 2**20
+"""bytes: the libraries alone take 140 MiB"""
 
 
 def serve(connection: socket.socket) -> None:
@@ -55,6 +64,12 @@ def _answer(engines: dict[int, Engine], not_loaded: list[CenterFirst], request: 
         return {"looking": True}
     except Exhausted as exc:
         return {"exhausted": str(exc)}
+    except MemoryError as exc:
+        if engines.keys() - {request.get("engine")}:
+            return {"crowded": True}
+        engines.clear()
+        text = f"its computations take more than {memory_limit() / 2**20:,.0f} MiB of memory"
+        return {"failed": text, "traceback": "".join(traceback.format_exception_only(exc))}
     except Exception as exc:  # noqa: BLE001 (a bug in one engine must not stop the others; the server logs it)
         return {"failed": f"{type(exc).__name__}: {exc}", "traceback": traceback.format_exc()}
 
@@ -102,9 +117,16 @@ def _search_data(request: Mapping[str, Any]) -> tuple[Space, list[Metric], list[
     return Space.from_json(request["space"]), [Metric.from_json(metric) for metric in request["metrics"]], history
 
 
+def memory_limit() -> int:
+    """Return the bytes that this process may allocate."""
+    return max(int(memory() * _MEMORY_SHARE), _MIN_MEMORY)
+
+
 def main() -> None:
     """Serve on the socket whose file descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError, ValueError):  # ValueError: above the hard limit
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit(), resource.getrlimit(resource.RLIMIT_DATA)[1]))
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -26,12 +26,13 @@ from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process.messages import encode, observation_to_json
 from orchestune.engines.versions import version_of
 from orchestune.errors import OrchestuneError, TemporaryError
-from orchestune.ports.engine import Exhausted, StillLooking
+from orchestune.ports.engine import EnginesCrowded, Exhausted, StillLooking
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 120.0
-_MAX_RESULTS_PER_MESSAGE = 2000
+_MAX_RESULTS_PER_MESSAGE, _MAX_VALUES_PER_MESSAGE = 2000, 10_000
+"""each engine holds the results of one message until it is asked, and the child parses one; a value takes 100 bytes"""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -139,8 +140,9 @@ _numbers = itertools.count()
 class ProcessEngine:
     """An `Engine` whose history and arithmetic are in the child. `ask` raises EngineLost once the child has died.
 
-    Observations are sent with the next `ask`; long histories in chunks, so that other engines get their turns and a
-    busy child does not run into the timeout. Other engines may be used in other threads at the same time.
+    Observations are sent with the next `ask`, those of long histories before it, in chunks, so that other engines get
+    their turns and a busy child does not run into the timeout. Other engines may be used in other threads at the same
+    time.
     """
 
     uses_history = True
@@ -165,6 +167,9 @@ class ProcessEngine:
             "metrics": [metric.to_json() for metric in metrics],
             "options": dict(options),
         }
+        self._results_per_message = max(
+            1, min(_MAX_RESULTS_PER_MESSAGE, _MAX_VALUES_PER_MESSAGE // max(1, len(space.parameters)))
+        )
         self._host = host
         self._number = next(_numbers)
         self._child: Child | None = None
@@ -172,13 +177,14 @@ class ProcessEngine:
         self._unsent: list[Observation] = []
 
     def tell(self, observations: Sequence[Observation]) -> None:
+        """Append to the history. Sends all of it but one message's results, so that a long one is not held here."""
         self._unsent += observations
+        while len(self._unsent) > self._results_per_message:
+            self._request({})
 
     def ask(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         if self._failed:
             raise EngineLost("the engine failed before, and nobody knows how much it was told")
-        while len(self._unsent) > _MAX_RESULTS_PER_MESSAGE:
-            self._request({})
         answer = self._request(
             {"pending": [dict(configuration) for configuration in pending], "number": number, "seed": seed}
         )
@@ -192,13 +198,16 @@ class ProcessEngine:
 
     def _request(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Send the first chunk of unsent observations with a question; return the answer."""
-        sent = self._unsent[:_MAX_RESULTS_PER_MESSAGE]
+        sent = self._unsent[: self._results_per_message]
         request = {"engine": self._number, "observations": [observation_to_json(each) for each in sent], **question}
         if self._child is None:
             self._child = self._host.child()
             request["create"] = self._create
         answer = self._child.request(request)
         del self._unsent[: len(sent)]
+        if "crowded" in answer:
+            self._child.end()
+            raise EnginesCrowded("the process of the engines has no memory left")
         if "failed" in answer:
             log.error("an engine failed: %s", answer["traceback"])
             self._failed = True

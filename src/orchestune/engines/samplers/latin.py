@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import qmc
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.trial import Observation
+from orchestune.engines.models.cube import Floats
 
 SIZE = 32
 
@@ -28,17 +30,17 @@ class LatinProposer:
     def __init__(self, space: Space, seed: int, *, size: int = SIZE) -> None:
         self.version = f"4/scipy-{version('scipy')}"
         self._space, self._seed, self._size = space, seed, size
-        self._block: tuple[int, list[list[float]]] | None = None
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Do nothing: the history is not used."""
 
     def propose(self, pending: Sequence[Configuration], number: int, seed: int) -> dict[str, Value]:
         block, place = divmod(max(number - 1, 0), self._size)
-        if self._block is None or self._block[0] != block:
-            dimensions = max(1, len(self._space.parameters))
-            cube = qmc.LatinHypercube(dimensions, rng=np.random.default_rng([self._seed, block]))
-            self._block = block, cube.random(self._size).tolist()
-        point = self._block[1][place]
+        point = _block(max(1, len(self._space.parameters)), self._size, self._seed, block)[place].tolist()
         values = {p.name: p.drawn(position) for p, position in zip(self._space.parameters, point, strict=False)}
         return self._space.active(values)
+
+
+@lru_cache(maxsize=4)  # of all engines of the process together: a block has up to a million numbers
+def _block(dimensions: int, size: int, seed: int, block: int) -> Floats:
+    return qmc.LatinHypercube(dimensions, rng=np.random.default_rng([seed, block])).random(size)

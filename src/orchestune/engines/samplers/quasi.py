@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
@@ -16,12 +18,12 @@ from orchestune.domain.search.trial import Observation
 from orchestune.engines.constraints.identity import ConfigurationKeys
 from orchestune.engines.models.cube import Floats
 
-_SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
-
 _MAX_PASSED = 100
 """upper bound of points tried per trial number to find a feasible one"""
 _MANY_PARAMETERS = 10
 """numeric parameters above which only some are likely to matter"""
+_STEPS_AT_ONCE = 10_000
+"""points passed at once: SciPy computes all of them"""
 _EDGE = 1e-12
 """positions are clipped to [_EDGE, 1 - _EDGE], since 0 and 1 map to infinity"""
 
@@ -54,12 +56,20 @@ class QuasiRandomProposer:
         self._space = space
         self._identity = ConfigurationKeys(space)
         self._known: set[bytes] = set()
-        self._allowed: list[dict[str, Value]] = []
+        self._allowed = array("q")
+        """numbers of the feasible points found so far"""
+        self._newest: tuple[int, dict[str, Value]] = (0, {})
+        """the last of them and its configuration: the others are computed again, as they would fill the memory"""
         self._passed = 0
         self._outward = outward
         self._numbers = max(1, sum(p.numeric and p.count() > 1 for p in space.parameters))
+        self._seed = seed
         dimensions = max(1, len(space.parameters))
-        self._sequence = _SEQUENCES[name](dimensions, scramble=True, rng=np.random.default_rng(seed))
+        self._sobol = qmc.Sobol(dimensions, rng=np.random.default_rng(seed)) if name == "sobol" else None
+
+    @property
+    def _sequence(self) -> qmc.QMCEngine:
+        return self._sobol or _halton(max(1, len(self._space.parameters)), self._seed)
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Remember the configurations of a warm start; nothing else is used."""
@@ -75,8 +85,10 @@ class QuasiRandomProposer:
             self._passed += 1
             configuration = self._point(self._passed)
             if self._space.allows(configuration) and not self._is_known(configuration):
-                self._allowed.append(configuration)
-        return self._allowed[max(number, 1) - 1] if number <= len(self._allowed) else self._point(number)
+                self._allowed.append(self._passed)
+                self._newest = self._passed, configuration
+        place = self._allowed[max(number, 1) - 1] if number <= len(self._allowed) else number
+        return dict(self._newest[1]) if self._newest[0] == place else self._point(place)
 
     def _is_known(self, configuration: Configuration) -> bool:
         """Return True if the configuration, rounded as it would be suggested, is in the warm start."""
@@ -87,8 +99,10 @@ class QuasiRandomProposer:
         if ahead < 0:
             self._sequence.reset()
             ahead = max(number - 1, 0)
-        if ahead:
-            self._sequence.fast_forward(ahead)
+        while ahead:
+            steps = min(ahead, _STEPS_AT_ONCE)
+            self._sequence.fast_forward(steps)
+            ahead -= steps
         point = self._sequence.random(1)[0]
         if self._outward:
             drawn_in = self._drawn_in(point, number)
@@ -102,3 +116,8 @@ class QuasiRandomProposer:
         deviation = min(1.0, math.sqrt(math.log(max(number, 1)) / mattering))
         contracted: Floats = ndtr(deviation * ndtri(np.clip(point, _EDGE, 1 - _EDGE)))
         return contracted
+
+
+@lru_cache(maxsize=16)  # of all engines of the process together: one takes 4.5 MB with 200 parameters
+def _halton(dimensions: int, seed: int) -> qmc.QMCEngine:
+    return qmc.Halton(dimensions, rng=np.random.default_rng(seed))

@@ -45,6 +45,7 @@ HISTORY = 500
 """default number of observations in the model, measured by benchmarks/search_history_cap.py"""
 _MAX_MODEL_VALUES = 10_000  # values in the model: fewer observations with many parameters, so that an ask stays fast
 _MIN_HISTORY = 100
+_MAX_WEIGHTS = 10_000_000  # Optuna holds 8 bytes for each choice of each observation and pending trial
 _ATTEMPTS = 2  # with constraints: the best feasible candidate is taken; if there is none, a repaired one
 _DRAWS = 8
 _PRIOR_RESULTS = 10.0  # with priors: the share of draws from them falls from 1/2; it is 1/4 after this many results
@@ -75,7 +76,9 @@ class TpeProposer:
         self._candidates = candidates
         self._axes: dict[str, OptunaAxis] = {parameter.name: axis(parameter) for parameter in space.parameters}
         limit = history or max(_MIN_HISTORY, min(HISTORY, _MAX_MODEL_VALUES // max(1, len(self._axes))))
-        self._history: History[FrozenTrial] = History(limit, len(self._metrics))
+        self._most = max(_MIN_HISTORY, _MAX_WEIGHTS // max(1, sum(len(each.choices) for each in space.parameters)))
+        """maximum of observations, and of pending trials, in the model"""
+        self._history: History[FrozenTrial] = History(min(limit, self._most), len(self._metrics))
         self._completed = self._ranked = 0
         self._identity = ConfigurationKeys(space)
         self._known: set[bytes] = set()
@@ -123,7 +126,7 @@ class TpeProposer:
             return self._drawn(ask_seed(seed, 1))
         self.source = self.name
         trials = [trial for _, trial in self._history.window()]
-        for index, configuration in enumerate(pending, start=len(self._history)):
+        for index, configuration in enumerate(pending[-self._most :], start=len(self._history)):
             running = self._trial(index, TrialState.RUNNING, configuration, None)
             trials += [] if running is None else [running]
         candidate: dict[str, Value] = {}

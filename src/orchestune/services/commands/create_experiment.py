@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from json.encoder import encode_basestring_ascii
 
 from sqlalchemy.exc import IntegrityError
 
@@ -24,7 +23,6 @@ from orchestune.config.document.kinds import (
 )
 from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
-from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
 from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
@@ -67,8 +65,6 @@ _MAX_FACTOR = 100.0
 """memory factor, as for experiment files"""
 _TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")
 """`take` of a metric, as for experiment files"""
-_NUMBER_BYTES = 25
-"""bytes of the longest float as JSON"""
 _HANDLE_ATTEMPTS = 5
 """handles tried before creation fails; each has other random characters"""
 
@@ -259,18 +255,10 @@ def _check_text_lengths(specification: Specification) -> None:
 
 def _refuse_large_configurations(space: Space) -> None:
     """Raise BadInput if a configuration of the space can take more than `MAX_CONFIGURATION_BYTES`."""
-    size = sum(
-        len(encode_basestring_ascii(parameter.name))
-        + max((_size(choice) for choice in parameter.choices), default=_NUMBER_BYTES)
-        for parameter in space.parameters
-    )
+    size = space.configuration_bytes
     if size > MAX_CONFIGURATION_BYTES:
         text = f"a configuration takes up to {size:,} bytes as JSON (expected at most {MAX_CONFIGURATION_BYTES:,})"
         raise BadInput.one(text, "parameters", "give long values short names, which the program maps to them")
-
-
-def _size(choice: Value) -> int:
-    return len(encode_basestring_ascii(choice)) if isinstance(choice, str) else _NUMBER_BYTES
 
 
 def run_preflight(core: Core, specification: Specification, cluster: str, submission: Submission) -> None:

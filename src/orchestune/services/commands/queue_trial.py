@@ -10,11 +10,15 @@ from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
+from orchestune.services.execution.prefetch import most_queued
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.idempotency import IdempotentRequest
 from orchestune.services.queries import read_trials
 from orchestune.services.queries.read_experiments import resolve
 from orchestune.store import trials as rows
+
+_QUEUED_PER_SUGGESTED = 2
+"""queued trials per trial that the server itself may queue: users can add some to the suggestions"""
 
 
 def queue_trial(
@@ -23,7 +27,7 @@ def queue_trial(
     """Queue one configuration; it counts towards the budget.
 
     If the budget is used up, it replaces the last suggested trial that has not started; raises Conflict if there is
-    none or if the experiment is ending.
+    none, if the experiment is ending, or if the queued trials have too many bytes.
 
     `request`: the request, for idempotent retries.
     """
@@ -45,6 +49,8 @@ def queue_trial(
             raise Conflict(
                 f"{row.handle} is {row.state}", f"orchestune resume {row.handle}" if row.ended_by is None else hint
             )
+        if row.queued >= _QUEUED_PER_SUGGESTED * most_queued(row):
+            raise Conflict(f"{row.handle} has {row.queued:,} queued trials", "retry when some of them have started")
         for trial in displaced:
             reason = Reason(ReasonCode.STOPPED, f"replaced by a configuration that was queued {by(actor)}")
             trials.cancel(ledger, trial, TrialState.QUEUED, reason)

@@ -7,6 +7,8 @@ from orchestune.store.experiments import ExperimentRow
 _PER_PLACE = 4
 _MIN_PREFETCH, _MAX_PREFETCH = 16, 256
 """prefetched suggestions per unit of parallelism, and the bounds of their sum"""
+_MAX_QUEUED_BYTES = 32 * 2**20
+"""configurations of queued trials, all of which are parsed for each suggestion"""
 
 
 def trials_for(row: ExperimentRow, places: int) -> int:
@@ -18,4 +20,12 @@ def missing(row: ExperimentRow) -> int:
     """Return the number of suggestions to make; 0 until half of the prefetched ones are used."""
     ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), _MAX_PREFETCH)
     free = trials_for(row, max(row.parallelism - row.live_attempts - row.unqueued, 0))
-    return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0
+    most, enough = free + ahead, free + ahead // 2
+    if most > most_queued(row):
+        most, enough = most_queued(row), most_queued(row) // 2
+    return most - row.queued if row.queued <= enough else 0
+
+
+def most_queued(row: ExperimentRow) -> int:
+    """Return the maximum of queued trials that the server suggests: large configurations would fill its memory."""
+    return max(_MIN_PREFETCH, _MAX_QUEUED_BYTES // max(1, row.specification.space.configuration_bytes))

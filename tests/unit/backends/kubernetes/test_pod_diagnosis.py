@@ -199,6 +199,19 @@ LOST: dict[str, tuple[WorkerEvidence, WorkerLoss, str]] = {
         UNKNOWN,
         'evicted from n1: Usage of EmptyDir volume "state" exceeds the limit "1Gi".',
     ),
+    "evicted for what its container wrote": (
+        WorkerEvidence(
+            JOB,
+            pod(
+                "Failed",
+                reason="Evicted",
+                message='Container worker exceeded its local ephemeral storage limit "1Gi". ',
+                **disrupted("TerminationByKubelet"),
+            ),
+        ),
+        UNKNOWN,
+        'evicted from n1: Container worker exceeded its local ephemeral storage limit "1Gi".',
+    ),
     "drained": (
         WorkerEvidence(
             JOB,

@@ -146,7 +146,9 @@ _REJECTED_BY_KUBELET = re.compile(
     r"UnexpectedAdmissionError|NodeAffinity|Topology\S*|SMTAlignmentError|AppArmor|Sysctl\S*"
 )
 """reasons for which a kubelet rejects scheduled pods repeatedly, as the scheduler does not know of them"""
-_EXCEEDS_OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|has larger consumption of")
+_EXCEEDS_OWN_LIMIT = re.compile(
+    r"exceeds the (?:total )?limit|exceeded its local ephemeral storage limit|has larger consumption of"
+)
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted: a pod of higher priority took its place",
     "DeletionByTaintManager": "its node went away, or was tainted for others",
