@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.services.execution import attempt_logs, points, report_metrics
+from orchestune.services.execution import attempt_logs, points, report_metrics, usage
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
@@ -152,3 +152,15 @@ def test_a_command_that_reports_by_http_for_ever_stores_a_limited_number_of_poin
         losses = [point.value for point in points.curve(session, lease["attempt"], "loss")]
     assert losses == sorted(losses) and len(set(losses)) == len(losses)
     assert len(limit_events(world, experiment)) == 1
+
+
+def test_samples_of_usage_whose_numbers_do_not_ascend_are_not_kept(world: CoreWorld) -> None:
+    """A thousand samples with the same number in each call were all kept, and read and written by the next call."""
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    for call in range(20):
+        numbers = [2**40 * (call + 1)] * 999 + [call]
+        samples = [[number, 1.0, 1.0, 1.0, None, None] for number in numbers]
+        worker.call(beats=[worker.started(lease) | {"usage": samples}])
+    [used] = usage.usage(world.core, experiment, 1)["items"]
+    assert len(used["samples"]) <= 20
