@@ -37,6 +37,7 @@ from orchestune.services.commands.size_limits import refuse_large, refuse_more_u
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import Ledger
+from orchestune.services.execution.points import MAX_AVERAGED
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.outgoing import store_key, validated_outgoing
@@ -65,7 +66,7 @@ _MIN_CORES_OR_GPUS, _MAX_CORES_OR_GPUS = 0.001, 10**6
 """cores or GPUs of one trial"""
 _MAX_FACTOR = 100.0
 """memory factor, as for experiment files"""
-_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")
+_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,3}")
 """`take` of a metric, as for experiment files"""
 _NUMBER_BYTES = 25
 """bytes of the longest float as JSON"""
@@ -189,6 +190,10 @@ def parse(document: Mapping[str, object]) -> Specification:
         for metric in specification.metrics
         if not _TAKE.fullmatch(metric.take)
     ]
+    averaged = sum(metric.counted for metric in specification.metrics if _TAKE.fullmatch(metric.take))
+    if averaged > MAX_AVERAGED + len(specification.metrics):
+        text = f"average {averaged:,} values together with `take: mean:K` (expected at most {MAX_AVERAGED:,})"
+        problems.append(Problem(text, key="metrics"))
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may have a thousand problems
