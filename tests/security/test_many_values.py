@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestune.domain.specification.curves import PrunerObservation
 from orchestune.errors import BadInput
 from orchestune.pruners.wilcoxon import WilcoxonPruner
 from orchestune.services.commands.create_experiment import parse
@@ -41,7 +42,12 @@ def test_a_trial_is_compared_at_few_steps_and_asked_about_the_newest(
     monkeypatch.setattr(pruning, "_MAX_JUDGED_STEPS", 4)
     judged: list[float] = []
     judge = WilcoxonPruner.judge
-    monkeypatch.setattr(WilcoxonPruner, "judge", lambda self, each: judged.append(each.step) or judge(self, each))
+
+    def noting(self: WilcoxonPruner, observation: PrunerObservation) -> str | None:
+        judged.append(observation.step)
+        return judge(self, observation)
+
+    monkeypatch.setattr(WilcoxonPruner, "judge", noting)
     experiment = world.create(budget=2, parallelism=1, early_stopping=WILCOXON)
     [(worker, lease)] = world.lease()
     progress(worker, lease, values(0, 20))

@@ -19,8 +19,8 @@ KEYS = (
     Key("goal", GOAL, "The direction of better values; required unless there is a `constraint`."),
     Key("constraint", LIMIT, "Condition that a trial must meet to become the best, such as `<= 20`. Without a goal,"
         " the metric is only constrained, not optimized.", "none"),
-    Key("take", TAKE, "Which of several reported values counts: the last, the best, or the mean of the last K (up to 9999).",
-        "last"),
+    Key("take", TAKE, "Which of several reported values counts: the last, the best, or the mean of the last K (up to"
+        " 9999).", "last"),
     Key("threshold", NUMBER, "The value from which a trial is good enough. With several goals, the search focuses on"
         " the part of the front where every threshold is met; with one, `run` shows it.", "none"),
 )  # fmt: skip

@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from orchestune.domain.lifecycle.states import TrialState
@@ -29,6 +30,9 @@ MAPPED = "results are mapped by the names of parameters and metrics"
 """hint if no result can be mapped"""
 IDLE = "has no effect: this engine does not use results"
 """note if the engine ignores the results"""
+MAX_COMPARISONS = 10**7
+"""maximum of the results times the parts of the space and the metrics: mapping them takes up to about 10 s"""
+_COMPARISONS_OF_NAME = 10  # to look up the value of a parameter or metric by its spellings takes as long
 _MAX_BYTES = 3 * 2**20  # of JSON, so that the results fit into one request of 4 MiB even with very many parameters
 _SIZE_SAMPLE = 100  # results sampled to measure the size of their JSON
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
@@ -69,10 +73,11 @@ class WarmStarts:
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Map `documents` to observations, with notes about skipped results and missing values."""
     tally = _Tally()
+    known = frozenset(key for name in space.by_name for key in _spelled(name, _PARAMETER_NAMES))
     observations = [
         observation
         for document in documents
-        if (observation := _observation(document, space, metrics, tally)) is not None
+        if (observation := _observation(document, space, metrics, known, tally)) is not None
     ]
     if tally.skipped[_no_value(metrics[0])] and all(
         observation.state is not TrialState.COMPLETED for observation in observations
@@ -84,6 +89,12 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
     if len(limited) < len(observations):
         notes.append(f"{source}: of {len(observations)} results the best and an even selection of the others are used")
     return WarmStart(source, tuple(limited), tuple(notes))
+
+
+def comparisons(count: int, space: Space, metrics: Sequence[Metric]) -> int:
+    """Return an upper bound of the comparisons by which `mapped` maps so many results."""
+    choices = sum(len(parameter.choices) for parameter in space.parameters)
+    return count * (_COMPARISONS_OF_NAME * (len(space.parameters) + len(metrics)) + space.cost + choices)
 
 
 def _not_pruned(observations: Sequence[Observation], tally: _Tally) -> list[Observation]:
@@ -142,8 +153,9 @@ class _Tally:
 
 
 def _observation(
-    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], tally: _Tally
+    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], known: Collection[str], tally: _Tally
 ) -> Observation | None:
+    """Map one result; `known` are all spellings of the parameters."""
     parameter_values, measured = _parts(document)
     key, state_text = _state_of(
         document, [*space.by_name, *(m.name for m in metrics)] if parameter_values is document else ()
@@ -153,7 +165,7 @@ def _observation(
         tally.skip("not finished", f"{key} = {state_text[:40]}")
         return None
     if parameter_values is not document:
-        tally.unknown |= dict.fromkeys(name for name in parameter_values if _name_of(name, space) is None)
+        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in known)
     parameters: dict[str, Value] = {}
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
@@ -249,11 +261,13 @@ def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
 
 
 def _first_present(mapping: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
-    return next((mapping[key] for key in (text.format(name) for text in spellings) if key in mapping), None)
+    return next((mapping[key] for key in _spelled(name, spellings) if key in mapping), None)
 
 
-def _name_of(key: str, space: Space) -> str | None:
-    return next((name for name in space.by_name if key in (text.format(name) for text in _PARAMETER_NAMES)), None)
+@lru_cache(maxsize=4096)
+def _spelled(name: str, spellings: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that may have a value of this name, the most specific one first. Cached: each result asks."""
+    return tuple(text.format(name) for text in spellings)
 
 
 def _is_missing(raw: Any, parameter: Parameter) -> bool:
@@ -280,19 +294,25 @@ def _value(parameter: Parameter, raw: Any) -> Value | None:
         value = parameter.snap(number)
         step = parameter.step or (1 if parameter.kind == "int" else math.inf)
         return value if abs(value - number) <= _ROUNDING_STEPS * step else None
-    exact = [choice for choice in parameter.choices if same(choice, raw)]
-    others = sorted(parameter.choices, key=lambda choice: isinstance(choice, bool))  # text "1": 1 rather than true
-    return next(iter([*exact, *(choice for choice in others if _means(raw, choice))]), None)
+    if raw in parameter.choices:  # usual, and much faster than a comparison of each choice in Python
+        place = parameter.choices.index(raw)
+        exact = (choice for choice in parameter.choices[place:] if same(choice, raw))
+        if (choice := next(exact, None)) is not None:
+            return choice
+    return _meant(raw, parameter.choices)
 
 
-def _means(raw: Any, choice: Value) -> bool:
-    """Return True if `raw`, possibly a string from a table, denotes this choice."""
-    text = str(raw).strip().casefold()
-    if isinstance(choice, bool):
-        return text in (_TRUE if choice else _FALSE)
-    if isinstance(choice, str):
-        return str(raw) == choice
-    return _number(raw) == choice
+def _meant(raw: Any, choices: Sequence[Value]) -> Value | None:
+    """Return the choice that `raw`, possibly a string from a table, denotes: of the text "1" rather 1 than true."""
+    text, number = str(raw), _number(raw)
+    others = (choice for choice in choices if not isinstance(choice, bool))
+    if (
+        meant := next((each for each in others if each == (text if isinstance(each, str) else number)), None)
+    ) is not None:
+        return meant
+    word = text.strip().casefold()
+    booleans = (choice for choice in choices if isinstance(choice, bool))
+    return next((choice for choice in booleans if word in (_TRUE if choice else _FALSE)), None)
 
 
 def _size(observations: Sequence[Observation]) -> float:

@@ -26,7 +26,7 @@ from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration, Space
-from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
+from orchestune.domain.search.warm_start import MAX_COMPARISONS, WarmStart, comparisons, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS, TEST_LABEL, Specification
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
@@ -328,6 +328,11 @@ def _warm_start(specification: Specification, source: WarmStartResults | None) -
     """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
     if source is None:
         return None
+    count = len(source.results)
+    if comparisons(count, specification.space, specification.metrics) > MAX_COMPARISONS:
+        text = f"has {count:,} results, too many for a space with so many parameters, choices and conditions"
+        most = MAX_COMPARISONS // comparisons(1, specification.space, specification.metrics)
+        raise BadInput.one(f"{text} (expected at most {most:,})", "warm_start")
     warm = mapped(source.source, source.results, specification.space, specification.metrics)
     if not warm.observations:
         raise BadInput.one("has no usable result", "warm_start", "; ".join(warm.notes))
