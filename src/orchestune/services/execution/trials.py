@@ -198,7 +198,10 @@ def finish(
             "trial": number,
             "state": state,
             "reason": reason.to_json() if reason else None,
-            "metrics": {name: value.value for name, value in measured.items() if math.isfinite(value.value)},
+            # The trial has the others, of which a program chooses the number and names.
+            "metrics": {
+                name: value.value for name, value in measured.items() if name in declared and math.isfinite(value.value)
+            },
         },
     )
     ledger.evaluate()
