@@ -181,15 +181,21 @@ def segments_after(
 
 
 def last_segments(
-    session: Session, experiment: str, trial: int | None, limit: int, before: int | None = None
+    session: Session, experiment: str, trial: int | None, limit: int, most: int, before: int | None = None
 ) -> list[SegmentRow]:
-    """Return the last `limit` segments, or the last ones with a number below `before`, newest first."""
-    query = select(log_segments).where(log_segments.c.experiment == experiment)
-    if before is not None:
-        query = query.where(log_segments.c.seq < before)
-    if trial is not None:
-        query = query.where(log_segments.c.trial == trial)
-    return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit), SegmentRow)
+    """Return the last `limit` segments, or the last ones with a number below `before`, newest first.
+
+    Together they have at most `most` bytes, unless the newest one alone has more.
+    """
+    where = [log_segments.c.experiment == experiment]
+    where += [log_segments.c.seq < before] if before is not None else []
+    where += [log_segments.c.trial == trial] if trial is not None else []
+    newest_first = log_segments.c.seq.desc()
+    query = select(log_segments.c.seq, log_segments.c.length).where(*where).order_by(newest_first).limit(limit)
+    lowest = _last_fitting(session.select(query, _Length), most)
+    if lowest is not None:
+        where.append(log_segments.c.seq >= lowest)
+    return session.select(select(log_segments).where(*where).order_by(newest_first).limit(limit), SegmentRow)
 
 
 def newest_of(session: Session, attempt: str, limit: int, needed: int) -> list[SegmentRow]:
