@@ -24,7 +24,7 @@ from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.execution.prefetch import missing, trials_for
+from orchestune.services.execution.prefetch import has_room, missing, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING
 from orchestune.store import experiment_lists, experiments, workers
@@ -113,6 +113,8 @@ class Suggesting:
 
     def _fill(self, row: ExperimentRow) -> None:
         if first := self._first(row):
+            if not has_room(row):
+                return  # the others are queued once some of these have started
             batch = _trials_at_once(row)
             self._queue(row, first[:batch])
             if len(first) > batch:

@@ -7,6 +7,9 @@ from orchestune.store.experiments import ExperimentRow
 _PER_PLACE = 4
 _MIN_PREFETCH, _MAX_PREFETCH = 16, 256
 """prefetched suggestions per unit of parallelism, and the bounds of their sum"""
+_MAX_PREFETCHED_FOLDS = 20_000
+MAX_QUEUED_FOLDS = 100_000
+"""folds that wait, each a row: configurations that users chose are queued whatever the parallelism"""
 
 
 def trials_for(row: ExperimentRow, places: int) -> int:
@@ -16,6 +19,12 @@ def trials_for(row: ExperimentRow, places: int) -> int:
 
 def missing(row: ExperimentRow) -> int:
     """Return the number of suggestions to make; 0 until half of the prefetched ones are used."""
-    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), _MAX_PREFETCH)
+    most = min(_MAX_PREFETCH, max(1, _MAX_PREFETCHED_FOLDS // row.specification.folds.count))
+    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), most)
     free = trials_for(row, max(row.parallelism - row.live_attempts - row.unqueued, 0))
     return free + ahead - row.queued if row.queued <= free + ahead // 2 else 0
+
+
+def has_room(row: ExperimentRow) -> bool:
+    """Return True if one more trial that a user chose may wait."""
+    return row.pending_folds + row.specification.folds.count <= max(MAX_QUEUED_FOLDS, row.specification.folds.count)
