@@ -306,10 +306,9 @@ def _meant(raw: Any, choices: Sequence[Value]) -> Value | None:
     """Return the choice that `raw`, possibly a string from a table, denotes: of the text "1" rather 1 than true."""
     text, number = str(raw), _number(raw)
     others = (choice for choice in choices if not isinstance(choice, bool))
-    if (
-        meant := next((each for each in others if each == (text if isinstance(each, str) else number)), None)
-    ) is not None:
-        return meant
+    value = next((choice for choice in others if choice == (text if isinstance(choice, str) else number)), None)
+    if value is not None:
+        return value
     word = text.strip().casefold()
     booleans = (choice for choice in choices if isinstance(choice, bool))
     return next((choice for choice in booleans if word in (_TRUE if choice else _FALSE)), None)
