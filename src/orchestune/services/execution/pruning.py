@@ -25,7 +25,7 @@ _MAX_SEQUENCE = 2**31 - 1
 """upper bound of a point's sequence"""
 _MAX_REBUILT_POINTS = 10_000
 """Last values of a trial from which its curve is rebuilt: about 50 ms, under the lock."""
-_MAX_STEPS_OF_FOLD, _MAX_STEPS_OF_EXPERIMENT = 1_000, 500_000
+_MAX_STEPS_OF_FOLD, _MAX_STEPS_OF_EXPERIMENT = 1_000, 200_000
 """Decision steps at which a fold of a trial, and all trials, are compared: the server keeps the losses in memory."""
 _MAX_JUDGED_STEPS = 50
 """Newest decision steps of a report that the rule is asked about: it compares all earlier ones at each."""
