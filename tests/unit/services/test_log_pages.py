@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.garbage_collection import GarbageCollection
-from orchestune.services.queries import read_logs
+from orchestune.services.queries import log_bytes, read_logs
 from tests.contract.world import CoreWorld
 
 PART = 200_000
@@ -73,7 +73,7 @@ def test_few_bytes_are_read_at_once_to_find_the_start_of_a_tail(
     """Fifty parts of 2 MiB, each of some KiB in the store, were in memory at once."""
     experiment, _ = printed(world)
     sizes = list[int]()
-    read_all = read_logs.read_all
+    read_all = log_bytes.read_all
 
     def noting(files: Any, segments: Any) -> list[bytes]:
         sizes.append(sum(segment.length for segment in segments))
