@@ -14,7 +14,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from orchestune.domain.lifecycle.states import TrialState
@@ -73,11 +72,11 @@ class WarmStarts:
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Map `documents` to observations, with notes about skipped results and missing values."""
     tally = _Tally()
-    known = frozenset(key for name in space.by_name for key in _spelled(name, _PARAMETER_NAMES))
+    columns = _Columns(space)
     observations = [
         observation
         for document in documents
-        if (observation := _observation(document, space, metrics, known, tally)) is not None
+        if (observation := _observation(document, space, metrics, columns, tally)) is not None
     ]
     if tally.skipped[_no_value(metrics[0])] and all(
         observation.state is not TrialState.COMPLETED for observation in observations
@@ -129,6 +128,23 @@ def to_json(observation: Observation) -> dict[str, Any]:
     return {"parameters": dict(observation.parameters), "state": observation.state.value, "metrics": measured}
 
 
+class _Columns:
+    """The names under which results have the values of parameters and metrics; each result asks for all of them."""
+
+    def __init__(self, space: Space) -> None:
+        self._spelled: dict[tuple[str, Sequence[str]], tuple[str, ...]] = {}
+        self.of_parameters = frozenset(key for name in space.by_name for key in self._of(name, _PARAMETER_NAMES))
+
+    def first(self, document: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
+        """Return the value of the most specific column that is present, None if there is none."""
+        return next((document[key] for key in self._of(name, spellings) if key in document), None)
+
+    def _of(self, name: str, spellings: Sequence[str]) -> tuple[str, ...]:
+        if (name, spellings) not in self._spelled:
+            self._spelled[name, spellings] = tuple(text.format(name) for text in spellings)
+        return self._spelled[name, spellings]
+
+
 class _Tally:
     """Counts of skipped results by reason, of missing values and of unknown names."""
 
@@ -153,9 +169,8 @@ class _Tally:
 
 
 def _observation(
-    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], known: Collection[str], tally: _Tally
+    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], columns: _Columns, tally: _Tally
 ) -> Observation | None:
-    """Map one result; `known` are all spellings of the parameters."""
     parameter_values, measured = _parts(document)
     key, state_text = _state_of(
         document, [*space.by_name, *(m.name for m in metrics)] if parameter_values is document else ()
@@ -165,12 +180,12 @@ def _observation(
         tally.skip("not finished", f"{key} = {state_text[:40]}")
         return None
     if parameter_values is not document:
-        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in known)
+        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in columns.of_parameters)
     parameters: dict[str, Value] = {}
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
             continue
-        raw = _first_present(parameter_values, parameter.name, _PARAMETER_NAMES)
+        raw = columns.first(parameter_values, parameter.name, _PARAMETER_NAMES)
         if _is_missing(raw, parameter):
             continue
         value = _value(parameter, raw)
@@ -181,11 +196,11 @@ def _observation(
     if not parameters:
         tally.skip("no parameter of this space")
         return None
-    outcome = _outcome(measured, metrics, state, tally)
+    outcome = _outcome(measured, metrics, state, columns, tally)
     if outcome is None:
         return None
     state, values, spread = outcome
-    folds = _folds(document, parameter_values, space)
+    folds = _folds(document, parameter_values, space, columns)
     return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
 
 
@@ -203,7 +218,7 @@ def _lacking(observation: Observation, space: Space) -> Iterator[str]:
 
 
 def _outcome(
-    measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, tally: _Tally
+    measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, columns: _Columns, tally: _Tally
 ) -> tuple[TrialState, dict[str, float], dict[str, float]] | None:
     """Return state, values and standard deviations; None if a completed result lacks a metric or has an invalid one."""
     if state is not TrialState.COMPLETED:
@@ -212,8 +227,8 @@ def _outcome(
     spread: dict[str, float] = {}
     for metric in metrics:
         alone = ("value",) if len(metrics) == 1 else ()
-        raw = _first_present(measured, metric.name, (*_METRIC_NAMES, *alone))
-        beside: Any = _first_present(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
+        raw = columns.first(measured, metric.name, (*_METRIC_NAMES, *alone))
+        beside: Any = columns.first(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
         if isinstance(raw, Mapping):
             both: Mapping[str, Any] = raw
             raw, beside = both.get("value"), both.get("stddev")
@@ -232,13 +247,13 @@ def _outcome(
     return state, values, spread
 
 
-def _folds(document: Mapping[str, Any], parameter_values: Mapping[str, Any], space: Space) -> float:
+def _folds(document: Mapping[str, Any], parameter_values: Mapping[str, Any], space: Space, columns: _Columns) -> float:
     """Return the number of folds over which the values are means."""
     folds = _number(document.get("folds"))
     if (
         parameter_values is document
         and "folds" in space.by_name
-        and _first_present(document, "folds", _PARAMETER_NAMES[:-1]) is None
+        and columns.first(document, "folds", _PARAMETER_NAMES[:-1]) is None
     ):
         folds = None  # the column belongs to the parameter of this name
     attempts = document.get("attempts")
@@ -258,16 +273,6 @@ def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
         return document, document
     measured = document.get("metrics", document.get("values"))
     return parameters, measured if isinstance(measured, Mapping) else document
-
-
-def _first_present(mapping: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
-    return next((mapping[key] for key in _spelled(name, spellings) if key in mapping), None)
-
-
-@lru_cache(maxsize=4096)
-def _spelled(name: str, spellings: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that may have a value of this name, the most specific one first. Cached: each result asks."""
-    return tuple(text.format(name) for text in spellings)
 
 
 def _is_missing(raw: Any, parameter: Parameter) -> bool:
