@@ -10,12 +10,13 @@ from orchestune.domain.specification.curves import PrunerObservation
 from orchestune.errors import BadInput
 from orchestune.pruners.wilcoxon import WilcoxonPruner
 from orchestune.services.commands.create_experiment import parse
-from orchestune.services.execution import points, pruning
+from orchestune.services.execution import points, pruning, uploads
 from orchestune.services.execution.points import points_to_reduce
 from orchestune.store import experiments
 from orchestune.store.statements.pruning import COUNT_STEPS
+from orchestune.wire.files import PublishCheckpoint
 from tests.contract.world import CoreWorld, Document, FakeWorker
-from tests.security.target import SPECIFICATION
+from tests.security.target import SPECIFICATION, digest_of
 from tests.security.test_long_lineages import interrupted, reduced
 
 WILCOXON = {"type": "wilcoxon"}
@@ -130,3 +131,24 @@ def test_the_mean_of_a_record_of_an_earlier_version_is_bounded(
     with world.core.store.reading() as session:
         declared = experiments.get(session, experiment).specification.metrics
         assert len(points_to_reduce(session, experiment, lease["attempt"], declared)) == 5
+
+
+def test_values_up_to_a_checkpoint_are_looked_for_among_the_last_ones(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All steps of an attempt may lie behind its checkpoint."""
+    metrics = [{"name": "loss", "goal": "minimize", "take": "mean:2"}]
+    experiment = world.create(budget=1, parallelism=1, checkpoint_every=60, metrics=metrics)
+    [(worker, lease)] = world.lease()
+    progress(worker, lease, values(0, 20))
+    uploads.append(world.core, worker.id, digest_of(b"model"), 0, b"model")
+    call = PublishCheckpoint(attempt=lease["attempt"], token=lease["token"], digest=digest_of(b"model"), step=10)
+    assert uploads.checkpoint(world.core, worker.id, call).accepted
+    worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+    [(_, lease)] = world.lease()
+    for newest, expected in ((50_000, [9, 10]), (9, [10]), (8, [])):
+        monkeypatch.setattr(points, "_MAX_BEHIND_CHECKPOINT", newest)
+        with world.core.store.reading() as session:
+            declared = experiments.get(session, experiment).specification.metrics
+            reduced_points = points_to_reduce(session, experiment, lease["attempt"], declared)
+        assert [point.step for point in reduced_points] == expected

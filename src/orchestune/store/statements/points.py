@@ -83,11 +83,9 @@ LAST_POINTS = Query(Point, f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :coun
 # the last points up to a step, looked for among the `newest` ones
 LAST_OF_NEWEST = Query(
     Point,
-    """
-SELECT name, value, step, stddev, sequence FROM (
-    SELECT name, value, step, stddev, sequence FROM points WHERE attempt = :attempt AND name = :name
-    ORDER BY sequence DESC LIMIT :newest
-) AS n WHERE step IS NULL OR step <= :upto ORDER BY sequence DESC LIMIT :count
+    f"""{_POINTS_WITHIN}
+AND sequence > COALESCE((SELECT sequence FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence DESC
+LIMIT 1 OFFSET :newest), -1) ORDER BY sequence DESC LIMIT :count
 """,
 )
 HIGHEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1")
