@@ -267,9 +267,11 @@ def test_events_of_the_past_are_not_read_on_the_event_loop(target: Target, monke
     world.run(experiment)
     real, threads = read_experiments.events, list[str]()
 
-    def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> read_experiments.EventBatch:
+    def events(
+        core: Core, ref: str, after: int, limit: int, kinds: Sequence[str], most: int
+    ) -> read_experiments.EventBatch:
         threads.append(threading.current_thread().name)
-        return real(core, ref, after, limit, kinds)
+        return real(core, ref, after, limit, kinds, most)
 
     monkeypatch.setattr(following, "_BATCH_EVENTS", 2)
     monkeypatch.setattr(read_experiments, "events", events)

@@ -10,7 +10,7 @@ import pytest
 from orchestune.server.change_journal import Journals
 from orchestune.services.execution import folds, usage
 from orchestune.services.execution.folds import Folds
-from orchestune.services.execution.locked_experiment import Ledger
+from orchestune.services.execution.locked_experiment import Ledger, locked
 from orchestune.services.memory import experiment_cache, trial_columns
 from orchestune.services.queries import (
     best_trials,
@@ -37,6 +37,32 @@ def test_lists_show_declared_metrics_alone(world: CoreWorld) -> None:
         assert len(entry["metrics"]) == 502
     listed = list_experiments.listed(world.core)["items"]
     assert [[*item["best"][0]["metrics"]] for item in listed] == [["loss", "size"], ["loss"]]
+
+
+def test_a_page_of_large_events_ends_early_and_goes_on(world: CoreWorld) -> None:
+    """A thousand events of half a MiB, as an earlier version wrote them, were read at once."""
+    experiment = world.create(budget=2, parallelism=1)
+    with locked(world.core, experiment) as ledger:
+        for number in range(9):
+            ledger.record("experiment_changed", {"number": number, "text": "x" * 1000})
+    numbers, after, is_over = list[int](), 0, False
+    while not is_over:
+        page = read_experiments.events(world.core, experiment, after, 1000, most=2500)
+        assert len(page["items"]) >= 1 and len(msgspec.json.encode(page)) < 2500 + 2000
+        numbers += [item["seq"] for item in page["items"]]
+        after, is_over = page["next"], not page["more"]
+    assert numbers == [*range(1, len(numbers) + 1)] and len(numbers) > 9
+    assert read_experiments.events(world.core, experiment, 0, 1000, ["experiment_changed"], 1)["next"] == numbers[-9]
+
+
+def test_the_event_of_a_trial_has_its_declared_metrics_alone(world: CoreWorld) -> None:
+    experiment = world.create(budget=1, parallelism=1)
+    [(worker, lease)] = world.lease()
+    points = [[0, name, 1.0, None, None] for name in ("loss", *(f"metric {number}" for number in range(500)))]
+    worker.call(finished=[worker.finish(lease, points=points)])
+    [event] = read_experiments.events(world.core, experiment, 0, 100, ["trial_finished"])["items"]
+    assert event["data"]["metrics"] == {"loss": 1.0}
+    assert len(world.trials(experiment)[0]["metrics"]) == 501
 
 
 def test_a_page_of_large_trials_ends_early_and_goes_on(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:

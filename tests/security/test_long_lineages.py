@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +17,14 @@ from tests.security.target import digest_of
 METRICS = [{"name": "loss", "goal": "minimize"}, {"name": "best", "goal": "minimize", "take": "best"}]
 
 
-def _interrupted(world: CoreWorld, count: int, names: int) -> tuple[str, FakeWorker, Document]:
-    """Interrupt a trial after each checkpoint; return its experiment and the lease of the attempt that follows."""
-    experiment = world.create(budget=1, parallelism=1, checkpoint_every=60, metrics=METRICS)
+def interrupted(
+    world: CoreWorld, count: int, names: int, metrics: Sequence[Document] = METRICS, losses: int = 0
+) -> tuple[str, FakeWorker, Document]:
+    """Interrupt a trial after each checkpoint; return its experiment and the lease of the attempt that follows.
+
+    The first attempt reports two losses, and each of them `losses`.
+    """
+    experiment = world.create(budget=1, parallelism=1, checkpoint_every=60, metrics=metrics)
     [(worker, lease)] = world.lease()
     for number in range(count):
         digest = digest_of(b"model")
@@ -27,14 +33,14 @@ def _interrupted(world: CoreWorld, count: int, names: int) -> tuple[str, FakeWor
         assert uploads.checkpoint(world.core, worker.id, call).accepted
         values: list[Any] = [[0, f"{number} {name}", 1.0, None, None] for name in range(names)]
         values += [[0, "best", float(number), None, None]] + (
-            [[n, "loss", 5.0, None, None] for n in range(2)] if not number else []
+            [[n, "loss", 5.0, None, None] for n in range(losses if number else 2)]
         )
         worker.call(finished=[worker.finish(lease, state="preempted", points=values)])
         [(worker, lease)] = world.lease()
     return experiment, worker, lease
 
 
-def _reduced(world: CoreWorld, experiment: str, lease: Document) -> list[str]:
+def reduced(world: CoreWorld, experiment: str, lease: Document) -> list[str]:
     with world.core.store.reading() as session:
         metrics = experiments.get(session, experiment).specification.metrics
         return [each.name for each in points_to_reduce(session, experiment, lease["attempt"], metrics)]
@@ -42,16 +48,16 @@ def _reduced(world: CoreWorld, experiment: str, lease: Document) -> list[str]:
 
 def test_of_many_attempts_in_a_row_the_newest_are_read(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(points, "_MAX_LINEAGE", 4)
-    experiment, _, lease = _interrupted(world, 6, 1)
-    assert _reduced(world, experiment, lease) == ["3 0", "best", "4 0", "best", "5 0", "best"]
+    experiment, _, lease = interrupted(world, 6, 1)
+    assert reduced(world, experiment, lease) == ["3 0", "best", "4 0", "best", "5 0", "best"]
 
 
 def test_of_attempts_with_many_metrics_only_declared_ones_are_read(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(points, "_MAX_REDUCED_NAMES", 8)
-    experiment, worker, lease = _interrupted(world, 4, 5)
-    names = _reduced(world, experiment, lease)
+    experiment, worker, lease = interrupted(world, 4, 5)
+    names = reduced(world, experiment, lease)
     assert [name for name in names if name not in ("loss", "best")] == [f"3 {name}" for name in range(5)]
     worker.call(finished=[worker.finish(lease, points=[[0, "best", 7.0, None, None]])])
     [trial] = world.trials(experiment)

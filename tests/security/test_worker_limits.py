@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from orchestune.services.execution import attempt_logs, points, report_metrics
+from orchestune.domain.specification.metrics import Point
+from orchestune.services.execution import attempt_logs, points, report_metrics, usage
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.queries import read_experiments, read_logs
 from orchestune.services.signatures import report_signature
+from orchestune.store.statements.points import LAST_POINTS
 from orchestune.worker.output import MAX_TAIL_BYTES
 from tests.contract.world import CoreWorld, FakeWorker
 
@@ -100,9 +103,14 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> int:
     return 100
 
 
-def stored_points(world: CoreWorld, lease: dict[str, Any]) -> int:
+def curve(world: CoreWorld, lease: dict[str, Any], name: str) -> list[Point]:
     with world.core.store.reading() as session:
-        return sum(len(points.curve(session, lease["attempt"], name)) for name in ("loss", "other"))
+        where = {"attempt": lease["attempt"], "name": name, "upto": math.inf, "count": 10_000}
+        return session.rows(LAST_POINTS, where)[::-1]
+
+
+def stored_points(world: CoreWorld, lease: dict[str, Any]) -> int:
+    return len(curve(world, lease, "loss")) + len(curve(world, lease, "other"))
 
 
 def report(worker: FakeWorker, lease: dict[str, Any], start: int, count: int) -> None:
@@ -148,7 +156,18 @@ def test_a_command_that_reports_by_http_for_ever_stores_a_limited_number_of_poin
         values = {"loss": float(at), "other": 1} if at % 2 else {"other": 1, "loss": float(at)}
         assert not report_metrics.report(world.core, lease["attempt"], signature, values)["stop"]
     assert stored_points(world, lease) == 2 * few_points
-    with world.core.store.reading() as session:
-        losses = [point.value for point in points.curve(session, lease["attempt"], "loss")]
+    losses = [point.value for point in curve(world, lease, "loss")]
     assert losses == sorted(losses) and len(set(losses)) == len(losses)
     assert len(limit_events(world, experiment)) == 1
+
+
+def test_samples_of_usage_whose_numbers_do_not_ascend_are_not_kept(world: CoreWorld) -> None:
+    """A thousand samples with the same number in each call were all kept, and read and written by the next call."""
+    experiment = world.create(budget=1)
+    ((worker, lease),) = world.lease()
+    for call in range(20):
+        numbers = [2**40 * (call + 1)] * 999 + [call]
+        samples = [[number, 1.0, 1.0, 1.0, None, None] for number in numbers]
+        worker.call(beats=[worker.started(lease) | {"usage": samples}])
+    [used] = usage.usage(world.core, experiment, 1)["items"]
+    assert len(used["samples"]) <= 20

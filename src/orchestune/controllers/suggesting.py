@@ -24,7 +24,7 @@ from orchestune.services import history as read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.execution.prefetch import missing, most_queued, trials_for
+from orchestune.services.execution.prefetch import has_room, missing, most_queued, trials_for
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import SUGGESTING
 from orchestune.store import experiment_lists, experiments, workers
@@ -42,6 +42,8 @@ _EMPTY_PROBABILITY = 0.01
 _RUNNING_PER_SUGGESTION = 8
 """running trials per suggestion prefetched to reach that probability: limits the share of stale suggestions"""
 _MAX_TASKS = 5000  # rows of one transaction: about 0.2 s, in which no worker's report can be stored
+_QUICK_SECONDS = 0.5
+"""upper bound of a turn that needs no rest"""
 _TURN_SECONDS = 0.1
 """seconds for the suggestions of one experiment before the next one has its turn"""
 _MAX_LOSSES = 5
@@ -73,6 +75,10 @@ class Suggesting:
         """experiments whose `try_first` configurations have all been queued"""
         self._losses: Counter[str] = Counter()
         """times in a row that the engine process was lost at an experiment"""
+        self._slow_at: dict[str, float] = {}
+        """when slow experiments had their last turns: the one that waits longest is the next"""
+        self._rests_until: dict[str | None, float] = {}
+        """principal → end of the rest after a slow turn; names that are only claimed are one principal, None"""
 
     def tick(self) -> None:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
@@ -84,12 +90,42 @@ class Suggesting:
             del self._losses[finished]
         for finished in self._open.keys() - unfinished:
             self._drop(finished)
-        each(partial(self._experiment, row) for row in rows if row.can_start_trials and row.unsuggested)
+        waiting = [row for row in rows if row.can_start_trials and row.unsuggested]
+        self._slow_at = {experiment: at for experiment, at in self._slow_at.items() if experiment in unfinished}
+        waiting.sort(key=lambda row: (-row.priority, self._slow_at.get(row.id, -math.inf)))
+        is_shared = len({row.principal for row in waiting}) > 1
+        each(partial(self._turn if is_shared else self._experiment, row) for row in waiting)
 
     def close(self) -> None:
         """Close all engines."""
         for experiment in [*self._open]:
             self._drop(experiment)
+
+    def _turn(self, row: ExperimentRow) -> None:
+        """Process an experiment, unless its principal rests and it may take long.
+
+        One request to an engine may take many seconds: with a thousand parameters, or with hundreds of metrics. After
+        that, the principal's experiments rest as long, except quick ones, if others have experiments that wait.
+        """
+        clock = self._core.clock
+        began = clock.monotonic()
+        if began < self._rests_until.get(row.principal, -math.inf) and not self._is_quick(row):
+            return
+        try:
+            self._experiment(row)
+        finally:
+            ended = clock.monotonic()
+            if ended - began > _QUICK_SECONDS:
+                self._slow_at[row.id] = ended
+                self._rests_until = {whose: until for whose, until in self._rests_until.items() if until > ended}
+                self._rests_until[row.principal] = ended + (ended - began)
+
+    def _is_quick(self, row: ExperimentRow) -> bool:
+        """Return True if the engine is known to answer at once."""
+        opened = self._open.get(row.id)
+        if opened is None:
+            return False
+        return not opened.engine.uses_history or max(opened.seconds, default=math.inf) <= _QUICK_SECONDS
 
     def _experiment(self, row: ExperimentRow) -> None:
         error = failure_of(partial(self._fill, row))
@@ -129,6 +165,8 @@ class Suggesting:
 
     def _fill(self, row: ExperimentRow) -> None:
         if first := self._first(row):
+            if not has_room(row):
+                return  # the others are queued once some of these have started
             batch = _trials_at_once(row)
             self._queue(row, first[:batch])
             if len(first) > batch:

@@ -72,8 +72,11 @@ class Tracking:
         with self._core.store.reading() as session:
             behind = tracked.behind(session)
         self._addresses = {name: self._addresses.get(name) or self._address(name) for name in behind}
-        for address in dict.fromkeys(self._addresses.values()):
-            server = self._servers.setdefault(address, _Server(self._core))
+        servers = {
+            address: self._servers.setdefault(address, _Server(self._core)) for address in self._addresses.values()
+        }
+        # Very many servers that hang would otherwise use up all turns of those that come after them.
+        for address, server in sorted(servers.items(), key=lambda item: item[1].begun_at):
             if sum(other.busy for other in self._servers.values()) < _MAX_SERVERS:
                 server.begin([name for name in behind if self._addresses[name] == address])
         self._forget()
@@ -113,6 +116,8 @@ class _Server:
         """(tracker, experiment name) → id of the MLflow experiment"""
         self._backoffs: dict[str, _Backoff] = {}
         self._thread: threading.Thread | None = None
+        self.begun_at = float("-inf")
+        """when its thread was started last"""
         self._error: Exception | None = None
         """raised by `wait` in the loop"""
         self._closed = False
@@ -130,6 +135,7 @@ class _Server:
         now = self._core.clock.monotonic()
         due = [name for name in names if name not in self._backoffs or now >= self._backoffs[name].until]
         if due:
+            self.begun_at = now
             self._thread = threading.Thread(target=self._run, args=(due,), name="record", daemon=True)
             self._thread.start()
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import Request, Response
 
-from orchestune.server.answers import encoded
+from orchestune.server.answers import encoded, encoded_in_parts
 from orchestune.server.change_journal import Journal, JournalRead, LogEvents, StreamPosition
 from orchestune.server.context import Context
 from orchestune.server.streams import OPENING, Batch, read_chunks, sent
@@ -98,11 +98,14 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
     Returns them with the version before that read: later changes are still pending for this page.
     """
 
+    def encode() -> dict[str, bytes]:  # in a thread, since a document may have 16 MiB
+        return {name: _block(view.kind(name), encoded_in_parts(document)) for name, document in view.read().items()}
+
     async def read() -> JournalRead:
         version = context.core.signals.version(view.topic)
-        documents = await (context.reading_logs_in_turn if view.has_logs else context.streaming_in_turn)(view.read)
+        events = await (context.reading_logs_in_turn if view.has_logs else context.streaming_in_turn)(encode)
         journal = context.journals.of(view.key)
-        journal.update({name: _event(view.kind(name), document) for name, document in documents.items()})
+        journal.update(events)
         for evicted in context.journals.evict():
             context.views.forget(evicted)
         return JournalRead(version, journal)
@@ -113,7 +116,11 @@ async def _read(context: Context, view: LiveView) -> JournalRead:
 
 
 def _event(kind: str, document: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), encoded(document))
+    return _block(kind, encoded(document))
+
+
+def _block(kind: str, data: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
 
 
 async def _follow(

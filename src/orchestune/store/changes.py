@@ -16,15 +16,6 @@ class LeasedAttempt(Struct, frozen=True, gc=False):
     fold: int
 
 
-class OpenFold(Struct, frozen=True, gc=False):
-    """A pending or active fold."""
-
-    trial: int
-    fold: int
-    state: str
-    failures: int
-
-
 class OpenTrialRow(Struct, frozen=True, gc=False):
     """A queued or running trial."""
 
@@ -32,24 +23,26 @@ class OpenTrialRow(Struct, frozen=True, gc=False):
     state: str
 
 
-_LIVE = "SELECT id, state, trial, fold FROM attempts WHERE experiment = :experiment AND state IN ('leased', 'running')"
-_OPEN = (
-    "SELECT trial, fold, state, failures FROM folds WHERE experiment = :experiment AND state IN ('pending', 'active')"
-)
+_IS_LIVE = "experiment = :experiment AND state IN ('leased', 'running')"
+_IS_OPEN = "experiment = :experiment AND state IN ('queued', 'running')"
+_LIVE = f"SELECT id, state, trial, fold FROM attempts WHERE {_IS_LIVE}"
 LIVE_ATTEMPTS = Query(LeasedAttempt, _LIVE)
 LIVE_ATTEMPTS_OF_TRIAL = Query(LeasedAttempt, f"{_LIVE} AND trial = :trial")
-OPEN_FOLDS = Query(OpenFold, _OPEN)
-OPEN_FOLDS_OF_TRIAL = Query(OpenFold, f"{_OPEN} AND trial = :trial")
-OPEN_TRIALS = Query(
-    OpenTrialRow, "SELECT number, state FROM trials WHERE experiment = :experiment AND state IN ('queued', 'running')"
-)
-CANCEL_ATTEMPT = """
-UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE id = :id AND state = :old
+OPEN_TRIALS = Query(OpenTrialRow, f"SELECT number, state FROM trials WHERE {_IS_OPEN}")
+OPEN_TRIAL = Query(OpenTrialRow, f"SELECT number, state FROM trials WHERE {_IS_OPEN} AND number = :trial")
+_PENDING = "SELECT COUNT(*) AS count FROM folds WHERE experiment = :experiment AND state = 'pending'"
+PENDING_COUNT = Query(int, _PENDING)
+PENDING_COUNT_OF_TRIAL = Query(int, f"{_PENDING} AND trial = :trial")
+# One statement for all rows: an experiment may have 100,000 open folds, of which each took 40 µs under the lock.
+CANCEL_ATTEMPTS = f"UPDATE attempts SET state = :state, reason = :reason, finished_at = :now WHERE {_IS_LIVE}"
+CANCEL_ATTEMPTS_OF_TRIAL = f"{CANCEL_ATTEMPTS} AND trial = :trial"
+CANCEL_FOLDS = """
+UPDATE folds SET state = :state, not_before = 0.0, is_isolated = FALSE
+WHERE experiment = :experiment AND state IN ('pending', 'active')
 """
-CANCEL_TRIAL = """
-UPDATE trials SET state = :state, reason = :reason, finished_at = :now
-WHERE experiment = :experiment AND number = :number AND state = :old
-"""
+CANCEL_FOLDS_OF_TRIAL = f"{CANCEL_FOLDS} AND trial = :trial"
+CANCEL_TRIALS = f"UPDATE trials SET state = :state, reason = :reason, finished_at = :now WHERE {_IS_OPEN}"
+CANCEL_TRIAL = f"{CANCEL_TRIALS} AND number = :trial"
 ORDER_LIVE = """
 UPDATE attempts SET stop_order = :stop_order WHERE experiment = :experiment AND state IN ('leased', 'running')
 AND stop_order IS NULL

@@ -88,19 +88,41 @@ class MovedSegment(Struct, frozen=True, gc=False):
     at: int
 
 
-class _SegmentLength(Struct, frozen=True, gc=False):
+class _Length(Struct, frozen=True, gc=False):
     seq: int
     length: int
 
 
 def events_after(
-    session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = ()
+    session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str] = (), upto: int | None = None
 ) -> list[EventRow]:
-    """Return up to `limit` events with a number above `after`, of these kinds or of all."""
-    query = select(events).where(events.c.experiment == experiment, events.c.seq > _cursor(after))
-    if kinds:
-        query = query.where(events.c.kind.in_(kinds))
+    """Return up to `limit` events with a number above `after` and at most `upto`, of these kinds or of all."""
+    query = select(events).where(*_events(experiment, after, kinds))
+    if upto is not None:
+        query = query.where(events.c.seq <= upto)
     return session.select(query.order_by(events.c.seq).limit(limit), EventRow)
+
+
+def last_event_within(
+    session: Session, experiment: str, after: int, limit: int, kinds: Sequence[str], most: int
+) -> int | None:
+    """Return the number of the last of the next `limit` events that fit into `most` characters; None if all fit.
+
+    The first event always counts as fitting.
+    """
+    query = select(events.c.seq, func.length(events.c.data).label("length")).where(*_events(experiment, after, kinds))
+    return _last_fitting(session.select(query.order_by(events.c.seq).limit(limit), _Length), most)
+
+
+def _events(experiment: str, after: int, kinds: Sequence[str]) -> list[ColumnElement[bool]]:
+    where = [events.c.experiment == experiment, events.c.seq > _cursor(after)]
+    return where + ([events.c.kind.in_(kinds)] if kinds else [])
+
+
+def _last_fitting(rows: Sequence[_Length], most: int) -> int | None:
+    """Return the number of the last row that fits into `most`, but at least the first one; None if all fit."""
+    fit = sum(size <= most for size in accumulate(row.length for row in rows))
+    return rows[max(fit, 1) - 1].seq if fit < len(rows) else None
 
 
 def _cursor(after: int) -> ColumnElement[int]:
@@ -122,10 +144,7 @@ def last_within(
     The first segment always counts as fitting.
     """
     query = select(log_segments.c.seq, log_segments.c.length).where(*_behind(experiment, after, trial, since))
-    segments = session.select(query.order_by(log_segments.c.seq).limit(limit), _SegmentLength)
-    sizes = accumulate(segment.length for segment in segments)
-    fit = sum(size <= most for size in sizes)
-    return segments[max(fit, 1) - 1].seq if fit < len(segments) else None
+    return _last_fitting(session.select(query.order_by(log_segments.c.seq).limit(limit), _Length), most)
 
 
 def _behind(experiment: str, after: int, trial: int | None, since: float | None) -> list[ColumnElement[bool]]:
@@ -162,15 +181,21 @@ def segments_after(
 
 
 def last_segments(
-    session: Session, experiment: str, trial: int | None, limit: int, before: int | None = None
+    session: Session, experiment: str, trial: int | None, limit: int, most: int, before: int | None = None
 ) -> list[SegmentRow]:
-    """Return the last `limit` segments, or the last ones with a number below `before`, newest first."""
-    query = select(log_segments).where(log_segments.c.experiment == experiment)
-    if before is not None:
-        query = query.where(log_segments.c.seq < before)
-    if trial is not None:
-        query = query.where(log_segments.c.trial == trial)
-    return session.select(query.order_by(log_segments.c.seq.desc()).limit(limit), SegmentRow)
+    """Return the last `limit` segments, or the last ones with a number below `before`, newest first.
+
+    Together they have at most `most` bytes, unless the newest one alone has more.
+    """
+    where = [log_segments.c.experiment == experiment]
+    where += [log_segments.c.seq < before] if before is not None else []
+    where += [log_segments.c.trial == trial] if trial is not None else []
+    newest_first = log_segments.c.seq.desc()
+    query = select(log_segments.c.seq, log_segments.c.length).where(*where).order_by(newest_first).limit(limit)
+    lowest = _last_fitting(session.select(query, _Length), most)
+    if lowest is not None:
+        where.append(log_segments.c.seq >= lowest)
+    return session.select(select(log_segments).where(*where).order_by(newest_first).limit(limit), SegmentRow)
 
 
 def newest_of(session: Session, attempt: str, limit: int, needed: int) -> list[SegmentRow]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.tracking import Tracking
+from orchestune.controllers.tracking import Tracking, _Server
 from orchestune.outgoing import mlflow
 from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.http import HttpLink
@@ -90,6 +91,34 @@ def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
         recorded(world, tracking, world.create(name="elsewhere", budget=1, mlflow={"uri": quick.url}))
         assert len(slow.received) == 1, "what is asked first still waits for its answer"
         assert quick.requests_of("update")
+
+
+def test_tracking_servers_have_turns_however_many_hang(
+    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first 20 of very many that hang, in the order of their experiments, had all of the turns."""
+    begun = list[str]()
+
+    class Hanging(_Server):
+        """It hangs until the next one begins."""
+
+        @property
+        def busy(self) -> bool:
+            return bool(begun) and names[self] == begun[-1] and not self.is_over
+
+        def begin(self, names_of_experiments: Sequence[str]) -> None:
+            begun.extend(names_of_experiments)
+            names[self], self.begun_at, self.is_over = names_of_experiments[0], world.clock.monotonic(), False
+
+    names = defaultdict[_Server, str](str)
+    monkeypatch.setattr("orchestune.controllers.tracking._Server", Hanging)
+    monkeypatch.setattr("orchestune.controllers.tracking._MAX_SERVERS", 1)
+    experiments = [world.create(budget=1, mlflow={"uri": f"http://127.0.0.1:{port}"}) for port in (1, 2, 3)]
+    for _ in range(6):
+        tracking.tick()
+        for server in list(names):
+            server.is_over = True  # type: ignore[attr-defined]
+    assert begun == experiments * 2
 
 
 @pytest.mark.parametrize(

@@ -34,5 +34,10 @@ def test_a_long_one_is_thinned_evenly_and_its_end_is_whole(step: int) -> None:
     assert numbers[0] == 0 and len(numbers) > MAX_RUNNING_SAMPLES / 2
 
 
+def test_numbers_that_do_not_ascend_are_skipped() -> None:
+    assert with_more(samples(0, 3), [*samples(3, 5), *samples(4, 6), *samples(5, 6) * 1000]) == samples(0, 6)
+    assert len(with_more([], [*samples(2**40, 2**40 + 1) * 1000, *samples(0, 1)])) == 1
+
+
 def test_of_what_has_ended_less_is_kept() -> None:
     assert len(with_more(samples(0, 400), [], MAX_ENDED_SAMPLES)) <= MAX_ENDED_SAMPLES + NEWEST

@@ -24,12 +24,15 @@ class Rows:
         self.count, self.over = count, over
         self.text = ""
 
-    def events(self, core: Any, ref: str, after: int, limit: int, kinds: Sequence[str]) -> dict[str, Any]:
+    def events(
+        self, core: Any, ref: str, after: int, limit: int, kinds: Sequence[str], most: int = 0
+    ) -> dict[str, Any]:
         over = self.over
         numbers = range(after + 1, min(after + limit, self.count) + 1)
         items = [{"seq": n, "at": "t", "actor": "ada", "kind": "trial_finished", "data": self.text} for n in numbers]
         last = numbers[-1] if numbers else after
-        return {"items": items, "next": last, "over": over and last >= self.count}
+        more = len(items) >= limit
+        return {"items": items, "next": last, "more": more, "over": over and last >= self.count}
 
     def logs(
         self, core: Any, ref: str, after: int, limit: int, trial: Any, since: Any, tail: int | None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestune.controllers.garbage_collection import GarbageCollection
-from orchestune.services.queries import read_logs
+from orchestune.services.queries import log_bytes, read_logs
 from tests.contract.world import CoreWorld
 
 PART = 200_000
@@ -65,3 +65,20 @@ def test_a_part_that_is_larger_than_a_page_comes_alone(world: CoreWorld) -> None
     worker.call(finished=[worker.finish(lease, logs=[], log_bytes=4 + len(large))])
     world.run(experiment)
     assert list(pages(world, experiment)) == [["a\n"], [large], ["b\n"]]
+
+
+def test_few_bytes_are_read_at_once_to_find_the_start_of_a_tail(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty parts of 2 MiB, each of some KiB in the store, were in memory at once."""
+    experiment, _ = printed(world)
+    sizes = list[int]()
+    read_all = log_bytes.read_all
+
+    def noting(files: Any, segments: Any) -> list[bytes]:
+        sizes.append(sum(segment.length for segment in segments))
+        return read_all(files, segments)
+
+    monkeypatch.setattr(read_logs, "read_all", noting)
+    read_logs.logs(world.core, experiment, 0, 1, tail=1)
+    assert sizes and max(sizes) <= 4 * 2**20

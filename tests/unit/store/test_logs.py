@@ -18,7 +18,7 @@ from orchestune.store.session import Session
     "read",
     [
         partial(logs.segments_after, experiment="e", after=0, limit=100, trial=7),
-        partial(logs.last_segments, experiment="e", trial=7, limit=100),
+        partial(logs.last_segments, experiment="e", trial=7, limit=100, most=2**20),
     ],
     ids=["from the start", "its end"],
 )

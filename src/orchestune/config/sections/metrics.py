@@ -14,13 +14,13 @@ _ALSO = {"max": "maximize", "min": "minimize", "maximise": "maximize", "minimise
 GOAL = one_of(("maximize", "minimize"), _ALSO)
 _LIMIT = r"\s*[<>]=\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*"
 LIMIT = string("<= or >= and a number, such as '<= 20'", _LIMIT, most=100)
-TAKE = string("last, best or mean:K (the mean of the last K values)", "last|best|mean:[1-9][0-9]{0,5}")
+TAKE = string("last, best or mean:K (the mean of the last K values)", "last|best|mean:[1-9][0-9]{0,3}")
 KEYS = (
     Key("goal", GOAL, "The direction of better values; required unless there is a `constraint`."),
     Key("constraint", LIMIT, "Condition that a trial must meet to become the best, such as `<= 20`. Without a goal,"
         " the metric is only constrained, not optimized.", "none"),
-    Key("take", TAKE, "Which of several reported values counts: the last, the best, or the mean of the last K.",
-        "last"),
+    Key("take", TAKE, "Which of several reported values counts: the last, the best, or the mean of the last K (up to"
+        " 9999).", "last"),
     Key("threshold", NUMBER, "The value from which a trial is good enough. With several goals, the search focuses on"
         " the part of the front where every threshold is met; with one, `run` shows it.", "none"),
 )  # fmt: skip

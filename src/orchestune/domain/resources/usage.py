@@ -17,9 +17,14 @@ NEWEST = 30
 
 
 def with_more(stored: Sequence[Sample], new: Sequence[Sample], max_samples: int = MAX_RUNNING_SAMPLES) -> list[Sample]:
-    """Return `stored` and the `new` samples with higher numbers; if too many, only every k-th of the older ones."""
-    last = stored[-1][0] if stored else -1
-    samples = [*stored, *(sample for sample in new if sample[0] > last)]
+    """Return `stored` and the `new` samples with higher numbers; if too many, only every k-th of the older ones.
+
+    Numbers that do not ascend within `new` are skipped too: the numbers bound how many samples are kept.
+    """
+    samples = [*stored]
+    for sample in new:
+        if not samples or sample[0] > samples[-1][0]:
+            samples.append(sample)
     if len(samples) <= NEWEST:
         return samples
     stride = 1 << max(0, math.ceil(math.log2((samples[-1][0] + 1) / max_samples)))

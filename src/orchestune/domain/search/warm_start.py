@@ -30,6 +30,9 @@ MAPPED = "results are mapped by the names of parameters and metrics"
 """hint if no result can be mapped"""
 IDLE = "has no effect: this engine does not use results"
 """note if the engine ignores the results"""
+MAX_COMPARISONS = 10**7
+"""maximum of the results times the parts of the space and the metrics: mapping them takes up to about 10 s"""
+_COMPARISONS_OF_NAME = 10  # to look up the value of a parameter or metric by its spellings takes as long
 _MAX_BYTES = 3 * 2**20  # of JSON, so that the results fit into one request of 4 MiB even with very many parameters
 _SIZE_SAMPLE = 100  # results sampled to measure the size of their JSON
 _PARAMETER_NAMES = ("params_{}", "param_{}", "params.{}", "parameters.{}", "config.{}", "config/{}", "{}")
@@ -69,11 +72,12 @@ class WarmStarts:
 
 def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, metrics: Sequence[Metric]) -> WarmStart:
     """Map `documents` to observations, with notes about skipped results and missing values."""
-    tally, target = _Tally(), _Target(space)
+    tally = _Tally()
+    target = _Target(space)
     observations = [
         observation
         for document in documents
-        if (observation := _observation(document, target, metrics, tally)) is not None
+        if (observation := _observation(document, space, metrics, target, tally)) is not None
     ]
     if tally.skipped[_no_value(metrics[0])] and all(
         observation.state is not TrialState.COMPLETED for observation in observations
@@ -85,6 +89,12 @@ def mapped(source: str, documents: Sequence[Mapping[str, Any]], space: Space, me
     if len(limited) < len(observations):
         notes.append(f"{source}: of {len(observations)} results the best and an even selection of the others are used")
     return WarmStart(source, tuple(limited), tuple(notes))
+
+
+def comparisons(count: int, space: Space, metrics: Sequence[Metric]) -> int:
+    """Return an upper bound of the comparisons by which `mapped` maps so many results."""
+    choices = sum(len(parameter.choices) for parameter in space.parameters)
+    return count * (_COMPARISONS_OF_NAME * (len(space.parameters) + len(metrics)) + space.cost + choices)
 
 
 def _not_pruned(observations: Sequence[Observation], tally: _Tally) -> list[Observation]:
@@ -119,37 +129,22 @@ def to_json(observation: Observation) -> dict[str, Any]:
     return {"parameters": dict(observation.parameters), "state": observation.state.value, "metrics": measured}
 
 
-class _Tally:
-    """Counts of skipped results by reason, of missing values and of unknown names."""
-
-    def __init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
-        self.lacks: Counter[str] = Counter()
-        self.unknown: dict[str, None] = {}
-
-    def skip(self, why: str, example: str = "") -> None:
-        self.skipped[why] += 1
-        self.examples.setdefault(why, example)
-
-    def texts(self, count: int) -> Iterator[str]:
-        for why, number in self.skipped.items():
-            example = self.examples[why]
-            yield f"{number} of {count} results skipped: {why}{f', such as {example}' if example else ''}"
-        if self.unknown:
-            yield f"ignored, since this space has no such parameters: {some(list(self.unknown), 5)}"
-        for name, number in self.lacks.items():
-            yield f"{number} of {count} results have no value of {name}, and do not inform its search"
-
-
 class _Target:
     """The space to which results are mapped, with lookups: there are thousands of results, parameters and choices."""
 
     def __init__(self, space: Space) -> None:
-        self.space = space
-        self.spellings = frozenset(text.format(name) for name in space.by_name for text in _PARAMETER_NAMES)
-        """the names that a table may give to the parameters"""
+        self._spelled: dict[tuple[str, Sequence[str]], tuple[str, ...]] = {}
         self.choices = {each.name: _Choices(each) for each in space.parameters if not each.numeric}
+        self.of_parameters = frozenset(key for name in space.by_name for key in self._of(name, _PARAMETER_NAMES))
+
+    def first(self, document: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
+        """Return the value of the most specific column that is present, None if there is none."""
+        return next((document[key] for key in self._of(name, spellings) if key in document), None)
+
+    def _of(self, name: str, spellings: Sequence[str]) -> tuple[str, ...]:
+        if (name, spellings) not in self._spelled:
+            self._spelled[name, spellings] = tuple(text.format(name) for text in spellings)
+        return self._spelled[name, spellings]
 
 
 class _Choices:
@@ -183,10 +178,32 @@ def _meanings(choice: Value) -> Iterator[tuple[str, object]]:
         yield ("text", choice) if isinstance(choice, str) else ("number", choice)
 
 
+class _Tally:
+    """Counts of skipped results by reason, of missing values and of unknown names."""
+
+    def __init__(self) -> None:
+        self.skipped: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.lacks: Counter[str] = Counter()
+        self.unknown: dict[str, None] = {}
+
+    def skip(self, why: str, example: str = "") -> None:
+        self.skipped[why] += 1
+        self.examples.setdefault(why, example)
+
+    def texts(self, count: int) -> Iterator[str]:
+        for why, number in self.skipped.items():
+            example = self.examples[why]
+            yield f"{number} of {count} results skipped: {why}{f', such as {example}' if example else ''}"
+        if self.unknown:
+            yield f"ignored, since this space has no such parameters: {some(list(self.unknown), 5)}"
+        for name, number in self.lacks.items():
+            yield f"{number} of {count} results have no value of {name}, and do not inform its search"
+
+
 def _observation(
-    document: Mapping[str, Any], target: _Target, metrics: Sequence[Metric], tally: _Tally
+    document: Mapping[str, Any], space: Space, metrics: Sequence[Metric], target: _Target, tally: _Tally
 ) -> Observation | None:
-    space = target.space
     parameter_values, measured = _parts(document)
     key, state_text = _state_of(
         document, [*space.by_name, *(m.name for m in metrics)] if parameter_values is document else ()
@@ -196,12 +213,12 @@ def _observation(
         tally.skip("not finished", f"{key} = {state_text[:40]}")
         return None
     if parameter_values is not document:
-        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in target.spellings)
+        tally.unknown |= dict.fromkeys(name for name in parameter_values if name not in target.of_parameters)
     parameters: dict[str, Value] = {}
     for parameter in space.parameters:
         if not space.is_active(parameter.name, parameters):
             continue
-        raw = _first_present(parameter_values, parameter.name, _PARAMETER_NAMES)
+        raw = target.first(parameter_values, parameter.name, _PARAMETER_NAMES)
         if _is_missing(raw, parameter):
             continue
         value = _number_in(parameter, raw) if parameter.numeric else target.choices[parameter.name].of(raw)
@@ -212,11 +229,11 @@ def _observation(
     if not parameters:
         tally.skip("no parameter of this space")
         return None
-    outcome = _outcome(measured, metrics, state, tally)
+    outcome = _outcome(measured, metrics, state, target, tally)
     if outcome is None:
         return None
     state, values, spread = outcome
-    folds = _folds(document, parameter_values, space)
+    folds = _folds(document, parameter_values, space, target)
     return Observation(0, parameters, state, values, {name: each / math.sqrt(folds) for name, each in spread.items()})
 
 
@@ -234,7 +251,7 @@ def _lacking(observation: Observation, space: Space) -> Iterator[str]:
 
 
 def _outcome(
-    measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, tally: _Tally
+    measured: Mapping[str, Any], metrics: Sequence[Metric], state: TrialState, target: _Target, tally: _Tally
 ) -> tuple[TrialState, dict[str, float], dict[str, float]] | None:
     """Return state, values and standard deviations; None if a completed result lacks a metric or has an invalid one."""
     if state is not TrialState.COMPLETED:
@@ -243,8 +260,8 @@ def _outcome(
     spread: dict[str, float] = {}
     for metric in metrics:
         alone = ("value",) if len(metrics) == 1 else ()
-        raw = _first_present(measured, metric.name, (*_METRIC_NAMES, *alone))
-        beside: Any = _first_present(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
+        raw = target.first(measured, metric.name, (*_METRIC_NAMES, *alone))
+        beside: Any = target.first(measured, metric.name, (*_SPREAD_NAMES, *(("stddev",) if alone else ())))
         if isinstance(raw, Mapping):
             both: Mapping[str, Any] = raw
             raw, beside = both.get("value"), both.get("stddev")
@@ -263,13 +280,13 @@ def _outcome(
     return state, values, spread
 
 
-def _folds(document: Mapping[str, Any], parameter_values: Mapping[str, Any], space: Space) -> float:
+def _folds(document: Mapping[str, Any], parameter_values: Mapping[str, Any], space: Space, target: _Target) -> float:
     """Return the number of folds over which the values are means."""
     folds = _number(document.get("folds"))
     if (
         parameter_values is document
         and "folds" in space.by_name
-        and _first_present(document, "folds", _PARAMETER_NAMES[:-1]) is None
+        and target.first(document, "folds", _PARAMETER_NAMES[:-1]) is None
     ):
         folds = None  # the column belongs to the parameter of this name
     attempts = document.get("attempts")
@@ -289,10 +306,6 @@ def _parts(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
         return document, document
     measured = document.get("metrics", document.get("values"))
     return parameters, measured if isinstance(measured, Mapping) else document
-
-
-def _first_present(mapping: Mapping[str, Any], name: str, spellings: Sequence[str]) -> Any:
-    return next((mapping[key] for key in (text.format(name) for text in spellings) if key in mapping), None)
 
 
 def _is_missing(raw: Any, parameter: Parameter) -> bool:

@@ -41,8 +41,9 @@ async def create(
     context: RequestContext, caller: RequestCaller, body: requests.CreateExperiment, key: IdempotencyKey = None
 ) -> Response:
     """Create an experiment."""
-    # To refuse constraints that no configuration satisfies takes up to 25 s, as long as an analysis.
-    run = context.analysing if body.specification.get("constraints") else context.cold
+    # To refuse constraints that no configuration satisfies takes up to 25 s, as long as an analysis; to map the results
+    # of a warm start to a large space up to 10 s.
+    run = context.analysing if body.specification.get("constraints") or body.warm_start else context.cold
     return await run(_create, context.core, caller, body, key)
 
 

@@ -22,6 +22,8 @@ Kinds = Annotated[Sequence[str], Query(max_length=20)]
 _BATCH_EVENTS = 100
 _BATCH_CHUNKS = 100
 """rows that a stream reads at a time; a log chunk may be large, an event takes 10 µs"""
+_BATCH_EVENT_BYTES = 2**18
+"""of events, which are read on the event loop"""
 
 
 @router.get("/events", response_model=documents.EventPage)
@@ -38,9 +40,9 @@ async def events(
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
 
     def read(cursor: int) -> Batch:
-        page = read_experiments.events(context.core, experiment, cursor, _BATCH_EVENTS, kind)
+        page = read_experiments.events(context.core, experiment, cursor, _BATCH_EVENTS, kind, _BATCH_EVENT_BYTES)
         items = [Item(event["seq"], event["kind"], event) for event in page["items"]]
-        return Batch(items, page["next"], len(items) >= _BATCH_EVENTS, page["over"])
+        return Batch(items, page["next"], page["more"], page["over"])
 
     begin = streams.resumed(request, after)
     # a filter by kind scans all events, which is not brief

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from orchestune import documents
 from orchestune.domain.lifecycle.states import TrialState
 from orchestune.server import live_stream, requests, routers, streams
-from orchestune.server.answers import answer, file_answer
+from orchestune.server.answers import answer, encoded_in_parts, file_answer
 from orchestune.server.context import Context
 from orchestune.server.drawing import shared_document
 from orchestune.server.live_stream import LiveView, log_of
@@ -87,7 +87,9 @@ async def trial(
     experiment, the trial, its points and its usage; with `logs` also the trial's output.
     """
     if not streams.wants_stream(request):
-        return answer(await context.reading_logs(read_trials.trial, context.core, ref, number))
+        # encoded in the thread, too: it may have 16 MiB
+        body = await context.reading_logs(lambda: encoded_in_parts(read_trials.trial(context.core, ref, number)))
+        return Response(body, media_type="application/json")
     experiment = await context.streaming(read_experiments.resolve, context.core, ref)
     read = partial(_documents, context, experiment, number)
     log = log_of(context, experiment, number, log_after, tail) if logs else None

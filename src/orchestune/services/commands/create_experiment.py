@@ -24,7 +24,7 @@ from orchestune.config.document.kinds import (
 from orchestune.domain.lifecycle import ids
 from orchestune.domain.lifecycle.states import Desired, ExperimentState
 from orchestune.domain.search.space import Configuration, Space
-from orchestune.domain.search.warm_start import WarmStart, mapped, to_json
+from orchestune.domain.search.warm_start import MAX_COMPARISONS, WarmStart, comparisons, mapped, to_json
 from orchestune.domain.specification.annotations import type_problems
 from orchestune.domain.specification.experiment import MAX_GRACE_SECONDS, TEST_LABEL, Specification
 from orchestune.errors import PROBLEMS_SHOWN, BadInput, Conflict, NotFound, Problem, TooLarge, UsageError
@@ -35,6 +35,7 @@ from orchestune.services.commands.size_limits import refuse_large, refuse_more_u
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import Ledger
+from orchestune.services.execution.points import MAX_AVERAGED
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, SUGGESTING
 from orchestune.services.outgoing import store_key, validated_outgoing
@@ -63,7 +64,7 @@ _MIN_CORES_OR_GPUS, _MAX_CORES_OR_GPUS = 0.001, 10**6
 """cores or GPUs of one trial"""
 _MAX_FACTOR = 100.0
 """memory factor, as for experiment files"""
-_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,5}")
+_TAKE = re.compile(r"last|best|mean:[1-9][0-9]{0,3}")
 """`take` of a metric, as for experiment files"""
 _HANDLE_ATTEMPTS = 5
 """handles tried before creation fails; each has other random characters"""
@@ -185,6 +186,10 @@ def parse(document: Mapping[str, object]) -> Specification:
         for metric in specification.metrics
         if not _TAKE.fullmatch(metric.take)
     ]
+    averaged = sum(metric.counted for metric in specification.metrics if _TAKE.fullmatch(metric.take))
+    if averaged > MAX_AVERAGED + len(specification.metrics):
+        text = f"average {averaged:,} values together with `take: mean:K` (expected at most {MAX_AVERAGED:,})"
+        problems.append(Problem(text, key="metrics"))
     for index, configuration in enumerate(specification.try_first):
         if len(problems) > PROBLEMS_SHOWN:
             break  # each configuration may have a thousand problems
@@ -311,6 +316,11 @@ def _warm_start(specification: Specification, source: WarmStartResults | None) -
     """Map the results to the new space; None if none were given. Raises BadInput if none is usable."""
     if source is None:
         return None
+    count = len(source.results)
+    if comparisons(count, specification.space, specification.metrics) > MAX_COMPARISONS:
+        text = f"has {count:,} results, too many for a space with so many parameters, choices and conditions"
+        most = MAX_COMPARISONS // comparisons(1, specification.space, specification.metrics)
+        raise BadInput.one(f"{text} (expected at most {most:,})", "warm_start")
     warm = mapped(source.source, source.results, specification.space, specification.metrics)
     if not warm.observations:
         raise BadInput.one("has no usable result", "warm_start", "; ".join(warm.notes))

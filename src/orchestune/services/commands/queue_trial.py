@@ -10,7 +10,7 @@ from orchestune.services.actors import by
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked
-from orchestune.services.execution.prefetch import most_queued
+from orchestune.services.execution.prefetch import MAX_QUEUED_FOLDS, has_room, most_queued
 from orchestune.services.execution.trials import SuggestedTrial
 from orchestune.services.idempotency import IdempotentRequest
 from orchestune.services.queries import read_trials
@@ -51,6 +51,9 @@ def queue_trial(
             )
         if row.queued >= _QUEUED_PER_SUGGESTED * most_queued(row):
             raise Conflict(f"{row.handle} has {row.queued:,} queued trials", "retry when some of them have started")
+        if not displaced and not has_room(row):
+            text = f"{row.handle} has {row.pending_folds:,} folds of trials that wait (at most {MAX_QUEUED_FOLDS:,})"
+            raise Conflict(text, "retry after some of them have started")
         for trial in displaced:
             reason = Reason(ReasonCode.STOPPED, f"replaced by a configuration that was queued {by(actor)}")
             trials.cancel(ledger, trial, TrialState.QUEUED, reason)

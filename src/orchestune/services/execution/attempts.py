@@ -161,25 +161,29 @@ def _verdict(
 ) -> AttemptVerdict:
     reason, end_state = item.reason.reason() if item.reason else None, item.state
     several = len(points) > len({point.name for point in points}) or any(p.step is not None for p in points)
-    if row.point_count or several or row.resumed_from:
+    has_others = row.point_count or several or row.resumed_from
+    decisive: list[Point] = []
+    if has_others:
         reported.append(ledger, attempt, points)
-        stored = reported.points_to_reduce(ledger.session, ledger.row.id, attempt, ledger.row.specification.metrics)
         last = {point.name: point for point in sorted(points, key=lambda point: point.sequence)}
-        decisive = [point for point in last.values() if not math.isfinite(point.value)]
+        decisive += [point for point in last.values() if not math.isfinite(point.value)]
         decisive += (
             reported.inherited_not_finite(ledger.session, ledger.row.id, attempt, points) if row.resumed_from else []
         )
         reported.note_not_finite(ledger, attempt, row.non_finite, decisive)
-        points = stored + decisive
-        points += reported.http_not_finite(row.non_finite, points)
     if row.stop_order == "pruned" and end_state in (EndState.LOST, EndState.PREEMPTED, EndState.CANCELLED):
         end_state, reason = EndState.PRUNED, _ordered_reason(row)
-    if end_state is EndState.LOST:
+    # These ends may be reported again and again, and need no values: the attempt's points are not read.
+    if end_state is EndState.LOST or (end_state is EndState.PRUNED and row.state is AttemptState.LOST):
         return AttemptVerdict(Cause.LOSE, reason, {})
     if end_state in (EndState.PREEMPTED, EndState.CANCELLED):
         return AttemptVerdict(
             Cause.PREEMPT, reason or Reason(ReasonCode.WORKER_STOPPED, "its worker was asked to stop"), {}
         )
+    if has_others:
+        metrics = ledger.row.specification.metrics
+        points = [*reported.points_to_reduce(ledger.session, ledger.row.id, attempt, metrics), *decisive]
+        points += reported.http_not_finite(row.non_finite, points)
     measured = measure(ledger.row.specification.metrics, points)
     if end_state is EndState.PRUNED:
         return AttemptVerdict(Cause.PRUNE, reason or _ordered_reason(row), _finite(measured))

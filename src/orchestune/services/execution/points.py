@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestune.domain.specification.metrics import FIRST_HTTP_SEQUENCE, Metric, Point, storable
 from orchestune.services.execution.locked_experiment import Ledger
@@ -17,12 +19,12 @@ from orchestune.store.statements.points import (
     HIGHEST_POINT,
     INSERT_POINT,
     LAST_BETWEEN,
+    LAST_OF_NEWEST,
     LAST_POINTS,
     LAST_STEP_BEYOND,
     LOWEST_POINT,
     REPORTED,
     REPORTED_NAMES,
-    SELECT_CURVE,
     PointRow,
     ReportedName,
 )
@@ -37,6 +39,12 @@ _MAX_REDUCED_NAMES = MAX_METRIC_NAMES
 """Metrics of all these attempts together; beyond them, of older attempts only the declared metrics count."""
 _MAX_MERGED_POINTS = 10_000
 """Last points of a metric from the worker and from HTTP, each, that are merged, unless its mean needs more."""
+_MAX_SCANNED_POINTS = 300_000
+"""Points of earlier attempts that are looked at for all metrics together: about 0.2 s, under the lock."""
+_MAX_BEHIND_CHECKPOINT = 50_000
+"""Last points of an earlier attempt among which those up to its checkpoint are looked for, unless the best is needed"""
+MAX_AVERAGED, _MIN_AVERAGED = 50_000, 100
+"""Values that `take: mean:K` averages, of all metrics together, and what each metric may have in any case."""
 _MAX_SEQUENCE = 2**31 - 1
 
 MAX_POINTS = 1_000_000  # stored per attempt, about 100 MB of rows; a value per second for 11 days
@@ -158,33 +166,78 @@ def points_to_reduce(session: Session, experiment: str, attempt: str, metrics: S
     """Return, in order, the few points that `reduce` needs: the attempt's own and those before its checkpoint.
 
     An attempt may have millions of points, and its trial thousands of attempts, each of which resumed from the one
-    before. The newest attempts are read first, until they have many metrics together.
+    before. The newest attempts are read first, until they have many metrics together, and of the others no more points
+    than `_MAX_SCANNED_POINTS`.
     """
     declared = {metric.name: metric for metric in metrics}
+    averaged = sum(metric.counted for metric in metrics)  # more than allowed in records of earlier versions
+    most = max(_MIN_AVERAGED, MAX_AVERAGED // len(metrics)) if averaged > MAX_AVERAGED + len(metrics) else averaged
     newest_first: list[list[Point]] = []
-    remaining = _MAX_REDUCED_NAMES
+    names_left, scans_left = _MAX_REDUCED_NAMES, _MAX_SCANNED_POINTS
+    ended: set[str] = set()  # metrics of which older attempts add nothing, or have too many points
+    counts: Counter[str] = Counter()
     for origin, upto in reversed(_lineage(session, experiment, attempt)):
-        names = session.rows(REPORTED_NAMES, {"attempt": origin})
-        if len(names) > remaining:
+        names = [name for name in session.rows(REPORTED_NAMES, {"attempt": origin}) if name.name not in ended]
+        if len(names) > names_left:
             names = [name for name in names if name.name in declared]
-        remaining -= len(names)
-        newest_first.append(
-            [point for name in names for point in _reduced(session, origin, upto, name, declared.get(name.name))]
-        )
+        names_left -= len(names)
+        reading = [_Reading.of(name, declared.get(name.name), most, len(names)) for name in names]
+        points: dict[str, Sequence[Point]] = dict.fromkeys([each.name.name for each in reading], ())
+        for each in sorted(reading, key=lambda each: each.name.name not in declared):
+            if origin != attempt:
+                scans_left -= each.cost(upto)
+                if scans_left < 0:
+                    ended.add(each.name.name)
+                    continue
+            points[each.name.name] = each.points(session, origin, upto)
+            counts[each.name.name] += len(points[each.name.name])
+            if not each.is_best and counts[each.name.name] >= each.needed:
+                ended.add(each.name.name)
+        newest_first.append([point for own in points.values() for point in own])
     return [point for points in reversed(newest_first) for point in points]
 
 
-def _reduced(session: Session, attempt: str, upto: float, name: ReportedName, metric: Metric | None) -> Sequence[Point]:
-    """Return the points of one metric of an attempt that `reduce` needs, in order; `metric` if it is declared."""
-    if metric is not None and metric.take == "best":
-        query, count = HIGHEST_POINT if metric.goal == "maximize" else LOWEST_POINT, 1
-    elif name.first < FIRST_HTTP_SEQUENCE <= name.last:  # rare
-        count = max(_MAX_MERGED_POINTS, metric.counted if metric else 1)
-        return _within(_last_merged(session, attempt, name.name, count), upto)
-    else:
-        query, count = LAST_POINTS, metric.counted if metric else 1
-    where = {"attempt": attempt, "name": name.name, "upto": upto, "count": count}
-    return session.rows(query, where)[::-1]
+@dataclass(frozen=True)
+class _Reading:
+    """How the points of one metric of an attempt are read: its best value, or its last `count` values."""
+
+    name: ReportedName
+    metric: Metric | None
+    needed: int
+    """values that `reduce` needs"""
+    count: int
+    """values that are read of each source, the worker and HTTP: more, if both have to be merged"""
+
+    @classmethod
+    def of(cls, name: ReportedName, metric: Metric | None, most: int, names: int) -> _Reading:
+        """Return the reading of one of `names` metrics; `metric` if it is declared, whose mean is of up to `most`."""
+        needed = min(metric.counted, most) if metric is not None else 1
+        is_merged = name.first < FIRST_HTTP_SEQUENCE <= name.last  # rare
+        merged = max(needed, _MIN_AVERAGED, min(_MAX_MERGED_POINTS, MAX_AVERAGED // names))
+        return cls(name, metric, needed, merged if is_merged else needed)
+
+    @property
+    def is_best(self) -> bool:
+        return self.metric is not None and self.metric.take == "best"
+
+    def cost(self, upto: float) -> int:
+        """Return an upper bound of the points that are read: sequence numbers count them."""
+        size = self.name.last - self.name.first + 1
+        if self.is_best:
+            return size
+        return min(size, self.count if upto == math.inf else _MAX_BEHIND_CHECKPOINT + self.count)
+
+    def points(self, session: Session, attempt: str, upto: float) -> Sequence[Point]:
+        """Return the points of an attempt, in order."""
+        where = {"attempt": attempt, "name": self.name.name, "upto": upto, "count": self.count}
+        if self.is_best:
+            assert self.metric is not None
+            return session.rows(HIGHEST_POINT if self.metric.goal == "maximize" else LOWEST_POINT, where)
+        if self.name.first < FIRST_HTTP_SEQUENCE <= self.name.last:
+            return _within(_last_merged(session, attempt, self.name.name, self.count), upto)
+        if upto == math.inf:
+            return session.rows(LAST_POINTS, where)[::-1]
+        return session.rows(LAST_OF_NEWEST, where | {"newest": _MAX_BEHIND_CHECKPOINT + self.count})[::-1]
 
 
 def _last_merged(session: Session, attempt: str, name: str, count: int) -> list[Point]:
@@ -203,11 +256,6 @@ def furthest(session: Session, attempt: str, until: float, step: float | None) -
     return storable(int(last)) if last == int(last) else last
 
 
-def curve(session: Session, attempt: str, name: str) -> list[Point]:
-    """Return the points of one metric that this attempt itself reported, in order."""
-    return _in_order(session.rows(SELECT_CURVE, {"attempt": attempt, "name": name}))
-
-
 def _in_order(rows: Sequence[PointRow]) -> list[Point]:
     """Merge the points from the worker and from HTTP by arrival time; each source keeps the order of its sequence.
 
@@ -224,10 +272,26 @@ def _in_order(rows: Sequence[PointRow]) -> list[Point]:
     return [point for _, _, point in sorted(ordered, key=lambda item: item[:2])]
 
 
-def inherited(session: Session, experiment: str, attempt: str, name: str) -> list[list[Point]]:
-    """Return one metric's points from each earlier attempt whose model this one resumed; empty if it resumed none."""
-    *before, _ = _lineage(session, experiment, attempt)
-    return [_within(curve(session, origin, name), upto) for origin, upto in before]
+class LastCurve(NamedTuple):
+    """The last points of one metric of an attempt, in order; `is_cut` if it has earlier ones."""
+
+    points: list[Point]
+    is_cut: bool
+
+
+def last_curves(session: Session, experiment: str, attempt: str, name: str, most: int) -> list[LastCurve]:
+    """Return one metric's points from each earlier attempt whose model this one resumed, and its own, in order.
+
+    Of many points it returns the last ones, about `most` from the worker and as many from HTTP.
+    """
+    newest_first: list[LastCurve] = []
+    for origin, upto in reversed(_lineage(session, experiment, attempt)):
+        if most <= 0:
+            break
+        points = _last_merged(session, origin, name, most)
+        newest_first.append(LastCurve(_within(points, upto), len(points) >= most))
+        most -= len(points)
+    return newest_first[::-1]
 
 
 def _lineage(session: Session, experiment: str, attempt: str) -> list[tuple[str, float]]:

@@ -19,10 +19,16 @@ from orchestune.services.memory.pruner_cache import ExperimentPruners, PrunerCac
 from orchestune.store.session import Session
 from orchestune.store.statements.attempts import ORDER_PRUNE
 from orchestune.store.statements.points import ANY_BETWEEN
-from orchestune.store.statements.pruning import LAST_SEQUENCE, PUT_OBSERVATION
+from orchestune.store.statements.pruning import COUNT_STEPS, LAST_SEQUENCE, PUT_OBSERVATION
 
 _MAX_SEQUENCE = 2**31 - 1
 """upper bound of a point's sequence"""
+_MAX_REBUILT_POINTS = 10_000
+"""Last values of a trial from which its curve is rebuilt: about 50 ms, under the lock."""
+_MAX_STEPS_OF_FOLD, _MAX_STEPS_OF_EXPERIMENT = 1_000, 200_000
+"""Decision steps at which a fold of a trial, and all trials, are compared: the server keeps the losses in memory."""
+_MAX_JUDGED_STEPS = 50
+"""Newest decision steps of a report that the rule is asked about: it compares all earlier ones at each."""
 
 
 def observe(
@@ -40,6 +46,10 @@ def observe(
     if not observations:
         return None
     last = ledger.session.row(LAST_SEQUENCE, {"experiment": ledger.row.id}) or 0
+    count = ledger.session.row(COUNT_STEPS, {"experiment": ledger.row.id, "trial": trial, "fold": fold}) or 0
+    observations = observations[: max(0, min(_MAX_STEPS_OF_FOLD - count, _MAX_STEPS_OF_EXPERIMENT - last))]
+    if not observations:
+        return None
     ledger.session.many(
         PUT_OBSERVATION,
         [
@@ -50,7 +60,7 @@ def observe(
     )
     pruners.refresh(ledger.session, ledger.row)
     pruner = pruners.of_fold(fold)
-    why = next(filter(None, map(pruner.judge, observations)), None)
+    why = next(filter(None, map(pruner.judge, observations[-_MAX_JUDGED_STEPS:])), None)
     return Reason(ReasonCode.PRUNED, f"{pruner.name}: {why}") if why else None
 
 
@@ -94,10 +104,12 @@ def _is_behind(tracked: TrackedCurve, session: Session, attempt: str, name: str)
 
 def _rebuilt(pruners: ExperimentPruners, ledger: Ledger, attempt: str, trial: int, fold: int) -> TrackedCurve:
     """Rebuild the curve of an attempt from its rows, including the attempts that it resumed from."""
-    tracked, name, session = TrackedCurve(LearningCurve(pruners.metric)), pruners.metric.name, ledger.session
-    earlier = stored_points.inherited(session, ledger.row.id, attempt, name)
-    for points in [*earlier, stored_points.curve(session, attempt, name)]:
-        tracked.worker_sequence = tracked.http_sequence = -1  # each attempt numbers its points from 0
+    tracked, name = TrackedCurve(LearningCurve(pruners.metric)), pruners.metric.name
+    for points, is_cut in stored_points.last_curves(ledger.session, ledger.row.id, attempt, name, _MAX_REBUILT_POINTS):
+        # Each attempt numbers its points from 0; those before a cut are no gap of values that were not finite.
+        by_worker = (point.sequence for point in points if point.sequence < FIRST_HTTP_SEQUENCE)
+        tracked.worker_sequence = next(by_worker, 0) - 1 if is_cut else -1
+        tracked.http_sequence = -1
         for point in points:
             tracked.add(point)
     tracked.last_decision = pruners.of_fold(fold).decision_step(trial, tracked.curve.max_step)

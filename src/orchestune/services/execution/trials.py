@@ -198,7 +198,10 @@ def finish(
             "trial": number,
             "state": state,
             "reason": reason.to_json() if reason else None,
-            "metrics": {name: value.value for name, value in measured.items() if math.isfinite(value.value)},
+            # The trial has the others, of which a program chooses the number and names.
+            "metrics": {
+                name: value.value for name, value in measured.items() if name in declared and math.isfinite(value.value)
+            },
         },
     )
     ledger.evaluate()
@@ -254,57 +257,62 @@ def cancel_open(ledger: Ledger, reason: Reason | None = None) -> None:
 
     `reason`: defaults to the reason of the experiment's end.
     """
-    session, where = ledger.session, {"experiment": ledger.row.id}
     reason = reason or ledger.row.reason or Reason(ReasonCode.CANCELLED, "the experiment is over")
-    text = json.dumps(reason.to_json())
-    _cancel_folds(ledger, session.rows(changes.LIVE_ATTEMPTS, where), session.rows(changes.OPEN_FOLDS, where), text)
-    for trial in session.rows(changes.OPEN_TRIALS, where):
-        _cancel_trial(ledger, trial.number, TrialState(trial.state), reason)
+    _cancel_folds(ledger, None, reason)
+    _cancel_trials(ledger, None, reason)
     ledger.to_be_cancelled = False
 
 
 def cancel(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
     """Cancel one open trial, its folds and its attempts."""
     cancel_folds(ledger, number, reason)
-    _cancel_trial(ledger, number, old, reason)
-
-
-def _cancel_trial(ledger: Ledger, number: int, old: TrialState, reason: Reason) -> None:
-    new = after(TRIAL, old, Cause.CANCEL)
-    where = {"experiment": ledger.row.id, "number": number, "old": old, "state": new, "now": ledger.now}
-    if ledger.session.run(changes.CANCEL_TRIAL, where | {"reason": json.dumps(reason.to_json())}) != 1:
+    if not _cancel_trials(ledger, number, reason):
         raise InvalidTransition(f"trial {number} is no longer {old}")
-    count(ledger, old, new)
-    ledger.row.is_exhausted = False  # its configuration was not tried
-    ledger.record("trial_finished", {"trial": number, "state": new, "reason": reason.to_json(), "metrics": {}})
+
+
+def _cancel_trials(ledger: Ledger, number: int | None, reason: Reason) -> int:
+    """Cancel all open trials, or one if it is open, without their folds; return how many."""
+    session, row = ledger.session, ledger.row
+    where = {"experiment": row.id, "trial": number}
+    open_trials = session.rows(changes.OPEN_TRIALS if number is None else changes.OPEN_TRIAL, where)
+    if not open_trials:
+        return 0
+    document, new = reason.to_json(), TrialState.CANCELLED
+    statement = changes.CANCEL_TRIALS if number is None else changes.CANCEL_TRIAL
+    session.run(statement, where | {"state": new, "reason": json.dumps(document), "now": ledger.now})
+    for trial in open_trials:
+        count(ledger, TrialState(trial.state), after(TRIAL, TrialState(trial.state), Cause.CANCEL))
+        ledger.record("trial_finished", {"trial": trial.number, "state": new, "reason": document, "metrics": {}})
+    row.is_exhausted = False  # their configurations were not tried
+    return len(open_trials)
 
 
 def cancel_folds(ledger: Ledger, trial: int, reason: Reason) -> None:
     """Cancel the open folds of a trial and their attempts, because its outcome is known without them."""
-    session, where = ledger.session, {"experiment": ledger.row.id, "trial": trial}
-    live, folds = (
-        session.rows(changes.LIVE_ATTEMPTS_OF_TRIAL, where),
-        session.rows(changes.OPEN_FOLDS_OF_TRIAL, where),
-    )
-    _cancel_folds(ledger, live, folds, json.dumps(reason.to_json()))
+    _cancel_folds(ledger, trial, reason)
 
 
-def _cancel_folds(
-    ledger: Ledger, live: Sequence[changes.LeasedAttempt], folds: Sequence[changes.OpenFold], reason: str
-) -> None:
-    for attempt in live:
-        old = AttemptState(attempt.state)
-        new = after(ATTEMPT, old, Cause.CANCEL)
-        ledger.session.run(
-            changes.CANCEL_ATTEMPT, {"id": attempt.id, "old": old, "state": new, "reason": reason, "now": ledger.now}
-        )
-        ledger.row.live_attempts -= 1
+def _cancel_folds(ledger: Ledger, trial: int | None, reason: Reason) -> None:
+    """Cancel the open folds of all trials, or of one, and their attempts."""
+    session, row, is_all = ledger.session, ledger.row, trial is None
+    where = {"experiment": row.id, "trial": trial}
+    live = session.rows(changes.LIVE_ATTEMPTS if is_all else changes.LIVE_ATTEMPTS_OF_TRIAL, where)
+    if live:
+        statement = changes.CANCEL_ATTEMPTS if is_all else changes.CANCEL_ATTEMPTS_OF_TRIAL
+        values = {"state": AttemptState.CANCELLED, "reason": json.dumps(reason.to_json()), "now": ledger.now}
+        session.run(statement, where | values)
         ledger.awaits_workers()
         ledger.note_stop_order()
-        data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": "cancelled"}
+    for attempt in live:
+        state = after(ATTEMPT, AttemptState(attempt.state), Cause.CANCEL)
+        row.live_attempts -= 1
+        data = {"attempt": attempt.id, "trial": attempt.trial, "fold": attempt.fold, "state": state}
         ledger.record("attempt_ended", data)
-    for fold in folds:
-        change_fold(ledger, fold.trial, fold.fold, FoldState(fold.state), Cause.CANCEL, failures=fold.failures)
+    pending = session.row(changes.PENDING_COUNT if is_all else changes.PENDING_COUNT_OF_TRIAL, where) or 0
+    session.run(
+        changes.CANCEL_FOLDS if is_all else changes.CANCEL_FOLDS_OF_TRIAL, where | {"state": FoldState.CANCELLED}
+    )
+    row.pending_folds -= pending
 
 
 LOSSES_BEFORE_ISOLATION = 3

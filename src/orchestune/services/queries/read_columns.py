@@ -25,6 +25,8 @@ _BEST_SHARE = 0.25
 """Share of the best trials in a sample, if not all trials are shown."""
 _MAX_POINTS_OF_CURVES = 500
 """Points shown per curve in a view of many trials."""
+_MAX_POINTS_OF_ALL = 250_000
+"""Approximate number of points of all of them: trials may have thousands of attempts, each with a curve."""
 _TIME_BINS = 240
 """Time bins of the plot of running attempts."""
 
@@ -173,7 +175,7 @@ def curves(core: Core, ref: str, metric: str | None, limit: int) -> documents.Cu
         if row.best_trial is not None and row.best_trial not in numbers:
             numbers.append(row.best_trial)
         states = {trial.number: trial.state for trial in rows.of_numbers(session, row.id, numbers)}
-        reported = attempts.points_of(session, row.id, numbers, _MAX_POINTS_OF_CURVES, name)
+        reported = attempts.points_of(session, row.id, numbers, _MAX_POINTS_OF_CURVES, name, in_all=_MAX_POINTS_OF_ALL)
     items: list[documents.Curve] = [
         {
             "trial": curve.trial,

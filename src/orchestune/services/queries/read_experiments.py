@@ -35,6 +35,8 @@ _CURVE_POINTS = 24
 """Upper bound of the values in the curve of a running trial."""
 _MAX_CURVES = 30
 """Upper bound of the running trials with a curve: a client polls the status, and shows no more of them."""
+_MAX_EVENT_BYTES = 4 * 2**20
+"""Upper bound of the data of the events on one page."""
 _STORE_FULL = (
     "the disk of the store is full: recording and scheduling resume once space is freed"
     " (`orchestune doctor` shows where); nothing is lost"
@@ -44,6 +46,8 @@ _STORE_FULL = (
 class EventBatch(documents.EventPage):
     """Page of events for streams."""
 
+    more: bool
+    """True if more events may be available already."""
     over: bool
     """True if no more events will follow."""
 
@@ -143,16 +147,23 @@ def declared(row: ExperimentRow, name: str | None) -> Metric:
     raise UsageError(f"{row.handle} has no metric '{name}'", f"it has {names}")
 
 
-def events(core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = ()) -> EventBatch:
-    """Return events after `after` (of `kinds`, by default all), the next cursor, and `over`: ended and all read."""
+def events(
+    core: Core, ref: str, after: int, limit: int, kinds: Sequence[str] = (), most: int = _MAX_EVENT_BYTES
+) -> EventBatch:
+    """Return events after `after` (of `kinds`, by default all), the next cursor, and the flags `more` and `over`.
+
+    `more`: more events may be available; a page of large ones may have fewer than `limit`. `over`: ended and all read.
+    """
     with core.store.reading() as session:
         row = experiments.find(session, ref)
-        page = logs.events_after(session, row.id, after, limit, kinds)
+        upto = logs.last_event_within(session, row.id, after, limit, kinds, most)
+        page = logs.events_after(session, row.id, after, limit, kinds, upto)
     items: list[documents.Event] = [
         {"seq": e.seq, "at": rfc3339(e.at), "actor": e.actor, "kind": e.kind, "data": json.loads(e.data)} for e in page
     ]
-    last = items[-1]["seq"] if len(items) >= limit else max(row.event_seq, after)
-    return {"items": items, "next": last, "over": row.state.over and last >= row.event_seq}
+    more = upto is not None or len(items) >= limit
+    last = max(row.event_seq, after) if not more else items[-1]["seq"] if upto is None else upto
+    return {"items": items, "next": last, "more": more, "over": row.state.over and last >= row.event_seq}
 
 
 def status_of(core: Core, session: Session, row: ExperimentRow, *, details: bool) -> documents.Status:

@@ -71,7 +71,7 @@ def _before_tail(core: Core, ref: str, trial: int | None, tail: int) -> int:
     while True:
         with core.store.reading() as session:
             segments = rows.last_segments(
-                session, experiments.find(session, ref).id, trial, _SEGMENTS_PER_QUERY, before
+                session, experiments.find(session, ref).id, trial, _SEGMENTS_PER_QUERY, _MAX_BYTES, before
             )
         if not segments:
             return 0

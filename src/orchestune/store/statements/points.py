@@ -80,6 +80,14 @@ JOIN points p ON p.attempt = :attempt AND p.name = :name AND p.sequence = n.sequ
 """,
 )
 LAST_POINTS = Query(Point, f"{_POINTS_WITHIN} ORDER BY sequence DESC LIMIT :count")
+# the last points up to a step, looked for among the `newest` ones
+LAST_OF_NEWEST = Query(
+    Point,
+    f"""{_POINTS_WITHIN}
+AND sequence > COALESCE((SELECT sequence FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence DESC
+LIMIT 1 OFFSET :newest), -1) ORDER BY sequence DESC LIMIT :count
+""",
+)
 HIGHEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value DESC, sequence LIMIT 1")
 LOWEST_POINT = Query(Point, f"{_POINTS_WITHIN} ORDER BY value, sequence LIMIT 1")
 
@@ -95,12 +103,6 @@ class PointRow(Struct, frozen=True, gc=False):
     at: float
 
 
-SELECT_CURVE = Query(
-    PointRow,
-    """
-SELECT name, value, step, stddev, sequence, at FROM points WHERE attempt = :attempt AND name = :name ORDER BY sequence
-""",
-)
 # the last points of a metric among those with certain sequence numbers, the newest first
 LAST_BETWEEN = Query(
     PointRow,

@@ -9,6 +9,12 @@ from orchestune.store.rows import Query
 LAST_SEQUENCE = Query(
     int, "SELECT COALESCE(MAX(seq), 0) AS seq FROM pruner_observations WHERE experiment = :experiment"
 )
+COUNT_STEPS = Query(
+    int,
+    """
+SELECT COUNT(*) AS count FROM pruner_observations WHERE experiment = :experiment AND trial = :trial AND fold = :fold
+""",
+)
 PUT_OBSERVATION = """
 INSERT INTO pruner_observations (experiment, trial, fold, step, seq, loss, best, mean) VALUES (:experiment, :trial,
 :fold, :step, :seq, :loss, :best, :mean) ON CONFLICT (experiment, trial, fold, step) DO UPDATE SET seq = excluded.seq,
