@@ -210,7 +210,7 @@ def test_a_trial_that_needs_more_time_than_its_jobs_pauses_the_experiment_and_th
     handle = launch(scene.home, project)
     reason = reached(scene.home, handle, "paused", timeout=280)["reason"]
     assert reason["code"] == "no_progress"
-    assert "the time limit of its Slurm job, 1 min, was nearly reached" in reason["message"]
+    assert "now each job ends after `slurm: {time: 1}`" in reason["message"]
     assert [attempt["state"] for attempt in attempts(scene.home, handle)] == ["preempted"] * 3
     scene.home.run("stop", handle)
 

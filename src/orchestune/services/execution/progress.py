@@ -34,10 +34,17 @@ def pause_without_progress(ledger: Ledger, trial: int, fold: int) -> None:
     span = f"{longest:.0f} s" if longest < 120 else f"{longest / 60:.0f} min"
     text = (
         f"trial {trial} was ended {PREEMPTIONS} times in a row, after {span} at most, and began again each time; the"
-        f" last time: {reasons[0]}\nPublish checkpoints (`checkpoint`), or give trials more time, on Slurm with"
-        " `slurm: {time: …}`"
+        f" last time: {reasons[0]}\nPublish checkpoints (`checkpoint`), or give trials more time: {_limit(ledger)}"
     )
     ledger.pause(Reason(ReasonCode.NO_PROGRESS, text))
+
+
+def _limit(ledger: Ledger) -> str:
+    """Return the setting that may limit the time of the experiment's trials."""
+    time = ledger.row.specification.placement.slurm.get("time")
+    if time is not None:
+        return f"now each job ends after `slurm: {{time: {time}}}`"
+    return "on Slurm by `slurm: {time: …}`, on a cloud by nodes that are not taken back"
 
 
 def _place_reason(end: EndOfAttempt) -> str | None:
