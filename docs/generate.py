@@ -82,6 +82,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "first_trials_failed": "a guard: the first three trials all failed",
         "identical_metrics": "a guard: five configurations gave exactly the same metrics",
         "trial_kills_workers": "a guard: one trial crashed several workers, also while it ran alone",
+        "no_progress": "a guard: one trial was preempted three times in a row without a new checkpoint",
         "workers_fail": "workers cannot be started, exit at once, or cannot start a trial",
         "engine_failed": "the engine failed",
     },

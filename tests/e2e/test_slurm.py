@@ -203,6 +203,18 @@ def test_at_the_end_of_its_time_a_trial_goes_on_from_its_checkpoint_in_the_next_
     scene.nothing_left(handle)
 
 
+def test_a_trial_that_needs_more_time_than_its_jobs_pauses_the_experiment_and_the_limit_is_named(
+    scene: Scene, tmp_path: Path, hold: Path
+) -> None:
+    project = write(tmp_path / "short", HELD, budget=1, parallelism=1, env={"HOLD": str(hold)}, slurm={"time": 1})
+    handle = launch(scene.home, project)
+    reason = reached(scene.home, handle, "paused", timeout=280)["reason"]
+    assert reason["code"] == "no_progress"
+    assert "now each job ends after `slurm: {time: 1}`" in reason["message"]
+    assert [attempt["state"] for attempt in attempts(scene.home, handle)] == ["preempted"] * 3
+    scene.home.run("stop", handle)
+
+
 def test_a_trial_over_its_memory_limit_fails_with_that_reason(scene: Scene, tmp_path: Path) -> None:
     code = "import os; n = int(os.environ['ORCHESTUNE_TRIAL']); b = bytearray((n == 2) * 2**29 + 1); print('loss=1')"
     project = write(

@@ -25,7 +25,7 @@ from orchestune.worker.connection.api import (
     WorkerGone,
     node_name,
 )
-from orchestune.worker.connection.conversation import WORKER_STOPPED, Conversation
+from orchestune.worker.connection.conversation import Conversation, worker_stopped
 from orchestune.worker.connection.network import NetworkThread
 from orchestune.worker.connection.reporting import Reporting
 from orchestune.worker.files.collect import Collector
@@ -194,7 +194,7 @@ class WorkerLoop:
         self._stop_since = time.monotonic()
         say("shutting down")
         self._conversation.draining = self._preparation.is_closing = True
-        self._supervisor.stop_all(WORKER_STOPPED)
+        self._supervisor.stop_all(worker_stopped(self._environ, time.time()))
         self._collector.close(SHUTDOWN_REPORT_SECONDS)
 
     def _is_done(self) -> bool:

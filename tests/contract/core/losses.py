@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from orchestune.ports.backend import WorkerLoss
 from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
+from orchestune.services.execution import uploads
 from orchestune.services.execution.worker_call import work
 from orchestune.services.queries import read_columns, read_logs
 from orchestune.store import workers
@@ -232,6 +235,53 @@ class LossesContract(WorldContract):
         assert ("too much memory" in message) is guess
         assert status["counts"]["completed"] == 5
         assert status["counts"]["failed"] == 0
+
+    @pytest.mark.parametrize("how", ["reported", "the node was taken back"])
+    def test_preemptions_without_a_checkpoint_pause_the_experiment(self, world: CoreWorld, how: str) -> None:
+        experiment = world.create(budget=3, parallelism=1)
+
+        def preempt(reason: dict[str, str] | None = None) -> str:
+            [(worker, lease)] = world.lease()
+            worker.call(beats=[worker.started(lease)])
+            world.clock.pass_time(1800)
+            if how == "reported":
+                worker.call(finished=[worker.finish(lease, state="preempted", points=[], reason=reason)])
+            else:
+                world.backend.gone[worker.id] = "the node was taken back"
+                world.backend.faults[worker.id] = WorkerLoss.PLACE
+                world.tick()
+            return str(world.status(experiment)["state"])
+
+        assert [preempt() != "paused" for _ in range(3)] == [True, True, False]
+        reason = world.status(experiment)["reason"]
+        assert reason["code"] == "no_progress"
+        assert "trial 1 was ended 3 times in a row, after 30 min at most" in reason["message"]
+        change_experiment.resume(world.core, experiment, "ada")
+        assert preempt() != "paused", "the guard is waived"
+
+    def test_preemptions_of_a_trial_that_publishes_checkpoints_do_not_pause(self, world: CoreWorld) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        for step in range(5):
+            [(worker, lease)] = world.lease()
+            worker.call(beats=[worker.started(lease)])
+            if step % 2:
+                digest = hashlib.sha256(str(step).encode()).hexdigest()
+                uploads.append(world.core, worker.id, digest, 0, str(step).encode())
+                published = {"attempt": lease["attempt"], "token": lease["token"], "digest": digest, "step": step}
+                assert worker.checkpoint(published) == {"accepted": True}
+            worker.call(finished=[worker.finish(lease, state="preempted", points=[])])
+        assert world.status(experiment)["state"] != "paused"
+
+    def test_pauses_by_users_are_no_preemptions_without_progress(self, world: CoreWorld) -> None:
+        experiment = world.create(budget=1, parallelism=1)
+        for _ in range(4):
+            [(worker, lease)] = world.lease()
+            worker.call(beats=[worker.started(lease)])
+            change_experiment.pause(world.core, experiment, True, "ada")
+            paused = {"code": "paused", "message": "paused by ada"}
+            worker.call(finished=[worker.finish(lease, state="preempted", points=[], reason=paused)])
+            change_experiment.resume(world.core, experiment, "ada")
+        assert world.status(experiment)["state"] != "paused"
 
     def test_a_trial_that_is_run_alone_is_so_after_a_preemption_too(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1, parallelism=1)

@@ -14,7 +14,7 @@ import pytest
 from orchestune.worker import loop
 from orchestune.worker.connection import conversation, reporting
 from orchestune.worker.connection.api import TooLarge, encoded
-from orchestune.worker.connection.conversation import RESULT_BATCH_SECONDS, Conversation
+from orchestune.worker.connection.conversation import RESULT_BATCH_SECONDS, Conversation, worker_stopped
 from orchestune.worker.connection.network import REPORT, CallOutcome
 from orchestune.worker.connection.reporting import (
     BRIEF_SECONDS,
@@ -314,3 +314,13 @@ def test_a_poll_is_held_for_the_requested_pause(worker: Worker, clock: Clock) ->
     worker.talk.receive(clock.now)
     worker.talk.step(clock.now)
     assert [body.get("wait") for body in worker.network.sent][-1] == 90
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [(170, "the time limit of its Slurm job, 30 min, was nearly reached"), (600, "the worker was asked to stop")],
+)
+def test_a_stop_shortly_before_the_end_of_a_slurm_job_names_its_time_limit(left: int, message: str) -> None:
+    environ = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "2800"}
+    assert worker_stopped(environ, 2800 - left) == {"code": "worker_stopped", "message": message}
+    assert worker_stopped({}, 0.0)["message"] == "the worker was asked to stop"

@@ -122,6 +122,7 @@ class ReasonCode(StrEnum):
     FIRST_TRIALS_FAILED = "first_trials_failed"
     IDENTICAL_METRICS = "identical_metrics"
     TRIAL_KILLS_WORKERS = "trial_kills_workers"
+    NO_PROGRESS = "no_progress"
     WORKERS_FAIL = "workers_fail"
     WAITING_FOR_RESOURCES = "waiting_for_resources"
     NEVER_FITS = "never_fits"

@@ -19,6 +19,7 @@ from orchestune.services.execution import folds, pending_files, pruning, quarant
 from orchestune.services.execution import points as reported
 from orchestune.services.execution.attempt_logs import append_logs
 from orchestune.services.execution.locked_experiment import Ledger
+from orchestune.services.execution.progress import pause_without_progress
 from orchestune.services.execution.raise_memory import applies, consider, raise_memory
 from orchestune.services.memory.pruner_cache import PrunerCache
 from orchestune.store.statements.attempts import (
@@ -227,6 +228,7 @@ def _conclude(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdict, late
     if cause is Cause.PREEMPT:
         if not late:
             _requeue(ledger, row, cause)
+            pause_without_progress(ledger, trial, fold)
         return
     if cause is Cause.LOSE:
         _requeue_later(ledger, row, verdict.reason)
@@ -301,6 +303,7 @@ def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
     row = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
     if row is not None:
         _requeue(ledger, row, Cause.PREEMPT)
+        pause_without_progress(ledger, row.trial, row.fold)
 
 
 def fail_lost(ledger: Ledger, attempt: str, reason: Reason) -> None:

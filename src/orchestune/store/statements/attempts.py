@@ -89,6 +89,31 @@ WHERE a.id = :id AND a.experiment = :experiment
 )
 
 
+class EndOfAttempt(Struct, gc=False):
+    """How an attempt ended, and the newest checkpoint of its fold, as JSON."""
+
+    id: str
+    state: AttemptState
+    reason: str | None
+    started_at: float | None
+    finished_at: float | None
+    checkpoint: str | None
+
+    def __post_init__(self) -> None:
+        self.state = _ATTEMPT_STATES[self.state]
+
+
+NEWEST_OF_FOLD = Query(
+    EndOfAttempt,
+    """
+SELECT a.id, a.state, a.reason, a.started_at, a.finished_at, f.checkpoint
+FROM attempts a JOIN folds f ON f.experiment = a.experiment AND f.trial = a.trial AND f.fold = a.fold
+WHERE a.experiment = :experiment AND a.trial = :trial AND a.fold = :fold
+ORDER BY a.attempt_number DESC LIMIT :limit
+""",
+)
+
+
 class NonFiniteValues(Struct, frozen=True, gc=False):
     """The last values of an attempt's metrics that are NaN or infinite, as JSON."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestune.worker.connection.api import Backoff, Denied, TooLarge, WorkerGone
@@ -21,9 +21,23 @@ MAX_BATCH_SECONDS = 0.5
 """upper bound in seconds on batching: a client that follows the log sees new lines within a second"""
 RESPONSE_TIMEOUT_SECONDS = 15.0
 """timeout of a report; a long poll may take one heartbeat interval longer"""
-WORKER_STOPPED = {"code": "worker_stopped", "message": "the worker was asked to stop"}
+SLURM_NOTICE_SECONDS = 180.0
+"""a signal so many seconds before the end of a Slurm job, or later, is about its time limit"""
 RESULT_BATCH_SECONDS = 0.004
 """seconds for which the result of a brief attempt is held back to batch it with others, while most slots are busy"""
+
+
+def worker_stopped(environ: Mapping[str, str], now: float) -> dict[str, str]:
+    """Return the reason with which attempts end when the worker is asked to stop.
+
+    It names the time limit of a Slurm job that is nearly over: Slurm sends the signal some time before that. `environ`
+    is that of the worker, `now` the wall time.
+    """
+    text = "the worker was asked to stop"
+    start, end = environ.get("SLURM_JOB_START_TIME", ""), environ.get("SLURM_JOB_END_TIME", "")
+    if start.isdigit() and end.isdigit() and int(end) - now <= SLURM_NOTICE_SECONDS:
+        text = f"the time limit of its Slurm job, {(int(end) - int(start)) / 60:.0f} min, was nearly reached"
+    return {"code": "worker_stopped", "message": text}
 
 
 class Conversation:
@@ -177,7 +191,7 @@ class Conversation:
             if not self._reporting.knows(str(lease["attempt"])):
                 self._supervisor.waiting.add(lease)
                 if self.draining:  # the poll was in flight when the worker was asked to stop
-                    self._supervisor.stop(str(lease["attempt"]), "preempted", WORKER_STOPPED)
+                    self._supervisor.stop(str(lease["attempt"]), "preempted", worker_stopped({}, 0.0))
         self._pause = float(response.get("pause") or 0.0)
         self._supervisor.capacity = int(response.get("slots") or self._supervisor.capacity)
         self.drained = self.drained or bool(response.get("drain"))
