@@ -317,10 +317,10 @@ def test_a_poll_is_held_for_the_requested_pause(worker: Worker, clock: Clock) ->
 
 
 @pytest.mark.parametrize(
-    ("left", "message"),
+    ("remaining", "message"),
     [(170, "the time limit of its Slurm job, 30 min, was nearly reached"), (600, "the worker was asked to stop")],
 )
-def test_a_stop_shortly_before_the_end_of_a_slurm_job_names_its_time_limit(left: int, message: str) -> None:
+def test_a_stop_shortly_before_the_end_of_a_slurm_job_names_its_time_limit(remaining: int, message: str) -> None:
     environ = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "2800"}
-    assert worker_stopped(environ, 2800 - left) == {"code": "worker_stopped", "message": message}
+    assert worker_stopped(environ, 2800 - remaining) == {"code": "worker_stopped", "message": message}
     assert worker_stopped({}, 0.0)["message"] == "the worker was asked to stop"

@@ -21,13 +21,13 @@ def trials_for(row: ExperimentRow, places: int) -> int:
 
 def missing(row: ExperimentRow) -> int:
     """Return the number of suggestions to make; 0 until half of the prefetched ones are used."""
-    most = min(_MAX_PREFETCH, max(1, _MAX_PREFETCHED_FOLDS // row.specification.folds.count))
-    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), most)
+    most_ahead = min(_MAX_PREFETCH, max(1, _MAX_PREFETCHED_FOLDS // row.specification.folds.count))
+    ahead = min(max(trials_for(row, row.parallelism) * _PER_PLACE, _MIN_PREFETCH), most_ahead)
     free = trials_for(row, max(row.parallelism - row.live_attempts - row.unqueued, 0))
-    wanted, enough = free + ahead, free + ahead // 2
-    if wanted > most_queued(row):
-        wanted, enough = most_queued(row), most_queued(row) // 2
-    return wanted - row.queued if row.queued <= enough else 0
+    most, enough = free + ahead, free + ahead // 2
+    if most > most_queued(row):
+        most, enough = most_queued(row), most_queued(row) // 2
+    return most - row.queued if row.queued <= enough else 0
 
 
 def most_queued(row: ExperimentRow) -> int:
