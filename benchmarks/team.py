@@ -20,9 +20,13 @@ from benchmarks import table
 from benchmarks.many_workers import cpu_seconds, megabytes
 from benchmarks.simulated_server import SimulatedServer
 from benchmarks.worker_fleet import Behaviour, Calls, FleetWorker
+from orchestune.services.memory.call_pace import MAX_PAUSE_SECONDS, PAUSES_PER_LEASE
 
 SETTLE_SECONDS = 30
 """seconds in which the workers start, and seconds before the first measurement"""
+RETURN_SECONDS = 120
+"""so long the benchmark waits for workers that do not come back"""
+LEASE_SECONDS = PAUSES_PER_LEASE * MAX_PAUSE_SECONDS + 5
 PROBE = """
 import http.client, sys, time
 host, port, every = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -126,11 +130,11 @@ async def crash(server: SimulatedServer, calls: Calls, probes: Probes, count: in
     await asyncio.to_thread(server.start_again)
     up = time.monotonic()
     port, queue = int(urlsplit(server.url).port or 80), 0
-    while calls.back_since(up) < count and time.monotonic() - up < 120:
+    while calls.back_since(up) < count and time.monotonic() - up < RETURN_SECONDS:
         await asyncio.sleep(0.1)
         queue = max(queue, waiting_connections(port))
     back = time.monotonic() - up
-    await asyncio.sleep(60)  # leases of those that did not come back would expire
+    await asyncio.sleep(LEASE_SECONDS)  # leases of those that did not come back expire
     health = [1000 * value for value in probes.seconds(tried) if value != float("inf")]
     return [
         calls.back_since(up),
@@ -143,8 +147,8 @@ async def crash(server: SimulatedServer, calls: Calls, probes: Probes, count: in
     ]
 
 
-async def measure(server: SimulatedServer, options: Any, behaviour: Behaviour) -> tuple[list[table.Row], table.Row]:
-    """Start the workers, measure in five parts, then crash."""
+async def measure(server: SimulatedServer, options: Any, behaviour: Behaviour) -> None:
+    """Start the workers, measure in five parts, then crash; print both tables as soon as they are known."""
     calls, count = Calls(), options.experiments * options.workers
     for _ in range(options.experiments):
         server.create(specification(options.workers))
@@ -153,7 +157,13 @@ async def measure(server: SimulatedServer, options: Any, behaviour: Behaviour) -
     try:
         running = await fleet(server, count, behaviour, calls)
         rows = [await steady(server, calls, probes, options.seconds / 5) for _ in range(5)]
-        return rows, await crash(server, calls, probes, count)
+        kind = "silent" if options.print_seconds is None else f"printing every {options.print_seconds:g} s"
+        title = f"{count:,} {kind} workers in {options.experiments} experiments, trials of {options.trial_seconds:g} s"
+        head = ["for", "calls/s", "trials/s", "cores of the server", "call median ms", "call p99 ms", "healthz p99 ms"]
+        table.show(title, [*head, "waiting connections", "MiB"], rows)
+        row = await crash(server, calls, probes, count)
+        head = ["workers back", "within s", "attempts lost", "taken from workers", "connect p99 ms", "healthz worst ms"]
+        table.show("after kill -9 and a new start", [*head, "waiting connections"], [row])
     finally:
         probes.stop()
         for task in running:
@@ -175,16 +185,9 @@ def main() -> None:
     behaviour = Behaviour(
         lambda draw: draw.uniform(0.5, 1.5) * options.trial_seconds, print_seconds=options.print_seconds
     )
-    count = options.experiments * options.workers
     print(table.machine())
-    with SimulatedServer(count) as server:
-        rows, after = uvloop.run(measure(server, options, behaviour))
-    kind = "silent" if options.print_seconds is None else f"printing every {options.print_seconds:g} s"
-    title = f"{count:,} {kind} workers in {options.experiments} experiments, trials of {options.trial_seconds:g} s"
-    head = ["for", "calls/s", "trials/s", "cores of the server", "call median ms", "call p99 ms", "healthz p99 ms"]
-    table.show(title, [*head, "waiting connections", "MiB"], rows)
-    head = ["workers back", "within s", "attempts lost", "taken from workers", "connect p99 ms", "healthz worst ms"]
-    table.show("after kill -9 and a new start", [*head, "waiting connections"], [after])
+    with SimulatedServer(options.experiments * options.workers) as server:
+        uvloop.run(measure(server, options, behaviour))
 
 
 if __name__ == "__main__":
