@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from orchestune.server.change_journal import Journals
+from orchestune.services.commands import change_experiment
 from orchestune.services.execution import folds, usage
 from orchestune.services.execution.folds import Folds
 from orchestune.services.execution.locked_experiment import Ledger, locked
+from orchestune.services.execution.progress import PREEMPTIONS
 from orchestune.services.memory import experiment_cache, trial_columns
 from orchestune.services.queries import (
     best_trials,
@@ -206,6 +208,8 @@ def test_documents_have_the_newest_attempts_of_a_trial_that_is_preempted_for_eve
         values = [[place, "loss", 1.0, place, None] for place in range(2)]
         ended = worker.finish(lease, state="preempted", points=values, usage=samples, reason=reason, tail=tail)
         worker.call(finished=[ended])
+        if number == PREEMPTIONS:
+            change_experiment.resume(world.core, experiment, "ada")
         [(worker, lease)] = world.lease()
     worker.call(finished=[worker.finish(lease)])
     trial = read_trials.trial(world.core, experiment, 1)

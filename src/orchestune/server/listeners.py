@@ -49,6 +49,10 @@ class Listener:
         self._loop.remove_reader(self._listening)
         self._listening.close()
 
+    def get_loop(self) -> AbstractEventLoop:
+        """Return the event loop on which connections are served."""
+        return self._loop
+
     async def wait_closed(self) -> None:
         """Wait until the accepted connections have been handed over."""
         if self._opening:
