@@ -106,7 +106,7 @@ def _rebuilt(pruners: ExperimentPruners, ledger: Ledger, attempt: str, trial: in
     """Rebuild the curve of an attempt from its rows, including the attempts that it resumed from."""
     tracked, name = TrackedCurve(LearningCurve(pruners.metric)), pruners.metric.name
     for points, is_cut in stored_points.last_curves(ledger.session, ledger.row.id, attempt, name, _MAX_REBUILT_POINTS):
-        # Each attempt numbers its points from 0; those before a cut are no gap of values that were not finite.
+        # Each attempt numbers its points from 0. Numbers before a cut were not read, rather than not finite.
         by_worker = (point.sequence for point in points if point.sequence < FIRST_HTTP_SEQUENCE)
         tracked.worker_sequence = next(by_worker, 0) - 1 if is_cut else -1
         tracked.http_sequence = -1
