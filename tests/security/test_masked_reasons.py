@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from orchestune.errors import BadInput
+from orchestune.errors import BadInput, Conflict
 from orchestune.ports.backend import WorkerLoss
 from orchestune.services.commands import create_experiment
 from orchestune.services.core import Core
@@ -17,7 +17,7 @@ from orchestune.services.execution import locked_experiment, report_metrics
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.queries import read_cluster, read_experiments
 from orchestune.services.signatures import report_signature
-from orchestune.worker.mask import Mask
+from orchestune.worker.mask import masked_text, spellings
 from tests.contract.world import CoreWorld
 
 VALUE = "correct horse battery staple"
@@ -80,11 +80,10 @@ def test_names_are_masked_before_the_store_is_locked(world: CoreWorld, monkeypat
     signature = report_signature(world.core, lease["attempt"])
 
     masked: list[str] = []
-    original = Mask.text
 
-    def mask(self: Mask, text: str) -> str:
+    def mask(text: str, secrets: Iterable[bytes]) -> str:
         masked.append(text)
-        return original(self, text)
+        return masked_text(text, secrets)
 
     @contextmanager
     def locked(core: Core, experiment: str) -> Iterator[Ledger]:
@@ -92,7 +91,7 @@ def test_names_are_masked_before_the_store_is_locked(world: CoreWorld, monkeypat
         with locked_experiment.locked(core, experiment) as ledger:
             yield ledger
 
-    monkeypatch.setattr(Mask, "text", mask)
+    monkeypatch.setattr(report_metrics, "masked_text", mask)
     monkeypatch.setattr(report_metrics, "locked", locked)
     report_metrics.report(world.core, lease["attempt"], signature, {f"key {VALUE}": 1, "loss": 2})
     assert VALUE not in events_text(world, experiment)
@@ -109,3 +108,20 @@ def test_a_report_whose_names_take_seconds_to_mask_is_refused(world: CoreWorld) 
     with pytest.raises(BadInput, match="2,500 secrets are masked"):
         report_metrics.report(world.core, lease["attempt"], signature, names)
     report_metrics.report(world.core, lease["attempt"], signature, {"a" * 400: 1.0, "loss": 1.0})
+
+
+def test_reports_of_attempts_that_are_over_cost_no_masking(world: CoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(world)
+    [(worker, lease)] = world.lease()
+    worker.call(finished=[worker.finish(lease, 0.5)])
+    monkeypatch.setattr(report_metrics, "spellings", None)
+    with pytest.raises(Conflict, match="this attempt is over"):
+        report_metrics.report(
+            world.core, lease["attempt"], report_signature(world.core, lease["attempt"]), {"loss": 2.0}
+        )
+
+
+def test_secrets_longer_than_a_name_are_not_spelled_out() -> None:
+    secret = "\n".join(["000123" + "'" * 20] * 5000)
+    assert spellings([secret, "short one"], longest=9) == [b"short%20one", b"short one", b"short+one"]
+    assert masked_text("a short one", spellings([secret, "short one"], longest=11)) == "a ***"

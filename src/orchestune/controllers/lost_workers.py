@@ -40,7 +40,7 @@ from orchestune.store import experiments, workers
 from orchestune.store.statements.attempts import SELECT_LIVE_OF_WORKER
 from orchestune.store.statements.workers import PolledWorker
 from orchestune.system.isolation import failure_of
-from orchestune.worker.mask import Mask, spellings
+from orchestune.worker.mask import masked_text, spellings
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +141,8 @@ class LostWorkers:
         """Mask the secrets of its experiment in a new reason: a trial writes some of these, as a termination log."""
         if not status.reason or status.reason == worker.reason:
             return status
-        mask = Mask(spellings(environments.secrets_of(self._core, worker.experiment).values()))
-        return replace(status, reason=mask.text(status.reason))
+        secrets = environments.secrets_of(self._core, worker.experiment).values()
+        return replace(status, reason=masked_text(status.reason, spellings(secrets, longest=len(status.reason))))
 
     @staticmethod
     def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:

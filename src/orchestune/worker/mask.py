@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
@@ -14,15 +15,32 @@ _UNPAIRED_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """a surrogate that does not encode a byte"""
 
 
-def spellings(values: Iterable[str]) -> list[bytes]:
-    """Return the byte strings to mask: each value, the long lines of multi-line ones, and their usual encodings."""
+def spellings(values: Iterable[str], longest: float = math.inf) -> list[bytes]:
+    """Return the byte strings to mask: each value, the long lines of multi-line ones, and their usual encodings.
+
+    `longest`: texts of more characters are left out, as no encoding is shorter.
+    """
     spelled: set[str] = set()
     for value in values:
         lines = [line for line in value.splitlines() if len(line) >= 2 * MIN_SECRET_BYTES]
         for text in [value, value.strip(), *lines]:
+            if len(text) > longest:
+                continue
             spelled.update((text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]))
     encoded = {text.encode("utf-8", "surrogateescape") for text in spelled}
     return sorted((text for text in encoded if len(text) >= MIN_SECRET_BYTES), key=lambda text: (-len(text), text))
+
+
+def masked_text(text: str, secrets: Iterable[bytes]) -> str:
+    """Mask a short text without compiling a pattern, which takes many seconds for secrets of 100 KB."""
+    encoded = _encoded(text)
+    for secret in secrets:
+        encoded = encoded.replace(secret, HIDDEN)
+    return encoded.decode("utf-8", "replace")
+
+
+def _encoded(text: str) -> bytes:
+    return _UNPAIRED_SURROGATE.sub("\ufffd", text).encode("utf-8", "surrogateescape")
 
 
 class Mask:
@@ -62,9 +80,7 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Mask a complete message."""
-        return self.once(_UNPAIRED_SURROGATE.sub("\ufffd", text).encode("utf-8", "surrogateescape")).decode(
-            "utf-8", "replace"
-        )
+        return self.once(_encoded(text)).decode("utf-8", "replace")
 
     def _beginning_at_end(self, text: bytes) -> int:
         """Return the length of the longest suffix of `text` that begins a secret."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestune import documents
@@ -23,7 +23,7 @@ from orchestune.store import attempts as rows
 from orchestune.store import experiments
 from orchestune.store.statements.attempts import SELECT_ATTEMPT, AttemptInTrial
 from orchestune.wire.work import MAX_NAME
-from orchestune.worker.mask import Mask, spellings
+from orchestune.worker.mask import masked_text, spellings
 from orchestune.worker.metrics.scanner import STEP_NAMES, folded, step_of
 
 MAX_VALUES = 5000
@@ -42,11 +42,11 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
     if len(values) > MAX_VALUES:
         raise BadInput.one(f"found {len(values):,} values in one report (expected at most {MAX_VALUES:,})")
     experiment = _experiment(core, attempt, signature)
-    masked_names = _masked(values, spellings(environments.secrets_of(core, experiment).values()))
+    with core.store.reading() as session:
+        _accepting(session.row(SELECT_ATTEMPT, {"id": attempt, "experiment": experiment}))
+    masked_names = _masked(values, environments.secrets_of(core, experiment).values())
     with locked(core, experiment) as ledger:
-        row = attempts.find(ledger, attempt)
-        if row is None or not row.accepts_result:
-            raise Conflict("this attempt is over")
+        row = _accepting(attempts.find(ledger, attempt))
         declared = {metric.name.lower(): metric.name for metric in ledger.row.specification.metrics}
         named = _numbers(values, {*declared, *STEP_NAMES, "stddev"})
         step, stddev = _finite(step_of(named)), _finite(named.pop("stddev", None))
@@ -68,15 +68,22 @@ def report(core: Core, attempt: str, signature: str, values: Mapping[str, object
         return _answer(attempts.find(ledger, attempt))
 
 
-def _masked(names: Collection[str], secrets: list[bytes]) -> dict[str, str]:
+def _accepting(row: AttemptInTrial | None) -> AttemptInTrial:
+    """Return the attempt. Raises Conflict if it is over."""
+    if row is None or not row.accepts_result:
+        raise Conflict("this attempt is over")
+    return row
+
+
+def _masked(names: Collection[str], values: Iterable[str]) -> dict[str, str]:
     """Return each name without secrets. Raises BadInput if that would take too long."""
+    secrets = spellings(values, longest=max(map(len, names), default=0))
     characters, size = sum(map(len, names)), sum(map(len, secrets))
     if characters * size > _MAX_MASKING:
         text = f"the names of the values have {characters:,} characters, in which {len(secrets):,} secrets are masked"
         most = f"expected at most {_MAX_MASKING // size:,}"
         raise BadInput.one(f"{text} ({most})", hint="report fewer values at once")
-    mask = Mask(secrets)
-    return {name: mask.text(name) for name in names}
+    return {name: masked_text(name, secrets) for name in names}
 
 
 def _refuse_many_names(ledger: Ledger, attempt: str, stored: int, reported: Sequence[Point]) -> None:
