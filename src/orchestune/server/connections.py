@@ -18,6 +18,13 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 """timeout in seconds from the first byte of a request to the end of its headers, and between two parts of its body"""
 MIN_UPLOAD_BYTES_PER_SECOND = 1024
 """minimum average upload rate of a body, in bytes per second"""
+DISCARDED_BYTES_PER_PAUSE = 1 << 18
+"""bytes of a body read after its response until the next pause: libuv reads megabytes per turn of the loop, and clients
+that were refused could keep all others waiting with bodies of gigabytes"""
+DISCARD_PAUSE_SECONDS = 0.05
+"""pause in seconds: a client that sends its whole body before it reads a refusal still gets it"""
+MAX_DISCARDED_BYTES = 32 << 20
+"""bytes of such a body after which the connection is aborted"""
 RESPONSE_TIMEOUT_SECONDS = 300.0
 """timeout in seconds for a client that does not read its response"""
 MAX_HEADER_BYTES = 1 << 16
@@ -52,6 +59,8 @@ class BoundedConnection(HttpToolsProtocol):
     """deadline for the client to read a part of the response"""
     _unparsed_bytes = 0
     """bytes received since the last part of a body"""
+    _discarded_bytes = 0
+    """bytes of a body that arrived after the response to its request"""
     _accepted_at = 0.0
     """time when the connection was accepted"""
     _segment_bytes = 0
@@ -115,6 +124,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._discarded_bytes = 0
         self._expect(self.loop.time() + REQUEST_TIMEOUT_SECONDS)
 
     def on_headers_complete(self) -> None:
@@ -127,6 +137,8 @@ class BoundedConnection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
         self._unparsed_bytes = 0
+        if self._is_answered():
+            self._discard(len(body))
         if self._receive_deadline is not None:
             at_least_rate = self._receive_deadline + len(body) / MIN_UPLOAD_BYTES_PER_SECOND
             self._expect(min(at_least_rate, self.loop.time() + REQUEST_TIMEOUT_SECONDS))
@@ -136,6 +148,20 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_complete()
         self._unparsed_bytes = 0
         self._expect(None)
+
+    def _discard(self, size: int) -> None:
+        """Count bytes that nobody needs; pause between batches of them, and abort the connection if there are many."""
+        batches = self._discarded_bytes // DISCARDED_BYTES_PER_PAUSE
+        self._discarded_bytes += size
+        if self._discarded_bytes > MAX_DISCARDED_BYTES:
+            self.transport.abort()
+        elif self._discarded_bytes // DISCARDED_BYTES_PER_PAUSE > batches:
+            self.flow.pause_reading()
+            self.loop.call_later(DISCARD_PAUSE_SECONDS, self._continue_reading)
+
+    def _continue_reading(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()

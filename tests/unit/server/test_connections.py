@@ -11,6 +11,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from orchestune.server.connections import (
+    DISCARD_PAUSE_SECONDS,
+    DISCARDED_BYTES_PER_PAUSE,
+    MAX_DISCARDED_BYTES,
     MAX_HEADER_BYTES,
     MAX_QUEUED_REQUESTS,
     MIN_UPLOAD_BYTES_PER_SECOND,
@@ -204,6 +207,31 @@ def test_while_nobody_reads_a_body_its_client_is_not_late() -> None:
     client.is_read()
     client.loop.pass_time(REQUEST_TIMEOUT_SECONDS)
     assert client.ended() == "closed"
+
+
+def test_a_body_that_continues_after_its_response_is_read_slowly_and_not_to_its_end() -> None:
+    client = Client()
+    client.send(SENDS.replace(b"1000000", b"4000000000"))
+    client.hear()
+    sent, began = 0, client.loop.now
+    while not client.ended():
+        if client.connection.flow.read_paused:
+            client.loop.pass_time(DISCARD_PAUSE_SECONDS)
+        client.send(b"x" * 65536)
+        sent += 65536
+    assert client.ended() == "aborted" and MAX_DISCARDED_BYTES < sent <= MAX_DISCARDED_BYTES + 65536
+    pauses = MAX_DISCARDED_BYTES // DISCARDED_BYTES_PER_PAUSE
+    assert client.loop.now - began == pytest.approx(pauses * DISCARD_PAUSE_SECONDS)
+
+
+def test_a_short_body_after_its_response_keeps_the_connection() -> None:
+    client = Client()
+    for _ in range(3):
+        client.send(SENDS)
+        client.hear()
+        client.send(b"x" * 1_000_000)
+        client.loop.pass_time(1)
+    assert not client.ended()
 
 
 def test_who_takes_nothing_of_an_answer_is_let_go() -> None:
