@@ -30,12 +30,14 @@ from orchestune.server.context import (
     COLD_THREADS,
     COLD_THREADS_PER_CALLER,
     LOG_THREADS_PER_CALLER,
+    MAX_BODIES_PER_CALLER,
     MAX_REPORTS_READ_PER_ATTEMPT,
     STREAM_THREADS_PER_CALLER,
 )
 from orchestune.server.routes import following
 from orchestune.server.settings import Settings
-from orchestune.services.core import Core
+from orchestune.services.access import sign_in
+from orchestune.services.core import Caller, Core
 from orchestune.services.queries import (
     export_record,
     list_experiments,
@@ -189,6 +191,37 @@ def test_reads_of_callers_occupy_no_thread_of_workers_and_those_of_one_leave_som
             assert server.ask("GET", report, token=None).status == 200
             assert gate.most == COLD_THREADS
         assert {reply.result().status for reply in replies} == {200}
+
+
+def test_requests_without_a_token_leave_threads_to_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They shared the unlimited turn of the server's owners: 500 of them delayed every read by five seconds."""
+    server = target.server
+    gate = Gate(lambda: Caller("guest", "guest", experiment="x", handle="x", shared_by="ed"))
+    monkeypatch.setattr(sign_in, "guest_of", gate)
+    with ThreadPoolExecutor(COLD_THREADS) as callers, gate:
+        for _ in range(COLD_THREADS):
+            callers.submit(server.ask, "GET", "/share?code=abcdefghij", token=None)
+        until(lambda: gate.running == COLD_THREADS_PER_CALLER, "as many lookups as one address may have")
+        assert server.ask("GET", "/api/v1/experiments", token=OWNER).status == 200
+        assert gate.most == COLD_THREADS_PER_CALLER
+
+
+def test_bundles_of_one_caller_are_received_a_few_at_a_time(target: Target) -> None:
+    """200 that were never complete held 500 MiB, and could have filled the temporary disk."""
+    server, editor = target.server, target.token("ed", "editor")
+    path = f"/api/v1/bundles/{'0' * 64}"
+    with ExitStack() as opened:
+        for _ in range(MAX_BODIES_PER_CALLER + 2):
+            opened.enter_context(begin(server, "PUT", path, b"x", editor))
+        until(lambda: _waiting_of(server) == 2, "two bundles to wait")
+        reply = server.ask("PUT", path, b"no bundle", token=target.token("ann", "editor"))
+        assert reply.status == 400
+
+
+def _waiting_of(server: Live) -> int:
+    """Return how many requests wait for a turn to send their body."""
+    semaphores = server.context.body_turns._callers._semaphores.values()
+    return sum(users - MAX_BODIES_PER_CALLER for _semaphore, users in semaphores if users > MAX_BODIES_PER_CALLER)
 
 
 def test_plot_is_not_delayed_by_another_viewer_whose_reads_are_queued(

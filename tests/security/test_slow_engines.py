@@ -10,6 +10,7 @@ from orchestune.controllers.suggesting import Suggesting
 from orchestune.domain.search.parameters import Value
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import Observation
+from orchestune.engines.samplers.gp import max_history
 from orchestune.ports.engine import Engine
 from orchestune.store.experiments import ExperimentRow
 from tests.contract.world import CoreWorld
@@ -84,3 +85,17 @@ def test_slow_experiments_without_others_do_not_rest(world: CoreWorld, suggestin
     for _ in range(3):
         suggesting.tick()
     assert [queued(world, each) for each in slow] == [3, 3]
+
+
+def test_quick_experiments_have_a_turn_between_any_two_slow_ones(world: CoreWorld, suggesting: Suggesting) -> None:
+    for owner in ("eve", "mallory", "trudy"):
+        create(world, "slow", owner)
+    other, began = create(world, "quick", "ada"), world.clock.steady
+    while world.clock.steady < began + 10 * SLOW_SECONDS:
+        suggesting.tick()
+    assert queued(world, other) >= 6, "one for each slow turn but the first of each"
+
+
+def test_the_models_of_many_limits_have_a_shorter_history() -> None:
+    assert max_history(2, 0) == max_history(2, 7) == 1414
+    assert max_history(2, 38) == 471, "with 1,414 results a suggestion took 100 s"

@@ -16,6 +16,12 @@ from pathspec import GitIgnoreSpec
 _VIA_FOLDER = "ps_d"
 """group in pathspec's regular expressions that is set if a folder above the path matched"""
 
+_STAR = "[^/]*"
+_ANY = "[^/]"
+"""pathspec's expressions for `*` and `?`"""
+_MAX_DOUBLE_STARS = 4
+"""times `**` in a pattern: the time to match grows with the depth of a path to this power"""
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -43,6 +49,8 @@ def parse(line: str) -> Pattern | None:
     glob = text.rstrip("/") if text.endswith("/") else text
     if not glob.removeprefix("!"):
         return None
+    if glob.count("**") > _MAX_DOUBLE_STARS:
+        raise ValueError(f"more than {_MAX_DOUBLE_STARS} times '**' in '{glob:.100}'")
     try:
         compiled = next(iter(GitIgnoreSpec.from_lines([glob]).patterns))
     except re.error as exc:  # such as a reversed range
@@ -50,7 +58,21 @@ def parse(line: str) -> Pattern | None:
     ignores, regex = compiled.include, getattr(compiled, "regex", None)
     if ignores is None or not isinstance(regex, re.Pattern):
         return None
-    return Pattern(regex, ignores, folders_only=text != glob, by_name="/" not in glob)
+    return Pattern(_in_linear_time(regex.pattern), ignores, folders_only=text != glob, by_name="/" not in glob)
+
+
+def _in_linear_time(expression: str) -> re.Pattern[str]:
+    """Compile pathspec's expression so that `*` does not backtrack: five of them in one name would take minutes.
+
+    What stands between two stars may match at the first place where it can: if the rest matches after a later one, it
+    also matches after the first.
+    """
+    first, *between = expression.split(_STAR)
+    if len(between) < 2:
+        return re.compile(expression)
+    *inner, last = between
+    parts = [_STAR + part if "/" in part.replace(_ANY, "") else f"(?>[^/]*?{part})" for part in inner if part]
+    return re.compile("".join([first, *parts, _STAR, last]))
 
 
 def parse_all(lines: Iterable[str]) -> tuple[Pattern, ...]:

@@ -79,6 +79,8 @@ class Suggesting:
         """when slow experiments had their last turns: the one that waits longest is the next"""
         self._rests_until: dict[str | None, float] = {}
         """principal → end of the rest after a slow turn; names that are only claimed are one principal, None"""
+        self._had_slow_turn = False
+        """True if this tick had one: all but quick engines wait for the next tick"""
 
     def tick(self) -> None:
         """Fill the queue of every experiment. Raises StoreUnavailable at the end if the store failed for any."""
@@ -94,7 +96,10 @@ class Suggesting:
         self._slow_at = {experiment: at for experiment, at in self._slow_at.items() if experiment in unfinished}
         waiting.sort(key=lambda row: (-row.priority, self._slow_at.get(row.id, -math.inf)))
         is_shared = len({row.principal for row in waiting}) > 1
+        self._had_slow_turn = False
         each(partial(self._turn if is_shared else self._experiment, row) for row in waiting)
+        if self._had_slow_turn:
+            self._core.signals.notify(SUGGESTING)
 
     def close(self) -> None:
         """Close all engines."""
@@ -102,20 +107,23 @@ class Suggesting:
             self._drop(experiment)
 
     def _turn(self, row: ExperimentRow) -> None:
-        """Process an experiment, unless its principal rests and it may take long.
+        """Process an experiment, unless it may take long and its principal rests or the tick had a slow turn already.
 
         One request to an engine may take many seconds: with a thousand parameters, or with hundreds of metrics. After
-        that, the principal's experiments rest as long, except quick ones, if others have experiments that wait.
+        that, the principal's experiments rest as long, except quick ones, if others have experiments that wait. Quick
+        ones have a turn between any two slow ones, of whichever principals.
         """
         clock = self._core.clock
         began = clock.monotonic()
-        if began < self._rests_until.get(row.principal, -math.inf) and not self._is_quick(row):
+        must_wait = self._had_slow_turn or began < self._rests_until.get(row.principal, -math.inf)
+        if must_wait and not self._is_quick(row):
             return
         try:
             self._experiment(row)
         finally:
             ended = clock.monotonic()
             if ended - began > _QUICK_SECONDS:
+                self._had_slow_turn = True
                 self._slow_at[row.id] = ended
                 self._rests_until = {whose: until for whose, until in self._rests_until.items() if until > ended}
                 self._rests_until[row.principal] = ended + (ended - began)

@@ -21,7 +21,7 @@ from orchestune.errors import Denied, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
-from orchestune.server.caller_limits import AuditedRequests, CallerLimits, set_caller
+from orchestune.server.caller_limits import AuditedRequests, CallerLimits, set_address, set_caller
 from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.server.keyed_semaphores import KeyedSemaphores
@@ -131,7 +131,7 @@ class AccessMiddleware:
         if scope["type"] == "http":
             needed = need(scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
         if needed is Need.NOTHING:
-            await self.app(scope, receive, send)
+            await self._without_caller(scope, receive, send)
             return
         try:
             caller = await self._caller(scope)
@@ -168,6 +168,11 @@ class AccessMiddleware:
         finally:
             for each in counted:
                 self._requests.remove(each)
+
+    async def _without_caller(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            set_address(caller_address(scope, self.context.proxies))
+        await self.app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
         token = _bearer(scope)

@@ -14,6 +14,7 @@ from orchestune.server.access import API
 from orchestune.server.caller_limits import BodyMemory, UnreadMemory, key_of
 from orchestune.server.context import Context
 from orchestune.server.pages.render import refused
+from orchestune.server.peers import OtherUser
 from orchestune.server.readiness import NotReady
 from orchestune.services.core import Caller
 
@@ -91,6 +92,8 @@ class Boundary:
             if exchange.status:
                 raise
             response = refused(scope, self._client_error(exc, scope))
+            if isinstance(exc, OtherUser):
+                response.headers["Connection"] = "close"
             if scope["method"] == "HEAD":
                 response.headers[ERROR_HEADER] = bytes(response.body).decode()
             await response(scope, receive, exchange.send)

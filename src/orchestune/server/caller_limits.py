@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from contextvars import ContextVar
 
 from orchestune.errors import StoreUnavailable, Throttled
+from orchestune.server.caller_address import throttle_key
 from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.rate_limits import TokenBuckets
 from orchestune.services.core import Caller
@@ -50,6 +51,11 @@ def set_caller(caller: Caller) -> str:
     CALLER.set(key)
     TOKEN.set(caller.source if key and caller.shared else "")
     return key
+
+
+def set_address(address: str) -> None:
+    """Set the caller of a request without authentication: all of them from one address are one caller."""
+    CALLER.set(f"nobody at {throttle_key(address)}")
 
 
 class CallerTurns:

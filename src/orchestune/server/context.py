@@ -39,6 +39,7 @@ COLD_THREADS_PER_CALLER = 4
 IDENTITY_THREADS = 2
 REPORT_THREADS = 2
 MAX_REPORTS_READ_PER_ATTEMPT = 8
+MAX_BODIES_PER_CALLER = 16  # bundles and archives: 2 MiB of each may be in memory, and gigabytes on the temporary disk
 FILE_THREADS = 6
 WORKER_FILE_THREADS = 6
 EXPORT_THREADS = 3  # more than the limit of one caller (`access.MAX_EXPORTS_PER_CALLER`)
@@ -137,6 +138,8 @@ class Context:
     """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
+    body_turns: CallerTurns = field(default_factory=lambda: CallerTurns(MAX_BODIES_PER_CALLER))
+    """turns to receive bundles and archives"""
     report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(MAX_REPORTS_READ_PER_ATTEMPT))
     """limit of reports received at once per attempt: only a signature restricts who sends them"""
     reports: CallerLimits = field(default_factory=CallerLimits)

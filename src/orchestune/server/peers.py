@@ -84,6 +84,13 @@ def direct_peer_of(scope: Scope, context: Context) -> PeerUser | None:
     return peer if is_direct else None
 
 
+class OtherUser(Denied):
+    """The request is from another user of this machine. Its connection is closed after the response.
+
+    So a few requests of theirs are between two of the owner, however many connections they open.
+    """
+
+
 class PeerCheck:
     """The middleware that refuses other users, except for calls with a worker token and reports with a signed URL.
 
@@ -98,7 +105,9 @@ class PeerCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = peer_of(scope, self.context) if scope["type"] == "http" else None
         if not (peer is None or peer.is_unix or _is_for_workers(scope) or await peer.is_owner()):
-            raise Denied("this server is for the user who started it", "start a server for several users: see --host")
+            raise OtherUser(
+                "this server is for the user who started it", "start a server for several users: see --host"
+            )
         await self.app(scope, receive, send)
 
 

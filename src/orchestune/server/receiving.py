@@ -24,7 +24,17 @@ MAX_IN_MEMORY_BYTES = 1 << 20
 
 @asynccontextmanager
 async def received_body(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
-    """Receive the body into a spooled file and yield it, at position 0. Raises StoreUnavailable if the disk is full."""
+    """Receive the body into a spooled file and yield it, at position 0. Raises StoreUnavailable if the disk is full.
+
+    A caller has at most `MAX_BODIES_PER_CALLER` at once; the bodies of further requests are not read meanwhile.
+    """
+    async with context.body_turns.turn():
+        async with _spooled_body(context, request) as spool:
+            yield spool
+
+
+@asynccontextmanager
+async def _spooled_body(context: Context, request: Request) -> AsyncIterator[BinaryIO]:
     spool = SpooledTemporaryFile(max_size=MAX_IN_MEMORY_BYTES)  # noqa: SIM115
     try:
         part = bytearray()

@@ -87,3 +87,18 @@ def test_wrong_patterns_of_the_experiment_file_are_reported_together() -> None:
         rules_for(["data/", "bar\\", "foo\\"], Rules())
     assert len(caught.value.problems) == 2
     assert r"code.ignore: 'bar\\' is not" in str(caught.value)
+
+
+@pytest.mark.parametrize("glob", ["*a" * 20 + "*b", "*(" * 20 + "*b", "*?a" * 20 + "*b", "*[ab]c" * 20 + "*b"])
+def test_many_stars_in_a_name_take_no_time(glob: str) -> None:
+    pattern = parse(glob)
+    assert pattern is not None
+    for name in ("a" * 255, "(" * 255, "bc" * 127):
+        assert not pattern.matches(name, name, is_folder=False)
+        matching = name + glob.replace("*", "").replace("?", "x").replace("[ab]", "a")
+        assert pattern.matches(matching, matching, is_folder=False)
+
+
+def test_many_double_stars_are_invalid() -> None:
+    with pytest.raises(ValueError, match="more than 4 times"):
+        parse("**/a" * 5)
