@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +17,15 @@ import pytest
 from orchestune.cli.inspect import logs as cli_logs
 from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.search.space import MAX_CHOICES, MAX_CONSTRAINTS, MAX_PARAMETERS, Space
+from orchestune.domain.search.warm_start import MAX_RESULTS
 from orchestune.domain.specification.metrics import Metric, Point
-from orchestune.errors import PROBLEMS_SHOWN, BadInput, Problem, UsageError, from_json
+from orchestune.errors import PROBLEMS_SHOWN, BadInput, NotFound, Problem, UsageError, from_json
 from orchestune.server import caller_limits, requests
+from orchestune.server.decoding import LARGE_DOCUMENT_BYTES
 from orchestune.services.access import grant_access
-from orchestune.services.core import Caller
+from orchestune.services.commands import create_experiment
+from orchestune.services.commands.create_experiment import NewExperiment
+from orchestune.services.core import Caller, Core
 from orchestune.services.execution import locked_experiment, report_metrics, uploads
 from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.points import MAX_METRIC_NAMES, append, within_names
@@ -31,7 +36,7 @@ from orchestune.store.rows import Query
 from orchestune.store.statements.points import REPORTED_NAMES
 from orchestune.wire.work import MAX_LIVE, MAX_PARTS, MAX_POINTS
 from tests.contract.world import CoreWorld
-from tests.unit.server.harness import Live, Reply, live
+from tests.unit.server.harness import TIMEOUT, Live, Reply, live, until
 
 OWNER = "secret-token"  # as the world has it
 ADA = Caller("ada", "owner")
@@ -101,6 +106,46 @@ def unknown_keys(size: int) -> bytes:
 
 
 # bodies and what is reported of them
+
+
+def test_results_of_a_warm_start_are_counted_before_objects_are_built(site: Site) -> None:
+    """233,000 in 4 MiB blocked the event loop for two seconds each time, and took 200 MiB."""
+    results = [{"parameters": {}}] * (4 * MAX_RESULTS + 1)
+    warm_start = {"source": "a table", "results": results}
+    reply = site.ask("POST", "experiments", {"specification": SPECIFICATION, "warm_start": warm_start})
+    assert reply.status == 400 and "has 20,001 entries (expected at most 20,000)" in reply.json()["error"]["message"]
+
+
+def test_large_documents_of_one_caller_are_answered_one_after_the_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsed documents take fifty times their bytes: twelve of 4 MiB exceeded the memory of the server's pod."""
+    released, running = threading.Event(), []
+
+    def create(core: Core, new: NewExperiment, *_: object, **__: object) -> None:
+        running.append(new.folder)
+        assert released.wait(TIMEOUT)
+        raise NotFound("nothing is created here")
+
+    monkeypatch.setattr(create_experiment, "create_experiment", create)
+    editor, other = (site.ask("POST", "tokens", {"name": name, "role": "editor"}).json()["token"] for name in "ab")
+    large = {"specification": {**SPECIFICATION, "description": "x" * LARGE_DOCUMENT_BYTES}}
+    with ThreadPoolExecutor(4) as callers:
+        replies = [callers.submit(site.ask, "POST", "experiments", {**large, "folder": name}, token=token)
+                   for name, token in (("a", editor), ("a", editor), ("b", other))]  # fmt: skip
+        until(lambda: sorted(running) == ["a", "b"], "one of each caller")
+        small = callers.submit(site.ask, "POST", "experiments", {"specification": {}, "folder": "s"}, token=editor)
+        until(lambda: sorted(running) == ["a", "b", "s"], "a small document beside them")
+        released.set()
+        assert {reply.result().status for reply in [*replies, small]} == {404}
+
+
+@pytest.mark.parametrize("channel", ["config", "constants"])
+def test_a_part_of_a_text_that_is_no_pair_is_the_callers_mistake(site: Site, channel: str) -> None:
+    document = {"config": {"name": "a", "path": "a", "parts": [[]]},
+                "constants": {"path": "a.py", "lines": [{"number": 1, "parts": [["one"]]}]}}  # fmt: skip
+    reply = site.ask("POST", "experiments", {"specification": {**SPECIFICATION, channel: document[channel]}})
+    assert reply.status == 400 and "cannot parse the specification" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

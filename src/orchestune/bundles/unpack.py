@@ -17,8 +17,8 @@ from orchestune.errors import BadInput
 MAX_TEXT_FILE_BYTES = 2**20
 """maximum bytes of a file that is read as text"""
 
-MAX_UNPACKED_BYTES = 16 * 2**30
-"""maximum bytes of all files of an inspected archive: a small archive may unpack to an unbounded size"""
+MAX_UNPACKED_BYTES = 2 * 2**30
+"""maximum bytes of all files of an inspected archive: small ones may unpack to any size, a GiB takes four seconds"""
 _MAX_HEADER_BYTES = 2**20
 """maximum bytes of an extended header, such as a long name, which is read at once"""
 _MAX_MEMBERS = 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -45,6 +46,9 @@ WORKER_FILE_THREADS = 6
 EXPORT_THREADS = 3  # more than the limit of one caller (`access.MAX_EXPORTS_PER_CALLER`)
 LOG_THREADS = 4
 LOG_THREADS_PER_CALLER = 2
+MAX_LARGE_DOCUMENTS = 6  # parsed at once, each of up to 200 MiB; one of each caller
+CODE_THREADS = 2
+CODE_THREADS_PER_CALLER = 1
 ANALYSIS_THREADS = 2
 ANALYSIS_THREADS_PER_CALLER = 1
 MAX_PLOT_BYTES = 64 * 2**20
@@ -138,6 +142,10 @@ class Context:
     """likewise for streams: each of a caller's streams may show something else, which is read again at every change"""
     report_turns: KeyedSemaphores = field(default_factory=KeyedSemaphores)
     """one report per attempt is applied at a time"""
+    large_documents: CallerTurns = field(default_factory=lambda: CallerTurns(1))
+    large_document_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_LARGE_DOCUMENTS))
+    code_turns: CallerTurns = field(default_factory=lambda: CallerTurns(CODE_THREADS_PER_CALLER))
+    """turns to inspect bundles, which takes seconds for each: apart from analyses, as these create experiments"""
     body_turns: CallerTurns = field(default_factory=lambda: CallerTurns(MAX_BODIES_PER_CALLER))
     """turns to receive bundles and archives"""
     report_body_turns: KeyedSemaphores = field(default_factory=lambda: KeyedSemaphores(MAX_REPORTS_READ_PER_ATTEMPT))
@@ -154,6 +162,7 @@ class Context:
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
     """for logs: their older part is in the file store, which may hang, but their recent part is not"""
     analysis_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ANALYSIS_THREADS))
+    code_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CODE_THREADS))
     stream_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAM_THREADS))
 
     async def hot(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -237,6 +246,11 @@ class Context:
         """Run a computation of seconds in a thread of its own pool: such requests delay each other, but no others."""
         async with self.analysis_turns.turn():
             return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.analysis_threads)
+
+    async def reading_code(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Inspect bundles in a thread of their own pool."""
+        async with self.code_turns.turn():
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.code_threads)
 
     async def streaming(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Read for a stream in a thread."""

@@ -13,6 +13,9 @@ LARGE_BODY_BYTES = 2**15
 """size from which parsing (about 0.1 ms) costs as much as the start of a thread. A `work` call of this size may name
 1,000 attempts, each of which costs an SQL statement."""
 
+LARGE_DOCUMENT_BYTES = 2**18
+"""size from which a body has a turn of its caller until it is answered: parsed it takes up to 50 times the memory"""
+
 
 async def decoded(body: bytes) -> object:
     """Parse a JSON document. Raises JSONDecodeError if it is malformed or nested too deeply (see `nesting`).

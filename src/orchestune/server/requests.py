@@ -13,18 +13,21 @@ from pydantic_core import PydanticCustomError
 
 from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
 from orchestune.domain.search.space import MAX_PARAMETERS
+from orchestune.domain.search.warm_start import MAX_RESULTS
 from orchestune.errors import PROBLEMS_SHOWN
 
 _OWNER = "owner of the experiment (default: the caller); only an owner of the server may name another user"
 _ENVIRONMENT = "variables that trials of the cluster local inherit; stored like `secrets`, and deleted at the end"
 _MAX_ENTRIES = 10_000
+_MAX_WARM_RESULTS = 4 * MAX_RESULTS
+"""those of which clients send the best; pydantic builds an object for each on the event loop"""
 
 
 def _at_most(count: int) -> BeforeValidator:
-    """Reject an object with more entries by one error, before pydantic builds one or several for each entry."""
+    """Reject an object or list with more entries by one error, before pydantic builds anything for each entry."""
 
     def check(entries: object) -> object:
-        if isinstance(entries, dict) and len(entries) > count:
+        if isinstance(entries, dict | list) and len(entries) > count:
             text = "has {entries} entries (expected at most {most})"
             raise PydanticCustomError("too_many_entries", text, {"entries": f"{len(entries):,}", "most": f"{count:,}"})
         return entries
@@ -102,7 +105,7 @@ class WarmStartRequest(_Request):
     """Results that the engine learns before the first trial. They do not count as trials."""
 
     source: str = Field(max_length=10_000, description="origin of the results, for display")
-    results: Annotated[list[WarmResult], Field(fail_fast=True)]
+    results: Annotated[list[WarmResult], Field(fail_fast=True), _at_most(_MAX_WARM_RESULTS)]
 
 
 class FirstTrial(_Request):

@@ -6,6 +6,7 @@ FastAPI's `include_router` builds each route a second time on the first request,
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from orchestune import documents
 from orchestune.server.context import Context
-from orchestune.server.decoding import decoded
+from orchestune.server.decoding import LARGE_DOCUMENT_BYTES, decoded
 
 V1 = "/api/v1"
 _TOKEN = HTTPBearer(auto_error=False, description="an owner's token")  # for the OpenAPI document: `access` checks it
@@ -38,14 +39,20 @@ class _Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         in_thread = not iscoroutinefunction(self.endpoint)
+        has_document = self.body_field is not None
 
         async def handle(request: Request) -> Response:
             decoding = _Decoding(request.scope, request.receive)
-            if not in_thread:
+            if not in_thread and not has_document:  # it may stream its body
                 return await handler(decoding)
-            await decoding.body()  # read it before the turn, which a slow client would hold
+            size = len(await decoding.body())  # read it before any turn, which a slow client would hold
             context: Context = request.app.state.context
-            async with context.cold_turn():
+            async with AsyncExitStack() as turns:
+                if size >= LARGE_DOCUMENT_BYTES:
+                    await turns.enter_async_context(context.large_documents.turn())
+                    await turns.enter_async_context(context.large_document_places)
+                if in_thread:
+                    await turns.enter_async_context(context.cold_turn())
                 if check := request.scope["state"].get("check_again"):
                     await check()  # the token may have been revoked while the request waited for its turn
                 return await handler(decoding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -70,3 +71,19 @@ def test_a_trial_tells_its_command(core: Core, handles: dict[str, str]) -> None:
     assert trial["command"].startswith(f"python train.py --alpha={alpha!r} ")
     assert trial["command"].endswith(f" --layers={layers}")
     assert read_trials.trial(core, handles[HOSTILE], 1)["command"] == HOSTILE  # a shell reads it as it stands
+
+
+def test_a_bundle_that_cannot_be_inspected_is_not_inspected_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find out took four minutes for each request."""
+    inspections = []
+
+    def members(archive: object) -> None:
+        inspections.append(archive)
+        raise BadInput.one("too large to inspect")
+
+    monkeypatch.setattr(read_code, "members", members)
+    monkeypatch.setattr(read_code, "_archive", lambda core, digest: digest)
+    for _ in range(3):
+        with pytest.raises(BadInput, match="too large to inspect"):
+            read_code._members(cast(Core, None), "a digest of its own")
+    assert len(inspections) == 1

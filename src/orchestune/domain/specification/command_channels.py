@@ -72,7 +72,13 @@ def _parts_json(parts: Parts) -> list[str | list[str]]:
 
 
 def _parts(document: Sequence[Any]) -> Parts:
-    return tuple(part if isinstance(part, str) else (str(part[0]), str(part[1])) for part in document)
+    return tuple(part if isinstance(part, str) else _pair(part) for part in document)
+
+
+def _pair(part: Sequence[Any]) -> tuple[str, str]:
+    if len(part) != 2:
+        raise ValueError(f"invalid part of a text: {part!r:.80} (expected two texts)")
+    return str(part[0]), str(part[1])
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,16 @@ TrialReference = Annotated[str, Query(max_length=300, description="a trial, such
 @router.get("/experiments/{ref}/code", response_model=documents.Code)
 async def code(context: RequestContext, ref: str, trial: TrialNumber = None) -> Response:
     """List the project files of a trial."""
-    return answer(await context.analysing(read_code.code, context.core, ref, trial))
+    return answer(await context.reading_code(read_code.code, context.core, ref, trial))
 
 
 @router.get("/experiments/{ref}/code/{path:file}", response_model=documents.CodeFile)
 async def text(context: RequestContext, ref: str, path: str, trial: TrialNumber = None) -> Response:
     """Return the text of a project file."""
-    return answer(await context.analysing(read_code.text, context.core, ref, trial, path))
+    return answer(await context.reading_code(read_code.text, context.core, ref, trial, path))
 
 
 @router.get("/diff", response_model=documents.Difference)
 async def diff(context: RequestContext, old: TrialReference, new: TrialReference) -> Response:
     """Compare the parameters and code of two trials, of the same experiment or of two."""
-    return answer(await context.analysing(read_code.diff, context.core, old, new))
+    return answer(await context.reading_code(read_code.diff, context.core, old, new))

@@ -32,12 +32,15 @@ _MAX_CONSTANTS = 2**18
 """Upper bound of the characters of a trial's lines with constants: each has the path, and long values many times."""
 
 
-def _size(files_of_bundle: Mapping[str, ArchiveMember]) -> int:
+def _size(files_of_bundle: Mapping[str, ArchiveMember] | BadInput) -> int:
     """Return the approximate size in memory, in bytes."""
+    if isinstance(files_of_bundle, BadInput):
+        return _MEMBER_BYTES
     return sum(_MEMBER_BYTES + len(path) + len(member.content) for path, member in files_of_bundle.items())
 
 
-_MEMBERS: Recent[dict[str, ArchiveMember]] = Recent(most=_MAX_KEPT, size=_size)
+_MEMBERS: Recent[dict[str, ArchiveMember] | BadInput] = Recent(most=_MAX_KEPT, size=_size)
+"""by digest; also the error of a bundle that cannot be inspected, since finding out may take as long"""
 
 
 def code(core: Core, ref: str, number: int | None) -> documents.Code:
@@ -113,7 +116,17 @@ def _digest(core: Core, ref: str, number: int | None) -> str | None:
 
 
 def _members(core: Core, digest: str) -> dict[str, ArchiveMember]:
-    return _MEMBERS.get(digest, digest, lambda: members(_archive(core, digest)))
+    inspected = _MEMBERS.get(digest, digest, partial(_inspected, _archive(core, digest)))
+    if isinstance(inspected, BadInput):
+        raise BadInput(inspected.problems)
+    return inspected
+
+
+def _inspected(archive: Archive) -> dict[str, ArchiveMember] | BadInput:
+    try:
+        return members(archive)
+    except BadInput as exc:
+        return exc
 
 
 def _archive(core: Core, digest: str) -> Archive:
