@@ -20,10 +20,10 @@ from orchestune.server.draining import DrainSignal
 from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.rate_limits import FailedSignIns
 from orchestune.server.readiness import Readiness
-from orchestune.server.shared import SharedReads
+from orchestune.server.shared_reads import SharedReads
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
-from orchestune.server.unfinished import UnfinishedUploads
+from orchestune.server.upload_limits import UnfinishedUploads
 from orchestune.services.access import authenticate
 from orchestune.services.core import Caller, Core
 

@@ -21,7 +21,7 @@ from orchestune.client.local import endpoint, home
 from orchestune.client.local.launch_context import owner
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
-from orchestune.server import embedded, logs, permissions
+from orchestune.server import embedded, file_permissions, logs
 from orchestune.server.addresses import Addresses
 from orchestune.server.app import create_app
 from orchestune.server.await_database import wait_for_database
@@ -119,7 +119,7 @@ def main(argv: Sequence[str], build: Build) -> int:
             stack.callback(embedded.hold_database(database))
         _create_state_folder(settings.state)
         _refuse_foreign(settings)  # check again: another user may have created the folder meanwhile
-        tightened = permissions.tighten(settings.state, database)
+        tightened = file_permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)

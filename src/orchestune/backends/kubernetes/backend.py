@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from orchestune.backends.kubernetes.cleanup import Sweeper
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, WORKER
@@ -25,7 +26,6 @@ from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command
 from orchestune.backends.kubernetes.policy.node_admission import newcomers
-from orchestune.backends.kubernetes.sweeping import Sweeper
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation

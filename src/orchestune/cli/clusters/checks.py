@@ -30,8 +30,8 @@ from orchestune.images.builds.tools import find_tool
 from orchestune.images.registries.reference import parse_place
 from orchestune.images.registries.registry import open_registry
 from orchestune.images.runtime.sample import push_sample
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import is_restricted
-from orchestune.kubeapi.refusals import PermissionMissing
 
 if TYPE_CHECKING:
     from orchestune import documents

@@ -10,9 +10,9 @@ from orchestune.clusters.existing.config import MANAGER
 from orchestune.clusters.existing.objects import called, collection, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
+from orchestune.kubeapi.errors import ApiCaller
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.labels import OWN_LABELS, are_in
-from orchestune.kubeapi.refusals import ApiCaller
 
 Manifest = dict[str, Any]
 _POLICY = RequestPolicy(connect_timeout=10.0, read_timeout=30.0, retries=2)

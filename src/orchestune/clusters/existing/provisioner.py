@@ -24,8 +24,8 @@ from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
+from orchestune.kubeapi.errors import MAKE_NAMESPACE, Changed, PermissionMissing
 from orchestune.kubeapi.labels import OWN_LABELS, SERVERS, are_in, selector
-from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, PermissionMissing
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]

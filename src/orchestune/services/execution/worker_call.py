@@ -14,7 +14,7 @@ from orchestune.domain.lifecycle.transitions import FOLD, TRIAL, Cause, after
 from orchestune.errors import OrchestuneError
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.services.execution import attempts, trials
+from orchestune.services.execution import attempts, requeue, trials
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, workers
@@ -207,7 +207,7 @@ class _Call:
             return []
         session = self.ledger.session
         now = self.ledger.now
-        farthest = now + 2 * attempts.MAX_DELAY_SECONDS  # a later `not_before` predates a clock jump: due now
+        farthest = now + 2 * requeue.MAX_DELAY_SECONDS  # a later `not_before` predates a clock jump: due now
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(PENDING_FOLDS, where)
         if candidates and candidates[0].is_isolated:  # only isolated trials are left, which run one at a time

@@ -26,7 +26,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.process import analyses
 from orchestune.errors import OrchestuneError
-from orchestune.services import history as read_history
+from orchestune.services import read_history
 from orchestune.services.memory.lru_cache import LruCache
 from orchestune.services.memory.pareto import extended
 from orchestune.store import estimates, experiments, trials

@@ -48,7 +48,7 @@ class _Backoff:
     until: float
 
 
-class Tracking:
+class MlflowTracking:
     """Records the progress of experiments at their tracking servers.
 
     Progress is stored in rows: the last event recorded, and the MLflow run of each trial. A row is created before its
