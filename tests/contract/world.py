@@ -35,7 +35,7 @@ from orchestune.services.commands import create_experiment
 from orchestune.services.commands.create_experiment import NewExperiment, WarmStartResults
 from orchestune.services.core import Core
 from orchestune.services.execution import register_worker, uploads
-from orchestune.services.execution.worker_call import GroupOver, work
+from orchestune.services.execution.worker_call import WorkerNotNeeded, work
 from orchestune.services.queries import read_experiments, read_trials
 from orchestune.store import experiments
 from orchestune.store.database import open_store
@@ -173,7 +173,7 @@ class FakeWorker:
                 core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here")
             )
             self.job, self.token = registration.job, registration.token
-        except GroupOver:
+        except WorkerNotNeeded:
             self.over = True
 
     def call(
@@ -197,7 +197,7 @@ class FakeWorker:
         }
         try:
             answer: Document = msgspec.json.decode(encode(work(self.core, self.id, decode(encoded(body))).answer))
-        except GroupOver:
+        except WorkerNotNeeded:
             self.over = True
             self.leases.clear()
             return {"acks": [], "orders": [], "leases": [], "slots": 0, "drain": True, "again": False}

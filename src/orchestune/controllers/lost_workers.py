@@ -83,11 +83,13 @@ class LostWorkers:
             raise
 
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
-        handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
-        observed = {status.worker: status for status in backend.observe(handles)}
+        backend_refs = {
+            worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present
+        }
+        observed = {status.worker: status for status in backend.observe(backend_refs)}
         failures: list[Exception] = []
         for worker in present:
-            check = partial(self._worker, backend, worker, handles[worker.id], observed.get(worker.id))
+            check = partial(self._worker, backend, worker, backend_refs[worker.id], observed.get(worker.id))
             error = failure_of(check, passing=StoreUnavailable)  # on which `_look` restarts all timeouts
             if error is not None:
                 failures.append(error)
@@ -95,7 +97,7 @@ class LostWorkers:
             raise failures[0]
 
     def _worker(
-        self, backend: Backend, worker: PolledWorker, handle: Mapping[str, object], observed: WorkerStatus | None
+        self, backend: Backend, worker: PolledWorker, backend_ref: Mapping[str, object], observed: WorkerStatus | None
     ) -> None:
         now = self._silence.listened
         status = self._masked(worker, observed) if observed is not None else None
@@ -110,12 +112,12 @@ class LostWorkers:
             self._silence.restart(worker)  # not started yet
         elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
             # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
-            self._end(backend, worker, handle)
+            self._end(backend, worker, backend_ref)
         elif status is not None and status.phase.waits and worker.boot_id is None:
             self._pending(worker, status)
         elif worker.state == WorkerState.LOST:
             if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
-                self._end(backend, worker, handle)
+                self._end(backend, worker, backend_ref)
         elif self._is_expired(worker):
             self._lost(worker)
 
@@ -127,10 +129,10 @@ class LostWorkers:
         return replace(status, reason=mask.text(status.reason))
 
     @staticmethod
-    def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:
+    def _end(backend: Backend, worker: PolledWorker, backend_ref: Mapping[str, object]) -> None:
         """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
-            backend.terminate(worker.id, handle, 0.0)
+            backend.terminate(worker.id, backend_ref, 0.0)
         except TemporaryError as error:
             log.warning("cannot terminate worker %s now: %s", worker.name, error)
 

@@ -11,7 +11,7 @@ of their own size); hand over idle workers (`warm_pool`); share the slots (`clus
 Invariants:
 - A worker holds the resources of all its slots until it ends, also while it drains: `_available_slots` counts running
   trials of draining and shrunk workers, so nothing is allocated twice.
-- The row of a worker is written before the backend starts it. A row without a backend handle may belong to a worker
+- The row of a worker is written before the backend starts it. A row without `backend_handle` may belong to a worker
   that was started by a server that died in between, so the start is repeated; backends start a worker at most once
   per id.
 - One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
@@ -305,7 +305,7 @@ class WorkerScaling:
 
     def _scale(self, cluster: _Cluster, target: ScalingTarget, present: Sequence[PolledWorker], slots: int) -> None:
         """Scale the workers of a group to `slots`."""
-        # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
+        # Without `backend_handle` it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
             worker for worker in present if worker.state == WorkerState.STARTING and worker.backend_handle is None
         ]

@@ -105,8 +105,8 @@ class WorkerStarter:
             row.specification.grace,
         )
         try:
-            handle = target.backend.start(order)
-        except TemporaryError as error:  # the next tick retries, since the row has no handle
+            backend_ref = target.backend.start(order)
+        except TemporaryError as error:  # the next tick retries, since the row has no backend_ref
             text = str(error)
             self._logged.get(
                 worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text)
@@ -118,7 +118,7 @@ class WorkerStarter:
             self._give_up(row, worker, str(error))
             return False
         with self._core.store.transaction() as session:
-            workers.change(session, worker, backend_handle=json.dumps(dict(handle)), reason=None)
+            workers.change(session, worker, backend_handle=json.dumps(dict(backend_ref)), reason=None)
         return True
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:

@@ -1,4 +1,9 @@
-"""The context that all routes share, and the thread pools in which they make blocking calls."""
+"""The context that all routes share, and the thread pools in which they make blocking calls.
+
+*Hot* calls are short and frequent: those of workers, once per trial or heartbeat. *Cold* ones are all others of users,
+which may take long, so each caller gets only a share of their threads. Logs, files, exports, analyses, streams,
+reports and identity reviews have pools of their own.
+"""
 
 from __future__ import annotations
 

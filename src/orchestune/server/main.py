@@ -44,10 +44,10 @@ from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import (
     TAKE_BACK,
     ReplaceablePath,
-    claim,
     refuse_foreign,
     refuse_replaceable,
     replaceable_by_others,
+    require_own_folder,
 )
 
 logger = logging.getLogger("orchestune.server")
@@ -165,7 +165,7 @@ def _refuse_foreign(settings: Settings) -> None:
     """Raise UsageError if another user could have written a file or folder, or (embedded) could replace it."""
     if settings.kubernetes is not None:  # a pod has no other users, and its volume may have any owner
         return
-    claim(settings.state, "the state folder", "see --state")
+    require_own_folder(settings.state, "the state folder", "see --state")
     refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
     if database := _file(settings.database_url):
         for path in dict.fromkeys((database, database.resolve())):  # SQLite resolves links: its files are at the target

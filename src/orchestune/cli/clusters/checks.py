@@ -24,7 +24,7 @@ from orchestune.clusters.existing import permissions, probe, provisioner, rollou
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import SERVER, ConnectionSettings
 from orchestune.clusters.existing.probe import ProbeResult, ProbeTarget
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import OrchestuneError
 from orchestune.images.builds.tools import find_tool
 from orchestune.images.registries.reference import parse_place
@@ -110,7 +110,7 @@ def _server_pods(cluster_api: ContextClient, connection: ConnectionSettings) -> 
 
 
 def _listed(rights: list[permissions.ResourcePermission]) -> str:
-    return some([str(right) for right in rights], 8)
+    return brief_list([str(right) for right in rights], 8)
 
 
 def _server(

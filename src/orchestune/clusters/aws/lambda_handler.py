@@ -120,4 +120,4 @@ def invoke(aws: Aws, names: Names) -> None:
 def _log_event(event: ProvisioningEvent) -> None:
     """Write to the log of Lambda, which keeps warnings."""
     if event.what is not CompletedStep.WAITING:
-        log.warning("%s %s", event.what, event.resource.called)
+        log.warning("%s %s", event.what, event.resource.title)

@@ -49,7 +49,7 @@ def _role(site: ClusterSite, lock: ClusterLock | None, role: Role) -> Step:
         if tags is None:
             return None
         if tag_value(tags, TAG) != site.names.cluster:
-            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.title} exists already and is not ours", "choose another cluster_name")
         return name
 
     def create(ids: ResourceIds) -> str:
@@ -57,7 +57,7 @@ def _role(site: ClusterSite, lock: ClusterLock | None, role: Role) -> Step:
         if role_lock:
             request["Tags"] = [*request["Tags"], *role_lock.tags]
         try:
-            site.aws.call("iam", "CreateRole", request, about=planned.called)
+            site.aws.call("iam", "CreateRole", request, about=planned.title)
         except OrchestuneError as exc:
             if error_code(exc) == "EntityAlreadyExists" and find(ids) is not None:  # another process was faster
                 return name
@@ -87,7 +87,7 @@ def detach_policy(site: ClusterSite, policy: str) -> None:
 
 def _find_repairs(site: ClusterSite, role: Role, planned: Planned) -> list[Repair]:
     """Return repairs for missing policies, and for an inline policy that differs."""
-    request, about = {"RoleName": site.names.role(role.part)}, planned.called
+    request, about = {"RoleName": site.names.role(role.part)}, planned.title
     response = site.aws.call_eventually("iam", "ListAttachedRolePolicies", request, about=about)
     attached = {policy["PolicyArn"] for policy in response["AttachedPolicies"]}
     repairs = [
@@ -121,7 +121,7 @@ def _spot(site: ClusterSite) -> Step:
 
     def create(ids: ResourceIds) -> str:
         with ignoring("InvalidInput"):
-            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT_SERVICE}, about=planned.called)
+            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT_SERVICE}, about=planned.title)
         return _SPOT_SERVICE
 
     return Step("spot", planned, find, create)
