@@ -29,6 +29,7 @@ class NoisyStopping:
         self._evaluated: dict[str, int] = {}
         """experiment → length of the history when its rules were last evaluated"""
         self._unfinished: set[str] = set()
+        """experiments that were unfinished at the last tick"""
 
     def tick(self) -> None:
         """Evaluate the experiments whose history has grown."""
