@@ -47,7 +47,7 @@ def true_shares(problem: Problem) -> Floats:
         return np.array([problem.loss(cube.configuration(point)) for point in points], dtype=float)
 
     base_losses, effects = losses(points), []
-    for place in range(cube.width):
+    for place in range(cube.dimension):
         moved = points.copy()
         moved[:, place] = replacements[:, place]
         effects.append(float(((base_losses - losses(moved)) ** 2).mean()))

@@ -23,25 +23,25 @@ from orchestune.client.local.endpoint import FILE as ENDPOINT
 from orchestune.client.local.home import state_path
 from orchestune.client.local.spawn import server_environment
 from orchestune.controllers.abandoned_runs import AbandonedRuns
+from orchestune.controllers.backend_cleanup import BackendCleanup
 from orchestune.controllers.checkpointing import Checkpointing
 from orchestune.controllers.cluster_teardown import TeardownController
 from orchestune.controllers.crash_backoff import CrashBackoff
-from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.finishing import Finishing
 from orchestune.controllers.garbage_collection import GarbageCollection
-from orchestune.controllers.launching import Launching
 from orchestune.controllers.loop import Controller, ControllerLoop
 from orchestune.controllers.lost_workers import LostWorkers
+from orchestune.controllers.mlflow_tracking import MlflowTracking
 from orchestune.controllers.noisy_stopping import NoisyStopping
 from orchestune.controllers.notifying import Notifying
 from orchestune.controllers.policy_check import PolicyCheck
 from orchestune.controllers.purging import Purging
-from orchestune.controllers.stuck_experiments import StuckExperiments
+from orchestune.controllers.retention import Retention
+from orchestune.controllers.stuck_notifications import StuckNotifications
 from orchestune.controllers.suggesting import Suggesting
-from orchestune.controllers.sweeping import Sweeping
-from orchestune.controllers.tracking import Tracking
-from orchestune.controllers.waking import Waking
 from orchestune.controllers.warm_pool import WarmPool
+from orchestune.controllers.worker_scaling import WorkerScaling
+from orchestune.controllers.worker_wakeups import WorkerWakeups
 from orchestune.engines import registry
 from orchestune.engines.process.analyses import ANALYSES
 from orchestune.engines.process.parent import HOST
@@ -82,7 +82,7 @@ class RunningCore:
     loops: tuple[ControllerLoop, ...]
     leads: Leadership
     suggesting: Suggesting
-    tracking: Tracking
+    tracking: MlflowTracking
 
     def start(self) -> None:
         """Start the controllers."""
@@ -149,25 +149,25 @@ def build(
         beat_seconds=settings.beat_seconds,
     )
     leadership = Leadership(store, _shared_settings(core.key, settings.files))
-    suggesting, tracking = Suggesting(core, make_engine), Tracking(core)
+    suggesting, tracking = Suggesting(core, make_engine), MlflowTracking(core)
     warm_pool, crash_backoff = WarmPool(core), CrashBackoff(core)
     acting_controllers: tuple[Controller, ...] = (
         Finishing(core, warm_pool),
         LostWorkers(core, crash_backoff),
         PolicyCheck(core),
-        Launching(core, warm_pool, crash_backoff),
-        Waking(core),
-        Sweeping(core),
+        WorkerScaling(core, warm_pool, crash_backoff),
+        WorkerWakeups(core),
+        BackendCleanup(core),
         AbandonedRuns(core),
     )
     # in a loop of their own, since the file storage may be slow
     storing_controllers: tuple[Controller, ...] = (Purging(core), GarbageCollection(core))
-    storing_controllers += (Expiring(core, retention),) if retention is not None else ()
+    storing_controllers += (Retention(core, retention),) if retention is not None else ()
     loops: tuple[ControllerLoop, ...] = (
         ControllerLoop(SUGGESTING, core, (suggesting,), leads=leadership, pause=0.02),
         ControllerLoop(ACTING, core, acting_controllers, leads=leadership, pause=0.1),
         ControllerLoop("storing", core, storing_controllers, leads=leadership, pause=0.1),
-        ControllerLoop(NOTIFYING, core, (StuckExperiments(core), Notifying(core)), leads=leadership, pause=0.1),
+        ControllerLoop(NOTIFYING, core, (StuckNotifications(core), Notifying(core)), leads=leadership, pause=0.1),
         ControllerLoop("tracking", core, (tracking,), leads=leadership),
         ControllerLoop("judging", core, (NoisyStopping(core),), leads=leadership, pause=0.5),
         ControllerLoop("checkpointing", core, (Checkpointing(core),), leads=leadership),

@@ -38,7 +38,7 @@ class ProvisionerContract:
 
     def test_what_is_planned_is_what_is_made_in_that_order_and_a_repeat_finds_it(self) -> None:
         spec = self.spec()
-        planned = [item.called for item in self.make().plan(spec)]
+        planned = [item.title for item in self.make().plan(spec)]
         assert self.applied(spec, CompletedStep.MADE) == planned
         inventory = self.everything()
         assert self.applied(spec, CompletedStep.FOUND) == planned
@@ -94,7 +94,7 @@ class ProvisionerContract:
         self.make().apply(spec, events.append)
         ended = [event for event in events if event.what is not CompletedStep.WAITING]
         assert {event.what for event in ended} == {what}
-        return [event.resource.called for event in ended]
+        return [event.resource.title for event in ended]
 
 
 def _silent(event: ProvisioningEvent) -> None:

@@ -16,12 +16,12 @@ import msgspec
 
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.finishing import Finishing
-from orchestune.controllers.launching import Launching
 from orchestune.controllers.lost_workers import LostWorkers
 from orchestune.controllers.policy_check import PolicyCheck
 from orchestune.controllers.purging import Purging
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.controllers.warm_pool import WarmPool
+from orchestune.controllers.worker_scaling import WorkerScaling
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources
 from orchestune.domain.search.trial import Observation
@@ -30,12 +30,12 @@ from orchestune.files.folder import FolderFiles
 from orchestune.files.secrets import FolderSecrets
 from orchestune.ports.backend import Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
 from orchestune.ports.engine import Engine
-from orchestune.services import history
+from orchestune.services import read_history
 from orchestune.services.commands import create_experiment
 from orchestune.services.commands.create_experiment import NewExperiment, WarmStartResults
 from orchestune.services.core import Core
 from orchestune.services.execution import register_worker, uploads
-from orchestune.services.execution.worker_call import GroupOver, work
+from orchestune.services.execution.worker_call import WorkerNotNeeded, work
 from orchestune.services.queries import read_experiments, read_trials
 from orchestune.store import experiments
 from orchestune.store.database import open_store
@@ -173,7 +173,7 @@ class FakeWorker:
                 core, worker, Registration(protocol=PROTOCOL, boot=self.boot, node="here")
             )
             self.job, self.token = registration.job, registration.token
-        except GroupOver:
+        except WorkerNotNeeded:
             self.over = True
 
     def call(
@@ -197,7 +197,7 @@ class FakeWorker:
         }
         try:
             answer: Document = msgspec.json.decode(encode(work(self.core, self.id, decode(encoded(body))).answer))
-        except GroupOver:
+        except WorkerNotNeeded:
             self.over = True
             self.leases.clear()
             return {"acks": [], "orders": [], "leases": [], "slots": 0, "drain": True, "again": False}
@@ -294,7 +294,7 @@ class CoreWorld:
         self.suggesting = Suggesting(self.core, self._engine)
         sparing, deaths = WarmPool(self.core), CrashBackoff(self.core)
         self.lost_workers = LostWorkers(self.core, deaths)
-        acting = (Finishing(self.core, sparing), self.lost_workers, Launching(self.core, sparing, deaths))
+        acting = (Finishing(self.core, sparing), self.lost_workers, WorkerScaling(self.core, sparing, deaths))
         self.controllers = (*acting, self.suggesting, Purging(self.core), PolicyCheck(self.core))
         for worker in self.workers.values():
             worker.core = self.core
@@ -367,7 +367,7 @@ class CoreWorld:
     def observations(self, experiment: str) -> list[Observation]:
         """Return the history that its engine gets."""
         with self.core.store.reading() as session:
-            return history.observations(session, experiments.get(session, experiment), 0)
+            return read_history.observations(session, experiments.get(session, experiment), 0)
 
     def lease(self, count: int = 1) -> list[tuple[FakeWorker, Document]]:
         """Tick until so many leases are out, each with its worker."""

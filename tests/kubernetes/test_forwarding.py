@@ -12,8 +12,8 @@ from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.api_server import api_server
 from orchestune.client.tunnels.server_pod import Pod, ready
 from orchestune.domain.clusters.cluster import SERVER_ROLES
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.forwarding import FORWARDING
-from orchestune.kubeapi.refusals import PermissionMissing
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of
 from tests.kubernetes.test_following import another
 from tests.kubernetes.test_promises import SERVER, connected, launch, running

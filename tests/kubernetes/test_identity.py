@@ -15,8 +15,8 @@ from orchestune.backends.kubernetes.policy.identity import ServiceAccounts
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.kubeconfig import Kubeconfig
-from orchestune.kubeapi.refusals import PermissionMissing
 from orchestune.kubeapi.tls import trusting
 from orchestune.ports.identity import Person
 from tests.contract.backend_contract import new_order

@@ -12,7 +12,7 @@ from orchestune.clusters.existing import permissions, provisioner
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.existing.permissions import ResourcePermission
-from orchestune.kubeapi.refusals import PermissionMissing
+from orchestune.kubeapi.errors import PermissionMissing
 from tests.kubernetes.lab import Lab, bind, kubeconfig_of, role, wait_until_gone
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.registry import Registry

@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.controllers.garbage_collection import UPLOAD_SECONDS
 from orchestune.errors import Throttled
-from orchestune.server import unfinished
+from orchestune.server import upload_limits
 from orchestune.services.execution import uploads
 from tests.security.target import SPECIFICATION, Target, Trial, attacked, digest_of
 from tests.unit.server.harness import Reply
@@ -206,7 +206,7 @@ def test_two_files_of_one_call_cannot_be_below_each_other(target: Target) -> Non
 
 
 def test_a_worker_has_a_limited_number_of_unfinished_uploads(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "MAX_UPLOADS", 3)
+    monkeypatch.setattr(upload_limits, "MAX_UPLOADS", 3)
     trial, other = target.trial(), target.trial()
     contents = [bytes([number]) * 10 for number in range(4)]
     for data in contents[:3]:
@@ -220,7 +220,7 @@ def test_a_worker_has_a_limited_number_of_unfinished_uploads(target: Target, mon
 
 
 def test_a_worker_has_a_limited_number_of_unfinished_bytes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "MAX_BYTES", 100)
+    monkeypatch.setattr(upload_limits, "MAX_BYTES", 100)
     trial = target.trial()
     trial.upload(b"a" * 60)
     more, larger = b"b" * 60, b"c" * 101
@@ -232,8 +232,8 @@ def test_a_worker_has_a_limited_number_of_unfinished_bytes(target: Target, monke
 
 def test_uploads_that_the_file_store_has_removed_make_room() -> None:
     now = [0.0]
-    uploads = unfinished.UnfinishedUploads(lambda: now[0])
-    for number in range(unfinished.MAX_UPLOADS):
+    uploads = upload_limits.UnfinishedUploads(lambda: now[0])
+    for number in range(upload_limits.MAX_UPLOADS):
         uploads.admit("w", str(number), 1)
     with pytest.raises(Throttled):
         uploads.admit("w", "more", 1)

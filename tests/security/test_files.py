@@ -30,7 +30,7 @@ from orchestune.errors import BadInput, UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
 from orchestune.server import main as server_main
-from orchestune.server.permissions import tighten
+from orchestune.server.file_permissions import tighten
 from orchestune.system import private
 from orchestune.system.private import refuse_foreign, replaceable_by_others
 from orchestune.worker.files import artifacts
@@ -127,7 +127,7 @@ def test_very_many_files_do_not_delay_the_start(tmp_path: Path, monkeypatch: pyt
     state.chmod(0o755)
     for number in range(50):
         (state / "files" / str(number)).touch(0o666)
-    monkeypatch.setattr("orchestune.server.permissions._MAX_ENTRIES", 20)
+    monkeypatch.setattr("orchestune.server.file_permissions._MAX_ENTRIES", 20)
     assert tighten(state, None) <= 20
     assert mode(state) == 0o700, "nothing below can be reached"
 

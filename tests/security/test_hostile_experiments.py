@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.controllers.garbage_collection import GarbageCollection
 from orchestune.controllers.noisy_stopping import NoisyStopping
-from orchestune.controllers.stuck_experiments import StuckExperiments
+from orchestune.controllers.stuck_notifications import StuckNotifications
 from orchestune.domain.lifecycle.states import Reason
 from orchestune.domain.resources.allocation import Demand, allocate
 from orchestune.domain.resources.gpus import Gpu, GpuRequest, GpuSet
@@ -158,7 +158,7 @@ def broken(world: CoreWorld, request: pytest.FixtureRequest) -> str:
 def tick_all(world: CoreWorld) -> None:
     """Let each controller act, as its loop does: one that raises does not stop the next."""
     core = world.core
-    for controller in (*world.controllers, NoisyStopping(core), StuckExperiments(core), GarbageCollection(core)):
+    for controller in (*world.controllers, NoisyStopping(core), StuckNotifications(core), GarbageCollection(core)):
         with suppress(Exception):
             controller.tick()
 

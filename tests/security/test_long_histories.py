@@ -6,7 +6,7 @@ import pytest
 
 from orchestune.controllers.suggesting import Suggesting
 from orchestune.engines.constraints.deduplication import DistinctEngine
-from orchestune.services import history
+from orchestune.services import read_history
 from orchestune.services.commands import change_experiment
 from orchestune.store import experiments
 from tests.contract.world import CoreWorld
@@ -22,7 +22,7 @@ def test_a_new_engine_is_told_the_history_by_pages_of_few_bytes(
     monkeypatch.setattr(DistinctEngine, "tell", lambda _, observations: sizes.append(len(observations)))
     with world.core.store.reading() as session:
         row = experiments.get(session, experiment)
-    monkeypatch.setattr(history, "_PAGE_BYTES", 10 * row.specification.space.configuration_bytes)
+    monkeypatch.setattr(read_history, "_PAGE_BYTES", 10 * row.specification.space.configuration_bytes)
     controller = Suggesting(world.core, lambda row: world._engine(row))
     controller.tick()
     controller.close()

@@ -13,7 +13,7 @@ import pytest
 
 from orchestune.backends.kubernetes.backend import KubernetesBackend
 from orchestune.clusters.existing.config import ConnectionSettings
-from orchestune.controllers.policy_check import FAREWELL_SECONDS
+from orchestune.controllers.policy_check import DRAIN_SECONDS
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import BadInput, PolicyRefused, TemporaryError
@@ -257,7 +257,7 @@ def test_workers_that_ignore_their_orders_are_terminated_after_the_grace_period(
     if sends_files:
         hijacked.stay(1)
         stop(world.core, experiment, "eve")
-    stays = hijacked.stay(20 + FAREWELL_SECONDS - 3)
+    stays = hijacked.stay(20 + DRAIN_SECONDS - 3)
     ends = not hijacked.stay(6)
     world.tick()
     with world.core.store.reading() as session:
@@ -279,7 +279,7 @@ def test_workers_of_an_experiment_that_is_allowed_and_resumed_again_stay(tmp_pat
     resume(world.core, experiment, "ada")
     world.tick()
     [worker] = [worker for worker in world.workers.values() if worker is not former]
-    stays = Hijacked(world, worker).stay(10 + 2 * FAREWELL_SECONDS)
+    stays = Hijacked(world, worker).stay(10 + 2 * DRAIN_SECONDS)
     world.close()
     assert stays
 

@@ -110,7 +110,7 @@ def unknown_keys(size: int) -> bytes:
 
 def test_results_of_a_warm_start_are_counted_before_objects_are_built(site: Site) -> None:
     """233,000 in 4 MiB blocked the event loop for two seconds each time, and took 200 MiB."""
-    results = [{"parameters": {}}] * (4 * MAX_RESULTS + 1)
+    results: list[dict[str, Any]] = [{"parameters": {}}] * (4 * MAX_RESULTS + 1)
     warm_start = {"source": "a table", "results": results}
     reply = site.ask("POST", "experiments", {"specification": SPECIFICATION, "warm_start": warm_start})
     assert reply.status == 400 and "has 20,001 entries (expected at most 20,000)" in reply.json()["error"]["message"]

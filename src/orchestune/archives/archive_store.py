@@ -43,7 +43,7 @@ class ArchiveStore:
 
     def fetch_record(self, experiment: str, target: Path) -> None:
         key = f"{_RECORDS}{experiment}{_SUFFIX}"
-        self._fetch(self._place(key) or key, target)
+        self._fetch(self._stored_key(key) or key, target)
 
     def fetch_blob(self, digest: str, size: int, target: Path) -> None:
         self._fetch(_blob(digest), target, size)
@@ -70,7 +70,7 @@ class ArchiveStore:
             copied = CopiedRecord(
                 experiment=head.experiment, handle=head.handle, imported=False, counts=verified.counts
             )
-            stored_key = self._place(key)
+            stored_key = self._stored_key(key)
             if stored_key is not None and self._files.size(stored_key) != path.stat().st_size:
                 file.seek(0)
                 if self._has_more(stored_key, head, record.last_event(file)):
@@ -84,7 +84,7 @@ class ArchiveStore:
             self._files.delete(key + _NEXT)
         return {**copied, "imported": stored_key is None, "counts": counts}
 
-    def _place(self, key: str) -> str | None:
+    def _stored_key(self, key: str) -> str | None:
         """Return the key at which the record for `key` is stored, None if absent.
 
         It has the suffix `_NEXT` if an earlier replacement was interrupted.

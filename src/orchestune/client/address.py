@@ -37,7 +37,7 @@ Resolve = Callable[[], ServerAccess]
 
 @dataclass(frozen=True)
 class ServerPlace:
-    """A server to connect to."""
+    """A server to use and the way to it, before any request is sent. Variables call it `place`."""
 
     cluster: ConnectedCluster | None
     """None: the server in ORCHESTUNE_SERVER"""

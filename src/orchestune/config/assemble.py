@@ -30,7 +30,7 @@ from orchestune.domain.specification.command_channels import ConfigTemplate, Con
 from orchestune.domain.specification.experiment import Specification, StopRules
 from orchestune.domain.specification.folds import Folds
 from orchestune.domain.specification.metrics import Metric
-from orchestune.domain.words import did_you_mean, some
+from orchestune.domain.words import brief_list, did_you_mean
 from orchestune.errors import BadInput
 from orchestune.system.project_root import is_no_project, root_at
 from orchestune.worker.command import ALL_PARAMETERS, placeholders
@@ -190,7 +190,7 @@ def _constrained(root: Field, space: Space, texts: Sequence[str]) -> Space | Non
         for name, text in sorted(constraint.compared):
             choices = [choice for choice in space.by_name[name].choices if isinstance(choice, str)]
             if text not in choices:
-                hint = did_you_mean(text, choices) or (f"values: {some(choices)}" if choices else "")
+                hint = did_you_mean(text, choices) or (f"values: {brief_list(choices)}" if choices else "")
                 constraint_field.reject(f"`{constraint.text[:80]}`: {name} is never '{text}'", hint)
     return constrained
 

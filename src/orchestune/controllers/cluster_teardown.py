@@ -45,8 +45,10 @@ class TeardownController:
             scratch,
         )
         self._since: float | None = None
+        """monotonic time from which the cluster has been idle"""
         self._wait_until = float("-inf")
         self._copied: list[Extent] | None = None
+        """extents of all experiments at the last complete copy: equal ones need no further copy"""
 
     def tick(self) -> None:
         """Advance the teardown by one step, or call it off if there is work again."""

@@ -53,26 +53,25 @@ class CrashBackoff:
         with self._core.store.reading() as session:
             ended = [worker for worker in workers.of_experiment(session, row.id) if worker.state == WorkerState.ENDED]
             ended.sort(key=lambda worker: worker.ended_at or worker.created_at)
-            fresh, failures.counted = [] if first_look else ended[failures.counted :], len(ended)
-            ran = {worker.id for worker in fresh if workers.has_run_attempt(session, worker.id)}
+            new_ends, failures.counted = [] if first_look else ended[failures.counted :], len(ended)
+            ran = {worker.id for worker in new_ends if workers.has_run_attempt(session, worker.id)}
         is_evicted = False
-        for worker in fresh:
+        for worker in new_ends:
             # A worker that ran a trial did start. If the trial killed it, the loss counts against the trial.
             useful = worker.succeeded or worker.failed or worker.id in ran or worker.reason is None
             excused = self._excused.pop(worker.id, None) is not None
             is_evicted |= excused and not useful
             if not excused:
                 failures.deaths = 0 if useful else failures.deaths + 1
-        if fresh:
+        if new_ends:
             failures.evictions = failures.evictions + 1 if is_evicted else 0
             if failures.deaths or is_evicted:
                 failures.not_before = now + min(
                     0.5 * 2 ** min(failures.deaths + failures.evictions, 6), MAX_WAIT_SECONDS
                 )
         if failures.deaths >= DEATHS_BEFORE_PAUSE:
-            text = (
-                f"{failures.deaths} workers ended at once; the last one: {fresh[-1].reason if fresh else 'see its log'}"
-            )
+            last = new_ends[-1].reason if new_ends else "see its log"
+            text = f"{failures.deaths} workers ended at once; the last one: {last}"
             failures.deaths = 0
             with locked(self._core, row.id) as ledger:
                 ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))

@@ -110,7 +110,7 @@ class GarbageCollection:
         with self._core.store.transaction() as session:
             row = experiments.lock(session, row.id)
             artifacts.drop(session, row.id, self._retained(session, row))
-        if self._core.estimates.fresh(row):
+        if self._core.estimates.is_current(row):
             self._retained_at[row.cache_key] = row.event_seq
 
     def _retained(self, session: Session, row: ExperimentRow) -> set[int]:

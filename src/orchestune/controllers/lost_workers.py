@@ -1,12 +1,9 @@
-"""Detects lost workers: at once if the backend reports their end, otherwise when their lease expires.
+"""Detects lost workers: at once if the backend reports their end, otherwise when their leases expire.
 
-Idea: no time stands in the database. This controller notes, in memory, when it last saw the number of a worker's last
-call change, on a clock that only counts time in which heartbeats could have arrived (`loop_clock`, `_max_gap`). A
-worker is lost when that number has not changed for the lease. A restarted server therefore gives every worker a whole
-lease; docs/explanation/leases.md has the cases.
+`lease_expiry` measures how long a worker has been silent; this controller decides what follows.
 
 Invariants:
-- A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_forget`), and
+- A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_restart`), and
   a silent worker's row is written as a probe before it is declared lost (`_write`).
 - The decision is made twice: without a lock, and again under the lock of the experiment (`_lost`), where a heartbeat
   that arrived meanwhile wins.
@@ -27,6 +24,7 @@ from functools import partial
 
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.isolated_jobs import each
+from orchestune.controllers.lease_expiry import LeaseExpiry
 from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.domain.words import plural
@@ -46,46 +44,30 @@ log = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS = 120.0
 """timeout for a lost worker to come back, after which it is terminated and its resources are released"""
-START_SECONDS = 120.0
-"""timeout from the start of a worker to its registration"""
-LATE_SECONDS = 1.5
-"""a gap between two ticks counts in full up to this, or up to a third of the lease if that is longer"""
 
 
 class LostWorkers:
-    """Declares workers lost.
-
-    Silence is measured on this process's own monotonic clock, and only while the server could have received heartbeats
-    (`LoopClock`). So no lease expires because of a jump of the wall clock, a restart or long outage of the server or
-    its store, a request that blocks the event loop, or a suspended machine.
-    """
+    """Declares workers lost, requeues their trials, and terminates them if they stay lost."""
 
     def __init__(self, core: Core, backoff: CrashBackoff) -> None:
         self._core, self._backoff = core, backoff
-        self._max_gap = max(core.lease_seconds / 3, LATE_SECONDS)
-        self._last_tick = core.listening.seconds(core.clock.monotonic())
-        self._listened = 0.0
-        """seconds so far during which a heartbeat would have been received"""
-        self._heard: dict[str, tuple[object, float]] = {}
+        self._silence = LeaseExpiry(core)
         self._lost_since: dict[str, float] = {}
 
     def tick(self) -> None:
         """Check every worker not known to have ended. Raises TemporaryError at the end if a cluster is unreachable."""
-        now = self._core.listening.seconds(self._core.clock.monotonic())
-        self._listened += min(now - self._last_tick, self._max_gap)
-        self._last_tick = now
+        self._silence.tick()
         if self._core.store.full:
-            self._forget()
+            self._restart()
         present: set[str] = set()
         each(partial(self._look, name, present) for name in self._core.backends)
         self._core.pace.expect(len(present), self._core.clock.monotonic())
-        for of_workers in (self._heard, self._lost_since):
-            for absent in of_workers.keys() - present:
-                del of_workers[absent]
+        self._silence.keep(present)
+        self._lost_since = {worker: since for worker, since in self._lost_since.items() if worker in present}
 
-    def _forget(self) -> None:
+    def _restart(self) -> None:
         """Restart all timeouts at the next tick: the workers could not send heartbeats either."""
-        self._heard.clear()
+        self._silence.restart_all()
         self._lost_since.clear()
 
     def _look(self, name: str, checked: set[str]) -> None:
@@ -97,15 +79,17 @@ class LostWorkers:
             if present:
                 self._cluster(self._core.backends[name], present)
         except StoreUnavailable:
-            self._forget()
+            self._restart()
             raise
 
     def _cluster(self, backend: Backend, present: list[PolledWorker]) -> None:
-        handles = {worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present}
-        observed = {status.worker: status for status in backend.observe(handles)}
+        backend_refs = {
+            worker.id: json.loads(worker.backend_handle) if worker.backend_handle else {} for worker in present
+        }
+        observed = {status.worker: status for status in backend.observe(backend_refs)}
         failures: list[Exception] = []
         for worker in present:
-            check = partial(self._worker, backend, worker, handles[worker.id], observed.get(worker.id))
+            check = partial(self._worker, backend, worker, backend_refs[worker.id], observed.get(worker.id))
             error = failure_of(check, passing=StoreUnavailable)  # on which `_look` restarts all timeouts
             if error is not None:
                 failures.append(error)
@@ -113,9 +97,9 @@ class LostWorkers:
             raise failures[0]
 
     def _worker(
-        self, backend: Backend, worker: PolledWorker, handle: Mapping[str, object], observed: WorkerStatus | None
+        self, backend: Backend, worker: PolledWorker, backend_ref: Mapping[str, object], observed: WorkerStatus | None
     ) -> None:
-        now = self._listened
+        now = self._silence.listened
         status = self._masked(worker, observed) if observed is not None else None
         if worker.state != WorkerState.LOST:
             self._lost_since.pop(worker.id, None)
@@ -125,16 +109,16 @@ class LostWorkers:
         if status is not None and status.phase is Phase.GONE and begun:
             self._gone(worker, status)
         elif not begun:
-            self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)  # not started yet
+            self._silence.restart(worker)  # not started yet
         elif worker.state == WorkerState.DRAINING and worker.boot_id is None:
             # It never registered, so it cannot receive the order to drain, and it may stay pending forever.
-            self._end(backend, worker, handle)
+            self._end(backend, worker, backend_ref)
         elif status is not None and status.phase.waits and worker.boot_id is None:
-            self._pending(worker, status, now)
+            self._pending(worker, status)
         elif worker.state == WorkerState.LOST:
             if now - self._lost_since.setdefault(worker.id, now) >= GIVE_UP_SECONDS:
-                self._end(backend, worker, handle)
-        elif self._silent(worker, now):
+                self._end(backend, worker, backend_ref)
+        elif self._is_expired(worker):
             self._lost(worker)
 
     def _masked(self, worker: PolledWorker, status: WorkerStatus) -> WorkerStatus:
@@ -145,30 +129,18 @@ class LostWorkers:
         return replace(status, reason=masked_text(status.reason, spellings(secrets, longest=len(status.reason))))
 
     @staticmethod
-    def _end(backend: Backend, worker: PolledWorker, handle: Mapping[str, object]) -> None:
+    def _end(backend: Backend, worker: PolledWorker, backend_ref: Mapping[str, object]) -> None:
         """Terminate a worker; if that fails for now, the next tick retries it, so that other workers need not wait."""
         try:
-            backend.terminate(worker.id, handle, 0.0)
+            backend.terminate(worker.id, backend_ref, 0.0)
         except TemporaryError as error:
             log.warning("cannot terminate worker %s now: %s", worker.name, error)
 
-    def _silent(self, worker: PolledWorker, now: float) -> bool:
-        if worker.state == WorkerState.LOST:
-            return False
-        sign = (worker.boot_id, worker.last_call)
-        last = self._heard.get(worker.id)
-        if last is None or last[0] != sign:
-            self._heard[worker.id] = (sign, now)
-            return False
-        limit = START_SECONDS if worker.boot_id is None else self._lease_seconds
-        silence = now - last[1]
-        if silence >= limit / 3:
+    def _is_expired(self, worker: PolledWorker) -> bool:
+        share = self._silence.share_of_timeout(worker)
+        if share >= 1 / 3:
             self._write(worker)
-        return silence >= limit
-
-    @property
-    def _lease_seconds(self) -> float:
-        return self._core.pace.lease_seconds(self._core.lease_seconds)
+        return share >= 1
 
     def _write(self, worker: PolledWorker) -> None:
         """Write a row as a probe. Raises StoreUnavailable if the store is read-only, so that no heartbeat is stored."""
@@ -180,9 +152,9 @@ class LostWorkers:
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
 
-    def _pending(self, worker: PolledWorker, status: WorkerStatus, now: float) -> None:
+    def _pending(self, worker: PolledWorker, status: WorkerStatus) -> None:
         """Record why the worker is pending (node, image, …); there is no timeout for that."""
-        self._heard[worker.id] = ((worker.boot_id, worker.last_call), now)
+        self._silence.restart(worker)
         if (status.reason, status.phase) != (worker.reason or "", worker.phase):
             with self._core.store.transaction() as session:
                 workers.change(session, worker.id, reason=status.reason or None, phase=status.phase)
@@ -219,7 +191,7 @@ class LostWorkers:
             current = workers.get(ledger.session, worker.id)
             if current is None or current.last_call != worker.last_call or current.boot_id != worker.boot_id:
                 return  # a heartbeat arrived while this thread waited for the lock
-            text = f"no heartbeat from worker {worker.name} for {self._lease_seconds:g} s"
+            text = f"no heartbeat from worker {worker.name} for {self._silence.lease_seconds:g} s"
             if workers.move(ledger.session, worker.id, Cause.LOSE, reason=text) is None:
                 return
             log.warning("%s: %s", experiments.get(ledger.session, worker.experiment).handle, text)

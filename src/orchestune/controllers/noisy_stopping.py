@@ -11,7 +11,7 @@ from orchestune.domain.specification.stopping import Incumbent
 from orchestune.services.core import Core
 from orchestune.services.execution.locked_experiment import locked
 from orchestune.services.execution.trials import cancel_open
-from orchestune.services.memory.estimates import MIN_TRIALS, unsure
+from orchestune.services.memory.estimates import MIN_TRIALS, is_best_uncertain
 from orchestune.services.memory.signals import EXPERIMENTS
 from orchestune.store import experiment_lists, trials
 from orchestune.store.experiments import ExperimentRow
@@ -26,18 +26,21 @@ class NoisyStopping:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._judged: dict[str, int] = {}
+        self._evaluated: dict[str, int] = {}
         """experiment → length of the history when its rules were last evaluated"""
-        self._going: set[str] = set()
+        self._unfinished: set[str] = set()
+        """experiments that were unfinished at the last tick"""
 
     def tick(self) -> None:
         """Evaluate the experiments whose history has grown."""
         with self._core.store.reading() as session:
             unfinished = {row.id: row for row in experiment_lists.unfinished(session)}
-            finished = self._going - set(unfinished)
+            finished = self._unfinished - set(unfinished)
             ended = experiment_lists.of_ids(session, list(finished)) if finished else []
-        self._judged = {experiment: length for experiment, length in self._judged.items() if experiment in unfinished}
-        self._going = set(unfinished)
+        self._evaluated = {
+            experiment: length for experiment, length in self._evaluated.items() if experiment in unfinished
+        }
+        self._unfinished = set(unfinished)
         each(
             [
                 *(partial(self._experiment, row) for row in unfinished.values()),
@@ -51,14 +54,14 @@ class NoisyStopping:
         self._core.signals.notify(EXPERIMENTS, f"events:{row.id}")
 
     def _experiment(self, row: ExperimentRow) -> None:
-        if row.history_seq == self._judged.get(row.id) or row.completed < MIN_TRIALS or not _depends_on_best(row):
+        if row.history_seq == self._evaluated.get(row.id) or row.completed < MIN_TRIALS or not _depends_on_best(row):
             return
         with self._core.store.reading() as session:
-            if not unsure(session, row):
+            if not is_best_uncertain(session, row):
                 return
         estimates = self._core.estimates
         estimates.refresh(self._core.store, row)
-        if not estimates.fresh(row):
+        if not estimates.is_current(row):
             return  # a model was fitted a moment ago, or another thread is fitting one
         incumbent = self._incumbent(row)
         with locked(self._core, row.id) as ledger:
@@ -66,7 +69,7 @@ class NoisyStopping:
                 ledger.evaluate(incumbent)
             if ledger.to_be_cancelled:
                 cancel_open(ledger)
-        self._judged[row.id] = row.history_seq
+        self._evaluated[row.id] = row.history_seq
 
     def _incumbent(self, row: ExperimentRow) -> Incumbent:
         """Return the best trial; with several objectives, the best in the first and the latest on the Pareto front."""
@@ -78,7 +81,7 @@ class NoisyStopping:
             estimate = estimates.of_the_first(self._core.store, row)
         with self._core.store.reading() as session:
             places = trials.places(session, row.id, front).values()
-        assert row.best_value is not None, "it is unsure"
+        assert row.best_value is not None, "it is is_best_uncertain"
         value = row.best_value if estimate is None else estimate.value
         return Incumbent(value, max(places, default=row.finished - row.trials_since_best))
 

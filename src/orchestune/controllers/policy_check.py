@@ -19,7 +19,7 @@ from orchestune.store.statements.workers import PolledWorker
 
 log = logging.getLogger(__name__)
 
-FAREWELL_SECONDS = 30.0
+DRAIN_SECONDS = 30.0
 """timeout beyond the grace period of trials in which a drained worker may publish checkpoints, upload files and exit"""
 
 
@@ -79,7 +79,7 @@ class PolicyCheck:
             return
         self._checked.add(row.id)
         if is_refused:
-            timeout = row.specification.grace + FAREWELL_SECONDS
+            timeout = row.specification.grace + DRAIN_SECONDS
             self._deadlines[row.id] = self._core.clock.monotonic() + timeout
 
     def _terminate_if_due(self, backend: Backend, worker: PolledWorker) -> None:

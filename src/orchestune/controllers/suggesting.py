@@ -20,7 +20,7 @@ from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import ask_seed
 from orchestune.errors import OrchestuneError, StoreUnavailable, TemporaryError
 from orchestune.ports.engine import Engine, EnginesCrowded, Exhausted, StillLooking
-from orchestune.services import history as read_history
+from orchestune.services import read_history
 from orchestune.services.core import Core
 from orchestune.services.execution import trials
 from orchestune.services.execution.locked_experiment import locked

@@ -2,7 +2,7 @@
 
 Idea: a handover is a drain with a successor. The worker's row gets `next_experiment` and the state `draining`; its next
 call tells it to register again, for the other experiment. Until then it counts as a starting worker of that experiment
-(`_as_reassigned`), so that `launching` neither starts a second one nor drains it.
+(`_as_reassigned`), so that `worker_scaling` neither starts a second one nor drains it.
 
 Invariants: only containers with one slot and the request of the file move; owner, principal, image, resources, mounts
 and grace have to be equal (`_WorkerKind`), because none of them can change in a running container.

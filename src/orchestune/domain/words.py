@@ -15,8 +15,8 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def some(words: Sequence[str], max_words: int = 10) -> str:
-    """Join the words, as `l1, l2`; of more than `max_words` only the first ones and the number of the others."""
+def brief_list(words: Sequence[str], max_words: int = 10) -> str:
+    """Join words for a message, as `l1, l2`; of more than `max_words` the first ones and the number of the others."""
     omitted = len(words) - max_words
     return ", ".join(words[:max_words]) + (f" and {omitted:,} more" if omitted > 0 else "")
 

@@ -56,8 +56,8 @@ def _remove_unlocked(path: Path) -> None:
 def locked_file(path: Path, create: bool) -> Iterator[int | None]:
     """Yield the handle of the file at `path` while its lock is held; None if absent.
 
-    A file with a second name has been published but not yet deleted here: writing to it would change an object. Delete
-    it and treat it as absent.
+    A file with two hard links has been committed as an object, but not yet deleted under its upload's name: writing to
+    it would change the object. Delete this name, and treat the file as absent.
     """
     handle = _open_locked(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0))
     try:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from orchestune.errors import Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.endpoint import Endpoint, cause
-from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated, parsed, refusal
+from orchestune.kubeapi.errors import ApiCaller, Unauthenticated, parsed, refusal
 from orchestune.kubeapi.watch_stream import WatchStream
 
 if TYPE_CHECKING:

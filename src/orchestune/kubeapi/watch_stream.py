@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestune.errors import TemporaryError, Unreachable
-from orchestune.kubeapi.refusals import ApiCaller, refusal
+from orchestune.kubeapi.errors import ApiCaller, refusal
 
 if TYPE_CHECKING:
     import urllib3  # imported on demand: takes a tenth of a second

@@ -1,1 +1,1 @@
-"""Outgoing requests of the server to URLs that its users configure: webhooks and experiment trackers."""
+"""Outgoing requests of the server, to addresses that operators or users configure: webhooks and tracking servers."""

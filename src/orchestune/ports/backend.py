@@ -26,7 +26,7 @@ class WorkerOrder:
     gpus: tuple[str, ...] = ()
     """ids of the GPUs assigned to it; empty if the backend assigns GPUs itself"""
     launch: Mapping[str, Any] = field(default_factory=dict)
-    """environment and folders of the shell that created the experiment (see protocol.md)"""
+    """launch document: environment and folders of the shell that created the experiment (see protocol.md)"""
     each: Resources = Resources()
     """resources of one slot, as returned by `Backend.needs`"""
     placement: Placement = Placement()
@@ -74,11 +74,11 @@ TERMINATED = "the worker was asked to terminate"
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The observed state of one worker. `handle` lets the backend find it after a restart of the server."""
+    """The observed state of one worker. `backend_ref` lets the backend find it after a restart."""
 
     worker: str
     phase: Phase
-    handle: Mapping[str, Any] = field(default_factory=dict)
+    backend_ref: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     """why it is gone, or what it is blocked on, as text for users"""
     loss: WorkerLoss = WorkerLoss.UNKNOWN
@@ -141,7 +141,7 @@ class Backend(WorkerPlanner, Protocol):
     """Runs workers on one cluster or machine. Blocking; controllers call it in their own thread. Never uses the store.
 
     Every call is idempotent. After a `TemporaryError` the caller retries at the next tick. Workers outlive the server;
-    after a restart they are found by the stored handles.
+    after a restart they are found by the stored `backend_ref`s.
     """
 
     name: str
@@ -155,18 +155,20 @@ class Backend(WorkerPlanner, Protocol):
     """
 
     def start(self, order: WorkerOrder) -> Mapping[str, Any]:
-        """Start one worker and return its handle (JSON), without waiting for its registration.
+        """Start one worker, without waiting for its registration; return its `backend_ref`.
+
+        That is JSON by which this backend finds the worker again: its process, container or job.
 
         An OrchestuneError other than TemporaryError is permanent: the experiment pauses with it as the reason.
         """
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
-        """Return the state of these workers (id → handle) in one batched call; an unknown worker is `GONE`.
+    def observe(self, backend_refs: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
+        """Return the state of these workers (id → backend_ref) in one batched call; an unknown worker is `GONE`.
 
         A killed worker is not `GONE` before the cause is known, if the backend will report one.
         """
 
-    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, backend_ref: Mapping[str, Any], grace: float) -> None:
         """Terminate the worker and its processes: SIGTERM now, SIGKILL after `grace` seconds. Does not wait."""
 
     def sweep(self, workers: frozenset[str]) -> None:
@@ -196,4 +198,4 @@ class Surveyor(Protocol):
         """Return every node, unschedulable ones included. Cheap: reads the backend's watch cache."""
 
     def notes(self) -> Sequence[str]:
-        """Return notes about the cluster for users, one line each. Cheap."""
+        """Return remarks about the cluster that its status shows to users, one line each. Cheap."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Person:
-    """The owner of a token, as the identity provider names it."""
+    """The user to whom a token belongs, as the identity provider names them."""
 
     name: str
     role: str
@@ -21,4 +21,4 @@ class IdentityProvider(Protocol):
     """An identity provider. Blocking; raises TemporaryError if it cannot be reached."""
 
     def who(self, token: str) -> Person | None:
-        """Return the owner of a token; None if it is invalid, has expired, or its owner has no role here."""
+        """Return the user to whom a token belongs; None if it is invalid, has expired, or they have no role here."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import BadInput, TooLarge
 from orchestune.sdk.submitting import escaped, files_of_secrets, ours
 
@@ -114,6 +114,6 @@ def _divided(
 def note_of_secrets(secrets: Sequence[str]) -> str:
     """Build the warning about files that are not packed because they contain secrets."""
     return (
-        f"not packed because of secrets: {some(secrets, 3)}; pass their values to trials with `secrets:`, or add"
+        f"not packed because of secrets: {brief_list(secrets, 3)}; pass their values to trials with `secrets:`, or add"
         f" `!{secrets[0]}` to `ignore` under `code:` to pack it anyway"
     )

@@ -174,7 +174,7 @@ async def _reread(tokens: TokenFile, context: Context) -> None:
 
 
 async def _tick(core: Core) -> None:
-    """Record that this event loop is responsive: `LostWorkers` expires leases only if heartbeats could arrive."""
+    """Record that this event loop is responsive: `LeaseExpiry` expires leases only if heartbeats could arrive."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
         core.listening.tick(core.clock.monotonic())

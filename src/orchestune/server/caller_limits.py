@@ -31,9 +31,7 @@ TOKEN: ContextVar[str] = ContextVar("token", default="")
 MAX_BODY_BYTES = 2**28
 """maximum of body bytes in memory. The body of a slow client stays in memory until it is complete."""
 MAX_CALLER_BODY_BYTES = MAX_BODY_BYTES // 4
-MAX_TOKEN_BODY_BYTES = (
-    MAX_CALLER_BODY_BYTES // 5
-)  # of the responses of a role in a cluster, as for `MAX_TOKEN_REQUESTS`
+MAX_TOKEN_BODY_BYTES = MAX_CALLER_BODY_BYTES // 5  # of one of the tokens of a role, as for `MAX_TOKEN_REQUESTS`
 
 MAX_AUDITED_PER_MINUTE = 300
 """maximum of audited actions per caller. The audit log keeps 100,000 rows: without a limit a viewer could displace all

@@ -1,4 +1,9 @@
-"""The context that all routes share, and the thread pools in which they make blocking calls."""
+"""The context that all routes share, and the thread pools in which they make blocking calls.
+
+*Hot* calls are short and frequent: those of workers, once per trial or heartbeat. *Cold* ones are all others of users,
+which may take long, so each caller gets only a share of their threads. Logs, files, exports, analyses, streams,
+reports and identity reviews have pools of their own.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +26,10 @@ from orchestune.server.draining import DrainSignal
 from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.server.rate_limits import FailedSignIns
 from orchestune.server.readiness import Readiness
-from orchestune.server.shared import SharedReads
+from orchestune.server.shared_reads import SharedReads
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
-from orchestune.server.unfinished import UnfinishedUploads
+from orchestune.server.upload_limits import UnfinishedUploads
 from orchestune.services.access import authenticate
 from orchestune.services.core import Caller, Core
 

@@ -8,8 +8,8 @@ Idea: pages with the same view share one reader (`LiveView.key`) and one journal
 all documents.
 
 Invariants: a read happens only after a signal of the view's topic, or after `every` seconds for documents that change
-without one; however many pages are open, reads take a bounded share of the time (`server.shared`). A ping tells a page
-that the stream is alive: a page that hears nothing marks itself as stale.
+without one; however many pages are open, reads take a bounded share of the time (`server.shared_reads`). A ping tells a
+page that the stream is alive: a page that hears nothing marks itself as stale.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from orchestune.client.local import endpoint, home
 from orchestune.client.local.launch_context import owner
 from orchestune.domain.words import plural
 from orchestune.errors import StoreUnavailable, TemporaryError, UsageError
-from orchestune.server import embedded, logs, permissions
+from orchestune.server import embedded, file_permissions, logs
 from orchestune.server.addresses import Addresses
 from orchestune.server.app import create_app
 from orchestune.server.await_database import wait_for_database
@@ -44,10 +44,10 @@ from orchestune.system.local_socket import LocalListener
 from orchestune.system.private import (
     TAKE_BACK,
     ReplaceablePath,
-    claim,
     refuse_foreign,
     refuse_replaceable,
     replaceable_by_others,
+    require_own_folder,
 )
 
 logger = logging.getLogger("orchestune.server")
@@ -119,7 +119,7 @@ def main(argv: Sequence[str], build: Build) -> int:
             stack.callback(embedded.hold_database(database))
         _create_state_folder(settings.state)
         _refuse_foreign(settings)  # check again: another user may have created the folder meanwhile
-        tightened = permissions.tighten(settings.state, database)
+        tightened = file_permissions.tighten(settings.state, database)
         settings = _with_owners(settings)
         logs.configure(settings.log_level, settings.log_format, settings.secrets)
         _warn(settings, tightened)
@@ -165,7 +165,7 @@ def _refuse_foreign(settings: Settings) -> None:
     """Raise UsageError if another user could have written a file or folder, or (embedded) could replace it."""
     if settings.kubernetes is not None:  # a pod has no other users, and its volume may have any owner
         return
-    claim(settings.state, "the state folder", "see --state")
+    require_own_folder(settings.state, "the state folder", "see --state")
     refuse_foreign(settings.shared, "the folder that nodes share", "chmod go-w it, or see --shared")
     if database := _file(settings.database_url):
         for path in dict.fromkeys((database, database.resolve())):  # SQLite resolves links: its files are at the target

@@ -42,7 +42,7 @@ async def _experiment(request: Request) -> str | None:
 
 RequestContext = Annotated[Context, Depends(_context)]
 Actor = Annotated[str, Depends(_actor)]
-"""name of the caller, for the events"""
+"""the actor: the caller's name, which events and reasons show"""
 RequestCaller = Annotated[Caller, Depends(_caller)]
 Audit = Annotated[RequestNotes, Depends(_notes)]
 """Collector of audit events."""

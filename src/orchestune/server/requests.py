@@ -65,7 +65,11 @@ class _Request(BaseModel):
         unknown = list(islice((key for key in document if key not in known_keys), PROBLEMS_SHOWN + 1))
         if len(unknown) > PROBLEMS_SHOWN:
             text = "has more than {shown} unknown keys, such as {key} (expected {known_keys})"
-            context = {"shown": PROBLEMS_SHOWN, "key": f"{unknown[0]!r:.80}", "known": ", ".join(known_keys) or "none"}
+            context = {
+                "shown": PROBLEMS_SHOWN,
+                "key": f"{unknown[0]!r:.80}",
+                "known_keys": ", ".join(known_keys) or "none",
+            }
             raise PydanticCustomError("unknown_keys", text, context)
         return document
 

@@ -1,4 +1,4 @@
-"""Names of actors in reasons that users read."""
+"""Names of actors, who are the callers that changed something, in reasons that users read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dependencies shared by all services, and the authenticated caller."""
+"""The core: the dependencies that all services and controllers share; and `Caller`, who sends a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from orchestune.store.database import Store
 
 @dataclass(frozen=True)
 class Core:
-    """Dependencies of the services and controllers, assembled by `bootstrap` only."""
+    """What services and controllers need to do anything: store, files, backends, clock, caches, signals.
+
+    `bootstrap` assembles it once per server; tests assemble their own.
+    """
 
     store: Store
     files: FileStore
@@ -53,7 +56,7 @@ class Core:
     default_cluster: str = "local"
     """cluster of experiments that name none"""
     outgoing: Outgoing = Outgoing()
-    """outgoing notifications and tracking, and the servers that may be called"""
+    """the operator's settings for requests to webhooks and tracking servers, and the servers that may be called"""
     retirement: TeardownPlan | None = None
     """schedule of the cluster teardown; None: never"""
     lease_seconds: float = 15.0
@@ -66,7 +69,11 @@ UNNAMED = "owner"
 
 @dataclass(frozen=True)
 class Caller:
-    """The identity and role behind a token."""
+    """Who sends a request: the name and role behind its token.
+
+    Its `name` is the *actor* of events. Whom an experiment belongs to is its *owner*, and the identity that was proved
+    for it its *principal* (`services.ownership`).
+    """
 
     name: str
     role: str
@@ -79,7 +86,7 @@ class Caller:
     """of a guest: who created the link, or their role if their name is only claimed"""
     worker: str = ""
     shared: bool = False
-    """the token is shared or unnamed, so users state their names themselves"""
+    """the name is only claimed: the token is shared or unnamed, so users state their names themselves"""
     source: str = ""
     """digest of the underlying token or share; empty for workers"""
     expires_at: float | None = None

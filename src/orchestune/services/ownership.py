@@ -1,4 +1,4 @@
-"""Ownership of experiments: the owner's recorded name, and the authenticated principal behind it.
+"""Ownership of experiments: the *owner* is a recorded name, the *principal* the authenticated identity behind it.
 
 A name may be only claimed: holders of a shared token (a role's token of a cluster, an owner's token without a name)
 state their names themselves. `experiments.principal` stores the identity that the caller proved when the experiment was

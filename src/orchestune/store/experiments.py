@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class Launch(TypedDict, total=False):
-    """The environment of the client's shell: the keys that the server reads. Clients send more (see protocol.md)."""
+    """The launch document: what an experiment takes from the shell that starts it.
+
+    These are the keys that the server reads; clients send more (see protocol.md).
+    """
 
     env: dict[str, str]
     root: str | None
@@ -198,7 +201,7 @@ class ExperimentRow(_WithSpecification):
 
     @property
     def launch(self) -> Launch:
-        """The parsed environment of the client's shell (see protocol.md)."""
+        """The parsed launch document."""
         launch: Launch = json.loads(self.launch_json)
         return launch
 

@@ -32,8 +32,10 @@ class EventRow(Struct, frozen=True, gc=False):
     data: str
 
 
-class Segment(Struct, frozen=True, gc=False):
-    """The bytes of a log segment: `data`, or `length` bytes of `object_key` in the file store at `object_offset`.
+class LogSegment(Struct, frozen=True, gc=False):
+    """Consecutive bytes of an attempt's log, as one report carried them.
+
+    They are in `data`, or are `length` bytes of `object_key` in the file store at `object_offset`.
 
     `data` may be packed. `object_offset` is a virtual offset (`files.gzip_blocks`) if the object is compressed.
     """
@@ -44,7 +46,7 @@ class Segment(Struct, frozen=True, gc=False):
     object_offset: int | None
 
 
-class SegmentRow(Segment, frozen=True, gc=False):
+class SegmentRow(LogSegment, frozen=True, gc=False):
     """A row of `log_segments`."""
 
     experiment: str

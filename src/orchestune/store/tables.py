@@ -210,8 +210,8 @@ attempts = Table(
     Column("gpus", Text),  # json
     Column("exit_code", Integer),
     Column("signal", Integer),
-    # A lease has no expiry here: `controllers/lost_workers.py` measures it on its own clock, since a stored time would
-    # expire leases while the server was down or blocked.
+    # A lease has no expiry here: `controllers/lease_expiry.py` measures it on its own clock, since a stored time
+    # would expire leases while the server was down or blocked.
     Column("leased_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),

@@ -66,7 +66,7 @@ def create_private(path: Path, text: str) -> bool:
     return True
 
 
-def claim(folder: Path, name: str, hint: str) -> None:
+def require_own_folder(folder: Path, name: str, hint: str) -> None:
     """Make sure that only this user (or root) has created the entries of `folder`, and can in future.
 
     Removes the group's write permission, with a warning, and raises UsageError as `refuse_foreign` does, or if an entry

@@ -322,7 +322,7 @@ def test_a_server_that_dies_between_claim_and_spawn_starts_the_worker_later(plac
     folder.mkdir(parents=True)
     (folder / "claim").touch()
     handle = place.backend().start(order)
-    assert wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).handle == handle
+    assert wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).backend_ref == handle
 
 
 def test_many_starts_of_one_id_at_once_start_one_worker(place: ThisMachine) -> None:
@@ -358,7 +358,7 @@ def started_by_another_server(place: ThisMachine, worker: str, *program: str) ->
 def test_a_worker_outlives_the_server_that_started_it(place: ThisMachine) -> None:
     worker, backend = new_id(), place.backend()
     handle = started_by_another_server(place, worker, *STAND_IN)
-    assert wait_for_phase(backend, worker, handle, Phase.RUNNING).handle == handle
+    assert wait_for_phase(backend, worker, handle, Phase.RUNNING).backend_ref == handle
     backend.terminate(worker, handle, 60.0)
     assert wait_for_phase(backend, worker, handle, Phase.GONE).reason == "the worker was asked to terminate"
 

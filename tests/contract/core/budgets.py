@@ -14,7 +14,7 @@ from orchestune.services.access.authenticate import authenticate
 from orchestune.services.commands import change_experiment, create_experiment, queue_trial, rerun_trial
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.rerun_trial import Rerun
-from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.execution.worker_call import WorkerNotNeeded
 from orchestune.services.queries import read_experiments
 from orchestune.services.signatures import worker_token
 from tests.contract.world import CoreWorld
@@ -212,7 +212,7 @@ class BudgetsContract(WorldContract):
         assert authenticate(world.core, worker.token) is not None
         world.backend.gone[worker.id] = ""
         world.tick()
-        with pytest.raises(GroupOver):
+        with pytest.raises(WorkerNotNeeded):
             authenticate(world.core, worker.token)
 
     def test_an_idempotency_key_gives_the_first_answer_again(self, world: CoreWorld) -> None:

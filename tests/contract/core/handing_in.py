@@ -13,7 +13,7 @@ from orchestune.controllers.garbage_collection import ORPHAN_SECONDS, GarbageCol
 from orchestune.errors import StoreUnavailable
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution import uploads
-from orchestune.services.execution.attempts import MAX_DELAY_SECONDS
+from orchestune.services.execution.requeue import MAX_DELAY_SECONDS
 from orchestune.services.queries import read_trials
 from tests.contract.world import CoreWorld, FakeWorker
 from tests.contract.world_contract import WorldContract

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestune.archives import record
-from orchestune.controllers.expiring import Expiring
 from orchestune.controllers.garbage_collection import INLINE_BYTES, GarbageCollection
+from orchestune.controllers.retention import Retention
 from orchestune.errors import Conflict, NotFound, StoreUnavailable
 from orchestune.ports.backend import WorkerLoss
 from orchestune.services import bundles
@@ -165,7 +165,7 @@ class LogsContract(WorldContract):
             GarbageCollection(world.core).drop_orphans()
             return [world.core.files.size(blob_key(digest)) for digest in digests.values()]
 
-        expiring = Expiring(world.core, 3600.0)
+        expiring = Retention(world.core, 3600.0)
         expiring.tick()
         assert (world.status(experiment)["files_dropped_at"], sizes()) == (None, [4, 5, 7])
         assert len(read_logs.logs(world.core, experiment, 0, 10)["items"]) == 1
@@ -231,7 +231,7 @@ class LogsContract(WorldContract):
         world.clock.pass_time(9000.0)
         stream.seek(0)
         import_record.read(world.core, stream)
-        expiring, log_counts = Expiring(world.core, 3600.0), []
+        expiring, log_counts = Retention(world.core, 3600.0), []
         for _ in range(2):
             expiring.tick()
             log_counts.append(len(read_logs.logs(world.core, experiment, 0, 10)["items"]))
@@ -298,9 +298,9 @@ class LogsContract(WorldContract):
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", dies)
             with pytest.raises(StoreUnavailable):
-                Expiring(world.core, 3600.0).tick()
+                Retention(world.core, 3600.0).tick()
         assert world.status(experiment)["files_dropped_at"] is None and world.core.files.size(key) is not None
-        Expiring(world.core, 3600.0).tick()
+        Retention(world.core, 3600.0).tick()
         assert world.status(experiment)["files_dropped_at"] is not None and world.core.files.size(key) is None
         assert list(world.core.files.keys("logs/")) == []
 
@@ -312,7 +312,7 @@ class LogsContract(WorldContract):
         world.clock.pass_time(3700.0)
         why = "s3://bucket refused DeleteObject: AccessDenied"
         refuse_the_first, refused = refusing_the_first(world.core.files.delete, why)
-        expiring = Expiring(world.core, 3600.0)
+        expiring = Retention(world.core, 3600.0)
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", refuse_the_first)
             with pytest.raises(StoreUnavailable, match="AccessDenied"):
@@ -329,14 +329,14 @@ class LogsContract(WorldContract):
         old = [self._with_moved_logs(world)[0] for _ in range(5)]
         locked = tuple(map(logs.prefix, old[:2]))
         world.clock.pass_time(3700.0)
-        delete, expiring = world.core.files.delete, Expiring(world.core, 3600.0)
+        delete, expiring = world.core.files.delete, Retention(world.core, 3600.0)
 
         def refuse(key: str) -> None:
             if key.startswith(locked):
                 raise StoreUnavailable("s3://bucket refused DeleteObject: AccessDenied")
             delete(key)
 
-        monkeypatch.setattr("orchestune.controllers.expiring.MAX_EXPERIMENTS_PER_TICK", 2)
+        monkeypatch.setattr("orchestune.controllers.retention.MAX_EXPERIMENTS_PER_TICK", 2)
         with monkeypatch.context() as broken:
             broken.setattr(world.core.files, "delete", refuse)
             for _ in range(3):
@@ -379,7 +379,7 @@ class LogsContract(WorldContract):
     def test_an_experiment_that_goes_on_keeps_its_new_logs_as_long_as_others(self, world: CoreWorld) -> None:
         experiment = world.create(budget=1)
         world.run(experiment)
-        expiring = Expiring(world.core, 3600.0)
+        expiring = Retention(world.core, 3600.0)
         world.clock.pass_time(3700.0)
         expiring.tick()
         change_experiment.change_experiment(world.core, experiment, Changes(budget=2), "ada")

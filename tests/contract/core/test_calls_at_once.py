@@ -13,7 +13,7 @@ import pytest
 from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.services.execution import register_worker
 from orchestune.services.execution.locked_experiment import Ledger, locked
-from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.execution.worker_call import WorkerNotNeeded
 from orchestune.store import workers
 from orchestune.store.rows import Query
 from orchestune.wire.registration import PROTOCOL, Registration
@@ -98,5 +98,5 @@ def test_a_worker_that_was_lost_and_is_ended_while_it_speaks_again_holds_up_nobo
 def test_a_worker_that_was_ended_while_it_registers_is_no_longer_wanted(world: CoreWorld) -> None:
     experiment, worker = begun(world)
     hello = partial(register_worker.register, world.core, worker.id, Registration(protocol=PROTOCOL, boot="another"))
-    with pytest.raises(GroupOver):
+    with pytest.raises(WorkerNotNeeded):
         meanwhile(world, experiment, hello, partial(end, worker.id))

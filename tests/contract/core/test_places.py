@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.launching import MAX_PENDING_WORKERS, MAX_STARTING_WORKERS
+from orchestune.controllers.worker_scaling import MAX_PENDING_WORKERS, MAX_STARTING_WORKERS
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.errors import NotFound, UsageError

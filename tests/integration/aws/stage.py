@@ -51,7 +51,7 @@ class RecordedEvents:
 
     def ended(self, *what: CompletedStep) -> list[str]:
         """Return the resources of the events of these kinds, in order."""
-        return [event.resource.called for event in self.events if event.what in what]
+        return [event.resource.title for event in self.events if event.what in what]
 
 
 class Time(Protocol):

@@ -197,7 +197,7 @@ def test_an_update_brings_it_changes_it_and_calls_it_off(aws: Fake) -> None:
         ("role", "new"), ("role", "new"), ("pod identity", "new"),
     ]  # fmt: skip
     assert (
-        change.called == f"function {NAMES.function}"
+        change.title == f"function {NAMES.function}"
         and "new: removes the cluster after 8h without work" in change.detail
     )
     stage.provisioner().update(changed_spec, stage.RecordedEvents(), lambda pool, beat: None)
@@ -231,7 +231,7 @@ def test_code_of_another_version_is_replaced_by_this_one(aws: Fake) -> None:
     good = function.code
     function.code, function.document["CodeSha256"] = b"old", "old"
     [change] = stage.provisioner().changes(stage.RETIRING)
-    assert (change.called, change.detail) == (f"function {NAMES.function}", "updated to the code of this version")
+    assert (change.title, change.detail) == (f"function {NAMES.function}", "updated to the code of this version")
     stage.create(stage.RETIRING)
     assert (function.code, stage.provisioner().changes(stage.RETIRING)) == (good, [])
 

@@ -86,7 +86,7 @@ def test_tags_that_what_is_there_does_not_get_are_noted(aws: Fake) -> None:
 def test_a_policy_that_the_file_names_no_more_is_taken_from_the_machines(aws: Fake) -> None:
     stage.create(dataclasses.replace(stage.SPEC, policies=(READING,)))
     cluster_provisioner = stage.provisioner()
-    assert [(one.called, one.detail) for one in cluster_provisioner.changes(stage.SPEC)] == [
+    assert [(one.title, one.detail) for one in cluster_provisioner.changes(stage.SPEC)] == [
         (f"role {NODE}", "without AmazonS3ReadOnlyAccess")
     ]
     events = stage.RecordedEvents()
@@ -95,7 +95,7 @@ def test_a_policy_that_the_file_names_no_more_is_taken_from_the_machines(aws: Fa
     assert sorted(one["PolicyName"] for one in attached) == [
         "AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy",
     ]  # fmt: skip
-    assert [event.resource.called for event in events.events if event.resource.detail.startswith("without")]
+    assert [event.resource.title for event in events.events if event.resource.detail.startswith("without")]
     assert stage.provisioner().changes(stage.SPEC) == []
 
 

@@ -431,7 +431,7 @@ def test_what_an_addon_failed_of_is_told_before_it_is_made_anew(aws: Fake) -> No
     stage.create()
     _failed(aws)
     why = "repaired: recreated, since it failed: Conflicts found when trying to apply."
-    assert [(one.called, one.detail) for one in stage.provisioner().changes(stage.SPEC)] == [("add-on coredns", why)]
+    assert [(one.title, one.detail) for one in stage.provisioner().changes(stage.SPEC)] == [("add-on coredns", why)]
 
 
 def _spoil(aws: Fake) -> None:

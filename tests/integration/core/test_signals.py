@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from orchestune.controllers.launching import Launching
-from orchestune.controllers.waking import Waking
+from orchestune.controllers.worker_scaling import WorkerScaling
+from orchestune.controllers.worker_wakeups import WorkerWakeups
 from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.memory import signals as signals_module
@@ -54,7 +54,7 @@ def test_nothing_is_kept_in_memory_of_experiments_that_are_over(world: CoreWorld
     for _ in range(3):
         world.run(world.create(budget=2, early_stopping={"type": "asha"}))
     world.tick(2)
-    launching = next(controller for controller in world.controllers if isinstance(controller, Launching))
+    launching = next(controller for controller in world.controllers if isinstance(controller, WorkerScaling))
     assert world.core.pruners._pruners == {} and launching._backoff._failures == {}
 
 
@@ -185,11 +185,11 @@ def test_what_is_due_without_an_event_is_offered(world: CoreWorld) -> None:
     experiment = world.create(budget=50, parallelism=2)
     world.tick(3)
     topics = watch(world, experiment)
-    Waking(world.core).tick()
+    WorkerWakeups(world.core).tick()
     assert topics.bumped() == {f"work:{experiment}"}
     world.lease(2)
     topics = watch(world, experiment)
-    Waking(world.core).tick()
+    WorkerWakeups(world.core).tick()
     assert topics.bumped() == set()
 
 

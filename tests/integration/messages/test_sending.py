@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from orchestune.controllers import notifying
 from orchestune.controllers.notifying import RETRY_DELAYS, Notifying
-from orchestune.controllers.stuck_experiments import StuckExperiments
+from orchestune.controllers.stuck_notifications import StuckNotifications
 from orchestune.domain.specification.notify import Hook
 from orchestune.engines.process import analyses
 from orchestune.errors import BadInput, Denied, StoreUnavailable, UsageError
@@ -348,7 +348,7 @@ def test_a_rerun_tells_nobody(world: CoreWorld) -> None:
         assert len(receiver.received) == 1
 
 
-def pass_time(world: CoreWorld, watching: StuckExperiments, seconds: float) -> None:
+def pass_time(world: CoreWorld, watching: StuckNotifications, seconds: float) -> None:
     for _ in range(round(seconds / 10)):
         world.clock.pass_time(10)
         watching.tick()
@@ -357,7 +357,7 @@ def pass_time(world: CoreWorld, watching: StuckExperiments, seconds: float) -> N
 def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, budget=5, on=(), stuck=600.0)
-        watching, sending = StuckExperiments(world.core), Notifying(world.core)
+        watching, sending = StuckNotifications(world.core), Notifying(world.core)
         [(worker, lease)] = world.lease()
         watching.tick()
         pass_time(world, watching, 590)
@@ -368,7 +368,7 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
         pass_time(world, watching, 20)
         sent(world, sending)
         pass_time(world, watching, 2000)
-        pass_time(world, StuckExperiments(world.core), 2000)
+        pass_time(world, StuckNotifications(world.core), 2000)
         assert not waiting(world), "a restarted server does not say it again"
         worker.call(finished=[worker.finish(lease)])
         pass_time(world, watching, 620)
@@ -385,7 +385,7 @@ def test_standing_still_is_told_once_and_again_when_it_stands_still_again(world:
 def test_what_is_paused_or_over_does_not_stand_still(world: CoreWorld) -> None:
     with Receiver() as receiver:
         experiment = create(world, receiver.url, on=(), stuck=60.0)
-        watching = StuckExperiments(world.core)
+        watching = StuckNotifications(world.core)
         pause(world.core, experiment, False, "ada")
         pass_time(world, watching, 200)
         resume(world.core, experiment, "ada")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.tracking import Tracking
+from orchestune.controllers.mlflow_tracking import MlflowTracking
 from orchestune.domain.specification.tracker import Tracker
 from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.mlflow import LoggedMetric, MlflowRejected
@@ -39,13 +39,13 @@ def world(world: CoreWorld) -> CoreWorld:
 
 
 @pytest.fixture
-def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    tracker = Tracking(world.core, TIMEOUT)
+def tracking(world: CoreWorld) -> Iterator[MlflowTracking]:
+    tracker = MlflowTracking(world.core, TIMEOUT)
     yield tracker
     tracker.close()
 
 
-def catch_up(world: CoreWorld, tracking: Tracking) -> None:
+def catch_up(world: CoreWorld, tracking: MlflowTracking) -> None:
     for _ in range(100):
         tracking.tick()
         with world.core.store.reading() as session:
@@ -61,7 +61,7 @@ def points(worker: FakeWorker, lease: Any, *values: tuple[int, float]) -> None:
 
 
 def test_each_trial_is_a_run_within_that_of_the_experiment(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="nested", budget=3, mlflow={"uri": mlflow.url})
     handle = world.run(experiment)["handle"]
@@ -82,7 +82,7 @@ def test_each_trial_is_a_run_within_that_of_the_experiment(
 
 
 def test_a_trial_is_seen_while_it_runs_with_the_steps_that_it_reports(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="live", budget=1, mlflow={"uri": mlflow.url})
     [(worker, lease)] = world.lease()
@@ -101,7 +101,7 @@ def test_a_trial_is_seen_while_it_runs_with_the_steps_that_it_reports(
 
 
 def test_failed_trials_have_their_reason_and_an_experiment_of_them_failed(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="failing", budget=1, mlflow={"uri": mlflow.url})
     [(worker, lease)] = world.lease()
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
             return genuine(self, *args)
 
         monkeypatch.setattr(Client, "_call", call)
-        tracking = Tracking(world.core, TIMEOUT)
+        tracking = MlflowTracking(world.core, TIMEOUT)
         tracking.tick()
         tracking.close()
         with world.core.store.reading() as session:
@@ -153,7 +153,7 @@ def test_a_server_that_is_killed_anywhere_records_everything_once(
 
 
 def test_a_tracking_server_that_is_away_for_a_while_gets_everything_later(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="away", budget=2, mlflow={"uri": mlflow.url})
     world.lease()
@@ -170,7 +170,9 @@ def test_a_tracking_server_that_is_away_for_a_while_gets_everything_later(
     assert [run["info"]["status"] for run in mlflow.runs("away")] == ["FINISHED"] * 3
 
 
-def test_an_experiment_that_goes_on_later_goes_on_there(world: CoreWorld, tracking: Tracking, mlflow: Mlflow) -> None:
+def test_an_experiment_that_goes_on_later_goes_on_there(
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
+) -> None:
     experiment = world.create(name="extended", budget=1, mlflow={"uri": mlflow.url, "experiment": "a team's: runs"})
     world.run(experiment)
     catch_up(world, tracking)
@@ -183,7 +185,7 @@ def test_an_experiment_that_goes_on_later_goes_on_there(world: CoreWorld, tracki
 
 
 def test_what_is_called_oddly_is_recorded_under_a_name_that_mlflow_takes(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in ("optim.lr", "größe[0]", "../x")]
     experiment = world.create(name="odd", budget=1, parameters=space, mlflow={"uri": mlflow.url})
@@ -193,7 +195,7 @@ def test_what_is_called_oddly_is_recorded_under_a_name_that_mlflow_takes(
 
 
 def test_folds_have_their_own_curves_and_the_run_their_mean(
-    world: CoreWorld, tracking: Tracking, mlflow: Mlflow
+    world: CoreWorld, tracking: MlflowTracking, mlflow: Mlflow
 ) -> None:
     experiment = world.create(name="folded", budget=1, folds={"count": 2}, mlflow={"uri": mlflow.url})
     for value in (0.2, 0.4):
@@ -226,7 +228,7 @@ def test_an_experiment_that_was_deleted_there_is_said_to_be(mlflow: Mlflow) -> N
 
 def test_the_servers_own_tracking_server_records_what_names_none_but_no_test(world: CoreWorld, mlflow: Mlflow) -> None:
     world.core = replace(world.core, outgoing=Outgoing(ANY_DESTINATION, tracker=Tracker(mlflow.url)))
-    tracking = Tracking(world.core, TIMEOUT)
+    tracking = MlflowTracking(world.core, TIMEOUT)
     world.run(world.create(name="by the server", budget=1))
     world.run(world.create(name="only a test", budget=1, labels={"orchestune.dev/test": "0"}))
     catch_up(world, tracking)

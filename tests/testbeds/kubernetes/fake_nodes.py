@@ -20,7 +20,7 @@ from typing import Any
 
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.errors import Conflict, NotFound, OrchestuneError
-from orchestune.kubeapi.refusals import Changed
+from orchestune.kubeapi.errors import Changed
 from tests.testbeds.kubernetes.access import Access
 from tests.testbeds.owned import REPOSITORY
 from tests.testbeds.waiting import until

@@ -24,7 +24,7 @@ from orchestune.client.clusters import Clusters, ConnectedCluster
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.existing.probe import ProbeTarget
 from orchestune.images.builds.tools import Tool
-from orchestune.kubeapi.refusals import PermissionMissing
+from orchestune.kubeapi.errors import PermissionMissing
 from tests.unit.cli.conftest import Result
 from tests.unit.client.fake_server import FakeServer
 

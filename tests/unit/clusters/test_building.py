@@ -18,8 +18,8 @@ from orchestune.images.builds.build import Plan
 from orchestune.images.registries.credentials import Credentials
 from orchestune.images.registries.manifests import Platform
 from orchestune.images.registries.reference import Reference
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import NO_MESH_ANNOTATIONS, NO_MESH_LABELS
-from orchestune.kubeapi.refusals import PermissionMissing
 
 PLAN = Plan("FROM x\n", {}, Platform("amd64"), Reference("registry.lab:5000", "orchestune", "0123456789abcdef"))
 NO_LOG = "(no answer)"

@@ -17,9 +17,9 @@ from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.rights import account, role_rules, server_rules
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.forwarding import FORWARDING
 from orchestune.kubeapi.labels import OWN_LABELS, SERVERS
-from orchestune.kubeapi.refusals import PermissionMissing
 from tests.unit.clusters.world import World
 
 URL = "postgresql://db/x"

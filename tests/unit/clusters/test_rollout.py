@@ -43,7 +43,7 @@ def event(uid: str, message: str) -> dict[str, Any]:
 
 
 def claim(phase: str) -> dict[str, Any]:
-    document = plan.claim(LAB.with_changes({"storage_class": "slow"}))
+    document = plan.volume_claim(LAB.with_changes({"storage_class": "slow"}))
     document["metadata"]["uid"] = "claim-1"
     return document | {"status": {"phase": phase}}
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.objects import collection, path
 from orchestune.errors import Conflict, NotFound
-from orchestune.kubeapi.refusals import Changed
+from orchestune.kubeapi.errors import Changed
 
 Manifest = dict[str, Any]
 

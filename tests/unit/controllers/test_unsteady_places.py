@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.sweeping import INTERVAL_SECONDS, Sweeping
+from orchestune.controllers.backend_cleanup import INTERVAL_SECONDS, BackendCleanup
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.ports.backend import WorkerOrder
 from orchestune.services.commands.change_experiment import Changes, change_experiment, pause, stop
@@ -176,7 +176,7 @@ def test_a_worker_that_is_lost_for_long_gives_its_place_back_whoever_else_has_wo
 
 
 def test_a_sweep_is_told_what_there_still_is(world: CoreWorld, place: Unsteady) -> None:
-    experiment, sweeping = world.create(), Sweeping(world.core)
+    experiment, sweeping = world.create(), BackendCleanup(world.core)
     world.tick(2)
     sweeping.tick()
     assert place.swept == [frozenset(place.orders)]
@@ -196,7 +196,7 @@ def test_a_place_that_is_away_keeps_no_other_from_what_is_to_be_done(
     local, remote = world.create(parallelism=1), create_remote(world)
     swept = list[frozenset[str]]()
     monkeypatch.setattr(world.empty, "sweep", swept.append)
-    sweeping = Sweeping(world.core)
+    sweeping = BackendCleanup(world.core)
     world.tick()
 
     def away(*arguments: object) -> None:

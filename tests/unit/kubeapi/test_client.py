@@ -18,7 +18,7 @@ from orchestune.errors import Denied, OrchestuneError, TemporaryError, Unreachab
 from orchestune.kubeapi import client
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.endpoint import Endpoint
-from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated, WatchExpired
+from orchestune.kubeapi.errors import ApiCaller, Unauthenticated, WatchExpired
 from orchestune.kubeapi.watch_stream import split_lines
 from tests.testbeds.serving import Handler, Listening, serving
 

@@ -9,7 +9,7 @@ import pytest
 from orchestune.errors import Ambiguous, BadInput, Conflict, Denied, NotFound, OrchestuneError, StoreUnavailable
 from orchestune.server.boundary import CREATE_LIMIT, FORM_LIMIT, JSON_LIMIT, PART_LIMIT, REPORT_LIMIT, WORK_LIMIT
 from orchestune.server.context import ServerTimeouts
-from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.execution.worker_call import WorkerNotNeeded
 from tests.unit.server.harness import OWNER, WORKER, Live, live, until
 
 DIGEST = "a" * 64
@@ -23,7 +23,7 @@ DIGEST = "a" * 64
         (Ambiguous("sgd names two"), 409),
         (Conflict("it is stopped"), 409),
         (StoreUnavailable("the disk is full"), 503),
-        (GroupOver("no longer wanted"), 410),
+        (WorkerNotNeeded("no longer wanted"), 410),
     ],
 )
 def test_an_error_of_a_service_has_its_status_code_message_and_hint(

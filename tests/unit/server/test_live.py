@@ -14,7 +14,7 @@ import pytest
 from orchestune import documents
 from orchestune.server import live_stream as module
 from orchestune.server.context import ServerTimeouts
-from orchestune.server.shared import SharedReads
+from orchestune.server.shared_reads import SharedReads
 from orchestune.services.commands import change_experiment
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.core import Core

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestune.controllers.lost_workers import START_SECONDS
+from orchestune.controllers.lease_expiry import START_SECONDS
 from orchestune.services.queries import read_trials
 from orchestune.store import workers
 from tests.contract.world import CoreWorld, FakeWorker

@@ -43,7 +43,7 @@ Containers = Mapping[str, Mapping[str, Any]]
 
 
 class DockerBackend:
-    """Implements `ports.backend.Backend`. A worker's handle is `{"container": NAME}`.
+    """Implements `ports.backend.Backend`. A worker's backend_ref is `{"container": NAME}`.
 
     `state` is the server's state folder, `url` its address, `moves` is True if a restart may change the address. Docker
     is not called before the first use. `worker_program` starts the worker, by default the one in the private Python.
@@ -135,18 +135,21 @@ class DockerBackend:
                 self._starting.take(folder, order)
         return {"container": plan.name(order)}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
-        if not handles:
+    def observe(self, backend_refs: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
+        if not backend_refs:
             return []
         if self._address_file:
             self._address_file.write()
         with self._lock:
-            self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
-            self._sigterm_at = {worker: at for worker, at in self._sigterm_at.items() if worker in handles}
+            self._ends = {worker: end for worker, end in self._ends.items() if worker in backend_refs}
+            self._sigterm_at = {worker: at for worker, at in self._sigterm_at.items() if worker in backend_refs}
             listed = self._list()
-            return [self._status_or_error(worker, handle, listed.get(worker)) for worker, handle in handles.items()]
+            return [
+                self._status_or_error(worker, backend_ref, listed.get(worker))
+                for worker, backend_ref in backend_refs.items()
+            ]
 
-    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, backend_ref: Mapping[str, Any], grace: float) -> None:
         folder = _folder(self._workers, worker)
         if folder is None or not folder.path.is_dir() or folder.end() is not None:
             return
@@ -227,45 +230,45 @@ class DockerBackend:
         return listed
 
     def _status_or_error(
-        self, worker: str, handle: Mapping[str, Any], container: Mapping[str, Any] | None
+        self, worker: str, backend_ref: Mapping[str, Any], container: Mapping[str, Any] | None
     ) -> WorkerStatus:
         """Observe one worker; a daemon error for its container must not affect the others."""
         try:
-            return self._status(worker, handle, container)
+            return self._status(worker, backend_ref, container)
         except DaemonError as refused:
             _log.warning("cannot observe the worker %s now: %s", worker, refused)
-            return WorkerStatus(worker, Phase.RUNNING, handle, refused.message)
+            return WorkerStatus(worker, Phase.RUNNING, backend_ref, refused.message)
 
-    def _status(self, worker: str, handle: Mapping[str, Any], container: Mapping[str, Any] | None) -> WorkerStatus:
+    def _status(self, worker: str, backend_ref: Mapping[str, Any], container: Mapping[str, Any] | None) -> WorkerStatus:
         folder = _folder(self._workers, worker)
         if folder is None:
-            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, backend_ref, "no such worker was started here")
         end = self._ends.get(worker)
         if end is None and (end := folder.end()) is not None:
-            self._record_end(folder, handle, end)
+            self._record_end(folder, backend_ref, end)
         if end is not None:
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
+            return WorkerStatus(worker, Phase.GONE, backend_ref, end.reason, end.loss)
         reason = self._starting.waiting(worker)
         state = str(container["State"]) if container else ""
         if reason is None and state in ("", "created") and (order := folder.order()) is not None:
             self._starting.take(folder, order)  # an earlier server did not get to it
             reason = self._starting.waiting(worker) or ""
         if reason is not None:
-            return WorkerStatus(worker, Phase.PENDING, handle, reason)
+            return WorkerStatus(worker, Phase.PENDING, backend_ref, reason)
         name = _name(container) if container else folder.started()
         if name is None:
-            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, backend_ref, "no such worker was started here")
         return self._container_status(folder, name, state)
 
     def _container_status(self, folder: WorkerFolder, name: str, state: str) -> WorkerStatus:
-        handle = {"container": name}
+        backend_ref = {"container": name}
         if folder.started() is None:
             folder.note_started(name)
         end = None if state in ("running", "paused", "restarting") else self._conclude(folder, name)
         if end is not None:
-            return WorkerStatus(folder.worker, Phase.GONE, handle, end.reason, end.loss)
+            return WorkerStatus(folder.worker, Phase.GONE, backend_ref, end.reason, end.loss)
         self._repeat_signal(folder, name)
-        return WorkerStatus(folder.worker, Phase.RUNNING, handle, node=self._host.name if self._host else "")
+        return WorkerStatus(folder.worker, Phase.RUNNING, backend_ref, node=self._host.name if self._host else "")
 
     def _repeat_signal(self, folder: WorkerFolder, name: str) -> None:
         """Kill a worker past its deadline; until then repeat SIGTERM, which a worker still starting does not handle."""
@@ -305,9 +308,9 @@ class DockerBackend:
         self._record_end(folder, {"container": name}, end)
         return end
 
-    def _record_end(self, folder: WorkerFolder, handle: Mapping[str, Any], end: WorkerEnd) -> None:
+    def _record_end(self, folder: WorkerFolder, backend_ref: Mapping[str, Any], end: WorkerEnd) -> None:
         """Remove the container of a worker that has ended, and record the end."""
-        name = folder.started() or handle.get("container")
+        name = folder.started() or backend_ref.get("container")
         if name:
             self._remove(str(name))
         if folder.end() is None:

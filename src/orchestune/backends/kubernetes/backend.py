@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from orchestune.backends.kubernetes.cleanup import Sweeper
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, WORKER
@@ -25,7 +26,6 @@ from orchestune.backends.kubernetes.observation.views import Document
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.backends.kubernetes.planning import KubernetesPlanner, worker_command
 from orchestune.backends.kubernetes.policy.node_admission import newcomers
-from orchestune.backends.kubernetes.sweeping import Sweeper
 from orchestune.domain.access.allowances import Allowances
 from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.domain.resources.survey import MachineAllocation
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class KubernetesBackend(KubernetesPlanner):
-    """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`."""
+    """Implements `ports.backend.Backend`. A backend_ref identifies the Job: `{"namespace", "job"}`."""
 
     slots_per_worker: int | None = 1
     limits_memory = True
@@ -91,7 +91,7 @@ class KubernetesBackend(KubernetesPlanner):
         self._world.fresh()
         with self._lock:
             if order.worker in self._verdicts:
-                return self._verdicts[order.worker].handle
+                return self._verdicts[order.worker].backend_ref
         job = self._job(order)
         self._world.jobs.put(job)
         try:
@@ -103,33 +103,35 @@ class KubernetesBackend(KubernetesPlanner):
         except OrchestuneError:
             self._delete_job(job["metadata"]["name"])
             raise
-        return _handle(job)
+        return _backend_ref(job)
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
-        if not handles:
+    def observe(self, backend_refs: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
+        if not backend_refs:
             return []
         self._world.ready()
         jobs, pods, events = self._world.jobs_by_worker(), self._world.pods_by_worker(), self._world.events_by_object()
         workloads, lack = self._world.workloads(), cache(self._lack)
         statuses = []
-        for worker, handle in handles.items():
+        for worker, backend_ref in backend_refs.items():
             status = self._verdicts.get(worker)
             if status is None:
                 job, pod = jobs.get(worker), pods.get(worker)
                 worker_events = [*events.get(_name(job), ()), *events.get(_name(pod), ())]
                 shortage = self._shortage(pod, lack)
-                status = self._status(worker, handle, job, pod, worker_events, workloads.get(_name(job)), shortage)
+                status = self._status(worker, backend_ref, job, pod, worker_events, workloads.get(_name(job)), shortage)
             statuses.append(status)
         with self._lock:
-            self._verdicts = {name: entry for name, entry in self._verdicts.items() if name in handles or name in jobs}
-            self._pending = {name: entry for name, entry in self._pending.items() if name in handles}
-            self._terminated &= {*handles, *jobs, *pods}
-        self._world.forget({*handles, *jobs, *pods})
+            self._verdicts = {
+                name: entry for name, entry in self._verdicts.items() if name in backend_refs or name in jobs
+            }
+            self._pending = {name: entry for name, entry in self._pending.items() if name in backend_refs}
+            self._terminated &= {*backend_refs, *jobs, *pods}
+        self._world.forget({*backend_refs, *jobs, *pods})
         return statuses
 
-    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, backend_ref: Mapping[str, Any], grace: float) -> None:
         job, pod = self._world.jobs_by_worker().get(worker), self._world.pods_by_worker().get(worker)
-        name = str(handle.get("job") or _name(job))
+        name = str(backend_ref.get("job") or _name(job))
         if not name and pod is None:
             return
         with self._lock:
@@ -190,7 +192,7 @@ class KubernetesBackend(KubernetesPlanner):
     def _status(
         self,
         worker: str,
-        handle: Mapping[str, Any],
+        backend_ref: Mapping[str, Any],
         job: Document | None,
         pod: Document | None,
         events: list[Any],
@@ -224,12 +226,12 @@ class KubernetesBackend(KubernetesPlanner):
                 self._pending[worker] = (state.waits_for, time.monotonic())
         else:
             self._pending.pop(worker, None)
-        handle = _handle(job) if job is not None else handle
-        status = WorkerStatus(worker, state.phase, handle, state.words, state.loss, node)
+        backend_ref = _backend_ref(job) if job is not None else backend_ref
+        status = WorkerStatus(worker, state.phase, backend_ref, state.words, state.loss, node)
         if state.phase is Phase.GONE:
             if state.loss is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):
                 status = replace(status, loss=WorkerLoss.PLACE)
-            if handle or last is not None:  # otherwise it may still have to be started
+            if backend_ref or last is not None:  # otherwise it may still have to be started
                 with self._lock:
                     self._verdicts[worker] = status
         return status
@@ -275,7 +277,7 @@ class KubernetesBackend(KubernetesPlanner):
         return f"/api/v1/namespaces/{self._config.namespace}"
 
 
-def _handle(job: Document) -> Mapping[str, Any]:
+def _backend_ref(job: Document) -> Mapping[str, Any]:
     return {"namespace": job["metadata"]["namespace"], "job": job["metadata"]["name"]}
 
 

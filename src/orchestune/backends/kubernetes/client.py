@@ -8,9 +8,9 @@ from functools import partial
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
 from orchestune.kubeapi.endpoint import Endpoint
+from orchestune.kubeapi.errors import ApiCaller, Unauthenticated
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.pod_account import of_this_pod
-from orchestune.kubeapi.refusals import ApiCaller, Unauthenticated
 
 _POLICY = RequestPolicy(connections=16, login_interval=30.0, outage_pause=1.0)
 _SERVER = ApiCaller(

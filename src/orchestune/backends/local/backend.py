@@ -34,7 +34,7 @@ _DONE = "ending: nothing is left to do"
 
 
 class LocalBackend:
-    """Implements `ports.backend.Backend`. A worker's handle identifies its process: `{"pid", "started", "boot"}`.
+    """Implements `ports.backend.Backend`. A worker's backend_ref identifies its process: `{"pid", "started", "boot"}`.
 
     `state` is the server's state folder. `endpoint` is the file with the address of an embedded server (also its
     socket), which workers read again when it moves; `url` is the address of a permanent server. `worker_program` is the
@@ -117,15 +117,15 @@ class LocalBackend:
             raise TemporaryError(f"it cannot be started: {exc}", "see `orchestune doctor`") from exc
         return process.to_json()
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
+    def observe(self, backend_refs: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
         with self._lock:
-            self._sweep_if_due(handles.keys())
-            self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in handles}
-            return [self._status(worker, handle) for worker, handle in handles.items()]
+            self._sweep_if_due(backend_refs.keys())
+            self._reasons = {worker: reason for worker, reason in self._reasons.items() if worker in backend_refs}
+            return [self._status(worker, backend_ref) for worker, backend_ref in backend_refs.items()]
 
-    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, backend_ref: Mapping[str, Any], grace: float) -> None:
         folder = _folder(self._workers, worker)
-        process = _process(handle, folder) if folder else None
+        process = _process(backend_ref, folder) if folder else None
         if folder is None or process is None:
             return
         kill_at = time.monotonic() + grace
@@ -158,13 +158,13 @@ class LocalBackend:
             folder.delete_secrets()
             raise
 
-    def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
+    def _status(self, worker: str, backend_ref: Mapping[str, Any]) -> WorkerStatus:
         if worker in self._reasons:
-            return WorkerStatus(worker, Phase.GONE, handle, self._reasons[worker])
+            return WorkerStatus(worker, Phase.GONE, backend_ref, self._reasons[worker])
         folder = _folder(self._workers, worker)
-        process = _process(handle, folder) if folder else None
+        process = _process(backend_ref, folder) if folder else None
         if folder is None or process is None:
-            return WorkerStatus(worker, Phase.GONE, handle, "no such worker was started here")
+            return WorkerStatus(worker, Phase.GONE, backend_ref, "no such worker was started here")
         if process.alive():
             self._alive.add(process)
             kill_at = folder.kill_at()
@@ -203,9 +203,9 @@ def _folder(workers: Path, worker: str) -> WorkerFolder | None:
         return None
 
 
-def _process(handle: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
-    """Return the worker's process: from the handle, its note, or by search if the server died before noting it."""
-    process = Process.from_json(handle) or folder.started()
+def _process(backend_ref: Mapping[str, Any], folder: WorkerFolder) -> Process | None:
+    """Return the worker's process: from the backend_ref, its note, or by search if the server died before noting it."""
+    process = Process.from_json(backend_ref) or folder.started()
     if process is None and folder.path.is_dir():
         process = client.find_worker(folder.settings_file)
     return process

@@ -30,7 +30,7 @@ from orchestune.domain.resources.survey import MachineAllocation
 from orchestune.errors import TemporaryError, UsageError
 from orchestune.images.runtime import local_build
 from orchestune.ports.backend import TERMINATED, Phase, PlannedWorker, WorkerLoss, WorkerOrder, WorkerStatus
-from orchestune.system.private import claim, refuse_foreign
+from orchestune.system.private import refuse_foreign, require_own_folder
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ _SHARED = "the folder that nodes share"
 
 
 class SlurmBackend:
-    """Implements `ports.backend.Backend`. A worker's handle is `{"job": NUMBER}`.
+    """Implements `ports.backend.Backend`. A worker's backend_ref is `{"job": NUMBER}`.
 
     `state` is the server's state folder, `shared` one that the nodes see under the same path. `reached` makes the
     server reachable from the nodes when the first worker starts, on the given port if it is free, and returns its URL;
@@ -138,23 +138,23 @@ class SlurmBackend:
             raise TemporaryError(f"it cannot be started: {exc}", "see the state folder, and ORCHESTUNE_SHARED") from exc
         return {"job": job}
 
-    def observe(self, handles: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
-        if not handles:
+    def observe(self, backend_refs: Mapping[str, Mapping[str, Any]]) -> Sequence[WorkerStatus]:
+        if not backend_refs:
             return []
         with self._lock:
             self._publish_address()
-            self._ends = {worker: end for worker, end in self._ends.items() if worker in handles}
-            self._last_signals = {worker: at for worker, at in self._last_signals.items() if worker in handles}
-            return [self._status(worker, handle) for worker, handle in handles.items()]
+            self._ends = {worker: end for worker, end in self._ends.items() if worker in backend_refs}
+            self._last_signals = {worker: at for worker, at in self._last_signals.items() if worker in backend_refs}
+            return [self._status(worker, backend_ref) for worker, backend_ref in backend_refs.items()]
 
-    def terminate(self, worker: str, handle: Mapping[str, Any], grace: float) -> None:
+    def terminate(self, worker: str, backend_ref: Mapping[str, Any], grace: float) -> None:
         folder = self._known(worker)
         if folder is None or folder.end() is not None:
             return
         with self._lock:
             self._changed_at = time.monotonic()
             folder.note_ending(self._changed_at + grace)
-            job = self._job(folder, handle)
+            job = self._job(folder, backend_ref)
             if job is None or job_end.phase(job)[0] is Phase.GONE:
                 self._conclude(folder, job)
             else:
@@ -222,7 +222,7 @@ class SlurmBackend:
 
     def _submit(self, order: WorkerOrder, folder: WorkerFolder) -> str:
         self._refuse_foreign()
-        claim(self._common, _SHARED, "see --shared")
+        require_own_folder(self._common, _SHARED, "see --shared")
         runtime, address = self._runtime(), self._publish_address()
         folder.prepare(plan.document(order, self._url, address, folder.state_folder, self._umask))
         script = plan.script(runtime, folder.settings_file, self._program)
@@ -264,9 +264,9 @@ class SlurmBackend:
             self._nodes = frozenset(word.removeprefix("NodeName=") for word in words if word.startswith("NodeName="))
         return self._nodes
 
-    def _job(self, folder: WorkerFolder, handle: Mapping[str, Any]) -> SlurmJob | None:
+    def _job(self, folder: WorkerFolder, backend_ref: Mapping[str, Any]) -> SlurmJob | None:
         """Return the worker's job; None if Slurm has none of its name, even if another job has its number now."""
-        number = folder.job_id() or str(handle.get("job") or "")
+        number = folder.job_id() or str(backend_ref.get("job") or "")
         for jobs in (self._list(), self._list(fresh=True)) if number else ():
             if number in jobs:
                 return jobs[number] if plan.is_named_for(jobs[number].name, folder.worker) else None
@@ -287,21 +287,21 @@ class SlurmBackend:
             self._listed = (time.monotonic(), listed)
         return listed
 
-    def _status(self, worker: str, handle: Mapping[str, Any]) -> WorkerStatus:
+    def _status(self, worker: str, backend_ref: Mapping[str, Any]) -> WorkerStatus:
         folder = self._known(worker)
         if folder is None:
-            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)
+            return WorkerStatus(worker, Phase.GONE, backend_ref, _UNKNOWN)
         end = self._ends.get(worker) or folder.end()
         if end is not None:
             self._ends[worker] = end
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
-        job = self._job(folder, handle)
+            return WorkerStatus(worker, Phase.GONE, backend_ref, end.reason, end.loss)
+        job = self._job(folder, backend_ref)
         if job is None and folder.job_id() is None:
-            return WorkerStatus(worker, Phase.GONE, handle, _UNKNOWN)  # no recorded end: `start` may follow
+            return WorkerStatus(worker, Phase.GONE, backend_ref, _UNKNOWN)  # no recorded end: `start` may follow
         phase, reason = job_end.phase(job) if job else (Phase.GONE, "")
         if job is None or phase is Phase.GONE:
             end = self._conclude(folder, job)
-            return WorkerStatus(worker, Phase.GONE, handle, end.reason, end.loss)
+            return WorkerStatus(worker, Phase.GONE, backend_ref, end.reason, end.loss)
         self._repeat_signal(folder, job)
         return WorkerStatus(worker, phase, {"job": job.id}, reason, node=job.node if phase is Phase.RUNNING else "")
 

@@ -10,7 +10,7 @@ from orchestune.ports.backend import TERMINATED, Phase, WorkerLoss
 
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 _RUNS = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "UPDATE_DB"})
-_WHY = {
+_QUEUE_REASONS = {
     "None": "it was just submitted",
     "Priority": "others come first",
     "Resources": "it waits for what it asks for to become free",
@@ -27,9 +27,10 @@ _WHY = {
     "JobHeldUser": "it is held: scontrol release",
     "JobHeldAdmin": "an administrator holds it",
 }
+"""why Slurm has not started a job, by its reason code (squeue: NODELIST(REASON)), for users"""
 _OUTPUT = 53
 """signal number that Slurm reports if a job's output could not be opened"""
-_TOOK = {
+_INFRASTRUCTURE_ENDS = {
     "PREEMPTED": "Slurm gave its node to another job",
     "NODE_FAIL": "its node failed",
     "BOOT_FAIL": "its node did not boot",
@@ -37,13 +38,17 @@ _TOOK = {
     "REVOKED": "it was revoked",
     "CANCELLED": "its job was cancelled",
 }
+"""states in which Slurm, not the trial, ended the job: the trial is requeued without counting a loss"""
 
 
 def phase(job: SlurmJob) -> tuple[Phase, str]:
     """Return the worker's phase, and what it is pending on as a message for users."""
     if job.state in _WAITS:
         word = job.reason.strip("()").partition(",")[0]
-        return Phase.QUEUED, f"job {job.id} is in Slurm's queue: {_WHY.get(word, 'it waits')} ({word or 'no reason'})"
+        return (
+            Phase.QUEUED,
+            f"job {job.id} is in Slurm's queue: {_QUEUE_REASONS.get(word, 'it waits')} ({word or 'no reason'})",
+        )
     if job.state == "CONFIGURING":
         return Phase.PENDING, f"the nodes of job {job.id} are made ready"
     if job.state in _RUNS:
@@ -66,8 +71,8 @@ def judge(
         return WorkerLoss.OUT_OF_MEMORY, "killed for memory: it used more than Slurm gave to its job"
     if job.state == "TIMEOUT":
         return WorkerLoss.UNKNOWN, "the time of its job was over: `slurm: {time: …}` asks for more"
-    if job.state in _TOOK:
-        return WorkerLoss.PLACE, _TOOK[job.state]
+    if job.state in _INFRASTRUCTURE_ENDS:
+        return WorkerLoss.PLACE, _INFRASTRUCTURE_ENDS[job.state]
     if job.state == "COMPLETED":
         return WorkerLoss.UNKNOWN, "the worker ended"
     if exit_code == UNSHARED or number == _OUTPUT:

@@ -82,7 +82,7 @@ def update(console: Console, args: argparse.Namespace) -> int:
         return _print_plan(console, payer, planned)
     if planned and not args.yes:
         for item in planned:
-            console.note(f"{item.called}  {item.detail}")
+            console.note(f"{item.title}  {item.detail}")
         confirm(f"Change the cluster '{spec.name}' in {where(payer)}?", "nothing was changed")
     addresses = provider.reach(spec.name)
     if addresses is None:

@@ -24,14 +24,14 @@ from orchestune.clusters.existing import permissions, probe, provisioner, rollou
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import SERVER, ConnectionSettings
 from orchestune.clusters.existing.probe import ProbeResult, ProbeTarget
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import OrchestuneError
 from orchestune.images.builds.tools import find_tool
 from orchestune.images.registries.reference import parse_place
 from orchestune.images.registries.registry import open_registry
 from orchestune.images.runtime.sample import push_sample
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import is_restricted
-from orchestune.kubeapi.refusals import PermissionMissing
 
 if TYPE_CHECKING:
     from orchestune import documents
@@ -110,7 +110,7 @@ def _server_pods(cluster_api: ContextClient, connection: ConnectionSettings) -> 
 
 
 def _listed(rights: list[permissions.ResourcePermission]) -> str:
-    return some([str(right) for right in rights], 8)
+    return brief_list([str(right) for right in rights], 8)
 
 
 def _server(

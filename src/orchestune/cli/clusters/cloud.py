@@ -128,7 +128,7 @@ class ProgressPrinter:
         """number of resources created, changed, removed or found complete"""
 
     def __call__(self, event: ProvisioningEvent) -> None:
-        name = event.resource.called
+        name = event.resource.title
         if event.what is CompletedStep.WAITING:
             self._show_wait(name, event)
             return

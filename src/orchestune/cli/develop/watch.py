@@ -18,7 +18,7 @@ from orchestune.cli.terminal.interrupts import Interrupts
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.render import one_line
 from orchestune.cli.terminal.signals import deferred_signals, exit_on_signals
-from orchestune.domain.words import plural, some
+from orchestune.domain.words import brief_list, plural
 from orchestune.errors import OrchestuneError
 
 _EXIT_MARGIN_SECONDS = 10.0
@@ -55,7 +55,9 @@ def watch(console: Console, args: argparse.Namespace) -> int:
                 console.say("", console.paint.dim(f"watching {plural(saves.count, 'file')}; Ctrl-C stops it"))
             if changed := saves.look():
                 test.cancel()
-                console.say("", console.paint.bold(f"{some([one_line(name) for name in changed], 3)} changed"), "")
+                console.say(
+                    "", console.paint.bold(f"{brief_list([one_line(name) for name in changed], 3)} changed"), ""
+                )
                 with suppress(OrchestuneError):  # the test reports it
                     saves.ignore = prepare(args).project.ignore
                 test.start()

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from orchestune.domain.words import did_you_mean, some
+from orchestune.domain.words import brief_list, did_you_mean
 from orchestune.worker.command import ALL_PARAMETERS, placeholders, split
 
 _INTERPRETER = re.compile(r"(?:python|pypy)[\d.]*|sh|bash|zsh|node|Rscript|julia|ruby|perl")
@@ -33,7 +33,9 @@ def missing_script(run: str | Sequence[str], folder: Path, root: Path | None = N
     """
     outside = _outside_paths(run, folder, root or folder)
     if outside:
-        return [f"outside the project in {root or folder}, so trials do not have it: {some(outside, 3)}; set --root"]
+        return [
+            f"outside the project in {root or folder}, so trials do not have it: {brief_list(outside, 3)}; set --root"
+        ]
     program = _program(run)
     script = _script(run) or (program if "/" in program else "")
     if not script or script.startswith("/"):

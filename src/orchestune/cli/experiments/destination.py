@@ -12,7 +12,7 @@ from orchestune.cli.terminal.render import size
 from orchestune.client.address import ServerPlace
 from orchestune.client.local.launch_context import BASE_NAMES, environment
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import ProjectFiles, note_of_secrets
 from orchestune.sdk.submitting import at_hand, inherited, shares_files
@@ -53,7 +53,7 @@ def notes(place: ServerPlace, prepared: PreparedExperiment) -> list[str]:
     if project.secrets:
         notes.append(note_of_secrets(project.secrets))
     if project.own:
-        notes.append(f"hidden from trials, which create their own because of `keep`: {some(project.own, 3)}")
+        notes.append(f"hidden from trials, which create their own because of `keep`: {brief_list(project.own, 3)}")
     notes += _unpassed(place, prepared)
     if shares_files(place):
         path = prepared.specification.env.get("PATH") or os.environ.get("PATH", os.defpath)
@@ -76,12 +76,14 @@ def _notes_on_links(place: ServerPlace, project: ProjectFiles) -> list[str]:
     if not links:
         return []
     own = copied({path: str(project.root / path) for path in links}) if shares_files(place) else {}
-    copies = [f"each trial has its own copy, which a cluster would not have: {some(sorted(own), _MAX_LISTED_LINKS)}"]
+    copies = [
+        f"each trial has its own copy, which a cluster would not have: {brief_list(sorted(own), _MAX_LISTED_LINKS)}"
+    ]
     if len(own) == len(links):
         return copies
     links = [path for path in links if path not in own]
     sized = [f"{path} ({size(project.large[path])})" if path in project.large else path for path in links]
-    paths = some(sized, _MAX_LISTED_LINKS)
+    paths = brief_list(sized, _MAX_LISTED_LINKS)
     if shares_files(place):
         effect = "all trials share them and can change them, and a cluster would not have them"
         on_cluster = ": there, mount such data with `volumes:`" if project.large else ""

@@ -14,7 +14,7 @@ from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
 from orchestune.domain.specification.notify import Hook, public_part
-from orchestune.domain.words import plural, some
+from orchestune.domain.words import brief_list, plural
 from orchestune.worker.command import placeholders, split, variable
 
 _INDENT = 13
@@ -84,7 +84,7 @@ def short_plan_lines(
     columns: int | None = None,
 ) -> list[str]:
     """Return the plan of an experiment that was run before: one line, and the notes."""
-    names = some([parameter.name for parameter in specification.space.parameters], _MAX_NAMED_PARAMETERS)
+    names = brief_list([parameter.name for parameter in specification.space.parameters], _MAX_NAMED_PARAMETERS)
     trials = f"{plural(specification.budget, 'trial')} of {names}" if names else plural(specification.budget, "trial")
     goals = ", ".join(f"{metric.name} ({metric.goal})" for metric in specification.metrics if metric.optimized)
     plan = f"{trials}; {_at_a_time(specification)}; engine {specification.engine}; {goals}; {where} (all: --verbose)"
@@ -157,7 +157,7 @@ def describe(parameter: Parameter) -> str:
         text += f" step {parameter.step:g}" if parameter.step else ""
         text += " (whole)" if parameter.kind == "int" else ""
     else:
-        text = some([exact(choice) for choice in parameter.choices])
+        text = brief_list([exact(choice) for choice in parameter.choices])
     conditions = [f"{name} is {' or '.join(map(exact, values))}" for name, values in parameter.when]
     return f"{text}, when {' and '.join(conditions)}" if conditions else text
 

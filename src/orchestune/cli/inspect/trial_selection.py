@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestune.client.attempts import seconds
 from orchestune.domain.search.parameters import as_written
-from orchestune.domain.words import did_you_mean, some
+from orchestune.domain.words import brief_list, did_you_mean
 from orchestune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def matching(trials: Iterable[documents.Trial], conditions: Sequence[Condition])
     unknown = next((each.name for each in conditions if each.name not in names), None)
     if names and unknown is not None:
         known = [name for name in names if not name.startswith(_PREFIXES)]
-        hint = did_you_mean(unknown, known) or f"there are values of {some(known)}"
+        hint = did_you_mean(unknown, known) or f"there are values of {brief_list(known)}"
         raise UsageError(f"--where: no trial has a value of '{unknown}'", hint)
 
 

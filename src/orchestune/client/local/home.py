@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestune.client.local import write_errors
 from orchestune.domain.specification.code import STATE_MARK
 from orchestune.errors import UsageError
-from orchestune.system.private import claim, refuse_replaceable
+from orchestune.system.private import refuse_replaceable, require_own_folder
 
 OWN_FOLDER = "set ORCHESTUNE_HOME to a folder of your own"
 MAX_PATH_BYTES = 480
@@ -41,7 +41,7 @@ def state_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _refuse_others(folder: Path) -> None:
-    claim(folder, "the state folder", OWN_FOLDER)
+    require_own_folder(folder, "the state folder", OWN_FOLDER)
     refuse_replaceable(folder, "the state folder", "ORCHESTUNE_HOME")
 
 

@@ -9,8 +9,8 @@ from functools import partial
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.errors import Denied
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
+from orchestune.kubeapi.errors import ApiCaller
 from orchestune.kubeapi.kubeconfig import load
-from orchestune.kubeapi.refusals import ApiCaller
 
 _POLICY = RequestPolicy(read_timeout=15.0, max_idle=3.0)
 

@@ -17,8 +17,8 @@ from orchestune.client.tunnels.api_server import api_server
 from orchestune.client.tunnels.websocket import PING_AFTER_SECONDS, SILENCE_TIMEOUT_SECONDS, ForwardedConnection, join
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import SERVERS, selector
-from orchestune.kubeapi.refusals import PermissionMissing
 
 PORT = 8470
 _LIFETIME = 3600

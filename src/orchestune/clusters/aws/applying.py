@@ -1,7 +1,7 @@
 """Runs the steps that create a cluster: finds or creates each resource, repairs it, and waits for it.
 
 Idempotent, and safe to interrupt anywhere. A create is never retried blindly: after a temporary error it is unknown if
-AWS has created the resource, so `find` runs again first. Two processes at once are excluded by `claim`.
+AWS has created the resource, so `find` runs again first. Two processes at once are excluded by `cluster_lock`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def change(site: ClusterSite, say: Say, heartbeat: Callable[[], None]) -> None:
 
 
 def _change(site: ClusterSite, endpoint: Planned, say: Say, heartbeat: Callable[[], None]) -> None:
-    aws, start, about = site.aws, site.aws.clock(), endpoint.called
+    aws, start, about = site.aws, site.aws.clock(), endpoint.title
     say(ProvisioningEvent(CompletedStep.WAITING, endpoint))
     config = {"name": site.spec.name, "resourcesVpcConfig": control.endpoint(site.spec.network)}
     response = aws.call("eks", "UpdateClusterConfig", config, about=about)

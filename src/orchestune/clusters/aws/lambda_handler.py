@@ -4,7 +4,7 @@ A cluster cannot remove itself: its nodes are deleted before its control plane, 
 the server invokes this function once its records are archived, and the function does what `cluster destroy` does. A run
 of Lambda lasts at most 15 minutes and a removal longer, so each run stops in time and invokes the next one. All state
 is in AWS: a run that is killed, invoked twice or retried by Lambda finds what is left. Two runs at once are excluded by
-`claim`: the second one raises Conflict.
+`cluster_lock`: the second one raises Conflict.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from orchestune.clusters.aws import removing
-from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.cluster_lock import ClusterLock
 from orchestune.clusters.aws.inventory import other
 from orchestune.clusters.aws.inventory.clusters import refuse_foreign
 from orchestune.clusters.aws.names import Names
@@ -66,17 +66,17 @@ def tear_down(aws: Aws, names: Names, remaining_seconds: Callable[[], float]) ->
     `remaining_seconds` returns the time until Lambda kills this run. At the end the function deletes itself and its
     role. Raises Conflict if foreign resources block the removal, or another process works on the cluster.
     """
-    claim = Claim(aws, names)
+    lock = ClusterLock(aws, names)
 
     def heartbeat() -> None:
-        claim.heartbeat()
+        lock.heartbeat()
         if remaining_seconds() < _RESERVE_SECONDS:
             raise _OutOfTime
 
     refuse_foreign(aws, names)
     try:
-        with claim:
-            claim.acquire()
+        with lock:
+            lock.acquire()
             remaining = removing.remove(aws, names, _log_event, heartbeat, inside_lambda=True)
     except _OutOfTime:  # the lock is released: the next run need not wait until it expires
         invoke(aws, names)
@@ -120,4 +120,4 @@ def invoke(aws: Aws, names: Names) -> None:
 def _log_event(event: ProvisioningEvent) -> None:
     """Write to the log of Lambda, which keeps warnings."""
     if event.what is not CompletedStep.WAITING:
-        log.warning("%s %s", event.what, event.resource.called)
+        log.warning("%s %s", event.what, event.resource.title)

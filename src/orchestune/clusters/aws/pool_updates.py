@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestune.clusters.aws import endpoint_updates, teardown_updates, updating
 from orchestune.clusters.aws.applying import apply, inspect_steps
-from orchestune.clusters.aws.claim import Claim
+from orchestune.clusters.aws.cluster_lock import ClusterLock
 from orchestune.clusters.aws.creation_steps import Step, repaired
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.inventory import clusters, network
@@ -82,16 +82,16 @@ def _missing_parts(site: ClusterSite, existing: list[tuple[Pool, Document]]) -> 
             yield PlanProblem(pool.key, text, hint)
 
 
-def update(site: ClusterSite, claim: Claim, say: Say, drain: Drain) -> None:
+def update(site: ClusterSite, lock: ClusterLock, say: Say, drain: Drain) -> None:
     """Create what is missing first, so that drained pods can be rescheduled; then resize pools, then remove pools."""
-    heartbeat, groups = claim.heartbeat, _node_groups(site)
+    heartbeat, groups = lock.heartbeat, _node_groups(site)
     endpoint_updates.change(site, say, heartbeat)
 
     def report_change(event: ProvisioningEvent) -> None:
         if event.what is not CompletedStep.FOUND:
             say(event)
 
-    steps = [*_creation_steps(site, groups, claim), *access.steps(site), *teardown.steps(site)]
+    steps = [*_creation_steps(site, groups, lock), *access.steps(site), *teardown.steps(site)]
     apply(site.aws, steps, report_change, heartbeat)
     teardown_updates.disable(site, say)
     for change in _changes(site, groups):
@@ -126,7 +126,7 @@ def _node_groups(site: ClusterSite) -> dict[str, Document]:
     return {str(group["nodegroupName"]): group for group in groups if group and group["status"] != "DELETING"}
 
 
-def _creation_steps(site: ClusterSite, groups: dict[str, Document], claim: Claim | None = None) -> list[Step]:
+def _creation_steps(site: ClusterSite, groups: dict[str, Document], lock: ClusterLock | None = None) -> list[Step]:
     """Return the steps of `create`, except for existing pools, which are changed in any state.
 
     Existing add-ons are left out too: they may be unhealthy just because of such a pool; failed ones are included.
@@ -135,7 +135,7 @@ def _creation_steps(site: ClusterSite, groups: dict[str, Document], claim: Claim
     missing = [step for step in addons if step.find({}) is None or step.find_repairs({})]
     before_nodes = [step for step in missing if step.planned.name in ADDONS_BEFORE_NODES]
     return [
-        *roles.steps(site, claim),
+        *roles.steps(site, lock),
         *network_steps(site),
         *storage.steps(site),
         control.cluster(site),

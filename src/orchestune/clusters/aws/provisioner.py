@@ -2,7 +2,7 @@
 
 A cluster is an ordered list of steps (`creation_steps`), one per resource; `plan` inspects them and `apply` runs them.
 Removal does not reverse the steps: it lists what exists by tag (`removing`), and so also finds what Kubernetes created.
-Commands that change a cluster hold its lock (`claim`).
+Commands that change a cluster hold its lock (`cluster_lock`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from orchestune.clusters.aws import immutable, offerings, pool_updates, preflight, removing
 from orchestune.clusters.aws.applying import apply, inspect_steps
-from orchestune.clusters.aws.claim import Claim
 from orchestune.clusters.aws.client import Aws
+from orchestune.clusters.aws.cluster_lock import ClusterLock
 from orchestune.clusters.aws.creation_steps import Repair, Step, repaired
 from orchestune.clusters.aws.inputs import ClusterSite
 from orchestune.clusters.aws.inventory.clusters import refuse_foreign
@@ -79,8 +79,8 @@ class AwsProvisioner:
     def apply(self, spec: ClusterSpec, say: Say) -> ClusterAddresses:
         site = self._site(spec)
         self._refuse_name(site.names)
-        with Claim(self._aws, site.names) as claim:  # acquired by the first step, which may create the role
-            ids = apply(self._aws, self._steps(site, claim), say, claim.heartbeat)
+        with ClusterLock(self._aws, site.names) as lock:  # acquired by the first step, which may create the role
+            ids = apply(self._aws, self._steps(site, lock), say, lock.heartbeat)
         return cluster_addresses(self._aws, site.names, ids)
 
     def reach(self, name: str) -> ClusterAddresses | None:
@@ -109,9 +109,9 @@ class AwsProvisioner:
     def update(self, spec: ClusterSpec, say: Say, drain: Drain) -> None:
         site = self._site(spec)
         refuse_foreign(self._aws, site.names)
-        with Claim(self._aws, site.names) as claim:
-            claim.acquire()
-            pool_updates.update(site, claim, say, drain)
+        with ClusterLock(self._aws, site.names) as lock:
+            lock.acquire()
+            pool_updates.update(site, lock, say, drain)
 
     def status(self, name: str) -> CloudStatus | None:
         return cluster_status(self._aws, self._names(name))
@@ -122,9 +122,9 @@ class AwsProvisioner:
     def destroy(self, name: str, say: Say, *, keep_registry: bool = False) -> None:
         names = self._names(name)
         refuse_foreign(self._aws, names)
-        with Claim(self._aws, names) as claim:
-            claim.acquire()
-            remaining = removing.remove(self._aws, names, say, claim.heartbeat, keep_registry=keep_registry)
+        with ClusterLock(self._aws, names) as lock:
+            lock.acquire()
+            remaining = removing.remove(self._aws, names, say, lock.heartbeat, keep_registry=keep_registry)
         if remaining:
             reasons = "\n".join(f"  {resource.kind} {resource.name}: {resource.why}" for resource in remaining)
             raise Conflict(f"cannot remove all of '{name}':\n{reasons}", "resolve that, then repeat the command")
@@ -160,10 +160,10 @@ class AwsProvisioner:
             self._last_site = spec, ClusterSite(self._aws, reduced, names, offer, zones, version, subnets)
         return self._last_site[1]
 
-    def _steps(self, site: ClusterSite, claim: Claim | None = None) -> Sequence[Step]:
-        """Return all steps in the order of creation; without a claim for inspection only."""
+    def _steps(self, site: ClusterSite, lock: ClusterLock | None = None) -> Sequence[Step]:
+        """Return all steps in the order of creation; without `lock` for inspection only."""
         return [
-            *roles.steps(site, claim),
+            *roles.steps(site, lock),
             *network.steps(site),
             *storage.steps(site),
             control.cluster(site),

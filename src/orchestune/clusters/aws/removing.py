@@ -5,8 +5,8 @@ and repeated, by another process or from another machine too. Kinds are removed 
 since AWS refuses to delete a resource that another one uses. A kind is done when a lookup no longer finds any resource
 of it, not when its delete requests have been accepted.
 
-The control plane's role is the last kind: it carries the lock (`claim`), and its tag proves that load balancers and
-interfaces with the cluster's name were Orchestune's. It stays while anything else is left.
+The control plane's role is the last kind: it carries the lock (`cluster_lock`), and its tag proves that load balancers
+and interfaces with the cluster's name were Orchestune's. It stays while anything else is left.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from orchestune.clusters.existing.config import MANAGER
-from orchestune.clusters.existing.objects import called, collection, path
+from orchestune.clusters.existing.objects import collection, display_name, path
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, Unreachable
 from orchestune.kubeapi.client import ApiServer, RequestPolicy
+from orchestune.kubeapi.errors import ApiCaller
 from orchestune.kubeapi.kubeconfig import load
 from orchestune.kubeapi.labels import OWN_LABELS, are_in
-from orchestune.kubeapi.refusals import ApiCaller
 
 Manifest = dict[str, Any]
 _POLICY = RequestPolicy(connect_timeout=10.0, read_timeout=30.0, retries=2)
@@ -91,5 +91,5 @@ def _check_owner(api: ContextClient, document: Manifest) -> None:
         return
     if not are_in(OWN_LABELS, existing["metadata"].get("labels")):
         raise Conflict(
-            f"the {called(document)} exists already and is not ours", "choose another namespace with --namespace"
+            f"the {display_name(document)} exists already and is not ours", "choose another namespace with --namespace"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestune.clusters.existing.client import ContextClient
-from orchestune.clusters.existing.objects import about, called
+from orchestune.clusters.existing.objects import display_name, errors_name
 
 Manifest = dict[str, Any]
 _CLEANUP_TIMEOUT = 300.0
@@ -37,12 +37,12 @@ def clear(
             remaining += _workloads(api)
         for document in remaining:
             if not document["metadata"].get("deletionTimestamp"):
-                with about(document):
+                with errors_name(document):
                     api.delete(document)
         disks = [volume for volume in api.items("v1", "PersistentVolume") if _disk_is_deleted(volume)]
         if not remaining and not disks:
             return
-        description = ", ".join(sorted(called(document) for document in [*remaining, *disks])[:5])
+        description = ", ".join(sorted(display_name(document) for document in [*remaining, *disks])[:5])
         if clock() > deadline:
             note(f"the cluster has not deleted: {description}")
             return

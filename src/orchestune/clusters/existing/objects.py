@@ -70,16 +70,16 @@ def path(document: Manifest) -> str:
     return f"{place}/{metadata['name']}"
 
 
-def called(document: Manifest) -> str:
+def display_name(document: Manifest) -> str:
     """Return the display name for messages: `Deployment orchestune-server`."""
     return f"{document['kind']} {document['metadata']['name']}"
 
 
 @contextmanager
-def about(document: Manifest) -> Iterator[None]:
-    """Prefix the messages of errors raised in the block with the object's display name."""
+def errors_name(document: Manifest) -> Iterator[None]:
+    """Name the object in the messages of errors raised in the block: `Deployment orchestune-server: …`."""
     try:
         yield
     except OrchestuneError as exc:
-        exc.message = f"{called(document)}: {exc.message}"
+        exc.message = f"{display_name(document)}: {exc.message}"
         raise

@@ -43,7 +43,7 @@ def server(connection: ConnectionSettings, *, certificates: str = "", secret: st
 
     `secret` is the version of the Secret. The server restarts if that or the settings change.
     """
-    documents = [claim(connection)] if connection.makes_claim else []
+    documents = [volume_claim(connection)] if connection.makes_claim else []
     documents += [service(connection), network_policy(connection)]
     documents += [disruption_budget(connection)] if connection.replicas > 1 else []
     return [*documents, deployment(connection, settings(connection, certificates), secret)]
@@ -101,8 +101,8 @@ def settings(connection: ConnectionSettings, certificates: str = "") -> Manifest
     return manifest("v1", "ConfigMap", CONFIG, connection, "server", data=data)
 
 
-def claim(connection: ConnectionSettings) -> Manifest:
-    """Build the server's claim. ReadWriteOncePod: SQLite allows one writer."""
+def volume_claim(connection: ConnectionSettings) -> Manifest:
+    """Build the PersistentVolumeClaim of the server's disk. ReadWriteOncePod: SQLite allows one writer."""
     spec: Manifest = {
         "accessModes": ["ReadWriteOncePod"],
         "resources": {"requests": {"storage": connection.size}},

@@ -18,14 +18,14 @@ from orchestune.clusters.existing import permissions, plan, rollout
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, ConnectionSettings, read
 from orchestune.clusters.existing.deployment import configuration
-from orchestune.clusters.existing.objects import about, called
+from orchestune.clusters.existing.objects import display_name, errors_name
 from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.rights import queue_rules
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
+from orchestune.kubeapi.errors import MAKE_NAMESPACE, Changed, PermissionMissing
 from orchestune.kubeapi.labels import OWN_LABELS, SERVERS, are_in, selector
-from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, PermissionMissing
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
@@ -66,7 +66,7 @@ class Overtaken(Conflict):
 
     def __init__(self, document: Manifest) -> None:
         super().__init__(
-            f"another command has changed the {called(document)} at the same time",
+            f"another command has changed the {display_name(document)} at the same time",
             "repeat the command: it continues with the present settings",
         )
 
@@ -192,7 +192,7 @@ def check_rights(
     """Raise PermissionMissing naming every missing right, before any change is made."""
     missing_rights = permissions.missing(api, rights)
     if missing_rights:
-        listing = some([str(right) for right in missing_rights], 12)
+        listing = brief_list([str(right) for right in missing_rights], 12)
         raise PermissionMissing(
             f"this user lacks rights to {operation}: {listing}", hint or _grant_hint(missing_rights)
         )
@@ -263,7 +263,7 @@ def server_pods(api: ContextClient, connection: ConnectionSettings) -> list[str]
 
 def _apply(api: ContextClient, document: Manifest) -> None:
     try:
-        with about(document):
+        with errors_name(document):
             api.apply(document)
     except Changed as exc:
         raise Overtaken(document) from exc
@@ -280,7 +280,7 @@ def _create(api: ContextClient, document: Manifest) -> Manifest | None:
     existing = read()
     if existing is None:
         try:
-            with about(document):
+            with errors_name(document):
                 api.create(document)
         except Conflict:
             return read()
@@ -349,15 +349,15 @@ def remove(
     for version, kind in REMOVED:
         for document in list(api.items(version, kind, connection.namespace, selector(OWN_LABELS))):
             if api.delete(document):
-                deleted.append(called(document))
+                deleted.append(display_name(document))
         if kind in ("Deployment", "Job"):
             _wait_for_deletion(api, (version, kind), connection, note, clock, sleep)
     for document in plan.administrators_part(connection):
         try:
             if api.delete(document):
-                deleted.append(called(document))
+                deleted.append(display_name(document))
         except PermissionMissing:
-            note(f"{called(document)} stays: only an administrator may delete it")
+            note(f"{display_name(document)} stays: only an administrator may delete it")
     return [*deleted, *_remove_namespace(api, connection, note)]
 
 
@@ -397,7 +397,7 @@ def _grace_period(pod: Manifest) -> int:
 
 def _on_node(pod: Manifest) -> str:
     node = pod["spec"].get("nodeName")
-    return called(pod) + (f" on {node}" if node else "")
+    return display_name(pod) + (f" on {node}" if node else "")
 
 
 def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: Note) -> list[str]:
@@ -435,5 +435,5 @@ def _foreign_objects(api: ContextClient, namespace: str) -> list[str]:
         for document in api.items(version, kind, namespace):
             name, is_ours = document["metadata"]["name"], are_in(OWN_LABELS, document["metadata"].get("labels"))
             if not is_ours and not name.startswith("kube-root-ca") and (kind, name) != ("ServiceAccount", "default"):
-                names.append(called(document))
+                names.append(display_name(document))
     return names

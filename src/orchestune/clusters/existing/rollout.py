@@ -17,8 +17,8 @@ from orchestune.clusters.existing.config import DATA, SERVER, ConnectionSettings
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.images.registries.untrusted import remedy
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import SERVERS, selector
-from orchestune.kubeapi.refusals import PermissionMissing
 
 Manifest = dict[str, Any]
 _PULL_FAILURES = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")

@@ -15,7 +15,7 @@ from orchestune.config.scripts.option import Option, Script
 from orchestune.config.scripts.proposing import Proposal, argument, guess, propose
 from orchestune.config.scripts.reading import ScriptInvocation
 from orchestune.config.sources.draft import Draft
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 from orchestune.errors import UsageError
 from orchestune.worker.command import ALL_PARAMETERS
 
@@ -208,7 +208,7 @@ def _nothing_to_vary(invocation: ScriptInvocation, proposals: _Pairs) -> UsageEr
     spellings = {name: proposal.spelling for name, (_, proposal) in proposals.items() if proposal.spelling is not None}
     if spellings:
         name, spelling = next(iter(spellings.items()))
-        what = f"no option of {program} looks like a hyperparameter: {some(list(proposals))}"
+        what = f"no option of {program} looks like a hyperparameter: {brief_list(list(proposals))}"
         return UsageError(what, f"name the ones to vary: orchestune init {program} {argument(name, spelling)}")
     hint = f"name parameters and their places: orchestune init {program} lr=1e-4..0.1:log -- COMMAND --rate {{lr}}"
     return UsageError(f"{program}: no options, constants or settings found that can be varied", hint)

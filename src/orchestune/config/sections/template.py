@@ -12,7 +12,7 @@ from orchestune.config.document.kinds import string
 from orchestune.config.document.report import Field
 from orchestune.config.document.value_spans import READERS, Unreadable
 from orchestune.domain.specification.command_channels import ConfigTemplate, ConstantTemplate, Parts
-from orchestune.domain.words import did_you_mean, some
+from orchestune.domain.words import brief_list, did_you_mean
 from orchestune.system.project_root import is_hidden_elsewhere
 
 MAX_BYTES = 256 * 1024
@@ -70,7 +70,7 @@ def constant_lines(
         return None
     for name in names:
         if name not in by_name and name not in placed:
-            hint = did_you_mean(name, by_name) or (f"constants: {some(list(by_name))}" if by_name else "")
+            hint = did_you_mean(name, by_name) or (f"constants: {brief_list(list(by_name))}" if by_name else "")
             field.reject(f"{path} has no constant '{name}' (expected a literal assigned once at the top level)", hint)
     return template(path, content, {name: by_name[name] for name in names if name in by_name})
 

@@ -9,7 +9,7 @@ from orchestune.config.document.constants import READERS, Constants, Unparsable
 from orchestune.config.document.nodes import Entries, Items, Node, ScalarNode, SourcePosition
 from orchestune.config.scripts.option import KINDS, Option
 from orchestune.config.scripts.proposing import argument, propose
-from orchestune.domain.words import did_you_mean, some
+from orchestune.domain.words import brief_list, did_you_mean
 from orchestune.worker.command import placeholders, split
 
 _POSITION = SourcePosition("the command")
@@ -28,7 +28,9 @@ def with_constants(root: Entries, folder: Path, notes: list[str]) -> Entries:
         key, node = (ScalarNode(_POSITION, text, text) for text in ("constants", path))
         return root.with_entry(key, node)
     if names and constants:
-        notes.append(f"{path} has the constants {some(list(constants))}: name parameters like these to replace them")
+        notes.append(
+            f"{path} has the constants {brief_list(list(constants))}: name parameters like these to replace them"
+        )
     return root
 
 

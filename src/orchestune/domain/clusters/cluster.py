@@ -129,7 +129,7 @@ class Planned:
     detail: str = ""
 
     @property
-    def called(self) -> str:
+    def title(self) -> str:
         """Name of the resource in messages."""
         return f"{self.kind} {self.name}"
 

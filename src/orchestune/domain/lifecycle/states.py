@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Desired(StrEnum):
-    """Desired state of an experiment, set by its owner."""
+    """State that the user wants an experiment to be in. Its `ExperimentState` follows from this and its trials."""
 
     RUNNING = "running"
     PAUSED = "paused"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from orchestune.domain.search.floats import as_float
 from orchestune.domain.search.priors import Density, Prior, Scale, density, weights
-from orchestune.domain.words import some
+from orchestune.domain.words import brief_list
 
 Value = float | int | str | bool
 Kind = Literal["float", "int", "categorical", "bool"]
@@ -84,20 +84,20 @@ class Parameter:
         if self.step is None:
             return math.inf
         steps = (self.high - self.low) / self.step
-        whole = _whole(steps, self._unsure(self.high), 1e-9)  # a bound just below a value excludes it
+        whole = _whole(steps, self._rounding_error(self.high), 1e-9)  # a bound just below a value excludes it
         return (round(steps) if whole else math.floor(steps)) + 1
 
     def reaches_a_second(self) -> bool:
         """Return True if one step above the lower bound is within the range, within rounding."""
         assert self.low is not None and self.high is not None and self.step
-        return 1 - (self.high - self.low) / self.step <= max(1e-9, self._unsure(self.high))
+        return 1 - (self.high - self.low) / self.step <= max(1e-9, self._rounding_error(self.high))
 
     def problem(self, value: object) -> str | None:
         """Return the reason why `value` is invalid; None if it is valid."""
         if not self.numeric:
             if any(same(value, choice) for choice in self.choices):
                 return None
-            choices = some([as_written(choice) for choice in self.choices])
+            choices = brief_list([as_written(choice) for choice in self.choices])
             return f"invalid value: {as_written(value, repr)} (expected one of {choices})"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(as_float(value)):
             return f"invalid value: {as_written(value, repr)} (expected a finite number)"
@@ -106,11 +106,11 @@ class Parameter:
         assert self.low is not None and self.high is not None
         if not self.within(value):
             return f"out of range: {value!r} (expected {self.low:g}..{self.high:g})"
-        if self.step and not _whole((value - self.low) / self.step, self._unsure(value), 1e-6):
+        if self.step and not _whole((value - self.low) / self.step, self._rounding_error(value), 1e-6):
             return f"invalid value: {value!r} (expected {self.low:g} plus a multiple of the step {self.step:g})"
         return None
 
-    def _unsure(self, value: float) -> float:
+    def _rounding_error(self, value: float) -> float:
         """Return the rounding error, in steps, of the distance between `value` and the lower bound."""
         assert self.low is not None and self.step
         return 4 * math.ulp(max(abs(value), abs(self.low))) / self.step

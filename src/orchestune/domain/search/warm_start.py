@@ -22,7 +22,7 @@ from orchestune.domain.search.parameters import Parameter, Value, token
 from orchestune.domain.search.space import Space
 from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
-from orchestune.domain.words import plural, some
+from orchestune.domain.words import brief_list, plural
 
 MAX_RESULTS = 5000
 """maximum results of one warm start; models are fitted to fewer"""
@@ -196,7 +196,7 @@ class _Tally:
             example = self.examples[why]
             yield f"{number} of {count} results skipped: {why}{f', such as {example}' if example else ''}"
         if self.unknown:
-            yield f"ignored, since this space has no such parameters: {some(list(self.unknown), 5)}"
+            yield f"ignored, since this space has no such parameters: {brief_list(list(self.unknown), 5)}"
         for name, number in self.lacks.items():
             yield f"{number} of {count} results have no value of {name}, and do not inform its search"
 

@@ -23,8 +23,8 @@ class Limit:
     bound: float
     least: bool
 
-    def excess(self, value: float) -> float:
-        """Return the amount by which `value` violates the limit; 0 or less if it satisfies it."""
+    def violation(self, value: float) -> float:
+        """Return how far `value` is beyond the bound; 0 or less if it satisfies the limit."""
         return self.bound - value if self.least else value - self.bound
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ def _tighter(metric: Metric) -> Limit:
 def excesses(metrics: Sequence[Metric], values: Mapping[str, float]) -> tuple[float, ...]:
     """Return the violation of each limit: 0 or less if satisfied, infinite if the value is absent or not finite."""
     return tuple(
-        metric.limit.excess(values[metric.name]) if math.isfinite(values.get(metric.name, math.nan)) else math.inf
+        metric.limit.violation(values[metric.name]) if math.isfinite(values.get(metric.name, math.nan)) else math.inf
         for metric in metrics
         if metric.limit is not None
     )

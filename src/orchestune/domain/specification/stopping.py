@@ -33,13 +33,13 @@ class SearchProgress:
     """number of configurations in the space if it can be counted; set only if exhausted"""
     front: bool = False
     """there are several objectives"""
-    unsure: bool = False
+    is_best_uncertain: bool = False
     """the best value is noisy, and the surrogate's expected value of the best trial is not available"""
 
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The best trial as shown to users, as far as the stop rules depend on it."""
+    """The best trial so far, as users see it, reduced to what the stop rules depend on."""
 
     value: float
     """its expected value under the surrogate, or its measured value"""
@@ -48,9 +48,9 @@ class Incumbent:
 
 
 def ended(progress: SearchProgress, rules: StopRules, objective: Metric) -> Reason | None:
-    """Return the stop rule that ends the experiment; None if none applies. Rules about an unsure best are skipped."""
+    """Return the stop rule that ends the experiment, None if none applies. Skips rules about an uncertain best."""
     best, target = progress.best_value, rules.target
-    if progress.unsure:
+    if progress.is_best_uncertain:
         rules = replace(rules, target=None, futile=None, patience=None)
     elif best is not None and target is not None and objective.reached(best, target):
         return Reason(ReasonCode.TARGET, f"{objective.name} reached {best:g}, the target was {target:g}")

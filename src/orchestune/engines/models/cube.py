@@ -53,15 +53,15 @@ class Cube:
         self._of_part = [names[parameter.name] for parameter in self._part.parameters]
 
     @property
-    def width(self) -> int:
-        """The number of coordinates."""
+    def dimension(self) -> int:
+        """The number of coordinates: one per parameter."""
         return len(self._lines)
 
     def point(self, configuration: Configuration) -> Floats | None:
         """Return the point of a configuration; None if it is not in the space, as after a change of the space."""
         if any(name not in self._space.by_name for name in configuration):
             return None
-        row = np.full(self.width, math.nan)
+        row = np.full(self.dimension, math.nan)
         for index, parameter in enumerate(self._space.parameters):
             if parameter.name in configuration:
                 value = configuration[parameter.name]
@@ -91,7 +91,7 @@ class Cube:
 
     def anywhere(self, count: int, random: np.random.Generator) -> Floats:
         """Return independent uniform points, ignoring the constraints."""
-        points = random.random((count, self.width))
+        points = random.random((count, self.dimension))
         return self.snapped(np.where(self.numeric, points, np.floor(points * self.sizes)))
 
     def allowed(self, points: Floats) -> Flags:
@@ -126,7 +126,7 @@ class Cube:
             point = self.point(start)
             assert point is not None
             walked.append(np.where(np.isnan(point), self.anywhere(1, random)[0], point))
-        return np.concatenate([accepted, stacked(walked, self.width)])[:count]
+        return np.concatenate([accepted, stacked(walked, self.dimension)])[:count]
 
     def snapped(self, points: Floats) -> Floats:
         """Round the points to the steps of their parameters and clip them to the bounds, in place."""

@@ -205,14 +205,16 @@ def _worst(losses: Floats, spread: float) -> float | None:
 
 
 def _modelled(cube: Cube, entries: Sequence[TrainingPoint]) -> tuple[Floats, Floats] | None:
-    training = regression_data(entries, cube.width, "plain", (1.0,))
+    training = regression_data(entries, cube.dimension, "plain", (1.0,))
     losses = np.array([item.losses[0] for item in entries if item.losses is not None])
     unit = _HUGE if np.abs(losses).max() > _HUGE else 1.0
     losses /= unit  # differences cannot overflow now
     scale = _scale(losses, training.values)
     if scale is None:
         return None
-    few = regression_data(thinned(entries, min(_FITTED, max_fit_points(cube.width))), cube.width, "plain", (1.0,))
+    few = regression_data(
+        thinned(entries, min(_FITTED, max_fit_points(cube.dimension))), cube.dimension, "plain", (1.0,)
+    )
     noises = few.reported[few.reported > 0]
     most = _COMMON * float(np.median(noises)) if len(noises) else None
     scales = fit(cube.features(few.points), few, cube.numeric, most_noise=most)

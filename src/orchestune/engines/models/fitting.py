@@ -36,9 +36,9 @@ _CLEARLY = 1.0
 """the result of that start must have a log posterior higher by this: it may also overfit a lucky value"""
 
 
-def max_fit_points(width: int) -> int:
+def max_fit_points(dimension: int) -> int:
     """Return the maximum number of points of a fit: time and memory allow fewer with many coordinates."""
-    return int((_MAX_ARRAY_ELEMENTS / max(1, width)) ** 0.5)
+    return int((_MAX_ARRAY_ELEMENTS / max(1, dimension)) ** 0.5)
 
 
 def fit(
@@ -105,7 +105,7 @@ class _Target:
     """The negative log posterior and its gradient, as a function of the logarithms of the scales.
 
     Order: length scales, amplitude, noise; if additive, length scales of the single coordinates and their amplitude; if
-    trials report noise, the trust in it.
+    trials report noise, `Scales.trust`: the factor on the reported variances.
     """
 
     def __init__(self, differences: Floats, training: TrainingData, additive: bool = False) -> None:

@@ -44,7 +44,7 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
     entries = [item for item in points if item is not None and item.losses is not None]
     if len(entries) < MIN_TRIALS or len({item.losses for item in entries}) < 2:
         return {}
-    used = ~np.isnan(stacked([item.coordinates for item in entries], cube.width)).all(axis=0)
+    used = ~np.isnan(stacked([item.coordinates for item in entries], cube.dimension)).all(axis=0)
     effects = np.where(used, _total_effects(cube, entries), 0.0)
     total = float(effects.sum())
     if not (np.isfinite(total) and total > 0):
@@ -54,24 +54,24 @@ def importance(space: Space, metric: Metric, history: Sequence[Observation]) -> 
 
 
 def _total_effects(cube: Cube, entries: Sequence[TrainingPoint]) -> Floats:
-    most = max_fit_points(cube.width)
+    most = max_fit_points(cube.dimension)
     with np.errstate(over="ignore", under="ignore"):
-        few = regression_data(thinned(entries, min(_FITTED, most)), cube.width, "plain", (1.0,))
-        additive = cube.width <= MAX_ADDITIVE_COORDINATES
+        few = regression_data(thinned(entries, min(_FITTED, most)), cube.dimension, "plain", (1.0,))
+        additive = cube.dimension <= MAX_ADDITIVE_COORDINATES
         if not beyond_chance(cube.features(few.points), few, cube.numeric, additive=additive):
-            return np.zeros(cube.width)
+            return np.zeros(cube.dimension)
         scales = fit(cube.features(few.points), few, cube.numeric, additive=additive, quick=False)
-        training = regression_data(thinned(entries, min(_MODELLED, most)), cube.width, "plain", (1.0,))
+        training = regression_data(thinned(entries, min(_MODELLED, most)), cube.dimension, "plain", (1.0,))
         features = cube.features(training.points)
         model = Posterior(scales, features, training.values, training.noise(scales), features[:0], cube.numeric)
-        count = max(50, min(_DRAWS, _LOOKS // (cube.width + 1)))
+        count = max(50, min(_DRAWS, _LOOKS // (cube.dimension + 1)))
         random = np.random.default_rng(0)
         base = cube.uniform(count, random)
         resampled = cube.anywhere(len(base), random)
         expected = model.at(cube.features(base))[0]
-        effects, constrained = np.zeros(cube.width), cube.constrained()
+        effects, constrained = np.zeros(cube.dimension), cube.constrained()
         tries = min(max(_LOOKS // (len(base) * max(int(constrained.sum()), 1)), 1), _MAX_SAMPLES_PER_ROW)
-        for place in range(cube.width):
+        for place in range(cube.dimension):
             moved, fixed = _moved(cube, base, resampled, place, random, tries if constrained[place] else 0)
             if fixed > _TIED * len(base):
                 effects[place] = _explained(cube.features(base)[:, place], expected)

@@ -29,7 +29,7 @@ class Scales:
     """inverse length scale per coordinate in the additive part; None without that part"""
     single_amplitude: float = 0.0
     trust: float = 1.0
-    """share of the reported variances that the values support"""
+    """factor in (0, 1] on the variances that trials report: how far the values confirm them"""
 
     @property
     def variance(self) -> float:

@@ -127,7 +127,7 @@ class GpProposer:
         self._cube = Cube(space)
         self._identity = ConfigurationKeys(space)
         self._design = start_design(space, seed)
-        most = max_history(self._cube.width, self._limits)
+        most = max_history(self._cube.dimension, self._limits)
         self._history: History[TrainingPoint] = History(
             max(_MIN_HISTORY, min(history or HISTORY, most)), self._objectives
         )
@@ -145,7 +145,7 @@ class GpProposer:
 
     def ready(self, pending: int) -> bool:
         """Return True if there are enough results for a model, given the number of pending trials."""
-        return can_start(self._scored, self._failed, self._startup, pending) and self._cube.width > 0
+        return can_start(self._scored, self._failed, self._startup, pending) and self._cube.dimension > 0
 
     def looks_elsewhere(self, number: int) -> bool:
         """Return True if trial `number` is one of the quarter that a stalled search spends elsewhere.
@@ -190,7 +190,7 @@ class GpProposer:
         variant = self._variant(number)
         weights = self._drawn_weights(random)
         modelled = [point for point in window if not point.failed]
-        training = regression_data(modelled, self._cube.width, variant.warping, weights)
+        training = regression_data(modelled, self._cube.dimension, variant.warping, weights)
         pending_points = [point for point in map(self._cube.point, pending[-_PENDING:]) if point is not None]
         with np.errstate(over="ignore", under="ignore"):
             scales = self._scales_of(variant, weights)
@@ -199,10 +199,10 @@ class GpProposer:
                 self._cube.features(training.points),
                 training.values,
                 training.noise(scales),
-                self._cube.features(stacked(pending_points, self._cube.width)),
+                self._cube.features(stacked(pending_points, self._cube.dimension)),
                 self._cube.numeric,
             )
-            model_points = np.concatenate([training.points, stacked(pending_points, self._cube.width)])
+            model_points = np.concatenate([training.points, stacked(pending_points, self._cube.dimension)])
             order, acquisition = posterior.expected, cast(Acquisition, posterior.log_improvement)
             bounds = [bound for index in (_FAILURES, *range(self._limits)) if (bound := self._bound(index, window))]
             if bounds:
@@ -251,7 +251,7 @@ class GpProposer:
         return EvaluatedPoint(point.coordinates, self._cube.features(point.coordinates[None])[0], point.losses[0])
 
     def _variant(self, number: int) -> ModelVariant:
-        has_few_results = self._scored < _FIRST_RESULTS_PER_COORDINATE * self._cube.width
+        has_few_results = self._scored < _FIRST_RESULTS_PER_COORDINATE * self._cube.dimension
         variants = self._first_variants if has_few_results else self._variants
         return variants[number // 2 % len(variants)]
 
@@ -280,8 +280,8 @@ class GpProposer:
     def _data_of_limit(self, points: Sequence[TrainingPoint], index: int) -> tuple[TrainingData, float] | None:
         """Return the data of a limit or of failures; None if there is none."""
         if index == _FAILURES:
-            return failure_data(points, self._cube.width)
-        return limit_data(points, self._cube.width, index)
+            return failure_data(points, self._cube.dimension)
+        return limit_data(points, self._cube.dimension, index)
 
     def _scales_of_limit(self, index: int) -> Scales | None:
         if index not in self._limit_scales:
@@ -295,7 +295,7 @@ class GpProposer:
     def _scales_of(self, variant: ModelVariant, weights: tuple[float, ...]) -> Scales:
         if (variant, weights) not in self._scales:
             fitted = [point for point in self._fitted if not point.failed]
-            training = regression_data(fitted, self._cube.width, variant.warping, weights)
+            training = regression_data(fitted, self._cube.dimension, variant.warping, weights)
             features = self._cube.features(training.points)
             self._scales[variant, weights] = fit(features, training, self._cube.numeric, additive=variant.additive)
         return self._scales[variant, weights]
@@ -310,9 +310,9 @@ class GpProposer:
         return tuple(np.random.default_rng(chosen).dirichlet(np.ones(self._objectives)).tolist())
 
 
-def max_history(width: int, limits: int) -> int:
+def max_history(dimension: int, limits: int) -> int:
     """Return the maximum length of the history: it fits into memory if a fit does, and each limit has a model too."""
-    return max_fit_points(width * max(1, limits // _LIMITS_AT_FULL_HISTORY))
+    return max_fit_points(dimension * max(1, limits // _LIMITS_AT_FULL_HISTORY))
 
 
 def _distinct(points: Floats) -> Floats:

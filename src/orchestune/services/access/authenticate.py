@@ -16,7 +16,7 @@ VOUCHED_SECONDS = 3600.0
 
 
 def authenticate(core: Core, token: str) -> Caller | None:
-    """Return the caller, or None if the token is invalid. Raises GroupOver if its worker has ended."""
+    """Return the caller, or None if the token is invalid. Raises WorkerNotNeeded if its worker has ended."""
     claims = read_worker_token(core, token)
     if claims:
         with core.store.reading() as session:

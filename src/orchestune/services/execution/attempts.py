@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msgspec import structs
-
 from orchestune.domain.lifecycle.states import AttemptState, Reason, ReasonCode
 from orchestune.domain.lifecycle.transitions import ATTEMPT, Cause, InvalidTransition, after
 from orchestune.domain.specification import stopping
 from orchestune.domain.specification.experiment import ProgramKind
 from orchestune.domain.specification.metrics import Metric, Point, ReducedMetric, reduce
-from orchestune.services.execution import folds, pending_files, pruning, quarantine, trials, usage
+from orchestune.services.execution import folds, pending_files, pruning, quarantine, requeue, trials, usage
 from orchestune.services.execution import points as reported
 from orchestune.services.execution.attempt_logs import append_logs
 from orchestune.services.execution.locked_experiment import Ledger
@@ -33,16 +31,12 @@ from orchestune.store.statements.attempts import (
 from orchestune.wire.answers import Result
 from orchestune.wire.work import AttemptReport, EndState, Finished, Heartbeat
 
-LOSSES_OF_WORKERS_BEFORE_PAUSE = 5
 ENDS_OF_ITS_OWN = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.PREEMPTED, AttemptState.PRUNED)
 """final states that the worker reports, possibly more than once"""
 _DECIDED_BY_SERVER = (AttemptState.CANCELLED, AttemptState.PRUNED)
 """final states that the server decides: the worker gets a stop order, and the process its grace period"""
 _REPORTED_FIELDS = ("exit_code", "signal", "wall", "cpu", "memory", "log_bytes", "tail")
 """fields that a worker reports about a process that ended"""
-RETRY_SECONDS = 2.0
-MAX_DELAY_SECONDS = 60.0
-"""seconds; upper bound of the backoff before a failed or lost attempt is retried"""
 
 
 @dataclass(frozen=True)
@@ -227,22 +221,21 @@ def _conclude(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdict, late
     cause, trial, fold = verdict.cause, row.trial, row.fold
     if cause is Cause.PREEMPT:
         if not late:
-            _requeue(ledger, row, cause)
+            requeue.at_once(ledger, row, cause)
             pause_without_progress(ledger, trial, fold)
         return
     if cause is Cause.LOSE:
-        _requeue_later(ledger, row, verdict.reason)
+        requeue.after_failed_start(ledger, row, verdict.reason)
         return
     if verdict.memory:
         raise_memory(ledger, trial, fold, verdict.memory)
         if not late:
-            _requeue(ledger, row, Cause.RETRY)
+            requeue.at_once(ledger, row, Cause.RETRY)
         return
     has_retries = row.failures < ledger.row.specification.retries and row.stop_order != "pruned"
     if cause is Cause.FAIL and has_retries and not applies(ledger, verdict.reason):
         if not late:
-            delay = min(RETRY_SECONDS * 2**row.failures, MAX_DELAY_SECONDS)
-            _requeue(ledger, row, Cause.RETRY, failures=row.failures + 1, not_before=ledger.now + delay)
+            requeue.after_failure(ledger, row)
         return
     trials.change_fold(ledger, trial, fold, row.fold_state, cause, failures=row.failures)
     old = row.trial_state
@@ -263,16 +256,6 @@ def _with_more_memory(ledger: Ledger, row: AttemptInTrial, verdict: AttemptVerdi
     return replace(verdict, reason=raised.reason, memory=raised.memory)
 
 
-def _requeue_later(ledger: Ledger, row: AttemptInTrial, reason: Reason | None) -> None:
-    losses = row.lost_attempts + 1
-    delay = min(2.0**losses, MAX_DELAY_SECONDS)
-    _requeue(ledger, structs.replace(row, lost_attempts=losses), Cause.LOSE, not_before=ledger.now + delay)
-    if losses >= LOSSES_OF_WORKERS_BEFORE_PAUSE:
-        last = reason.message if reason else "for an unknown reason"
-        text = f"trial {row.trial} could not be started {losses} times; the last time: {last}"
-        ledger.pause(Reason(ReasonCode.WORKERS_FAIL, text))
-
-
 def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) -> None:
     """Requeue the fold of a live attempt whose worker is lost or never got the lease; no retry is consumed.
 
@@ -283,10 +266,9 @@ def lose(ledger: Ledger, attempt: str, reason: Reason, *, reached: bool = True) 
     if row is None:
         return
     if reached:
-        losses = (row.lost_attempts, row.is_isolated, row.failures)
-        trials.lost(ledger, row.trial, row.fold, row.trial_state, *losses, reason.message)
+        requeue.after_loss(ledger, row, reason.message)
     else:
-        _requeue(ledger, row, Cause.LOSE)
+        requeue.at_once(ledger, row, Cause.LOSE)
 
 
 def reject(ledger: Ledger, worker: str, attempt: str, token: int, reason: Reason) -> None:
@@ -302,7 +284,7 @@ def preempt(ledger: Ledger, attempt: str, reason: Reason) -> None:
     """Requeue the fold of a live attempt whose worker was preempted; no failure or loss is counted."""
     row = None if _prune(ledger, attempt) else _close(ledger, attempt, Cause.PREEMPT, reason)
     if row is not None:
-        _requeue(ledger, row, Cause.PREEMPT)
+        requeue.at_once(ledger, row, Cause.PREEMPT)
         pause_without_progress(ledger, row.trial, row.fold)
 
 
@@ -327,13 +309,6 @@ def _prune(ledger: Ledger, attempt: str) -> bool:
     measured = measure(metrics, reported.points_to_reduce(ledger.session, ledger.row.id, attempt, metrics))
     _conclude(ledger, row, AttemptVerdict(Cause.PRUNE, reason, measured), late=False)
     return True
-
-
-def _requeue(ledger: Ledger, row: AttemptInTrial, cause: Cause, **values: Any) -> None:
-    """Requeue the fold with these `values`; a trial isolated after repeated worker losses stays isolated."""
-    defaults = {"failures": row.failures, "is_isolated": row.is_isolated}
-    trials.change_fold(ledger, row.trial, row.fold, row.fold_state, cause, **defaults | values)
-    trials.requeue(ledger, row.trial, row.trial_state, cause, row.lost_attempts, row.is_isolated)
 
 
 def _close(ledger: Ledger, attempt: str, cause: Cause, reason: Reason) -> AttemptInTrial | None:

@@ -32,7 +32,7 @@ _QUEUE_FIELDS = ("last_trial", "queued", "running", "pending_folds", "history_se
 
 
 class Ledger:
-    """The locked row of an experiment, with the events and log segments of one transaction.
+    """The ledger of one transaction: the locked row of an experiment, and its new events and log segments.
 
     Callers change `row` and use the functions in `trials` and `attempts`; `close` derives the state and writes row,
     events and segments at once.
@@ -59,7 +59,7 @@ class Ledger:
         """True if `close` has written the row"""
 
     def record(self, kind: str, data: Mapping[str, Any], actor: str | None = None) -> None:
-        """Add an event."""
+        """Add an event; the experiment's `event_seq` is the number of the last one."""
         self.row.event_seq += 1
         self._events.append(
             {
@@ -105,7 +105,9 @@ class Ledger:
             seconds=row.seconds_active(self.now),
             exhausted=exhausted,
             size=row.specification.space.size() if exhausted else 0,
-            unsure=incumbent is None and row.specification.stop.depend_on_best and estimates.unsure(self.session, row),
+            is_best_uncertain=incumbent is None
+            and row.specification.stop.depend_on_best
+            and estimates.is_best_uncertain(self.session, row),
         )
         if incumbent is None:
             return progress
@@ -130,7 +132,7 @@ class Ledger:
         progress = self.progress(incumbent)
         reason = stopping.ended(progress, specification.stop, specification.objective)
         if reason is None:
-            if progress.unsure and row.ended_by in stopping.BEST_DEPENDENT_CODES:
+            if progress.is_best_uncertain and row.ended_by in stopping.BEST_DEPENDENT_CODES:
                 return
             if row.ended_by is not None:
                 row.ended_by, row.reason = None, None

@@ -44,7 +44,7 @@ def judge(ledger: Ledger, worker: str, tail: str) -> Reason | None:
 
 
 def _drain(ledger: Ledger, node: str) -> None:
-    """Drain the experiment's workers on the machine, effective from this call on; `launching` drains the others."""
+    """Drain the experiment's workers on the machine from this call on; `worker_scaling` drains the others."""
     for worker in workers.of_experiment(ledger.session, ledger.row.id):
         if worker.node == node and worker.state in (WorkerState.STARTING, WorkerState.ALIVE):
             workers.move(ledger.session, worker.id, Cause.DRAIN)

@@ -16,7 +16,7 @@ from orchestune.services.core import Core
 from orchestune.services.execution import attempts, pending_files
 from orchestune.services.execution.attempt_logs import LOG_CAP
 from orchestune.services.execution.locked_experiment import Ledger, locked
-from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.execution.worker_call import WorkerNotNeeded
 from orchestune.services.signatures import worker_token
 from orchestune.store import experiments, workers
 from orchestune.store.session import Session
@@ -36,7 +36,7 @@ from orchestune.wire.registration import ACCEPTED, PROTOCOL, Registration
 def register(core: Core, worker: str, call: Registration) -> Registered:
     """Register a worker: new, after a restart of the worker or the server, or for another experiment (see `_inherit`).
 
-    Raises GroupOver if the worker has ended or is no longer needed, Conflict if its protocol is not supported.
+    Raises WorkerNotNeeded if the worker has ended or is no longer needed, Conflict if its protocol is not supported.
     """
     if call.protocol not in ACCEPTED:
         accepted = " and ".join(map(str, ACCEPTED))
@@ -51,7 +51,7 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
     with locked(core, row.experiment, row.name) as ledger:
         row = needed_worker(ledger.session, worker)  # it may have ended before the lock was acquired
         if row.experiment != ledger.row.id:
-            raise GroupOver("this worker was reassigned to another experiment")
+            raise WorkerNotNeeded("this worker was reassigned to another experiment")
         if row.boot_id not in (None, call.boot):
             _forget_leases(ledger, worker)
         workers.move(
@@ -85,27 +85,27 @@ def register(core: Core, worker: str, call: Registration) -> Registered:
 
 
 def needed_worker(session: Session, worker: str) -> WorkerRow:
-    """Return the worker's row. Raises GroupOver if it has ended or was deleted with its experiment."""
+    """Return the worker's row. Raises WorkerNotNeeded if it has ended or was deleted with its experiment."""
     row = workers.get(session, worker)
     if row is None or row.state == WorkerState.ENDED:
-        raise GroupOver("this worker is no longer needed")
+        raise WorkerNotNeeded("this worker is no longer needed")
     return row
 
 
 def _inherit(core: Core, row: WorkerRow, experiment: str) -> WorkerRow:
-    """Move a warm worker to the next experiment and return its new row. Raises GroupOver if that experiment is over.
+    """Move a warm worker to the next experiment; return its new row. Raises WorkerNotNeeded if that experiment is over.
 
     The worker calls when it is ready: all reports and files of its old experiment have been sent by then.
     """
     with locked(core, experiment, "server") as ledger:
         successor = ledger.row
         if not successor.can_start_trials:
-            raise GroupOver("the next experiment of this worker is over")
+            raise WorkerNotNeeded("the next experiment of this worker is over")
         successor.worker_seq += 1
         came_from = experiments.get(ledger.session, row.experiment).handle
         pending_files.lost(ledger.session, row.id, row.name, f"it was reassigned to {successor.handle}")
         if not workers.take_over(ledger.session, row.id, f"w{successor.worker_seq}", came_from, new_id(core.clock)):
-            raise GroupOver("this worker is no longer needed")
+            raise WorkerNotNeeded("this worker is no longer needed")
         return needed_worker(ledger.session, row.id)
 
 
@@ -116,7 +116,7 @@ def _forget_leases(ledger: Ledger, worker: str) -> None:
 
 
 def job(core: Core, worker: str, revision: int) -> JobDocument:
-    """Return the `JobDocument` of a revision, including secret values. Raises GroupOver if the worker has ended."""
+    """Return the `JobDocument` of a revision, with secret values. Raises WorkerNotNeeded if the worker has ended."""
     with core.store.reading() as session:
         row = needed_worker(session, worker)
         experiment = experiments.get(session, row.experiment)

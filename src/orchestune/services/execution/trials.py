@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestune.domain.lifecycle.states import AttemptState, FoldState, Reason, ReasonCode, TrialState
-from orchestune.domain.lifecycle.transitions import ATTEMPT, FOLD, TRIAL, Cause, InvalidTransition, after, trial_state
+from orchestune.domain.lifecycle.transitions import ATTEMPT, FOLD, TRIAL, Cause, InvalidTransition, after
 from orchestune.domain.search.space import Configuration
 from orchestune.domain.search.trial import ask_seed
 from orchestune.domain.specification import stopping
@@ -24,9 +24,7 @@ from orchestune.store.statements.trials import (
     INSERT_FOLD,
     INSERT_METRIC,
     INSERT_TRIAL,
-    REQUEUE_TRIAL,
     START_TRIAL,
-    STATES_OF_FOLDS,
 )
 
 
@@ -115,22 +113,6 @@ def change_fold(ledger: Ledger, trial: int, fold: int, old: FoldState, cause: Ca
     if ledger.session.run(CHANGE_FOLD, parameters | {"state": state}) != 1:
         raise InvalidTransition(f"the fold of trial {trial} is no longer {old}")
     ledger.row.pending_folds += (state is FoldState.PENDING) - (old is FoldState.PENDING)
-
-
-def requeue(ledger: Ledger, number: int, old: TrialState, cause: Cause, losses: int, is_isolated: bool) -> None:
-    """Put a trial, or one of its folds, back into the queue. The trial keeps running if other folds are active."""
-    is_running = ledger.row.specification.folds.count > 1 and _others_run(ledger, number)
-    new = after(TRIAL, old, Cause.CONTINUE if is_running else cause)
-    parameters = {"experiment": ledger.row.id, "number": number, "old": old, "state": new}
-    if ledger.session.run(REQUEUE_TRIAL, parameters | {"lost_attempts": losses, "is_isolated": is_isolated}) != 1:
-        raise InvalidTransition(f"trial {number} is no longer {old}")
-    count(ledger, old, new)
-    ledger.record("trial_requeued", {"trial": number, "cause": cause})
-
-
-def _others_run(ledger: Ledger, number: int) -> bool:
-    states = ledger.session.rows(STATES_OF_FOLDS, {"experiment": ledger.row.id, "trial": number})
-    return trial_state(map(FoldState, states)) is TrialState.RUNNING
 
 
 def keep_running(ledger: Ledger, number: int, old: TrialState) -> None:
@@ -313,34 +295,3 @@ def _cancel_folds(ledger: Ledger, trial: int | None, reason: Reason) -> None:
         changes.CANCEL_FOLDS if is_all else changes.CANCEL_FOLDS_OF_TRIAL, where | {"state": FoldState.CANCELLED}
     )
     row.pending_folds -= pending
-
-
-LOSSES_BEFORE_ISOLATION = 3
-LOSSES_IN_ISOLATION = 2
-
-
-def lost(
-    ledger: Ledger,
-    trial: int,
-    fold: int,
-    trial_state: TrialState,
-    losses: int,
-    is_isolated: bool,
-    failures: int,
-    why: str,
-) -> None:
-    """Requeue a fold whose worker was lost. `why`: how the worker was lost, for display.
-
-    After `LOSSES_BEFORE_ISOLATION` losses the trial runs in isolation; after `LOSSES_IN_ISOLATION` more the experiment
-    is paused.
-    """
-    losses += 1
-    alone = losses >= LOSSES_BEFORE_ISOLATION
-    change_fold(ledger, trial, fold, FoldState.ACTIVE, Cause.LOSE, failures=failures, is_isolated=alone)
-    requeue(ledger, trial, trial_state, Cause.LOSE, losses, alone)
-    if is_isolated and losses >= LOSSES_BEFORE_ISOLATION + LOSSES_IN_ISOLATION:
-        text = f"trial {trial} lost its worker {losses} times, the last {LOSSES_IN_ISOLATION} times while running alone"
-        if "exit code" not in why:  # a worker that exits by itself reports the cause; one that is killed cannot
-            text += "; does it use too much memory, or kill its parent process?"
-        text += f"\nThe last time: {why}"
-        ledger.pause(Reason(ReasonCode.TRIAL_KILLS_WORKERS, text))

@@ -15,7 +15,7 @@ from orchestune.services.bundles import blob_key, check_digest
 from orchestune.services.core import Core
 from orchestune.services.execution import pending_files, points
 from orchestune.services.execution.locked_experiment import Ledger, locked
-from orchestune.services.execution.worker_call import GroupOver
+from orchestune.services.execution.worker_call import WorkerNotNeeded
 from orchestune.store import artifacts, attempts, blobs, changes, claims, experiments, workers
 from orchestune.store.artifacts import ArtifactRow
 from orchestune.store.attempts import AttemptRow
@@ -235,13 +235,13 @@ def checkpoint(core: Core, worker: str, call: PublishCheckpoint) -> Published:
 def open_blob(core: Core, worker: str, digest: str) -> tuple[BinaryIO, int]:
     """Open a checkpoint that a trial of this worker's experiment may resume from; return a reader and its size.
 
-    Raises NotFound for all other blobs, GroupOver if the worker no longer exists.
+    Raises NotFound for all other blobs, WorkerNotNeeded if the worker no longer exists.
     """
     with core.store.reading() as session:
         row = workers.get(session, worker)
         blob = blobs.get(session, check_digest(digest))
         if row is None:
-            raise GroupOver("this worker is no longer needed")
+            raise WorkerNotNeeded("this worker is no longer needed")
         may_read = claims.may_resume_from(session, row.experiment, digest)
     if blob is None or not may_read:
         raise NotFound(f"this experiment has no checkpoint {digest}")

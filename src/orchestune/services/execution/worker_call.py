@@ -14,7 +14,7 @@ from orchestune.domain.lifecycle.transitions import FOLD, TRIAL, Cause, after
 from orchestune.errors import OrchestuneError
 from orchestune.ports.clock import new_id
 from orchestune.services.core import Core
-from orchestune.services.execution import attempts, trials
+from orchestune.services.execution import attempts, requeue, trials
 from orchestune.services.execution.locked_experiment import Ledger
 from orchestune.services.signatures import report_address
 from orchestune.store import changes, experiments, workers
@@ -35,8 +35,8 @@ class CallResult(NamedTuple):
     experiment: str
 
 
-class GroupOver(OrchestuneError):
-    """The worker is no longer needed: it terminates its trials and shuts down."""
+class WorkerNotNeeded(OrchestuneError):
+    """The worker is no longer needed, or was moved to another experiment: it ends its trials and shuts down."""
 
     code: ClassVar[str] = "gone"
     status: ClassVar[int] = 410
@@ -67,7 +67,7 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
     if session.postgres:  # the previous holder of the lock may have drained or ended the worker
         row = _worker(session, worker)
         if row.experiment != experiment.id:
-            raise GroupOver("this worker was reassigned to another experiment")
+            raise WorkerNotNeeded("this worker was reassigned to another experiment")
     if row.state == WorkerState.LOST:
         workers.move(session, worker, Cause.REGISTER, reason=None, phase=None, sends_files=False)
         row = replace(row, state=WorkerState.ALIVE, sends_files=0)
@@ -77,7 +77,7 @@ def _locked(session: Session, worker: str) -> tuple[CallingWorker, ExperimentRow
 def _worker(session: Session, worker: str) -> CallingWorker:
     row = session.row(SELECT_WORKER, {"id": worker})
     if row is None or row.state == WorkerState.ENDED:
-        raise GroupOver("this worker is no longer needed")
+        raise WorkerNotNeeded("this worker is no longer needed")
     return row
 
 
@@ -207,7 +207,7 @@ class _Call:
             return []
         session = self.ledger.session
         now = self.ledger.now
-        farthest = now + 2 * attempts.MAX_DELAY_SECONDS  # a later `not_before` predates a clock jump: due now
+        farthest = now + 2 * requeue.MAX_DELAY_SECONDS  # a later `not_before` predates a clock jump: due now
         where = {"experiment": row.id, "now": now, "farthest": farthest, "limit": room, "memory": self.row.memory}
         candidates = session.rows(PENDING_FOLDS, where)
         if candidates and candidates[0].is_isolated:  # only isolated trials are left, which run one at a time

@@ -26,7 +26,7 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric, objectives
 from orchestune.engines.process import analyses
 from orchestune.errors import OrchestuneError
-from orchestune.services import history as read_history
+from orchestune.services import read_history
 from orchestune.services.memory.lru_cache import LruCache
 from orchestune.services.memory.pareto import extended
 from orchestune.store import estimates, experiments, trials
@@ -65,7 +65,7 @@ class IncumbentEstimate:
     measured_stddev: float | None = None
 
 
-def unsure(session: Session, row: ExperimentRow) -> bool:
+def is_best_uncertain(session: Session, row: ExperimentRow) -> bool:
     """Return True if noise may hide a better trial than the one with the best value, as stop rules see it.
 
     An exact value that beats all noisy ones is certain. Of several metrics, `patience` looks at all, the other rules at
@@ -137,7 +137,7 @@ class Estimates:
             if each is not None and (each.estimate is not None or each.front)
         }
 
-    def fresh(self, row: ExperimentRow) -> bool:
+    def is_current(self, row: ExperimentRow) -> bool:
         """Return True if `known` includes all results of the row."""
         entry = self._of(row)
         return entry is not None and entry.version[0] == row.history_seq

@@ -11,7 +11,7 @@ MAX_GAP_SECONDS = 1.0
 class LoopClock:
     """A monotonic clock that stops while the event loop is blocked.
 
-    The loop ticks; `LostWorkers` reads in its thread. Heartbeats queue in sockets while the loop is blocked, so a
+    The loop ticks; `LeaseExpiry` reads in its thread. Heartbeats queue in sockets while the loop is blocked, so a
     missing heartbeat during that time says nothing about a worker. Without an event loop (tests of the core, tools)
     nothing ticks, and the clock equals the monotonic one.
     """

@@ -18,7 +18,7 @@ _MAX_SIGNALS = 10_000
 
 
 class Signals:
-    """Counters by topic that threads increment and coroutines or threads wait on.
+    """Counters by topic: threads increment one to tell others of a change, coroutines and threads wait for the next.
 
     Only a hint to read again: the rows are the source of truth. Topics: `work:ID` (the experiment has something to
     lease, or a stop order is pending), `events:ID`, `logs:ID`, `terminal:ATTEMPT`, `experiments`, `acting`,

@@ -27,7 +27,7 @@ from orchestune.services.queries.log_bytes import LogBytes
 from orchestune.services.queries.record_rows import item_of
 from orchestune.services.signatures import record_signature
 from orchestune.store import archive, experiments, logs
-from orchestune.store.logs import Segment
+from orchestune.store.logs import LogSegment
 
 _CONCURRENCY = 16  # parallel requests to the file store: a bucket takes tens of milliseconds for each
 
@@ -103,7 +103,7 @@ def _items(
         with LogBytes(core.files) as content:
             for segment in map(json.loads, elsewhere):
                 check()
-                yield item_of("log_segments", segment | {"data": content.read(msgspec.convert(segment, Segment))})
+                yield item_of("log_segments", segment | {"data": content.read(msgspec.convert(segment, LogSegment))})
 
 
 class Records:

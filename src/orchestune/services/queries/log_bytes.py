@@ -11,7 +11,7 @@ from orchestune.errors import NotFound
 from orchestune.files import gzip_blocks
 from orchestune.files.gzip_blocks import BlockReader
 from orchestune.ports.files import FileStore
-from orchestune.store.logs import Segment, converted_prefix, unpacked
+from orchestune.store.logs import LogSegment, converted_prefix, unpacked
 from orchestune.worker.output import LAST_BYTES, last_lines
 
 
@@ -30,7 +30,7 @@ class LogBytes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stream.close()
 
-    def read(self, segment: Segment) -> bytes:
+    def read(self, segment: LogSegment) -> bytes:
         """Return the segment's bytes, or a message if they were deleted, so that the rest of the log stays readable."""
         key, start, length = segment.object_key, segment.object_offset or 0, segment.length
         if key is None or not length:
@@ -60,21 +60,21 @@ class LogBytes:
             raise
 
 
-def read_all(files: FileStore, segments: Sequence[Segment]) -> list[bytes]:
+def read_all(files: FileStore, segments: Sequence[LogSegment]) -> list[bytes]:
     """Return the bytes of each segment. Each object is read only once, even if segments of several logs alternate."""
 
-    def place(number: int) -> tuple[str, int]:
+    def location(number: int) -> tuple[str, int]:
         return segments[number].object_key or "", segments[number].object_offset or 0
 
     numbers = range(len(segments))
     with LogBytes(files) as logs:
-        contents = {number: logs.read(segments[number]) for number in sorted(numbers, key=place)}
+        contents = {number: logs.read(segments[number]) for number in sorted(numbers, key=location)}
     return [contents[number] for number in numbers]
 
 
-def end_of(files: FileStore, newest: Sequence[Segment]) -> str:
+def end_of(files: FileStore, newest: Sequence[LogSegment]) -> str:
     """Return the log tail in the form that workers report it at the end; `newest`: segments, newest first."""
-    needed, size = list[Segment](), 0
+    needed, size = list[LogSegment](), 0
     for segment in newest:
         needed.insert(0, segment)
         size += segment.length

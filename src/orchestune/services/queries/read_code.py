@@ -21,7 +21,7 @@ from orchestune.services.queries.read_experiments import specification, status
 from orchestune.services.queries.read_trials import trial
 from orchestune.store import blobs, experiments
 from orchestune.worker.files.constants import lines as constant_lines
-from orchestune.worker.files.parts import length
+from orchestune.worker.files.split_texts import length
 
 _MAX_FILES = 5000
 """Upper bound of the listed files of a bundle."""

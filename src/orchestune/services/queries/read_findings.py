@@ -10,10 +10,10 @@ from orchestune.domain.search.trial import Observation
 from orchestune.domain.specification.metrics import Metric
 from orchestune.engines.process import analyses
 from orchestune.services.core import Core
-from orchestune.services.history import completed, observations
 from orchestune.services.queries.best_trials import measured
 from orchestune.services.queries.pruning_diagnosis import unpruned
 from orchestune.services.queries.read_experiments import declared
+from orchestune.services.read_history import completed, observations
 from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
 from orchestune.store.session import Session

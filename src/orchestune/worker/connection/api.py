@@ -40,7 +40,7 @@ class Unreachable(ApiError):
 
 
 class WorkerGone(ApiError):
-    """The worker's group has ended (410): the worker should shut down."""
+    """The server needs this worker no longer (410): the worker should shut down."""
 
 
 class Denied(ApiError):
@@ -64,7 +64,11 @@ class Backoff:
 
 
 class ServerEndpoint:
-    """Address and token of the server. An embedded server may change its address whenever it is unreachable."""
+    """Address and token of the server, as this worker knows them.
+
+    `endpoint`: the endpoint file of an embedded server, read for each new connection, since a restarted server has
+    another address; None if the server has a fixed `url`.
+    """
 
     def __init__(self, url: str | None, endpoint: Path | None, token: str, worker: str) -> None:
         self._url, self._endpoint = url, endpoint

@@ -35,7 +35,9 @@ class Collector:
         self._deadline = float("inf")
         """monotonic deadline of uploads; the rest is left in the outbox for a later worker"""
         self._published: dict[str, Any] = {}
+        """attempt → modification marks of its last uploaded checkpoint: an unchanged folder is not uploaded again"""
         self._busy: dict[str, list[Callable[[], None]]] = {}
+        """attempts whose checkpoint is being uploaded → what to do after that"""
 
     def resume(self) -> None:
         """Upload what an earlier worker with this id left in the outbox."""

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestune.worker.files.own_file import own_path
-from orchestune.worker.files.parts import join
 from orchestune.worker.files.removal import clear
+from orchestune.worker.files.split_texts import join
 
 
 def fill(parts: Sequence[Any], parameters: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestune.worker.files.own_file import own_path
-from orchestune.worker.files.parts import join
+from orchestune.worker.files.split_texts import join
 
 _TO_PAST = 2**30
 """upper bound of the modification times in seconds: all are in the past, so that `make` does not complain"""

@@ -13,7 +13,7 @@ from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.clusters.existing.objects import path
 from orchestune.errors import NotFound, TemporaryError
 from orchestune.kubeapi.client import ApiServer
-from orchestune.kubeapi.refusals import PermissionMissing
+from orchestune.kubeapi.errors import PermissionMissing
 
 CONNECTION = ConnectionSettings("lab", "ml").with_changes({"allow": ("claim:datasets", "host-pid")})
 

@@ -13,7 +13,7 @@ from orchestune.backends.kubernetes.client import connect
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.errors import Unreachable
 from orchestune.kubeapi.client import ApiServer
-from orchestune.kubeapi.refusals import Unauthenticated
+from orchestune.kubeapi.errors import Unauthenticated
 from tests.testbeds.serving import Handler, Listening, serving
 from tests.testbeds.tls import add_tls
 

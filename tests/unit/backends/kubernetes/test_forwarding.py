@@ -18,8 +18,8 @@ from orchestune.bootstrap import build
 from orchestune.clusters.existing.rights import account, role_rules
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import NotFound, TemporaryError
+from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.forwarding import FORWARDING, limit_forwarding, server_pods
-from orchestune.kubeapi.refusals import PermissionMissing
 from orchestune.server.settings import Settings
 from orchestune.store.leadership import Leadership
 from tests.testbeds.waiting import until

@@ -12,7 +12,7 @@ from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Resources
 from orchestune.errors import Conflict, OrchestuneError, TemporaryError, Unreachable, UsageError
 from orchestune.kubeapi.client import ApiServer
-from orchestune.kubeapi.refusals import PermissionMissing
+from orchestune.kubeapi.errors import PermissionMissing
 
 CONFIG = KubernetesConfig("lab", "ml", "http://o", "server:1")
 POD = {"spec": {"nodeSelektor": {"zone": "a"}, "containers": [{"name": "worker", "env": [{"name": "A", "valu": "b"}]}]}}

@@ -11,7 +11,7 @@ import pytest
 
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import Unreachable
-from orchestune.kubeapi.refusals import PermissionMissing, WatchExpired
+from orchestune.kubeapi.errors import PermissionMissing, WatchExpired
 from tests.contract.backend_contract import wait_until
 
 Document = dict[str, Any]

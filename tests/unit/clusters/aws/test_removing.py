@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestune.clusters.aws import removing
-from orchestune.clusters.aws.claim import _HOLDER_TIMEOUT
+from orchestune.clusters.aws.cluster_lock import _HOLDER_TIMEOUT
 from orchestune.clusters.aws.inventory import other
 from orchestune.clusters.aws.names import TAG, Names
 from tests.unit.clusters.aws.answers import Answers, refusal

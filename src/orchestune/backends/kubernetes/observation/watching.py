@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from orchestune.errors import OrchestuneError, TemporaryError
 from orchestune.kubeapi.client import ApiServer, Document
-from orchestune.kubeapi.refusals import PermissionMissing, WatchExpired
+from orchestune.kubeapi.errors import PermissionMissing, WatchExpired
 from orchestune.kubeapi.watch_stream import WatchStream
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied
 from orchestune.kubeapi.client import ApiServer, Document
-from orchestune.kubeapi.refusals import PermissionMissing, Unauthenticated
+from orchestune.kubeapi.errors import PermissionMissing, Unauthenticated
 from orchestune.ports.identity import Person
 
 _REVIEW = "/apis/authentication.k8s.io/v1"

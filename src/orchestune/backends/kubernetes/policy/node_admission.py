@@ -18,8 +18,8 @@ def admits(node: Node, spec: Mapping[str, Any]) -> bool:
 def admitting(nodes: Iterable[Node], spec: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of the nodes that tolerations and `nodeSelector` match.
 
-    Malformed ones are ignored: the API server rejects them. Each distinct taint is compared once, as the launching
-    controller calls this for every unfinished experiment in every tick.
+    Malformed ones are ignored: the API server rejects them. Each distinct taint is compared once, as `WorkerScaling`
+    calls this for every unfinished experiment in every tick.
     """
     tolerations, selector = spec.get("tolerations"), spec.get("nodeSelector")
     mappings = [each for each in tolerations if isinstance(each, Mapping)] if isinstance(tolerations, list) else []

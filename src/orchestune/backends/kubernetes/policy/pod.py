@@ -33,7 +33,7 @@ or an identity provider of another team may select pods"""
 _MAX_CONTAINERS = 32
 """maximum of containers, and of init containers. The server parses the requests of all pending pods in each tick"""
 _MAX_TOLERATIONS = 100
-"""the launching controller compares them with the taints of the nodes in each tick, for each unfinished experiment"""
+"""`WorkerScaling` compares them with the taints of the nodes in each tick, for each unfinished experiment"""
 _HARMLESS_DOMAINS = ("karpenter.sh", "cluster-autoscaler.kubernetes.io", "prometheus.io")
 """annotation domains that only keep a pod on its node or enable scraping of its metrics"""
 _ACCOUNTS = ("serviceAccountName", "serviceAccount")

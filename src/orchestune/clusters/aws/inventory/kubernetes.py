@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestune.clusters.aws.claim import role_tags
 from orchestune.clusters.aws.client import Aws, tag_value
+from orchestune.clusters.aws.cluster_lock import role_tags
 from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.clusters.aws.requests.roles import CONTROL

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from orchestune.clusters.aws.claim import role_tags
 from orchestune.clusters.aws.client import Aws, tag_value
+from orchestune.clusters.aws.cluster_lock import role_tags
 from orchestune.clusters.aws.inventory.resources import Resource, ResourceKind
 from orchestune.clusters.aws.lambda_function import describe_function, is_our_function
 from orchestune.clusters.aws.names import REPOSITORIES, TAG, Names

@@ -101,7 +101,7 @@ def _entry_step(site: ClusterSite, grant: AccessGrant) -> Step:
         request = control.access_entry(site.names, grant)
         try:
             site.aws.call_eventually(
-                "eks", "CreateAccessEntry", request, about=planned.called, is_transient=_is_still_deleting
+                "eks", "CreateAccessEntry", request, about=planned.title, is_transient=_is_still_deleting
             )
         except RequestRejected as exc:
             if error_code(exc) == "InvalidParameterException":
@@ -114,10 +114,10 @@ def _entry_step(site: ClusterSite, grant: AccessGrant) -> Step:
             return []
         association = control.admin_policy(site.names, grant)
         request = {key: association[key] for key in ("clusterName", "principalArn")}
-        response = site.aws.call_eventually("eks", "ListAssociatedAccessPolicies", request, about=planned.called)
+        response = site.aws.call_eventually("eks", "ListAssociatedAccessPolicies", request, about=planned.title)
         if any(policy["policyArn"] == association["policyArn"] for policy in response["associatedAccessPolicies"]):
             return []
-        associate = partial(site.aws.call_eventually, "eks", "AssociateAccessPolicy", association, about=planned.called)
+        associate = partial(site.aws.call_eventually, "eks", "AssociateAccessPolicy", association, about=planned.title)
         return [Repair("administrator policy", associate)]
 
     return Step(f"access-{grant.who}", planned, find, create, find_repairs=find_repairs)

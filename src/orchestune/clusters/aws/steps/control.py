@@ -70,12 +70,12 @@ def cluster(site: ClusterSite) -> Step:
     def create(ids: ResourceIds) -> str:
         request = control.cluster(site.spec, site.names, site.version, site.control_plane_subnets(ids))
         site.aws.call_eventually(
-            "eks", "CreateCluster", request, about=planned.called, is_transient=_is_dependency_unknown
+            "eks", "CreateCluster", request, about=planned.title, is_transient=_is_dependency_unknown
         )
         return name
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
-        site.aws.wait(lambda: cluster_state(site.aws, name), _CLUSTER_SECONDS, planned.called, heartbeat)
+        site.aws.wait(lambda: cluster_state(site.aws, name), _CLUSTER_SECONDS, planned.title, heartbeat)
 
     return Step("cluster", planned, find, create, wait)
 
@@ -119,7 +119,7 @@ def _addon(site: ClusterSite, name: str) -> Step:
     target = {"clusterName": site.names.cluster, "addonName": name}
 
     def describe() -> dict[str, Any] | None:
-        response = site.aws.find("eks", "DescribeAddon", target, about=planned.called)
+        response = site.aws.find("eks", "DescribeAddon", target, about=planned.title)
         return response and dict(response["addon"])
 
     def find(ids: ResourceIds) -> str | None:
@@ -130,7 +130,7 @@ def _addon(site: ClusterSite, name: str) -> Step:
         version = addon_version(site.aws, name, site.version)
         request = control.addon(site.names, name, version)
         with ignoring("ResourceInUseException"):  # still being deleted; `wait` retries then
-            site.aws.call_eventually("eks", "CreateAddon", request, about=planned.called, is_transient=is_role_unknown)
+            site.aws.call_eventually("eks", "CreateAddon", request, about=planned.title, is_transient=is_role_unknown)
         return name
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
@@ -143,7 +143,7 @@ def _addon(site: ClusterSite, name: str) -> Step:
 
     def delete_failed() -> None:
         with suppress(NotFound):
-            site.aws.call("eks", "DeleteAddon", target, about=planned.called)
+            site.aws.call("eks", "DeleteAddon", target, about=planned.title)
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
         def state() -> str | None:
@@ -153,11 +153,11 @@ def _addon(site: ClusterSite, name: str) -> Step:
                 return "missing"
             if addon["status"] == _ADDON_FAILED:
                 reason = issues(addon) or "creation failed"
-                raise OrchestuneError(f"{planned.called}: {reason}", "resolve that; the same command then recreates it")
+                raise OrchestuneError(f"{planned.title}: {reason}", "resolve that; the same command then recreates it")
             status = str(addon["status"])
             return None if status == "ACTIVE" else f"{status} ({issues(addon)})" if issues(addon) else status
 
-        site.aws.wait(state, _ADDON_SECONDS, planned.called, heartbeat)
+        site.aws.wait(state, _ADDON_SECONDS, planned.title, heartbeat)
 
     return Step(f"addon-{name}", planned, find, create, wait, "add-ons", find_repairs)
 
@@ -174,7 +174,7 @@ def _identity(site: ClusterSite, namespace: str, account: str, role: str) -> Ste
         request = {"clusterName": site.names.cluster, "namespace": namespace, "serviceAccount": account}
         with suppress(NotFound):  # the cluster does not exist yet
             for association in site.aws.pages(
-                "eks", "ListPodIdentityAssociations", "associations", request, about=planned.called
+                "eks", "ListPodIdentityAssociations", "associations", request, about=planned.title
             ):
                 return str(association["associationId"])
         return None
@@ -182,7 +182,7 @@ def _identity(site: ClusterSite, namespace: str, account: str, role: str) -> Ste
     def create(ids: ResourceIds) -> str:
         request = control.identity(site.names, namespace, account, role)
         response = site.aws.call_eventually(
-            "eks", "CreatePodIdentityAssociation", request, about=planned.called, is_transient=is_role_unknown
+            "eks", "CreatePodIdentityAssociation", request, about=planned.title, is_transient=is_role_unknown
         )
         return str(response["association"]["associationId"])
 

@@ -51,7 +51,7 @@ def _vpc(site: ClusterSite) -> Step:
     planned = Planned("network", site.names.cluster, f"VPC {cidr} in {site.names.region}")
 
     def create(ids: ResourceIds) -> str:
-        response = site.aws.call("ec2", "CreateVpc", network.vpc(site.names, cidr), about=planned.called)
+        response = site.aws.call("ec2", "CreateVpc", network.vpc(site.names, cidr), about=planned.title)
         return str(response["Vpc"]["VpcId"])
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
@@ -60,9 +60,9 @@ def _vpc(site: ClusterSite) -> Step:
         for change in network.vpc_dns(ids["vpc"]):
             name = next(key for key in change if key != "VpcId")
             request = {"VpcId": ids["vpc"], "Attribute": f"{name[0].lower()}{name[1:]}"}
-            attribute = site.aws.call_eventually("ec2", "DescribeVpcAttribute", request, about=planned.called)
+            attribute = site.aws.call_eventually("ec2", "DescribeVpcAttribute", request, about=planned.title)
             if not (attribute.get(name) or {}).get("Value"):
-                repair = partial(site.aws.call_eventually, "ec2", "ModifyVpcAttribute", change, about=planned.called)
+                repair = partial(site.aws.call_eventually, "ec2", "ModifyVpcAttribute", change, about=planned.title)
                 repairs.append(Repair(f"DNS ({name})", repair))
         return repairs
 
@@ -74,12 +74,12 @@ def _gateway(site: ClusterSite) -> Step:
     planned = Planned("internet gateway", site.names.cluster)
 
     def create(ids: ResourceIds) -> str:
-        response = site.aws.call("ec2", "CreateInternetGateway", network.gateway(site.names), about=planned.called)
+        response = site.aws.call("ec2", "CreateInternetGateway", network.gateway(site.names), about=planned.title)
         return str(response["InternetGateway"]["InternetGatewayId"])
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
         request = {"InternetGatewayIds": [ids["gateway"]]}
-        response = site.aws.call_eventually("ec2", "DescribeInternetGateways", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "DescribeInternetGateways", request, about=planned.title)
         attachments = response["InternetGateways"][0].get("Attachments") or ()
         vpc_ids = {str(attachment["VpcId"]) for attachment in attachments}
         return [] if ids.get("vpc") in vpc_ids else [Repair("attachment to the VPC", lambda: attach(ids))]
@@ -87,7 +87,7 @@ def _gateway(site: ClusterSite) -> Step:
     def attach(ids: ResourceIds) -> None:
         request = {"InternetGatewayId": ids["gateway"], "VpcId": ids["vpc"]}
         with ignoring("Resource.AlreadyAssociated"):
-            site.aws.call_eventually("ec2", "AttachInternetGateway", request, about=planned.called)
+            site.aws.call_eventually("ec2", "AttachInternetGateway", request, about=planned.title)
 
     find = find_by_tags(site, "DescribeInternetGateways", "InternetGateways", "InternetGatewayId", "gateway")
     return Step("gateway", planned, find, create, find_repairs=find_repairs)
@@ -107,7 +107,7 @@ def _subnet(site: ClusterSite, zone: str, block: str, *, public: bool) -> Step:
     def create(ids: ResourceIds) -> str:
         free = _find_free_block(site, ids["vpc"], block, public=public)
         request = network.subnet(site.names, ids["vpc"], zone, free, public=public)
-        response = site.aws.call_eventually("ec2", "CreateSubnet", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "CreateSubnet", request, about=planned.title)
         return str(response["Subnet"]["SubnetId"])
 
     return Step(key, planned, find_by_tags(site, "DescribeSubnets", "Subnets", "SubnetId", key), create)
@@ -125,7 +125,7 @@ def _address(site: ClusterSite) -> Step:
     planned = Planned("address", "way-out", "public address of the nodes' outbound traffic")
 
     def create(ids: ResourceIds) -> str:
-        response = site.aws.call("ec2", "AllocateAddress", network.address(site.names), about=planned.called)
+        response = site.aws.call("ec2", "AllocateAddress", network.address(site.names), about=planned.title)
         return str(response["AllocationId"])
 
     find = find_by_tags(site, "DescribeAddresses", "Addresses", "AllocationId", "way-out")
@@ -137,19 +137,19 @@ def _nat(site: ClusterSite) -> Step:
 
     def create(ids: ResourceIds) -> str:
         request = network.nat(site.names, ids[f"public-{site.zones[0]}"], ids["address"])
-        response = site.aws.call_eventually("ec2", "CreateNatGateway", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "CreateNatGateway", request, about=planned.title)
         return str(response["NatGateway"]["NatGatewayId"])
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
         def find_pending_state() -> str | None:
             request = {"NatGatewayIds": [ids["nat"]]}
-            response = site.aws.call_eventually("ec2", "DescribeNatGateways", request, about=planned.called)
+            response = site.aws.call_eventually("ec2", "DescribeNatGateways", request, about=planned.title)
             gateway = response["NatGateways"][0]
             if gateway["State"] == "failed":
-                raise OrchestuneError(f"{planned.called}: {gateway.get('FailureMessage', 'creation failed')}")
+                raise OrchestuneError(f"{planned.title}: {gateway.get('FailureMessage', 'creation failed')}")
             return None if gateway["State"] == "available" else str(gateway["State"])
 
-        site.aws.wait(find_pending_state, _NAT_SECONDS, planned.called, heartbeat)
+        site.aws.wait(find_pending_state, _NAT_SECONDS, planned.title, heartbeat)
 
     find = find_by_tags(site, "DescribeNatGateways", "NatGateways", "NatGatewayId", "way-out")
     return Step("nat", planned, find, create, wait)
@@ -161,7 +161,7 @@ def _table(site: ClusterSite, *, public: bool) -> Step:
 
     def create(ids: ResourceIds) -> str:
         request = network.routes(site.names, ids["vpc"], f"routes-{part}")
-        response = site.aws.call_eventually("ec2", "CreateRouteTable", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "CreateRouteTable", request, about=planned.title)
         return str(response["RouteTable"]["RouteTableId"])
 
     find = find_by_tags(site, "DescribeRouteTables", "RouteTables", "RouteTableId", f"routes-{part}")
@@ -173,7 +173,7 @@ def _find_route_repairs(site: ClusterSite, part: str, planned: Planned) -> FindR
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
         request = {"RouteTableIds": [ids[f"routes-{part}"]]}
-        response = site.aws.call_eventually("ec2", "DescribeRouteTables", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "DescribeRouteTables", request, about=planned.title)
         table = response["RouteTables"][0]
         return [*default_route_repairs(ids, table), *subnet_repairs(ids, table)]
 
@@ -189,7 +189,7 @@ def _find_route_repairs(site: ClusterSite, part: str, planned: Planned) -> FindR
     def set_route(operation: str, ids: ResourceIds, key: str, step: str) -> None:
         request = {"RouteTableId": ids[f"routes-{part}"], "DestinationCidrBlock": network.EVERYWHERE, key: ids[step]}
         with ignoring("RouteAlreadyExists"):
-            site.aws.call_eventually("ec2", operation, request, about=planned.called)
+            site.aws.call_eventually("ec2", operation, request, about=planned.title)
 
     def subnet_repairs(ids: ResourceIds, table: Document) -> Iterator[Repair]:
         associated = {association.get("SubnetId") for association in table.get("Associations") or ()}
@@ -199,7 +199,7 @@ def _find_route_repairs(site: ClusterSite, part: str, planned: Planned) -> FindR
 
     def associate(ids: ResourceIds, key: str) -> None:
         request = {"RouteTableId": ids[f"routes-{part}"], "SubnetId": ids[key]}
-        site.aws.call_eventually("ec2", "AssociateRouteTable", request, about=planned.called)
+        site.aws.call_eventually("ec2", "AssociateRouteTable", request, about=planned.title)
 
     return find_repairs
 
@@ -210,12 +210,12 @@ def _endpoint(site: ClusterSite) -> Step:
     def create(ids: ResourceIds) -> str:
         tables = [ids["routes-public"], ids["routes-private"]]
         request = network.storage_endpoint(site.names, ids["vpc"], tables)
-        response = site.aws.call_eventually("ec2", "CreateVpcEndpoint", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "CreateVpcEndpoint", request, about=planned.title)
         return str(response["VpcEndpoint"]["VpcEndpointId"])
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
         request = {"VpcEndpointIds": [ids["endpoint"]]}
-        response = site.aws.call_eventually("ec2", "DescribeVpcEndpoints", request, about=planned.called)
+        response = site.aws.call_eventually("ec2", "DescribeVpcEndpoints", request, about=planned.title)
         associated = set(response["VpcEndpoints"][0].get("RouteTableIds") or ())
         keys = [key for key in ("routes-public", "routes-private") if ids.get(key) not in associated]
         return [Repair(", ".join(keys).replace("-", " "), lambda: add(ids, keys))] if keys else []
@@ -223,7 +223,7 @@ def _endpoint(site: ClusterSite) -> Step:
     def add(ids: ResourceIds, keys: list[str]) -> None:
         """Add route tables that were recreated after a deletion by others."""
         request = {"VpcEndpointId": ids["endpoint"], "AddRouteTableIds": [ids[key] for key in keys]}
-        site.aws.call_eventually("ec2", "ModifyVpcEndpoint", request, about=planned.called)
+        site.aws.call_eventually("ec2", "ModifyVpcEndpoint", request, about=planned.title)
 
     find = find_by_tags(site, "DescribeVpcEndpoints", "VpcEndpoints", "VpcEndpointId", "storage")
     return Step("endpoint", planned, find, create, find_repairs=find_repairs)

@@ -47,7 +47,7 @@ def template(site: ClusterSite, pool: Pool) -> Step:
     planned = Planned("launch template", name, detail)
 
     def create(ids: ResourceIds) -> str:
-        response = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.called)
+        response = site.aws.call("ec2", "CreateLaunchTemplate", pools.template(site.names, pool), about=planned.title)
         return str(response["LaunchTemplate"]["LaunchTemplateId"])
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
@@ -86,12 +86,12 @@ def group(site: ClusterSite, pool: Pool) -> Step:
         subnets = site.node_subnets(ids, pool)
         request = pools.group(site.names, pool, site.node_kind(pool), subnets, ids[f"template-{pool.name}"])
         site.aws.call_eventually(
-            "eks", "CreateNodegroup", request, about=planned.called, is_transient=_is_dependency_unknown
+            "eks", "CreateNodegroup", request, about=planned.title, is_transient=_is_dependency_unknown
         )
         return pool.name
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
-        site.aws.wait(lambda: state(site.aws, site.names.cluster, pool.name), GROUP_SECONDS, planned.called, heartbeat)
+        site.aws.wait(lambda: state(site.aws, site.names.cluster, pool.name), GROUP_SECONDS, planned.title, heartbeat)
 
     return Step(f"pool-{pool.name}", planned, find, create, wait, "pools")
 

@@ -1,7 +1,7 @@
 """Steps for IAM roles; the control plane's is first, since creating it locks the cluster.
 
 That role's `find` takes the lock of an existing cluster, and its `create` sends the lock's tags in the creating request
-(see `claim`). Policies are repairs: an interrupted run may have created a role without them.
+(see `cluster_lock`). Policies are repairs: an interrupted run may have created a role without them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from orchestune.clusters.aws.claim import Claim, role_tags
 from orchestune.clusters.aws.client import tag_value
+from orchestune.clusters.aws.cluster_lock import ClusterLock, role_tags
 from orchestune.clusters.aws.creation_steps import Repair, ResourceIds, Step
 from orchestune.clusters.aws.errors import error_code, ignoring
 from orchestune.clusters.aws.inputs import ClusterSite
@@ -25,9 +25,9 @@ _SPOT_SERVICE = "spot.amazonaws.com"
 _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 
 
-def steps(site: ClusterSite, claim: Claim | None = None) -> list[Step]:
-    """Return one step for each role. With a claim, the first step takes the lock; without one, steps only inspect."""
-    role_steps = [_role(site, claim, role) for role in roles.roles(site.spec, site.names)]
+def steps(site: ClusterSite, lock: ClusterLock | None = None) -> list[Step]:
+    """Return one step for each role. With `lock`, the first step acquires it; without it, steps only inspect."""
+    role_steps = [_role(site, lock, role) for role in roles.roles(site.spec, site.names)]
     return [*role_steps, _spot(site)] if any(pool.spot for pool in site.spec.pools) else role_steps
 
 
@@ -36,34 +36,34 @@ def steps_of(site: ClusterSite, *parts: str) -> list[Step]:
     return [_role(site, None, role) for role in roles.roles(site.spec, site.names) if role.part in parts]
 
 
-def _role(site: ClusterSite, claim: Claim | None, role: Role) -> Step:
+def _role(site: ClusterSite, lock: ClusterLock | None, role: Role) -> Step:
     name = site.names.role(role.part)
     policy_names = ", ".join(policy.rpartition("/")[2] for policy in role.managed) or "an inline policy"
     planned = Planned("role", name, f"{role.about}: {policy_names}")
-    lock = claim if role.part == CONTROL else None
+    role_lock = lock if role.part == CONTROL else None
 
     def find(ids: ResourceIds) -> str | None:
-        if lock:
-            return name if lock.acquire() else None
+        if role_lock:
+            return name if role_lock.acquire() else None
         tags = role_tags(site.aws, name)
         if tags is None:
             return None
         if tag_value(tags, TAG) != site.names.cluster:
-            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.title} exists already and is not ours", "choose another cluster_name")
         return name
 
     def create(ids: ResourceIds) -> str:
         request: dict[str, Any] = roles.create(site.names, role)
-        if lock:
-            request["Tags"] = [*request["Tags"], *lock.tags]
+        if role_lock:
+            request["Tags"] = [*request["Tags"], *role_lock.tags]
         try:
-            site.aws.call("iam", "CreateRole", request, about=planned.called)
+            site.aws.call("iam", "CreateRole", request, about=planned.title)
         except OrchestuneError as exc:
             if error_code(exc) == "EntityAlreadyExists" and find(ids) is not None:  # another process was faster
                 return name
             raise
-        if lock:
-            lock.record_creation()
+        if role_lock:
+            role_lock.record_creation()
         return name
 
     return Step(f"role-{role.part}", planned, find, create, find_repairs=lambda ids: _find_repairs(site, role, planned))
@@ -87,7 +87,7 @@ def detach_policy(site: ClusterSite, policy: str) -> None:
 
 def _find_repairs(site: ClusterSite, role: Role, planned: Planned) -> list[Repair]:
     """Return repairs for missing policies, and for an inline policy that differs."""
-    request, about = {"RoleName": site.names.role(role.part)}, planned.called
+    request, about = {"RoleName": site.names.role(role.part)}, planned.title
     response = site.aws.call_eventually("iam", "ListAttachedRolePolicies", request, about=about)
     attached = {policy["PolicyArn"] for policy in response["AttachedPolicies"]}
     repairs = [
@@ -121,7 +121,7 @@ def _spot(site: ClusterSite) -> Step:
 
     def create(ids: ResourceIds) -> str:
         with ignoring("InvalidInput"):
-            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT_SERVICE}, about=planned.called)
+            site.aws.call("iam", "CreateServiceLinkedRole", {"AWSServiceName": _SPOT_SERVICE}, about=planned.title)
         return _SPOT_SERVICE
 
     return Step("spot", planned, find, create)

@@ -28,21 +28,21 @@ def _repository(site: ClusterSite, name: str) -> Step:
         if description is None:
             return None
         tags = site.aws.call(
-            "ecr", "ListTagsForResource", {"resourceArn": description["repositoryArn"]}, about=planned.called
+            "ecr", "ListTagsForResource", {"resourceArn": description["repositoryArn"]}, about=planned.title
         )
         if tag_value(tags.get("tags") or [], TAG) != site.names.cluster:
-            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.title} exists already and is not ours", "choose another cluster_name")
         return description["repositoryUri"]
 
     def create(ids: ResourceIds) -> str:
-        response = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.called)
+        response = site.aws.call("ecr", "CreateRepository", storage.repository(site.names, name), about=planned.title)
         return str(response["repository"]["repositoryUri"])
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
         request = storage.lifecycle(site.names, name)
         target = {"repositoryName": request["repositoryName"]}
-        current = site.aws.find("ecr", "GetLifecyclePolicy", target, about=planned.called) or {}
-        write = partial(site.aws.call_eventually, "ecr", "PutLifecyclePolicy", request, about=planned.called)
+        current = site.aws.find("ecr", "GetLifecyclePolicy", target, about=planned.title) or {}
+        write = partial(site.aws.call_eventually, "ecr", "PutLifecyclePolicy", request, about=planned.title)
         is_same = json.loads(current.get("lifecyclePolicyText", "{}")) == json.loads(request["lifecyclePolicyText"])
         return [] if is_same else [Repair("expiry of old images", write)]
 
@@ -64,18 +64,18 @@ def _bucket(site: ClusterSite) -> Step:
         if owner is None:
             return None
         if owner != site.names.cluster:
-            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.title} exists already and is not ours", "choose another cluster_name")
         return site.names.bucket
 
     def create(ids: ResourceIds) -> str:
-        site.aws.call("s3", "CreateBucket", storage.bucket(site.names), about=planned.called)
-        site.aws.call_eventually("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.called)
+        site.aws.call("s3", "CreateBucket", storage.bucket(site.names), about=planned.title)
+        site.aws.call_eventually("s3", "PutBucketTagging", storage.bucket_tags(site.names), about=planned.title)
         return site.names.bucket
 
     def find_repairs(ids: ResourceIds) -> list[Repair]:
         request, key = storage.public_access_block(site.names), "PublicAccessBlockConfiguration"
-        current = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.called)
-        block = partial(site.aws.call_eventually, "s3", "PutPublicAccessBlock", request, about=planned.called)
+        current = site.aws.find("s3", "GetPublicAccessBlock", {"Bucket": site.names.bucket}, about=planned.title)
+        block = partial(site.aws.call_eventually, "s3", "PutPublicAccessBlock", request, about=planned.title)
         return [] if (current or {}).get(key) == request[key] else [Repair("public access block", block)]
 
     return Step("bucket", planned, find, create, find_repairs=find_repairs)

@@ -78,7 +78,7 @@ def _function(site: ClusterSite, settings: TeardownSettings) -> Step:
     def find(ids: ResourceIds) -> str | None:
         function = describe_function(aws, names)
         if function is not None and not is_our_function(function, names):
-            raise Conflict(f"the {planned.called} exists already and is not ours", "choose another cluster_name")
+            raise Conflict(f"the {planned.title} exists already and is not ours", "choose another cluster_name")
         return names.function if function is not None else None
 
     def create(ids: ResourceIds) -> str:
@@ -87,7 +87,7 @@ def _function(site: ClusterSite, settings: TeardownSettings) -> Step:
             request = teardown.function(names, settings, package, runtime)
             try:
                 aws.call_eventually(
-                    "lambda", "CreateFunction", request, about=planned.called, is_transient=_is_role_unknown
+                    "lambda", "CreateFunction", request, about=planned.title, is_transient=_is_role_unknown
                 )
                 break
             except OrchestuneError as exc:  # the SDK lists runtimes before every region has them
@@ -96,9 +96,9 @@ def _function(site: ClusterSite, settings: TeardownSettings) -> Step:
         return names.function
 
     def wait(ids: ResourceIds, heartbeat: Callable[[], None]) -> None:
-        aws.wait(lambda: _pending_state(aws, names), _STATE_SECONDS, planned.called, heartbeat)
+        aws.wait(lambda: _pending_state(aws, names), _STATE_SECONDS, planned.title, heartbeat)
         _update(aws, names, settings)
-        aws.wait(lambda: _pending_state(aws, names), _STATE_SECONDS, planned.called, heartbeat)
+        aws.wait(lambda: _pending_state(aws, names), _STATE_SECONDS, planned.title, heartbeat)
 
     return Step("retirement", planned, find, create, wait)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.launching import MAX_PENDING_WORKERS
+from orchestune.controllers.worker_scaling import MAX_PENDING_WORKERS
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.ports.backend import WorkerOrder
 from tests.contract.world import CoreWorld, FakeBackend

@@ -1,4 +1,7 @@
-"""Finished trials as observations for an engine."""
+"""The history of an experiment: its finished trials, in the order of their results, as observations for an engine.
+
+A trial's position in it is its `history_seq`, which is assigned when it finishes.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from orchestune.services.core import Core
 from orchestune.store import experiment_lists
 
 
-class Waking:
+class WorkerWakeups:
     """A trial with a retry delay becomes due without an event, and a worker that was woken may have died."""
 
     def __init__(self, core: Core) -> None:

@@ -30,7 +30,7 @@ class _LastProgress:
     notified: set[float] = field(default_factory=set)
 
 
-class StuckExperiments:
+class StuckNotifications:
     """Notifies the hooks of experiments that make no progress for the time that each hook states.
 
     Time is measured on this process's own clock, so that neither a suspended laptop nor an outage of the server counts

@@ -18,7 +18,7 @@ MAX_EXPERIMENTS_PER_TICK = 20
 """experiments per tick; if there are more, the next tick continues without waiting for the interval"""
 
 
-class Expiring:
+class Retention:
     """Counts the retention from the end of an experiment (the new one if it was resumed), or from a later import."""
 
     def __init__(self, core: Core, retention: float) -> None:

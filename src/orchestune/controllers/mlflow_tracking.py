@@ -48,7 +48,7 @@ class _Backoff:
     until: float
 
 
-class Tracking:
+class MlflowTracking:
     """Records the progress of experiments at their tracking servers.
 
     Progress is stored in rows: the last event recorded, and the MLflow run of each trial. A row is created before its
@@ -170,7 +170,7 @@ class _Server:
                 tracked.change(session, experiment, WHOLE, event_seq=row.event_seq)
             return
         try:
-            _Recording(self._core, row, self._client_of(tracker), self._place(tracker, row)).run()
+            _Recording(self._core, row, self._client_of(tracker), self._mlflow_experiment(tracker, row)).run()
         except TemporaryError as error:
             self._failed(experiment, tracker, error)
         except OrchestuneError as error:
@@ -185,7 +185,7 @@ class _Server:
             self._clients[tracker] = MlflowClient(tracker, self._core.outgoing.reach)
         return self._clients[tracker]
 
-    def _place(self, tracker: Tracker, row: ExperimentRow) -> str:
+    def _mlflow_experiment(self, tracker: Tracker, row: ExperimentRow) -> str:
         name = tracker.experiment or row.name
         if (tracker, name) not in self._mlflow_experiments:
             self._mlflow_experiments[tracker, name] = self._client_of(tracker).experiment(name)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from orchestune.controllers.launching import spread, workers_for
+from orchestune.controllers.worker_scaling import spread, workers_for
 from orchestune.domain.resources.gpus import Gpu
 from orchestune.domain.resources.placement import Placement
 from orchestune.domain.resources.resources import Capacity, Machine, Resources

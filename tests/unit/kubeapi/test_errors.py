@@ -7,7 +7,7 @@ import json
 import pytest
 
 from orchestune.errors import Conflict, Denied, NotFound, OrchestuneError, TemporaryError, Unreachable, UsageError
-from orchestune.kubeapi.refusals import (
+from orchestune.kubeapi.errors import (
     ApiCaller,
     Changed,
     PermissionMissing,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.clusters.aws.claim import HEARTBEAT_TAG, HOLDER_TAG, Claim
+from orchestune.clusters.aws.cluster_lock import HEARTBEAT_TAG, HOLDER_TAG, ClusterLock
 from orchestune.clusters.aws.names import TAG, Names
 from orchestune.errors import Conflict
 from tests.unit.clusters.aws.answers import Answers, refusal
@@ -46,21 +46,21 @@ class Role:
 
 
 def test_a_role_that_is_not_there_is_not_claimed() -> None:
-    assert Claim(Role(None).aws(), NAMES).acquire() is False
+    assert ClusterLock(Role(None).aws(), NAMES).acquire() is False
 
 
 def test_a_claim_is_marked_kept_alive_and_taken_back() -> None:
     role = Role({TAG: "lab"})
     aws = role.aws()
-    with Claim(aws, NAMES) as claim:
-        assert claim.acquire() is True
+    with ClusterLock(aws, NAMES) as lock:
+        assert lock.acquire() is True
         assert role.tags is not None
-        assert role.tags[HOLDER_TAG] == claim.holder
+        assert role.tags[HOLDER_TAG] == lock.holder
         before = role.tags[HEARTBEAT_TAG]
-        claim.heartbeat()
+        lock.heartbeat()
         assert role.tags[HEARTBEAT_TAG] == before
         aws.now += 6
-        claim.heartbeat()
+        lock.heartbeat()
         assert role.tags[HEARTBEAT_TAG] != before
     assert role.tags == {TAG: "lab"}
 
@@ -70,24 +70,24 @@ def test_whoever_comes_second_says_who_is_at_work_as_soon_as_that_one_shows_it()
     aws = role.aws()
     aws.meanwhile = [lambda: None, lambda: role.tags.update({HEARTBEAT_TAG: "5"}) if role.tags else None]
     with pytest.raises(Conflict, match="is being created or changed by ada@elsewhere 12"):
-        Claim(aws, NAMES).acquire()
+        ClusterLock(aws, NAMES).acquire()
     assert role.tags is not None
     assert role.tags[HOLDER_TAG].startswith("ada@")
 
 
 def test_who_shows_no_life_for_a_minute_has_died_and_is_followed() -> None:
     role = Role({TAG: "lab", HOLDER_TAG: "ada@elsewhere 12 7f3a2b", HEARTBEAT_TAG: "4"})
-    claim = Claim(role.aws(), NAMES)
-    assert claim.acquire() is True
+    lock = ClusterLock(role.aws(), NAMES)
+    assert lock.acquire() is True
     assert role.tags is not None
-    assert role.tags[HOLDER_TAG] == claim.holder
+    assert role.tags[HOLDER_TAG] == lock.holder
 
 
 def test_a_process_of_this_machine_that_is_no_more_is_followed_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     role = Role({TAG: "lab", HOLDER_TAG: f"ada@{socket.gethostname()} {int(done.stdout)} 7f3a2b", HEARTBEAT_TAG: "4"})
     aws = role.aws()
-    assert Claim(aws, NAMES).acquire() is True
+    assert ClusterLock(aws, NAMES).acquire() is True
     assert aws.now == 0
 
 
@@ -96,11 +96,11 @@ def test_a_process_of_this_machine_that_lives_is_waited_for() -> None:
     aws = role.aws()
     aws.meanwhile = [lambda: role.tags.update({HEARTBEAT_TAG: "5"}) if role.tags else None]
     with pytest.raises(Conflict):
-        Claim(aws, NAMES).acquire()
+        ClusterLock(aws, NAMES).acquire()
 
 
 def test_a_role_of_that_name_that_is_not_ours_is_left_alone() -> None:
     role = Role({"team": "other"})
     with pytest.raises(Conflict, match="is not ours"):
-        Claim(role.aws(), NAMES).acquire()
+        ClusterLock(role.aws(), NAMES).acquire()
     assert role.tags == {"team": "other"}

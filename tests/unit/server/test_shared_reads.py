@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from orchestune.server.keyed_semaphores import KeyedSemaphores
-from orchestune.server.shared import SharedReads
+from orchestune.server.shared_reads import SharedReads
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 

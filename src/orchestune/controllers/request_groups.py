@@ -1,4 +1,4 @@
-"""Parts of an experiment: trials with the same request, from its file or with more memory after an OOM kill."""
+"""Request groups: trials of one experiment with the same request, the file's or more memory after an OOM kill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestune.store.statements.trials import WITH_MORE_MEMORY
 
 
 @dataclass(frozen=True)
-class Part:
+class RequestGroup:
     """A group of trials that can share workers."""
 
     experiment: str
@@ -31,20 +31,25 @@ class Part:
         return f"{self.experiment}+{self.memory}"
 
 
-def parts(session: Session, row: ExperimentRow, allocated: Callable[[int], Resources], slots_needed: int) -> list[Part]:
-    """Return the parts of an experiment that could use `slots_needed` slots in total.
+def request_groups(
+    session: Session, row: ExperimentRow, allocated: Callable[[int], Resources], slots_needed: int
+) -> list[RequestGroup]:
+    """Return the request groups of an experiment that could use `slots_needed` slots in total.
 
-    Trials with more memory come first, those with the file's request last. A part may count slots that the parts before
-    it get. `allocated` maps the bytes of a trial to the resources allocated for it.
+    Trials with more memory come first, those with the file's request last. A group may count slots that the groups
+    before it get. `allocated` maps the bytes of a trial to the resources allocated for it.
     """
-    groups: list[Part] = []
+    groups: list[RequestGroup] = []
     others = unfinished_attempts(row)
     if row.specification.oom_retries:
         for tasks in session.rows(WITH_MORE_MEMORY, {"experiment": row.id}):
             slots = min(tasks.open if row.desired is Desired.RUNNING else tasks.active, slots_needed)
-            groups.append(Part(row.id, tasks.memory, allocated(tasks.memory), slots))
+            groups.append(RequestGroup(row.id, tasks.memory, allocated(tasks.memory), slots))
             others -= tasks.open
-    return [*groups, Part(row.id, 0, allocated(0), min(slots_needed, max(others, 0)) if groups else slots_needed)]
+    return [
+        *groups,
+        RequestGroup(row.id, 0, allocated(0), min(slots_needed, max(others, 0)) if groups else slots_needed),
+    ]
 
 
 def unfinished_attempts(row: ExperimentRow) -> int:

@@ -12,7 +12,7 @@ INTERVAL_SECONDS = 2.0
 """interval; a backend calls its cluster's API only if there is something to delete"""
 
 
-class Sweeping:
+class BackendCleanup:
     """Passes the workers that still exist to each backend, which deletes the resources of all others."""
 
     def __init__(self, core: Core) -> None:

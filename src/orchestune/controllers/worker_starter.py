@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import dataclass
 
-from orchestune.controllers.parts import Part, memory_after
+from orchestune.controllers.request_groups import RequestGroup, memory_after
 from orchestune.domain.lifecycle.states import Reason, ReasonCode, WorkerState
 from orchestune.domain.lifecycle.transitions import Cause
 from orchestune.domain.resources.allocation import usable
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LaunchTarget:
-    """A part of an experiment and its cluster, as seen by one tick."""
+class ScalingTarget:
+    """A request group of an experiment and its cluster, as seen by one tick."""
 
     backend: Backend
     capacity: Capacity
     row: ExperimentRow
-    part: Part
+    group: RequestGroup
     excluded: frozenset[str] = frozenset()
     """nodes that its trials cannot use"""
 
@@ -43,26 +43,26 @@ class LaunchTarget:
 
     @property
     def request(self) -> Resources:
-        """The resources that each trial requests, without what the cluster adds (`Part.per_trial` has it)."""
-        return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.part.memory)
+        """The resources that each trial requests, without what the cluster adds (`RequestGroup.per_trial` has it)."""
+        return sized(self.backend.needs(self.row.specification.resources, self.row.launch), self.group.memory)
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Names of the nodes that can run such trials."""
-        return tuple(machine.name for machine in usable(self.capacity, self.part.per_trial, self.pool, self.excluded))
+        return tuple(machine.name for machine in usable(self.capacity, self.group.per_trial, self.pool, self.excluded))
 
 
 class WorkerStarter:
-    """Starts single workers for the launching controller, which decides how many."""
+    """Starts single workers for `WorkerScaling`, which decides how many."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._logged: Recent[None] = Recent(kept=500)
         """start failures already logged: each is logged once, not every second"""
 
-    def start(self, target: LaunchTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
+    def start(self, target: ScalingTarget, slots: int, gpus: tuple[str, ...] = ()) -> bool:
         """Start a worker unless the experiment was ended or paused. Returns True if another one may be started."""
-        row, part, worker = target.row, target.part, new_id(self._core.clock)
+        row, group, worker = target.row, target.group, new_id(self._core.clock)
         request = target.request
         allocated = target.backend.total_request(request, row.specification.placement)
         with locked(self._core, row.id) as ledger:
@@ -76,7 +76,7 @@ class WorkerStarter:
                 "name": f"w{ledger.row.worker_seq}",
                 "state": WorkerState.STARTING,
                 "slots": slots,
-                "memory": part.memory,
+                "memory": group.memory,
                 "memory_next": memory_after(target.capacity, row, request, allocated, target.excluded),
                 "gpus": json.dumps(gpus) if gpus else None,
                 "created_at": ledger.now,
@@ -84,7 +84,7 @@ class WorkerStarter:
             workers.add(ledger.session, values)
         return self.start_existing(target, worker, slots, gpus)
 
-    def start_existing(self, target: LaunchTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
+    def start_existing(self, target: ScalingTarget, worker: str, slots: int, gpus: tuple[str, ...]) -> bool:
         """Let the backend start a worker whose row exists; idempotent.
 
         Returns False if it could not: the obstacle (an unreachable or full cluster) concerns further workers, too.
@@ -105,8 +105,8 @@ class WorkerStarter:
             row.specification.grace,
         )
         try:
-            handle = target.backend.start(order)
-        except TemporaryError as error:  # the next tick retries, since the row has no handle
+            backend_ref = target.backend.start(order)
+        except TemporaryError as error:  # the next tick retries, since the row has no backend_ref
             text = str(error)
             self._logged.get(
                 worker, text, lambda: log.warning("%s: a worker could not be started: %s", row.handle, text)
@@ -118,7 +118,7 @@ class WorkerStarter:
             self._give_up(row, worker, str(error))
             return False
         with self._core.store.transaction() as session:
-            workers.change(session, worker, backend_handle=json.dumps(dict(handle)), reason=None)
+            workers.change(session, worker, backend_handle=json.dumps(dict(backend_ref)), reason=None)
         return True
 
     def _give_up(self, row: ExperimentRow, worker: str, text: str) -> None:
@@ -129,7 +129,7 @@ class WorkerStarter:
             ledger.pause(Reason(ReasonCode.WORKERS_FAIL, f"no worker can be started: {text}"))
 
 
-def _avoided(target: LaunchTarget) -> frozenset[str]:
+def _avoided(target: ScalingTarget) -> frozenset[str]:
     """Return the nodes to avoid: those that accept no trials now, and GPU nodes reserved for other trials."""
     capacity, allowed = target.capacity, set(target.machines)
     reserved = {machine.name for machine in capacity.machines if machine.whole.gpu and machine.name not in allowed}

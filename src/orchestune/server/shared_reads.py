@@ -80,7 +80,7 @@ class SharedReads(Generic[T]):
         turn: Callable[[], AbstractAsyncContextManager[None]],
         read: Callable[[], Awaitable[T]],
     ) -> T:
-        """Return the document from `read`, or an earlier one if `version`, which counts changes, is unchanged.
+        """Return a current document: from `read`, or an earlier one if `version`, which counts changes, is unchanged.
 
         Reads start at least `pause` seconds apart, and slow ones less often. Earlier requests wait instead of getting a
         stale document, which a client that does not request again would keep.

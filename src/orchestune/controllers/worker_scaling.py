@@ -4,14 +4,14 @@ Idea: a reconciler, not a queue. Each tick compares, for every cluster, the dema
 the workers that exist, and starts, resizes or drains workers. Only the crash backoff is remembered between ticks, so a
 server that was killed continues with its first tick.
 
-A tick of one cluster has four steps: plan each experiment (`parts`: trials that need more memory get workers of their
-own size); hand over idle workers (`warm_pool`); share the slots (`queueing.share_out`, which calls
-`domain.resources.allocation`); bring each part to its slots (`_scale`).
+A tick of one cluster has four steps: plan each experiment (`request_groups`: trials that need more memory get workers
+of their own size); hand over idle workers (`warm_pool`); share the slots (`cluster_queues.share_out`, which calls
+`domain.resources.allocation`); bring each group to its slots (`_scale`). `worker_starter` starts the missing workers.
 
 Invariants:
 - A worker holds the resources of all its slots until it ends, also while it drains: `_available_slots` counts running
   trials of draining and shrunk workers, so nothing is allocated twice.
-- The row of a worker is written before the backend starts it. A row without a backend handle may belong to a worker
+- The row of a worker is written before the backend starts it. A row without `backend_handle` may belong to a worker
   that was started by a server that died in between, so the start is repeated; backends start a worker at most once
   per id.
 - One experiment cannot stop the others: its errors are raised after they have been processed. An unreachable cluster
@@ -32,11 +32,11 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from orchestune.controllers import isolated_jobs
+from orchestune.controllers.cluster_queues import admitted, in_queue, share_out, without_queued
 from orchestune.controllers.crash_backoff import CrashBackoff
-from orchestune.controllers.parts import Part, parts, unfinished_attempts
-from orchestune.controllers.queueing import admitted, in_queue, share_out, without_queued
-from orchestune.controllers.starting import LaunchTarget, WorkerStarter
+from orchestune.controllers.request_groups import RequestGroup, request_groups, unfinished_attempts
 from orchestune.controllers.warm_pool import WarmPool
+from orchestune.controllers.worker_starter import ScalingTarget, WorkerStarter
 from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, WorkerState
 from orchestune.domain.resources.allocation import AvailableSlots, Demand, usable
 from orchestune.domain.resources.gpus import GpuSet
@@ -77,7 +77,7 @@ class _ExperimentPlan:
     """resources of a trial by its memory (bytes; 0: the request in the file)"""
     excluded: frozenset[str]
     """nodes that its trials cannot use"""
-    parts: Sequence[Part]
+    groups: Sequence[RequestGroup]
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ class _Cluster:
     quarantined: Mapping[str, frozenset[str]]
     """experiment → the subset of these that is quarantined for it"""
     granted: Mapping[str, int]
-    """slots granted to each part"""
+    """slots granted to each group"""
     holding: Sequence[ExperimentRow]
     """experiments with running trials or granted slots; the reason of a pending experiment names them"""
     available: AvailableSlots
     starts: int
-    """maximum of workers that each part may start in this tick"""
+    """maximum of workers that each group may start in this tick"""
     free_gpus: GpuSet
     """free GPUs if the server assigns them; `available` does not count GPUs then"""
     unscheduled: frozenset[str]
     """ephemeral runs on their user's own machine: they start at once beside all others, and reserve nothing but GPUs"""
 
 
-class Launching:
+class WorkerScaling:
     """Starts, resizes and drains workers. A worker holds the resources of its slots until it ends."""
 
     def __init__(self, core: Core, warm_pool: WarmPool, backoff: CrashBackoff) -> None:
@@ -153,10 +153,10 @@ class Launching:
         sizes = {experiment: plan.size for experiment, plan in plans.items()}
         needs = {experiment: plan.size(0) for experiment, plan in plans.items()}
         excluded = {experiment: plan.excluded for experiment, plan in plans.items()}
-        needed_parts = {experiment: plan.parts for experiment, plan in plans.items()}
+        needed_groups = {experiment: plan.groups for experiment, plan in plans.items()}
         quarantined: dict[str, frozenset[str]] = {}
         for row in rows if quarantine_rows else ():
-            largest = sizes[row.id](max((part.memory for part in needed_parts[row.id]), default=0))
+            largest = sizes[row.id](max((group.memory for group in needed_groups[row.id]), default=0))
             machines = _usable_machines(capacity, row, largest, excluded[row.id])
             quarantined[row.id] = quarantined_nodes.excluded(
                 quarantine_rows, quarantined_nodes.principal(row), machines
@@ -174,19 +174,19 @@ class Launching:
                 by_experiment.setdefault(worker.experiment, []).append(worker)
         without_queue = without_queued(backend, rows, by_experiment)
         admitted_slots = {
-            part.key: admitted(without_queue.get(row.id, ()), part.memory)
-            for row in rows if in_queue(backend, row) for part in needed_parts[row.id]
+            group.key: admitted(without_queue.get(row.id, ()), group.memory)
+            for row in rows if in_queue(backend, row) for group in needed_groups[row.id]
         }  # fmt: skip
         unscheduled = frozenset(
             row.id for row in rows if trial_resources.runs_unscheduled(self._core, backend.name, row.specification)
         )
         demands = [
-            _demand(row, part, excluded[row.id])
-            for row in rows if row.id not in unscheduled for part in needed_parts[row.id]
+            _demand(row, group, excluded[row.id])
+            for row in rows if row.id not in unscheduled for group in needed_groups[row.id]
         ]  # fmt: skip
         granted = share_out(capacity, demands, admitted_slots)
-        granted |= {part.key: part.slots for experiment in unscheduled for part in needed_parts[experiment]}
-        holding = [row for row in rows if row.running or any(granted[part.key] for part in needed_parts[row.id])]
+        granted |= {group.key: group.slots for experiment in unscheduled for group in needed_groups[experiment]}
+        holding = [row for row in rows if row.running or any(granted[group.key] for group in needed_groups[row.id])]
         free_gpus = GpuSet(capacity.gpus)
         for worker in [*present, *unplanned]:
             held = needs.get(worker.experiment, Resources()).gpu or 1.0  # finished experiment: the whole GPU
@@ -194,12 +194,13 @@ class Launching:
         possible_machines = {row.id: _usable_machines(capacity, row, needs[row.id], excluded[row.id]) for row in rows}
         scheduled_sizes = {experiment: size for experiment, size in sizes.items() if experiment not in unscheduled}
         unallocated = self._available_slots(backend, capacity, scheduled_sizes, without_queue, possible_machines)
-        starts = _starts(granted, needed_parts, by_experiment)
+        starts = _starts(granted, needed_groups, by_experiment)
         cluster = _Cluster(
             backend, capacity, excluded, quarantined, granted, holding, unallocated, starts, free_gpus, unscheduled
         )
         jobs = [
-            partial(self._experiment, cluster, row, needed_parts[row.id], by_experiment.get(row.id, [])) for row in rows
+            partial(self._experiment, cluster, row, needed_groups[row.id], by_experiment.get(row.id, []))
+            for row in rows
         ]
         over = by_experiment.keys() - ids
         isolated_jobs.each(
@@ -231,7 +232,7 @@ class Launching:
         size = cache(partial(trial_resources.allocated, backend, row))
         excluded = backend.infeasible_nodes(size(0), row.specification.placement)
         with self._core.store.reading() as session:
-            plans[row.id] = _ExperimentPlan(size, excluded, parts(session, row, size, needed_slots(row)))
+            plans[row.id] = _ExperimentPlan(size, excluded, request_groups(session, row, size, needed_slots(row)))
 
     def _release(self, backend: Backend, present: Sequence[PolledWorker], rows: Sequence[ExperimentRow]) -> None:
         """Drain the workers of a finished experiment, except those kept warm for another one."""
@@ -262,30 +263,30 @@ class Launching:
         return unallocated
 
     def _experiment(
-        self, cluster: _Cluster, row: ExperimentRow, needed: Sequence[Part], present: Sequence[PolledWorker]
+        self, cluster: _Cluster, row: ExperimentRow, needed: Sequence[RequestGroup], present: Sequence[PolledWorker]
     ) -> None:
         reason, remaining = None, needed_slots(row)
-        for part in needed:
+        for group in needed:
             capacity = cluster.capacity.without(cluster.quarantined.get(row.id, frozenset()))
-            target = LaunchTarget(cluster.backend, capacity, row, part, cluster.excluded[row.id])
-            mine = [worker for worker in present if worker.memory == part.memory]
-            granted = min(cluster.granted[part.key], remaining)
+            target = ScalingTarget(cluster.backend, capacity, row, group, cluster.excluded[row.id])
+            mine = [worker for worker in present if worker.memory == group.memory]
+            granted = min(cluster.granted[group.key], remaining)
             slots = self._slots(cluster, target, mine, granted)
-            reason = reason or _pending_reason(target, min(part.slots, remaining), slots, mine, cluster.holding)
+            reason = reason or _pending_reason(target, min(group.slots, remaining), slots, mine, cluster.holding)
             self._scale(cluster, target, [worker for worker in mine if worker.state in _USABLE], min(granted, slots))
             remaining -= granted
         self._note_reason(row, reason)
         for worker in present:
-            if worker.memory not in {part.memory for part in needed}:
+            if worker.memory not in {group.memory for group in needed}:
                 self._drain(worker)  # no trial of its memory size is left
 
     @staticmethod
-    def _slots(cluster: _Cluster, target: LaunchTarget, mine: Sequence[PolledWorker], slots: int) -> int:
-        """Return how many slots a part has or can get now; allocate the missing ones."""
+    def _slots(cluster: _Cluster, target: ScalingTarget, mine: Sequence[PolledWorker], slots: int) -> int:
+        """Return how many slots a group has or can get now; allocate the missing ones."""
         if target.row.id in cluster.unscheduled:
             return slots
         have = sum(worker.slots for worker in mine if worker.state in _USABLE)
-        per_trial, missing = target.part.per_trial, max(slots - have, 0)
+        per_trial, missing = target.group.per_trial, max(slots - have, 0)
         requests_nothing = not (per_trial.cpu or per_trial.memory or per_trial.gpu)
         if per_trial.gpu and target.backend.assigns_gpus:
             missing = min(missing, cluster.free_gpus.fit(per_trial.gpu_request))
@@ -302,9 +303,9 @@ class Launching:
             cluster.available.take(per_trial, missing, among=target.machines)
         return have + missing
 
-    def _scale(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], slots: int) -> None:
-        """Scale the workers of a part to `slots`."""
-        # Without a handle it is unknown if the backend has started the worker; starting is idempotent.
+    def _scale(self, cluster: _Cluster, target: ScalingTarget, present: Sequence[PolledWorker], slots: int) -> None:
+        """Scale the workers of a group to `slots`."""
+        # Without `backend_handle` it is unknown if the backend has started the worker; starting is idempotent.
         absent = [
             worker for worker in present if worker.state == WorkerState.STARTING and worker.backend_handle is None
         ]
@@ -317,7 +318,7 @@ class Launching:
         elif have < slots and all_started and not self._backoff.too_early(target.row):
             self._grow(cluster, target, present, slots - have)
 
-    def _shrink(self, target: LaunchTarget, present: Sequence[PolledWorker], excess: int) -> None:
+    def _shrink(self, target: ScalingTarget, present: Sequence[PolledWorker], excess: int) -> None:
         """Release `excess` slots: drain the least busy workers first, then those on nodes that accept no new trials.
 
         Among workers that share GPUs, those with the fewest neighbours come first, since their GPU becomes a whole one
@@ -339,8 +340,8 @@ class Launching:
                 self._resize(worker, worker.slots - excess)
                 return
 
-    def _grow(self, cluster: _Cluster, target: LaunchTarget, present: Sequence[PolledWorker], missing: int) -> None:
-        backend, per_trial = target.backend, target.part.per_trial
+    def _grow(self, cluster: _Cluster, target: ScalingTarget, present: Sequence[PolledWorker], missing: int) -> None:
+        backend, per_trial = target.backend, target.group.per_trial
         if target.row.id in cluster.unscheduled:
             self._starting.start(target, missing, _gpus_at_once(cluster, target.request))
             return
@@ -391,10 +392,10 @@ def _gpus_at_once(cluster: _Cluster, per_trial: Resources) -> tuple[str, ...]:
 
 
 def _pending_reason(
-    target: LaunchTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
+    target: ScalingTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
 ) -> Reason | None:
-    """Return the reason why the part is pending, None if it is not."""
-    per_trial, quarantined = target.part.per_trial, target.capacity.quarantined
+    """Return the reason why the group is pending, None if it is not."""
+    per_trial, quarantined = target.group.per_trial, target.capacity.quarantined
     if slots == 0 and needed > 0:
         misfit = fits(target.capacity, per_trial, target.pool, target.excluded)
         holders = [other.handle for other in holding if other.id != target.row.id]
@@ -411,13 +412,15 @@ def _pending_reason(
 
 
 def _starts(
-    granted: Mapping[str, int], needed: Mapping[str, Sequence[Part]], present: Mapping[str, Sequence[PolledWorker]]
+    granted: Mapping[str, int],
+    needed: Mapping[str, Sequence[RequestGroup]],
+    present: Mapping[str, Sequence[PolledWorker]],
 ) -> int:
-    """Return how many workers each part may start in this tick: the same number for all experiments that lack some."""
+    """Return how many workers each group may start in this tick: the same number for all experiments that lack some."""
     lacking = 0
-    for experiment, its_parts in needed.items():
+    for experiment, its_groups in needed.items():
         have = sum(worker.slots for worker in present.get(experiment, ()) if worker.state in _USABLE)
-        lacking += sum(granted[part.key] for part in its_parts) > have
+        lacking += sum(granted[group.key] for group in its_groups) > have
     return max(min(_STARTS_PER_TICK // max(lacking, 1), _STARTS_OF_ONE), 1)
 
 
@@ -427,10 +430,10 @@ def _usable_machines(
     return [machine.name for machine in usable(capacity, per_trial, row.specification.placement.pool, excluded)]
 
 
-def _demand(row: ExperimentRow, part: Part, excluded: frozenset[str]) -> Demand:
+def _demand(row: ExperimentRow, group: RequestGroup, excluded: frozenset[str]) -> Demand:
     # Without a principal the owner is a name that the client claims: it must not use up that user's share.
     owner = f"{row.principal or 'claimed'} {row.owner}"
-    return Demand(part.key, part.slots, part.per_trial, owner, row.specification.placement.pool, excluded)
+    return Demand(group.key, group.slots, group.per_trial, owner, row.specification.placement.pool, excluded)
 
 
 def needed_slots(row: ExperimentRow) -> int:

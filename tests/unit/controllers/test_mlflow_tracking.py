@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestune.controllers.tracking import Tracking, _Server
+from orchestune.controllers.mlflow_tracking import MlflowTracking, _Server
 from orchestune.outgoing import mlflow
 from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.http import HttpLink
@@ -64,13 +64,13 @@ def world(world: CoreWorld) -> CoreWorld:
 
 
 @pytest.fixture
-def tracking(world: CoreWorld) -> Iterator[Tracking]:
-    tracker = Tracking(world.core)
+def tracking(world: CoreWorld) -> Iterator[MlflowTracking]:
+    tracker = MlflowTracking(world.core)
     yield tracker
     tracker.close()
 
 
-def recorded(world: CoreWorld, tracking: Tracking, experiment: str) -> None:
+def recorded(world: CoreWorld, tracking: MlflowTracking, experiment: str) -> None:
     """Tick until everything of an experiment is recorded."""
 
     def look() -> bool:
@@ -82,7 +82,7 @@ def recorded(world: CoreWorld, tracking: Tracking, experiment: str) -> None:
 
 
 def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
-    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, tracking: MlflowTracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow, "HttpLink", partial(HttpLink, seconds=600.0))
     with Receiver(["hang"]) as slow, Recorder() as quick:
@@ -94,7 +94,7 @@ def test_a_tracking_server_that_hangs_holds_up_nobody_who_records_elsewhere(
 
 
 def test_tracking_servers_have_turns_however_many_hang(
-    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, tracking: MlflowTracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first 20 of very many that hang, in the order of their experiments, had all of the turns."""
     begun = list[str]()
@@ -111,8 +111,8 @@ def test_tracking_servers_have_turns_however_many_hang(
             names[self], self.begun_at, self.is_over = names_of_experiments[0], world.clock.monotonic(), False
 
     names = defaultdict[_Server, str](str)
-    monkeypatch.setattr("orchestune.controllers.tracking._Server", Hanging)
-    monkeypatch.setattr("orchestune.controllers.tracking._MAX_SERVERS", 1)
+    monkeypatch.setattr("orchestune.controllers.mlflow_tracking._Server", Hanging)
+    monkeypatch.setattr("orchestune.controllers.mlflow_tracking._MAX_SERVERS", 1)
     experiments = [world.create(budget=1, mlflow={"uri": f"http://127.0.0.1:{port}"}) for port in (1, 2, 3)]
     for _ in range(6):
         tracking.tick()
@@ -125,7 +125,7 @@ def test_tracking_servers_have_turns_however_many_hang(
     "answers", [{"create": []}, {"create": {}}, {"create": {"run": None}}, {"search": {"runs": 7}}]
 )
 def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
-    world: CoreWorld, tracking: Tracking, answers: dict[str, Any]
+    world: CoreWorld, tracking: MlflowTracking, answers: dict[str, Any]
 ) -> None:
     with Recorder(answers=answers) as wrong, Recorder() as genuine:
         experiment = world.create(name="wrong", budget=1, mlflow={"uri": wrong.url})
@@ -139,7 +139,7 @@ def test_what_is_not_mlflow_is_said_to_be_none_and_the_others_are_recorded(
 def test_one_that_goes_wrong_keeps_nobody_from_being_waited_for(
     world: CoreWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking = Tracking(world.core, timeout=60.0)
+    tracking = MlflowTracking(world.core, timeout=60.0)
     with Recorder() as wrong, Recorder() as genuine:
         genuine_call = mlflow.MlflowClient._call
 
@@ -164,7 +164,7 @@ def failures(world: CoreWorld, experiment: str) -> list[Any]:
 
 
 def test_however_many_values_come_at_once_they_are_told_once(
-    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    world: CoreWorld, tracking: MlflowTracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking_runs, "MAX_POINTS", 500)
     with Recorder() as server:
@@ -180,7 +180,7 @@ def test_however_many_values_come_at_once_they_are_told_once(
 
 @pytest.mark.parametrize("at_once", [1, 50])
 def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
-    world: CoreWorld, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, at_once: int
+    world: CoreWorld, tracking: MlflowTracking, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(tracking_runs, "MAX_POINTS", 20)
     metric = {"name": "loss", "goal": "minimize", "take": "best"}
@@ -200,7 +200,7 @@ def test_what_counts_of_a_trial_is_told_however_many_values_it_reported(
         assert tracked.of(session, experiment, [1])[1].logged_at == last
 
 
-def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: CoreWorld, tracking: Tracking) -> None:
+def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: CoreWorld, tracking: MlflowTracking) -> None:
     space = [{"name": name, "type": "float", "min": 0.0, "max": 1.0} for name in ("a[0]", "a(0)")]
     with Recorder() as server:
         experiment = world.create(name="alike", budget=1, parameters=space, mlflow={"uri": server.url})
@@ -212,7 +212,7 @@ def test_names_that_mlflow_cannot_tell_apart_are_told_apart(world: CoreWorld, tr
 
 @pytest.mark.parametrize(("step", "expected_step"), [("1e300", 2**63 - 1), ("-1e300", -(2**63)), ("7", 7)])
 def test_a_step_is_told_as_far_as_mlflow_counts(
-    world: CoreWorld, tracking: Tracking, step: str, expected_step: int
+    world: CoreWorld, tracking: MlflowTracking, step: str, expected_step: int
 ) -> None:
     with Recorder() as server:
         experiment = world.create(name="far", budget=1, mlflow={"uri": server.url})

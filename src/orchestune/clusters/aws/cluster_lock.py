@@ -32,7 +32,7 @@ _HOLDER_TIMEOUT = 60.0
 _POLL_SECONDS = 2.0
 
 
-class Claim:
+class ClusterLock:
     """One process's lock on a cluster, released at the end of the block. Blocking; every step may be retried."""
 
     def __init__(self, aws: Aws, names: Names) -> None:
@@ -82,7 +82,7 @@ class Claim:
             with suppress(NotFound):  # removing the cluster deletes the role last
                 self._aws.call("iam", "TagRole", {"RoleName": self.role, "Tags": self.tags}, about=f"role {self.role}")
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> ClusterLock:
         return self
 
     def __exit__(self, *_: object) -> None:
