@@ -150,7 +150,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._expect(None)
 
     def _discard(self, size: int) -> None:
-        """Count bytes that nobody needs; pause between batches of them, and abort the connection if there are many."""
+        """Count bytes of no use; pause between batches of them, and abort the connection if there are many."""
         batches = self._discarded_bytes // DISCARDED_BYTES_PER_PAUSE
         self._discarded_bytes += size
         if self._discarded_bytes > MAX_DISCARDED_BYTES:

@@ -9,5 +9,5 @@ def test_many_unknown_keys_are_refused_with_the_names_of_the_known_ones() -> Non
     with pytest.raises(ValidationError) as refused:
         requests.Pause.model_validate(document)
     (problem,) = refused.value.errors()
-    known = ", ".join(requests.Pause.model_fields)
-    assert problem["msg"] == f"has more than 20 unknown keys, such as 'k0' (expected {known})"
+    fields = ", ".join(requests.Pause.model_fields)
+    assert problem["msg"] == f"has more than 20 unknown keys, such as 'k0' (expected {fields})"
