@@ -12,7 +12,7 @@ import pytest
 
 from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects import plan
-from orchestune.backends.kubernetes.observation import capacity
+from orchestune.backends.kubernetes.observation import capacity, views
 from orchestune.backends.kubernetes.observation.slim import slim_job, slim_pod
 from orchestune.backends.kubernetes.policy.node_admission import admitting
 from orchestune.backends.kubernetes.policy.pod import MOST_BYTES
@@ -76,6 +76,23 @@ def test_a_worker_takes_little_memory_whatever_its_pod_contains(what: str) -> No
     pod["metadata"] = {**pod["metadata"], "name": "p"}
     whole, slim = memory(job) + memory(pod), memory(slim_job(job)) + memory(slim_pod(pod, CONFIG))
     assert whole > 10 * MOST_BYTES and slim < MOST_BYTES / 4, (what, whole, slim)
+
+
+def test_texts_that_an_experiment_makes_the_kubelet_write_are_shortened() -> None:
+    """An image of 60,000 characters that cannot be pulled was 2 MiB of memory for each pod, and stayed in its events."""
+    image = "\U0001f600" + "a" * 60_000
+    message = f'failed to pull "{image}": {image}'
+    state = {"waiting": {"reason": "ErrImagePull", "message": message}, "terminated": {"message": "x" * 4096}}
+    status = {"containerStatuses": [{"name": "worker", "image": image, "state": state}], "message": message}
+    pod = {"metadata": {"name": "p"}, "spec": {}, "status": {**status, "conditions": [{"message": message}]}}
+    slim = slim_pod(pod, CONFIG)
+    assert memory(slim) < 100_000
+    (container,) = slim["status"]["containerStatuses"]
+    assert container["state"]["waiting"]["message"].startswith('failed to pull "')
+    assert container["state"]["terminated"]["message"] == "x" * 4096, "the log tail is whole"
+    about = {"involvedObject": {"kind": "Pod", "name": "orchestune-a"}, "metadata": {}, "message": message}
+    event = views.event(about)
+    assert event is not None and len(event.message) <= 1000
 
 
 def test_the_number_of_containers_and_tolerations_is_bounded() -> None:

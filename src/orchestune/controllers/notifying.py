@@ -29,13 +29,25 @@ log = logging.getLogger(__name__)
 
 RETRY_DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """seconds between delivery attempts: 16 hours in total"""
-_MAX_SENDING, _MAX_SENDING_EACH = 8, 2
-"""concurrent messages: in total, and per experiment or host, so that a slow host does not block the others"""
+_MAX_SENDING, _MAX_SENDING_EACH, _MAX_SENDING_OF_PRINCIPAL = 8, 2, 3
+"""concurrent messages: in total, per experiment or host, and per principal, so that slow hosts do not block the others"""
 _PAGE_MESSAGES = 100
 """messages per query; the hosts of ten times as many are cached"""
 _HTTP_GONE = 410
 _RETRY_SECONDS = 5.0
 """seconds without sending after the store failed to record the result of a delivery"""
+
+
+_Shares = tuple[str, ...]
+"""the experiment, host and principal of a message, of each of which a few are sent at once"""
+_OF_PRINCIPAL = "principal "
+
+
+def _is_used_up(shares: _Shares, counts: Counter[str]) -> bool:
+    return any(
+        counts[share] >= (_MAX_SENDING_OF_PRINCIPAL if share.startswith(_OF_PRINCIPAL) else _MAX_SENDING_EACH)
+        for share in shares
+    )
 
 
 class Notifying:
@@ -47,10 +59,9 @@ class Notifying:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = threading.Lock()
-        self._sending: dict[Notice, str] = {}
-        """messages being sent → their hosts"""
-        self._hosts: LruCache[tuple[str, str], str] = LruCache(10 * _PAGE_MESSAGES)
-        """(experiment, hook) → host"""
+        self._sending: dict[Notice, _Shares] = {}
+        self._shares: LruCache[tuple[str, str], _Shares] = LruCache(10 * _PAGE_MESSAGES)
+        """(experiment, hook) → shares"""
         self._ended = set[str]()
         """messages whose delivery ended while due rows were being read: the rows read may be stale"""
         self._unwritten: dict[str, Callable[[], None]] = {}
@@ -64,36 +75,37 @@ class Notifying:
         if self._core.store.full or self._core.clock.monotonic() < self._rests_until:
             return
         with self._lock:
-            counts = Counter(notice.experiment for notice in self._sending) + Counter(self._sending.values())
+            counts = Counter(share for shares in self._sending.values() for share in shares)
             free = _MAX_SENDING - len(self._sending)
             self._ended.clear()
-        full = {experiment for experiment, count in counts.items() if count >= _MAX_SENDING_EACH}
+        full = {notice.experiment for notice in self._sending if counts[notice.experiment] >= _MAX_SENDING_EACH}
         while free > 0:
             with self._core.store.reading() as session:
                 notices = notifications.due(session, full, _PAGE_MESSAGES, 2 * RETRY_DELAYS[-1])
             for notice in notices:
-                one_of = notice.experiment, self._host(notice)
-                if free and all(counts[each] < _MAX_SENDING_EACH for each in one_of) and self._begin(notice, one_of[1]):
-                    counts.update(one_of)
+                shares = self._shares_of(notice)
+                if free and not _is_used_up(shares, counts) and self._begin(notice, shares):
+                    counts.update(shares)
                     free -= 1
-            waits = {notice.experiment for notice in notices if counts[self._host(notice)] >= _MAX_SENDING_EACH} - full
+            waits = {notice.experiment for notice in notices if _is_used_up(self._shares_of(notice), counts)} - full
             if len(notices) < _PAGE_MESSAGES or not waits:
                 return
             full |= waits  # also read the messages queued behind these
 
-    def _host(self, notice: Notice) -> str:
-        """Return the receiving host; empty if it is unknown or the hook no longer exists."""
+    def _shares_of(self, notice: Notice) -> _Shares:
+        """Return what bounds the message; without its host if that is unknown or the hook no longer exists."""
         key = notice.experiment, notice.hook
-        host = self._hosts.get(key) or self._found_host(notice)
-        return self._hosts.keep(key, host) if host else ""
-
-    def _found_host(self, notice: Notice) -> str:
+        if (shares := self._shares.get(key)) is not None:
+            return self._shares.keep(key, shares)
         try:
-            _, hook = self._hook(notice)
+            row, hook = self._hook(notice)
             target = parse(hook.url) if hook is not None else None
-            return f"{target.host}:{target.port}" if target is not None else ""
         except (BadInput, TemporaryError):  # the sending thread runs into the same error and reports it
-            return ""
+            return (notice.experiment,)
+        if row is None or target is None:
+            return (notice.experiment,)
+        shares = notice.experiment, f"{target.host}:{target.port}"
+        return self._shares.keep(key, (*shares, _OF_PRINCIPAL + row.principal) if row.principal else shares)
 
     def _hook(self, notice: Notice) -> tuple[ExperimentRow | None, Hook | None]:
         """Return the experiment and the hook, each None if absent."""
@@ -104,11 +116,11 @@ class Notifying:
                 return None, None
         return row, hook_of(self._core, row.specification, row.id, notice.hook)
 
-    def _begin(self, notice: Notice, host: str) -> bool:
+    def _begin(self, notice: Notice, shares: _Shares) -> bool:
         with self._lock:
             if notice.identity in self._ended or any(notice.identity == sent.identity for sent in self._sending):
                 return False
-            self._sending[notice] = host
+            self._sending[notice] = shares
         threading.Thread(target=self._run, args=(notice,), name="send", daemon=True).start()
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -48,12 +49,14 @@ def let(world: CoreWorld, outgoing: Outgoing) -> None:
     world.core = replace(world.core, outgoing=outgoing)
 
 
-def create(world: CoreWorld, url: str, secret: str = "", budget: int = 2, **hook: Any) -> str:
+def create(
+    world: CoreWorld, url: str, secret: str = "", budget: int = 2, principal: str | None = None, **hook: Any
+) -> str:
     """An experiment with one webhook; its address comes as a client sends it: beside the specification."""
     described = Hook(url, "env:SECRET" if secret else "", **hook).to_json()
     outgoing = {"notify.0.url": url, **({"notify.0.secret": secret} if secret else {})}
     new = replace(world.request(notify=[described], budget=budget, parallelism=1), outgoing=outgoing)
-    return str(create_experiment(world.core, new, "ada")["id"])
+    return str(create_experiment(world.core, new, "ada", principal=principal)["id"])
 
 
 def waiting(world: CoreWorld) -> list[Notice]:
@@ -253,6 +256,24 @@ def test_one_that_hangs_holds_nobody_else_up(world: CoreWorld) -> None:
         assert len(slow.received) == 2, "no more than two of one experiment at once"
         slow.let_go.set()
         sent(world, sending, lambda: sum(row.delivery_attempts for row in waiting(world)) == 4)
+
+
+def test_addresses_that_hang_for_one_principal_hold_no_other_one_up(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "HttpLink", partial(HttpLink, seconds=600.0))
+    with ExitStack() as receivers:
+        slow = [receivers.enter_context(Receiver(["hang"])) for _ in range(8)]
+        quick = receivers.enter_context(Receiver())
+        for each in slow:
+            pause(world.core, create(world, each.url, principal="eve"), False, "eve")
+        sending = Notifying(world.core)
+        sent(world, sending, lambda: sum(len(each.received) for each in slow) == 3)
+        pause(world.core, create(world, quick.url, principal="ada"), False, "ada")
+        sent(world, sending, lambda: quick.accepted())
+        assert sum(len(each.received) for each in slow) == 3, "no more than three of one principal at once"
+        for each in slow:
+            each.let_go.set()
 
 
 @pytest.mark.parametrize("at_once", [100, 2])

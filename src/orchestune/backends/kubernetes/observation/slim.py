@@ -13,7 +13,7 @@ from orchestune.backends.kubernetes.config import KubernetesConfig
 from orchestune.backends.kubernetes.objects.labels import EXPERIMENT, HANDLE, SERVER, WORKER
 from orchestune.backends.kubernetes.objects.runtime_delivery import VOLUME
 from orchestune.backends.kubernetes.observation.queues import QUEUE
-from orchestune.backends.kubernetes.observation.views import Document
+from orchestune.backends.kubernetes.observation.views import Document, shortened
 from orchestune.kubeapi.labels import WORKERS
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -56,7 +56,18 @@ def slim_pod(document: Document, config: KubernetesConfig) -> Document:
         if status.get(key):
             slim_status[key] = [_some(each, _CONTAINER_STATUS) for each in status[key]]
     slim_spec |= _resources(spec, config) | _affinity(spec, config.pool_label)
-    return {"metadata": _metadata(document), "spec": slim_spec, "status": slim_status}
+    return {"metadata": _metadata(document), "spec": slim_spec, "status": _with_short_texts(slim_status)}
+
+
+def _with_short_texts(value: Any) -> Any:
+    """Return the JSON value with the middle of long texts left out, such as of messages with an image's name."""
+    if isinstance(value, str):
+        return shortened(value)
+    if isinstance(value, list):
+        return [_with_short_texts(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _with_short_texts(item) for key, item in value.items()}
+    return value
 
 
 def _some(fields: Mapping[str, Any] | None, keys: tuple[str, ...]) -> Document:

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 Document = dict[str, Any]
+_MAX_EVENT_CHARS = 1000
+MAX_TEXT_CHARS = 4096
+"""of a text in an object: a termination message has as many bytes. Experiments can make the kubelet write 100 KiB."""
+_OMITTED = " […] "
+
+
+def shortened(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
+    """Return the text without its middle if it is longer."""
+    if len(text) <= max_chars:
+        return text
+    half = (max_chars - len(_OMITTED)) // 2
+    return text[:half] + _OMITTED + text[-half:]
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ def event(document: Mapping[str, Any]) -> ObjectEvent | None:
         kind,
         name,
         str(document.get("reason") or ""),
-        str(document.get("message") or "").strip(),
+        shortened(str(document.get("message") or "").strip(), _MAX_EVENT_CHARS),
         document.get("type") == "Warning",
         at,
     )
