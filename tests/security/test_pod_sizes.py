@@ -79,7 +79,7 @@ def test_a_worker_takes_little_memory_whatever_its_pod_contains(what: str) -> No
 
 
 def test_texts_that_an_experiment_makes_the_kubelet_write_are_shortened() -> None:
-    """An image of 60,000 characters that cannot be pulled was 2 MiB of memory for each pod, and stayed in its events."""
+    """An image of 60,000 characters that cannot be pulled took 2 MiB of memory per pod, and as much in its events."""
     image = "\U0001f600" + "a" * 60_000
     message = f'failed to pull "{image}": {image}'
     state = {"waiting": {"reason": "ErrImagePull", "message": message}, "terminated": {"message": "x" * 4096}}

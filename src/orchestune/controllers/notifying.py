@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RETRY_DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
 """seconds between delivery attempts: 16 hours in total"""
 _MAX_SENDING, _MAX_SENDING_EACH, _MAX_SENDING_OF_PRINCIPAL = 8, 2, 3
-"""concurrent messages: in total, per experiment or host, and per principal, so that slow hosts do not block the others"""
+"""concurrent messages: in total, per experiment or host, and per principal, so that slow hosts delay no others"""
 _PAGE_MESSAGES = 100
 """messages per query; the hosts of ten times as many are cached"""
 _HTTP_GONE = 410
