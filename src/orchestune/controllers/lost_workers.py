@@ -4,7 +4,7 @@
 
 Invariants:
 - A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_restart`). To
-  notice it, each tick in which workers are silent writes the row of one of them (`_probe`), before any is declared lost.
+  notice it, a tick in which workers are silent writes the row of one of them (`_probe`) before any is declared lost.
 - The decision is made twice: without a lock, and again under the lock of the experiment (`_lost`), where a heartbeat
   that arrived meanwhile wins.
 - A lost worker may come back within `GIVE_UP_SECONDS`; its late results count until their folds are leased again. Only

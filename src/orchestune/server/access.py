@@ -312,7 +312,8 @@ def _checks_its_worker(scope: Scope) -> bool:
 
     After a restart, thousands of workers make their first call at once: a read for each would double its cost.
     """
-    return scope["path"].startswith(_WORKERS) and scope["path"].endswith(("/work", "/register"))
+    path: str = scope["path"]
+    return path.startswith(_WORKERS) and path.endswith(("/work", "/register"))
 
 
 def _is_waiting(scope: Scope) -> bool:
