@@ -158,7 +158,7 @@ def test_usage_samples_alone_are_no_news() -> None:
     usage = {"usage": [[0, 1.5, 2, 1024, None, None]]}
     assert call(want=0, beats=[BEAT | usage]).has_news is False
     logs = usage | {"logs": [[0, "x", 0]]}
-    assert call(want=0, beats=[BEAT | usage, BEAT | logs]).has_news is True
+    assert call(want=0, beats=[BEAT | usage, BEAT | logs | {"attempt": "a3"}]).has_news is True
 
 
 @pytest.mark.parametrize("want", [0, -1])
