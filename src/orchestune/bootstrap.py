@@ -70,6 +70,9 @@ from orchestune.store.leadership import Leadership
 _IDLE_DELIVERY_TRIES = 4
 """deliveries of a message that are tried before an idle server may shut down; it continues them after a restart"""
 
+_MAX_ACTING_CORES = 0.5
+"""cores that starting and observing workers may use: with thousands of them a tick takes so long that calls wait"""
+
 _FORWARDING_INTERVAL_SECONDS = 5.0
 """seconds between two checks of the users' Roles, which may have been applied again; clients wait longer than that"""
 
@@ -165,7 +168,7 @@ def build(
     storing_controllers += (Retention(core, retention),) if retention is not None else ()
     loops: tuple[ControllerLoop, ...] = (
         ControllerLoop(SUGGESTING, core, (suggesting,), leads=leadership, pause=0.02),
-        ControllerLoop(ACTING, core, acting_controllers, leads=leadership, pause=0.1),
+        ControllerLoop(ACTING, core, acting_controllers, leads=leadership, pause=0.1, max_cores=_MAX_ACTING_CORES),
         ControllerLoop("storing", core, storing_controllers, leads=leadership, pause=0.1),
         ControllerLoop(NOTIFYING, core, (StuckNotifications(core), Notifying(core)), leads=leadership, pause=0.1),
         ControllerLoop("tracking", core, (tracking,), leads=leadership),

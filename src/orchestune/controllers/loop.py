@@ -42,12 +42,15 @@ class ControllerLoop:
         seconds: float = 1.0,
         leads: Callable[[], bool] = lambda: True,
         pause: float = 0.0,
+        max_cores: float = 1.0,
         quiet: float = _QUIET_SECONDS,
     ) -> None:
         self._core, self._controllers, self._seconds, self._leads = core, controllers, seconds, leads
         self._topic = name
         self._pause = pause
         """minimum seconds between ticks: coalesces a burst of changes; a single change is handled at once"""
+        self._max_cores = max_cores
+        """cores used on average: after a tick that took much CPU time, the loop pauses for longer than `pause`"""
         self._quiet = quiet
         self._errors: dict[str, tuple[str, float]] = {}
         """controller → its last error not recovered from, and when: a repeated error is logged once"""
@@ -66,12 +69,13 @@ class ControllerLoop:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            began = time.monotonic()
+            began, cpu = time.monotonic(), time.thread_time()
             version = self._core.signals.version(self._topic)
             for controller in self._controllers if self._acts() else ():
                 self._tick(controller)
+            period = max(self._pause, (time.thread_time() - cpu) / self._max_cores)
             self._core.signals.wait_blocking(self._topic, version, self._seconds)
-            self._ending.wait(max(self._pause - (time.monotonic() - began), 0.0))
+            self._ending.wait(max(period - (time.monotonic() - began), 0.0))
 
     def _acts(self) -> bool:
         """Return True if this server is the leader; False if that is unknown."""

@@ -3,8 +3,8 @@
 `lease_expiry` measures how long a worker has been silent; this controller decides what follows.
 
 Invariants:
-- A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_restart`), and
-  a silent worker's row is written as a probe before it is declared lost (`_write`).
+- A heartbeat counts only if it was stored. If the store was full or unreachable, all timeouts restart (`_restart`). To
+  notice it, a tick in which workers are silent writes the row of one of them (`_probe`) before any is declared lost.
 - The decision is made twice: without a lock, and again under the lock of the experiment (`_lost`), where a heartbeat
   that arrived meanwhile wins.
 - A lost worker may come back within `GIVE_UP_SECONDS`; its late results count until their folds are leased again. Only
@@ -53,10 +53,13 @@ class LostWorkers:
         self._core, self._backoff = core, backoff
         self._silence = LeaseExpiry(core)
         self._lost_since: dict[str, float] = {}
+        self._is_probed = False
+        """True if this tick has written to the store"""
 
     def tick(self) -> None:
         """Check every worker not known to have ended. Raises TemporaryError at the end if a cluster is unreachable."""
         self._silence.tick()
+        self._is_probed = False
         if self._core.store.full:
             self._restart()
         present: set[str] = set()
@@ -139,13 +142,16 @@ class LostWorkers:
     def _is_expired(self, worker: PolledWorker) -> bool:
         share = self._silence.share_of_timeout(worker)
         if share >= 1 / 3:
-            self._write(worker)
+            self._probe(worker)
         return share >= 1
 
-    def _write(self, worker: PolledWorker) -> None:
-        """Write a row as a probe. Raises StoreUnavailable if the store is read-only, so that no heartbeat is stored."""
+    def _probe(self, worker: PolledWorker) -> None:
+        """Write a row, once per tick. Raises StoreUnavailable if no heartbeat can be stored."""
+        if self._is_probed:
+            return
         with self._core.store.transaction(durable=False) as session:
             workers.touch(session, worker.id)
+        self._is_probed = True
 
     def _locate(self, worker: PolledWorker, node: str) -> None:
         """Record the node that the backend reports, whatever the worker said: failures count against this node."""

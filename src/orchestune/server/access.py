@@ -28,12 +28,14 @@ from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.services.access import authenticate
 from orchestune.services.cluster_teardown import refuse
 from orchestune.services.core import Caller
+from orchestune.services.signatures import signed_worker
 
 API = "/api/v1/"
 MAX_EXPORTS_PER_CALLER = 2
 """each export writes a temporary file, which is kept until it has been sent"""
 SLOW_SECONDS = 1.0
 """the caller is authenticated again after a longer wait for the body, or for a turn: the token may have been revoked"""
+_WORKERS = f"{API}workers/"
 _EXPORT = re.compile(rf"{API}experiments/[^/]+/archive")
 USER_HEADER = b"orchestune-user"
 """header with the name of a user who shares a token with others, percent-encoded if it is not ASCII"""
@@ -102,7 +104,7 @@ def allowed(caller: Caller, needed: Need, path: str) -> bool:
     if caller.role == "owner" or needed is Need.ANY_CALLER:
         return True
     if needed is Need.WORKER:
-        return bool(caller.worker) and path.removeprefix(f"{API}workers/").partition("/")[0] == caller.worker
+        return bool(caller.worker) and path.removeprefix(_WORKERS).partition("/")[0] == caller.worker
     lowest = "viewer" if needed is Need.PAGE else needed.value
     return caller.role in SERVER_ROLES and SERVER_ROLES.index(caller.role) >= SERVER_ROLES.index(lowest)
 
@@ -178,6 +180,8 @@ class AccessMiddleware:
         token = _bearer(scope)
         if not token:
             return await self._session(scope)
+        if _checks_its_worker(scope) and (worker := signed_worker(self.context.core, token)):
+            return worker
         caller = self.context.callers.get(token)
         if caller is None:
             core = self.context.core
@@ -301,6 +305,15 @@ def _denied(caller: Caller, needed_role: Need, path: str) -> Denied:
 
 def _with_article(role: str) -> str:
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+
+
+def _checks_its_worker(scope: Scope) -> bool:
+    """Return True if the route itself reads the worker's row, and refuses a worker that has ended.
+
+    After a restart, thousands of workers make their first call at once: a read for each would double its cost.
+    """
+    path: str = scope["path"]
+    return path.startswith(_WORKERS) and path.endswith(("/work", "/register"))
 
 
 def _is_waiting(scope: Scope) -> bool:

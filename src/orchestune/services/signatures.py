@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from orchestune.services.core import Core
+from orchestune.services.core import Caller, Core
 
 
 def _sign(core: Core, purpose: str, text: str) -> str:
@@ -27,14 +27,15 @@ def worker_token(core: Core, worker: str, experiment: str) -> str:
     return f"w.{worker}.{experiment}.{_sign(core, 'worker', f'{worker}/{experiment}')}"
 
 
-def read_worker_token(core: Core, token: str) -> tuple[str, str] | None:
-    """Return the worker and the experiment of a worker's token; None if its signature or format is invalid."""
+def signed_worker(core: Core, token: str) -> Caller | None:
+    """Return the worker of a worker's token, which may have ended; None if the signature or format is invalid."""
     parts = token.split(".")
     if len(parts) != 4 or parts[0] != "w":
         return None
     _, worker, experiment, signature = parts
-    genuine = same(signature, _sign(core, "worker", f"{worker}/{experiment}"))
-    return (worker, experiment) if genuine else None
+    if not same(signature, _sign(core, "worker", f"{worker}/{experiment}")):
+        return None
+    return Caller(name=worker, role="worker", experiment=experiment, worker=worker)
 
 
 def proof(core: Core, worker: str, experiment: str, nonce: str, address: str) -> str:

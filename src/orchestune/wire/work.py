@@ -205,8 +205,12 @@ class Work(Struct, frozen=True, kw_only=True):
 
     @property
     def has_news(self) -> bool:
-        """True if the call changes anything or may return leases."""
-        return bool(self.beats or self.finished or self.rejected or self.want > 0)
+        """True if the call changes anything that must not be forgotten, or may return leases.
+
+        Usage samples may: a sample of each trial every ten seconds would make thousands of workers wait for the disk.
+        """
+        has_reports = any(not beat.usage or beat.logs or beat.points for beat in self.beats)
+        return bool(has_reports or self.finished or self.rejected or self.want > 0)
 
     def as_poll(self) -> Work:
         """Return the call without the reports, for the next check during the long poll."""

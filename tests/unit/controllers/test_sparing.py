@@ -13,7 +13,7 @@ from orchestune.controllers.warm_pool import WARM_SECONDS, WarmPool
 from orchestune.domain.resources.resources import Capacity, Machine
 from orchestune.domain.specification.experiment import TEST_LABEL
 from orchestune.services.commands.change_experiment import delete, stop
-from orchestune.services.signatures import read_worker_token
+from orchestune.services.signatures import signed_worker
 from orchestune.store import experiment_lists, workers
 from tests.contract.world import CoreWorld, FakeWorker
 
@@ -152,7 +152,8 @@ def test_a_worker_that_went_on_has_a_token_of_its_new_experiment_and_the_old_lif
     (before,) = world.workers.values()
     before.call(want=1)
     after = FakeWorker(world.core, before.id, life=2)
-    assert read_worker_token(world.core, after.token) == (before.id, second)
+    worker = signed_worker(world.core, after.token)
+    assert worker is not None and (worker.worker, worker.experiment) == (before.id, second)
     world.tick(3)
     assert not before.call(want=1)["leases"]
     after.call()

@@ -154,6 +154,13 @@ def test_a_call_that_reports_or_asks_has_news(fields: dict[str, Any]) -> None:
     assert call(**{"want": 0} | fields).has_news is True
 
 
+def test_usage_samples_alone_are_no_news() -> None:
+    usage = {"usage": [[0, 1.5, 2, 1024, None, None]]}
+    assert call(want=0, beats=[BEAT | usage]).has_news is False
+    logs = usage | {"logs": [[0, "x", 0]]}
+    assert call(want=0, beats=[BEAT | usage, BEAT | logs | {"attempt": "a3"}]).has_news is True
+
+
 @pytest.mark.parametrize("want", [0, -1])
 def test_a_call_that_only_shows_that_its_worker_lives_has_no_news(want: int) -> None:
     assert call(want=want, live=["a1"], sending=2, draining=True).has_news is False

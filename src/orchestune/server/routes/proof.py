@@ -12,7 +12,9 @@ The response depends only on the request and the key: it costs two HMACs and doe
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
+from urllib.parse import parse_qs
 
 from fastapi import Query, Response
 
@@ -21,13 +23,16 @@ from orchestune.errors import Denied
 from orchestune.server import routers
 from orchestune.server.addresses import netloc
 from orchestune.server.answers import answer
+from orchestune.server.context import Context
 from orchestune.server.parameters import RequestContext
 from orchestune.services.signatures import proof
 
 router = routers.of_trials("/proof", "workers")
 
-_Nonce = Annotated[str, Query(pattern="^[0-9a-f]{32,128}$")]
-_Id = Annotated[str, Query(pattern="^[0-9A-Za-z-]{0,64}$")]
+PATH = f"{routers.V1}/proof"
+_NONCE, _ID = "^[0-9a-f]{32,128}$", "^[0-9A-Za-z-]{0,64}$"
+_Nonce = Annotated[str, Query(pattern=_NONCE)]
+_Id = Annotated[str, Query(pattern=_ID)]
 _Address = Annotated[str, Query(max_length=300)]
 
 
@@ -36,6 +41,23 @@ async def prove(
     context: RequestContext, nonce: _Nonce, address: _Address, worker: _Id = "", experiment: _Id = ""
 ) -> Response:
     """Return the proof for a worker that dialled `address` (`host:port`)."""
+    return _proof(context, nonce, address, worker, experiment)
+
+
+def quick_proof(context: Context, query: bytes) -> Response | None:
+    """Return the proof, as `prove` does; None for another query than workers send, whose problems `prove` names."""
+    try:
+        sent = parse_qs(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=4)
+        [nonce], [address], [worker], [experiment] = (
+            sent[name] for name in ("nonce", "address", "worker", "experiment")
+        )
+    except (KeyError, ValueError):
+        return None
+    valid = re.fullmatch(_NONCE, nonce) and re.fullmatch(_ID, worker) and re.fullmatch(_ID, experiment) and len(address) <= 300
+    return _proof(context, nonce, address, worker, experiment) if valid else None
+
+
+def _proof(context: Context, nonce: str, address: str, worker: str, experiment: str) -> Response:
     if address not in context.addresses and address != netloc(context.core.url):
         raise Denied(
             f"cannot prove that this server is at {address!r}", "set public_url to the address that workers use"

@@ -1,4 +1,7 @@
-"""The hot route `work`, which every worker calls all the time: it bypasses the framework's parsing and validation."""
+"""The hot route `work`, which every worker calls all the time, and the shortcut past the framework to it.
+
+After a restart of the server, thousands of workers connect at once: each asks for a proof, then registers or works.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestune.server.context import Context
 from orchestune.server.decoding import LARGE_BODY_BYTES
 from orchestune.server.receiving import client_disconnect
+from orchestune.server.routes import proof, workers
 from orchestune.services.core import Caller
 from orchestune.services.execution import worker_call as service
 from orchestune.wire.answers import WorkAnswer, encode
@@ -20,8 +24,8 @@ from orchestune.wire.work import decode
 MAX_WAIT_SECONDS = 30.0
 WATCHED_SECONDS = 3.0
 """an experiment is watched if a stream has waited for its events or logs within this time: in between it reads them"""
-_PREFIX, _SUFFIX = "/api/v1/workers/", "/work"
-_SLASH_COUNT = (_PREFIX + _SUFFIX).count("/")
+_PREFIX = "/api/v1/workers/"
+_SLASH_COUNT = f"{_PREFIX}/work".count("/")
 
 
 async def work(request: Request) -> Response:
@@ -84,17 +88,23 @@ route = Route("/api/v1/workers/{worker}/work", work, methods=["POST"])
 
 
 class Shortcut:
-    """The middleware that calls `work` without the framework's router, which would cost as much as the call itself."""
+    """The middleware that calls three routes without the framework's router, which costs more than they do."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self.app = app
-        del context  # the other layers need it
+        self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if path.startswith(_PREFIX) and path.endswith(_SUFFIX) and path.count("/") == _SLASH_COUNT:
-            scope["path_params"] = {"worker": path[len(_PREFIX) : -len(_SUFFIX)]}
-            response = await work(Request(scope, receive, send))
-            await response(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+        path = scope["path"] if scope["type"] == "http" else ""
+        response = None
+        if path.startswith(_PREFIX) and scope["method"] == "POST" and path.count("/") == _SLASH_COUNT:
+            worker, _, route = path[len(_PREFIX) :].partition("/")
+            request = Request(scope, receive, send)
+            if route == "work":
+                scope["path_params"] = {"worker": worker}
+                response = await work(request)
+            elif route == "register":
+                response = await workers.register(self.context, request, worker)
+        elif path == proof.PATH and scope["method"] == "GET":
+            response = proof.quick_proof(self.context, scope["query_string"])
+        await (response or self.app)(scope, receive, send)

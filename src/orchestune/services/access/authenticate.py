@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestune.services.core import UNNAMED, Caller, Core
 from orchestune.services.execution.register_worker import needed_worker
-from orchestune.services.signatures import digest, read_worker_token, same
+from orchestune.services.signatures import digest, same, signed_worker
 from orchestune.store import credentials
 from orchestune.store.credentials import Credential
 from orchestune.store.session import Session
@@ -17,11 +17,10 @@ VOUCHED_SECONDS = 3600.0
 
 def authenticate(core: Core, token: str) -> Caller | None:
     """Return the caller, or None if the token is invalid. Raises WorkerNotNeeded if its worker has ended."""
-    claims = read_worker_token(core, token)
-    if claims:
+    if worker := signed_worker(core, token):
         with core.store.reading() as session:
-            needed_worker(session, claims[0])  # worker tokens are in no row and do not expire: check the worker itself
-        return Caller(name=claims[0], role="worker", experiment=claims[1], worker=claims[0])
+            needed_worker(session, worker.name)  # worker tokens are in no row and do not expire
+        return worker
     for owner_token, name in core.owners.items():
         if same(token, owner_token):
             return Caller(name=name, role="owner", source=digest(owner_token), shared=name == UNNAMED)
