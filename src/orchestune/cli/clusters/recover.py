@@ -63,9 +63,8 @@ def recover(console: Console, args: argparse.Namespace) -> int:
     with repeatable(console):
         for node in {pod.node for pod in lost} if args.out_of_service else ():
             if recovery.mark_out_of_service(cluster_api, node):
-                console.note(
-                    f"node {node} is marked as out of service; once it is back: kubectl taint nodes {node} {recovery.TAINT}-"
-                )
+                undo = f"kubectl taint nodes {node} {recovery.TAINT}-"
+                console.note(f"node {node} is marked as out of service; undo this once it is back: `{undo}`")
         for pod in lost:
             recovery.delete_pod(cluster_api, connection, pod)
         rollout.wait(cluster_api, connection, console.note)

@@ -46,11 +46,9 @@ def why(pods: Sequence[Pod], now: float = 0.0) -> str:
     if not pods:
         return "it has no pod"
     if (stuck := _stuck(pods, now)) is not None:
-        metadata, node = stuck["metadata"], stuck["spec"]["nodeName"]
-        return (
-            f"node {node} does not confirm the end of its pod {metadata['name']}, due at {metadata['deletionTimestamp']},"
-            " so the node is probably lost, and holds the server's disk"
-        )
+        name, due = stuck["metadata"]["name"], stuck["metadata"]["deletionTimestamp"]
+        node = stuck["spec"]["nodeName"]
+        return f"node {node} is probably lost and holds the server's disk: the end of its pod {name} was due at {due}"
     staying = [pod for pod in pods if _stays(pod)] or list(pods)
     newest = max(staying, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
     name, phase = newest["metadata"]["name"], newest["status"].get("phase") or "Unknown"
