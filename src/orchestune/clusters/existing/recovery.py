@@ -17,8 +17,8 @@ from typing import Any
 
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import DATA, ConnectionSettings
+from orchestune.kubeapi.errors import Changed
 from orchestune.kubeapi.labels import SERVERS, selector
-from orchestune.kubeapi.refusals import Changed
 
 Manifest = dict[str, Any]
 TAINT = "node.kubernetes.io/out-of-service"
