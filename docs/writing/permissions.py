@@ -102,6 +102,10 @@ def page() -> str:
     parts.append("\n## What `connect` and `upgrade` check before they change anything\n\n" + table(deploy))
     reason = "because Kubernetes lets users grant only rights that they hold"
     parts.append(f"\nThey include the rights of the server and of the Roles, {reason}.\n")
+    parts.append(
+        "\n## What `recover` checks\n\nWith `--out-of-service` also `patch nodes`.\n\n"
+        + table(permissions.to_recover(_EXAMPLE_CONNECTION, taints=False))
+    )
     parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_EXAMPLE_CONNECTION)))
     extra = "`secrets` for a database URL, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need further rights: {extra}`--create-namespace`.\n")

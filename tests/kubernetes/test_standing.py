@@ -246,7 +246,11 @@ def bucket(own_kubernetes: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("replicas", [1, 2], ids=["the only server", "one of two servers"])
+@pytest.mark.parametrize(
+    ("replicas", "files"),
+    [(1, "s3://lab/files"), (2, "s3://lab/files"), (2, "claim:shared")],
+    ids=["the only server", "one of two servers", "one of two servers that share a claim"],
+)
 def test_on_a_database_a_server_may_vanish_with_its_node(
     lab: Lab,
     own_kubernetes: Cluster,
@@ -257,10 +261,16 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     tmp_path: Path,
     *,
     replicas: int,
+    files: str,
 ) -> None:
+    claim = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared"},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }  # fmt: skip
+    lab.cluster.apply(claim, namespace=lab.namespace)
     bucket.secret(own_kubernetes, lab.namespace, "http://{}:{}".format(*bucket.address))
     use(
-        lab, "--server-image", server_image, "--database-url", database, "--files", "s3://lab/files",
+        lab, "--server-image", server_image, "--database-url", database, "--files", files,
         "--env-secret", "bucket", "--replicas", str(replicas),
     )  # fmt: skip
     assert ("poddisruptionbudget.policy/orchestune-server" in lab.ours()) == (replicas > 1)
@@ -276,6 +286,8 @@ def test_on_a_database_a_server_may_vanish_with_its_node(
     lost = next((node for node in servers if node != "gpu1"), servers[0])
     began = time.monotonic()
     own_kubernetes.lose_node(lost)
+    lab.home.json("status", handle)
+    print(f"status after {time.monotonic() - began:.1f} s")
     before = status(lab, handle)["counts"]["completed"]
     until("trials to end again", lambda: status(lab, handle)["counts"]["completed"] > before + 3)
     print(f"four more trials {time.monotonic() - began:.1f} s after a node with one of the servers was lost")

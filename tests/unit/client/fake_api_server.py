@@ -29,6 +29,7 @@ def pod(name: str = "orchestune-server-1", *, ready: bool = True, **status: Any)
     containers = [{"name": "server", "ready": ready, "restartCount": 0, "state": {"running": {}}}]
     return {
         "metadata": {"name": name, "creationTimestamp": "2026-01-31T12:00:00Z"},
+        "spec": {"nodeName": "node-1"},
         "status": {"phase": "Running", "conditions": conditions, "containerStatuses": containers, **status},
     }
 

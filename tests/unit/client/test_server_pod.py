@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from orchestune.client.tunnels.server_pod import choose, why
+from orchestune.client.tunnels.server_pod import STUCK_SECONDS, choose, is_stuck, why
 from tests.unit.client.fake_api_server import pod
 
 
@@ -72,3 +73,11 @@ def test_a_ready_pod_goes_before_a_newer_one_that_is_not_and_one_that_goes_away_
 def test_why_no_pod_can_be_connected_to(pods: list[dict[str, Any]], reason: str) -> None:
     assert choose(pods) is None
     assert why(pods) == reason
+
+
+def test_a_pod_whose_end_its_node_does_not_confirm_names_the_node() -> None:
+    pods = [named("a", going=True), named("b", phase="Pending", containerStatuses=[])]
+    ends = datetime.fromisoformat(pods[0]["metadata"]["deletionTimestamp"]).timestamp()
+    assert not is_stuck(pods, ends + STUCK_SECONDS) and why(pods, ends) == "its pod b is pending"
+    assert is_stuck(pods, ends + STUCK_SECONDS + 1)
+    assert why(pods, ends + STUCK_SECONDS + 1).startswith("node node-1 is probably lost and holds the server's disk")

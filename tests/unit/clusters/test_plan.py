@@ -58,6 +58,11 @@ CASES = {
         "postgresql://orchestune:geheim@db/orchestune",
         "",
     ),
+    "database_and_shared_claim": (
+        ConnectionSettings("lab", "ml", server_image=IMAGE, database=True, files="claim:shared", replicas=2),
+        "postgresql://orchestune:geheim@db/orchestune",
+        "",
+    ),
 }
 
 
@@ -102,7 +107,9 @@ def test_a_namespace_is_made_only_where_that_was_asked_for() -> None:
 
 def test_a_disruption_budget_is_there_with_several_replicas_only() -> None:
     kinds = {case: {document["kind"] for document in documents(case)} for case in CASES}
-    assert [case for case in CASES if "PodDisruptionBudget" in kinds[case]] == ["database_two_replicas"]
+    assert [case for case in CASES if "PodDisruptionBudget" in kinds[case]] == [
+        "database_two_replicas", "database_and_shared_claim",
+    ]  # fmt: skip
 
 
 def test_the_state_lies_on_a_claim_unless_it_lies_elsewhere_altogether() -> None:

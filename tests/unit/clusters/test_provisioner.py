@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from orchestune.clusters.existing import permissions, plan, provisioner
-from orchestune.clusters.existing.config import SERVER, ConnectionSettings
+from orchestune.clusters.existing.config import SERVER, ConnectionSettings, checked
 from orchestune.clusters.existing.objects import path
 from orchestune.clusters.existing.permissions import ResourcePermission
 from orchestune.clusters.existing.rights import account, role_rules, server_rules
 from orchestune.domain.clusters.cluster import SERVER_ROLES
-from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
+from orchestune.errors import BadInput, Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.forwarding import FORWARDING
 from orchestune.kubeapi.labels import OWN_LABELS, SERVERS
@@ -502,3 +502,28 @@ def test_the_key_of_a_server_without_a_disk_stays_when_its_database_moves() -> N
         keys.append(secret["key"])
         addresses.append(secret["database-url"])
     assert keys[0] == keys[1] and addresses[0] != addresses[1]
+
+
+def test_several_servers_share_only_a_claim_that_several_nodes_can_mount() -> None:
+    connection = ConnectionSettings("lab", "ml", database=True, files="claim:shared", replicas=2)
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared", "namespace": "ml"}}
+    with pytest.raises(NotFound, match="no claim shared in the namespace ml"):
+        provisioner.check_storage(World().api, connection)
+    once, many = ({**claim, "spec": {"accessModes": [mode]}} for mode in ("ReadWriteOnce", "ReadWriteMany"))
+    with pytest.raises(UsageError, match=r"the access mode ReadWriteOnce \(expected ReadWriteMany\)"):
+        provisioner.check_storage(World(once).api, connection)
+    provisioner.check_storage(World(many).api, connection)
+    provisioner.check_storage(World(once).api, replace(connection, replicas=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"files": "claim:Shared", "database": True}, "unsupported file storage: 'claim:Shared'"),
+        ({"files": "claim:shared"}, "a claim for the files alone needs a PostgreSQL database"),
+        ({"files": "claim:shared", "database": True, "allow": ("claim:shared",)}, "cannot allow 'claim:shared'"),
+    ],
+)
+def test_files_on_a_claim_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        checked(replace(ConnectionSettings("lab", "ml"), **settings))

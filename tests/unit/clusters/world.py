@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from orchestune.clusters.existing.client import ContextClient
@@ -26,6 +26,8 @@ class World:
         self.created: list[str] = []
         self.applied: list[str] = []
         self.patched: list[str] = []
+        self.deleted: dict[str, Mapping[str, object]] = {}
+        """path → options"""
         for document in documents:
             self.put(document)
 
@@ -70,6 +72,10 @@ class World:
     def delete(self, document: Manifest) -> bool:
         return self.objects.pop(path(document), None) is not None
 
+    def delete_object(self, place: str, options: Mapping[str, object]) -> bool:
+        self.deleted[place] = options
+        return self.objects.pop(place, None) is not None
+
     def has_group(self, group: str) -> bool:
         return group in self.groups
 
@@ -84,10 +90,11 @@ class World:
             if place not in self.objects:
                 raise NotFound(place)
             self.patched.append(place)
-            if "metadata" in body:
+            if "annotations" in body.get("metadata", {}):
                 metadata = self.objects[place]["metadata"]
                 changed = {**(metadata.get("annotations") or {}), **body["metadata"]["annotations"]}
                 metadata["annotations"] = {key: value for key, value in changed.items() if value is not None}
+            self.objects[place]["spec"] = {**self.objects[place].get("spec", {}), **body.get("spec", {})}
             return self.objects[place]
         matching = [item for key, item in self.objects.items() if key.rpartition("/")[0] == place]
         field = str((query or {}).get("fieldSelector", ""))

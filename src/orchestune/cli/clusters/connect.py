@@ -117,7 +117,9 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--claim", metavar="NAME", help="existing PersistentVolumeClaim of the namespace")
     parser.add_argument("--size", metavar="SIZE", help="size of the server's disk (default: 20Gi)")
     parser.add_argument("--database-url", metavar="URL", help="PostgreSQL database (default: SQLite on the disk)")
-    parser.add_argument("--files", metavar="URL", help="s3://BUCKET/PREFIX for logs and files (default: the disk)")
+    parser.add_argument(
+        "--files", metavar="URL", help="s3://BUCKET/PREFIX or claim:NAME for logs and files (default: the disk)"
+    )
     parser.add_argument(
         "--retention",
         type=_duration,

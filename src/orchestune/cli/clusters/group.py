@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestune.cli.clusters import connect, create, destroy, release, status, test
+from orchestune.cli.clusters import connect, create, destroy, recover, release, status, test
 from orchestune.cli.clusters.cloud import add_cloud, provisioner, where
 from orchestune.cli.clusters.cloud_status import document
 from orchestune.cli.clusters.shared import known_clusters
@@ -40,6 +40,7 @@ def add(commands: Commands) -> None:
     connect.add(inner)
     status.add(inner)
     test.add(inner)
+    recover.add(inner)
     release.add(inner)
     _add_list_and_use(inner)
     destroy.add(inner)

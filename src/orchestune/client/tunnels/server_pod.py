@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 Pod = dict[str, Any]
+STUCK_SECONDS = 15.0
+"""seconds after the grace period of a pod from which its node counts as lost; clocks may differ by some"""
 
 
 def choose(pods: Sequence[Pod]) -> Pod | None:
@@ -21,10 +24,31 @@ def ready(pod: Pod) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
-def why(pods: Sequence[Pod]) -> str:
-    """Return the reason why none of the pods can be connected to."""
+def is_stuck(pods: Sequence[Pod], now: float) -> bool:
+    """Return True if a pod should have ended at the Unix time `now` but its node does not confirm that."""
+    return _stuck(pods, now) is not None
+
+
+def _stuck(pods: Sequence[Pod], now: float) -> Pod | None:
+    for pod in pods:
+        deadline = pod["metadata"].get("deletionTimestamp")  # includes its grace period
+        if (
+            deadline
+            and pod["spec"].get("nodeName")
+            and now - datetime.fromisoformat(deadline).timestamp() > STUCK_SECONDS
+        ):
+            return pod
+    return None
+
+
+def why(pods: Sequence[Pod], now: float = 0.0) -> str:
+    """Return the reason why none of the pods can be connected to at the Unix time `now`."""
     if not pods:
         return "it has no pod"
+    if (stuck := _stuck(pods, now)) is not None:
+        name, due = stuck["metadata"]["name"], stuck["metadata"]["deletionTimestamp"]
+        node = stuck["spec"]["nodeName"]
+        return f"node {node} is probably lost and holds the server's disk: the end of its pod {name} was due at {due}"
     staying = [pod for pod in pods if _stays(pod)] or list(pods)
     newest = max(staying, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
     name, phase = newest["metadata"]["name"], newest["status"].get("phase") or "Unknown"

@@ -123,13 +123,18 @@ class Tunnel:
 
     def _starting(self, pods: list[server_pod.Pod]) -> Unreachable:
         return Unreachable(
-            f"{self.name} does not answer: {server_pod.why(pods)}, and does not accept connections yet",
+            f"{self.name} does not answer: {server_pod.why(pods, self._clock())}, and does not accept connections yet",
             f"retry in a moment; {self._hint}",
         )
 
     def _absent(self, pods: list[server_pod.Pod]) -> Unreachable:
         place = f" in namespace {self._cluster.namespace}" if not pods else ""
-        return Unreachable(f"{self.name} does not answer: {server_pod.why(pods)}{place}", self._hint)
+        hint = self._hint
+        if server_pod.is_stuck(pods, self._clock()):
+            hint = (
+                f"`orchestune cluster recover -n {self._cluster.name}` says what is safe, and starts it on another node"
+            )
+        return Unreachable(f"{self.name} does not answer: {server_pod.why(pods, self._clock())}{place}", hint)
 
     @property
     def _hint(self) -> str:

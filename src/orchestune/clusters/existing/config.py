@@ -34,6 +34,7 @@ SETTINGS = "connection.json"
 AUTHORITIES = "ca.crt"
 """key of the ConfigMap entry that holds the certificates of `--ca`"""
 
+_CLAIM = "claim:"
 _UNPROXIED = ("localhost", "127.0.0.1", ".svc", ".cluster.local", "kubernetes.default")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -69,7 +70,8 @@ class ConnectionSettings:
     database: bool = False
     """True if the server uses PostgreSQL; its URL is in the Secret"""
     files: str | None = None
-    """object storage for logs and artifacts instead of the claim: s3://BUCKET/PREFIX"""
+    """storage for logs and artifacts instead of the claim: s3://BUCKET/PREFIX, or claim:NAME, a claim of the user that
+    several pods can mount (ReadWriteMany); never deleted"""
     retention: str | None = None
     """retention of logs and files after the end, such as 90d; None: forever"""
     gpu_resource: str = "nvidia.com/gpu"
@@ -118,13 +120,18 @@ class ConnectionSettings:
         return {**variables, **{name.lower(): value for name, value in variables.items()}}
 
     @property
+    def files_claim(self) -> str | None:
+        """Claim with the logs and artifacts, if they have one of their own."""
+        return self.files.removeprefix(_CLAIM) if self.files and self.files.startswith(_CLAIM) else None
+
+    @property
     def makes_claim(self) -> bool:
         """True if Orchestune creates the claim, and deletes it with the server."""
         return self.claim is None and not self.stateless
 
     @property
     def stateless(self) -> bool:
-        """True if the server needs no claim: database and files are both external."""
+        """True if several servers can run: the database is external, and the files are in a bucket or shared claim."""
         return self.database and self.files is not None
 
     def to_json(self) -> dict[str, Any]:
@@ -204,9 +211,12 @@ def checked(connection: ConnectionSettings) -> ConnectionSettings:
         )
     if not _SIZE.fullmatch(connection.size) or not parse_bytes(connection.size):
         problems.append(Problem(f"invalid disk size: '{connection.size}'", "size", hint="write it like 20Gi or 1Ti"))
-    if connection.files is not None and not connection.files.startswith("s3://"):
-        text = f"unsupported file storage: '{connection.files}' (expected s3://BUCKET/PREFIX)"
+    if connection.files is not None and not re.fullmatch(rf"s3://.+|{_CLAIM}{_NAMESPACE.pattern}", connection.files):
+        text = f"unsupported file storage: '{connection.files}' (expected s3://BUCKET/PREFIX or claim:NAME)"
         problems.append(Problem(text, "files"))
+    if connection.files_claim is not None and not connection.database:
+        hint = "use --database-url too, or --claim NAME for the database and the files"
+        problems.append(Problem("a claim for the files alone needs a PostgreSQL database", "files", hint=hint))
     if connection.replicas > 1 and not connection.stateless:
         problems.append(
             Problem(
@@ -215,7 +225,8 @@ def checked(connection: ConnectionSettings) -> ConnectionSettings:
                 hint="use --database-url and --files",
             )
         )
-    server_resources = {f"claim:{connection.claim}", f"secret:{connection.env_secret}"} & set(connection.allow)
+    own = {f"claim:{connection.claim}", f"claim:{connection.files_claim}", f"secret:{connection.env_secret}"}
+    server_resources = own & set(connection.allow)
     problems += [
         Problem(f"cannot allow '{text}' to experiments: the server itself uses it", "allow")
         for text in sorted(server_resources)

@@ -26,6 +26,8 @@ from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS
 Manifest = dict[str, Any]
 
 CONFIG_FOLDER = "/etc/orchestune"
+FILES = "/files"
+"""mount path of the claim of `--files claim:NAME`"""
 CONFIGURATION = "orchestune.dev/configuration"
 LOST_SECONDS = 10
 """seconds that the pod stays bound to an unreachable node; the default of Kubernetes is 300"""
@@ -124,7 +126,7 @@ def _pod(connection: ConnectionSettings) -> Manifest:
 def _container(connection: ConnectionSettings) -> Manifest:
     command = ["orchestune", "server", "--host", "::", "--port", str(PORT), "--state", "/data"]
     command += ["--kubernetes", f"{CONFIG_FOLDER}/{BACKEND_SETTINGS}", "--public-url", connection.url]
-    command += ["--files", connection.files] if connection.files else []
+    command += ["--files", FILES if connection.files_claim else connection.files] if connection.files else []
     command += ["--retire", f"{CONFIG_FOLDER}/{RETIREMENT}"] if connection.retirement else []
     secret = connection.env_secret
     return {
@@ -153,6 +155,8 @@ def _mounts(connection: ConnectionSettings) -> list[Manifest]:
     ]
     if connection.stateless:
         mounts.append({"name": "secret", "mountPath": "/data/key", "subPath": "key", "readOnly": True})
+    if connection.files_claim:
+        mounts.append({"name": "files", "mountPath": FILES})
     return mounts
 
 
@@ -181,7 +185,9 @@ def _volumes(connection: ConnectionSettings) -> list[Manifest]:
         {"name": "config", "configMap": {"name": CONFIG}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
-    if connection.stateless:  # persistent state is in the database, the bucket and the Secret
+    if connection.files_claim:
+        volumes.append({"name": "files", "persistentVolumeClaim": {"claimName": connection.files_claim}})
+    if connection.stateless:  # persistent state is in the database, the file storage and the Secret
         secret = {"secretName": SERVER, "items": [{"key": "key", "path": "key"}]}
         return [{"name": "data", "emptyDir": {}}, *volumes, {"name": "secret", "secret": secret}]
     return [{"name": "data", "persistentVolumeClaim": {"claimName": connection.claim or DATA}}, *volumes]

@@ -75,6 +75,13 @@ def to_destroy(connection: ConnectionSettings) -> list[ResourcePermission]:
     ]
 
 
+def to_recover(connection: ConnectionSettings, *, taints: bool) -> list[ResourcePermission]:
+    """Return the rights for `recover`; `taints`: with --out-of-service."""
+    namespace = connection.namespace
+    rights = [ResourcePermission(verb, "pods", "", namespace) for verb in ("list", "delete")]
+    return [*rights, *(ResourcePermission(verb, "nodes") for verb in (("get", "patch") if taints else ("get",)))]
+
+
 def to_use(connection: ConnectionSettings, pods: Sequence[str]) -> list[ResourcePermission]:
     """Return the rights that every command needs to reach the server's `pods`: port forwarding via the API server."""
     namespace = connection.namespace

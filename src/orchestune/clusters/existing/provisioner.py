@@ -153,11 +153,17 @@ def check_secrets(api: ContextClient, connection: ConnectionSettings) -> None:
 
 def check_storage(api: ContextClient, connection: ConnectionSettings) -> None:
     """Raise UsageError (or NotFound, for a named claim) if the server's data has no persistent storage."""
-    if connection.claim is not None:
-        if api.get("v1", "PersistentVolumeClaim", connection.claim, connection.namespace) is None:
-            raise NotFound(f"there is no claim {connection.claim} in the namespace {connection.namespace}")
-        return
-    if connection.stateless:
+    for name in filter(None, (connection.claim, connection.files_claim)):
+        claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
+        if claim is None:
+            raise NotFound(f"there is no claim {name} in the namespace {connection.namespace}")
+        modes = claim["spec"].get("accessModes") or ()
+        if name == connection.files_claim and connection.replicas > 1 and "ReadWriteMany" not in modes:
+            raise UsageError(
+                f"the claim {name} has the access mode {', '.join(modes)} (expected ReadWriteMany)",
+                "servers on several nodes share it: use a class for shared file systems, such as NFS",
+            )
+    if connection.claim is not None or connection.stateless:
         return
     try:
         classes = list(_classes(api))
@@ -174,7 +180,7 @@ def check_storage(api: ContextClient, connection: ConnectionSettings) -> None:
         raise UsageError(
             "the cluster has no default StorageClass: the server's data would have no persistent storage",
             f"name one with --storage-class{available}, a claim with --claim, or PostgreSQL with --database-url"
-            " together with --files s3://BUCKET/PREFIX",
+            " together with --files s3://BUCKET/PREFIX or claim:NAME",
         )
 
 

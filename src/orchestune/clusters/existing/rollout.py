@@ -226,8 +226,8 @@ def log_tail(
 
 def _claim(api: ContextClient, connection: ConnectionSettings) -> str:
     """Return why the claim is missing or not bound; empty if it is bound."""
-    name = connection.claim or DATA
-    if connection.stateless:
+    name = connection.files_claim if connection.stateless else connection.claim or DATA
+    if name is None:
         return ""
     try:
         claim = api.get("v1", "PersistentVolumeClaim", name, connection.namespace)
