@@ -1,4 +1,4 @@
-"""Start the provider and sign in there as people do; `python -m tests.testbeds.oidc.provider FOLDER` installs it."""
+"""A provider, and people who sign in there: `python -m tests.testbeds.oidc.provider FOLDER` installs it."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ class Person:
             name, value = (re.search(rf'{key}="([^"]*)"', tag) for key in ("name", "value"))
             if name is not None:
                 fields[name[1]] = unescape(value[1]) if value else ""
-        known = {"login": self.login, "password": "any"}
-        fields |= {name: known[name] for name in known if name in fields}
+        credentials = {"login": self.login, "password": "any"}
+        fields |= {name: text for name, text in credentials.items() if name in fields}
         fields.pop("abort", None)
         return urljoin(page.url, unescape(action[1]) if action else ""), fields
 

@@ -74,4 +74,5 @@ def _claim(claims: Claims, path: str) -> object:
 
 
 def _is_verified_email(claims: Claims) -> bool:
-    return claims.get("email_verified") in (True, "true")  # AWS Cognito sends a text
+    verified = claims.get("email_verified")
+    return verified is True or verified == "true"  # AWS Cognito sends a text
