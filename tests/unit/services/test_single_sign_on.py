@@ -10,7 +10,7 @@ import pytest
 
 from orchestune.errors import Denied, NotFound, ProviderUnavailable
 from orchestune.ports.single_sign_on import BrowserSecrets, DeviceSignIn, VerifiedPerson
-from orchestune.services import ownership
+from orchestune.services import audit, ownership
 from orchestune.services.access import authenticate, grant_access, sign_in, single_sign_on
 from orchestune.services.access.single_sign_on import CHECK_SECONDS, MAX_UNRENEWED_SECONDS, RETRY_SECONDS
 from orchestune.services.core import Caller, Core
@@ -116,6 +116,8 @@ def test_the_provider_is_asked_when_a_check_is_due_with_the_latest_renewal(
         single_sign_on.check_again(core, caller_of(core, token).source)
         assert caller_of(core, token).role == provider.person.role
     assert provider.renewals == ["renewal 1", "renewal 2"]
+    changes = [event["details"]["new_role"] for event in audit.page(core, None, 10)["items"]]
+    assert changes == ["viewer", "owner"]
 
 
 def test_a_provider_that_does_not_answer_ends_no_sign_in_and_is_asked_again_later(
@@ -146,6 +148,9 @@ def test_a_refusal_ends_the_sign_in_and_the_sessions_of_its_links(
     provider.problem = Denied("gone")
     single_sign_on.check_again(core, caller_of(core, browser).source)
     assert (is_over(core, token), is_over(core, browser), is_over(core, other)) == (True, True, False)
+    (event,) = audit.page(core, None, 10)["items"]
+    assert (event["kind"], event["actor"]) == ("grant_revoked", "ada@example.org")
+    assert event["details"] == {"grant": "login", "reason": "gone"}
 
 
 def test_of_concurrent_checks_one_asks_the_provider(world: CoreWorld, core: Core, provider: FakeProvider) -> None:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestune import documents
+from orchestune.domain.access.audit import AuditEvent, AuditKind
 from orchestune.errors import Denied, NotFound, OrchestuneError, TemporaryError
 from orchestune.ports.single_sign_on import BrowserSecrets, SingleSignOn, VerifiedPerson
+from orchestune.services import audit
 from orchestune.services.access.authenticate import LOGIN_PREFIX, session_prefix
 from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import digest, same, secret, sign_in_signature
 from orchestune.store import credentials
-from orchestune.store.credentials import Credential
-
-logger = logging.getLogger("orchestune.server")
+from orchestune.store.credentials import IDENTITY, Credential
 
 CALLBACK = "/sign-in/callback"
 CHECK_SECONDS = 300.0
@@ -156,9 +155,9 @@ def check_again(core: Core, sign_in: str) -> None:
     except TemporaryError:  # the provider has logged it
         return
     except Denied as exc:
-        logger.info("the sign-in of %s has ended: %s", row.name, exc.message)
         with core.store.transaction() as session:
             credentials.drop_with_sessions(session, sign_in)
+        _audit(core, AuditKind.GRANT_REVOKED, row, grant=row.kind, reason=exc.message)
         return
     with core.store.transaction() as session:
         is_stored = credentials.renew(
@@ -166,6 +165,15 @@ def check_again(core: Core, sign_in: str) -> None:
         )
     if not is_stored:  # the person signed out meanwhile
         revoke(core, person.renewal)
+    elif person.role != row.role:
+        _audit(core, AuditKind.ROLE_CHANGED, row, new_role=person.role)
+
+
+def _audit(core: Core, kind: AuditKind, row: Credential, **details: str) -> None:
+    """Record what the provider has changed about a sign-in: no request of the person caused it."""
+    event = AuditEvent(kind, core.clock.now(), row.name, row.role, subject=row.digest[:IDENTITY], details=details)
+    audit.log(event)
+    audit.record(core, [event])
 
 
 def end_login(core: Core, caller: Caller) -> Credential | None:
