@@ -98,7 +98,7 @@ def logout(console: Console, args: argparse.Namespace) -> int:
         except OrchestuneError as exc:
             problem = exc
     logins.remove(url)
-    if problem is not None and problem.status != 401:  # 401: it has ended already
+    if problem is not None and not isinstance(problem, Denied):  # Denied: it has ended already
         console.note(f"the server did not confirm it, and ends the sign-in at {stored.expires_at}: {problem.message}")
     console.say(f"signed out at {url}")
     return 0
