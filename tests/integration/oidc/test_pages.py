@@ -9,6 +9,7 @@ import pytest
 from orchestune.services.access.single_sign_on import CHECK_SECONDS, MAX_SIGN_INS
 from tests.integration.oidc.conftest import Team
 from tests.testbeds.oidc.provider import ADA, Person
+from tests.unit.server.harness import until
 
 
 def test_a_person_signs_in_and_comes_to_the_page_they_wanted_with_their_highest_role(team: Team) -> None:
@@ -43,6 +44,7 @@ def test_who_has_no_role_is_refused_with_the_groups_that_would_do(team: Team) ->
     assert "No group of this account has a role on this server" in response.text
     assert "ml-leads" in response.text and "ml-team" in response.text and "catering" not in response.text
     assert team.status(person) == 401
+    until(lambda: team.events("sign_in_failed"), "the event, for which the answer does not wait")
     (event,) = team.events("sign_in_failed")
     assert event["details"]["by"] == "provider" and "no group" in str(event["details"])  # type: ignore[index]
 
