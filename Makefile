@@ -15,10 +15,10 @@ CLUSTERS := $(if $(ORCHESTUNE_TEST_KUBECONFIG),,-n 2 --dist worksteal)
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 # what runs in a user's own Python, which may be of version 3.8
 OLD_PYTHONS := worker config/modules config/scripts/capture_parser.py domain/search/floats.py $(addprefix sdk/,trial_end.py trial_files.py parameters.py reporting.py)
-NO_SERVER := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not trackers and not pages
+NO_SERVER := not postgres and not chaos and not wheel and not docker and not slurm and not kubernetes and not torch and not mlflow and not oidc and not trackers and not pages
 FAST := $(NO_SERVER) and not long
 
-.PHONY: help demo test test-long test-longest test-postgres test-torch test-mlflow test-trackers test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages test-pages-long types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
+.PHONY: help demo test test-long test-longest test-postgres test-torch test-mlflow test-oidc test-trackers test-docker test-docker-long test-slurm test-kubernetes test-kubernetes-long test-pages test-pages-long types-pages testbeds test-wheel mutants chaos chaos-short lint types imports vermin words check format docs site release benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,7 +46,7 @@ $(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
-	@$(INSTALL) -e '.[postgres,s3]' --group dev
+	@$(INSTALL) -e '.[oidc,postgres,s3]' --group dev
 	@touch $@ $(VENV)/run.stamp
 
 .venv-mlflow/stamp: $(VENV)/pip.stamp tests/testbeds/mlflow.py
@@ -55,6 +55,10 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
 
 .venv-trackers/stamp: $(VENV)/pip.stamp tests/testbeds/trackers.py pyproject.toml
 	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.trackers $(@D)
+	@touch $@
+
+.venv-oidc/stamp: $(VENV)/dev.stamp tests/testbeds/oidc/package.json
+	@rm -rf $(@D) && $(BIN)/python -m tests.testbeds.oidc.provider $(@D)
 	@touch $@
 
 .venv-torch/stamp: $(VENV)/dev.stamp tests/testbeds/torch.py
@@ -84,6 +88,9 @@ test-mlflow: .venv-mlflow/stamp $(VENV)/dev.stamp ## a real tracking server of M
 
 test-trackers: .venv-trackers/stamp $(VENV)/dev.stamp ## W&B, TensorBoard and trackio (they are installed aside: 0.2 GB to fetch)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m trackers
+
+test-oidc: .venv-oidc/stamp ## single sign-on with a real identity provider (node and npm must be installed: 5 MB to fetch)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m oidc
 
 testbeds: $(VENV)/dev.stamp ## build the programs of a Kubernetes cluster (Go >= 1.26; 8 minutes once, kept in ~/.cache)
 	@$(BIN)/python -m tests.testbeds.kubernetes build
@@ -186,4 +193,4 @@ benchmarks: $(VENV)/dev.stamp ## nine of the benchmarks in their quick form (doc
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean: ## remove the environment and what was built
-	@rm -rf $(VENV) .venv-torch .venv-mlflow .venv-trackers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-torch .venv-mlflow .venv-oidc .venv-trackers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -49,11 +49,13 @@ from orchestune.errors import OrchestuneError, UsageError
 from orchestune.files.open import open_files
 from orchestune.files.secrets import FolderSecrets
 from orchestune.kubeapi.stored_settings import BACKEND_SETTINGS, CONFIG_MAP
+from orchestune.oidc.settings import OidcSettings
 from orchestune.ports.backend import Backend, WorkerPlanner
 from orchestune.ports.clock import SystemClock
 from orchestune.ports.engine import Engine
 from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import EnvironmentStore, SecretStore
+from orchestune.ports.single_sign_on import SingleSignOn
 from orchestune.ports.teardown import ClusterTeardown
 from orchestune.server.extra_listener import ExtraListener
 from orchestune.server.settings import HOSTED_PORT, Settings, load
@@ -132,17 +134,21 @@ def build(
     state, retention = settings.state, settings.retention
     site = _cluster_site(settings.kubernetes) if settings.kubernetes else _local_site(settings, endpoint, url, listener)
     store = open_store(settings.database_url)
+    key = _key(state / "key")
     core = Core(
         store=store,
         files=open_files(settings.files),
         secrets=site.secrets,
         environments=site.environments,
         clock=SystemClock(),
-        key=_key(state / "key"),
+        key=key,
         backends=backends or site.backends,
         url=site.url,
         owners=settings.owners,
         identities=site.identities,
+        single_sign_on=_single_sign_on(settings.oidc, key) if settings.oidc else None,
+        session_seconds=settings.oidc_session,
+        login_seconds=settings.oidc_login,
         pages_host=f"{secrets.token_hex(8)}.localhost" if settings.serves_one_browser else "",
         single_user=settings.embedded,
         default_cluster=site.default,
@@ -180,6 +186,14 @@ def build(
     if core.retirement is not None:
         loops = (*loops, ControllerLoop("retiring", core, (_retiring(core, core.retirement, state),), leads=leadership))
     return RunningCore(core, loops, leadership, suggesting, tracking)
+
+
+def _single_sign_on(settings: OidcSettings, key: bytes) -> SingleSignOn:
+    try:
+        from orchestune.oidc.provider import OidcProvider  # Authlib is optional
+    except ModuleNotFoundError as exc:
+        raise UsageError("single sign-on needs Authlib", "pip install 'orchestune[oidc]'") from exc
+    return OidcProvider(settings, key)
 
 
 def _shared_settings(key: bytes, files: str) -> Mapping[str, bytes]:

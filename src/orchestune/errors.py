@@ -18,6 +18,7 @@
     ├── NothingCompleted            no trial of a search completed; contains one traceback
     └── TemporaryError              retry later; exit 3
         ├── Unreachable             the server cannot be reached
+        ├── ProviderUnavailable     the identity provider does not answer; HTTP 503
         └── StoreUnavailable        the store is locked, full or unreachable; HTTP 503
 
 Only a call that raised a `TemporaryError` is worth a retry.
@@ -254,6 +255,12 @@ class Unreachable(TemporaryError):
     code = "unreachable"
 
 
+class ProviderUnavailable(TemporaryError):
+    """The identity provider does not answer; sessions that have begun go on."""
+
+    code = "provider_unavailable"
+
+
 class StoreUnavailable(TemporaryError):
     """The store is locked, full, read-only or unreachable."""
 
@@ -294,6 +301,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         NothingCompleted,
         TemporaryError,
         Unreachable,
+        ProviderUnavailable,
         StoreUnavailable,
         StoreDamaged,
     ):

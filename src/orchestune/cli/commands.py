@@ -55,6 +55,8 @@ COMMANDS = {
     "import": CliCommand("inspect.archive", "import what `export --all` wrote"),
     "cluster": CliCommand("clusters.group", "create, connect, inspect, upgrade and remove clusters"),
     "ui": CliCommand("inspect.ui", "open the web interface, signed in"),
+    "login": CliCommand("login", "sign in at a server for a team, with its identity provider"),
+    "logout": CliCommand("login", "end the sign-in at a server"),
     "audit": CliCommand("inspect.audit", "show who signed in, and what was granted, deleted or refused"),
     "server": CliCommand("server", "run the server in the foreground, for a team or on a dedicated host"),
     "completion": CliCommand(

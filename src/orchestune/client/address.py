@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from orchestune.client.clusters import BUILT_IN, Clusters, ConnectedCluster
 from orchestune.client.local.home import state_folder, state_path
 from orchestune.client.local.launch_context import owner
+from orchestune.client.logins import Logins
 from orchestune.errors import UsageError
 from orchestune.system import local_socket
 
@@ -92,16 +93,17 @@ def place(
 ) -> ServerPlace:
     """Return the server to use: of the cluster `cluster`, of the environment, or of the default cluster.
 
-    The environment counts if `cluster` is None: `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`), then
-    `ORCHESTUNE_CLUSTER`. An embedded server is started on demand; `note` receives messages about that.
+    The environment counts if `cluster` is None: `ORCHESTUNE_SERVER` (with `ORCHESTUNE_TOKEN`, or the sign-in of
+    `orchestune login`), then `ORCHESTUNE_CLUSTER`. An embedded server is started on demand; `note` receives
+    messages about that.
 
     Sends no request. Raises UsageError if the address is invalid, NotFound if there is no such cluster.
     """
     address = named_server(environ)
     if address and not cluster:
         check_address(address, "ORCHESTUNE_SERVER", ", or unset it to use the server of this machine")
-        access = ServerAccess(address, named_token(environ), owner(environ))
-        return ServerPlace(None, lambda: access)
+        token, user = named_token(environ), owner(environ)
+        return ServerPlace(None, lambda: ServerAccess(address, token or _login_token(address, environ), user))
     return _of(_chosen(environ, cluster), environ, note)
 
 
@@ -120,9 +122,18 @@ def _of(cluster: ConnectedCluster, environ: Mapping[str, str], note: Callable[[s
     if cluster.provider == "hosted":
         user = cluster.user or owner(environ)
         token = checked(cluster.token, f"the registration of cluster '{cluster.name}'")
-        access = ServerAccess(cluster.url, token, user, name=f"the server of cluster '{cluster.name}'")
-        return ServerPlace(cluster, lambda: access)
+        name = f"the server of cluster '{cluster.name}'"
+        return ServerPlace(
+            cluster,
+            lambda: ServerAccess(cluster.url, token or _login_token(cluster.url, environ), user, name=name),
+        )
     return ServerPlace(cluster, _through(cluster, environ))
+
+
+def _login_token(url: str, environ: Mapping[str, str]) -> str:
+    """Return the token of this user's sign-in at a server; empty if there is none."""
+    login = Logins(state_path(environ)).find(url)
+    return login.token if login else ""
 
 
 def _through(cluster: ConnectedCluster, environ: Mapping[str, str]) -> Resolve:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
-from orchestune.client.address import Resolve, ServerPlace, resolver
+from orchestune.client.address import Resolve, ServerAccess, ServerPlace, resolver
 from orchestune.client.connection.stream import SILENCE, ServerSentEvent, follow
 from orchestune.client.connection.transfer import download, fetch, fetch_bundle, has_bundle, quoted, upload_bundle
 from orchestune.client.connection.transport import Transport
@@ -50,6 +50,11 @@ class Client:
         """Return a client of the server that the environment selects, or of the embedded one. Sends no request."""
         return cls(Transport(resolve or resolver(), retry_seconds=retry_seconds, on_wait=on_wait))
 
+    @classmethod
+    def of(cls, url: str, token: str = "") -> Client:
+        """Return a client of the server with this address, which retries nothing. Sends no request."""
+        return cls.connect(lambda: ServerAccess(url, token), retry_seconds=0.0)
+
     def clone(self, *, retry_seconds: float | None = None) -> Client:
         """Return a client of the same server for another thread."""
         return Client(self.transport.clone(retry_seconds=retry_seconds))
@@ -65,6 +70,18 @@ class Client:
     def invite(self) -> documents.Invitation:
         """Create a link that signs one browser in as this caller."""
         return cast("documents.Invitation", self._send("POST", "/sign-in", {}))
+
+    def begin_login(self) -> documents.LoginCode:
+        """Begin the single sign-on of a command line."""
+        return cast("documents.LoginCode", self._send("POST", "/login", {}))
+
+    def finish_login(self, login: str) -> documents.Login:
+        """Return the token of a sign-in; without one until a person has confirmed the code."""
+        return cast("documents.Login", self._send("POST", "/login/token", {"login": login}))
+
+    def end_login(self) -> None:
+        """End the sign-in to which this client's token belongs."""
+        self.transport.request("DELETE", f"{_V1}/login")
 
     def audit(self, *, limit: int = 50, since: str | None = None) -> documents.AuditPage:
         """Return the newest security events, in chronological order; only for owners. `since`: RFC 3339."""

@@ -62,8 +62,29 @@ class Invitation(TypedDict):
     expires_at: str
 
 
+class LoginCode(TypedDict):
+    """A sign-in of a command line that a person approves at the identity provider."""
+
+    login: Annotated[str, Field(description="for the next requests")]
+    user_code: Annotated[str, Field(description="the person enters it at `address`")]
+    address: str
+    complete_address: Annotated[str, Field(description="the address with the code; empty if the provider has none")]
+    provider: Annotated[str, Field(description="the provider's name")]
+    seconds: Annotated[float, Field(description="time until the code expires")]
+    interval: Annotated[float, Field(description="seconds between two requests for the token")]
+
+
+class Login(TypedDict):
+    """A sign-in of a command line: without a token until the person has approved it."""
+
+    token: Annotated[str, Field(description="shown only once; empty: not approved yet")]
+    name: str
+    role: str
+    expires_at: str
+
+
 class Grant(TypedDict):
-    """A token, a link to one experiment, or a browser session."""
+    """A token, a link to one experiment, or a session of a browser or a command line."""
 
     id: str
     name: str

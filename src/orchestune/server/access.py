@@ -17,7 +17,7 @@ from orchestune import __version__
 from orchestune.client.connection.versions import HEADER
 from orchestune.domain.access.audit import AuditKind
 from orchestune.domain.clusters.cluster import SERVER_ROLES
-from orchestune.errors import Denied, TemporaryError, Throttled
+from orchestune.errors import Denied, OrchestuneError, TemporaryError, Throttled
 from orchestune.server import cookies
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
@@ -26,8 +26,9 @@ from orchestune.server.context import Context
 from orchestune.server.cookies import header
 from orchestune.server.keyed_semaphores import KeyedSemaphores
 from orchestune.services.access import authenticate
+from orchestune.services.access.authenticate import LOGIN_PREFIX
 from orchestune.services.cluster_teardown import refuse
-from orchestune.services.core import Caller
+from orchestune.services.core import Caller, Core
 from orchestune.services.signatures import signed_worker
 
 API = "/api/v1/"
@@ -82,6 +83,8 @@ def need(method: str, path: str, query: str = "") -> Need:
     if path == f"{API}proof":
         return Need.NOTHING  # authenticates the server to a worker, before the worker sends its token
     segment = path.removeprefix(API).partition("/")[0]
+    if segment == "login":
+        return Need.NOTHING if method == "POST" else Need.VIEWER
     if segment == "sign-in":
         return Need.VIEWER
     if segment == "workers":
@@ -187,30 +190,52 @@ class AccessMiddleware:
             core = self.context.core
             revocations = self.context.callers.revocations
             caller = await self.context.hot(authenticate.authenticate, core, token)
-            if caller is None:
+            if caller is not None and caller.check_due:
+                caller = await self._checked(authenticate.authenticate, caller, token)
+            elif caller is None and not token.startswith(LOGIN_PREFIX):
                 caller = await self.context.identify(token, caller_address(scope, self.context.proxies))
             if caller is None:
                 self.context.callers.reject(token)
-                raise self._unknown(scope)
+                raise self._unknown(scope, token)
             self.context.callers.remember(token, caller, revocations)
         return replace(caller, name=_sent_name(scope) or caller.name) if caller.shared else caller
 
-    def _unknown(self, scope: Scope) -> Denied:
+    async def _checked(
+        self, authenticate_again: Callable[[Core, str], Caller | None], caller: Caller, token: str
+    ) -> Caller | None:
+        """Ask the identity provider again about a caller, and return them as they are now; None if it refuses."""
+        await self.context.check_sign_in(caller.source)
+        return await self.context.hot(authenticate_again, self.context.core, token)
+
+    def _unknown(self, scope: Scope, token: str) -> OrchestuneError:
         """Return the error for an unknown token, after noting it for the audit log and counting it for the throttle."""
         notes_of(scope).add(AuditKind.TOKEN_FAILED, f"{scope['method']} {scope['path']}")
         address = caller_address(scope, self.context.proxies)
-        return self.context.failures.refusal(address, UnknownToken("the token is unknown", _TOKEN_HINT))
+        return self.context.failures.refusal(address, self._unknown_token(token))
+
+    def _unknown_token(self, token: str) -> UnknownToken:
+        if token.startswith(LOGIN_PREFIX):
+            return UnknownToken("the sign-in has ended", "sign in again: `orchestune login`")
+        return UnknownToken("the token is unknown", self._token_hint)
+
+    @property
+    def _token_hint(self) -> str:
+        if self.context.core.single_sign_on is None:
+            return _TOKEN_HINT
+        return f"sign in with `orchestune login {self.context.core.url}`, or {_TOKEN_HINT}"
 
     async def _session(self, scope: Scope) -> Caller:
         """Return the caller of a browser session. Unsafe methods are accepted from this server's own pages only."""
         host = self.context.core.pages_host
         token = cookies.session_token(scope) if not host or cookies.host_name(scope) == host else ""
         if not token:
-            raise UnknownToken("a token is missing", _TOKEN_HINT)
+            raise UnknownToken("a token is missing", self._token_hint)
         caller = self.context.callers.get(token)
         if caller is None:
             revocations = self.context.callers.revocations
             caller = await self.context.hot(authenticate.session_of, self.context.core, token)
+            if caller is not None and caller.check_due:
+                caller = await self._checked(authenticate.session_of, caller, token)
             if caller is None:
                 self.context.callers.reject(token)
                 raise UnknownToken("the session has ended", "sign in again: `orchestune ui`")

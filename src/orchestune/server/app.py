@@ -135,9 +135,9 @@ def _routes_of_experiments() -> list[BaseRoute]:
 def other_routes() -> list[BaseRoute]:
     """Import and return the other routes, which takes 0.5 s."""
     from orchestune.server.pages import routes as pages
-    from orchestune.server.routes import archive, audit, code, grants, plots, sign_in, terminal
+    from orchestune.server.routes import archive, audit, code, grants, login, plots, sign_in, terminal
 
-    routers = (sign_in, grants, audit, archive, code, plots, terminal)
+    routers = (sign_in, login, grants, audit, archive, code, plots, terminal)
     all_routers = (*(module.router for module in routers), terminal.of_workers, pages.router)
     return [route for router in all_routers for route in router.routes]
 

@@ -40,6 +40,7 @@ _AUDITED = re.compile(
     r"POST /api/v1/sign-in|GET /api/v1/experiments/[^/]+/archive|DELETE /api/v1/(experiments|shares)/.*"
     r"|POST /api/v1/experiments/[^/]+/shares"
 )
+MAX_LOGINS_PER_MINUTE = 10
 MAX_SIGN_INS_PER_MINUTE = 30  # by one token or link: each is a row of the audit log and a session
 
 
@@ -172,6 +173,19 @@ class SignIns:
             raise Throttled(text, "retry in a minute", math.ceil(wait))
 
 
+class Logins:
+    """Limits the rate of sign-ins of command lines that one address begins: each is a request to the provider."""
+
+    def __init__(self) -> None:
+        self._buckets = TokenBuckets(MAX_LOGINS_PER_MINUTE)
+
+    def count(self, address: str) -> None:
+        """Count a sign-in that begins. Raises Throttled if there were too many within a minute."""
+        if wait := self._buckets.take(address):
+            text = f"too many sign-ins from this address (at most {MAX_LOGINS_PER_MINUTE} a minute)"
+            raise Throttled(text, "retry in a minute", math.ceil(wait))
+
+
 class CallerLimits:
     """Counts requests in progress by caller. Used on the event loop only."""
 
@@ -240,4 +254,4 @@ def key_of(caller: Caller) -> str:
         return f"guests of {caller.shared_by}"
     if caller.shared:
         return f"every {caller.role}"
-    return caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"
+    return caller.subject or caller.source or f"{caller.role} {caller.name} {caller.experiment} {caller.worker}"

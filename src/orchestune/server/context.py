@@ -20,7 +20,7 @@ from anyio import CapacityLimiter, to_thread
 from orchestune.errors import StoreUnavailable
 from orchestune.server.addresses import Addresses
 from orchestune.server.caller_address import Network, throttle_key
-from orchestune.server.caller_limits import CallerLimits, CallerTurns, SignIns
+from orchestune.server.caller_limits import CallerLimits, CallerTurns, Logins, SignIns
 from orchestune.server.change_journal import JournalRead, Journals, LogEvents
 from orchestune.server.draining import DrainSignal
 from orchestune.server.keyed_semaphores import KeyedSemaphores
@@ -30,8 +30,9 @@ from orchestune.server.shared_reads import SharedReads
 from orchestune.server.terminals import Terminals
 from orchestune.server.tokens import KnownCallers
 from orchestune.server.upload_limits import UnfinishedUploads
-from orchestune.services.access import authenticate
+from orchestune.services.access import authenticate, single_sign_on
 from orchestune.services.core import Caller, Core
+from orchestune.store.credentials import Credential
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,6 +44,8 @@ STREAM_THREADS_PER_CALLER = 2
 COLD_THREADS = 8
 COLD_THREADS_PER_CALLER = 4
 IDENTITY_THREADS = 2
+SIGN_IN_THREADS = 4
+CHECK_THREADS = 4
 REPORT_THREADS = 2
 MAX_REPORTS_READ_PER_ATTEMPT = 8
 MAX_BODIES_PER_CALLER = 16  # bundles and archives: 2 MiB of each may be in memory, and gigabytes on the temporary disk
@@ -118,6 +121,7 @@ class Context:
     callers: KnownCallers = field(default_factory=KnownCallers)
     failures: FailedSignIns = field(default_factory=FailedSignIns)
     sign_ins: SignIns = field(default_factory=SignIns)
+    logins: Logins = field(default_factory=Logins)
     proxies: Sequence[Network] = ()
     """addresses of proxies whose `X-Forwarded-For` is trusted"""
     terminals: Terminals = field(default_factory=Terminals)
@@ -162,6 +166,9 @@ class Context:
     """for uploads and downloads of users: a hanging file store blocks no other requests"""
     worker_file_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKER_FILE_THREADS))
     identity_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(IDENTITY_THREADS))
+    sign_in_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SIGN_IN_THREADS))
+    check_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECK_THREADS))
+    """for calls of the identity provider: new sign-ins, and checks of those that have begun"""
     report_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(REPORT_THREADS))
     export_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(EXPORT_THREADS))
     log_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOG_THREADS))
@@ -211,6 +218,29 @@ class Context:
             self._refuse_throttled(address, had_to_wait)  # those before it may have failed
             review = partial(authenticate.identify, self.core, token)
             return await to_thread.run_sync(review, limiter=self.identity_threads)
+
+    async def signing_in(self, address: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the identity provider for a caller who is not authenticated yet, one call per address at a time.
+
+        Raises Throttled instead of waiting if the address has failed to sign in too often.
+        """
+        turn = throttle_key(address)
+        had_to_wait = self.identity_turns.in_use(turn)
+        self._refuse_throttled(address, had_to_wait)
+        async with self.identity_turns.of(turn):
+            self._refuse_throttled(address, had_to_wait)  # those before it may have failed
+            return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.sign_in_threads)
+
+    async def check_sign_in(self, sign_in: str) -> None:
+        """Ask the identity provider whether a sign-in still holds (`single_sign_on.check_again`)."""
+        check = partial(single_sign_on.check_again, self.core, sign_in)
+        await to_thread.run_sync(check, limiter=self.check_threads)
+
+    async def revoke(self, ended: Credential | None) -> None:
+        """Revoke the refresh token of a sign-in that has ended, if there is one (`single_sign_on.revoke`)."""
+        if ended is not None and ended.renewal:
+            revoke = partial(single_sign_on.revoke, self.core, ended.renewal)
+            await to_thread.run_sync(revoke, limiter=self.check_threads)
 
     def _refuse_throttled(self, address: str, had_to_wait: bool) -> None:
         if had_to_wait and (refusal := self.failures.throttled(address)):

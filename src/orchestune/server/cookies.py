@@ -34,6 +34,16 @@ def session_token(scope: Scope) -> str:
     return cookie_parser(header(scope, b"cookie")).get(name(scope), "")
 
 
+def sign_in_name(scope: Scope, state: str) -> str:
+    """Return the name of the cookie of one sign-in at the identity provider: a browser may begin several."""
+    return f"{name(scope)}-sign-in-{state[:8]}"
+
+
+def sign_in_cookie(scope: Scope, state: str) -> str:
+    """Return the cookie of a sign-in at the identity provider; empty if absent."""
+    return cookie_parser(header(scope, b"cookie")).get(sign_in_name(scope, state), "")
+
+
 def from_our_pages(scope: Scope, url: str) -> bool:
     """Return True if a page of this server sent the request, by headers that only browsers can set.
 

@@ -28,7 +28,7 @@ _TURN_TIMEOUT_SECONDS = 60.0
 """timeout in seconds for another server that processes a request with the same key"""
 _POLL_SECONDS = 0.05
 """poll interval in seconds while another server processes a request with the same key"""
-_EXCLUDED_PREFIXES = (f"{API}workers/", f"{API}report/", f"{API}archive", f"{API}sign-in", f"{API}tokens")
+_EXCLUDED_PREFIXES = tuple(API + each for each in ("workers/", "report/", "archive", "sign-in", "login", "tokens"))
 """path prefixes without idempotency keys: routes that are idempotent (an archive is also too large to be kept in
 memory), or whose response is a secret, of which only a digest is stored"""
 

@@ -11,13 +11,17 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from orchestune.arguments import Parser
+from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.domain.resources.resources import parse_seconds
 from orchestune.errors import BadInput
+from orchestune.oidc.settings import is_safe_address
 from orchestune.outgoing.destinations import AllowedDestinations, allowing, parse
 from orchestune.server.caller_address import Network, networks
 
 ENVIRONMENT = "ORCHESTUNE_"
-Setting = str | int | float | Path | AllowedDestinations | tuple[Network, ...] | tuple[str, ...]
+Setting = (
+    str | int | float | Path | AllowedDestinations | tuple[Network, ...] | tuple[str, ...] | tuple[tuple[str, str], ...]
+)
 T = TypeVar("T")
 
 
@@ -63,9 +67,9 @@ def convert(kind: str, raw: object) -> Setting:
     if kind == "seconds":
         return parse_seconds(raw)
     if kind == "port":
-        if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) > 65535:
-            raise ValueError(f"invalid port: {raw!r} (expected a number from 0 to 65535)")
-        return int(str(raw))
+        return _port(raw)
+    if kind == "roles":
+        return _roles(raw)
     if not isinstance(raw, str) or not raw:
         raise ValueError("invalid value (expected a non-empty text in quotes)")  # the value may be a secret
     if kind == "path":
@@ -87,12 +91,31 @@ def convert(kind: str, raw: object) -> Setting:
     return _checked(kind, raw)
 
 
+def _port(raw: object) -> int:
+    if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) > 65535:
+        raise ValueError(f"invalid port: {raw!r} (expected a number from 0 to 65535)")
+    return int(str(raw))
+
+
 def _folder(raw: str) -> str:
     """Validate a folder that trials may mount, or the name of a Docker volume."""
     folder = os.path.expanduser(raw)
     if "/" in folder and (not folder.startswith("/") or os.path.normpath(folder) in ("/", "//")):
         raise ValueError(f"cannot allow '{raw}' (expected an absolute folder below /, or the name of a Docker volume)")
     return folder
+
+
+def _roles(raw: object) -> tuple[tuple[str, str], ...]:
+    """Parse the roles of groups: a table, or `GROUP=ROLE, …`."""
+    if isinstance(raw, str):
+        parts = (part.rpartition("=") for part in raw.split(",") if part.strip())
+        raw = {group.strip(): role.strip() for group, _, role in parts}
+    if not isinstance(raw, dict) or not raw:
+        raise ValueError("no roles (expected a table, or a text such as 'ml-team=editor, *=viewer')")
+    for group, role in raw.items():
+        if not group or role not in SERVER_ROLES:
+            raise ValueError(f"invalid role of '{group}': {role!r} (expected one of {', '.join(SERVER_ROLES)})")
+    return tuple(raw.items())
 
 
 def _checked(kind: str, raw: str) -> str:
@@ -104,6 +127,10 @@ def _checked(kind: str, raw: str) -> str:
             parse(raw)
         except BadInput as exc:
             raise ValueError(exc.message) from exc  # the message omits the address, which may contain a key
+    if kind == "issuer" and not is_safe_address(raw):
+        raise ValueError(
+            f"invalid issuer: {raw!r} (expected an https address such as https://id.example.org/realms/lab)"
+        )
     if kind == "url" and not _is_address(raw):
         raise ValueError(f"invalid URL: {raw!r} (expected one such as https://orchestune.example.org)")
     return raw

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from orchestune.errors import Denied, Throttled
+from orchestune.errors import OrchestuneError, Throttled
 from orchestune.server.caller_address import throttle_key
 
 MAX_FAILURES_PER_MINUTE = 10  # unknown tokens per minute from one address
@@ -52,7 +52,7 @@ class TokenBuckets:
 
 
 class FailedSignIns:
-    """Counts unknown tokens by client address.
+    """Counts unknown tokens and failed sign-ins by client address.
 
     Only failures are throttled: a valid token is accepted from a throttled address too, so that one attacker behind a
     shared address locks no one out.
@@ -61,7 +61,7 @@ class FailedSignIns:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._buckets = TokenBuckets(MAX_FAILURES_PER_MINUTE, clock=clock)
 
-    def refusal(self, address: str, error: Denied) -> Denied:
+    def refusal(self, address: str, error: OrchestuneError) -> OrchestuneError:
         """Count a failure; return `error`, or `Throttled` beyond the limit, which hides if the token exists."""
         return self._throttled(self._buckets.take(throttle_key(address))) or error
 
@@ -73,5 +73,7 @@ class FailedSignIns:
     def _throttled(wait: float) -> Throttled | None:
         if not wait:
             return None
-        text = f"too many unknown tokens from this address (at most {MAX_FAILURES_PER_MINUTE} a minute)"
-        return Throttled(text, "check ORCHESTUNE_TOKEN, and retry in a minute", math.ceil(wait))
+        text = (
+            f"too many unknown tokens or failed sign-ins from this address (at most {MAX_FAILURES_PER_MINUTE} a minute)"
+        )
+        return Throttled(text, "check ORCHESTUNE_TOKEN or sign in again, and retry in a minute", math.ceil(wait))

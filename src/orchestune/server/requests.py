@@ -229,6 +229,12 @@ class IssueToken(_Request):
     days: int = Field(default=90, ge=1, le=3650, description="days until it expires")
 
 
+class FinishLogin(_Request):
+    """The body of `POST /login/token`."""
+
+    login: Annotated[str, Field(max_length=8192)]
+
+
 class SignedRecord(_Request):
     """The digest and the signature at the end of a record."""
 

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 from orchestune.arguments import unrecognized
 from orchestune.client.local.home import data_folder, state_folder
+from orchestune.domain.access.claims import ANYONE, ClaimRules
 from orchestune.domain.specification.notify import Hook
 from orchestune.domain.specification.tracker import Tracker
 from orchestune.domain.words import did_you_mean
 from orchestune.errors import BadInput, Problem
+from orchestune.oidc.settings import OidcSettings
 from orchestune.outgoing.destinations import AllowedDestinations
 from orchestune.outgoing.settings import Outgoing
 from orchestune.server import options
@@ -110,6 +112,31 @@ class Settings:
         "determined from Slurm",
         "HOST or HOST:PORT at which Slurm's nodes reach this machine",
     )
+    oidc_issuer: str = setting(
+        "issuer", "", "none: people sign in with tokens", "URL of the OpenID Connect provider at which people sign in"
+    )
+    oidc_client_id: str = setting("text", "", "none", "id of this server at the provider; needed with oidc_issuer")
+    oidc_client_secret_file: Path | None = setting(
+        "path", None, "none: a public client", "file with the secret of this server at the provider"
+    )
+    oidc_roles: Sequence[tuple[str, str]] = setting(
+        "roles",
+        (),
+        "none",
+        "roles of the provider's groups: `ml-team=editor, ml-leads=owner, *=viewer`, `*` for everyone; a table in TOML",
+    )
+    oidc_groups_claim: str = setting(
+        "text", "groups", "groups", "claim with the groups, or a path such as `realm_access.roles`"
+    )
+    oidc_name_claim: str = setting(
+        "text", "email", "email", "claim with the name in records; of `email` only a verified address"
+    )
+    oidc_scopes: str = setting(
+        "text", "openid profile email", "openid profile email", "scopes to request; `offline_access` for long sign-ins"
+    )
+    oidc_name: str = setting("text", "", "the host of oidc_issuer", "name of the provider on the sign-in page")
+    oidc_session: float = setting("seconds", 12 * 3600.0, "12h", "longest sign-in of a browser at the provider")
+    oidc_login: float = setting("seconds", 30 * 86400.0, "30d", "longest sign-in of a command line at the provider")
     notify_url: str = setting(
         "hook", "", "none", "URL to notify when any experiment finishes, fails or is paused", secret=True
     )
@@ -139,6 +166,8 @@ class Settings:
     )
     embedded: bool = field(default=False, metadata={"kind": "switch"})
     """a user's own server, started by commands; shuts down when idle"""
+    oidc: OidcSettings | None = field(default=None, metadata={"kind": "derived"})
+    """the identity provider, by the settings whose names begin with `oidc_`"""
     owners: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"kind": "derived"})
     """token → name of an owner"""
     umask: int | None = field(default=None, metadata={"kind": "derived"})
@@ -156,7 +185,8 @@ class Settings:
     @property
     def secrets(self) -> list[str]:
         """Return the values that must not appear in the log."""
-        return [*self.owners, self.notify_url, self.notify_secret, self.mlflow_tracking_token]
+        oidc_secrets = [self.oidc.client_secret] if self.oidc and self.oidc.client_secret else []
+        return [*self.owners, self.notify_url, self.notify_secret, self.mlflow_tracking_token, *oidc_secrets]
 
     @property
     def readable_by_all(self) -> list[Path]:
@@ -170,7 +200,11 @@ class Settings:
 
     @property
     def _secret_files(self) -> list[Path]:
-        return [path for path in (self.token_file, self.tls_key, self.config) if path is not None]
+        return [
+            path
+            for path in (self.token_file, self.tls_key, self.oidc_client_secret_file, self.config)
+            if path is not None
+        ]
 
     @property
     def unencrypted(self) -> bool:
@@ -299,11 +333,39 @@ def _contradictions(settings: Settings, sources: Mapping[str, str]) -> list[Prob
     folder = settings.files.removeprefix("file://")
     if "://" not in folder and Path(folder).exists() and not Path(folder).is_dir():
         problems.append(Problem(f"not a folder: {folder}", key="files", file=sources["files"]))
-    for key in ("token_file", "tls_cert", "tls_key", "kubernetes"):
+    for key in ("token_file", "tls_cert", "tls_key", "kubernetes", "oidc_client_secret_file"):
         path = getattr(settings, key)
         if path is not None and not path.is_file():
             problems.append(Problem(f"no such file: {path}", key=key, file=sources[key]))
+    problems += [Problem(text, key=key, file=sources[key]) for key, text in _problems_of_oidc(settings, sources)]
     return problems
+
+
+def _problems_of_oidc(settings: Settings, sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the settings of single sign-on that contradict each other, each with the problem."""
+    if not settings.oidc_issuer:
+        yield from ((key, "needs oidc_issuer as well") for key in sources if key.startswith("oidc_"))
+        return
+    missing = [key for key in ("oidc_client_id", "oidc_roles") if not getattr(settings, key)]
+    yield from (("oidc_issuer", f"needs {key} as well") for key in missing)
+    if settings.embedded:
+        yield "oidc_issuer", "an embedded server has a single user, who needs no sign-in"
+    if "openid" not in settings.oidc_scopes.split() and "oidc_scopes" in sources:
+        yield "oidc_scopes", "lacks the scope openid"
+    if ANYONE in dict(settings.oidc_roles) and urlsplit(settings.oidc_issuer).hostname == "accounts.google.com":
+        yield "oidc_roles", "* would admit every Google account (expected domains, with oidc_groups_claim = hd)"
+    path = settings.oidc_client_secret_file
+    if path is not None and path.is_file() and not _content(path):
+        yield "oidc_client_secret_file", f"cannot read a secret from {path} (expected one line of text)"
+
+
+def _content(path: Path) -> str:
+    """Return the text of a file without the white space around it; empty if it is unreadable or has several lines."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if text.isprintable() else ""
 
 
 def _problems_of_socket(settings: Settings) -> Iterator[str]:
@@ -330,4 +392,16 @@ def _complete(settings: Settings, environ: Mapping[str, str]) -> Settings:
         shared=settings.shared.absolute() if settings.shared != Path() else data_folder(environ),
         public_url=settings.public_url.rstrip("/"),
         owners=TokenFile(settings.token_file) if settings.token_file else {},
+        oidc=_oidc(settings) if settings.oidc_issuer else None,
+    )
+
+
+def _oidc(settings: Settings) -> OidcSettings:
+    return OidcSettings(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        rules=ClaimRules(dict(settings.oidc_roles), settings.oidc_groups_claim, settings.oidc_name_claim),
+        client_secret=_content(settings.oidc_client_secret_file) if settings.oidc_client_secret_file else "",
+        name=settings.oidc_name or urlsplit(settings.oidc_issuer).hostname or "",
+        scopes=settings.oidc_scopes,
     )

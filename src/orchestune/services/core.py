@@ -11,6 +11,7 @@ from orchestune.ports.clock import Clock
 from orchestune.ports.files import FileStore
 from orchestune.ports.identity import IdentityProvider
 from orchestune.ports.secrets import EnvironmentStore, SecretStore
+from orchestune.ports.single_sign_on import SingleSignOn
 from orchestune.services.memory.call_pace import CallPace
 from orchestune.services.memory.estimates import Estimates
 from orchestune.services.memory.experiment_cache import ExperimentCache
@@ -49,6 +50,11 @@ class Core:
     """token → name of each user with the role owner"""
     identities: Sequence[IdentityProvider] = ()
     """identity providers whose tokens are accepted as well"""
+    single_sign_on: SingleSignOn | None = None
+    """identity provider at which people sign in; None: with tokens only"""
+    session_seconds: float = 12 * 3600.0
+    login_seconds: float = 30 * 24 * 3600.0
+    """longest sign-in by single sign-on of a browser, and of a command line"""
     pages_host: str = ""
     """the only host name accepted for pages, new at each start of an embedded server; empty: any"""
     single_user: bool = False
@@ -88,7 +94,11 @@ class Caller:
     shared: bool = False
     """the name is only claimed: the token is shared or unnamed, so users state their names themselves"""
     source: str = ""
-    """digest of the underlying token or share; empty for workers"""
+    """digest of the underlying token, share or sign-in; empty for workers"""
+    subject: str = ""
+    """digest that identifies a person of the identity provider, whose name is verified; empty for all others"""
+    check_due: bool = False
+    """the identity provider is to be asked whether the sign-in `source` still holds"""
     expires_at: float | None = None
     """latest expiry of a cluster's token in seconds since 1970; None for all other tokens"""
     browser: bool = False

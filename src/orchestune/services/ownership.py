@@ -16,13 +16,15 @@ from orchestune.store.experiments import ExperimentRow
 LOCAL = "local"
 """Principal of everything on an embedded server, which has a single user."""
 _DIGITS = 32
-"""Length of the prefix of a token's digest that identifies the token: long enough to exclude collisions."""
+"""Length of the prefix of a digest that identifies a token or a person: long enough to exclude collisions."""
 
 
 def principal(core: Core, caller: Caller) -> str | None:
     """Return a stable identifier of the authenticated caller; None if the caller's name is only claimed."""
     if core.single_user:
         return LOCAL
+    if caller.subject:
+        return f"person:{caller.subject[:_DIGITS]}"
     return f"token:{caller.source[:_DIGITS]}" if caller.source and not caller.shared else None
 
 

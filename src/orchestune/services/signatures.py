@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 
@@ -15,6 +16,11 @@ def _sign(core: Core, purpose: str, text: str) -> str:
 def same(secret: str, genuine: str) -> bool:
     """Return True if both secrets are equal, compared in constant time; `secret` may be any text."""
     return hmac.compare_digest(secret.encode(), genuine.encode())
+
+
+def secret(core: Core) -> str:
+    """Return a random URL-safe secret with 264 bits of entropy."""
+    return base64.urlsafe_b64encode(core.clock.entropy(33)).decode()
 
 
 def repeatable_secret(core: Core, request: str) -> str:
@@ -61,6 +67,11 @@ def report_address(core: Core, attempt: str) -> str:
 def digest(secret: str) -> str:
     """Return the digest under which a secret is stored; unsalted, because secrets have enough entropy."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def sign_in_signature(core: Core, text: str) -> str:
+    """Return the signature of the cookie that ties a sign-in by single sign-on to its browser."""
+    return _sign(core, "single sign-on", text)
 
 
 _ARCHIVE_KEY = b"orchestune archive records"  # derives a separate key: no other signature is valid for a record

@@ -442,7 +442,8 @@ credentials = Table(  # digests only: a reader of these rows cannot sign in with
     "credentials",
     metadata,
     Column("digest", _WORD, primary_key=True),
-    Column("kind", _WORD, nullable=False),  # session | link | token | share | vouched (the token of a cluster)
+    # session | link | token | share | vouched (the token of a cluster) | login (of a command line, by single sign-on)
+    Column("kind", _WORD, nullable=False),
     Column("name", Text, nullable=False),
     Column("role", _WORD, nullable=False),
     Column("source", _WORD, nullable=False),  # digest of its token or share; of a share `every ROLE` or empty
@@ -450,6 +451,9 @@ credentials = Table(  # digests only: a reader of these rows cannot sign in with
     Column("expires_at", Float, nullable=False, index=True),
     Column("created_by", Text, nullable=False, server_default=""),  # creator of a token or share
     Column("experiment", _WORD, nullable=True),  # to which its access is limited
+    Column("subject", _WORD, nullable=True),  # of single sign-on: digest of the issuer and the person's id there
+    Column("renewal", Text, nullable=True),  # of single sign-on: the refresh token, encrypted with the server's key
+    Column("check_at", Float, nullable=True),  # when the identity provider is asked again; null: never
 )
 
 audit = Table(  # security events, for owners; new rows evict the oldest ones

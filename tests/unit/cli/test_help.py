@@ -17,7 +17,7 @@ NAMES = (
     "init run test watch status logs wait stop pause resume extend delete best trials importance explain compare diff"
     " get try rerun shell export report import"
 )
-COMMANDS = [*NAMES.split(), "cluster", "ui", "audit", "server", "completion", "doctor", "version"]
+COMMANDS = [*NAMES.split(), "cluster", "ui", "login", "logout", "audit", "server", "completion", "doctor", "version"]
 
 
 def test_every_command_is_there() -> None:

@@ -214,3 +214,56 @@ def test_a_server_of_several_people_sends_to_the_internet_and_what_is_allowed_on
     load(["--embedded"], environ).outgoing.reach.check("http://127.0.0.1/", "url")
     assert "very-secret" not in repr(hosted)
     assert "https://example.org/very-secret" in hosted.secrets
+
+
+OIDC = {
+    "ORCHESTUNE_OIDC_ISSUER": "https://id.example.org/realms/lab",
+    "ORCHESTUNE_OIDC_CLIENT_ID": "orchestune",
+    "ORCHESTUNE_OIDC_ROLES": "ml-team=editor, ml-leads=owner, *=viewer",
+}
+
+
+def test_an_identity_provider_has_roles_for_its_groups(home: dict[str, str], tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cr3t\n")
+    secret.chmod(0o644)
+    settings = load(["--oidc-client-secret-file", str(secret)], {**home, **OIDC})
+    assert settings.oidc is not None
+    assert (settings.oidc.name, settings.oidc.client_secret) == ("id.example.org", "s3cr3t")
+    assert settings.oidc.rules.roles == {"ml-team": "editor", "ml-leads": "owner", "*": "viewer"}
+    assert settings.readable_by_all == [secret] and "s3cr3t" in settings.secrets and "s3cr3t" not in repr(settings)
+    assert load([], home).oidc is None
+
+
+def test_roles_may_be_a_table_with_any_names_of_groups(home: dict[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text('[oidc_roles]\n"CN=ML, OU=Lab" = "editor"\n')
+    settings = load(["--config", str(config)], {**home, **OIDC, "ORCHESTUNE_OIDC_ROLES": ""})
+    assert settings.oidc is not None and settings.oidc.rules.roles == {"CN=ML, OU=Lab": "editor"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ISSUER": ""}, "ORCHESTUNE_OIDC_CLIENT_ID: oidc_client_id: needs oidc_issuer as well"),
+        ({"CLIENT_ID": ""}, "ORCHESTUNE_OIDC_ISSUER: oidc_issuer: needs oidc_client_id as well"),
+        ({"ROLES": ""}, "ORCHESTUNE_OIDC_ISSUER: oidc_issuer: needs oidc_roles as well"),
+        ({"ISSUER": "http://id.example.org"}, "invalid issuer: 'http://id.example.org'"),
+        ({"ROLES": "ml-team=admin"}, "ORCHESTUNE_OIDC_ROLES: oidc_roles: invalid role of 'ml-team': 'admin'"),
+        ({"ROLES": "ml-team"}, "invalid role of ''"),
+        ({"SCOPES": "email"}, "ORCHESTUNE_OIDC_SCOPES: oidc_scopes: lacks the scope openid"),
+        ({"CLIENT_SECRET_FILE": "/nowhere"}, "oidc_client_secret_file: no such file: /nowhere"),
+        ({"ISSUER": "https://accounts.google.com"}, "* would admit every Google account"),
+    ],
+)
+def test_settings_of_an_identity_provider_that_do_not_fit_are_named(
+    home: dict[str, str], changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        load([], {**home, **OIDC, **{f"ORCHESTUNE_OIDC_{key}": text for key, text in changes.items()}})
+    assert message in str(refused.value)
+
+
+def test_an_embedded_server_has_no_identity_provider(home: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="an embedded server has a single user"):
+        load(["--embedded"], {**home, **OIDC})

@@ -78,6 +78,9 @@ CREATE TABLE credentials (
 	expires_at FLOAT NOT NULL, 
 	created_by TEXT DEFAULT '' NOT NULL, 
 	experiment VARCHAR(64), 
+	subject VARCHAR(64), 
+	renewal TEXT, 
+	check_at FLOAT, 
 	CONSTRAINT pk_credentials PRIMARY KEY (digest)
 );
 CREATE TABLE estimates (

@@ -13,6 +13,8 @@ from orchestune.cli.terminal.console import Console
 from orchestune.client.address import check_address, checked, named_token, resolver
 from orchestune.client.api import Client
 from orchestune.client.clusters import ConnectedCluster
+from orchestune.client.local.home import state_folder
+from orchestune.client.logins import Logins
 from orchestune.clusters.existing.config import ConnectionSettings
 from orchestune.errors import Denied, UsageError
 
@@ -36,7 +38,9 @@ def join_hosted(console: Console, name: str, address: str) -> int:
     refuse_known(console, name, "hosted")
     address = address.rstrip("/")
     check_address(address, "--server")
-    token = named_token(console.environ) or checked(_prompt_for_token(address), "the answer")
+    token = named_token(console.environ)
+    if not token and Logins(state_folder(console.environ)).find(address) is None:
+        token = checked(_prompt_for_token(address), "the answer")
     environ = {**console.environ, "ORCHESTUNE_SERVER": address, "ORCHESTUNE_TOKEN": token}
     with closing(Client.connect(resolver(environ), retry_seconds=10.0)) as client:
         server = client.server()
@@ -47,7 +51,8 @@ def join_hosted(console: Console, name: str, address: str) -> int:
 
 def _prompt_for_token(address: str) -> str:
     if not sys.stdin.isatty():
-        raise UsageError("no token", "set ORCHESTUNE_TOKEN to the token from the server's operator")
+        hint = f"sign in first: `orchestune login {address}`, or set ORCHESTUNE_TOKEN to the token from its operator"
+        raise UsageError("no token", hint)
     return getpass.getpass(f"Token for {address}: ").strip()
 
 

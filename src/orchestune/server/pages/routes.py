@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import parse_qs
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from orchestune.domain.access.audit import AuditKind
-from orchestune.errors import Denied, Throttled
+from orchestune.errors import Denied, NotFound, OrchestuneError, ProviderUnavailable, Throttled
 from orchestune.server import cookies, routers
 from orchestune.server.auditing import notes_of
 from orchestune.server.caller_address import caller_address
 from orchestune.server.context import Context
 from orchestune.server.pages import assets, render
 from orchestune.server.parameters import Number, RequestCaller, RequestContext
-from orchestune.services.access import authenticate, sign_in
+from orchestune.services.access import authenticate, sign_in, single_sign_on
 from orchestune.services.access.sign_in import SignedIn
+from orchestune.services.access.single_sign_on import BROWSER_SECONDS, CALLBACK, PersonSignedIn
 from orchestune.services.core import Caller
 
 router = routers.of_pages()
@@ -74,7 +76,7 @@ async def static(version: str, path: str) -> Response:
 async def sign_in_by_link(context: RequestContext, request: Request, code: str = "", next: str = "") -> Response:
     """Sign in with a one-time link; without a valid one, show how to sign in."""
     if not code:
-        return render.page("sign_in.html", next=_own_path(next), problem="", hint="")
+        return _sign_in_page(context, next=next)
     caller = await _signed_in(context, request)
     if caller is not None and caller.role != "guest" and cookies.is_followed_link(request.scope):
         # Another site could sign the user in as its own user, who would then see what the user starts.
@@ -84,6 +86,39 @@ async def sign_in_by_link(context: RequestContext, request: Request, code: str =
     except Denied as exc:
         return _sign_in_failed(context, request, exc, "link", next)
     return _sign_in_succeeded(context, request, entered, "link", next)
+
+
+@router.get("/sign-in/provider")
+async def begin_single_sign_on(context: RequestContext, request: Request, next: str = "") -> Response:
+    """Redirect to the identity provider, with a cookie that ties the sign-in to this browser."""
+    address = caller_address(request.scope, context.proxies)
+    try:
+        begun = await context.signing_in(address, single_sign_on.begin, context.core, _own_path(next))
+    except (Denied, NotFound, ProviderUnavailable) as exc:
+        return _sign_in_page(context, exc.status, next=next, error=exc)
+    response = RedirectResponse(begun.address, 303, {"Cache-Control": "no-store"})
+    name = cookies.sign_in_name(request.scope, begun.state)
+    _set_cookie(context, request, response, name, begun.cookie, BROWSER_SECONDS)
+    return response
+
+
+@router.get(CALLBACK)
+async def finish_single_sign_on(
+    context: RequestContext, request: Request, state: str = "", code: str = "", error: str = ""
+) -> Response:
+    """Sign in a browser that returns from the identity provider."""
+    cookie = cookies.sign_in_cookie(request.scope, state)
+    address = caller_address(request.scope, context.proxies)
+    finish = partial(single_sign_on.finish, context.core, cookie, state, code, error)
+    try:
+        entered, next_page = await context.signing_in(address, finish)
+    except ProviderUnavailable as exc:
+        return _sign_in_page(context, exc.status, error=exc)
+    except (Denied, NotFound) as exc:
+        return _sign_in_failed(context, request, exc, "provider")
+    response = _sign_in_succeeded(context, request, entered, "provider", next_page)
+    response.delete_cookie(cookies.sign_in_name(request.scope, state), path="/", httponly=True, samesite="lax")
+    return response
 
 
 @router.get("/share")
@@ -126,9 +161,10 @@ async def sign_out(context: RequestContext, request: Request) -> Response:
         raise Denied("another site sent this request with your session", "use the pages of this server")
     token = cookies.session_token(request.scope)
     if token:
-        was_session = await context.cold(sign_in.leave, context.core, token)
-        if was_session or context.callers.was_known(token):
+        ended = await context.cold(sign_in.leave, context.core, token)
+        if ended or context.callers.was_known(token):
             context.callers.forget(token)  # not before: requests of open pages would cache it again
+        await context.revoke(ended)
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookies.name(request.scope), path="/", httponly=True, samesite="lax")
     return response
@@ -140,26 +176,43 @@ async def _signed_in(context: Context, request: Request) -> Caller | None:
     return await context.cold(authenticate.session_of, context.core, token) if token else None
 
 
-def _sign_in_failed(context: Context, request: Request, error: Denied, method: str, next_page: str = "") -> Response:
+def _sign_in_page(
+    context: Context, status: int = 200, *, next: str = "", error: OrchestuneError | None = None
+) -> Response:
+    provider = context.core.single_sign_on
+    problem, hint = (error.message, error.hint) if error else ("", "")
+    name = provider.name if provider else ""
+    return render.page("sign_in.html", status, next=_own_path(next), provider=name, problem=problem, hint=hint)
+
+
+def _sign_in_failed(
+    context: Context, request: Request, error: OrchestuneError, method: str, next_page: str = ""
+) -> Response:
     """Return the page of a failed sign-in, after noting and counting it."""
-    notes_of(request.scope).add(AuditKind.SIGN_IN_FAILED, by=method)
+    reason = error.message if method == "provider" else ""
+    notes_of(request.scope).add(AuditKind.SIGN_IN_FAILED, by=method, reason=reason)
     error = context.failures.refusal(caller_address(request.scope, context.proxies), error)
     status = error.status if isinstance(error, Throttled) else 401
-    page = render.page("sign_in.html", status, next=_own_path(next_page), problem=error.message, hint=error.hint)
+    page = _sign_in_page(context, status, next=next_page, error=error)
     if isinstance(error, Throttled):
         page.headers["Retry-After"] = str(error.seconds)
     return page
 
 
-def _sign_in_succeeded(context: Context, request: Request, entered: SignedIn, method: str, next_page: str) -> Response:
+def _sign_in_succeeded(
+    context: Context, request: Request, entered: SignedIn | PersonSignedIn, method: str, next_page: str
+) -> Response:
     notes_of(request.scope).add(AuditKind.SIGN_IN, entered.caller.handle, entered.caller, by=method)
     response = RedirectResponse(_own_path(next_page) or "/experiments", 303, {"Cache-Control": "no-store"})
-    secure = request.url.scheme == "https" or context.core.url.startswith("https:")
-    name = cookies.name(request.scope)
-    response.set_cookie(
-        name, entered.token, int(entered.seconds), path="/", httponly=True, samesite="lax", secure=secure
-    )
+    _set_cookie(context, request, response, cookies.name(request.scope), entered.token, entered.seconds)
     return response
+
+
+def _set_cookie(
+    context: Context, request: Request, response: Response, name: str, content: str, seconds: float
+) -> None:
+    secure = request.url.scheme == "https" or context.core.url.startswith("https:")
+    response.set_cookie(name, content, int(seconds), path="/", httponly=True, samesite="lax", secure=secure)
 
 
 def _own_path(path: str) -> str:

@@ -11,6 +11,8 @@ from orchestune.store.session import Session
 
 TOKEN_PREFIX = "t."
 """prefix of tokens that the server issued"""
+LOGIN_PREFIX = "l."
+"""prefix of tokens of command lines that signed in by single sign-on"""
 VOUCHED_SECONDS = 3600.0
 """longest browser session based on a cluster's token: the cluster may revoke the token"""
 
@@ -29,7 +31,24 @@ def authenticate(core: Core, token: str) -> Caller | None:
             row = credentials.find(session, digest(token), "token")
         if row is not None:
             return Caller(name=row.name, role=row.role, source=row.digest)
+    if token.startswith(LOGIN_PREFIX):
+        with core.store.reading() as session:
+            return _person(core, session, credentials.find(session, digest(token), "login"))
     return None
+
+
+def _person(core: Core, session: Session, row: Credential | None, *, browser: bool = False) -> Caller | None:
+    """Return the person who signed in by single sign-on; None without a row, or if that has been turned off."""
+    if row is None or core.single_sign_on is None:
+        return None
+    return Caller(
+        name=row.name,
+        role=row.role,
+        source=row.digest,
+        subject=row.subject or "",
+        check_due=row.check_at is not None and row.check_at <= session.now,
+        browser=browser,
+    )
 
 
 def session_prefix(core: Core) -> str:
@@ -46,6 +65,11 @@ def session_of(core: Core, token: str) -> Caller | None:
         row = credentials.find(session, digest(token), "session")
         if row is None:
             return None
+        if row.subject is not None:
+            return _person(core, session, row, browser=True)
+        login = credentials.find(session, row.source, "login")
+        if login is not None:  # by a link of a command line; its role may have changed since then
+            return _person(core, session, login, browser=True)
         is_vouched = credentials.find(session, row.source, "vouched") is not None
         if not is_vouched and not _is_source_valid(core, session, row):
             return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import Literal
 
 from orchestune import documents
 from orchestune.errors import Denied, NotFound
 from orchestune.ports.clock import rfc3339
 from orchestune.services.access.authenticate import TOKEN_PREFIX
-from orchestune.services.access.sign_in import secret
 from orchestune.services.core import Caller, Core
-from orchestune.services.signatures import digest, repeatable_secret
+from orchestune.services.signatures import digest, repeatable_secret, secret
 from orchestune.store import credentials, experiments
 from orchestune.store.credentials import IDENTITY, Credential
 
@@ -106,12 +106,15 @@ def revoke_token(core: Core, identity: str) -> None:
 
 
 def sessions(core: Core) -> list[documents.Grant]:
-    """Return the browser sessions, newest first."""
-    return _every(core, "session")
+    """Return the sessions of browsers, and of command lines by single sign-on, newest first."""
+    return sorted(_every(core, "session") + _every(core, "login"), key=itemgetter("created_at"), reverse=True)
 
 
 def end_session(core: Core, identity: str) -> None:
-    """Revoke a browser session. Raises NotFound if there is none."""
+    """Revoke a session. Raises NotFound if there is none."""
+    with core.store.transaction() as session:
+        if credentials.revoke(session, "login", identity):
+            return
     _revoke(core, "session", identity)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 from orchestune import documents
@@ -10,8 +9,9 @@ from orchestune.errors import Denied
 from orchestune.ports.clock import rfc3339
 from orchestune.services.access.authenticate import session_prefix
 from orchestune.services.core import Caller, Core
-from orchestune.services.signatures import digest
+from orchestune.services.signatures import digest, secret
 from orchestune.store import credentials
+from orchestune.store.credentials import Credential
 from orchestune.store.session import Session
 
 LINK_SECONDS = 300.0
@@ -73,13 +73,14 @@ def user(caller: Caller | None) -> Caller:
     return caller
 
 
-def leave(core: Core, session_token: str) -> bool:
-    """End a session. Return False if there is none."""
+def leave(core: Core, session_token: str) -> Credential | None:
+    """End a session and return it; None if there is none."""
     with core.store.reading() as session:  # no write lock for guessed tokens: this route needs no authentication
-        if credentials.find(session, digest(session_token), "session") is None:
-            return False
+        row = credentials.find(session, digest(session_token), "session")
+    if row is None:
+        return None
     with core.store.transaction() as session:
-        return credentials.drop(session, digest(session_token))
+        return row if credentials.drop(session, row.digest) else None
 
 
 def begin(core: Core, caller: Caller) -> SignedIn:
@@ -150,8 +151,3 @@ def guest_of(core: Core, code: str) -> Caller:
 
 def _over() -> Denied:
     return Denied("this link is no longer valid", "ask its sender for a new one")
-
-
-def secret(core: Core) -> str:
-    """Return a random URL-safe secret with 264 bits of entropy."""
-    return base64.urlsafe_b64encode(core.clock.entropy(33)).decode()

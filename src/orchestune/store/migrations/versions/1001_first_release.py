@@ -102,6 +102,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.Column("created_by", sa.Text(), server_default="", nullable=False),
         sa.Column("experiment", sa.String(length=64), nullable=True),
+        sa.Column("subject", sa.String(length=64), nullable=True),
+        sa.Column("renewal", sa.Text(), nullable=True),
+        sa.Column("check_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_credentials")),
     )
     op.create_index(op.f("ix_credentials_expires_at"), "credentials", ["expires_at"], unique=False)

@@ -1,0 +1,1 @@
+"""A real OpenID Connect provider: the certified oidc-provider, on Node.js and loopback."""
