@@ -33,7 +33,8 @@ PATH = f"{routers.V1}/proof"
 _NONCE, _ID = "^[0-9a-f]{32,128}$", "^[0-9A-Za-z-]{0,64}$"
 _Nonce = Annotated[str, Query(pattern=_NONCE)]
 _Id = Annotated[str, Query(pattern=_ID)]
-_Address = Annotated[str, Query(max_length=300)]
+_MAX_ADDRESS = 300
+_Address = Annotated[str, Query(max_length=_MAX_ADDRESS)]
 
 
 @router.get("", response_model=documents.Proof)
@@ -53,8 +54,11 @@ def quick_proof(context: Context, query: bytes) -> Response | None:
         )
     except (KeyError, ValueError):
         return None
-    valid = re.fullmatch(_NONCE, nonce) and re.fullmatch(_ID, worker) and re.fullmatch(_ID, experiment) and len(address) <= 300
-    return _proof(context, nonce, address, worker, experiment) if valid else None
+    if not re.fullmatch(_NONCE, nonce) or len(address) > _MAX_ADDRESS:
+        return None
+    if not re.fullmatch(_ID, worker) or not re.fullmatch(_ID, experiment):
+        return None
+    return _proof(context, nonce, address, worker, experiment)
 
 
 def _proof(context: Context, nonce: str, address: str, worker: str, experiment: str) -> Response:
