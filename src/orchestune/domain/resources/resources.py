@@ -218,7 +218,7 @@ def fits(
 def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> list[str]:
     """Return the resources that even the largest machine lacks, as texts that complete `a trial needs`."""
     shortages = []
-    for name, unit, amount in _AMOUNTS:
+    for name, unit, amount in AMOUNTS:
         largest = max(machines, key=lambda machine: amount(machine.whole))
         requested, has = amount(each), amount(largest.whole)
         if requested > has:
@@ -249,11 +249,12 @@ def _listed(machine: Machine) -> str:
 
 
 _MAX_LISTED_MACHINES = 5
-_AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
+AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
     ("cpu", 1, lambda amount: amount.cpu or 0),
     ("GiB memory", 2**30, lambda amount: amount.memory or 0),
     ("gpu", 1, lambda amount: amount.gpu),
 )
+"""name of each kind of resource, bytes or 1 per unit, and the function that returns its amount"""
 
 
 def holds(machine: Machine, each: Resources) -> bool:
