@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from orchestune.clusters.existing import permissions, plan, rollout
+from orchestune.clusters.existing import archive_record, permissions, plan, rollout
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, ConnectionSettings, read
 from orchestune.clusters.existing.deployment import configuration
@@ -24,7 +24,8 @@ from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import some
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
-from orchestune.kubeapi.labels import OWN_LABELS, SERVERS, are_in, selector
+from orchestune.kubeapi.archive_record import ARCHIVE_RECORD, RECORD_COMPONENT
+from orchestune.kubeapi.labels import COMPONENT, OWN_LABELS, SERVERS, are_in, selector
 from orchestune.kubeapi.refusals import MAKE_NAMESPACE, Changed, PermissionMissing
 
 Manifest = dict[str, Any]
@@ -252,6 +253,7 @@ def deploy(
     if now is not None and not now.current:  # another command has changed the settings before this Deployment
         raise Overtaken(plan.settings(connection))
     _mark_archived(api, connection, None)  # left by an interrupted removal; new data will need archiving
+    archive_record.remove(api, connection, note)
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
 
@@ -347,7 +349,7 @@ def remove(
     """
     deleted: list[str] = []
     for version, kind in REMOVED:
-        for document in list(api.items(version, kind, connection.namespace, selector(OWN_LABELS))):
+        for document in own_objects(api, version, kind, connection.namespace):
             if api.delete(document):
                 deleted.append(called(document))
         if kind in ("Deployment", "Job"):
@@ -359,6 +361,12 @@ def remove(
         except PermissionMissing:
             note(f"{called(document)} stays: only an administrator may delete it")
     return [*deleted, *_remove_namespace(api, connection, note)]
+
+
+def own_objects(api: ContextClient, version: str, kind: str, namespace: str) -> list[Manifest]:
+    """Return the labelled objects of a kind in the namespace, without the record of the archive, which stays."""
+    documents = api.items(version, kind, namespace, selector(OWN_LABELS))
+    return [document for document in documents if document["metadata"]["labels"].get(COMPONENT) != RECORD_COMPONENT]
 
 
 def _wait_for_deletion(
@@ -419,6 +427,11 @@ def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: 
         foreign = _foreign_objects(api, connection.namespace)
         if foreign:
             note(f"the namespace {connection.namespace} stays: {', '.join(foreign[:3])} in it is not ours")
+            return []
+        if api.get("v1", "ConfigMap", ARCHIVE_RECORD, connection.namespace) is not None:
+            note(
+                f"the namespace {connection.namespace} stays: its ConfigMap {ARCHIVE_RECORD} says where the archive is"
+            )
             return []
         api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
     except PermissionMissing as exc:
