@@ -121,6 +121,8 @@ class LostWorkers:
             self._lost_since.pop(worker.id, None)
         if status is not None and status.node not in ("", worker.node):
             self._locate(worker, status.node)
+        if status is not None and worker.backend_handle is not None and {**handle, **status.handle} != handle:
+            self._name(worker, {**handle, **status.handle})
         begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
         if status is not None and status.phase is Phase.GONE and begun:
             self._gone(worker, status)
@@ -179,6 +181,11 @@ class LostWorkers:
         """Record the node that the backend reports, whatever the worker said: failures count against this node."""
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
+
+    def _name(self, worker: PolledWorker, handle: Mapping[str, object]) -> None:
+        """Record what the backend has learned about the worker's handle, such as the name of its pod."""
+        with self._core.store.transaction(durable=False) as session:
+            workers.change(session, worker.id, backend_handle=json.dumps(handle))
 
     def _pending(self, worker: PolledWorker, status: WorkerStatus, now: float) -> None:
         """Record why the worker is pending (node, image, …); there is no timeout for that."""

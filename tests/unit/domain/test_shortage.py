@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from orchestune.domain.resources.resources import Resources
+import pytest
+
+from orchestune.domain.resources.gpus import Gpu
+from orchestune.domain.resources.resources import Capacity, Machine, Resources, fits, remedy
 from orchestune.domain.resources.shortage import OTHERS, NodeUse, shortage
 
 GIB = 2**30
@@ -26,3 +29,33 @@ def test_every_lacking_resource_is_named_and_one_that_a_node_still_has_is_not() 
         " ada holds 3"
     )
     assert shortage(Resources(2), nodes, {}) == "", "n1 has room for it"
+
+
+CARDS = Capacity(
+    (Machine(8, 64 * GIB, (Gpu("0", "Tesla T4", 15 * GIB),), "g1", "gpu"), Machine(8, 64 * GIB, name="n1"))
+)
+
+
+@pytest.mark.parametrize(
+    ("each", "pool", "avoid", "hint"),
+    [
+        (
+            Resources(gpu=1, gpu_type="a100"),
+            None,
+            (),
+            "choose `type` and `memory` of `gpu` as one of these GPUs has them",
+        ),
+        (Resources(gpu=2, gpu_type="t4"), None, (), "lower `resources`"),
+        (Resources(cpu=9), "gpu", (), "name another `pool`, or lower `resources`"),
+        (Resources(cpu=1), "spot", (), "name another `pool`"),
+        (
+            Resources(cpu=1),
+            None,
+            ("g1", "n1"),
+            "name the `pool` of machines that accept it, or add tolerations to `pod:`",
+        ),
+    ],
+)
+def test_the_hint_fits_what_is_missing(each: Resources, pool: str | None, avoid: tuple[str, ...], hint: str) -> None:
+    assert fits(CARDS, each, pool, frozenset(avoid))
+    assert remedy(CARDS, each, pool, frozenset(avoid)) == hint

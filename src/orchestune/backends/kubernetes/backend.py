@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class KubernetesBackend(KubernetesPlanner):
-    """Implements `ports.backend.Backend`. A handle identifies the Job: `{"namespace", "job"}`."""
+    """Implements `ports.backend.Backend`. A handle names the Job, and its newest pod: `{"namespace", "job", "pod"}`."""
 
     slots_per_worker: int | None = 1
     limits_memory = True
@@ -207,6 +207,7 @@ class KubernetesBackend(KubernetesPlanner):
                 pod_deleted=pod is None and last is not None,
                 events=events,
                 node_trouble=self._world.node_trouble(node),
+                node_memory=self._world.out_of_memory(node),
                 shortage=shortage,
                 stuck=time.monotonic() - since if waits_for else 0.0,
                 is_terminating=worker in self._terminated,
@@ -225,6 +226,7 @@ class KubernetesBackend(KubernetesPlanner):
         else:
             self._pending.pop(worker, None)
         handle = _handle(job) if job is not None else handle
+        handle = {**handle, "pod": _name(last)} if handle and last is not None else handle
         status = WorkerStatus(worker, state.phase, handle, state.words, state.loss, node)
         if state.phase is Phase.GONE:
             if state.loss is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):

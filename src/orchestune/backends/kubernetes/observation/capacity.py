@@ -60,6 +60,8 @@ class Node:
     """container runtime: `containerd://2.4.2`"""
     strange: str = ""
     """why trials cannot run on this kind of node; empty if they can"""
+    has_memory_pressure: bool = False
+    """its kubelet reports that memory is running out"""
 
     @property
     def open(self) -> bool:
@@ -128,6 +130,10 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         kubelet=str(info.get("kubeletVersion") or ""),
         runtime=str(info.get("containerRuntimeVersion") or ""),
         strange=strange,
+        has_memory_pressure=any(
+            item.get("type") == "MemoryPressure" and item.get("status") == "True"
+            for item in status.get("conditions") or ()
+        ),
     )
 
 
