@@ -87,7 +87,8 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "engine_failed": "the engine failed",
     },
     "an experiment is pending": {
-        "waiting_for_resources": "the requested resources are in use, or a node has not started its worker yet",
+        "waiting_for_resources": "the requested resources are in use, or a node has not started its worker"
+        " yet; also of a running experiment with fewer trials than `parallelism`",
         "never_fits": "no present machine has the requested resources",
     },
     "a trial has failed": {

@@ -109,6 +109,10 @@ def page() -> str:
     parts.append("\n## What `destroy` checks\n\n" + table(permissions.to_destroy(_EXAMPLE_CONNECTION)))
     extra = "`secrets` for a database URL, `poddisruptionbudgets` with several replicas, `namespaces` for "
     parts.append(f"\nSome settings need further rights: {extra}`--create-namespace`.\n")
+    parts.append(
+        "With experiments of several users, `create` and `patch` on `configmaps`, `roles` and `rolebindings` let"
+        " `destroy` leave the record of where the archive is; without them it prints a note.\n"
+    )
     parts.append(_BUILD + table(permissions.to_build(_EXAMPLE_CONNECTION)))
     return "".join(parts)
 

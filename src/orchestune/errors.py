@@ -172,6 +172,14 @@ class Purged(NotFound):
     status = 410
 
 
+class Gone(OrchestuneError):
+    """The cluster was destroyed; the message says where its archive is."""
+
+    code = "gone"
+    exit_code = 2
+    status = 410
+
+
 class Ambiguous(OrchestuneError):
     """A prefix matches more than one experiment; the message lists them."""
 

@@ -51,7 +51,11 @@ class ConnectedCluster:
     profile: str = ""
     """profile in the cloud provider's own settings; empty: as the environment selects"""
     archive: str = ""
-    """destination of its records and files when it destroys itself; empty: it does not"""
+    """destination of its records and files when it destroys itself, or was destroyed; empty: neither"""
+    destroyed_by: str = ""
+    """who destroyed it, as recorded in the cluster; empty: it exists, as far as known"""
+    destroyed_at: str = ""
+    """when, in RFC 3339"""
     token: str = field(default="", repr=False)
     """token of a hosted server; for Kubernetes clusters each command gets a new one"""
 

@@ -108,6 +108,12 @@ class LostWorkers:
             self._lost_since.pop(worker.id, None)
         if status is not None and status.node not in ("", worker.node):
             self._locate(worker, status.node)
+        if (
+            status is not None
+            and worker.backend_handle is not None
+            and {**backend_ref, **status.backend_ref} != backend_ref
+        ):
+            self._name(worker, {**backend_ref, **status.backend_ref})
         begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
         if status is not None and status.phase is Phase.GONE and begun:
             self._gone(worker, status)
@@ -157,6 +163,14 @@ class LostWorkers:
         """Record the node that the backend reports, whatever the worker said: failures count against this node."""
         with self._core.store.transaction(durable=False) as session:
             workers.change(session, worker.id, node=node)
+
+    def _complete(self, worker: PolledWorker, backend_ref: Mapping[str, object], status: WorkerStatus) -> None:
+        """Record what the backend has learned about the worker, such as the name of its pod."""
+        complete = {**backend_ref, **status.backend_ref}
+        if complete == backend_ref:
+            return
+        with self._core.store.transaction(durable=False) as session:
+            workers.change(session, worker.id, backend_handle=json.dumps(complete))
 
     def _pending(self, worker: PolledWorker, status: WorkerStatus) -> None:
         """Record why the worker is pending (node, image, …); there is no timeout for that."""

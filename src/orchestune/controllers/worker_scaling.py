@@ -26,6 +26,7 @@ that trial finishes.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,13 +35,14 @@ from functools import cache, partial
 from orchestune.controllers import isolated_jobs
 from orchestune.controllers.cluster_queues import admitted, in_queue, share_out, without_queued
 from orchestune.controllers.crash_backoff import CrashBackoff
+from orchestune.controllers.pending_reason import Holdings, lack_of, pending_reason
 from orchestune.controllers.request_groups import RequestGroup, request_groups, unfinished_attempts
 from orchestune.controllers.warm_pool import WarmPool
 from orchestune.controllers.worker_starter import ScalingTarget, WorkerStarter
-from orchestune.domain.lifecycle.states import Desired, Reason, ReasonCode, WorkerState
+from orchestune.domain.lifecycle.states import Desired, Reason, WorkerState
 from orchestune.domain.resources.allocation import AvailableSlots, Demand, usable
 from orchestune.domain.resources.gpus import GpuSet
-from orchestune.domain.resources.resources import Capacity, Resources, fits
+from orchestune.domain.resources.resources import Capacity, Resources
 from orchestune.errors import TemporaryError
 from orchestune.ports.backend import Backend
 from orchestune.services import quarantined_nodes
@@ -64,6 +66,8 @@ MAX_PENDING_WORKERS = 10
 a queue, or its trials request nothing"""
 MAX_STARTING_WORKERS = 100
 """maximum pending workers of any other experiment, if each worker is a container or job of its own"""
+_REASON_SECONDS = 10.0
+"""minimum seconds between two texts that say why a running experiment has too few workers"""
 _STARTS_PER_TICK, _STARTS_OF_ONE = 100, 20
 """Starts of such workers in one tick, in all and of one experiment: each is a request to the cluster, and all
 experiments wait for the end of the tick. Measured on Kubernetes: 15 ms for each."""
@@ -94,6 +98,8 @@ class _Cluster:
     """slots granted to each group"""
     holding: Sequence[ExperimentRow]
     """experiments with running trials or granted slots; the reason of a pending experiment names them"""
+    holdings: Holdings
+    """what each user holds; the reason of an experiment with too few workers names them"""
     available: AvailableSlots
     starts: int
     """maximum of workers that each group may start in this tick"""
@@ -113,6 +119,8 @@ class WorkerScaling:
         """experiments whose workers must be notified of a change"""
         self._unplanned: set[str] = set()
         """experiments that could not be planned, which is logged once"""
+        self._noted_at: dict[str, float] = {}
+        """experiment → `Clock.monotonic()` when its reason was last written while trials ran"""
 
     def tick(self) -> None:
         """Reconcile the workers of every cluster. A failure for one experiment does not stop the others."""
@@ -124,6 +132,7 @@ class WorkerScaling:
             }
         self._backoff.keep({row.id for row in rows})
         self._unplanned &= {row.id for row in rows}
+        self._noted_at = {row.id: self._noted_at[row.id] for row in rows if row.id in self._noted_at}
         jobs = []
         for name, backend in self._core.backends.items():
             mine = [row for row in rows if row.cluster == name]
@@ -196,8 +205,10 @@ class WorkerScaling:
         unallocated = self._available_slots(backend, capacity, scheduled_sizes, without_queue, possible_machines)
         starts = _starts(granted, needed_groups, by_experiment)
         cluster = _Cluster(
-            backend, capacity, excluded, quarantined, granted, holding, unallocated, starts, free_gpus, unscheduled
-        )
+            backend, capacity, excluded, quarantined, granted, holding,
+            Holdings(rows, scheduled_sizes, {row.id: without_queue.get(row.id, ()) for row in rows}),
+            unallocated, starts, free_gpus, unscheduled,
+        )  # fmt: skip
         jobs = [
             partial(self._experiment, cluster, row, needed_groups[row.id], by_experiment.get(row.id, []))
             for row in rows
@@ -265,17 +276,20 @@ class WorkerScaling:
     def _experiment(
         self, cluster: _Cluster, row: ExperimentRow, needed: Sequence[RequestGroup], present: Sequence[PolledWorker]
     ) -> None:
-        reason, remaining = None, needed_slots(row)
+        reason, has_blocked_group, remaining = None, False, needed_slots(row)
         for group in needed:
             capacity = cluster.capacity.without(cluster.quarantined.get(row.id, frozenset()))
             target = ScalingTarget(cluster.backend, capacity, row, group, cluster.excluded[row.id])
             mine = [worker for worker in present if worker.memory == group.memory]
             granted = min(cluster.granted[group.key], remaining)
             slots = self._slots(cluster, target, mine, granted)
-            reason = reason or _pending_reason(target, min(group.slots, remaining), slots, mine, cluster.holding)
+            lack = partial(lack_of, available=cluster.available, free_gpus=cluster.free_gpus, holdings=cluster.holdings)
+            needed_now = min(group.slots, remaining)
+            has_blocked_group = has_blocked_group or (slots == 0 and needed_now > 0)
+            reason = reason or pending_reason(target, needed_now, slots, mine, cluster.holding, lack)
             self._scale(cluster, target, [worker for worker in mine if worker.state in _USABLE], min(granted, slots))
             remaining -= granted
-        self._note_reason(row, reason)
+        self._note_reason(row, reason, at_once=has_blocked_group)
         for worker in present:
             if worker.memory not in {group.memory for group in needed}:
                 self._drain(worker)  # no trial of its memory size is left
@@ -378,10 +392,17 @@ class WorkerScaling:
             workers.change(session, worker.id, slots=slots)
         self._notified.add(worker.experiment)
 
-    def _note_reason(self, row: ExperimentRow, reason: Reason | None) -> None:
-        if reason != row.waiting:
-            with locked(self._core, row.id) as ledger:
-                ledger.row.waiting = reason
+    def _note_reason(self, row: ExperimentRow, reason: Reason | None, *, at_once: bool) -> None:
+        if reason == row.waiting:
+            return
+        if reason is not None and row.live_attempts and not at_once:
+            # While trials run, the amounts in the text change with each start and end: each would cost a row.
+            now = self._core.clock.monotonic()
+            if now < self._noted_at.get(row.id, -math.inf) + _REASON_SECONDS:
+                return
+            self._noted_at[row.id] = now
+        with locked(self._core, row.id) as ledger:
+            ledger.row.waiting = reason
 
 
 def _gpus_at_once(cluster: _Cluster, per_trial: Resources) -> tuple[str, ...]:
@@ -389,26 +410,6 @@ def _gpus_at_once(cluster: _Cluster, per_trial: Resources) -> tuple[str, ...]:
     if not per_trial.gpu:
         return ()
     return cluster.free_gpus.take(per_trial.gpu_request) or GpuSet(cluster.capacity.gpus).take(per_trial.gpu_request)
-
-
-def _pending_reason(
-    target: ScalingTarget, needed: int, slots: int, mine: Sequence[PolledWorker], holding: Sequence[ExperimentRow]
-) -> Reason | None:
-    """Return the reason why the group is pending, None if it is not."""
-    per_trial, quarantined = target.group.per_trial, target.capacity.quarantined
-    if slots == 0 and needed > 0:
-        misfit = fits(target.capacity, per_trial, target.pool, target.excluded)
-        holders = [other.handle for other in holding if other.id != target.row.id]
-        by = f", held by {', '.join(holders[:3])}" if holders else ""
-        by += f"; in quarantine: {', '.join(sorted(quarantined))}" if quarantined else ""
-        if misfit and not quarantined:
-            return Reason(ReasonCode.NEVER_FITS, misfit)
-        return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"waits for {per_trial}{by}")
-    if needed > 0 and not any(worker.state == WorkerState.ALIVE for worker in mine):
-        starting = [worker for worker in mine if worker.state == WorkerState.STARTING and worker.reason]
-        if starting:
-            return Reason(ReasonCode.WAITING_FOR_RESOURCES, f"worker {starting[0].name} waits: {starting[0].reason}")
-    return None
 
 
 def _starts(

@@ -132,6 +132,10 @@ class Worker(TypedDict):
     reason: str | None
     sending: NotRequired[Annotated[bool, Field(description="files of its trials are being uploaded")]]
     came_from: Annotated[str | None, Field(description="handle of the experiment that the worker served before")]
+    objects: Annotated[
+        dict[str, str],
+        Field(description="where it runs: `namespace`, `job` and `pod`, or `container`, or Slurm's `job`"),
+    ]
 
 
 class Counts(TypedDict):

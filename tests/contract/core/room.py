@@ -38,7 +38,7 @@ class RoomContract(WorldContract):
         worker.call(finished=[worker.finish(lease)])
         world.tick(2)
         assert [len(world.status(experiment)["workers"]) for experiment in (idle, urgent)] == [0, 1]
-        assert world.status(urgent)["reason"] is None
+        assert world.status(urgent)["reason"]["message"].startswith("1 of 2 run: each needs 1 cpu and 0 of 2 are free")
 
     def test_a_worker_whose_start_was_cut_off_is_started_again_and_is_one(self, world: CoreWorld) -> None:
         world.create(budget=5, parallelism=1)

@@ -18,6 +18,7 @@ from orchestune.ports.backend import WorkerLoss
 from orchestune.services.commands import change_experiment
 from orchestune.services.execution.progress import PREEMPTIONS
 from orchestune.services.execution.quarantine import lift
+from orchestune.services.queries import read_experiments
 from orchestune.services.queries.read_cluster import cluster
 from orchestune.store import quarantines, workers
 from tests.contract.world import CoreWorld
@@ -525,3 +526,54 @@ def test_a_tick_starts_few_workers_of_each_experiment(world: CoreWorld) -> None:
         for controller in world.controllers:
             controller.tick()
     assert Counter(order.experiment for order in world.backend.orders.values())[first] == MAX_STARTING_WORKERS
+
+
+def test_fewer_places_than_parallelism_are_explained_while_trials_run(world: CoreWorld) -> None:
+    """The text follows the amounts, at most once in ten seconds: trials that start and end cost no rows."""
+    world.backend.room = Capacity(MACHINES[:2])
+    bobs = world.create(owner="bob", budget=100, parallelism=2, resources={"cpu": 1})
+    held = world.lease(2)
+    experiment = world.create(budget=100, parallelism=20, resources={"cpu": 1.5})
+    world.lease(3)
+    world.tick()
+    status = world.status(experiment)
+    assert (status["state"], status["reason"]) == (
+        "running",
+        {
+            "code": "waiting_for_resources",
+            "message": "3 of 20 run: each needs 1.5 cpu and 1.5 of 8 are free, at most 1 on one node (cpu2);"
+            " ada holds 4.5, bob 2",
+        },
+    )
+    entry = next(each for each in cluster(world.core)["experiments"] if each["id"] == experiment)
+    assert entry["waiting"] == status["reason"]["message"]
+    change_experiment.stop(world.core, bobs, "bob")
+    for worker, lease in held:
+        worker.call(finished=[worker.finish(lease)])
+    leave(world)
+    assert world.status(experiment)["reason"] == status["reason"], "amounts that move write no row at once"
+    world.clock.pass_time(11)
+    world.tick()
+    reason = world.status(experiment)["reason"]["message"]
+    assert reason.startswith("4 of 20 run: each needs 1.5 cpu and 2 of 8 are free"), reason
+    assert "bob" not in reason
+    states = read_experiments.events(world.core, experiment, 0, 1000, ["experiment_state"])["items"]
+    assert [event["data"]["state"] for event in states] == ["running"], "and no event"
+
+
+def test_workers_that_wait_beside_running_ones_are_explained_with_the_words_of_their_cluster(world: CoreWorld) -> None:
+    world.backend.room, world.backend.queues = Capacity(elastic=True), True
+    experiment = world.create(budget=100, parallelism=4, resources={"cpu": 1})
+    ((running, _),) = world.lease(1)
+    for worker in world.backend.orders.keys() - {running.id}:
+        del world.workers[worker]
+        world.backend.pending[worker] = "in Slurm's queue: Priority"
+        world.backend.queued.add(worker)
+        with world.core.store.transaction() as session:
+            session.run("UPDATE workers SET state = 'starting', boot_id = NULL WHERE id = :id", {"id": worker})
+    for _ in range(5):
+        world.clock.pass_time(3)
+        running.call()
+        world.tick()
+    reason = world.status(experiment)["reason"]["message"]
+    assert re.fullmatch(r"1 of 4 run: worker w\d waits: in Slurm's queue: Priority", reason), reason

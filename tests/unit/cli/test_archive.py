@@ -18,10 +18,14 @@ from msgspec import structs
 from orchestune.archives import format, record
 from orchestune.archives.archive_store import ArchiveStore
 from orchestune.archives.copy_records import CopiedRecord
+from orchestune.cli.clusters.archive import Archive, refuse_private_destination
+from orchestune.cli.clusters.destroy import _finished
+from orchestune.cli.clusters.shared import known_clusters
 from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all, import_
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.prompts import Declined
 from orchestune.client.api import Client
+from orchestune.client.clusters import ConnectedCluster
 from orchestune.domain.lifecycle.states import ExperimentState, TrialState
 from orchestune.errors import BadInput, Conflict, Denied, NotFound, OrchestuneError, Unreachable, UsageError
 from orchestune.files.folder import FolderFiles
@@ -219,3 +223,31 @@ def test_where_others_rely_on_all_of_them_the_first_error_ends_it(archive: Path,
     damage(archive, "a-1111")
     with pytest.raises(BadInput, match=rf"experiments/{id_of('a-1111')}\.jsonl\.gz: a-1111: the record is damaged"):
         list(ArchiveStore(FolderFiles(archive)).records())
+
+
+@pytest.mark.parametrize(
+    ("owners", "to", "has_colleagues"),
+    [(["ada", "ada"], None, False), (["bob", "ada"], "local", True), ([], None, False)],
+)
+def test_who_destroys_a_cluster_of_several_users_says_where_their_results_go(
+    owners: list[str], to: str | None, has_colleagues: bool
+) -> None:
+    cluster_archive = cast(Archive, Namespace(experiments=lambda: [{"owner": owner} for owner in owners]))
+    assert refuse_private_destination(cluster_archive, "lab", to) is has_colleagues
+    if has_colleagues:
+        with pytest.raises(UsageError, match="'lab' has experiments of 2 users: ada, bob") as caught:
+            refuse_private_destination(cluster_archive, "lab", None)
+        assert "--to s3://BUCKET/PREFIX" in caught.value.hint
+
+
+@pytest.mark.parametrize(("remaining", "code"), [([], 0), (["Namespace ml is being deleted: 1 pod is left"], 1)])
+def test_a_cluster_that_is_not_gone_is_named_stays_registered_and_fails_the_command(
+    tmp_path: Path, remaining: list[str], code: int
+) -> None:
+    out = io.StringIO()
+    console = Console(out=out, err=io.StringIO(), environ={"ORCHESTUNE_HOME": str(tmp_path)})
+    cluster = ConnectedCluster("lab", "kubernetes", namespace="ml")
+    known_clusters(console).add(cluster)
+    assert _finished(console, cluster, ["Deployment orchestune-server"], remaining) == code
+    assert (known_clusters(console).find("lab") is not None) == bool(remaining)
+    assert all(each in out.getvalue() for each in remaining)

@@ -280,7 +280,7 @@ def test_what_commands_about_clusters_have_done_is_told_as_documents_too(
     assert document("release", "gpu-7") == {"node": "gpu-7"}
     Clusters(state).add(ConnectedCluster("lab", "kubernetes", str(kubeconfig), "lab", "ml"))
     result = cli("cluster", "destroy", "-n", "lab", "--yes", "--abandon", "--json")
-    assert json.loads(result.out) == {"name": "lab", "removed": []}
+    assert json.loads(result.out) == {"name": "lab", "removed": [], "left": []}
 
 
 @pytest.mark.parametrize(

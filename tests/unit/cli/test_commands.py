@@ -108,6 +108,34 @@ def test_status_of_one_shows_workers_and_why_nothing_moves(server: FakeServer, c
     assert cli("status", "sgd").out.splitlines()[-1] == "and 2950 more that have ended"
 
 
+@pytest.mark.parametrize(
+    ("objects", "kind"),
+    [
+        ({"namespace": "ml", "job": "orchestune-sgd-x", "pod": "orchestune-sgd-x-9k2"}, "pod"),
+        ({"container": "orchestune-sgd-x"}, "container"),
+        ({"job": "4711"}, "job"),
+    ],
+)
+def test_status_and_logs_name_the_pod_container_or_job_of_each_worker(
+    server: FakeServer, cli: Cli, objects: dict[str, str], kind: str
+) -> None:
+    worker = {
+        "id": "x", "name": "w1", "node": "gpu-7", "state": "busy", "slots": 1, "running": 1, "succeeded": 0,
+        "failed": 0, "reason": None, "objects": objects,
+    }  # fmt: skip
+    server.update("sgd-7f3a", workers=[worker, {**worker, "name": "w2", "objects": {}}])
+    *_, header, first, second = cli("status", "sgd").out.splitlines()
+    assert header.split()[:4] == ["WORKER", "NODE", kind.upper(), "STATE"]
+    assert first.split()[:4] == ["w1", "gpu-7", objects[kind], "busy"]
+    assert second.split()[:3] == ["w2", "gpu-7", "busy"]
+    server.log("epoch 1\n")
+    assert cli("logs", "sgd", "--prefix", f"node,{kind}").out == f"w1  gpu-7 {objects[kind]}    1 │ epoch 1\n"
+    line = json.loads(cli("logs", "sgd", "--prefix", f"{kind}, node", "--json").out)
+    assert (line[kind], line["node"]) == (objects[kind], "gpu-7")
+    assert "node" not in json.loads(cli("logs", "sgd", "--json").out)
+    assert "'rack' (expected node, pod, container, job)" in cli("logs", "sgd", "--prefix", "rack").err
+
+
 def test_json_documents_are_those_of_the_server(server: FakeServer, cli: Cli) -> None:
     document = json.loads(cli("status", "sgd", "--json").out)
     assert document == server.world.experiments["sgd-7f3a"]

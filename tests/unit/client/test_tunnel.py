@@ -20,7 +20,7 @@ from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.tunnel import Tunnel
 from orchestune.client.tunnels.websocket import join
 from orchestune.clusters.existing.client import ContextClient
-from orchestune.errors import Denied, Unreachable, UsageError
+from orchestune.errors import Denied, Gone, Unreachable, UsageError
 from tests.unit.client.fake_api_server import FakeApiServer, pod
 from tests.unit.client.fake_server import FakeServer, status, until
 
@@ -355,3 +355,33 @@ def test_a_frame_that_is_too_large_ends_the_connection() -> None:
         connection.settimeout(30)
         api_server.sendall(bytes([0x82, 127]) + (1 << 40).to_bytes(8, "big"))
         assert connection.recv(1) == b""
+
+
+RECORD = {"data": {"archive": "s3://team/lab", "by": "ada", "at": "2026-12-02T01:02:03Z"}}
+
+
+@pytest.mark.parametrize("roles", [{"owner"}, set[str]()], ids=["an administrator", "a user whose Roles are gone"])
+def test_colleagues_of_a_destroyed_cluster_hear_and_remember_where_its_archive_is(
+    api: FakeApiServer, tmp_path: Path, roles: set[str]
+) -> None:
+    api.pods, api.roles = [], roles
+    api.objects["/api/v1/namespaces/ml/configmaps/orchestune-archive"] = RECORD
+    remembered: list[ConnectedCluster] = []
+    tunnel = Tunnel(api.cluster(tmp_path), remember=remembered.append)
+    expected = "cluster 'lab' was destroyed by ada at 2026-12-02 01:02 UTC; its records and files are in s3://team/lab"
+    with pytest.raises(Gone, match=expected):
+        Client.connect(tunnel.resolve, retry_seconds=60).server()
+    assert (remembered[-1].archive, remembered[-1].destroyed_by) == ("s3://team/lab", "ada")
+    api.failing["/"] = 503
+    with pytest.raises(Gone, match=expected):
+        Client.connect(Tunnel(remembered[-1]).resolve, retry_seconds=0).server()
+
+
+def test_a_cluster_that_is_connected_again_is_no_longer_remembered_as_destroyed(
+    server: FakeServer, api: FakeApiServer, tmp_path: Path
+) -> None:
+    remembered: list[ConnectedCluster] = []
+    destroyed = api.cluster(tmp_path, destroyed_by="ada", destroyed_at="2026-12-02T01:02:03Z")
+    with closing(Client.connect(Tunnel(destroyed, remember=remembered.append).resolve)) as client:
+        client.server()
+    assert remembered[-1].destroyed_at == ""

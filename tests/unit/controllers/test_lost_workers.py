@@ -12,6 +12,7 @@ import pytest
 from orchestune.controllers.crash_backoff import CrashBackoff
 from orchestune.controllers.lost_workers import GIVE_UP_SECONDS, LostWorkers
 from orchestune.errors import StoreUnavailable, TemporaryError
+from orchestune.ports.backend import Phase, WorkerStatus
 from orchestune.services.memory import call_pace
 from orchestune.store.database import Store
 from tests.contract.world import CoreWorld
@@ -128,3 +129,15 @@ def test_a_worker_that_cannot_be_ended_keeps_no_other_from_it(
     assert len(set(tried)) == 2
     world.hear_nothing(BEAT)
     assert tried.count(tried[0]) > 1, "the one that could not be ended is ended again"
+
+
+def test_what_the_backend_learns_about_a_started_worker_is_recorded(
+    world: CoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = world.create(budget=2, parallelism=1)
+    world.lease()
+    handle = {"namespace": "ml", "job": "orchestune-x", "pod": "orchestune-x-1"}
+    observed = lambda handles: [WorkerStatus(worker, Phase.RUNNING, handle) for worker in handles]
+    monkeypatch.setattr(world.backend, "observe", observed)
+    world.lost_workers.tick()
+    assert world.status(experiment)["workers"][0]["objects"] == handle

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class KubernetesBackend(KubernetesPlanner):
-    """Implements `ports.backend.Backend`. A backend_ref identifies the Job: `{"namespace", "job"}`."""
+    """Implements `ports.backend.Backend`. A backend_ref names the Job and its pod: `{"namespace", "job", "pod"}`."""
 
     slots_per_worker: int | None = 1
     limits_memory = True
@@ -209,6 +209,7 @@ class KubernetesBackend(KubernetesPlanner):
                 pod_deleted=pod is None and last is not None,
                 events=events,
                 node_trouble=self._world.node_trouble(node),
+                node_memory=self._world.out_of_memory(node),
                 shortage=shortage,
                 stuck=time.monotonic() - since if waits_for else 0.0,
                 is_terminating=worker in self._terminated,
@@ -227,6 +228,7 @@ class KubernetesBackend(KubernetesPlanner):
         else:
             self._pending.pop(worker, None)
         backend_ref = _backend_ref(job) if job is not None else backend_ref
+        backend_ref = {**backend_ref, "pod": _name(last)} if backend_ref and last is not None else backend_ref
         status = WorkerStatus(worker, state.phase, backend_ref, state.words, state.loss, node)
         if state.phase is Phase.GONE:
             if state.loss is WorkerLoss.REFUSED and self._security.learn(state.non_root, _experiment(last or job)):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestune.archives.archive_store import ArchiveStore
@@ -14,7 +17,9 @@ from orchestune.cli.inspect.archive import ConfirmedTarget, copy_all
 from orchestune.cli.terminal.console import Console
 from orchestune.client.address import resolver
 from orchestune.client.api import Client
+from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.states import FINAL_STATES
+from orchestune.domain.words import brief_list
 from orchestune.errors import Conflict, OrchestuneError, UsageError
 from orchestune.files.open import open_files
 
@@ -39,6 +44,8 @@ class Archive:
         if destination == name:
             raise UsageError(f"cannot copy '{name}' to itself", "choose another destination with --to")
         is_cluster = destination in names
+        self.destination = _described(known_clusters(console).get(destination)) if is_cluster else _located(destination)
+        """where the archive is, as text for every user"""
         self.target: RecordTarget = (
             ConfirmedTarget(self._client(console, destination)) if is_cluster else ArchiveStore(open_files(destination))
         )
@@ -57,6 +64,35 @@ class Archive:
     def experiments(self) -> list[documents.Status]:
         """Return all experiments of the server, including deleted ones."""
         return self.source.experiments(limit=None, hidden=True)
+
+
+def _described(cluster: ConnectedCluster) -> str:
+    if cluster.embedded:
+        return f"the server of {getpass.getuser()} on {socket.gethostname()}"
+    if cluster.url:
+        return f"the server {cluster.url}"
+    return f"the cluster '{cluster.name}' (namespace {cluster.namespace} of {cluster.context or 'the current context'})"
+
+
+def _located(destination: str) -> str:
+    return (
+        destination if "://" in destination else f"{Path(destination).absolute()} (as {socket.gethostname()} sees it)"
+    )
+
+
+def refuse_private_destination(archive: Archive, name: str, to: str | None) -> bool:
+    """Return True if experiments of several users are on the server; then raise UsageError without a destination.
+
+    Their results would otherwise go to the machine of the user who happens to destroy the cluster.
+    """
+    owners = sorted({status["owner"] for status in archive.experiments()})
+    if len(owners) > 1 and not to:
+        raise UsageError(
+            f"'{name}' has experiments of {len(owners)} users: {brief_list(owners, 5)}",
+            "choose a destination that all of them can reach: --to s3://BUCKET/PREFIX, a shared folder or another"
+            " cluster (--to local: this machine)",
+        )
+    return len(owners) > 1
 
 
 def ask_to_end(console: Console, archive: Archive, *, stop: bool) -> None:

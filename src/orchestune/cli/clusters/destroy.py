@@ -11,8 +11,10 @@ from orchestune.cli.clusters.shared import add_name, add_place, api, known_clust
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command
 from orchestune.cli.terminal.prompts import confirm
+from orchestune.client.clusters import ConnectedCluster
 from orchestune.clusters.existing import permissions, provisioner
 from orchestune.clusters.existing.config import ConnectionSettings
+from orchestune.clusters.existing.remaining import wait_until_gone
 from orchestune.clusters.providers import NAMES as PROVIDERS
 from orchestune.errors import Conflict, Unreachable, UsageError
 
@@ -39,7 +41,8 @@ def add(inner: Commands) -> None:
         "destroy",
         destroy,
         help="copy records and files, then remove Orchestune from a cluster, or a cluster that it created",
-        details="Copies are verified before anything is removed. If interrupted, repeat the command to complete it.",
+        details="Copies are verified before anything is removed. Waits until everything is gone, or lists what is left"
+        " and exits with 1. If interrupted, repeat the command to complete it.",
         example="orchestune cluster destroy -n lab\norchestune cluster destroy -n lab --stop --to s3://team/lab",
     )
     add_name(parser)
@@ -50,7 +53,9 @@ def add(inner: Commands) -> None:
         action="store_true",
         help="keep the image registry of a cluster that `cluster create` created",
     )
-    parser.add_argument("--to", metavar="PLACE", help=_DESTINATION_HELP)
+    parser.add_argument(
+        "--to", metavar="PLACE", help=f"{_DESTINATION_HELP}; required if several users have experiments"
+    )
     parser.add_argument("--stop", action="store_true", help="stop running experiments")
     parser.add_argument(
         "--abandon",
@@ -113,7 +118,7 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
         forget(console, cluster)
         console.note(f"{exc}; forgotten on this machine, the cluster was not changed")
         if console.json:
-            console.document({"name": args.name, "removed": []})
+            console.document({"name": args.name, "removed": [], "left": []})
         return 0
     connection = deployment.connection if deployment else ConnectionSettings(args.name, cluster.namespace)
     if connection.name != args.name:
@@ -131,6 +136,18 @@ def destroy(console: Console, args: argparse.Namespace) -> int:
         if deployment is not None:
             save(console, cluster_api, cluster, deployment, args)
         removed = provisioner.remove(cluster_api, connection, console.note)
-    forget(console, cluster)
-    outcome = "destroyed" if removed else "nothing to remove"
-    return console.result({"name": args.name, "removed": removed}, f"{args.name}: {outcome}")
+        has_namespace = f"Namespace {connection.namespace}" in removed
+        remaining = wait_until_gone(cluster_api, connection, console.note, with_namespace=has_namespace)
+    return _finished(console, cluster, removed, remaining)
+
+
+def _finished(console: Console, cluster: ConnectedCluster, removed: list[str], remaining: list[str]) -> int:
+    """Report the outcome. The registration stays while something is left, so that the command can be repeated."""
+    name = cluster.name
+    document = {"name": name, "removed": removed, "left": remaining}
+    if not remaining:
+        forget(console, cluster)
+        return console.result(document, f"{name}: {'destroyed' if removed else 'nothing to remove'}")
+    console.result(document, "\n".join([f"{name}: not all of it is gone", *(f"  {each}" for each in remaining)]))
+    console.note("repeat the command once the cause is fixed")
+    return 1

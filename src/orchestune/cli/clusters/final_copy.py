@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 
-from orchestune.cli.clusters.archive import Archive, ask_to_end, copy_over
+from orchestune.cli.clusters.archive import Archive, ask_to_end, copy_over, refuse_private_destination
 from orchestune.cli.clusters.shared import known_clusters, own_kubeconfig
 from orchestune.cli.terminal.console import Console
 from orchestune.client.clusters import ConnectedCluster
-from orchestune.clusters.existing import provisioner
+from orchestune.client.local.launch_context import owner
+from orchestune.clusters.existing import archive_record, provisioner
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import DATA
 from orchestune.errors import Conflict, NotFound, TemporaryError
+from orchestune.kubeapi.archive_record import ArchiveRecord
 
 
 def save(
@@ -38,8 +41,13 @@ def save(
         known_clusters(console).add(cluster)  # the server is resolved by the cluster's name
     try:
         with Archive(console, cluster.name, args.to) as archive:
+            has_colleagues = refuse_private_destination(archive, cluster.name, args.to)
             ask_to_end(console, archive, stop=args.stop)
             copy_over(console, archive)
+            if has_colleagues:
+                now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+                record = ArchiveRecord(archive.destination, owner(console.environ), now)
+                archive_record.write(cluster_api, deployment.connection, record, console.note)
             provisioner.mark_archived(cluster_api, deployment.connection)
     except (TemporaryError, NotFound) as exc:
         if not args.abandon:

@@ -14,9 +14,11 @@ from orchestune.cli.terminal.parser import CommandParser, Commands, Formatter, a
 from orchestune.cli.terminal.render import table
 from orchestune.client.clusters import ConnectedCluster
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
+from orchestune.kubeapi.archive_record import ArchiveRecord
 
 _DOCUMENT_FIELDS = (
     "name", "provider", "cloud", "region", "context", "namespace", "registry", "url", "role", "user", "version",
+    "archive", "destroyed_by", "destroyed_at",
 )  # fmt: skip
 
 
@@ -91,6 +93,9 @@ def show(console: Console, args: argparse.Namespace) -> int:
     console.say(
         *table(["cluster", "provider", "where", "role", "server"], rows, console.paint, columns=console.columns)
     )
+    for item in listed:
+        if item.destroyed_at:
+            console.note(ArchiveRecord(item.archive, item.destroyed_by, item.destroyed_at).error(item.name).message)
     return 0
 
 

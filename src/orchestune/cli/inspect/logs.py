@@ -26,6 +26,7 @@ _MAX_TAIL = 1_000_000
 """maximum lines that a server counts back"""
 GREP_SECONDS = 5.0
 """CPU seconds to search one chunk (at most about 100 KiB); usual patterns take milliseconds"""
+_PREFIXES = ("node", "pod", "container", "job")
 _MAX_PENDING_CHARACTERS = 1 << 16
 """an unfinished line is printed once it has this many characters"""
 
@@ -45,6 +46,13 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--grep", metavar="REGEX", help="only lines that match the regular expression")
     parser.add_argument(
+        "--prefix",
+        type=_prefix,
+        default=(),
+        metavar="NAMES",
+        help="begin lines with these names of the worker, too, such as node,pod (also: container, job)",
+    )
+    parser.add_argument(
         "--since", metavar="TIME", help="only lines since 30s, 10m, 2h ago, or since 2026-01-31T12:00:00Z"
     )
     parser.add_argument(
@@ -53,6 +61,14 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="start with the last N lines (that match --grep); 0 with --follow prints new lines only",
     )
+
+
+def _prefix(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in _PREFIXES:
+            raise argparse.ArgumentTypeError(f"'{name}' (expected {', '.join(_PREFIXES)})")
+    return names
 
 
 def _tail_count(text: str) -> int:
@@ -75,6 +91,7 @@ def logs(console: Console, args: argparse.Namespace) -> int:
     if args.follow and trial is not None:
         _note_if_waiting(console, ref, trial)
     printed_count, is_terminal = 0, console.out.isatty()
+    names = _WorkerNames(console.client, ref, args.prefix)
     if args.tail is not None:
         search_all, follow = args.grep is not None and args.tail > 0, args.follow
         batches = _tail(
@@ -89,7 +106,9 @@ def logs(console: Console, args: argparse.Namespace) -> int:
             printed_count += len(batch)
             for line in batch if is_terminal else ():
                 line.text = sanitized(line.text)
-            console.out.write("".join(_formatted(console, line, is_single_trial=trial is not None) for line in batch))
+            single = trial is not None
+            text = (_formatted(console, line, names.of(line.worker), is_single_trial=single) for line in batch)
+            console.out.write("".join(text))
             if args.follow:
                 console.out.flush()
     except KeyboardInterrupt:
@@ -126,6 +145,25 @@ class Line:
         self.trial, self.attempt, self.worker, self.at = chunk["trial"], chunk["attempt"], chunk["worker"], chunk["at"]
         self.fold = chunk.get("fold")  # absent from older servers
         self.text = text
+
+
+class _WorkerNames:
+    """The node, pod, container and job of each worker, requested again for workers that are new."""
+
+    def __init__(self, client: Client, ref: str, names: tuple[str, ...]) -> None:
+        self._client, self._ref, self._names = client, ref, names
+        self._by_worker: dict[str, dict[str, str]] = {}
+
+    def of(self, worker: str | None) -> dict[str, str]:
+        """Return the requested names of a worker, those that are known."""
+        if not self._names or worker is None:
+            return {}
+        if worker not in self._by_worker:
+            workers = self._client.experiment(self._ref).get("workers", [])
+            self._by_worker = {each["name"]: {"node": each["node"], **each.get("objects", {})} for each in workers}
+            self._by_worker.setdefault(worker, {})  # ended long ago: the server lists the latest ones
+        known = self._by_worker[worker]
+        return {name: known[name] for name in self._names if known.get(name)}
 
 
 LineFilter = Callable[[list[Line]], list[Line]]
@@ -193,16 +231,17 @@ def _last_version(text: str) -> str:
     return text.rstrip("\r").rpartition("\r")[2]
 
 
-def _formatted(console: Console, line: Line, *, is_single_trial: bool) -> str:
+def _formatted(console: Console, line: Line, names: dict[str, str], *, is_single_trial: bool) -> str:
     if console.json:
         document: dict[str, Any] = {"trial": line.trial, "attempt": line.attempt, "worker": line.worker, "at": line.at}
-        return console.in_json({**document, "fold": line.fold, "line": line.text}) + "\n"
+        return console.in_json({**document, **names, "fold": line.fold, "line": line.text}) + "\n"
     paint, name, fold = console.paint, one_line(line.worker or "-"), "" if line.fold is None else f"fold {line.fold} "
     bar = paint.dim(paint.sign("│"))
+    beside = "".join(f"{one_line(each)} " for each in names.values())
     if is_single_trial:
-        return f"{fold}{bar} {line.text}\n" if fold else f"{line.text}\n"
+        return f"{beside}{fold}{bar} {line.text}\n" if fold or beside else f"{line.text}\n"
     padding = " " * (3 - len(name))
-    return f"{paint.worker(name)}{padding} {line.trial:>4} {fold}{bar} {line.text}\n"
+    return f"{paint.worker(name)}{padding} {beside}{line.trial:>4} {fold}{bar} {line.text}\n"
 
 
 def _line_filter(grep: str | None) -> LineFilter:

@@ -322,16 +322,26 @@ def detail_lines(status: documents.Status, console: Console, sparkline: str = ""
     lines += ["", *running] if running else []
     workers = status.get("workers") or []
     if workers:
+        kind = next(
+            (kind for kind in ("pod", "container", "job") if any(kind in _objects(each) for each in workers)), ""
+        )
         rows = [
             [
-                paint.worker(worker["name"]), worker["node"], paint.state(worker["state"]),
+                paint.worker(worker["name"]), worker["node"], *([_objects(worker).get(kind, "")] if kind else []),
+                paint.state(worker["state"]),
                 f"{worker['running']} / {worker['slots']}", str(worker["succeeded"]), str(worker["failed"]),
                 first_and_last_line(worker["reason"] or ""),
             ]
             for worker in workers
         ]  # fmt: skip
-        header = ("WORKER", "NODE", "STATE", "RUNNING", "SUCCEEDED", "FAILED", "")
-        lines += ["", *table(header, rows, paint, right=(3, 4, 5))]
+        header = ["WORKER", "NODE", *([kind.upper()] if kind else []), "STATE", "RUNNING", "SUCCEEDED", "FAILED", ""]
+        counts = [header.index(name) for name in ("RUNNING", "SUCCEEDED", "FAILED")]
+        lines += ["", *table(header, rows, paint, right=counts)]
         hidden_count = status.get("workers_left_out")
         lines += [paint.dim(f"and {hidden_count} more that have ended")] if hidden_count else []
     return lines
+
+
+def _objects(worker: documents.Worker) -> dict[str, str]:
+    """Return the names of the worker's objects in its cluster; empty from an older server."""
+    return worker.get("objects", {})

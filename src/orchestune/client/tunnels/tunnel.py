@@ -17,6 +17,7 @@ from orchestune.client.tunnels.api_server import api_server
 from orchestune.client.tunnels.websocket import PING_AFTER_SECONDS, SILENCE_TIMEOUT_SECONDS, ForwardedConnection, join
 from orchestune.domain.clusters.cluster import SERVER_ROLES
 from orchestune.errors import Denied, NotFound, TemporaryError, Unreachable
+from orchestune.kubeapi.archive_record import ARCHIVE_RECORD, ArchiveRecord
 from orchestune.kubeapi.errors import PermissionMissing
 from orchestune.kubeapi.labels import SERVERS, selector
 
@@ -73,7 +74,8 @@ class Tunnel:
         """Return the current access. Raises Denied or Forbidden if this user has none, or Unreachable."""
         with self._lock, _passing():
             if self._clock() >= self._renew_at:
-                self._renew()
+                with self._unless_destroyed():
+                    self._renew()
             host = f"http://orchestune.{self._cluster.namespace}"
             return ServerAccess(host, self._token, self._cluster.user, self.dial, self.name)
 
@@ -84,16 +86,48 @@ class Tunnel:
         Raises Forbidden if this user may not forward ports to that pod, even after the server had time to allow it.
         """
         with self._lock, _passing():
-            pods = self._pods()
-            pod = server_pod.choose(pods)
-            if pod is None:
-                raise self._absent(pods)
+            with self._unless_destroyed():
+                pods = self._pods()
+                pod = server_pod.choose(pods)
+                if pod is None:
+                    raise self._absent(pods)
             path = self._path(f"pods/{pod['metadata']['name']}/portforward?ports={PORT}")
             connection = join(self._websocket(path, timeout, pods, pod), ping=self._ping, silence=self._silence)
         connection.socket.settimeout(timeout)
         if not server_pod.ready(pod):
             self._refuse_silence(connection, pods)
         return connection.socket
+
+    @contextmanager
+    def _unless_destroyed(self) -> Iterator[None]:
+        """Raise Gone instead of the block's error if the cluster was destroyed and a record says where its archive is.
+
+        The record is remembered, since the Kubernetes cluster itself may be removed later.
+        """
+        try:
+            yield
+        except (PermissionMissing, TemporaryError, NotFound) as exc:
+            record = self._archive_record()
+            if record is None:
+                raise
+            destroyed = replace(self._cluster, archive=record.archive, destroyed_by=record.by, destroyed_at=record.at)
+            if destroyed != self._cluster:
+                self._cluster = destroyed
+                self._remember(destroyed)
+            raise record.error(self._cluster.name) from exc
+
+    def _archive_record(self) -> ArchiveRecord | None:
+        """Return the record in the namespace, or the remembered one if the API server does not answer."""
+        cluster = self._cluster
+        try:
+            document = self._api.call("GET", self._path(f"configmaps/{ARCHIVE_RECORD}"))
+        except (NotFound, Denied):
+            return None
+        except TemporaryError:
+            is_known = bool(cluster.destroyed_at)
+            return ArchiveRecord(cluster.archive, cluster.destroyed_by, cluster.destroyed_at) if is_known else None
+        data = document.get("data") or {}
+        return ArchiveRecord.from_data(data) if data.get("archive") else None
 
     def _pods(self) -> list[server_pod.Pod]:
         return list(self._api.call("GET", self._path("pods"), query={"labelSelector": selector(SERVERS)})["items"])
@@ -151,12 +185,14 @@ class Tunnel:
             except PermissionMissing as exc:
                 refusal = refusal or exc
                 continue
-            if role != remembered:
-                self._cluster = replace(self._cluster, role=role)
-                self._remember(self._cluster)
+            current = replace(self._cluster, role=role, destroyed_by="", destroyed_at="")
+            if current != self._cluster:
+                self._cluster = current
+                self._remember(current)
             return
         assert refusal is not None
-        raise Denied(f"{refusal.message}, for none of the roles owner, editor and viewer", refusal.hint) from refusal
+        message = f"{refusal.message}, for none of the roles owner, editor and viewer"
+        raise PermissionMissing(message, refusal.hint) from refusal
 
     def _request(self, role: str) -> None:
         requested_at = self._clock()

@@ -36,6 +36,14 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
+_GPU_LABELS = (
+    "nvidia.com/gpu.present",
+    "amd.com/gpu.product-name",
+    "cloud.google.com/gke-accelerator",
+    "k8s.amazonaws.com/accelerator",
+    "kubernetes.azure.com/accelerator",
+)
+"""labels of GPU nodes, which the server leaves to trials if it can run elsewhere"""
 _SPREAD: Manifest = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",
@@ -112,10 +120,10 @@ def _pod(connection: ConnectionSettings) -> Manifest:
         "containers": [_container(connection)],
         "volumes": _volumes(connection),
     }
-    preferred = {"matchExpressions": [{"key": connection.pool_label, "operator": "In", "values": [SYSTEM]}]}
-    pod["affinity"] = {
-        "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preferred}]}
-    }
+    system = {"matchExpressions": [{"key": connection.pool_label, "operator": "In", "values": [SYSTEM]}]}
+    without_gpus = {"matchExpressions": [{"key": label, "operator": "DoesNotExist"} for label in _GPU_LABELS]}
+    preferred = [{"weight": 100, "preference": system}, {"weight": 50, "preference": without_gpus}]
+    pod["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
     if connection.replicas > 1:
         pod["topologySpreadConstraints"] = [_SPREAD]
     if connection.pull_secrets:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from orchestune.clusters.existing import permissions, plan, rollout
+from orchestune.clusters.existing import archive_record, permissions, plan, rollout
 from orchestune.clusters.existing.client import ContextClient
 from orchestune.clusters.existing.config import AUTHORITIES, CONFIG, SERVER, ConnectionSettings, read
 from orchestune.clusters.existing.deployment import configuration
@@ -24,8 +24,9 @@ from orchestune.clusters.existing.rights import queue_rules
 from orchestune.domain.words import brief_list
 from orchestune.errors import Conflict, NotFound, OrchestuneError, UsageError
 from orchestune.kubeapi import forwarding
+from orchestune.kubeapi.archive_record import ARCHIVE_RECORD, RECORD_COMPONENT
 from orchestune.kubeapi.errors import MAKE_NAMESPACE, Changed, PermissionMissing
-from orchestune.kubeapi.labels import OWN_LABELS, SERVERS, are_in, selector
+from orchestune.kubeapi.labels import COMPONENT, OWN_LABELS, SERVERS, are_in, selector
 
 Manifest = dict[str, Any]
 Note = Callable[[str], None]
@@ -258,6 +259,7 @@ def deploy(
     if now is not None and not now.current:  # another command has changed the settings before this Deployment
         raise Overtaken(plan.settings(connection))
     _mark_archived(api, connection, None)  # left by an interrupted removal; new data will need archiving
+    archive_record.remove(api, connection, note)
     note("waiting for the server to start")
     rollout.wait(api, connection, note)
 
@@ -353,7 +355,7 @@ def remove(
     """
     deleted: list[str] = []
     for version, kind in REMOVED:
-        for document in list(api.items(version, kind, connection.namespace, selector(OWN_LABELS))):
+        for document in own_objects(api, version, kind, connection.namespace):
             if api.delete(document):
                 deleted.append(display_name(document))
         if kind in ("Deployment", "Job"):
@@ -365,6 +367,12 @@ def remove(
         except PermissionMissing:
             note(f"{display_name(document)} stays: only an administrator may delete it")
     return [*deleted, *_remove_namespace(api, connection, note)]
+
+
+def own_objects(api: ContextClient, version: str, kind: str, namespace: str) -> list[Manifest]:
+    """Return the labelled objects of a kind in the namespace, without the record of the archive, which stays."""
+    documents = api.items(version, kind, namespace, selector(OWN_LABELS))
+    return [document for document in documents if document["metadata"]["labels"].get(COMPONENT) != RECORD_COMPONENT]
 
 
 def _wait_for_deletion(
@@ -425,6 +433,11 @@ def _remove_namespace(api: ContextClient, connection: ConnectionSettings, note: 
         foreign = _foreign_objects(api, connection.namespace)
         if foreign:
             note(f"the namespace {connection.namespace} stays: {', '.join(foreign[:3])} in it is not ours")
+            return []
+        if api.get("v1", "ConfigMap", ARCHIVE_RECORD, connection.namespace) is not None:
+            note(
+                f"the namespace {connection.namespace} stays: its ConfigMap {ARCHIVE_RECORD} says where the archive is"
+            )
             return []
         api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": connection.namespace}})
     except PermissionMissing as exc:

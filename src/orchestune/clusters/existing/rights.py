@@ -50,10 +50,14 @@ def queue_rules() -> list[Manifest]:
 
 
 def cluster_rules() -> list[Manifest]:
-    """Return the optional cluster-wide rights; without them status shows "others: unknown"."""
+    """Return the optional cluster-wide rights; without them status shows "others: unknown".
+
+    The events are those of nodes, which tell a process that its node killed from one that reached its own limit.
+    """
     return [
         rule("", ["nodes"], ["get", "list", "watch"]),
         rule("", ["pods"], ["get", "list", "watch"]),
+        rule("", ["events"], ["list", "watch"]),
         rule("scheduling.k8s.io", ["priorityclasses"], ["get"]),
         rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
     ]

@@ -96,6 +96,10 @@ class AvailableSlots:
             return slots
         return min(slots, sum(free.fit(each, slots) for free in self._among(machines)))
 
+    def on(self, machines: Iterable[str]) -> list[FreeMachine]:
+        """Return what is available on each of these machines."""
+        return self._among(machines)
+
     def _among(self, machines: Iterable[str] | None) -> list[FreeMachine]:
         if machines is None:
             return self._free

@@ -99,6 +99,10 @@ class GpuSet:
             if gpu in self._free:
                 self._free[gpu] = max(self._free[gpu] - part, 0.0)
 
+    def available(self, request: GpuRequest) -> float:
+        """Return how many of the GPUs that match the request are free; of a shared GPU the free fraction counts."""
+        return sum(self._free[gpu.id] for gpu in self._gpus if request.suited_by(gpu))
+
     def fit(self, request: GpuRequest) -> int:
         """Return how many trials with this request fit."""
         free = [self._free[gpu.id] for gpu in self._gpus if request.suited_by(gpu)]

@@ -215,10 +215,28 @@ def fits(
     return f"no single machine has {each}"
 
 
+def remedy(capacity: Capacity, each: Resources, pool: str | None = None, avoid: frozenset[str] = frozenset()) -> str:
+    """Return what to change about a request for which `fits` returns a reason, in the keys of an experiment file."""
+    offered = [machine for machine in capacity.machines if offers(machine, pool)]
+    machines = [machine for machine in offered if machine.name not in avoid]
+    if not capacity.machines:
+        return "add a machine to the cluster"
+    if not offered:
+        return "name another `pool`"
+    if not machines:
+        return "name the `pool` of machines that accept it, or add tolerations to `pod:`"
+    names_model = each.gpu_type is not None or each.gpu_memory is not None
+    has_gpus = any(machine.whole.gpu for machine in machines)
+    has_model = any(machine.suitable(each) for machine in machines)
+    if each.gpu and names_model and has_gpus and not has_model:
+        return "choose `type` and `memory` of `gpu` as one of these GPUs has them"
+    return "name another `pool`, or lower `resources`" if pool else "lower `resources`"
+
+
 def _lacking(machines: Sequence[Machine], each: Resources, pool: str | None) -> list[str]:
     """Return the resources that even the largest machine lacks, as texts that complete `a trial needs`."""
     shortages = []
-    for name, unit, amount in _AMOUNTS:
+    for name, unit, amount in AMOUNTS:
         largest = max(machines, key=lambda machine: amount(machine.whole))
         requested, has = amount(each), amount(largest.whole)
         if requested > has:
@@ -249,11 +267,12 @@ def _listed(machine: Machine) -> str:
 
 
 _MAX_LISTED_MACHINES = 5
-_AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
+AMOUNTS: tuple[tuple[str, int, Callable[[Resources], float]], ...] = (
     ("cpu", 1, lambda amount: amount.cpu or 0),
     ("GiB memory", 2**30, lambda amount: amount.memory or 0),
     ("gpu", 1, lambda amount: amount.gpu),
 )
+"""name of each kind of resource, bytes or 1 per unit, and the function that returns its amount"""
 
 
 def holds(machine: Machine, each: Resources) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestune.domain.resources.resources import fits
+from orchestune.domain.resources.resources import fits, remedy
 from orchestune.domain.specification.experiment import Specification
 from orchestune.engines import registry
 from orchestune.errors import UsageError
@@ -24,9 +24,10 @@ def check_workers(
         planner.refuse(each, placement, launch)
     notes = planner.check(each, placement)
     capacity, requested = planner.capacity(), planner.total_request(each, placement)
-    problem = fits(capacity, requested, placement.pool, planner.infeasible_nodes(each, placement))
+    excluded = planner.infeasible_nodes(each, placement)
+    problem = fits(capacity, requested, placement.pool, excluded)
     if problem and must_fit:
-        hint = "name another `pool`, or lower `resources`" if placement.pool else "lower `resources`"
+        hint = remedy(capacity, requested, placement.pool, excluded)
         hint += "" if requested == each else ", or the requests of other containers in `pod:`"
         if each.gpu_ids is not None:
             hint += ", or list more GPUs in CUDA_VISIBLE_DEVICES"

@@ -343,7 +343,14 @@ def _worker(worker: WorkerLoad) -> documents.Worker:
         "reason": worker.reason,
         "sending": bool(worker.sends_files) and worker.state != WorkerState.ENDED,
         "came_from": worker.previous_experiment,
+        "objects": _objects(worker.backend_handle),
     }
+
+
+def _objects(backend_handle: str | None) -> dict[str, str]:
+    """Return the names in a worker's handle under which users find its objects in the cluster."""
+    handle = json.loads(backend_handle) if backend_handle else {}
+    return {key: str(handle[key]) for key in ("namespace", "job", "pod", "container") if handle.get(key)}
 
 
 def _reason(row: ExperimentRow) -> documents.Reason | None:

@@ -82,8 +82,8 @@ def test_what_many_workers_wait_for_is_computed_once_for_each_size(monkeypatch: 
     finally:
         backend.close()
     assert {sighting.phase for sighting in statuses} == {Phase.PENDING}
-    assert statuses[1].reason.startswith("needs 4 cpu, 3 of 8 free; held by others (5)")
-    assert statuses[2].reason.startswith("needs 6 cpu, 3 of 8 free; held by others (5)")
+    assert statuses[1].reason.startswith("needs 4 cpu and 3 of 8 are free; others hold 5")
+    assert statuses[2].reason.startswith("needs 6 cpu and 3 of 8 are free; others hold 5")
     assert len(computed) == 2
 
 

@@ -222,7 +222,7 @@ def test_a_shortage_says_how_much_is_free_and_who_holds_the_rest() -> None:
     ]
     message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     assert shortage(Resources(1, GIB, 2), message, nodes, loads) == (
-        "needs 2 gpu, 2 of 8 free, at most 1 on one node (g1); held by sgd-7f3a (3), others (3)"
+        "needs 2 gpu and 2 of 8 are free, at most 1 on one node (g1); sgd-7f3a holds 3, others 3"
     )
 
 
@@ -230,7 +230,7 @@ def test_the_amounts_of_a_large_cluster_are_written_in_full() -> None:
     nodes = [node_document(f"n{number}") for number in range(2500)]
     loads: list[Load] = [pod({"cpu": "3"}, node.name) for node in nodes]
     assert shortage(Resources(4), "0/2500 nodes are available: 2500 Insufficient cpu.", nodes, loads) == (
-        "needs 4 cpu, 2500 of 10000 free, at most 1 on one node (n0); held by others (7500)"
+        "needs 4 cpu and 2500 of 10000 are free, at most 1 on one node (n0); others hold 7500"
     )
 
 

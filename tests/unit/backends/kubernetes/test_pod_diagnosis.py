@@ -9,7 +9,7 @@ import pytest
 
 from orchestune.backends.kubernetes.observation.pod_diagnosis import WorkerEvidence, judge
 from orchestune.backends.kubernetes.observation.queues import workload
-from orchestune.backends.kubernetes.observation.views import ObjectEvent, event
+from orchestune.backends.kubernetes.observation.views import NodeOom, NodeShortage, ObjectEvent, event, node_oom
 from orchestune.ports.backend import Phase, WorkerLoss
 
 JOB: dict[str, Any] = {"metadata": {"name": "j", "labels": {}}, "spec": {}, "status": {"active": 1}}
@@ -614,3 +614,73 @@ def test_our_own_word_to_end_explains_every_end() -> None:
     evidence = WorkerEvidence(JOB, pod("Failed", deleted=True, **ended(143)), is_terminating=True)
     assert judge(evidence).words == "the worker was asked to terminate"
     assert judge(replace(evidence, is_terminating=False)).words == "its pod was deleted"
+
+
+def killed(at: str, *, limit: bool) -> dict[str, Any]:
+    """A pod whose worker the kernel has killed for memory, then."""
+    state = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": at}}
+    containers = [{"name": "worker", "resources": {"limits": {"memory": GIB}} if limit else {}}]
+    return pod("Failed", spec={"containers": containers}, containerStatuses=[{"name": "worker", "state": state}])
+
+
+SYSTEM_OOM = NodeOom("n1", "System OOM encountered, victim process: python, pid: 42", "2026-12-02T01:00:04Z")
+
+
+@pytest.mark.parametrize(
+    ("at", "limit", "memory", "loss", "words"),
+    [
+        (
+            "2026-12-02T01:00:03Z",
+            True,
+            NodeShortage(ooms=[SYSTEM_OOM]),
+            WorkerLoss.PLACE,
+            "its node n1 ran out of memory",
+        ),
+        (
+            "2026-12-02T01:00:03Z",
+            False,
+            NodeShortage(ooms=[SYSTEM_OOM]),
+            WorkerLoss.PLACE,
+            "victim process: python, pid: 42",
+        ),
+        (
+            "2026-12-02T02:00:03Z",
+            True,
+            NodeShortage(ooms=[SYSTEM_OOM]),
+            WorkerLoss.OUT_OF_MEMORY,
+            "reached its limit of 1 GiB",
+        ),
+        ("2026-12-02T01:00:03Z", False, NodeShortage(True), WorkerLoss.PLACE, "ran out of memory and killed it"),
+        ("2026-12-02T01:00:03Z", True, NodeShortage(True), WorkerLoss.OUT_OF_MEMORY, "reached its limit of 1 GiB"),
+        ("2026-12-02T01:00:03Z", False, NodeShortage(), WorkerLoss.OUT_OF_MEMORY, "its node has no more"),
+    ],
+)
+def test_an_oom_kill_counts_against_the_node_if_the_node_reports_it(
+    at: str, limit: bool, memory: NodeShortage, loss: WorkerLoss, words: str
+) -> None:
+    state = judge(WorkerEvidence(FAILED, killed(at, limit=limit), node_memory=memory))
+    assert (state.phase, state.loss) == (Phase.GONE, loss)
+    assert words in state.words
+
+
+def test_an_oom_report_of_a_node_is_parsed_and_other_events_are_not() -> None:
+    document = {
+        "metadata": {"name": "n1.17"},
+        "involvedObject": {"kind": "Node", "name": "n1"},
+        "reason": "SystemOOM",
+        "message": SYSTEM_OOM.message,
+        "lastTimestamp": SYSTEM_OOM.at,
+    }
+    assert node_oom(document) == SYSTEM_OOM
+    assert node_oom({**document, "reason": "Rebooted"}) is None
+
+
+def test_a_process_that_a_dying_node_kills_is_lost_with_its_node() -> None:
+    evidence = WorkerEvidence(FAILED, pod("Failed", **ended(137)), node_trouble="Kubelet stopped posting node status.")
+    assert judge(evidence).loss is WorkerLoss.PLACE
+    assert judge(evidence).words == (
+        "the worker was killed by SIGKILL as its node n1 went away: Kubelet stopped posting node status."
+    )
+    assert judge(replace(evidence, node_trouble=None)).loss is WorkerLoss.UNKNOWN
+    own_end = replace(evidence, pod=pod("Failed", **ended(1)))
+    assert judge(own_end).loss is WorkerLoss.UNKNOWN, "an exit code is the worker's own"

@@ -13,6 +13,8 @@ from orchestune.backends.kubernetes.objects.labels import HANDLE, belongs
 from orchestune.backends.kubernetes.objects.quantities import amount, plus, requests, resources
 from orchestune.domain.resources.gpus import Gpu, suits
 from orchestune.domain.resources.resources import Machine, Resources
+from orchestune.domain.resources.shortage import NodeUse
+from orchestune.domain.resources.shortage import shortage as why_short
 from orchestune.domain.resources.survey import MachineAllocation
 
 PRODUCT, MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
@@ -58,6 +60,8 @@ class Node:
     """container runtime: `containerd://2.4.2`"""
     strange: str = ""
     """why trials cannot run on this kind of node; empty if they can"""
+    has_memory_pressure: bool = False
+    """its kubelet reports that memory is running out"""
 
     @property
     def open(self) -> bool:
@@ -126,6 +130,10 @@ def node(document: Mapping[str, Any], config: KubernetesConfig) -> Node:
         kubelet=str(info.get("kubeletVersion") or ""),
         runtime=str(info.get("containerRuntimeVersion") or ""),
         strange=strange,
+        has_memory_pressure=any(
+            item.get("type") == "MemoryPressure" and item.get("status") == "True"
+            for item in status.get("conditions") or ()
+        ),
     )
 
 
@@ -201,24 +209,19 @@ def shortage(needed: Resources, message: str, nodes: Sequence[Node], loads: Sequ
     held: dict[str, list[Load]] = {}
     for item in loads:
         held.setdefault(item.node, []).append(item)
-    free = {item.name: minus(item.has, plus(load.holds for load in held.get(item.name, ()))) for item in nodes}
-    parts = []
-    for word, unit, name, amount_in in _KINDS:
-        requested = amount_in(needed)
-        usable = [item for item in nodes if item.open and amount_in(item.has)]
-        if not requested or word not in message or not usable:
-            continue
-        best = max(usable, key=lambda item: amount_in(free[item.name]))
-        if amount_in(free[best.name]) >= requested:
-            continue
-        total = sum(amount_in(item.has) for item in usable)
-        available = sum(amount_in(free[item.name]) for item in usable)
-        text = f"needs {_short(requested / unit)} {name}, {_short(available / unit)} of {_short(total / unit)} free"
-        if len(usable) > 1 and available:
-            text += f", at most {_short(amount_in(free[best.name]) / unit)} on one node ({best.name})"
-        holders = _holders([load for item in usable for load in held.get(item.name, ())], amount_in, unit)
-        parts.append(text + (f"; held by {holders}" if holders else ""))
-    return "; ".join(parts)
+    usable = [item for item in nodes if item.open]
+    by_holder: dict[str, list[Resources]] = {}
+    for each in (load for item in usable for load in held.get(item.name, ())):
+        by_holder.setdefault(each.holder, []).append(each.holds)
+    return why_short(
+        needed,
+        [
+            NodeUse(item.name, item.has, minus(item.has, plus(load.holds for load in held.get(item.name, ()))))
+            for item in usable
+        ],
+        {holder: plus(amounts) for holder, amounts in by_holder.items()},
+        lambda name: _SCHEDULER_WORDS[name] in message,
+    )
 
 
 def node_pool(nodes: Iterable[Node], pool: str | None, each: Resources) -> NodePool:
@@ -251,26 +254,8 @@ def _suitable(item: Node, each: Resources) -> bool:
     return has_gpu_request and suits(item.product, item.has.gpu_memory or 0, each.gpu_type, each.gpu_memory)
 
 
-_KINDS = (
-    ("Insufficient cpu", 1, "cpu", lambda each: each.cpu or 0.0),
-    ("Insufficient memory", 2**30, "GiB memory", lambda each: each.memory or 0),
-    ("Insufficient ", 1, "gpu", lambda each: each.gpu),
-)
-
-
-def _holders(loads: Iterable[Load], amount_in: Any, unit: float) -> str:
-    """Return the holders, largest first: `sgd-7f3a (3), others (1)`."""
-    held_by: dict[str, float] = {}
-    for item in loads:
-        if amount_in(item.holds):
-            held_by[item.holder] = held_by.get(item.holder, 0.0) + amount_in(item.holds)
-    ranked = sorted(held_by.items(), key=lambda entry: -entry[1])[:4]
-    return ", ".join(f"{holder or 'others'} ({_short(held / unit)})" for holder, held in ranked)
-
-
-def _short(number: float) -> str:
-    """Format a number: `0.25`, `12.5`, `9600`."""
-    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+_SCHEDULER_WORDS = {"cpu": "Insufficient cpu", "GiB memory": "Insufficient memory", "gpu": "Insufficient "}
+"""kind of resource → what the scheduler's message contains if it is lacking"""
 
 
 def _order(item: Node) -> str:

@@ -14,12 +14,20 @@ from orchestune.backends.kubernetes.observation import capacity
 from orchestune.backends.kubernetes.observation.capacity import Load, Node
 from orchestune.backends.kubernetes.observation.queues import Queues, Workload, queue_of
 from orchestune.backends.kubernetes.observation.slim import slim_job, slim_pod
-from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, event
+from orchestune.backends.kubernetes.observation.views import (
+    Document,
+    NodeOom,
+    NodeShortage,
+    ObjectEvent,
+    event,
+    node_oom,
+)
 from orchestune.backends.kubernetes.observation.watching import WatchCache
 from orchestune.errors import TemporaryError
 from orchestune.kubeapi.client import ApiServer
 from orchestune.kubeapi.labels import WORKERS, selector
 
+_NODE_OOMS = {"fieldSelector": "involvedObject.kind=Node,reason=SystemOOM"}
 _FIRST_RESPONSE_SECONDS = 10.0
 """timeout of the first query, which waits for the first response of the API server"""
 
@@ -44,6 +52,7 @@ class ClusterView:
         self.loads: WatchCache[Load] = WatchCache(api, "/api/v1/pods", {}, loads)
         self.neighbours: WatchCache[Load] = WatchCache(api, f"/api/v1{inside}/pods", {}, loads)
         """all pods of the namespace: a fallback for servers that may not list pods of all namespaces"""
+        self.node_ooms: WatchCache[NodeOom] = WatchCache(api, "/api/v1/events", _NODE_OOMS, node_oom)
         self.queues = Queues(api, config.namespace)
 
     def open(self) -> None:
@@ -51,7 +60,7 @@ class ClusterView:
         with self._lock:
             if self._started is None:
                 self._started = time.monotonic()
-                for cache in (self.jobs, self.pods, self.events, self.nodes, self.loads):
+                for cache in (self.jobs, self.pods, self.events, self.nodes, self.loads, self.node_ooms):
                     cache.start()
 
     def close(self) -> None:
@@ -59,7 +68,9 @@ class ClusterView:
         with self._lock:
             if self._started is None:
                 return
-            caches: list[WatchCache[Any]] = [self.jobs, self.pods, self.events, self.nodes, self.loads]
+            caches: list[WatchCache[Any]] = [
+                *(self.jobs, self.pods, self.events, self.nodes, self.loads, self.node_ooms)
+            ]
             caches += [self.neighbours] if self._sees_neighbours else []
         self.queues.close()
         for cache in caches:
@@ -163,6 +174,12 @@ class ClusterView:
         if node is None:
             return "it is no longer part of the cluster"
         return None if node.ready else node.trouble or "it is not ready"
+
+    def out_of_memory(self, name: str) -> NodeShortage:
+        """Return what a node reports about its own memory, as far as nodes and their events may be read."""
+        node = self.nodes.get("", name) if name and self.nodes.permitted and self.nodes.known(0.0) else None
+        ooms = [oom for oom in self.node_ooms.all() if oom.node == name]
+        return NodeShortage(bool(node and node.has_memory_pressure), ooms)
 
     def _see(self, pod: Document) -> Document:
         if (pod.get("status") or {}).get("phase") == "Running":

@@ -9,13 +9,20 @@ import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from orchestune.backends.kubernetes.objects.plan import CONTAINER
 from orchestune.backends.kubernetes.objects.quantities import amount
 from orchestune.backends.kubernetes.observation import creation, pending
 from orchestune.backends.kubernetes.observation.queues import Workload, plain, queue_of
-from orchestune.backends.kubernetes.observation.views import Document, ObjectEvent, condition, container_statuses
+from orchestune.backends.kubernetes.observation.views import (
+    Document,
+    NodeShortage,
+    ObjectEvent,
+    condition,
+    container_statuses,
+)
 from orchestune.backends.kubernetes.observation.worker_state import ObservedState
 from orchestune.domain.resources.more_memory import size
 from orchestune.ports.backend import TERMINATED, Phase, WorkerLoss
@@ -33,6 +40,8 @@ class WorkerEvidence:
     events: Sequence[ObjectEvent] = field(default_factory=tuple)
     node_trouble: str | None = None
     """why the pod's node is not ready, or that it was removed; None if it is ready or nodes may not be read"""
+    node_memory: NodeShortage = NodeShortage()
+    """what the pod's node reports about its own memory"""
     shortage: str = ""
     """the missing resource, computed from the nodes"""
     stuck: float = 0.0
@@ -46,6 +55,8 @@ class WorkerEvidence:
 
 
 _RUNNING = ObservedState(Phase.RUNNING)
+_OOM_REPORT_SECONDS = 30.0
+"""seconds between the end of a container and its node's report of the OOM kill that ended it"""
 
 
 def judge(evidence: WorkerEvidence) -> ObservedState:
@@ -125,7 +136,7 @@ def verdict(pod: Document, evidence: WorkerEvidence) -> ObservedState:
             and termination.get("exitCode")
             and container["name"] == CONTAINER
         ):
-            return ObservedState(Phase.GONE, _out_of_memory(pod, container["name"]), WorkerLoss.OUT_OF_MEMORY)
+            return _out_of_memory(pod, container["name"], termination, evidence.node_memory)
         if termination and termination.get("reason") == "ContainerStatusUnknown":
             return ObservedState(Phase.GONE, "its node lost the container, it probably restarted", WorkerLoss.PLACE)
     if pod["metadata"].get("deletionTimestamp") or evidence.pod_deleted:
@@ -135,10 +146,19 @@ def verdict(pod: Document, evidence: WorkerEvidence) -> ObservedState:
     for container in containers:
         termination = _termination(container)
         if termination:
-            who = "the worker" if container["name"] == CONTAINER else f"its container {container['name']}"
-            return ObservedState(Phase.GONE, f"{who} {_exit(termination)}" if termination.get("exitCode") else "")
+            return _exited(pod, container["name"], termination, evidence.node_trouble)
     message = str(status.get("message") or status.get("reason") or "nothing says why")
     return ObservedState(Phase.GONE, f"its pod ended: {message}")
+
+
+def _exited(pod: Document, name: str, termination: Mapping[str, Any], node_trouble: str | None) -> ObservedState:
+    """Judge a container that exited: a signal from a node that is going down is not the trial's fault."""
+    code = int(termination.get("exitCode") or 0)
+    who = "the worker" if name == CONTAINER else f"its container {name}"
+    if node_trouble is not None and 128 < code < 160:
+        words = f"{who} was killed by {_signal(code - 128)} as its node {pod['spec'].get('nodeName')} went away"
+        return ObservedState(Phase.GONE, f"{words}: {node_trouble}", WorkerLoss.PLACE)
+    return ObservedState(Phase.GONE, f"{who} {_exit(termination)}" if code else "")
 
 
 _REJECTED_FOR_RESOURCES = re.compile(r"OutOf\S+|Preempting")
@@ -259,10 +279,31 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _out_of_memory(pod: Document, name: str) -> str:
+def _out_of_memory(
+    pod: Document, name: str, termination: Mapping[str, Any], node_memory: NodeShortage
+) -> ObservedState:
+    """Judge an OOM kill: by the container's own limit, or by its node, which had no more and reports that."""
     containers = (*(pod["spec"].get("containers") or ()), *(pod["spec"].get("initContainers") or ()))
     limits = [(each.get("resources") or {}).get("limits") or {} for each in containers if each["name"] == name]
     limit = amount(limits[0].get("memory")) if limits else 0.0
-    if not limit:
-        return "out of memory: the kernel killed it, though it has no limit of its own; its node has no more"
-    return f"out of memory: it was killed when its peak reached its limit of {size(int(limit))}"
+    node = pod["spec"].get("nodeName") or "its node"
+    ooms = [oom for oom in node_memory.ooms if _is_near(oom.at, termination.get("finishedAt"))]
+    if ooms:
+        words = f"its node {node} ran out of memory and killed it: {ooms[-1].message}"
+        return ObservedState(Phase.GONE, words, WorkerLoss.PLACE)
+    if limit:
+        words = f"out of memory: it was killed when its peak reached its limit of {size(int(limit))}"
+        return ObservedState(Phase.GONE, words, WorkerLoss.OUT_OF_MEMORY)
+    if node_memory.has_pressure:  # a container with a limit may have reached it, whatever else its node lacks
+        words = f"its node {node} ran out of memory and killed it (MemoryPressure)"
+        return ObservedState(Phase.GONE, words, WorkerLoss.PLACE)
+    words = "out of memory: the kernel killed it, though it has no limit of its own; its node has no more"
+    return ObservedState(Phase.GONE, words, WorkerLoss.OUT_OF_MEMORY)
+
+
+def _is_near(event_at: str, finished_at: object) -> bool:
+    """Return True if an event was reported about when the container ended; also if the API has no time for one."""
+    if not event_at or not finished_at:
+        return True
+    seconds = (datetime.fromisoformat(str(finished_at)) - datetime.fromisoformat(event_at)).total_seconds()
+    return abs(seconds) <= _OOM_REPORT_SECONDS

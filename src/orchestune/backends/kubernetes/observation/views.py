@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,38 @@ class ObjectEvent:
     """timestamp as text of the API, which sorts chronologically"""
 
 
+@dataclass(frozen=True)
+class NodeOom:
+    """A report of a node that its kernel killed a process because the node, not a container, ran out of memory."""
+
+    node: str
+    message: str
+    at: str
+
+
+@dataclass(frozen=True)
+class NodeShortage:
+    """What a node reports about its own memory."""
+
+    has_pressure: bool = False
+    ooms: Sequence[NodeOom] = ()
+
+
+def node_oom(document: Mapping[str, Any]) -> NodeOom | None:
+    """Parse a `SystemOOM` event about a node; None for other events."""
+    about = document.get("involvedObject") or {}
+    if about.get("kind") != "Node" or document.get("reason") != "SystemOOM":
+        return None
+    return NodeOom(str(about.get("name") or ""), str(document.get("message") or "").strip(), _latest(document))
+
+
+def _latest(document: Mapping[str, Any]) -> str:
+    """Return the time of the latest occurrence of an event, as text of the API."""
+    series = document.get("series") or {}
+    times = (series.get("lastObservedTime"), document.get("lastTimestamp"), document.get("eventTime"))
+    return next((str(time) for time in times if time), str(document["metadata"].get("creationTimestamp") or ""))
+
+
 def event(document: Mapping[str, Any]) -> ObjectEvent | None:
     """Parse an event about a worker's Job, pod or Workload; None for other events."""
     about = document.get("involvedObject") or {}
@@ -44,16 +76,13 @@ def event(document: Mapping[str, Any]) -> ObjectEvent | None:
         name = name.removeprefix("job-").rpartition("-")[0]  # job-NAME-a1b2c
     if kind not in ("Job", "Pod", "Workload") or not name.startswith("orchestune-"):
         return None
-    series = document.get("series") or {}
-    times = (series.get("lastObservedTime"), document.get("lastTimestamp"), document.get("eventTime"))
-    at = next((str(time) for time in times if time), str(document["metadata"].get("creationTimestamp") or ""))
     return ObjectEvent(
         kind,
         name,
         str(document.get("reason") or ""),
         shortened(str(document.get("message") or "").strip(), _MAX_EVENT_CHARS),
         document.get("type") == "Warning",
-        at,
+        _latest(document),
     )
 
 

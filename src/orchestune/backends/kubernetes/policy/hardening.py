@@ -31,7 +31,7 @@ def hardened(containers: object, own: frozenset[str], gpu_resource: str, *, rest
     """Return the containers with safe defaults for what an experiment left open; `own` names Orchestune's.
 
     No privilege escalation, no raw sockets, and no devices of the node unless requested: images set the variables by
-    which vendors' runtimes expose all of them.
+    which vendors' runtimes expose all of them. If a container fails, its status has the end of its log.
 
     `restricted`: the namespace allows no capability at all.
     """
@@ -57,6 +57,7 @@ def _container(
     security = copy.get("securityContext")
     if security is None or isinstance(security, Mapping):
         copy["securityContext"] = _security(security or {}, ["ALL"] if restricted or ours else _DROPPED_CAPABILITIES)
+    copy.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")  # why an init container failed
     copy["env"] = _without_devices(copy.get("env"), _requested(copy, gpu_resource))
     return copy
 

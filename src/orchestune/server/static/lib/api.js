@@ -18,7 +18,7 @@
 /** @typedef {{trial: number, attempt: string, worker: string | null, started_at: string, parameters: Parameters,
  *   latest?: {step: number | null, value: number} | null, curve?: number[]}} Running */
 /** @typedef {{id: string, name: string, node: string, state: string, slots: number, running: number, succeeded: number,
- *   failed: number, reason: string | null}} Worker */
+ *   failed: number, reason: string | null, objects?: {pod?: string, container?: string, job?: string}}} Worker */
 /**
  * @typedef {object} Status
  * @property {string} id

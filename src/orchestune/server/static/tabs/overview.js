@@ -174,7 +174,7 @@ function workerCard(status) {
     h(
       "tr",
       { data: { key: worker.id } },
-      h("td", {}, worker.name),
+      h("td", {}, worker.name, objects(worker) && h("div", { class: "small faint mono cut", title: objects(worker) }, objects(worker))),
       h("td", {}, badge(worker.state), worker.reason && h("div", { class: "small faint" }, worker.reason)),
       h("td", {}, h("div", { class: "cut", title: worker.node }, worker.node)),
       h("td", { class: "right" }, `${worker.running}/${worker.slots}`),
@@ -187,6 +187,12 @@ function workerCard(status) {
     h("h2", {}, "Workers"),
     h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows))),
   );
+}
+
+/** The pod, container or job that a worker runs in. @param {Worker} worker */
+function objects(worker) {
+  const names = worker.objects ?? {};
+  return names.pod ?? names.container ?? names.job;
 }
 
 /** @param {string} ref @param {{reason: {code: string, message: string}, trials: number, newest: number}[]} failures */
