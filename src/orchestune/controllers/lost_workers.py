@@ -108,12 +108,8 @@ class LostWorkers:
             self._lost_since.pop(worker.id, None)
         if status is not None and status.node not in ("", worker.node):
             self._locate(worker, status.node)
-        if (
-            status is not None
-            and worker.backend_handle is not None
-            and {**backend_ref, **status.backend_ref} != backend_ref
-        ):
-            self._name(worker, {**backend_ref, **status.backend_ref})
+        if status is not None and worker.backend_handle is not None:
+            self._complete(worker, backend_ref, status)
         begun = worker.backend_handle is not None or worker.state == WorkerState.DRAINING
         if status is not None and status.phase is Phase.GONE and begun:
             self._gone(worker, status)

@@ -125,7 +125,7 @@ def test_a_search_whose_best_is_still_to_be_estimated_is_looked_at_again(
         refresh(store, row)
 
     monkeypatch.setattr(world.core.estimates, "refresh", look)
-    monkeypatch.setattr(world.core.estimates, "fresh", lambda row: len(looked) > 1)
+    monkeypatch.setattr(world.core.estimates, "is_current", lambda row: len(looked) > 1)
     for _ in range(3):
         collection.retain_artifacts()
     assert looked == [experiment, experiment]
