@@ -76,8 +76,8 @@ def test_a_shared_cluster_explains_few_places_and_its_end_leaves_colleagues_the_
         )
         assert [line.rpartition("/")[2] for line in records.split()] == ["orchestune-archive"] * 3
         assert len(lab.ours()) == 3, "nothing else is left"
-        gone = colleague.home.run("status", "--cluster", lab.name, expect=None)
-        assert gone.returncode == 2 and f"its records and files are in {archive}" in gone.stderr
+        refused = colleague.home.run("status", "--cluster", lab.name, expect=None)
+        assert refused.returncode == 2 and f"its records and files are in {archive}" in refused.stderr
         assert "was destroyed by ada" in colleague.home.run("cluster", "list").stderr
         colleague.home.run("import", str(archive), "--trust-unverified")
         assert handle in {status["handle"] for status in colleague.home.json("status", "--cluster", "local")}

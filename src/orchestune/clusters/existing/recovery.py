@@ -2,7 +2,7 @@
 
 Idea: if a kubelet no longer answers, its pods stay `Terminating` forever, because only it can confirm that their
 processes have ended. Until then a ReadWriteOncePod claim belongs to the old pod, and its replacement stays pending.
-Somebody who knows that the machine is off has to say so: by deleting the pod without that confirmation, or with the
+A user who knows that the machine is off has to say so: by deleting the pod without that confirmation, or with the
 taint `node.kubernetes.io/out-of-service`, which also detaches the volumes of everything else on the node at once.
 
 The danger: if the machine still runs and has only lost its network, its server may still write to the volume. Two
