@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from orchestune.backends.slurm.backend import SlurmBackend
+from orchestune.bundles.listing import plan
 from orchestune.cli.develop.probe_parser import ParserProbe
 from orchestune.cli.experiments import command_words
 from orchestune.cli.inspect.output_file import output_file
@@ -26,7 +27,7 @@ from orchestune.cli.main import main
 from orchestune.client.local import home as client_home
 from orchestune.client.trackers.tensorboard import TensorBoard
 from orchestune.client.trackers.tracker import TrackedTrial, TrackerFailed
-from orchestune.config.experiment_file import parse
+from orchestune.config.experiment_file import load, parse
 from orchestune.errors import BadInput, UsageError
 from orchestune.images.runtime.private_python import _open_to_containers
 from orchestune.ports.backend import WorkerOrder
@@ -739,3 +740,31 @@ def test_programs_for_containers_stay_readable_for_their_users(tmp_path: Path) -
     _open_to_containers(runtime)
     modes = [mode(path) for path in (runtime, runtime / "lib", runtime / "lib" / "code.pyc", runtime / "python")]
     assert modes == [0o755, 0o755, 0o644, 0o755]
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder in which every user can create files, with an experiment file without a command, and secrets."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    (folder / "experiment.yml").write_text("parameters: {x: 0..1}\nmetrics: {loss: minimize}\nbudget: 1\n")
+    (folder / ".env").write_text("TOKEN=1")
+    return folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_ignore_files_of_other_users_take_no_secrets_in(open_folder: Path) -> None:
+    (open_folder / ".orchestuneignore").write_text("!.env\n")
+    assert ".env" in {entry.path for entry in plan(open_folder, (), 1 << 20).entries}
+    os.chown(open_folder / ".orchestuneignore", 65534, 65534)
+    assert ".env" not in {entry.path for entry in plan(open_folder, (), 1 << 20).entries}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_run_file_of_another_user_is_no_command(open_folder: Path) -> None:
+    (open_folder / "run.yml").write_text("run: id")
+    assert load(open_folder / "experiment.yml", ()).specification.run
+    os.chown(open_folder / "run.yml", 65534, 65534)
+    with pytest.raises(BadInput, match="belongs to another user"):
+        load(open_folder / "experiment.yml", ())

@@ -17,6 +17,7 @@ from orchestune.bundles.ignore import GIT_FILE, OWN_FILE, IgnoreVerdict, Rules, 
 from orchestune.bundles.secret_files import has_private_key, is_secret_name
 from orchestune.domain.specification.code import ENVIRONMENT_MARKS, FETCHED, STATE_MARK
 from orchestune.errors import BadInput, Problem, TooLarge
+from orchestune.system.project_root import is_planted
 
 HOW_TO_LEAVE_OUT = f"exclude what the code does not need: add its path to {OWN_FILE}, or to `ignore` under `code:`"
 NOTHING: Mapping[str, Path] = MappingProxyType({})
@@ -237,9 +238,13 @@ def _is_written_by_hydra(folder: str) -> bool:
 
 
 def _ignore_files(children: Sequence[os.DirEntry[str]]) -> dict[str, bytes]:
+    """Return the contents of a folder's ignore files, without those that any other user could create there.
+
+    A line `!.env` would put the secrets of this user into the bundle.
+    """
     contents = {}
     for child in children:
-        if child.name in (GIT_FILE, OWN_FILE) and child.is_file():
+        if child.name in (GIT_FILE, OWN_FILE) and child.is_file() and not is_planted(Path(child.path)):
             with suppress(FileNotFoundError):
                 contents[child.name] = read_ignore_file(child.path)
     return contents

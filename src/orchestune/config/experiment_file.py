@@ -26,7 +26,7 @@ from orchestune.domain.search.warm_start import WarmStarts
 from orchestune.domain.specification.code import CodeSettings
 from orchestune.domain.specification.experiment import Specification
 from orchestune.errors import BadInput, Problem
-from orchestune.system.project_root import FILE, ProjectRoot, project_root, root_at
+from orchestune.system.project_root import FILE, ProjectRoot, is_planted, project_root, root_at
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,14 @@ def parse(
 def with_sibling_command(root: Entries, path: Path, report: ProblemReport) -> Entries:
     """Add the command from the run file next to it if the experiment has none.
 
-    Files of later SigOpt Orchestrate clients are split like that.
+    Files of later SigOpt Orchestrate clients are split like that. Raises BadInput if any other user could create it.
     """
     run_file = path.parent / RUN_FILE
     if root.get("run") is not None or not run_file.is_file():
         return root
+    if is_planted(run_file):
+        text = f"'{run_file}' belongs to another user, in a folder where every user can create files"
+        raise BadInput.one(text, "run", "write the command into the experiment file")
     run_document = compose(_read(run_file), str(run_file), report)
     if not isinstance(run_document, Entries) or run_document.get("run") is None:
         return root
