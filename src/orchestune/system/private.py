@@ -266,7 +266,7 @@ def _is_of_this_machine(user: int) -> bool:
 def _subordinate_of(number: int, ranges: Path) -> str:
     """Return the other account that can become this uid or gid by `newuidmap` or `newgidmap`; empty if there is none.
 
-    Rootless containers use such a range. Root's own ranges count as nobody's, as root does not count as another user.
+    Rootless containers use such a range. Root's own ranges do not count, as root is not another user.
     """
     try:
         lines = ranges.read_text("utf-8", "replace").splitlines()
