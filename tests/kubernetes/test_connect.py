@@ -81,6 +81,7 @@ def kill_once(process: subprocess.Popen[str], what: str, look: Callable[[], bool
     process.communicate()
 
 
+@pytest.mark.long
 def test_connect_and_destroy_that_were_killed_at_each_step_are_completed_by_the_same_command(
     lab: Lab, server_image: str, shell: str
 ) -> None:

@@ -12,7 +12,7 @@ from tests.testbeds.kubernetes.cluster import Cluster
 from tests.testbeds.registry import Registry
 from tests.testbeds.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 SERVER = "app.kubernetes.io/component=server"
 
 

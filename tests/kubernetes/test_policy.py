@@ -62,6 +62,7 @@ def attack(editor: Lab, shell: str, *options: str, **keys: Any) -> str:
     return answer.stderr
 
 
+@pytest.mark.long  # 220 s; the rules themselves are tested in tests/security/test_pods.py
 def test_an_editor_gets_no_further_than_the_owner_allows(owner: Lab, editor: Lab, shell: str) -> None:
     for keys, key in ATTACKS:
         for options in (("--detach",), ("--dry-run",)):
