@@ -35,6 +35,19 @@ SYSTEM = (
     "/dev/sda",
     "/usr",
 )
+LOGINS = (
+    ".git-credentials",
+    ".pgpass",
+    ".npmrc",
+    ".bash_history",
+    ".kaggle/kaggle.json",
+    ".azure/tokens",
+    ".mozilla/firefox/logins.json",
+    ".local/share/keyrings/login.keyring",
+    ".cache/huggingface/token",
+    "snap/firefox/common/.mozilla/firefox/logins.json",
+    "Library/Keychains/login.keychain-db",
+)
 
 
 class Folders:
@@ -129,6 +142,44 @@ def test_a_link_of_a_project_leads_to_no_keys_of_its_user(folders: Folders, monk
     mounted = [each["Source"] for each in mounts(folders.own(), root=str(folders.project), links=names)]
     assert mounted == [str(home / "sets")]
     assert mounts(folders.own(), root=str(home / ".ssh"), links=["id_ed25519"]) == []
+
+
+@pytest.mark.parametrize("where", ["repo", ".local/src/repo"])
+def test_a_link_with_a_harmless_name_leads_to_no_login_of_the_home_folder(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    home = folders.others / "ada"
+    project = home / where
+    project.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    for number, login in enumerate(LOGINS):
+        (home / login).parent.mkdir(parents=True, exist_ok=True)
+        (home / login).touch()
+        (project / f"file-{number}").symlink_to(home / login)
+        if (home / login).parent != home:
+            (project / f"folder-{number}").symlink_to((home / login).parent)
+    (project / ".env").touch()
+    (project / "settings").symlink_to(".env")
+    (home / "sets").mkdir()
+    (project / "sets").symlink_to(home / "sets")
+    if where == "repo":
+        (project / "twice").symlink_to("sets/again")
+        (home / "sets" / "again").symlink_to(home / ".git-credentials")
+    names = [path.name for path in project.iterdir()]
+    mounted = [each["Source"] for each in mounts(folders.own(), root=str(project), links=names)]
+    assert mounted == [str(home / "sets")]
+
+
+def test_a_project_may_lie_in_a_hidden_folder_or_one_of_applications(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = folders.others / "ada"
+    monkeypatch.setenv("HOME", str(home))
+    for where in (".cache/repo", "Library/repo", "snap/repo"):
+        (home / where / ".dvc" / "cache" / "ab").mkdir(parents=True)
+        (home / where / "data").symlink_to(".dvc/cache/ab")
+        [mount] = mounts(folders.own(), root=str(home / where), links=["data"])
+        assert mount["Source"] == str(home / where / ".dvc" / "cache" / "ab")
 
 
 @pytest.mark.parametrize("root", ["/", "/etc", "/.."])

@@ -78,13 +78,19 @@ def is_planted(path: Path) -> bool:
     return is_shared and os.path.lexists(path) and not _is_owned(path, {os.geteuid(), 0})
 
 
-def is_hidden_elsewhere(path: Path, folder: Path) -> bool:
+def leads_out(path: Path | str, folder: Path | str) -> bool:
+    """Return True if `path`, after links are resolved, is neither `folder` nor in it."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def is_hidden_elsewhere(path: Path | str, folder: Path | str) -> bool:
     """Return True if `path` leads out of `folder`, to a hidden file or into a hidden folder such as ~/.config.
 
-    Such files often hold keys of the user, and the author of a project may be another person.
+    Such files often hold keys of the user, and the author of a project may be another person. All folders of the path
+    count: from a project in ~/.local/src, `../../share/keyrings` leads to keys too.
     """
-    parts = os.path.relpath(os.path.realpath(path), os.path.realpath(folder)).split(os.sep)
-    return parts[0] == os.pardir and any(part.startswith(".") and part != os.pardir for part in parts)
+    hidden = any(part.startswith(".") for part in Path(os.path.realpath(path)).parts)
+    return hidden and leads_out(path, folder)
 
 
 def root_at(path: str, folder: Path) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestune.domain.resources.placement import Placement, Volume
 from orchestune.errors import PolicyRefused, Problem
+from orchestune.system.project_root import is_hidden_elsewhere, leads_out
 
 VARIABLE = "ORCHESTUNE_DOCKER_ALLOW"
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock")
@@ -23,7 +24,9 @@ _SYSTEM = (
     "/var/lib/containerd", "/var/lib/docker", "/var/lib/kubelet",
 )  # fmt: skip
 _PERSONAL = frozenset((".aws", ".config", ".docker", ".gnupg", ".kube", ".netrc", ".ssh"))
-"""files and folders of a home folder that hold the user's keys for other services"""
+"""files and folders of a home folder that hold the user's keys for other services: not even mounted within a project"""
+_APPLICATIONS = ("Library", "snap")
+"""folders of a home folder with data of applications, such as logins of browsers (macOS, which ignores case; Ubuntu)"""
 _TARGETS = ("/dev", "/orchestune", "/proc", "/sys")
 """container folders in which nothing may be mounted except at /dev/shm"""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -67,15 +70,19 @@ class MountPolicy:
         """Return the path to mount read-only for a project file that its bundle omits; None if it may not be mounted.
 
         Links may lead out of the project if its user wants that (`data` on another disk), but not to system folders,
-        nor to the user's keys: the author of the project may be another person.
+        hidden files and data of applications. These hold the user's keys, and the author of the project may be another
+        person.
         """
         real = os.path.realpath(path)
         if self._is_never(real):
             return None
         if not self.own_projects:
             return real if real in self._allowed() else None
-        ordinary = not (_is_system(real) or _has_keys(real)) and len(Path(real).parts) > 2 and os.access(real, os.R_OK)
-        return real if ordinary and _project(root, os.R_OK) is not None else None
+        if _is_system(real) or _has_keys(real) or len(Path(real).parts) <= 2:
+            return None
+        if is_hidden_elsewhere(real, root) or (leads_out(real, root) and _is_of_applications(real)):
+            return None
+        return real if os.access(real, os.R_OK) and _project(root, os.R_OK) is not None else None
 
     def _source(self, path: str, launch: Mapping[str, object], here: bool) -> str | None:
         if not here:  # the folder is on another host and cannot be resolved here
@@ -158,6 +165,11 @@ def _is_system(real: str) -> bool:
 def _has_keys(real: str) -> bool:
     """Return True for the home folder, those above it, and what holds the user's keys."""
     return _is_within(os.path.realpath(os.path.expanduser("~")), real) or not _PERSONAL.isdisjoint(Path(real).parts)
+
+
+def _is_of_applications(real: str) -> bool:
+    home = os.path.realpath(os.path.expanduser("~"))
+    return any(_is_within(real.casefold(), os.path.join(home, name).casefold()) for name in _APPLICATIONS)
 
 
 def _is_within(path: str, folder: str) -> bool:

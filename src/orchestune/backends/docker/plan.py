@@ -241,7 +241,7 @@ def _links(order: WorkerOrder, site: ContainerDefaults) -> list[dict[str, Any]]:
     return [
         {"Type": "bind", "Source": source, "Target": path, "ReadOnly": True}
         for path, source in sources.items()
-        if source is not None
+        if source is not None and not _personal(source)
     ]
 
 

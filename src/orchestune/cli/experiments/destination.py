@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestune.bundles import download_folder
 from orchestune.cli.experiments.check_script import missing_program, unpassed_variables
 from orchestune.cli.experiments.prepare import PreparedExperiment
-from orchestune.cli.terminal.render import size
+from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.address import ServerPlace
-from orchestune.client.local.launch_context import BASE_NAMES, environment
+from orchestune.client.local.launch_context import BASE_NAMES, environment, in_utf8
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import brief_list
 from orchestune.errors import OrchestuneError, UsageError
 from orchestune.sdk.project_files import ProjectFiles, note_of_secrets
 from orchestune.sdk.submitting import at_hand, inherited, shares_files
 from orchestune.system import platform
+from orchestune.system.project_root import leads_out
 from orchestune.worker.files.view import copied
 
 _MAX_LISTED_LINKS = 8
@@ -79,18 +81,43 @@ def _notes_on_links(place: ServerPlace, project: ProjectFiles) -> list[str]:
     copies = [
         f"each trial has its own copy, which a cluster would not have: {brief_list(sorted(own), _MAX_LISTED_LINKS)}"
     ]
+    outside = {path: target for path in links if (target := _outside_target(project.root, path))}
+    leading = [f"links that lead out of the project: {_targets_in_words(outside)}"] if outside else []
     if len(own) == len(links):
-        return copies
+        return [*copies, *leading]
     links = [path for path in links if path not in own]
+    refused = [] if shares_files(place) or not place.embedded else _not_mounted(project.root, outside)
+    links = [path for path in links if path not in refused]
     sized = [f"{path} ({size(project.large[path])})" if path in project.large else path for path in links]
     paths = brief_list(sized, _MAX_LISTED_LINKS)
     if shares_files(place):
         effect = "all trials share them and can change them, and a cluster would not have them"
         on_cluster = ": there, mount such data with `volumes:`" if project.large else ""
-        return [f"linked from this folder, not packed: {paths}; {effect}{on_cluster}", *(copies if own else ())]
+        linked = f"linked from this folder, not packed: {paths}; {effect}{on_cluster}"
+        return [linked, *(copies if own else ()), *leading]
     if place.embedded:
-        return [f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them"]
+        mounted = [f"mounted from this folder read-only, not packed: {paths}; a cluster would not have them"]
+        hint = "they lead to hidden files or other files that may hold your keys"
+        without = [f"not mounted, since {hint}: {brief_list(refused, _MAX_LISTED_LINKS)}"]
+        return [*(mounted if links else ()), *leading, *(without if refused else ())]
     return [f"not packed, so trials do not have them: {paths}; use `volumes:` to mount data of the cluster"]
+
+
+def _outside_target(root: Path, path: str) -> str:
+    """Return where a link of the project leads; empty if it stays in the project."""
+    return in_utf8(Path(os.path.realpath(root / path))) if leads_out(root / path, root) else ""
+
+
+def _targets_in_words(targets: Mapping[str, str]) -> str:
+    # all of them: the author of the project could hide one behind many others
+    return ", ".join(one_line(f"{path} -> {target}") for path, target in targets.items())
+
+
+def _not_mounted(root: Path, paths: Iterable[str]) -> list[str]:
+    from orchestune.backends.docker.mounts import MountPolicy  # only containers need it
+
+    policy = MountPolicy(own_projects=True)
+    return [path for path in paths if policy.link(os.fspath(root / path), os.fspath(root)) is None]
 
 
 def need_files(place: ServerPlace, project: ProjectFiles) -> None:
