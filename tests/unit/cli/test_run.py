@@ -155,6 +155,7 @@ def test_run_says_what_it_does_in_a_few_lines(server: FakeServer, cli: Cli, proj
         f"  passed as  {gets}",
         "  metrics    accuracy (maximize); for example a line `accuracy=0.5` on its output",
         "  code       3 files, 385 B",
+        "  secrets    KEY from env:MY_KEY",
         f"  note       linked from this folder, not packed: data; {shared}",
         "  experiment sgd-7f3a",
     ]
@@ -172,6 +173,7 @@ def test_the_plan_is_one_line_and_its_notes_from_the_second_run_on(server: FakeS
     assert cli("run").out.split("\n\n")[0].splitlines() == [
         "SGD classifier",
         f"  plan       {trials}; accuracy (maximize); on the server at {server.url} (all: --verbose)",
+        "  secrets    KEY from env:MY_KEY",
         f"  note       linked from this folder, not packed: data; {shared}",
         "  experiment sgd-7f3a",
     ]
@@ -238,7 +240,9 @@ def test_the_plan_tells_where_else_metrics_are_read(server: FakeServer, cli: Cli
 def test_a_plan_on_a_narrow_terminal_goes_on_below_where_it_began(columns: int) -> None:
     text = EXPERIMENT.replace("model.py", f"{'a' * 60}.py")
     specification = parse(text, "experiment.yml").specification
-    lines = plan_lines(specification, ["a note of " + "many words " * 12], None, Paint(False), columns=columns)
+    lines = plan_lines(
+        specification, Path.cwd(), ["a note of " + "many words " * 12], None, Paint(False), columns=columns
+    )
     assert f"  command    python {'a' * 60}.py {{args}}" in lines  # it may be copied
     others = [line for line in lines if "aaa" not in line]
     assert all(len(line) <= columns for line in others)

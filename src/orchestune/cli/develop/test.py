@@ -9,6 +9,7 @@ from orchestune.cli.develop.configuration import add_choices, configuration
 from orchestune.cli.develop.ephemeral_trial import run_trial
 from orchestune.cli.develop.outcome import Outcome, missing_metrics, verdict
 from orchestune.cli.experiments import destination
+from orchestune.cli.experiments.plan import source_in_words
 from orchestune.cli.experiments.prepare import PreparedExperiment, add_file_options, located, prepare
 from orchestune.cli.terminal.console import Console
 from orchestune.cli.terminal.parser import Commands, add_command
@@ -67,6 +68,7 @@ def run_once(
     project = destination.project_in_words(prepared)
     notes = (
         *([f"project {project}"] if project else []),
+        *(one_line(f"secret {name} from {source_in_words(source, prepared.folder)}") for name, source in sources),
         *prepared.notes,
         *destination.notes(console.place, prepared),
     )

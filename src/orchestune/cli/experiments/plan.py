@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestune.cli.terminal.progress import exact
 from orchestune.cli.terminal.render import Paint, duration, one_line, size
+from orchestune.client.local.launch_context import in_utf8
 from orchestune.domain.search.parameters import Parameter
 from orchestune.domain.specification.command_channels import MetricSource
 from orchestune.domain.specification.experiment import Specification
 from orchestune.domain.specification.metrics import Metric
-from orchestune.domain.specification.notify import Hook, public_part
+from orchestune.domain.specification.notify import Hook, is_address, public_part
 from orchestune.domain.words import brief_list, plural
 from orchestune.worker.command import placeholders, split, variable
 
@@ -28,6 +31,7 @@ _MAX_NAMED_PARAMETERS = 6
 
 def plan_lines(
     specification: Specification,
+    folder: Path,
     notes: Sequence[str],
     bundle: tuple[int, int] | None,
     paint: Paint,
@@ -36,8 +40,8 @@ def plan_lines(
 ) -> list[str]:
     """Return the lines of the plan.
 
-    `bundle`: number of files and their bytes. `where`: lines about the destination. Text wider than `columns` is
-    wrapped, except the command, which users may copy.
+    `folder`: that of the experiment file. `bundle`: number of files and their bytes. `where`: lines about the
+    destination. Text wider than `columns` is wrapped, except the command, which users may copy.
     """
     lines = [
         *where,
@@ -61,10 +65,7 @@ def plan_lines(
         lines.append(("prunes", f"trials by {pruner.type} on {pruner.metric or specification.objective.name}"))
     if specification.preload:
         lines.append(("preloads", _preloads(specification)))
-    lines += [("" if index else "notifies", _hook(hook)) for index, hook in enumerate(specification.notify)]
-    if specification.mlflow is not None:
-        lines.append(("recorded", f"in MLflow, {public_part(specification.mlflow.uri)}"))
-    lines += [("note", note) for note in notes]
+    lines += [*_secrets_and_addresses(specification, folder), *(("note", note) for note in notes)]
     return _aligned(lines, paint, columns)
 
 
@@ -78,17 +79,22 @@ def _aligned(lines: Sequence[tuple[str, str]], paint: Paint, columns: int | None
 
 def short_plan_lines(
     specification: Specification,
+    folder: Path,
     notes: Sequence[str],
     paint: Paint,
     where: str,
     columns: int | None = None,
 ) -> list[str]:
-    """Return the plan of an experiment that was run before: one line, and the notes."""
+    """Return the plan of an experiment that was run before: one line, the sources of its secrets, and the notes.
+
+    The author of the experiment file may have changed these sources since.
+    """
     names = brief_list([parameter.name for parameter in specification.space.parameters], _MAX_NAMED_PARAMETERS)
     trials = f"{plural(specification.budget, 'trial')} of {names}" if names else plural(specification.budget, "trial")
     goals = ", ".join(f"{metric.name} ({metric.goal})" for metric in specification.metrics if metric.optimized)
     plan = f"{trials}; {_at_a_time(specification)}; engine {specification.engine}; {goals}; {where} (all: --verbose)"
-    return _aligned([("plan", one_line(plan)), *(("note", note) for note in notes)], paint, columns)
+    lines = [("plan", one_line(plan)), *_secrets_and_addresses(specification, folder)]
+    return _aligned([*lines, *(("note", note) for note in notes)], paint, columns)
 
 
 def experiment_line(handle: str, paint: Paint) -> str:
@@ -103,11 +109,38 @@ def _folded(text: str, columns: int | None) -> list[str]:
     return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def _hook(hook: Hook) -> str:
+def _secrets_and_addresses(specification: Specification, folder: Path) -> list[tuple[str, str]]:
+    """Return lines about all secrets that are read on this machine, and about the addresses that get messages.
+
+    Another person may have written the experiment file.
+    """
+    secrets = [f"{secret.name} from {source_in_words(secret.source, folder)}" for secret in specification.secrets]
+    lines = [("" if index else "secrets", one_line(text)) for index, text in enumerate(secrets)]
+    hooks = [_hook(hook, folder) for hook in specification.notify]
+    lines += [("" if index else "notifies", one_line(text)) for index, text in enumerate(hooks)]
+    if (mlflow := specification.mlflow) is not None:
+        token = f", with the token of {source_in_words(mlflow.token, folder)}" if mlflow.token else ""
+        lines.append(("recorded", one_line(f"in MLflow, {source_in_words(mlflow.uri, folder)}{token}")))
+    return lines
+
+
+def source_in_words(source: str, folder: Path) -> str:
+    """Return a URL without its secret parts, or `env:NAME` or `file:PATH`, with the file to which a link leads."""
+    if is_address(source):
+        return public_part(source)
+    kind, _, place = source.partition(":")
+    path = os.path.abspath(folder / os.path.expanduser(place))
+    if kind != "file" or (real := os.path.realpath(path)) == path:
+        return source
+    return f"{source} ({in_utf8(Path(real))})"
+
+
+def _hook(hook: Hook, folder: Path) -> str:
     conditions = list(hook.on)
     conditions += [f"better than {hook.better:g}"] if hook.better is not None else []
     conditions += [f"stuck for {duration(hook.stuck)}"] if hook.stuck is not None else []
-    return f"{public_part(hook.url)} when {' or '.join(conditions)}"
+    key = f", signed with the key of {source_in_words(hook.secret, folder)}" if hook.secret else ""
+    return f"{source_in_words(hook.url, folder)} when {' or '.join(conditions)}{key}"
 
 
 def _preloads(specification: Specification) -> str:

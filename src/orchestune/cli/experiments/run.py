@@ -90,7 +90,7 @@ def _plan(console: Console, prepared: PreparedExperiment, *, mode: str = "", sho
     title = f"{mode}  {name}" if mode else name
     if short:
         where = f"on {destination.in_words(place)}"
-        lines = short_plan_lines(prepared.specification, prepared.notes, paint, where, console.columns)
+        lines = short_plan_lines(prepared.specification, prepared.folder, prepared.notes, paint, where, console.columns)
         return [title, *lines]
     facts = [("where", destination.in_words(place))]
     if destination.in_images(place):
@@ -100,7 +100,7 @@ def _plan(console: Console, prepared: PreparedExperiment, *, mode: str = "", sho
     if project := destination.project_in_words(prepared):
         facts.append(("project", project))
     code = prepared.project.files, prepared.project.size
-    lines = plan_lines(prepared.specification, prepared.notes, code, paint, facts, console.columns)
+    lines = plan_lines(prepared.specification, prepared.folder, prepared.notes, code, paint, facts, console.columns)
     return [title, *lines]
 
 
