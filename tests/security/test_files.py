@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import stat
 import struct
@@ -601,6 +602,39 @@ def test_a_folder_above_in_which_others_can_rename_is_named(tmp_path: Path, monk
         assert replaceable() == {above}, "its owner can rename what is in a sticky folder"
         os.chown(above, 54321, 54321)
         assert replaceable() == {None}, "there is no such user"
+
+
+def test_folders_of_subordinate_users_and_groups_of_another_account_can_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account of the range becomes such a user by rootless containers, and can rename what is in its folders."""
+    if os.geteuid() != 0:
+        pytest.skip("a folder can only be given to a subordinate user by root")
+    above = tmp_path / "lab"
+    state, ranges = above / "state", tmp_path / "ranges"
+    state.mkdir(parents=True)
+    monkeypatch.setattr(private, "_SUBORDINATE_UIDS", ranges)
+    monkeypatch.setattr(private, "_SUBORDINATE_GIDS", ranges)
+
+    def reason(text: str, user: int, group: int, mode: int) -> str:
+        ranges.write_text(text)
+        private._subordinate_of.cache_clear()
+        private._group_of_others.cache_clear()
+        os.chown(above, user, group)
+        above.chmod(mode)
+        replaceable_path = replaceable_by_others(state)
+        return replaceable_path.reason if replaceable_path else ""
+
+    name, number = pwd.getpwuid(NOBODY).pw_name, 3_000_000_007
+    for account in (name, str(NOBODY)):
+        text = f"# ranges\n\n{account}:3000000000:65536\n"
+        assert reason(text, number, 0, 0o1777) == f"it belongs to the user {number}, a subordinate uid of '{name}'"
+        assert reason(text, 0, number, 0o775) == f"the group '{number}' can write to it"
+        assert reason(text, 3_000_065_536, 3_000_065_536, 0o1777) == "", "it is beyond the range"
+    for own in ("root:3000000000:65536", "0:3000000000:65536", f"{name}:3000000000", "gone-1:3000000000:65536", ""):
+        assert reason(own, number, 0, 0o1777) == reason(own, 0, number, 0o775) == "", own
+    private._subordinate_of.cache_clear()
+    private._group_of_others.cache_clear()
 
 
 def test_a_state_folder_that_others_can_replace_is_refused_by_commands_and_told_by_a_hosted_server(

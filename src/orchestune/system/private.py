@@ -25,6 +25,7 @@ _ACL_ENTRY, _ACL_HEADER = struct.Struct("<HHI"), 4  # of linux/posix_acl_xattr.h
 _ACL_USER, _ACL_OWN_GROUP, _ACL_GROUP = 0x02, 0x04, 0x08
 _ACL_WRITE = 0x02
 _MAX_LINKS = 40  # as in the kernel
+_SUBORDINATE_UIDS, _SUBORDINATE_GIDS = Path("/etc/subuid"), Path("/etc/subgid")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -245,19 +246,43 @@ def _access_acl(path: Path) -> list[_AclEntry] | None:
 
 
 def _is_of_this_machine(user: int) -> bool:
-    """Return False if the uid cannot be a user of this machine.
+    """Return False if the uid cannot be a user of this machine, nor a subordinate one of another user.
 
     Folders of containers may have a uid without an account or, in a user namespace that does not map root (Apptainer),
     the overflow uid in place of root's.
     """
     try:
-        pwd.getpwuid(user)
+        if not _subordinate_of(user, _SUBORDINATE_UIDS):
+            pwd.getpwuid(user)
         ranges = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
     except KeyError:
         return False
     except (OSError, ValueError):  # not Linux
         return True
     return any(first <= user < first + count for first, _, count in ranges)
+
+
+@functools.cache
+def _subordinate_of(number: int, ranges: Path) -> str:
+    """Return the other account that can become this uid or gid by `newuidmap` or `newgidmap`; empty if there is none.
+
+    Rootless containers use such a range. Root's own ranges do not count, as root is not another user either.
+    """
+    try:
+        lines = ranges.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        account, _, span = line.strip().partition(":")
+        try:
+            first, count = map(int, span.split(":"))
+            if first <= number < first + count:
+                entry = pwd.getpwuid(int(account)) if account.isdecimal() else pwd.getpwnam(account)
+                if entry.pw_uid not in (os.geteuid(), 0):
+                    return entry.pw_name
+        except (ValueError, KeyError, OverflowError):  # a comment, or an account that no longer exists
+            continue
+    return ""
 
 
 @functools.cache
@@ -270,7 +295,7 @@ def _group_of_others(number: int) -> str:
     try:
         group = grp.getgrgid(number)
     except KeyError:  # no account of this machine is a member
-        return ""
+        return str(number) if _subordinate_of(number, _SUBORDINATE_GIDS) else ""
     if number == 0:
         return ""
     accounts = pwd.getpwall()
@@ -289,7 +314,8 @@ def _user(number: int) -> str:
     try:
         return f"the user '{pwd.getpwuid(number).pw_name}'"
     except KeyError:
-        return f"the user {number}"
+        account = _subordinate_of(number, _SUBORDINATE_UIDS)
+        return f"the user {number}, a subordinate uid of '{account}'" if account else f"the user {number}"
 
 
 @contextlib.contextmanager
