@@ -33,7 +33,7 @@ def node_of_server(lab: Lab) -> str:
 
 
 def test_the_server_is_recovered_from_a_node_without_power(lab: Lab, own_kubernetes: Cluster, shell: str) -> None:
-    assert "nothing was changed" in lab.run("recover", "--yes").stderr
+    assert "nothing was changed" in lab.run("recover", "--yes").stdout
     small = {"cpu": "100m", "memory": "64Mi"}
     handle = launch(lab, shell, budget=4, parallelism=2, run="sleep 5; echo score={x}", resources=small)
     node = node_of_server(lab)
