@@ -96,7 +96,7 @@ def identity(state: Path) -> str:
 
 
 def planned_identity(state: Path) -> str:
-    """Return the result of `identity` without creating anything: zeros if it does not exist yet."""
+    """Return the result of `identity` for a dry run, which may create nothing: zeros if it does not exist yet."""
     try:
         return (state / _IDENTITY).read_text()
     except FileNotFoundError:

@@ -12,14 +12,8 @@ from typing import Any
 
 from orchestune.client.address import ServerPlace
 from orchestune.client.api import Client
-from orchestune.client.local.launch_context import (
-    environment,
-    folder_key,
-    inherited_environment,
-    owner,
-    python,
-    secret_values,
-)
+from orchestune.client.local.inherited_environment import environment, inherited_environment
+from orchestune.client.local.launch_context import folder_key, owner, python, secret_values
 from orchestune.domain.search.warm_start import WarmStart
 from orchestune.domain.specification.code import DEFAULT_LIMIT, CodeSettings
 from orchestune.domain.specification.experiment import TEST_LABEL, Specification

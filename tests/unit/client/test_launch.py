@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestune.client.local.launch_context import (
-    environment,
-    folder_key,
-    inherited_environment,
-    owner,
-    secret_values,
-)
+from orchestune.client.local.inherited_environment import environment, inherited_environment
+from orchestune.client.local.launch_context import folder_key, owner, secret_values
 from orchestune.errors import BadInput
 from orchestune.worker.environment import of_job
 

@@ -58,7 +58,8 @@ def find_worker(file: Path) -> Process | None:
 def belongings(worker: Process, file: Path, known: Iterable[Process], *, session: bool) -> set[Process]:
     """Return the processes of a worker.
 
-    They are itself, those started with its file, those `known` before, and all their descendants.
+    They are itself, those `known` before, those whose environment names its settings `file` (ORCHESTUNE_WORKER_FILE,
+    which every process inherits, also after its parent has ended), and all their descendants.
 
     `session`: include its session. Not for a worker that exited long ago: its number may have been reused.
     """

@@ -1,4 +1,4 @@
-"""Mapping of Slurm job states to worker phases and reasons."""
+"""Mapping of Slurm job states to worker phases, reasons and losses; `ports.backend.WorkerLoss` says what a loss costs."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from orchestune.cli.experiments.check_script import missing_program, unpassed_va
 from orchestune.cli.experiments.prepare import PreparedExperiment
 from orchestune.cli.terminal.render import one_line, size
 from orchestune.client.address import ServerPlace
-from orchestune.client.local.launch_context import BASE_NAMES, environment, in_utf8
+from orchestune.client.local.inherited_environment import BASE_NAMES, environment
+from orchestune.client.local.launch_context import in_utf8
 from orchestune.domain.clusters.builtin import BUILTIN_CLUSTERS
 from orchestune.domain.words import brief_list
 from orchestune.errors import OrchestuneError, UsageError

@@ -71,7 +71,9 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
     variables = dict(environ)
     variables.pop("ORCHESTUNE_SERVER", None)  # selects another server
-    variables.pop("ORCHESTUNE_WORKER_FILE", None)  # set within a trial: the server must not count as part of its worker
+    variables.pop(
+        "ORCHESTUNE_WORKER_FILE", None
+    )  # set within a trial: by it the server would be killed with its worker
     if "ORCHESTUNE_PARAMS" in variables:
         variables.pop("ORCHESTUNE_CONFIG", None)  # the trial's configuration file, not the server's
     if variables.get("PYTHONPATH"):

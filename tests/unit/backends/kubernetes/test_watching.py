@@ -93,7 +93,7 @@ def names(cache: WatchCache[Document]) -> list[str]:
 def test_what_is_listed_and_what_changes_is_known(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 1), version=5)
     cache = watched(api)
-    assert cache.known(60)
+    assert cache.wait_listed(60)
     stream = api.stream()
     assert (names(cache), stream.since) == (["a"], "5")
     stream.queue.put(("ADDED", item("b", 6)))
@@ -153,7 +153,7 @@ def test_watches_that_end_at_once_do_not_flood_the_server(
 ) -> None:
     api = Hasty(refusal)
     cache = watched(api)
-    assert cache.known(60)
+    assert cache.wait_listed(60)
     threading.Event().wait(0.5)
     assert api.watches < 20  # thousands, without a pause in between
 
@@ -175,9 +175,9 @@ def test_a_missing_right_is_told_apart_from_a_server_that_is_away(watched: Calla
     api = FakeApi()
     api.refusing = PermissionMissing("the server may not list things")
     cache = watched(api)
-    assert cache.asked(60)
+    assert cache.wait_answered(60)
     assert not cache.permitted
-    assert not cache.known(0)
+    assert not cache.wait_listed(0)
 
 
 def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callable[..., WatchCache[Document]]) -> None:
@@ -196,7 +196,7 @@ def test_what_was_just_created_is_there_though_the_list_is_older(watched: Callab
 def test_what_was_created_does_not_overwrite_what_is_newer(watched: Callable[..., WatchCache[Document]]) -> None:
     api = FakeApi(item("a", 9, colour="red"))
     cache = watched(api)
-    assert cache.known(60)
+    assert cache.wait_listed(60)
     cache.put(item("a", 1, colour="pale"))
     assert (cache.get("ml", "a") or {})["colour"] == "red"
 

@@ -50,6 +50,7 @@ class ClusterView:
         self.events: WatchCache[ObjectEvent] = WatchCache(api, f"/api/v1{inside}/events", {}, event)
         self.nodes: WatchCache[Node] = WatchCache(api, "/api/v1/nodes", {}, partial(capacity.node, config=config))
         self.loads: WatchCache[Load] = WatchCache(api, "/api/v1/pods", {}, loads)
+        """what each pod of the cluster, of any namespace, has allocated on its node"""
         self.neighbours: WatchCache[Load] = WatchCache(api, f"/api/v1{inside}/pods", {}, loads)
         """all pods of the namespace: a fallback for servers that may not list pods of all namespaces"""
         self.node_ooms: WatchCache[NodeOom] = WatchCache(api, "/api/v1/events", _NODE_OOMS, node_oom)
@@ -87,8 +88,8 @@ class ClusterView:
         assert self._started is not None
         until = self._started + _FIRST_RESPONSE_SECONDS
         for cache in (self.jobs, self.pods):
-            cache.asked(max(until - time.monotonic(), 0.0))
-            if not cache.known(0.0):
+            cache.wait_answered(max(until - time.monotonic(), 0.0))
+            if not cache.wait_listed(0.0):
                 raise cache.trouble or TemporaryError("the cluster's API server has not answered yet")
 
     def fresh(self) -> None:
@@ -102,7 +103,7 @@ class ClusterView:
         self.ready()
         assert self._started is not None
         return (
-            self.nodes.asked(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
+            self.nodes.wait_answered(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
             and self.nodes.permitted
         )
 
@@ -111,7 +112,7 @@ class ClusterView:
         self.ready()
         assert self._started is not None
         is_listed = (
-            self.loads.asked(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
+            self.loads.wait_answered(max(self._started + _FIRST_RESPONSE_SECONDS - time.monotonic(), 0.0))
             and self.loads.permitted
         )
         if is_listed:
@@ -120,7 +121,7 @@ class ClusterView:
             if not self._sees_neighbours:
                 self._sees_neighbours = True
                 self.neighbours.start()
-        self.neighbours.asked(_FIRST_RESPONSE_SECONDS)
+        self.neighbours.wait_answered(_FIRST_RESPONSE_SECONDS)
         return self.neighbours.all()
 
     def jobs_by_worker(self) -> dict[str, Document]:
@@ -168,7 +169,7 @@ class ClusterView:
 
     def node_trouble(self, name: str) -> str | None:
         """Return why a node is not ready, or that it was removed; None if it is ready or cannot be read."""
-        if not name or not self.nodes.permitted or not self.nodes.known(0.0):
+        if not name or not self.nodes.permitted or not self.nodes.wait_listed(0.0):
             return None
         node = self.nodes.get("", name)
         if node is None:
@@ -177,7 +178,7 @@ class ClusterView:
 
     def out_of_memory(self, name: str) -> NodeShortage:
         """Return what a node reports about its own memory, as far as nodes and their events may be read."""
-        node = self.nodes.get("", name) if name and self.nodes.permitted and self.nodes.known(0.0) else None
+        node = self.nodes.get("", name) if name and self.nodes.permitted and self.nodes.wait_listed(0.0) else None
         ooms = [oom for oom in self.node_ooms.all() if oom.node == name]
         return NodeShortage(bool(node and node.has_memory_pressure), ooms)
 

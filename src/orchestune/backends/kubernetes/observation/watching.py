@@ -72,11 +72,11 @@ class WatchCache(Generic[T]):
         """Wait until the thread has exited."""
         self._thread.join(timeout)
 
-    def known(self, timeout: float) -> bool:
+    def wait_listed(self, timeout: float) -> bool:
         """Return True if the objects have been listed; waits up to `timeout` seconds for it."""
         return self._complete.wait(timeout)
 
-    def asked(self, timeout: float) -> bool:
+    def wait_answered(self, timeout: float) -> bool:
         """Return True if the objects have been listed or may not be; waits up to `timeout` seconds for it."""
         return self._answered.wait(timeout) and (self._complete.is_set() or not self.permitted)
 

@@ -22,6 +22,7 @@ class RuleScope:
     own: Mapping[str, object]
     """template of the same worker without the experiment's `pod:` and volumes: trusted as it is"""
     allowances: Allowances = Allowances()
+    """what the cluster's administrator permits to all experiments (`cluster connect --allow KIND:NAME`)"""
     service_account: str = "orchestune-worker"
     pull_secrets: Sequence[str] = ()
     gpu_resource: str = "nvidia.com/gpu"
@@ -31,7 +32,7 @@ class RuleScope:
     """(prefix of a template path, key of the experiment file that it comes from)"""
 
     def refuse(self, path: str, message: str, kind: str = "", name: str = "") -> Problem:
-        """Build a problem. `kind`, `name`: the allowance that would permit it, if there is one."""
+        """Build a problem. `kind`, `name`: the allowance that would permit it, for the hint; empty if none can."""
         allowance = Allowance(kind, name)
         if kind and allowance.is_reserved:
             hint = "it belongs to Orchestune's server; no experiment gets it"
@@ -100,7 +101,7 @@ def unless(kind: str, *allowed: object) -> Check:
 
 
 def named(kind: str, *usual: str) -> Check:
-    """Accept the usual names, and others that the administrator allows."""
+    """Accept the usual names, and others for which the scope has an allowance of this kind, as `claim:datasets`."""
 
     def check(scope: RuleScope, path: str, value: object) -> Iterator[Problem]:
         if not isinstance(value, str):
