@@ -189,7 +189,7 @@ function workerCard(status) {
   );
 }
 
-/** The pod, container or job that a worker runs in. @param {Worker} worker */
+/** The pod, container or job that a worker runs in. @param {import("../lib/api.js").Worker} worker */
 function objects(worker) {
   const names = worker.objects ?? {};
   return names.pod ?? names.container ?? names.job;
