@@ -1,4 +1,4 @@
-"""Mapping of Slurm job states to worker phases, reasons and losses; `ports.backend.WorkerLoss` says what a loss costs."""
+"""Mapping of Slurm job states to phases, reasons and losses of workers (`ports.backend.WorkerLoss`: what each costs)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Explains why a pod of a worker ended or waits: pure functions of the status that the API server reports.
 
 `judge` is the entry point: it maps a Job, its pod and their context to the `ObservedState` for the server. Its `loss`
-(`ports.backend.WorkerLoss`) decides what the end costs: `PLACE` nothing, `UNKNOWN` one of the losses that a trial may have.
+(`ports.backend.WorkerLoss`) decides what the end costs: `PLACE` nothing, `UNKNOWN` one of a trial's losses.
 """
 
 from __future__ import annotations
