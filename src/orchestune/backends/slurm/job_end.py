@@ -1,4 +1,4 @@
-"""Mapping of Slurm job states to phases, reasons and losses of workers (`ports.backend.WorkerLoss`: what each costs)."""
+"""Mapping of Slurm job states to phases, reasons and losses of workers (`ports.backend.WorkerLoss`: what one costs)."""
 
 from __future__ import annotations
 
