@@ -172,10 +172,10 @@ class Purged(NotFound):
     status = 410
 
 
-class Gone(OrchestuneError):
+class ClusterDestroyed(OrchestuneError):
     """The cluster was destroyed; the message says where its archive is."""
 
-    code = "gone"
+    code = "cluster_destroyed"
     exit_code = 2
     status = 410
 
@@ -300,6 +300,7 @@ def from_json(document: dict[str, object]) -> OrchestuneError:
         TooLarge,
         NotFound,
         Purged,
+        ClusterDestroyed,
         Ambiguous,
         Conflict,
         Unverified,

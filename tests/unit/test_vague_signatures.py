@@ -11,7 +11,7 @@ import orchestune
 SOURCES = Path(orchestune.__file__).parent
 PACKAGES = ("services", "controllers", "store", "server")
 VAGUE = {"Any", "Document"}  # `Document` stands for `dict[str, Any]` in these packages
-ALLOWED = 13  # of about 1,450 signatures; the aim is 3 % of them
+ALLOWED = 12  # of about 1,450 signatures; the aim is 3 % of them
 
 
 def vague_signatures() -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from orchestune.errors import Gone
+from orchestune.errors import ClusterDestroyed
 
 ARCHIVE_RECORD = "orchestune-archive"
 """name of the ConfigMap, and of the Role and RoleBinding that let users read it"""
@@ -36,9 +36,9 @@ class ArchiveRecord:
         """Parse the data of the ConfigMap; missing keys are empty."""
         return cls(data.get("archive", ""), data.get("by", ""), data.get("at", ""))
 
-    def error(self, name: str) -> Gone:
+    def error(self, name: str) -> ClusterDestroyed:
         """Return the error for a command that needs the server of this cluster, which is registered as `name`."""
-        return Gone(
+        return ClusterDestroyed(
             f"cluster '{name}' was destroyed by {self.by} at {self.at[:16].replace('T', ' ')} UTC;"
             f" its records and files are in {self.archive}",
             "`orchestune import` reads them from a folder or bucket,"

@@ -20,7 +20,7 @@ from orchestune.client.clusters import ConnectedCluster
 from orchestune.client.tunnels.tunnel import Tunnel
 from orchestune.client.tunnels.websocket import join
 from orchestune.clusters.existing.client import ContextClient
-from orchestune.errors import Denied, Gone, Unreachable, UsageError
+from orchestune.errors import ClusterDestroyed, Denied, Unreachable, UsageError
 from tests.unit.client.fake_api_server import FakeApiServer, pod
 from tests.unit.client.fake_server import FakeServer, status, until
 
@@ -369,11 +369,11 @@ def test_colleagues_of_a_destroyed_cluster_hear_and_remember_where_its_archive_i
     remembered: list[ConnectedCluster] = []
     tunnel = Tunnel(api.cluster(tmp_path), remember=remembered.append)
     expected = "cluster 'lab' was destroyed by ada at 2026-12-02 01:02 UTC; its records and files are in s3://team/lab"
-    with pytest.raises(Gone, match=expected):
+    with pytest.raises(ClusterDestroyed, match=expected):
         Client.connect(tunnel.resolve, retry_seconds=60).server()
     assert (remembered[-1].archive, remembered[-1].destroyed_by) == ("s3://team/lab", "ada")
     api.failing["/"] = 503
-    with pytest.raises(Gone, match=expected):
+    with pytest.raises(ClusterDestroyed, match=expected):
         Client.connect(Tunnel(remembered[-1]).resolve, retry_seconds=0).server()
 
 
