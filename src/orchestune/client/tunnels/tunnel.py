@@ -100,7 +100,7 @@ class Tunnel:
 
     @contextmanager
     def _unless_destroyed(self) -> Iterator[None]:
-        """Raise ClusterDestroyed instead of the block's error if the cluster was destroyed and a record says where its archive is.
+        """Raise ClusterDestroyed instead of the block's error if a record says that it was, and where its archive is.
 
         The record is remembered, since the Kubernetes cluster itself may be removed later.
         """
