@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestune.store.logs import unpacked
+from orchestune.store.log_compression import unpacked
 from tests.chaos.proxy import Proxy
 from tests.testbeds.ports import free_port
 from tests.testbeds.processes import children_of

@@ -17,8 +17,9 @@ from orchestune.errors import Denied, Throttled
 from orchestune.ports.identity import Person
 from orchestune.server import auditing, caller_limits
 from orchestune.server.caller_limits import MAX_REQUESTS, CallerLimits, key_of
-from orchestune.server.context import ANALYSIS_THREADS_PER_CALLER, COLD_THREADS_PER_CALLER, ServerTimeouts
+from orchestune.server.context import ServerTimeouts
 from orchestune.server.rate_limits import MAX_FAILURES_PER_MINUTE as RATE
+from orchestune.server.thread_pools import ANALYSIS_THREADS_PER_CALLER, COLD_THREADS_PER_CALLER
 from orchestune.services.access import authenticate, sign_in
 from orchestune.services.access.authenticate import VOUCHED_SECONDS
 from orchestune.services.commands import create_experiment

@@ -25,7 +25,9 @@ from starlette.requests import ClientDisconnect
 from orchestune.errors import Throttled
 from orchestune.server import caller_limits, connections, listeners
 from orchestune.server.caller_address import throttle_key
-from orchestune.server.context import (
+from orchestune.server.routes import following
+from orchestune.server.settings import Settings
+from orchestune.server.thread_pools import (
     ANALYSIS_THREADS_PER_CALLER,
     COLD_THREADS,
     COLD_THREADS_PER_CALLER,
@@ -34,8 +36,6 @@ from orchestune.server.context import (
     MAX_REPORTS_READ_PER_ATTEMPT,
     STREAM_THREADS_PER_CALLER,
 )
-from orchestune.server.routes import following
-from orchestune.server.settings import Settings
 from orchestune.services.access import sign_in
 from orchestune.services.core import Caller, Core
 from orchestune.services.queries import (

@@ -14,6 +14,7 @@ from itertools import accumulate
 from orchestune.files import gzip_blocks
 from orchestune.services.core import Core
 from orchestune.store import logs
+from orchestune.store.log_compression import unpacked
 from orchestune.store.logs import MovedSegment, SegmentRow
 
 _MAX_SEGMENTS = 50_000  # moved into one object at most: they are in memory meanwhile, with about 600 bytes each
@@ -25,7 +26,7 @@ def move(core: Core, attempt: str) -> None:
         segments = logs.inline_segments(session, attempt, _MAX_SEGMENTS)
     if not segments:
         return
-    first, content = segments[0], b"".join(logs.unpacked(each.data, each.length) for each in segments)
+    first, content = segments[0], b"".join(unpacked(each.data, each.length) for each in segments)
     starts = list(accumulate((segment.length for segment in segments), initial=0))
     _store(core, logs.object_key(attempt, first.experiment, first.offset, len(content)), content, segments, starts)
 

@@ -33,7 +33,7 @@ from orchestune.server.addresses import Addresses
 from orchestune.server.auditing import Auditing
 from orchestune.server.boundary import Boundary
 from orchestune.server.caller_address import Network
-from orchestune.server.context import COLD_THREADS, Context, ServerTimeouts
+from orchestune.server.context import Context, ServerTimeouts
 from orchestune.server.deferred_routes import DeferredRoutes
 from orchestune.server.draining import DrainSignal
 from orchestune.server.idempotency import IdempotentResponses
@@ -43,6 +43,7 @@ from orchestune.server.peers import PeerCheck
 from orchestune.server.readiness import Readiness
 from orchestune.server.routes import bundles, experiments, following, proof, report, server, trials, work, workers
 from orchestune.server.strict_transport import StrictTransport
+from orchestune.server.thread_pools import COLD_THREADS
 from orchestune.server.token_file import REREAD_SECONDS, TokenFile, note_owners
 from orchestune.services.core import Core
 from orchestune.services.memory.loop_clock import TICK_SECONDS

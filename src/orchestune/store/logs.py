@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -17,8 +16,6 @@ from orchestune.store.tables import attempts, events, log_segments, trials, work
 
 ALL_OBJECTS = "logs/"
 """key prefix of all log objects in the file store"""
-_MIN_PACKED_BYTES = 256  # shorter ones gain too little
-_FAST = 1  # a segment is compressed within the transaction that adds it: text shrinks to 20 % at 150 MB/s
 
 
 class EventRow(Struct, frozen=True, gc=False):
@@ -37,7 +34,8 @@ class LogSegment(Struct, frozen=True, gc=False):
 
     They are in `data`, or are `length` bytes of `object_key` in the file store at `object_offset`.
 
-    `data` may be packed. `object_offset` is a virtual offset (`files.gzip_blocks`) if the object is compressed.
+    `data` may be packed (`log_compression`). `object_offset` is a virtual offset (`files.gzip_blocks`) if the object is
+    compressed.
     """
 
     length: int
@@ -65,21 +63,6 @@ class SegmentOfAttempt(SegmentRow, frozen=True, gc=False):
     attempt_number: int
     log_bytes: int | None
     worker_name: str | None
-
-
-def packed(data: bytes) -> bytes:
-    """Return the bytes as a row stores them: compressed if that makes them shorter than the row's `length`."""
-    if len(data) < _MIN_PACKED_BYTES:
-        return data
-    compressed = zlib.compress(data, _FAST)
-    return compressed if len(compressed) < len(data) else data
-
-
-def unpacked(data: bytes | None, length: int) -> bytes:
-    """Return the `length` bytes of a segment from those of its row."""
-    if data is None or len(data) == length:
-        return data or b""
-    return zlib.decompress(data)
 
 
 class MovedSegment(Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from orchestune.errors import StoreUnavailable
 from orchestune.server.app import create_app
-from orchestune.server.context import ANALYSIS_THREADS, STREAM_THREADS
+from orchestune.server.thread_pools import ANALYSIS_THREADS, STREAM_THREADS
 from orchestune.services.commands.change_experiment import Changes
 from orchestune.services.commands.create_experiment import NewExperiment
 from orchestune.services.commands.rerun_trial import Rerun

@@ -146,7 +146,10 @@ class Aws:
         about: str,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Poll until `find_pending_state` returns None. Raises TemporaryError with the state after `seconds`."""
+        """Poll until `find_pending_state` returns None. Raises TemporaryError with the state after `seconds`.
+
+        `heartbeat` is called at each poll: it shows other commands that this one still holds the cluster's lock.
+        """
         deadline, delay = self.clock() + seconds, _FIRST_DELAY
         while (state := find_pending_state()) is not None:
             if self.clock() > deadline:

@@ -19,8 +19,9 @@ from orchestune.services.execution import notifications
 from orchestune.services.execution.prefetch import missing
 from orchestune.services.memory import estimates
 from orchestune.services.memory.signals import ACTING, EXPERIMENTS, NOTIFYING, SUGGESTING, Signals
-from orchestune.store import experiments, logs, trials
+from orchestune.store import experiments, trials
 from orchestune.store.experiments import ExperimentRow
+from orchestune.store.log_compression import packed
 from orchestune.store.session import Session
 from orchestune.store.statements.journal import DELETE_REPEATED_EVENTS, INSERT_EVENT, INSERT_SEGMENT
 
@@ -85,7 +86,7 @@ class Ledger:
                 "length": len(data),
                 "gap": gap,
                 "at": self.now,
-                "data": logs.packed(data),
+                "data": packed(data),
             }
         )
 

@@ -26,7 +26,8 @@ from orchestune.services.core import Core
 from orchestune.services.queries.log_bytes import LogBytes
 from orchestune.services.queries.record_rows import item_of
 from orchestune.services.signatures import record_signature
-from orchestune.store import archive, experiments, logs
+from orchestune.store import archive, experiments
+from orchestune.store.log_compression import unpacked
 from orchestune.store.logs import LogSegment
 
 _CONCURRENCY = 16  # parallel requests to the file store: a bucket takes tens of milliseconds for each
@@ -95,7 +96,7 @@ def _items(
             if table != "log_segments":
                 yield item_of(table, row)
             elif row["object_key"] is None:
-                yield item_of(table, row | {"data": logs.unpacked(row["data"], row["length"])})
+                yield item_of(table, row | {"data": unpacked(row["data"], row["length"])})
             else:
                 elsewhere.write(json.dumps(row) + "\n")
         all_are_read()

@@ -11,7 +11,8 @@ from orchestune.errors import NotFound
 from orchestune.files import gzip_blocks
 from orchestune.files.gzip_blocks import BlockReader
 from orchestune.ports.files import FileStore
-from orchestune.store.logs import LogSegment, converted_prefix, unpacked
+from orchestune.store.log_compression import unpacked
+from orchestune.store.logs import LogSegment, converted_prefix
 from orchestune.worker.output import LAST_BYTES, last_lines
 
 

@@ -12,8 +12,8 @@ from msgspec import Raw, Struct, inspect
 
 from orchestune.archives import format
 from orchestune.archives.format import Item
-from orchestune.store import logs
 from orchestune.store.archive import Row
+from orchestune.store.log_compression import packed
 
 TABLE_OF: Mapping[type[Struct], str] = {
     format.ExperimentItem: "experiments",
@@ -102,5 +102,5 @@ def row_of(item: Item, experiment: str) -> Row:
     if not isinstance(item, format.ExperimentItem | format.PointItem):
         row["experiment"] = experiment
     if isinstance(item, format.LogItem):
-        row |= {"length": len(item.data), "data": logs.packed(item.data)}
+        row |= {"length": len(item.data), "data": packed(item.data)}
     return row

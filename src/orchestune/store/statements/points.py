@@ -1,4 +1,7 @@
-"""Statements about reported values of metrics: inserted, and read as curves."""
+"""Statements about reported values of metrics: inserted, and read as curves.
+
+The points of an attempt are numbered (`sequence`) by its worker, those reported by HTTP by the server.
+"""
 
 from __future__ import annotations
 
@@ -118,6 +121,7 @@ SELECT 1 AS is_reported FROM points WHERE attempt = :attempt AND name = :name AN
 AND sequence < :before LIMIT 1
 """,
 )
+# the step of the last point, of any metric, from a sequence number on that had arrived by a time
 LAST_STEP_BEYOND = Query(
     float,
     """

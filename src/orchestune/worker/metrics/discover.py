@@ -2,7 +2,8 @@
 
 If `ORCHESTUNE_DISCOVER` is set, as by `orchestune init`, the worker starts this instead of the command. It runs the
 command in the same process group, then writes the metrics as JSON to the file that the variable names, also if the
-command has failed or was terminated: `{name: {"kind", "where", "values"}}` with `kind` and `where` as in `collect`.
+command has failed or was terminated: `{name: {"kind", "where", "values"}}` with `kind` and `where` as in
+`collect` of the experiment file.
 """
 
 from __future__ import annotations
