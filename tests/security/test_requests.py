@@ -116,6 +116,24 @@ def test_results_of_a_warm_start_are_counted_before_objects_are_built(site: Site
     assert reply.status == 400 and "has 20,001 entries (expected at most 20,000)" in reply.json()["error"]["message"]
 
 
+def test_results_of_a_warm_start_are_validated_in_a_thread(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """235 results of 1,000 metrics each, sent again and again, blocked the event loop for four fifths of the time."""
+    threads = []
+    original = requests.WarmStartRequest.checked_results
+
+    def checked(request: requests.WarmStartRequest) -> list[requests.WarmResult]:
+        threads.append(threading.current_thread())
+        return original(request)
+
+    monkeypatch.setattr(requests.WarmStartRequest, "checked_results", checked)
+    results = [{"parameters": {"x": 0.5}, "metrics": {"loss": {"value": 1.0}}}, {"parameters": {"x": []}}]
+    warm_start = {"source": "a table", "results": results}
+    reply = site.ask("POST", "experiments", {"specification": SPECIFICATION, "warm_start": warm_start})
+    (problem, *_) = reply.json()["error"]["problems"]
+    assert reply.status == 400 and problem["key"].startswith("warm_start.results.1.parameters.x")
+    assert [thread.name.startswith("AnyIO worker") for thread in threads] == [True]
+
+
 def test_large_documents_of_one_caller_are_answered_one_after_the_other(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ LARGE_BODY_BYTES = 2**15
 """size from which parsing (about 0.1 ms) costs as much as the start of a thread. A `work` call of this size may name
 1,000 attempts, each of which costs an SQL statement."""
 
-LARGE_DOCUMENT_BYTES = 2**18
+LARGE_DOCUMENT_BYTES = LARGE_BODY_BYTES
 """size from which a body has a turn of its caller until it is answered: parsed it takes up to 50 times the memory"""
 
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from orchestune.config.document.kinds import MAX_AT_ONCE, MAX_TRIALS, PRIORITIES
@@ -109,7 +118,15 @@ class WarmStartRequest(_Request):
     """Results that the engine learns before the first trial. They do not count as trials."""
 
     source: str = Field(max_length=10_000, description="origin of the results, for display")
-    results: Annotated[list[WarmResult], Field(fail_fast=True), _at_most(_MAX_WARM_RESULTS)]
+    results: Annotated[SkipValidation[list[WarmResult]], _at_most(_MAX_WARM_RESULTS)]
+    """as JSON: `checked_results` validates them in a thread, since a body of 4 MiB would block the event loop"""
+
+    def checked_results(self) -> list[WarmResult]:
+        """Validate the results. Raises ValidationError."""
+        return _RESULTS.validate_python(self.results)
+
+
+_RESULTS = TypeAdapter(Annotated[list[WarmResult], Field(fail_fast=True)])
 
 
 class FirstTrial(_Request):

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from orchestune import documents
 from orchestune.domain.access.audit import AuditKind
@@ -68,8 +70,12 @@ def _create(core: Core, caller: Caller, body: requests.CreateExperiment, key: st
 
 
 def _warm_start_results(request: requests.WarmStartRequest) -> WarmStartResults:
-    results = [each.model_dump(exclude_none=True) for each in request.results]
-    return WarmStartResults(request.source, results)
+    try:
+        checked = request.checked_results()
+    except ValidationError as exc:
+        at = ("body", "warm_start", "results")
+        raise RequestValidationError([{**error, "loc": (*at, *error["loc"])} for error in exc.errors()]) from exc
+    return WarmStartResults(request.source, [each.model_dump(exclude_none=True) for each in checked])
 
 
 @router.get("", response_model=documents.StatusPage)
