@@ -18,6 +18,8 @@ from orchestune.errors import BadInput, Denied, Unreachable
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
+"""on machines of Azure the host's own service, with the settings of its extensions: no public address in fact"""
 _INTERNET = ipaddress.ip_network("2000::/3")
 """all public IPv6 addresses; other ranges are site-local, translators or reserved"""
 PORTS = {"http": 80, "https": 443}
@@ -80,6 +82,8 @@ class AllowedDestinations:
         unwrapped = _unwrap(address)
         if any(unwrapped in network for network in self.networks if network.version == unwrapped.version):
             return True
+        if unwrapped == _WIRE_SERVER:
+            return False
         return unwrapped.is_global and not unwrapped.is_multicast and (unwrapped.version == 4 or unwrapped in _INTERNET)
 
 
