@@ -65,8 +65,8 @@ class BackendContract:
     def test_a_new_backend_object_finds_the_worker_by_its_handle(self, place: BackendUnderTest) -> None:
         order = new_order()
         handle = place.backend().start(order)
-        found = wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).backend_ref
-        assert handle.items() <= found.items(), "it may have learned more, such as the name of the pod"
+        backend_ref = wait_for_phase(place.backend(), order.worker, handle, Phase.RUNNING).backend_ref
+        assert handle.items() <= backend_ref.items(), "it may have learned more, such as the name of the pod"
 
     def test_a_worker_whose_handle_was_never_stored_is_found(self, place: BackendUnderTest) -> None:
         order = new_order()

@@ -14,6 +14,9 @@ from orchestune.kubeapi.client import ApiServer
 log = logging.getLogger(__name__)
 
 _MAX_DELETIONS_PER_CALL = 50
+_REST_SECONDS = 10
+"""grace period for containers that outlive their worker: that of the pod is the experiment's choice, up to an hour, and
+they keep the rights of the pod, also revoked ones"""
 _FORCE_AFTER_SECONDS = 10.0
 """time beyond its grace period after which a pod is force-deleted from an unresponsive node"""
 
@@ -31,20 +34,30 @@ class Sweeper:
         Raises TemporaryError.
         """
         orphaned = [job for job in self._ours(self._world.jobs.all()) if _is_orphaned(job, workers)]
+        pods = self._ours(self._world.pods.all())
+        pods_by_job = {_job(pod): pod for pod in pods}
         for job in orphaned[:_MAX_DELETIONS_PER_CALL]:
             name = job["metadata"]["name"]
             if not _is_finished(job):
                 log.info("removing the Job %s, whose worker nobody wants any more", name)
+            if (
+                pod := pods_by_job.get(name)
+            ) is not None:  # before its Job, whose deletion would take the pod's own grace
+                self._delete(pod)
             path = f"/apis/batch/v1/namespaces/{self._config.namespace}/jobs/{name}"
             self._api.delete_object(path, {"propagationPolicy": "Background"})
         jobs = {job["metadata"]["name"] for job in self._world.jobs.all()}
-        pods = self._ours(self._world.pods.all())
         for pod in [pod for pod in pods if _is_orphaned(pod, workers) and _job(pod) not in jobs][
             :_MAX_DELETIONS_PER_CALL
         ]:
-            if not pod["metadata"].get("deletionTimestamp"):
-                self._api.delete_object(self._path(pod), {})
+            self._delete(pod)
         self._force(pods)
+
+    def _delete(self, pod: Document) -> None:
+        """Delete a pod whose worker has ended. The kubelet applies the first grace period that it receives."""
+        if not pod["metadata"].get("deletionTimestamp"):
+            own = int(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+            self._api.delete_object(self._path(pod), {"gracePeriodSeconds": max(min(own, _REST_SECONDS), 1)})
 
     def _force(self, pods: list[Document]) -> None:
         """Force-delete terminating pods on lost nodes, which never confirm that a pod has ended."""

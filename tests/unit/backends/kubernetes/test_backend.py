@@ -29,9 +29,12 @@ class Cluster:
         self.kinds = kinds
         self.ending = threading.Event()
         self.deleted: list[str] = []
+        self.graces: dict[str, object] = {}
+        """path of a deleted object → the grace period that was sent"""
 
     def delete_object(self, path: str, options: Mapping[str, object]) -> bool:
         self.deleted.append(path)
+        self.graces[path] = options.get("gracePeriodSeconds")
         return True
 
     def pages(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
@@ -106,6 +109,27 @@ def test_of_two_servers_in_a_namespace_each_sweeps_its_own_workers_alone() -> No
     finally:
         backend.close()
     assert cluster.deleted == ["/apis/batch/v1/namespaces/ml/jobs/a", "/apis/batch/v1/namespaces/ml/jobs/c"]
+
+
+@pytest.mark.parametrize(("own", "sent"), [(3600, 10), (5, 5)])
+def test_containers_that_outlive_their_worker_end_soon_whatever_grace_their_pod_has(own: int, sent: int) -> None:
+    """A pod whose worker had drained ran on for an hour, with capabilities that had been revoked."""
+    labels = of_worker("e", "sgd-7f3a", "a", "http://one")
+    meta = {"name": "a", "namespace": "ml", "uid": "a", "labels": labels}
+    pod_meta = {**meta, "name": "a-1", "ownerReferences": [{"kind": "Job", "name": "a"}]}
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": own}
+    cluster = Cluster(
+        jobs=[{"metadata": meta, "spec": {}}],
+        pods=[{"metadata": pod_meta, "spec": spec, "status": {"phase": "Running"}}],
+    )
+    backend = KubernetesBackend(KubernetesConfig("lab", "ml", "http://one", "o:1"), cluster)  # type: ignore[arg-type]
+    try:
+        backend.capacity()
+        backend.sweep(frozenset())
+    finally:
+        backend.close()
+    pod, job = "/api/v1/namespaces/ml/pods/a-1", "/apis/batch/v1/namespaces/ml/jobs/a"
+    assert cluster.deleted[:2] == [pod, job] and cluster.graces[pod] == sent
 
 
 def node(name: str, *taints: tuple[str, str], **labels: str) -> Document:
