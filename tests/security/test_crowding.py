@@ -400,14 +400,20 @@ def test_attempt_has_few_reports_in_memory(target: Target) -> None:
 def test_bodies_in_memory_are_limited_and_heartbeats_accepted(
     target: Target, monkeypatch: pytest.MonkeyPatch, name: str, status: int
 ) -> None:
+    """Five workers of one experiment held the memory for the bodies of all."""
     world, server = target.world, target.server
     world.create(parallelism=2)
-    (worker, _), (other, _) = world.lease(2)
+    (worker, _), (colleague, _) = world.lease(2)
+    experiment = world.create(name="other", parallelism=1)
+    world.tick()
+    order = next(each for each in world.backend.orders.values() if each.experiment == experiment)
+    other = FakeWorker(world.core, order.worker)
     monkeypatch.setattr(caller_limits, name, 2**20)
     route = f"/uploads/{'0' * 64}?offset=0"
     path, part = f"/api/v1/workers/{worker.id}", b"a" * 700_000
     with ExitStack() as opened:
-        clients = [opened.enter_context(begin(server, "PUT", path + route, part, worker.token)) for _ in range(2)]
+        clients = [opened.enter_context(begin(server, "PUT", f"/api/v1/workers/{each.id}{route}", part, each.token))
+                   for each in (worker, colleague)]  # fmt: skip
         refused, _, _ = select.select(clients, [], [], TIMEOUT)
         assert [client.recv(12) for client in refused] == [b"HTTP/1.1 %d" % status]
         beat = {"boot": worker.boot, "beat": 9, "want": 0, "live": []}

@@ -164,8 +164,8 @@ class _Exchange:
         _, held = self._counted_in_memory
         more = self._counted - UNCOUNTED_BYTES - held
         if more > 0:
-            self._bodies.hold(self._key, more)
-            self._counted_in_memory = self._key, held + more
+            self._bodies.hold(self._body_key, more)
+            self._counted_in_memory = self._body_key, held + more
 
     @property
     def _caller(self) -> Caller | None:
@@ -175,6 +175,12 @@ class _Exchange:
     @property
     def _key(self) -> str:
         return _NO_CALLER if self._caller is None else key_of(self._caller)
+
+    @property
+    def _body_key(self) -> str:
+        """The caller by whom bodies in memory are counted: workers of an experiment together, as it may have many."""
+        caller = self._caller
+        return f"workers of {caller.experiment}" if caller is not None and caller.role == "worker" else self._key
 
     def release(self) -> None:
         """Release the body's memory count at the end of the request."""
