@@ -159,9 +159,9 @@ def test_large_data_are_linked_and_named_with_what_a_cluster_would_need(shared_h
     (tmp_path / "elsewhere").write_text("7")
     (root / "linked").symlink_to(tmp_path / "elsewhere")
     plan = run(shared_home, root / "src", "--set", "code.limit=1Mi")
-    [note] = [line for line in plan.splitlines() if line.startswith("  note")]
-    assert "linked from this folder, not packed: data (4.0 MiB), linked; all trials share them" in note
-    assert "mount such data with `volumes:`" in note
+    assert "linked from this folder, not packed: data (4.0 MiB), linked; all trials share them" in plan
+    assert "mount such data with `volumes:`" in plan
+    assert f"links that lead out of the project: linked -> {tmp_path / 'elsewhere'}" in plan
     script = "print(len(open('../data/images/3.bin','rb').read()), open('../linked').read()); print('loss=1')"
     (root / "src/train.py").write_text(script)
     run(shared_home, root / "src", "--set", "code.limit=1Mi")
