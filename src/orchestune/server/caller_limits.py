@@ -54,7 +54,7 @@ def set_caller(caller: Caller) -> str:
 
 def set_address(address: str) -> None:
     """Set the caller of a request without authentication: all of them from one address are one caller."""
-    CALLER.set(f"nobody at {throttle_key(address)}")
+    CALLER.set(f"unauthenticated at {throttle_key(address)}")
 
 
 class CallerTurns:

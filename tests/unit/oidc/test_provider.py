@@ -215,7 +215,7 @@ def test_a_device_code_is_encrypted_and_pending_until_a_person_approves_it(clien
     requests_before = len(client.fake.requests)
     with pytest.raises(Denied, match="no longer valid"):
         client.provider.person_of_device("made up")
-    assert len(client.fake.requests) == requests_before, "nobody makes the server ask for codes that it has not given"
+    assert len(client.fake.requests) == requests_before, "the server asks only for codes that it has issued"
 
 
 def test_a_provider_without_device_codes_says_what_to_do_instead(client: Client) -> None:

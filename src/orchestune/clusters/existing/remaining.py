@@ -36,7 +36,7 @@ def wait_until_gone(
     start, is_noted = clock(), False
     while True:
         present = list(_present(api, connection, with_namespace=with_namespace))
-        # Only objects that are being deleted can still go: waiting for others would be in vain.
+        # Only objects that are being deleted will disappear; waiting for the others has no use.
         if not any(_is_going(document) for document in present) or clock() > start + _TIMEOUT_SECONDS:
             return [f"{display_name(document)}{_why(document)}" for document in present]
         if not is_noted and clock() - start > _NOTE_DELAY:
