@@ -338,7 +338,7 @@ def _checks_its_worker(scope: Scope) -> bool:
     After a restart, thousands of workers make their first call at once: a read for each would double its cost.
     """
     path: str = scope["path"]
-    return path.startswith(_WORKERS) and path.endswith(("/work", "/register"))
+    return path.startswith(_WORKERS) and path[len(_WORKERS) :].partition("/")[2] in ("work", "register")
 
 
 def _is_waiting(scope: Scope) -> bool:
